@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from installer.problems import SetupError
 from sd_scripts.library import systems
 
-Run = Callable[[Sequence[str]], bool]
-
 
 def provide(environ: Mapping[str, str] = os.environ, *, find: Callable[[str], str | None] = shutil.which) -> str:
     """Path of a Chromium or Chrome, installed by apt where that works. Raises SetupError."""
@@ -23,9 +21,10 @@ def provide(environ: Mapping[str, str] = os.environ, *, find: Callable[[str], st
         return found
     if find("apt-get") and _may_install():
         print("Installing Chromium with apt, for the browser tests", flush=True)
-        if _run(["apt-get", "update"]) and _run(["apt-get", "install", "-y", "--no-install-recommends", "chromium"]):
-            if found := _first(find):
-                return found
+        _run(["apt-get", "update"])
+        _run(["apt-get", "install", "-y", "--no-install-recommends", "chromium"])
+        if found := _first(find):
+            return found
     raise SetupError(
         "The browser tests need Chromium or Chrome, and none was found: install one, "
         "or name its program in the environment variable CHROMIUM_PATH."
@@ -40,6 +39,6 @@ def _may_install() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
-def _run(argv: Sequence[str]) -> bool:
+def _run(argv: Sequence[str]) -> None:
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    return subprocess.run(list(argv), env=env, capture_output=True).returncode == 0
+    subprocess.run(list(argv), env=env, capture_output=True)

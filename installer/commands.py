@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from installer import chromium, environment, installation, machine, packages, problems
 from sd_scripts.library import systems
@@ -52,11 +53,16 @@ def test(args: Sequence[str]) -> int:
     """Run every check, all of them even when one fails."""
     python = str(installation.ensure(test=True).python)
     env = os.environ | {"CHROMIUM_PATH": chromium.provide(), "OMP_NUM_THREADS": "1"}
-    workers = [] if any(arg.startswith(("-n", "--numprocesses")) for arg in args) else [f"-n{min(4, os.cpu_count() or 1)}"]
-    checks = {"ruff": ["check", "."], "mypy": [], "pytest": [*workers, *args]}
+    checks = {"ruff": ["check", "."], "mypy": [], "pytest": pytest_args(args, cores=os.cpu_count() or 1)}
     failed = [name for name, rest in checks.items() if not _passes([python, "-m", name, *rest], env)]
     print(f"Failed: {', '.join(failed)}." if failed else "All checks passed.")
     return 1 if failed else 0
+
+
+def pytest_args(args: Sequence[str], *, cores: int) -> list[str]:
+    """pytest's arguments: on several cores, unless the user said on how many."""
+    decided = any(arg.startswith(("-n", "--numprocesses")) for arg in args)
+    return list(args) if decided else [f"-n{min(4, cores)}", *args]
 
 
 def demo(args: Sequence[str]) -> int:
@@ -75,7 +81,7 @@ def show_help(args: Sequence[str]) -> int:
     return 0
 
 
-def _tool(name: str, args: Sequence[str]) -> int:
+def _tool(name: str, args: Sequence[str]) -> NoReturn:
     python = installation.ensure().python
     systems.hand_over([str(python), str(ROOT / "sd_scripts" / "tools" / name), *args])
 

@@ -82,7 +82,10 @@ class Environment:
         if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
             raise problems.no_venv_module(sys.executable, sys.version_info[:2])
         made = subprocess.run(
-            [sys.executable, "-m", "venv", "--clear", str(self.folder)], capture_output=True, text=True, errors="replace"
+            [sys.executable, "-m", "venv", "--clear", str(self.folder)],
+            capture_output=True,
+            text=True,
+            errors="replace",
         )
         if made.returncode != 0:
             raise problems.pip_failed("The Python environment", made.stdout + made.stderr)

@@ -18,7 +18,7 @@ CHECKED_MODULES = ("torch", "onnxruntime", "cv2", "psutil")
 
 
 def ensure(root: Path = ROOT, *, test: bool = False) -> Environment:
-    """The complete environment. Installs only what is missing; what was chosen before stays chosen. Raises SetupError."""
+    """The complete environment. Installs only what is missing; what was chosen stays chosen. Raises SetupError."""
     environment = Environment(root)
     pins = packages.read_pins(root)
     stamp, version = environment.stamp(), environment.version()
@@ -66,9 +66,7 @@ def _check_disk(root: Path, environment: Environment, extras: packages.Extras) -
         raise problems.disk_full(root, free, needed)
 
 
-def _torch_args(
-    environment: Environment, pins: packages.Pins, extras: packages.Extras, asked: str | None
-) -> list[str]:
+def _torch_args(environment: Environment, pins: packages.Pins, extras: packages.Extras, asked: str | None) -> list[str]:
     version = pins.version_of("torch", extras)
     index = packages.torch_index(
         system=platform.system(),
@@ -84,9 +82,7 @@ def _torch_args(
     return ["install", *source, f"torch=={version}"]
 
 
-def _remove_unwanted(
-    environment: Environment, steps: Steps, pins: packages.Pins, extras: packages.Extras
-) -> None:
+def _remove_unwanted(environment: Environment, steps: Steps, pins: packages.Pins, extras: packages.Extras) -> None:
     unwanted = environment.installed(pins.unwanted(extras))
     if not unwanted:
         return

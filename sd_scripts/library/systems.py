@@ -5,9 +5,11 @@ Standard library only at import time, so that the installer can use it before an
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -104,10 +106,8 @@ def hand_over(argv: Sequence[str]) -> NoReturn:
         os.execv(argv[0], list(argv))
     with subprocess.Popen(list(argv)) as process:
         while True:
-            try:
+            with contextlib.suppress(KeyboardInterrupt):  # the console has told the command as well
                 sys.exit(process.wait())
-            except KeyboardInterrupt:  # the console has told the command as well; it ends in its own time
-                pass
 
 
 def _own_session() -> dict[str, Any]:
@@ -152,25 +152,22 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _ask_to_end(process: psutil.Process) -> None:
-    import signal
-
     import psutil
 
-    try:
-        # Windows' terminate() is a kill. A console break can be caught, but reaches only leaders of a group
-        # in our console; the others are killed when their time is over.
-        process.send_signal(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGTERM)
-    except (psutil.NoSuchProcess, OSError):
-        pass
+    with contextlib.suppress(psutil.NoSuchProcess, OSError):
+        if sys.platform == "win32":
+            # terminate() is a kill there. A console break can be caught, but reaches only leaders of a group
+            # in our console; the others are killed when their time is over.
+            process.send_signal(signal.CTRL_BREAK_EVENT)
+        else:
+            process.terminate()
 
 
 def _kill(process: psutil.Process) -> None:
     import psutil
 
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         process.kill()
-    except psutil.NoSuchProcess:
-        pass
 
 
 # Commands as text
