@@ -62,7 +62,7 @@ def test(args: Sequence[str]) -> int:
 def pytest_args(args: Sequence[str], *, cores: int) -> list[str]:
     """pytest's arguments: on several cores, unless the user said on how many."""
     decided = any(arg.startswith(("-n", "--numprocesses")) for arg in args)
-    return list(args) if decided else [f"-n{min(4, cores)}", *args]
+    return list(args) if decided else [f"-n{min(4, cores)}", "--dist=loadfile", *args]
 
 
 def demo(args: Sequence[str]) -> int:
@@ -132,9 +132,9 @@ def help_text(environ: Mapping[str, str]) -> str:
     rows = [(f"{SETUP} {name} {word.usage}".rstrip(), word.japanese if japanese else word.english)
             for name, word in WORDS.items()]  # fmt: skip
     more = (
-        "ページのオプション(--listen, --server_port など)は start に続けて書きます。一覧: --help"
+        f"ページのオプション(--listen、--server_port など)は start に続けて書きます。一覧は {SETUP} start --help"
         if japanese
-        else "Options of the page (--listen, --server_port and others) follow `start`; it lists them with --help."
+        else f"Options of the page (--listen, --server_port and others) follow start. All of them: {SETUP} start --help"
     )
     return "\n".join([*(f"  {usage}\n      {text}" for usage, text in rows), "", more])
 

@@ -77,9 +77,11 @@ def _torch_args(environment: Environment, pins: packages.Pins, extras: packages.
         ),
         answers=machine.index_answers,
     )
+    installed = environment.answer("-c", "import importlib.metadata as m; print(m.version('torch'))").strip()
+    anew = ["--force-reinstall"] if packages.must_replace_torch(installed, extras, asked) else []
     # What torch itself needs comes from pip's usual place, in the pinned versions, with the other packages.
-    source = [] if index is None else ["--no-deps", "--index-url", index]
-    return ["install", *source, f"torch=={version}"]
+    source = [] if index is None else ["--index-url", index]
+    return ["install", *anew, *source, *(["--no-deps"] if anew or source else []), f"torch=={version}"]
 
 
 def _remove_unwanted(environment: Environment, steps: Steps, pins: packages.Pins, extras: packages.Extras) -> None:

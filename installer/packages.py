@@ -100,6 +100,14 @@ def torch_index(
     return None
 
 
+def must_replace_torch(installed: str, extras: Extras, asked: str | None) -> bool:
+    """Whether a torch of the pinned version has to make room for another build of it, which pip would not do.
+
+    `installed` is its version, "" where there is none.
+    """
+    return installed != "" and (asked is not None or ("gpu" in extras and installed.endswith("+cpu")))
+
+
 # The stamp: what a finished installation leaves behind
 
 

@@ -66,7 +66,7 @@ _PIP_SENTENCES = (
         "a file may not be written. Close programs that use the project and check who owns its folder, " + _AGAIN,
     ),
     (
-        r"No matching distribution found",
+        r"No matching distribution found|ResolutionImpossible",
         "pip's index does not offer this version for this system and Python. If your pip is configured to use "
         "an index of its own, check that it has the package named above, " + _AGAIN,
     ),

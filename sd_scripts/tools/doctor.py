@@ -178,8 +178,8 @@ def look() -> Iterator[Finding]:
     yield from versions(_pinned(ROOT / ".venv" / "constraints.txt"), _version_of)
     yield device()
     yield memory()
-    places = {folder: shutil.disk_usage(folder).free for folder in (ROOT, Path.home(), Path(tempfile.gettempdir()))}
-    yield from (disk(folder, free_bytes) for folder, free_bytes in places.items())
+    places = {folder.stat().st_dev: folder for folder in (Path(tempfile.gettempdir()), Path.home(), ROOT)}
+    yield from (disk(folder, shutil.disk_usage(folder).free) for folder in places.values())
     yield port()
     print("      Training two steps on a tiny model ...", flush=True)
     with tempfile.TemporaryDirectory(prefix="doctor-") as folder:
