@@ -46,7 +46,7 @@ def pip_failed(what: str, output: str) -> SetupError:
 
 
 _AGAIN = "then run the same command again."
-_DISK_FULL = "the disk is full. Free some space for this folder, for the temporary folder and for pip's cache, " + _AGAIN
+_DISK_FULL = f"the disk is full. Free some space for this folder, the temporary folder and pip's cache, {_AGAIN}"
 _PIP_SENTENCES = (
     (
         r"No space left on device|Errno 28|WinError 112",
