@@ -1,4 +1,4 @@
-"""Options of the metadata stage: merge_captions_to_metadata.py, merge_dd_tags_to_metadata.py, clean_captions_and_tags.py."""
+"""Options of the metadata stage: merging captions and tags into one file, and cleaning them."""
 
 from dataclasses import dataclass, field
 from typing import Annotated

@@ -53,7 +53,7 @@ class Former:
 
 
 def place(name: str) -> tuple[Any, Any]:
-    """For `Annotated[str, *place("in_json")]`: the option has no flag, it is known by its place; `name` is shown in help."""
+    """For `Annotated[str, *place("in_json")]`: an option without a flag, known by its place; help shows `name`."""
     return tyro.conf.Positional, tyro.conf.arg(metavar=name)
 
 
