@@ -1,0 +1,1 @@
+"""The stages of training as complete programs, and the library they share."""

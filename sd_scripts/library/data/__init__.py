@@ -1,0 +1,1 @@
+"""Pictures, texts, buckets, cached latents, and the batches made of them."""

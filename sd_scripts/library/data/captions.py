@@ -1,0 +1,60 @@
+"""Texts beside pictures: reading them whatever their encoding, and making the text that is trained. Needs no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sd_scripts.library.errors import BadOption
+
+
+@dataclass(frozen=True)
+class CaptionText:
+    """The text of a file, stripped, its line ends made \\n. `encoding` is that of the file."""
+
+    text: str
+    encoding: str
+
+
+class UnreadableText(Exception):
+    """A text file that cannot be read; the text says why."""
+
+
+def checked_extension(extension: str, option: str = "caption_extension") -> str:
+    """The ending with its dot. Errors: BadOption, for one that would overwrite pictures or is empty."""
+    from sd_scripts.library.data.images import IMAGE_SUFFIXES
+
+    ending = extension if extension.startswith(".") else f".{extension}"
+    if ending == "." or ending.lower() in IMAGE_SUFFIXES or "/" in ending or "\\" in ending:
+        raise BadOption(option, f'--{option} "{extension}" cannot be the ending of a text file. Use .caption or .txt.')
+    return ending
+
+
+def caption_path(image: Path, extension: str) -> Path:
+    """The text file that belongs to a picture: the same stem."""
+    return image.with_suffix(extension)
+
+
+def read_caption(path: Path) -> CaptionText | None:
+    """The text of a file, or None where there is none.
+
+    UTF-8 (with or without a byte order mark), UTF-16 with one, else Shift-JIS. Errors: UnreadableText.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UnreadableText(f"it cannot be read ({error.strerror})") from error
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    for attempt in (encoding, "cp932"):
+        try:
+            text = data.decode(attempt)
+        except UnicodeDecodeError:
+            continue
+        return CaptionText(text.replace("\r\n", "\n").replace("\r", "\n").strip(), attempt)
+    raise UnreadableText("it is text in no known encoding; save it as UTF-8")
+
+
+def training_text(caption: str, tags: str) -> str:
+    """Caption and tags as they are trained: "caption, tags"; of several lines the first one counts."""
+    lines = [text.strip().splitlines()[0].strip() for text in (caption, tags) if text and text.strip()]
+    return ", ".join(lines)

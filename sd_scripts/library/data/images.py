@@ -1,0 +1,153 @@
+"""Pictures: finding them in folders, and reading them as they are meant to be seen. Needs no torch."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sd_scripts.library.errors import BadFile, BadOption
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl")
+
+# A decompression bomb is refused above this; a true picture of this size would need gigabytes.
+MAX_PIXELS = 500_000_000
+
+
+class UnreadableImage(Exception):
+    """A file that cannot be read as a picture; the text says why, in words for the list of what was left out."""
+
+
+def find_images(folder: str | Path, recursive: bool = False, option: str = "train_data_dir") -> list[Path]:
+    """The pictures in a folder (and in those below it), sorted by path.
+
+    Errors: BadOption, naming `option`, when there is no such folder or there are no pictures in it.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        what = "a file, not a folder" if root.exists() else "no folder"
+        raise BadOption(option, f"{option} {root}: there is {what} of that name. Choose a folder of pictures.")
+    try:
+        found = sorted(_walk(root) if recursive else filter(_is_image, root.iterdir()))
+    except OSError as error:
+        raise BadFile(f"{root} cannot be read: {error.strerror}.") from error
+    if not found:
+        raise BadOption(option, _no_pictures(root, recursive, option))
+    return found
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    # Hidden folders hold thumbnails and trash, not training pictures.
+    return (
+        p for p in root.rglob("*") if _is_image(p) and not any(part[0] == "." for part in p.relative_to(root).parts)
+    )
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _no_pictures(root: Path, recursive: bool, option: str) -> str:
+    below = 0 if recursive else sum(1 for _ in _walk(root))
+    if below:
+        return f"{option} {root}: no pictures here, but {below:,} in folders below. Add --recursive to take them."
+    return f"{option} {root}: no pictures here. Pictures end in {', '.join(IMAGE_SUFFIXES)}."
+
+
+def open_image(path: str | Path) -> "Image.Image":
+    """A picture as RGB, upright by its EXIF orientation, transparency laid on white; an animation's first frame.
+
+    CMYK, 16-bit and palette pictures become RGB. Errors: UnreadableImage.
+    """
+    return _read(path, _to_rgb)
+
+
+def open_image_with_alpha(path: str | Path) -> "Image.Image":
+    """A picture as RGBA, upright; opaque where it has no transparency. Errors: UnreadableImage."""
+    return _read(path, lambda image: _eight_bit(image).convert("RGBA"))
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(width, height) in px as the picture is seen, from its header alone where that is possible.
+
+    Errors: UnreadableImage.
+    """
+    with _opened(path) as image:
+        turned = image.getexif().get(0x0112, 1) >= 5
+        return (image.height, image.width) if turned else image.size
+
+
+def _read(path: str | Path, convert: Callable[["Image.Image"], "Image.Image"]) -> "Image.Image":
+    from PIL import ImageOps
+
+    with _opened(path) as image:
+        try:
+            image.load()
+            return convert(ImageOps.exif_transpose(image))
+        except (OSError, ValueError, SyntaxError, MemoryError, EOFError) as error:
+            raise UnreadableImage(_reason(path, error)) from error
+
+
+def _opened(path: str | Path) -> "Image.Image":
+    from PIL import Image
+
+    _register_decoders()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path)
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise UnreadableImage(_reason(path, error)) from error
+    if image.width * image.height > MAX_PIXELS:
+        raise UnreadableImage(f"it has {image.width} x {image.height} px, more than {MAX_PIXELS:,} px in all")
+    return image
+
+
+def _register_decoders() -> None:
+    from PIL import Image
+
+    # pillow reads AVIF by itself; JPEG XL comes from a plugin that registers when it is imported.
+    if ".jxl" not in Image.registered_extensions():
+        try:
+            import pillow_jxl  # noqa: F401
+        except ImportError:
+            Image.register_extension("", ".jxl")
+
+
+def _reason(path: str | Path, error: BaseException) -> str:
+    from PIL import UnidentifiedImageError
+
+    file = Path(path)
+    if file.is_file() and file.stat().st_size == 0:
+        return "the file is empty"
+    if isinstance(error, UnidentifiedImageError):
+        return "it is not a picture, or of a kind that cannot be read"
+    if isinstance(error, FileNotFoundError):
+        return "the file is not there"
+    return f"it cannot be read ({str(error) or type(error).__name__})"
+
+
+def _to_rgb(image: "Image.Image") -> "Image.Image":
+    from PIL import Image
+
+    image = _eight_bit(image)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        over = image.convert("RGBA")
+        white = Image.new("RGBA", over.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, over).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bit(image: "Image.Image") -> "Image.Image":
+    """16-bit grey scaled to 8 bits: pillow's own conversion would clip everything above 255 to white."""
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        import numpy as np
+        from PIL import Image
+
+        values = np.asarray(image, dtype=np.float64)
+        # Of a float picture the range cannot be known: 0 to 1 where it fits, else 0 to 65535.
+        top = 1.0 if image.mode == "F" and values.max(initial=0.0) <= 1.0 else 65535.0
+        return Image.fromarray((values / top * 255.0).clip(0, 255).round().astype(np.uint8))
+    return image

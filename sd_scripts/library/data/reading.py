@@ -1,0 +1,86 @@
+"""Reads ahead: worker processes prepare items while the model works on earlier ones."""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sd_scripts.library.data.images import UnreadableImage
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Below this many items per worker, starting the worker costs more than it saves.
+ITEMS_PER_WORKER = 16
+
+
+@dataclass(frozen=True)
+class Prepared(Generic[Item, Result]):
+    """An item with what was made of it, or with the reason why nothing was."""
+
+    item: Item
+    result: Result | None = None
+    reason: str = ""
+
+
+def read_ahead(
+    items: Sequence[Item], prepare: Callable[[Item], Result], workers: int | None = None
+) -> Iterator[Prepared[Item, Result]]:
+    """Gives every item prepared, in order. `prepare` must be picklable: a function of a module, or a partial of one.
+
+    `workers`: 0 for this process; None for as many as the cores and the number of items call for.
+    """
+    count = chosen_workers(len(items)) if workers is None else min(workers, len(items))
+    if count == 0:
+        yield from (_attempt(prepare, item) for item in items)
+        return
+    # spawn: the same on every system, and no copies of a process that already holds a model and threads.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=context) as pool:
+        waiting: deque[Future[Prepared[Item, Result]]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(_attempt, prepare, item))
+                if len(waiting) > count * 4:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def chosen_workers(items: int) -> int:
+    """Workers for so many items on this machine; 0 where one process is quicker."""
+    cores = os.cpu_count() or 1
+    return 0 if cores == 1 else min(8, cores, items // ITEMS_PER_WORKER)
+
+
+def batches(
+    prepared: Iterator[Prepared[Item, Result]], size: int, on_failure: Callable[[Item, str], None]
+) -> Iterator[list[tuple[Item, Result]]]:
+    """Groups what could be prepared into batches; what could not goes to `on_failure`."""
+    batch: list[tuple[Item, Result]] = []
+    for one in prepared:
+        if one.result is None:
+            on_failure(one.item, one.reason)
+            continue
+        batch.append((one.item, one.result))
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _attempt(prepare: Callable[[Item], Result], item: Item) -> Prepared[Item, Result]:
+    try:
+        return Prepared(item, prepare(item))
+    except UnreadableImage as error:
+        return Prepared(item, reason=str(error))
+    except OSError as error:
+        return Prepared(item, reason=f"it cannot be read ({error.strerror or error})")
+    except MemoryError:
+        return Prepared(item, reason="it needs more memory than there is")

@@ -1,0 +1,55 @@
+"""What the loop knows of training data: images, items, batches and examples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Item(NamedTuple):
+    """One showing of an image within an epoch: `image` counts the dataset's images, `repeat` its repeats, from 0."""
+
+    image: int
+    repeat: int
+
+
+@dataclass(frozen=True)
+class TrainImage:
+    """An image to be trained. `bucket_px` is (width, height); its latents have bucket_px / 8."""
+
+    key: str
+    path: Path
+    text: str
+    bucket_px: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Example:
+    """An item, ready for a batch: latents (C, H/8, W/8; the VAE's sample, not scaled), or pixels (3, H, W; -1 to 1).
+
+    Exactly one of the two is given. `caption` is final: shuffled, with its kept parts.
+    """
+
+    item: Item
+    caption: str
+    latents_CHW: "torch.Tensor | None" = None
+    pixels_CHW: "torch.Tensor | None" = None
+    weight: float = 1.0
+
+
+class TrainingData(Protocol):
+    """A dataset as the loop sees it. The same arguments give the same answers in any process, at any time."""
+
+    images: Sequence[TrainImage]
+
+    def plan(self, epoch: int, batch_size: int, seed: int) -> list[list[Item]]:
+        """The batches of an epoch (from 0): every item once, each batch of one bucket, in shuffled order."""
+
+    def caption(self, item: Item, epoch: int, seed: int) -> str:
+        """The final caption of an item in an epoch."""
+
+    def load(self, item: Item, epoch: int, seed: int) -> Example:
+        """An item as it is trained in an epoch; which of plain and mirrored derives from (seed, epoch, item)."""

@@ -1,0 +1,38 @@
+"""The errors that users see: one small tree, each error one sentence that says what to do."""
+
+
+class UserError(Exception):
+    """Something that the user can mend; its text is one clear sentence for them."""
+
+    exit_code = 2
+
+
+class BadOption(UserError):
+    """An option has a value that cannot be used.
+
+    `option` is the name of the option's field, so that the page can show the sentence beside it.
+    """
+
+    def __init__(self, option: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.option = option
+
+
+class BadFile(UserError):
+    """A file or folder is missing, broken, or not what it should be."""
+
+
+class NothingUsable(UserError):
+    """Every item failed, or there was none: there is nothing to go on with."""
+
+    exit_code = 1
+
+
+class NotInstalled(UserError):
+    """A package that an option needs is not installed, or does not run on this machine."""
+
+
+class TrainingFailed(UserError):
+    """Training cannot go on: the loss is not a number, or memory ran out."""
+
+    exit_code = 1

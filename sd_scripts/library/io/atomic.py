@@ -1,0 +1,92 @@
+"""Files and folders that appear whole or not at all: written beside their place, flushed, then renamed."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sd_scripts.library.errors import BadFile
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a path beside `path` to write to; it takes the place of `path` when the block ends without an error.
+
+    Errors: BadFile, when the folder cannot be made or written to.
+    """
+    path = Path(path)
+    beside = _beside(path)
+    try:
+        yield beside
+        with open(beside, "rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        raise BadFile(_cannot_write(path, error)) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """As `replacing`, for a folder: the old one goes only when the new one is complete."""
+    path = Path(path)
+    beside = _beside(path)
+    old = beside.with_name(beside.name + ".old")
+    try:
+        beside.unlink(missing_ok=True)
+        beside.mkdir()
+        yield beside
+        if path.exists():
+            os.replace(path, old)
+        os.replace(beside, path)
+    except OSError as error:
+        raise BadFile(_cannot_write(path, error)) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes `data` to `path`, whole or not at all."""
+    with replacing(path) as beside:
+        beside.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` to `path` as UTF-8 without a byte order mark and with \\n, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as JSON with two spaces of indent and non-ASCII as itself, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def _beside(path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=".part" + path.suffix, dir=path.parent)
+    except OSError as error:
+        raise BadFile(_cannot_write(path, error)) from error
+    os.close(handle)
+    os.chmod(name, 0o666 & ~_UMASK)
+    return Path(name)
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    reason = error.strerror or error
+    return f"Cannot write {path}: {reason}. Choose a place that can be written to, with enough free space."
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _umask()

@@ -1,0 +1,1 @@
+"""Model families: from their files to their networks and back."""

@@ -1,0 +1,64 @@
+"""Runs a script: options first, then the work, then one exit code. Every script is an options class and a function."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from sd_scripts.library import events
+from sd_scripts.library.errors import UserError
+from sd_scripts.library.report import Report
+from sd_scripts.options.cli import parse
+
+Options = TypeVar("Options")
+
+
+def run_program(options_class: type[Options], work: Callable[[Options, Report], None]) -> NoReturn:
+    """Parses the command line, does the work and exits.
+
+    Exit codes: 0 done, or stopped as asked; 1 the work failed; 2 an option or a file cannot be used;
+    130 interrupted a second time.
+    """
+    report = Report.from_environment()
+    report.emit(events.Start(script=Path(sys.argv[0]).name, pid=os.getpid()))
+    try:
+        code = _run(lambda: work(parse(options_class, sys.argv[1:], Path(sys.argv[0]).name), report), report)
+    finally:
+        report.close()
+    sys.exit(code)
+
+
+def _run(work: Callable[[], None], report: Report) -> int:
+    _stop_on_interrupt(report)
+    try:
+        work()
+        return 0
+    except UserError as error:
+        report.emit(events.Failed(sentence=str(error), option=getattr(error, "option", None)))
+        report.say(f"Error: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        report.emit(events.Failed(sentence="Interrupted before the present step was finished."))
+        report.say("Interrupted.")
+        return 130
+    except Exception as error:
+        report.emit(events.Failed(sentence=f"The program failed: {type(error).__name__}: {error}"))
+        report.say(
+            traceback.format_exc() + "This is a fault of the program, not of yours: please report the lines above."
+        )
+        return 1
+
+
+def _stop_on_interrupt(report: Report) -> None:
+    """The first Ctrl+C (or SIGTERM) asks for a stop after the present step or item; the second one leaves at once."""
+
+    def interrupted(number: int, frame: Any) -> None:
+        signal.signal(number, signal.default_int_handler)
+        report.ask("stop")
+        report.say("Stopping after the present step. Press Ctrl+C again to leave at once.")
+
+    signal.signal(signal.SIGINT, interrupted)
+    signal.signal(signal.SIGTERM, interrupted)

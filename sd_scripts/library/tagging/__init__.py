@@ -1,0 +1,1 @@
+"""Captioners and taggers, and the cleaning of what they wrote."""

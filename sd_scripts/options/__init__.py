@@ -1,0 +1,1 @@
+"""Every option of every script, declared once as a typed dataclass field."""

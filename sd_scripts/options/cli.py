@@ -1,0 +1,104 @@
+"""The command line of a script: tyro reads it; what is wrong is said in one sentence."""
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import tyro
+from tyro import _errors as tyro_errors
+
+from sd_scripts.library.errors import BadOption
+from sd_scripts.options.refused import REFUSED
+from sd_scripts.options.spec import OptionSpec, flat_values, option_specs
+from sd_scripts.options.values import BadValue, check_value, read_value
+
+Options = TypeVar("Options")
+
+_CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
+
+
+def parse(options_class: type[Options], argv: list[str], script: str) -> Options:
+    """The options that `argv` gives; `--help` prints and exits with 0.
+
+    Errors: BadOption, whose sentence names the flag, what was given, and what would do.
+    """
+    specs = option_specs(cast(type, options_class))
+    refuse(argv, script, specs)
+
+    def explain(event: tyro_errors.ParseErrorEvent) -> None:
+        raise _sentence(event, argv, specs)
+
+    with tyro_errors.on_parse_error(explain):
+        options = tyro.cli(options_class, args=argv, prog=script, config=_CONFIG, use_underscores=True)
+    for name, value in flat_values(options).items():
+        try:
+            check_value(specs[name], value)
+        except BadValue as error:
+            raise BadOption(name, f"{shown(specs[name])} {value}: {error}") from error
+    return options
+
+
+def refuse(argv: list[str], script: str, specs: dict[str, OptionSpec]) -> None:
+    """Raises BadOption for a flag of sd-scripts that this script does not have, with its reason."""
+    reasons = REFUSED.get(Path(script).stem, {})
+    for word in argv:
+        name = word.split("=")[0].removeprefix("--").replace("-", "_")
+        if word.startswith("--") and name in reasons and name not in specs:
+            raise BadOption(name, f"--{name} {reasons[name]}")
+
+
+def shown(spec: OptionSpec) -> str:
+    """An option as its users know it: with dashes, or by its place."""
+    return spec.name if spec.positional else f"--{spec.name}"
+
+
+def _sentence(event: tyro_errors.ParseErrorEvent, argv: list[str], specs: dict[str, OptionSpec]) -> BadOption:
+    if isinstance(event, tyro_errors.UnrecognizedArgs):
+        return _unknown(event.tokens, specs)
+    if isinstance(event, tyro_errors.MissingArgs):
+        if event.unrecognized_tokens:
+            return _unknown(event.unrecognized_tokens, specs)
+        spec = specs[_name(event.missing_arguments[0].arg)]
+        return BadOption(spec.name, f"{shown(spec)} is needed: {spec.help}")
+    argument = getattr(event, "argument", None)
+    if argument is None:
+        return BadOption("", f"The command line cannot be read: {getattr(event, 'message', event)}")
+    spec = specs[_name(argument)]
+    if getattr(event, "reason", "") == "too_few_values":
+        return BadOption(spec.name, f"{shown(spec)} needs a value: {spec.help}")
+    return _bad_value(spec, _given(spec, argv), str(getattr(event, "message", "")))
+
+
+def _bad_value(spec: OptionSpec, given: list[str], message: str) -> BadOption:
+    for word in given:
+        try:
+            read_value(spec, word)
+        except BadValue as error:
+            return BadOption(spec.name, f"{shown(spec)} {word}: {error}")
+    return BadOption(spec.name, f"{shown(spec)} {' '.join(given)}: {message or 'this value is not understood.'}")
+
+
+def _unknown(tokens: list[str], specs: dict[str, OptionSpec]) -> BadOption:
+    token = next((token for token in tokens if token.startswith("-")), tokens[0])
+    if not token.startswith("-"):
+        return BadOption("", f'"{token}" is one argument too many. Put quotes around names with spaces.')
+    name = token.lstrip("-").split("=")[0].replace("-", "_")
+    close = difflib.get_close_matches(name, [n for n, spec in specs.items() if not spec.positional], n=1, cutoff=0.6)
+    hint = f" Did you mean --{close[0]}?" if close else " --help lists all options."
+    return BadOption(name, f"There is no option {token.split('=')[0]}.{hint}")
+
+
+def _given(spec: OptionSpec, argv: list[str]) -> list[str]:
+    """The words that the command line gives for an option."""
+    flags = {f"--{name}" for name in (spec.name, *spec.former)}
+    words: list[str] = []
+    for place, word in enumerate(argv):
+        flag, _, value = word.partition("=")
+        if flag.replace("-", "_").replace("__", "--", 1) in flags:
+            words += [value] if value else argv[place + 1 : place + 2]
+    return words or ([word for word in argv if not word.startswith("-")] if spec.positional else [])
+
+
+def _name(argument: Any) -> str:
+    """The field's name of one of tyro's arguments."""
+    return str(argument.field.intern_name)

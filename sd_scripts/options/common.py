@@ -1,0 +1,70 @@
+"""Options that several preparing stages share."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from sd_scripts.options.spec import PathTo, Range, Unit, former, place
+
+
+@dataclass(kw_only=True)
+class PicturesOptions:
+    """Which pictures are worked on."""
+
+    train_data_dir: Annotated[str, *place("train_data_dir"), PathTo("pictures")]
+    """Folder of pictures."""
+
+    recursive: bool = False
+    """Take the pictures of all folders below as well."""
+
+    debug: bool = False
+    """Print the result of every picture."""
+
+
+@dataclass(kw_only=True)
+class LoadingOptions:
+    """How pictures are read."""
+
+    batch_size: Annotated[int, Range(low=1), Unit("images")] = 1
+    """Pictures that the model sees at once. More is faster and needs more memory."""
+
+    max_data_loader_n_workers: Annotated[int | None, Range(low=0, zero="read in the main process")] = None
+    """Worker processes that read pictures while the model works. Empty: chosen by the number of cores."""
+
+
+@dataclass(kw_only=True)
+class CaptionFileOptions:
+    """Where captions are written or read."""
+
+    caption_extension: Annotated[str, *former("caption_extention")] = ".caption"
+    """Ending of the caption files beside the pictures."""
+
+
+@dataclass(kw_only=True)
+class TagFileOptions:
+    """Where tags are written or read."""
+
+    caption_extension: Annotated[str, *former("caption_extention")] = ".txt"
+    """Ending of the tag files beside the pictures."""
+
+
+@dataclass(kw_only=True)
+class MergeOptions:
+    """From text files beside the pictures into one metadata file."""
+
+    train_data_dir: Annotated[str, *place("train_data_dir"), PathTo("pictures")]
+    """Folder of pictures."""
+
+    out_json: Annotated[str, *place("out_json"), PathTo("json_out")]
+    """Metadata file to write."""
+
+    in_json: Annotated[str | None, PathTo("json_in")] = None
+    """Metadata file to extend. Empty: an existing output file is extended."""
+
+    full_path: bool = False
+    """Name pictures by their full path. Needed for several folders and for folders within folders."""
+
+    recursive: bool = False
+    """Take the pictures of all folders below as well. Needs full_path."""
+
+    debug: bool = False
+    """Print the text of every picture."""

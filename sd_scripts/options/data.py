@@ -1,0 +1,69 @@
+"""Options of the training data."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from sd_scripts.options.spec import PathTo, Range, Unit
+
+
+@dataclass(kw_only=True)
+class FineTuneDataOptions:
+    """Which pictures and texts are learnt."""
+
+    train_data_dir: Annotated[str | None, PathTo("pictures")] = None
+    """Folder of pictures. Not needed when the metadata names pictures by their full path."""
+
+    in_json: Annotated[str | None, PathTo("json_in")] = None
+    """Metadata file: which pictures are trained, and their texts."""
+
+    dataset_repeats: Annotated[int, Range(low=1)] = 1
+    """How often each picture is seen in one epoch."""
+
+    debug_dataset: bool = False
+    """Show what would be trained (pictures, final captions, token counts, buckets) and end."""
+
+    max_data_loader_n_workers: Annotated[int, Range(low=0, zero="read in the main thread")] = 8
+    """Readers that prepare the next batches while the model works."""
+
+
+@dataclass(kw_only=True)
+class CaptionOptions:
+    """How captions are changed each time they are shown."""
+
+    shuffle_caption: bool = False
+    """Shuffle the parts of the caption, which are separated by caption_separator."""
+
+    caption_separator: str = ","
+    """Text between the parts of a caption."""
+
+    keep_tokens: Annotated[int, Range(low=0), Unit("parts")] = 0
+    """This many parts at the front of a caption are not shuffled."""
+
+
+@dataclass(kw_only=True)
+class ResolutionOptions:
+    """The sizes in which pictures are trained when no latents were prepared."""
+
+    resolution: str | None = None
+    """Training resolution: width,height, or one number for a square. Not needed for prepared latents."""
+
+    enable_bucket: bool = False
+    """Sort pictures into buckets of several aspect ratios instead of cutting all to one size."""
+
+    min_bucket_reso: Annotated[int, Range(low=8), Unit("px")] = 256
+    """Shortest side of a bucket."""
+
+    max_bucket_reso: Annotated[int, Range(low=8), Unit("px")] = 1024
+    """Longest side of a bucket."""
+
+    bucket_reso_steps: Annotated[int, Range(low=8), Unit("px")] = 64
+    """Sides of buckets are multiples of this; itself a multiple of 8."""
+
+    bucket_no_upscale: bool = False
+    """Never enlarge a picture: each keeps its size, cut to a multiple of the step."""
+
+    cache_latents: bool = False
+    """Make the latents once, before training, and keep them in memory."""
+
+    vae_batch_size: Annotated[int, Range(low=1), Unit("images")] = 1
+    """Images that the VAE sees at once while latents are made."""

@@ -1,0 +1,47 @@
+"""Options of fine_tune.py: a composition of groups."""
+
+from dataclasses import dataclass, field
+
+from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
+from sd_scripts.options.training import (
+    AttentionOptions,
+    LengthOptions,
+    LoggingOptions,
+    NoiseOptions,
+    PrecisionOptions,
+    SampleOptions,
+    SavingOptions,
+    StateOptions,
+)
+
+
+@dataclass(kw_only=True)
+class FineTuneMethodOptions:
+    """Which parts of the model are trained."""
+
+    train_text_encoder: bool = False
+    """Train the text encoder as well as the U-Net."""
+
+
+@dataclass(kw_only=True)
+class FineTuneOptions:
+    """Trains a whole Stable Diffusion model on pictures and their metadata."""
+
+    model: ModelOptions = field(default_factory=ModelOptions)
+    text: TextEncodingOptions = field(default_factory=TextEncodingOptions)
+    data: FineTuneDataOptions = field(default_factory=FineTuneDataOptions)
+    captions: CaptionOptions = field(default_factory=CaptionOptions)
+    resolution: ResolutionOptions = field(default_factory=ResolutionOptions)
+    method: FineTuneMethodOptions = field(default_factory=FineTuneMethodOptions)
+    length: LengthOptions = field(default_factory=LengthOptions)
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
+    precision: PrecisionOptions = field(default_factory=PrecisionOptions)
+    attention: AttentionOptions = field(default_factory=AttentionOptions)
+    noise: NoiseOptions = field(default_factory=NoiseOptions)
+    saving: SavingOptions = field(default_factory=SavingOptions)
+    state: StateOptions = field(default_factory=StateOptions)
+    logging: LoggingOptions = field(default_factory=LoggingOptions)
+    samples: SampleOptions = field(default_factory=SampleOptions)

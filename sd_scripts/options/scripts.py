@@ -1,0 +1,19 @@
+"""Every script and the options class that declares its command line."""
+
+from sd_scripts.options.captioning import MakeCaptionsByGitOptions, MakeCaptionsOptions
+from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.latents import PrepareLatentsOptions
+from sd_scripts.options.metadata import CleanOptions, MergeCaptionsOptions, MergeTagsOptions
+from sd_scripts.options.tagging import TagByDeepDanbooruOptions, TagByWd14Options
+
+SCRIPTS: dict[str, type] = {
+    "finetune/make_captions.py": MakeCaptionsOptions,
+    "finetune/make_captions_by_git.py": MakeCaptionsByGitOptions,
+    "finetune/tag_images_by_wd14_tagger.py": TagByWd14Options,
+    "finetune/tag_images_by_deepdanbooru.py": TagByDeepDanbooruOptions,
+    "finetune/merge_captions_to_metadata.py": MergeCaptionsOptions,
+    "finetune/merge_dd_tags_to_metadata.py": MergeTagsOptions,
+    "finetune/clean_captions_and_tags.py": CleanOptions,
+    "finetune/prepare_buckets_latents.py": PrepareLatentsOptions,
+    "fine_tune.py": FineTuneOptions,
+}

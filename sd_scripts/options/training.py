@@ -1,0 +1,156 @@
+"""Options of training that every method shares: length, precision, attention, saving, logging, samples."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from sd_scripts.options.spec import PathTo, Range, Unit
+
+Samplers = Literal[
+    "ddim", "pndm", "lms", "euler", "euler_a", "heun", "dpm_2", "dpm_2_a", "dpmsolver", "dpmsolver++", "dpmsingle",
+    "k_lms", "k_euler", "k_euler_a", "k_dpm_2", "k_dpm_2_a",
+]  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class LengthOptions:
+    """How long training takes, and in what portions."""
+
+    max_train_steps: Annotated[int, Range(low=1), Unit("steps")] = 1600
+    """Training ends after this many optimizer steps. Not used when max_train_epochs is given."""
+
+    max_train_epochs: Annotated[int | None, Range(low=1), Unit("epochs")] = None
+    """Training ends after this many passes over the pictures; wins over max_train_steps."""
+
+    train_batch_size: Annotated[int, Range(low=1), Unit("images")] = 1
+    """Images per step and device."""
+
+    gradient_accumulation_steps: Annotated[int, Range(low=1), Unit("batches")] = 1
+    """Batches whose gradients make one optimizer step: as a larger batch, with less memory."""
+
+    seed: Annotated[int | None, Range(low=0)] = None
+    """Seed of everything random; the same seed gives the same run. Empty: a new one each time, written into the log."""
+
+
+@dataclass(kw_only=True)
+class PrecisionOptions:
+    """Number formats and memory."""
+
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    """Number format of the computation: bf16 on recent GPUs, fp16 on older ones, no for float32."""
+
+    full_fp16: bool = False
+    """Keep weights and gradients in fp16 too: least memory, least exact. Needs mixed_precision fp16."""
+
+    gradient_checkpointing: bool = False
+    """Recompute activations instead of keeping them: slower, with much less memory."""
+
+
+@dataclass(kw_only=True)
+class AttentionOptions:
+    """How attention is computed. At most one of these."""
+
+    sdpa: bool = False
+    """PyTorch's scaled dot product attention: fast, exact, always there."""
+
+    xformers: bool = False
+    """xformers' attention; needs the package (./setup.sh install --xformers)."""
+
+    mem_eff_attn: bool = False
+    """Attention in slices: slower, with little memory, on any device."""
+
+    diffusers_xformers: bool = False
+    """xformers' attention as diffusers switches it on; needs the package."""
+
+
+@dataclass(kw_only=True)
+class NoiseOptions:
+    """The noise that the model learns to remove."""
+
+    noise_offset: Annotated[float | None, Range(low=0.0)] = None
+    """Adds a shift of the whole picture to the noise: very dark and very bright pictures are learnt. 0.05 to 0.1."""
+
+
+@dataclass(kw_only=True)
+class SavingOptions:
+    """What is saved, when, and how."""
+
+    output_dir: Annotated[str | None, PathTo("folder")] = None
+    """Folder for the trained models."""
+
+    output_name: str | None = None
+    """File name of the trained model, without ending. Empty: "last"."""
+
+    save_model_as: Literal["ckpt", "safetensors", "diffusers", "diffusers_safetensors"] | None = None
+    """Format of the saved models. Empty: the format that the base model has."""
+
+    use_safetensors: bool = False
+    """Save as .safetensors (or with .safetensors inside a diffusers folder)."""
+
+    save_precision: Literal["float", "fp16", "bf16"] | None = None
+    """Number format of the saved weights. Empty: the format of the weights in training."""
+
+    save_every_n_epochs: Annotated[int | None, Range(low=1), Unit("epochs")] = None
+    """Save each time this many epochs have passed."""
+
+    save_every_n_steps: Annotated[int | None, Range(low=1), Unit("steps")] = None
+    """Save each time this many steps have passed."""
+
+    save_n_epoch_ratio: Annotated[int | None, Range(low=1)] = None
+    """Save at least this many times in all, evenly spread over the epochs."""
+
+    save_last_n_epochs: Annotated[int | None, Range(low=1), Unit("epochs")] = None
+    """Keep only the models of the last n epochs."""
+
+    save_last_n_steps: Annotated[int | None, Range(low=1), Unit("steps")] = None
+    """Keep only the models of the last n steps."""
+
+
+@dataclass(kw_only=True)
+class StateOptions:
+    """States, from which training goes on."""
+
+    save_state: bool = False
+    """Save the state of training (optimizer, schedule, place in the data) beside every model."""
+
+    save_state_on_train_end: bool = False
+    """Save the state at the end, even without save_state."""
+
+    save_last_n_epochs_state: Annotated[int | None, Range(low=1), Unit("epochs")] = None
+    """Keep only the states of the last n epochs. Empty: as save_last_n_epochs."""
+
+    save_last_n_steps_state: Annotated[int | None, Range(low=1), Unit("steps")] = None
+    """Keep only the states of the last n steps. Empty: as save_last_n_steps."""
+
+    resume: Annotated[str | None, PathTo("state")] = None
+    """State folder to go on from: step, epoch, order, schedule and optimizer continue."""
+
+
+@dataclass(kw_only=True)
+class LoggingOptions:
+    """Logs for TensorBoard."""
+
+    logging_dir: Annotated[str | None, PathTo("folder")] = None
+    """Folder for TensorBoard logs. Empty: none are written."""
+
+    log_prefix: str | None = None
+    """Text before the date in the name of the log's folder."""
+
+
+@dataclass(kw_only=True)
+class SampleOptions:
+    """Pictures drawn while training."""
+
+    sample_every_n_steps: Annotated[int | None, Range(low=1), Unit("steps")] = None
+    """Draw the sample prompts each time this many steps have passed."""
+
+    sample_at_first: bool = False
+    """Draw the sample prompts before the first step."""
+
+    sample_every_n_epochs: Annotated[int | None, Range(low=1), Unit("epochs")] = None
+    """Draw the sample prompts each time this many epochs have passed; wins over sample_every_n_steps."""
+
+    sample_prompts: Annotated[str | None, PathTo("file")] = None
+    """File of prompts: .txt with one a line, .toml or .json."""
+
+    sample_sampler: Samplers = "ddim"
+    """Sampler of the samples, where a prompt names none."""
