@@ -167,6 +167,16 @@ def test_a_source_may_be_overwritten_by_its_own_training(tmp_path: Path):
     assert_same(before, load(str(path)).unet.state_dict())
 
 
+@pytest.mark.parametrize("name", ["sd1.safetensors", "sd1.ckpt"])
+def test_training_a_model_leaves_its_file_as_it_was(models: Path, name: str):
+    before = (models / name).read_bytes()
+    model = load(str(models / name))
+    with torch.no_grad():
+        for parameter in [*model.unet.parameters(), *model.text_encoder.parameters()]:
+            parameter.zero_()
+    assert (models / name).read_bytes() == before
+
+
 def test_tiny_models_are_the_same_for_the_same_seed(models: Path, tmp_path: Path):
     again, other = make_sd1(tmp_path / "again.safetensors"), make_sd1(tmp_path / "other.safetensors", seed=1)
     first = (models / "sd1.safetensors").read_bytes()

@@ -117,6 +117,12 @@ def test_clip_skip_leaves_out_the_last_layers(sd1, clip_skip, layers):
         torch.testing.assert_close(sd1.encode_text(tokens, settings), expected, atol=1e-6, rtol=0)
 
 
+def test_more_layers_than_there_are_cannot_be_skipped(sd1):
+    tokens = sd1.tokenize(["a photo of a cat"], TextSettings())
+    with pytest.raises(BadOption, match="clip_skip 4 is more than the 3 layers of the text encoder."):
+        sd1.encode_text(tokens, TextSettings(clip_skip=4))
+
+
 def test_sd2_reads_its_last_but_one_layer_by_itself(sd2):
     assert sd2.text_encoder.config.num_hidden_layers == 2, "the file has three blocks"
     tokens = sd2.tokenize(["a photo of a cat"], TextSettings())

@@ -154,9 +154,9 @@ class Folder:
 
     def _is_linear(self) -> bool:
         """Whether the U-Net's projections around attention are linear layers, as SD2 has them."""
-        name = "down_blocks.0.attentions.0.proj_in.weight"
-        shapes = [open_checkpoint(file).shapes for file in weight_files(self.path / "unet")]
-        return any(len(found[name]) == 2 for found in shapes if name in found)
+        files = [open_checkpoint(file).shapes for file in weight_files(self.path / "unet")]
+        shapes = [shape for found in files for name, shape in found.items() if name.endswith(".proj_in.weight")]
+        return any(len(shape) == 2 for shape in shapes)
 
     def _tokenizer(self) -> Any:
         from transformers import CLIPTokenizer
