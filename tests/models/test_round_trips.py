@@ -32,8 +32,10 @@ def test_a_file_written_again_is_the_same(models: Path, tmp_path: Path, name: st
     assert_same(open_checkpoint(models / name).read(), open_checkpoint(written).read())
 
 
-@pytest.mark.parametrize("through", ["diffusers", "diffusers_safetensors"])
-@pytest.mark.parametrize(("name", "v2"), FILES)
+@pytest.mark.parametrize(
+    ("name", "v2", "through"),
+    [(*file, through) for file, through in zip(FILES, ["diffusers", "diffusers_safetensors"] * 2, strict=True)],
+)
 def test_through_diffusers_and_back_all_that_it_represents_is_the_same(models, tmp_path, capsys, name, v2, through):
     folder = load(str(models / name), v2=v2).save(SaveRequest(tmp_path / "folder", through))
     model = load(str(folder), v2=v2)

@@ -89,10 +89,7 @@ class SingleFile:
     def _unet(self, known: configs.Config) -> Any:
         from diffusers import UNet2DConditionModel
 
-        try:
-            config = configs.unet_config(self._shapes(UNET_PREFIX), known)
-        except (KeyError, StopIteration, ValueError) as error:
-            raise BadFile(f"{self.path} is incomplete: its U-Net lacks {error or 'attention'}.") from error
+        config = configs.config_from(configs.unet_config, self._shapes(UNET_PREFIX), known, self.path)
         _check_channels(self.path, config)
         names = names_of(config)
         tensors = self.file.read(UNET_PREFIX)
@@ -101,10 +98,7 @@ class SingleFile:
 
     def _text_encoder(self, known: configs.Config) -> Any:
         prefix = self.variant.text_prefix
-        try:
-            config = self.variant.text_config(self._shapes(prefix), known)
-        except (KeyError, ValueError) as error:
-            raise BadFile(f"{self.path} is incomplete: its text encoder lacks {error}.") from error
+        config = configs.config_from(self.variant.text_config, self._shapes(prefix), known, self.path)
         tensors = self.variant.text_to_clip(self.file.read(prefix), config["num_hidden_layers"])
         return _clip(config, tensors, self.path)
 
