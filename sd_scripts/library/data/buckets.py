@@ -145,7 +145,7 @@ def checked_rules(rules: BucketRules, option: str) -> BucketRules:
     if rules.min_px > rules.max_px:
         raise BadOption(
             "min_bucket_reso",
-            f"--min_bucket_reso {rules.min_px} is more than --max_bucket_reso {rules.max_px}. Lower it, or raise the other.",
+            f"--min_bucket_reso {rules.min_px} is more than --max_bucket_reso {rules.max_px}. Lower it or raise that.",
         )
     if max(rules.resolution_px) > rules.max_px:
         raise BadOption(

@@ -1,4 +1,4 @@
-"""From pictures to latents: the VAE at work. Every picture's noise comes from its content, so a rerun gives the same."""
+"""From pictures to latents: the VAE at work. A picture's noise comes from its content, so a rerun gives the same."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

@@ -1,7 +1,7 @@
 """Latents kept beside the pictures: the .npz files, and whether they still fit. Needs no torch.
 
-`<stem>.npz` and, mirrored, `<stem>_flip.npz` hold `arr_0` (4,H/8,W/8), the VAE's posterior sample, not scaled, and what it was made from.
-The layout of sd-scripts' --cache_latents_to_disk, `<stem>_<W>x<H>_sd.npz`, is read as well.
+`<stem>.npz` and, mirrored, `<stem>_flip.npz` hold `arr_0` (4,H/8,W/8): the VAE's posterior sample, not scaled; and what
+it was made from. The layout of sd-scripts' --cache_latents_to_disk, `<stem>_<W>x<H>_sd.npz`, is read as well.
 """
 
 import hashlib
@@ -137,7 +137,8 @@ def read_head(path: Path) -> Head:
     from numpy.lib import format as npy
 
     headers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-    shapes, facts = {}, {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    facts: dict[str, Any] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             for name in (member.removesuffix(".npy") for member in archive.namelist()):
@@ -152,7 +153,8 @@ def read_head(path: Path) -> Head:
     return Head(shapes, facts.get("source_bytes"), facts.get("vae_hash"))
 
 
-_READ_ERRORS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error)
+# NotImplementedError, a RuntimeError, stands for kinds of compression and encryption that zipfile cannot read.
+_READ_ERRORS = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def _arrays(path: Path, wanted: tuple[str, ...] = ()) -> "dict[str, np.ndarray]":
@@ -180,7 +182,7 @@ def _member(shapes: dict[str, tuple[int, ...]], bucket_px: Size, flipped: bool) 
     height, width = latents_shape(bucket_px)
     name = "latents_flipped" if flipped else "latents"
     candidates = ("arr_0", f"{name}_{height}x{width}", name)
-    return next((n for n in candidates if n in shapes and len(shapes[n]) == 3 and shapes[n][1:] == (height, width)), None)
+    return next((c for c in candidates if len(shapes.get(c, ())) == 3 and shapes[c][1:] == (height, width)), None)
 
 
 def _facts(made: MadeFrom) -> dict[str, Any]:
