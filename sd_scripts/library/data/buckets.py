@@ -120,6 +120,11 @@ def _shrunk(size_px: Size, area_px: int, step_px: int) -> Size:
     return int(by_height * ratio + 0.5), by_height
 
 
+def latents_hw(bucket_px: Size) -> tuple[int, int]:
+    """(height, width) of the latents of a bucket."""
+    return bucket_px[1] // LATENT_PX, bucket_px[0] // LATENT_PX
+
+
 def parse_resolution(text: str, option: str) -> Size:
     """(width, height) of "width,height" or of one number. Errors: BadOption, naming `option`."""
     parts = [part.strip() for part in text.split(",")]

@@ -37,7 +37,8 @@ class VaeEncoder:
     def __init__(self, vae: Any, precision: str, device: torch.device) -> None:
         self.device = device
         self.dtype = DTYPES[precision]
-        self.vae = vae.to(device, self.dtype).eval().requires_grad_(False)
+        # Module.to, since diffusers' own warns of parts to keep in float32, of which a VAE has none.
+        self.vae = torch.nn.Module.to(vae, device, self.dtype).eval().requires_grad_(False)
 
     @torch.inference_mode()
     def encode(self, images_BHWC: "np.ndarray", content_hashes: Sequence[str], mirrored: bool = False) -> "np.ndarray":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sd_scripts.library.data.buckets import LATENT_PX, Fit, Size
+from sd_scripts.library.data.buckets import Fit, Size, latents_hw
 from sd_scripts.library.io.atomic import replacing
 
 if TYPE_CHECKING:
@@ -68,11 +68,6 @@ def flip_path(image: Path) -> Path:
 def content_hash(data: bytes) -> str:
     """What names a file's content, in 32 hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-def latents_shape(bucket_px: Size) -> tuple[int, int]:
-    """(height, width) of the latents of a bucket."""
-    return bucket_px[1] // LATENT_PX, bucket_px[0] // LATENT_PX
 
 
 def write_latents(path: Path, cached: CachedLatents) -> None:
@@ -179,7 +174,7 @@ def _checked(latents_CHW: "np.ndarray") -> "np.ndarray":
 
 def _member(shapes: dict[str, tuple[int, ...]], bucket_px: Size, flipped: bool) -> str | None:
     """The array that holds latents of a bucket; `arr_0` serves both ways, since there the file's name says which."""
-    height, width = latents_shape(bucket_px)
+    height, width = latents_hw(bucket_px)
     name = "latents_flipped" if flipped else "latents"
     candidates = ("arr_0", f"{name}_{height}x{width}", name)
     return next((c for c in candidates if len(shapes.get(c, ())) == 3 and shapes[c][1:] == (height, width)), None)

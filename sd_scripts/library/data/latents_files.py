@@ -41,7 +41,7 @@ class LatentsFinder:
         """The latents of a picture in its bucket. What has another size, another source or another VAE is not taken."""
         listing = self._listing(image.parent)
         newer = listing.newer.get(image.stem)
-        source_bytes = image.stat().st_size if image.is_file() else None
+        source_bytes = image.stat().st_size if image.suffix != ".npz" and image.is_file() else None
         plain, misfit = self._first(image, [plain_path(image).name, newer], bucket_px, source_bytes, flipped=False)
         if plain is None:
             return LatentsFiles(misfit=misfit)

@@ -64,9 +64,13 @@ class LatentsStage:
         lines = [f"Latents: {self.counts['made']:,} made, {self.counts['kept']:,} kept, {left_out:,} left out."]
         lines += [f"  {count:,} made again: {reason}" for reason, count in sorted(self.again.items())]
         if not_in_metadata:
-            lines.append(f"  {not_in_metadata:,} pictures are not in the metadata: no latents were made of them.")
+            lines.append(
+                f"  Pictures that the metadata lacks, so that no latents were made of them: {not_in_metadata:,}"
+            )
         if without_picture:
-            lines.append(f"  {without_picture:,} entries of the metadata have no picture here: they stay as they are.")
+            lines.append(
+                f"  Entries of the metadata without a picture here, which stay as they are: {without_picture:,}"
+            )
         lines.append(f"{'bucket':>12}{'images':>10}   mean aspect error")
         for row in self.table():
             size = f"{row['width']} x {row['height']}"

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sd_scripts.library.data.buckets import BucketRules
+from sd_scripts.library.data.buckets import BucketRules, latents_hw
 from sd_scripts.library.data.images import UnreadableImage, on_white, open_image, open_image_with_alpha
 from sd_scripts.library.data.latents import (
     BrokenLatents,
     MadeFrom,
     content_hash,
     flip_path,
-    latents_shape,
     plain_path,
     read_latents,
 )
@@ -92,7 +91,7 @@ def _file_misfit(path: Path, wanted: Wanted, made_from: MadeFrom) -> str:
         return "they are broken"
     if cached.made_from is None:
         return UNKNOWN_SOURCE
-    if cached.latents_CHW.shape[1:] != latents_shape(made_from.fit.bucket_px):
+    if cached.latents_CHW.shape[1:] != latents_hw(made_from.fit.bucket_px):
         return "they have another size"
     if wanted.alpha_mask != (cached.alpha_mask_HW is not None):
         return "the alpha mask is missing" if wanted.alpha_mask else "they carry an alpha mask"
