@@ -3,6 +3,7 @@
 import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -29,6 +30,9 @@ class Checkpoint(Protocol):
 
     def read(self, prefix: str = "") -> dict[str, Tensor]:
         """{name without the prefix: tensor} of all tensors whose name begins with the prefix."""
+
+    def tensor(self, name: str) -> Tensor:
+        """One tensor."""
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
@@ -57,6 +61,9 @@ class _Safetensors:
     def read(self, prefix: str = "") -> dict[str, Tensor]:
         return {name[len(prefix) :]: self._file.get_tensor(name) for name in self.shapes if name.startswith(prefix)}
 
+    def tensor(self, name: str) -> Tensor:
+        return self._file.get_tensor(name)
+
 
 class _Pickled:
     metadata: dict[str, str] = {}
@@ -71,17 +78,39 @@ class _Pickled:
     def read(self, prefix: str = "") -> dict[str, Tensor]:
         return {name[len(prefix) :]: tensor for name, tensor in self._tensors.items() if name.startswith(prefix)}
 
+    def tensor(self, name: str) -> Tensor:
+        return self._tensors[name]
+
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Writes tensors with metadata in the header. Errors: BadFile."""
-    with replacing(path) as beside:
+    with _writing(path) as beside:
         save_file(_own(tensors), beside, {"format": "pt", **(metadata or {})})
 
 
 def write_ckpt(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Writes tensors as `{"state_dict": {name: tensor}}`. Errors: BadFile."""
+    write_pickle(path, {"state_dict": _own(tensors)})
+
+
+def write_bin(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes tensors as diffusers' .bin files hold them: `{name: tensor}`. Errors: BadFile."""
+    write_pickle(path, _own(tensors))
+
+
+def write_pickle(path: Path, value: Any) -> None:
+    """Writes a value as torch.save does. Errors: BadFile."""
+    with _writing(path) as beside:
+        torch.save(value, beside)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
     with replacing(path) as beside:
-        torch.save({"state_dict": _own(tensors)}, beside)
+        try:
+            yield beside
+        except (SafetensorError, RuntimeError) as error:  # How the two writers say that the disk is full.
+            raise BadFile(f"Cannot write {path}: {error}. Choose a place with enough free space.") from error
 
 
 def _own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ _ENDINGS = (".safetensors", ".bin", ".fp16.safetensors", ".fp16.bin")
 
 def read_part(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(configuration, tensors) of one part, such as unet/. Errors: BadFile."""
-    config = read_json(folder / "config.json")
+    config = {key: value for key, value in read_json(folder / "config.json").items() if not _is_of_the_copy(key)}
     tensors: dict[str, Tensor] = {}
     for file in weight_files(folder):
         tensors |= open_checkpoint(file).read()
@@ -31,6 +31,11 @@ def weight_files(folder: Path) -> list[Path]:
             if (index := folder / f"{stem}{ending}.index.json").is_file():
                 return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
     raise BadFile(f"{folder} has no weights in it (such as diffusion_pytorch_model.safetensors or model.safetensors).")
+
+
+def _is_of_the_copy(key: str) -> bool:
+    """Whether a configuration's key tells of the copy that was read (place, versions, dtype), not of the model."""
+    return key.startswith("_") or key in {"torch_dtype", "dtype", "transformers_version"}
 
 
 def read_json(file: Path) -> dict[str, Any]:

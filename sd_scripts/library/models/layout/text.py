@@ -5,6 +5,7 @@ before; here the names are those without `text_model`.
 """
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sd_scripts.library.models.layout.names import Names
@@ -26,18 +27,18 @@ _POSITION = "positional_embedding"
 _POSITION_IN_CLIP = "embeddings.position_embedding.weight"
 
 
-def without_wrapper(tensors: "dict[str, Tensor]") -> "dict[str, Tensor]":
+def without_wrapper(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
     """CLIP's tensors under the names of today's transformers; position_ids, which newer versions compute, left out."""
     renamed = {name.removeprefix(WRAPPER): tensor for name, tensor in tensors.items()}
     return {name: tensor for name, tensor in renamed.items() if name != "embeddings.position_ids"}
 
 
-def with_wrapper(tensors: "dict[str, Tensor]") -> "dict[str, Tensor]":
+def with_wrapper(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
     """CLIP's tensors under the names that files use."""
     return {WRAPPER + name: tensor for name, tensor in tensors.items()}
 
 
-def open_clip_to_clip(tensors: "dict[str, Tensor]", layers: int) -> "dict[str, Tensor]":
+def open_clip_to_clip(tensors: "Mapping[str, Tensor]", layers: int) -> "dict[str, Tensor]":
     """{transformers' name: tensor} of the first `layers` blocks of OpenCLIP's text model."""
     names = _open_clip_names(layers)
     clip = {}
@@ -53,7 +54,7 @@ def open_clip_to_clip(tensors: "dict[str, Tensor]", layers: int) -> "dict[str, T
     return clip
 
 
-def clip_to_open_clip(tensors: "dict[str, Tensor]", layers: int) -> "dict[str, Tensor]":
+def clip_to_open_clip(tensors: "Mapping[str, Tensor]", layers: int) -> "dict[str, Tensor]":
     """{OpenCLIP's name: tensor} of the `layers` blocks that transformers' text model has."""
     import torch
 

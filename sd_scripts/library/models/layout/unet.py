@@ -1,6 +1,7 @@
 """Names of the U-Net's modules. Every tensor has the same shape in both layouts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from sd_scripts.library.models.layout.names import Names
 
@@ -24,6 +25,11 @@ _RESNET = [
 def unet_names(attention: list[bool], layers: int) -> Names:
     """The table of a U-Net with `layers` resnets a level; `attention` says of each, finest first, if it attends."""
     return Names([*_ENDS, *_down(attention, layers), *_middle(), *_up(attention[::-1], layers + 1)])
+
+
+def names_of(config: Mapping[str, Any]) -> Names:
+    """The table of a U-Net with this configuration of diffusers."""
+    return unet_names([kind.startswith("CrossAttn") for kind in config["down_block_types"]], config["layers_per_block"])
 
 
 def _down(attention: list[bool], layers: int) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """Names of the VAE's modules. Its attention is 1x1 convolutions in the original layout, linear layers in diffusers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from sd_scripts.library.models.layout.names import Names
@@ -28,13 +28,13 @@ def vae_names(levels: int, layers: int) -> Names:
     return Names([*ends, *_middle("encoder"), *_middle("decoder"), *_down(levels, layers), *_up(levels, layers + 1)])
 
 
-def vae_to_diffusers(tensors: "dict[str, Tensor]", names: Names) -> "dict[str, Tensor]":
+def vae_to_diffusers(tensors: "Mapping[str, Tensor]", names: Names) -> "dict[str, Tensor]":
     """{diffusers' name: tensor} of an original VAE; names that diffusers does not have are left out."""
     renamed = ((names.to_diffusers(name), tensor) for name, tensor in tensors.items())
     return {name: tensor.flatten(1) if _attends(name) else tensor for name, tensor in renamed if name}
 
 
-def vae_to_original(tensors: "dict[str, Tensor]", names: Names) -> "dict[str, Tensor]":
+def vae_to_original(tensors: "Mapping[str, Tensor]", names: Names) -> "dict[str, Tensor]":
     """{original name: tensor} of diffusers' VAE."""
     original = {}
     for name, tensor in tensors.items():
@@ -45,7 +45,7 @@ def vae_to_original(tensors: "dict[str, Tensor]", names: Names) -> "dict[str, Te
     return original
 
 
-def with_new_attention_names(tensors: "dict[str, Tensor]") -> "dict[str, Tensor]":
+def with_new_attention_names(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
     """The tensors of a diffusers VAE, whichever names its version gave to attention."""
     renamed = {}
     for name, tensor in tensors.items():
