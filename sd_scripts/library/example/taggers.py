@@ -13,12 +13,14 @@ SEED = 42
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _WORDS = (
     "a the of in on with and two three old small large red green blue white black yellow bright dark wooden wet "
-    "picture photo cat dog bird horse man woman child cup coin clock rocket tree flower field street wall window table "
-    "sky sea hill river boat bridge house door lamp book hand face hair sitting standing looking lying next to near under ."
+    "picture photo cat dog bird horse man woman child cup coin clock rocket tree flower field street wall window "
+    "table sky sea hill river boat bridge house door lamp book hand face hair sitting standing looking lying next "
+    "to near under ."
 )
 _GENERAL = (
-    "1girl solo long_hair short_hair blue_eyes smile open_mouth hat dress white_shirt outdoors indoors sky tree flower cat dog "
-    "bird horse food cup book window night water no_humans still_life photo_(medium) traditional_media monochrome ^_^"
+    "1girl solo long_hair short_hair blue_eyes smile open_mouth hat dress white_shirt outdoors indoors sky tree "
+    "flower cat dog bird horse food cup book window night water no_humans still_life photo_(medium) "
+    "traditional_media monochrome ^_^"
 )
 _CHARACTERS = "hatsune_miku alice_(wonderland) holo_(spice_and_wolf) rin_(swimsuit)_(fate)"
 _RATINGS = ("general", "sensitive", "questionable", "explicit")
@@ -99,13 +101,19 @@ def make_wd14(folder: Path, layout: Literal["csv", "mapping"] = "csv", batch_siz
     tags = [(name, "rating") for name in _RATINGS]
     tags += [(name, "general") for name in _GENERAL.split()] + [(name, "character") for name in _CHARACTERS.split()]
     if layout == "csv":
-        rows = [f"{place},{name},{_CSV_NUMBERS[category]},{1000 - place}" for place, (name, category) in enumerate(tags)]
-        (folder / "selected_tags.csv").write_text("\n".join(["tag_id,name,category,count", *rows]) + "\n", encoding="utf-8")
+        rows = [
+            f"{place},{name},{_CSV_NUMBERS[category]},{1000 - place}" for place, (name, category) in enumerate(tags)
+        ]
+        (folder / "selected_tags.csv").write_text(
+            "\n".join(["tag_id,name,category,count", *rows]) + "\n", encoding="utf-8"
+        )
         onnx.save(_wd14_model(len(tags), batch_size, planes_first=False), folder / "model.onnx")
         return folder
     tags += [("vocaloid", "copyright"), ("some_artist", "artist"), ("highres", "meta"), ("some_model", "model")]
     tags += [("best_quality", "quality"), ("worst_quality", "quality")]
-    mapping = {str(place): {"tag": name, "category": category.capitalize()} for place, (name, category) in enumerate(tags)}
+    mapping = {
+        str(place): {"tag": name, "category": category.capitalize()} for place, (name, category) in enumerate(tags)
+    }
     (folder / "tag_mapping.json").write_text(json.dumps(mapping, indent=2), encoding="utf-8")
     onnx.save(_wd14_model(len(tags), batch_size, planes_first=True), folder / "model_optimized.onnx")
     return folder
@@ -123,8 +131,10 @@ def make_deepdanbooru(folder: Path, ending: Literal[".keras", ".h5"] = ".keras")
     pixels = keras.Input((64, 64, 3))
     hidden = keras.layers.Conv2D(8, 7, strides=4, padding="same", use_bias=False, kernel_initializer=spread)(pixels)
     hidden = keras.layers.ReLU()(keras.layers.BatchNormalization()(hidden))
-    hidden = keras.layers.Conv2D(len(tags), 1, padding="same", use_bias=False, kernel_initializer=spread)(hidden)
-    hidden = keras.layers.GlobalAveragePooling2D()(hidden)
+    hidden = keras.layers.Flatten()(keras.layers.AveragePooling2D(4)(hidden))
+    # Below 0, most tags stay unsaid.
+    doubt = keras.initializers.Constant(-2.0)
+    hidden = keras.layers.Dense(len(tags), kernel_initializer=spread, bias_initializer=doubt)(hidden)
     model = keras.Model(pixels, keras.layers.Activation("sigmoid")(hidden))
     model.save(folder / f"model-tiny_resnet{ending}")
     (folder / "tags.txt").write_text("".join(f"{tag}\n" for tag in tags), encoding="utf-8")
@@ -163,7 +173,8 @@ def _blip(head_width: int = 32) -> tuple[Any, Any, Any]:
         "pad_token_id": tokenizer.pad_token_id,
     }
     torch.manual_seed(SEED)
-    model = BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config={**sizes, "image_size": 32, "patch_size": 16}))
+    vision = {**sizes, "image_size": 32, "patch_size": 16}
+    model = BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config=vision))
     with torch.no_grad():
         # As trained ones are: transformers would begin with zeros, and every picture would look the same.
         for name in ("class_embedding", "position_embedding"):
@@ -188,8 +199,9 @@ def _wd14_model(tags: int, batch_size: int | None, planes_first: bool) -> Any:
     from onnx import TensorProto, helper, numpy_helper
 
     weights = np.random.default_rng(SEED).normal(0.0, 0.35, (8 * 8 * 3, tags)).astype(np.float32)
+    weights -= weights.mean(axis=0)
     # Pixels come as -1..1, or as 0..255: then x / 127.5 - 1 is part of the weights. Below 0, most tags stay unsaid.
-    bias = np.full(tags, -0.5, np.float32) - (0.0 if planes_first else 1.0) * weights.sum(axis=0)
+    bias = np.full(tags, -3.0, np.float32) - (0.0 if planes_first else 1.0) * weights.sum(axis=0)
     weights = weights / (1.0 if planes_first else 127.5)
     constants = [numpy_helper.from_array(weights.astype(np.float32), "weights"), numpy_helper.from_array(bias, "bias")]
     nodes = [

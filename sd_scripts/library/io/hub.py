@@ -1,4 +1,4 @@
-"""Models from the Hugging Face hub: fetched once, resumed where a download broke off, and found without a network afterwards."""
+"""Models from the Hugging Face hub: fetched once, resumed where a download broke off, then found without a network."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.b
 
 
 def model_folder(name: str, option: str) -> Path:
-    """The folder of a transformers model: `name` itself when it is a folder, else the hub's, downloaded when it is needed.
+    """The folder of a transformers model: `name` itself when it is one, else the hub's, downloaded when it is needed.
 
     Errors: BadOption, naming `option`, when there is neither; BadFile, when a download cannot be finished.
     """
@@ -38,11 +38,10 @@ def is_repository(name: str) -> bool:
 
 def file_names(repository: str, option: str) -> list[str]:
     """The files of a repository, as the hub lists them. Errors: BadOption, naming `option` and what would do."""
+    import httpx
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
     from huggingface_hub.utils import HFValidationError
-
-    import httpx
 
     try:
         return [file.rfilename for file in HfApi().model_info(repository, timeout=ANSWER_WITHIN_S).siblings or []]
@@ -50,25 +49,26 @@ def file_names(repository: str, option: str) -> list[str]:
         what = "asks for an agreement on its page, and for a token in the environment variable HF_TOKEN"
         raise BadOption(option, f"--{option}: the hub's {repository} {what}.") from error
     except (RepositoryNotFoundError, HFValidationError) as error:
-        raise BadOption(option, f"--{option}: the hub has no {repository}. Check the spelling, or give a local folder.") from error
+        raise BadOption(
+            option, f"--{option}: the hub has no {repository}. Check its spelling, or name a folder."
+        ) from error
     except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
         raise BadOption(option, _unreachable(repository, option)) from error
 
 
 def download(repository: str, name: str, folder: Path | None = None, force: bool = False) -> Path:
-    """Fetches one file, into `folder` or the hub's own cache, and gives its path. A broken download goes on where it stopped.
+    """Fetches one file, into `folder` or the hub's cache, and gives its path. A broken download goes on where it was.
 
     Errors: BadFile.
     """
-    from huggingface_hub import hf_hub_download
-
     import httpx
+    from huggingface_hub import hf_hub_download
 
     try:
         return Path(hf_hub_download(repository, name, local_dir=folder, force_download=force))
     except (httpx.HTTPError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadFile(f"{name} of {repository} could not be downloaded ({reason}). Start again: it goes on from there.") from error
+        raise BadFile(f"{name} of {repository} was not downloaded whole ({reason}). Start again to go on.") from error
 
 
 def _unreachable(repository: str, option: str) -> str:

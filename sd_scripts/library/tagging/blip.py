@@ -50,7 +50,9 @@ class Blip:
         self._options = options
         # The last token would end the sentence.
         self._prompt = parts.tokenizer(PROMPT, return_tensors="pt")["input_ids"]
-        check_length(options.max_length, self._prompt.shape[1] - 1, parts.model.config.text_config.max_position_embeddings)
+        check_length(
+            options.max_length, self._prompt.shape[1] - 1, parts.model.config.text_config.max_position_embeddings
+        )
         if options.min_length > options.max_length:
             sentence = f"--min_length {options.min_length} is more than --max_length {options.max_length}."
             raise BadOption("min_length", sentence)

@@ -144,7 +144,9 @@ def _layers(tensors: Tensors, pattern: str) -> int:
 def _check_vocabulary(path: Path, config: BlipConfig, tokenizer: BertTokenizer) -> None:
     words = config.text_config.vocab_size
     if words != len(tokenizer) + 2:
-        raise BadFile(f"{path} knows {words:,} words, but the vocabulary gives {len(tokenizer) + 2:,}: they do not belong together.")
+        raise BadFile(
+            f"{path} knows {words:,} words, but its vocabulary has {len(tokenizer) + 2:,}: they are not a pair."
+        )
 
 
 def _fill(model: Any, tensors: Tensors, path: Path) -> None:

@@ -83,13 +83,15 @@ def check_kind(folder: Path, kind: str, option: str) -> None:
     try:
         found = json.loads((folder / "config.json").read_bytes())["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadOption(option, f"--{option} {folder}: no model in it; a config.json that names one is missing.") from error
+        raise BadOption(
+            option, f"--{option} {folder}: no model in it; a config.json that names one is missing."
+        ) from error
     if found != kind:
         raise BadOption(option, f"--{option} {folder}: this is a {found} model, and {kind} is needed.")
 
 
 def load_model(model_class: Any, folder: Path) -> Any:
-    """A transformers model with all of its weights. Errors: BadFile, also where weights are missing, which transformers bears."""
+    """A transformers model, whole. Errors: BadFile, also for missing weights, of which transformers only warns."""
     try:
         model, loading = model_class.from_pretrained(folder, local_files_only=True, output_loading_info=True)
     except Exception as error:  # whatever a broken file makes transformers stumble over
@@ -116,9 +118,13 @@ def first_line(error: Exception) -> str:
 def check_length(max_length: int, shortest: int, longest: int) -> None:
     """Raises BadOption for sentences that the model cannot write."""
     if not shortest < max_length <= longest:
-        raise BadOption("max_length", f"--max_length {max_length}: this model takes {shortest + 1} to {longest} tokens.")
+        raise BadOption(
+            "max_length", f"--max_length {max_length}: this model takes {shortest + 1} to {longest} tokens."
+        )
 
 
 def out_of_memory() -> BadOption:
     """The sentence for a batch that the device has no room for."""
-    return BadOption("batch_size", "The device has not enough memory for --batch_size pictures at once. Use a smaller number.")
+    return BadOption(
+        "batch_size", "The device has not enough memory for --batch_size pictures at once. Use a smaller number."
+    )

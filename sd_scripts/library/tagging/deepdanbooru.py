@@ -36,7 +36,9 @@ def find_project(options: DeepDanbooruOptions) -> Project:
     """The model and tags of a project folder, or those named one by one. Errors: BadOption, BadFile."""
     folder = Path(options.project_path) if options.project_path else None
     if folder is None and not (options.model_path and options.tags_path):
-        raise BadOption("project_path", "--project_path is needed: the folder with project.json, tags.txt and the model.")
+        raise BadOption(
+            "project_path", "--project_path is needed: the folder with project.json, tags.txt and the model."
+        )
     if folder and not folder.is_dir():
         raise BadOption("project_path", f"--project_path {folder}: there is no such folder.")
     model = _named(options.model_path, "model_path") if options.model_path else _model_of(folder or Path())
@@ -80,7 +82,9 @@ class DeepDanbooru:
     def describe(self, images: "np.ndarray", paths: list[Path]) -> list[list[str]]:
         """From (N,H,W,3) RGB, 0 to 1, to N lists of tags."""
         confidences_NT = self._run(images)
-        return [[tag for tag, its in zip(self._tags, row, strict=True) if its >= self._threshold] for row in confidences_NT]
+        return [
+            [tag for tag, its in zip(self._tags, row, strict=True) if its >= self._threshold] for row in confidences_NT
+        ]
 
 
 @dataclass(frozen=True)
@@ -98,15 +102,14 @@ class Fitted:
 def fitted(image: "Image", width_px: int, height_px: int) -> "np.ndarray":
     """Scaled by area to fit, centred, edge pixels repeated around it: what DeepDanbooru's own tool does.
 
-    Sides are rounded half to even; a difference that is odd puts the picture on half pixels, between which is interpolated.
+    Sides are rounded half to even; an odd difference puts the picture on half pixels, between which is interpolated.
     """
     import cv2
     import numpy as np
 
-    pixels = np.asarray(image, dtype=np.float32)
     scale = min(np.float32(width_px) / np.float32(image.width), np.float32(height_px) / np.float32(image.height))
     size = (max(1, round(float(scale * image.width))), max(1, round(float(scale * image.height))))
-    pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    pixels = cv2.resize(np.asarray(image, dtype=np.float32), size, interpolation=cv2.INTER_AREA)
     shift = np.array([[1, 0, (width_px - size[0]) / 2], [0, 1, (height_px - size[1]) / 2]], dtype=np.float64)
     target = (width_px, height_px)
     return cv2.warpAffine(pixels, shift, target, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) / 255.0
@@ -123,7 +126,9 @@ def _model_of(folder: Path) -> Path:
     try:
         name = json.loads(description.read_bytes().decode("utf-8-sig"))["model"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadFile(f"{folder} is no DeepDanbooru project: {description.name} is missing, broken, or names no model.") from error
+        raise BadFile(
+            f"{folder} is no DeepDanbooru project: {description.name} is missing, broken, or names no model."
+        ) from error
     for ending in (".keras", ".h5"):
         if (folder / f"model-{name}{ending}").is_file():
             return folder / f"model-{name}{ending}"

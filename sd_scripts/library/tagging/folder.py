@@ -22,7 +22,10 @@ class Writer(Protocol):
     """Where the texts go."""
 
     def write(self, image: Path, result: Any) -> str:
-        """Keeps what was seen in a picture, and gives its text. Errors: BadFile, UnreadableText, UnreadableImage: this picture's."""
+        """Keeps what was seen in a picture, and gives its text.
+
+        Errors, of this picture alone: BadFile, UnreadableText, UnreadableImage.
+        """
 
     def finish(self, report: Report) -> None:
         """After the last picture, also when a stop was asked for. Errors: BadFile."""
@@ -55,18 +58,25 @@ def pictures_with_room(pictures: PicturesOptions) -> list[Path]:
 
 
 def check_room(folder: Path) -> None:
-    """Raises BadFile when no file can be written in a folder, before hours of work are lost to it; makes the folder if need be."""
+    """Makes the folder if need be; raises BadFile where nothing can be written, before hours of work are lost to it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return
     except OSError as error:
         reason = error.strerror or str(error)
-        raise BadFile(f"{folder} cannot be written to ({reason}), so texts cannot be put there. Change its permissions.") from error
+        raise BadFile(
+            f"{folder} cannot be written to ({reason}). Change its permissions, or work on a copy."
+        ) from error
 
 
 def describe_pictures(
-    images: list[Path], describer: Describer, writer: Writer, loading: LoadingOptions, report: Report, debug: bool = False
+    images: list[Path],
+    describer: Describer,
+    writer: Writer,
+    loading: LoadingOptions,
+    report: Report,
+    debug: bool = False,
 ) -> None:
     """Describes every picture and writes its text; pictures that fail are counted and listed, and the rest goes on.
 

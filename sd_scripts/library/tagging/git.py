@@ -10,13 +10,21 @@ from transformers import AutoTokenizer, GitForCausalLM
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from sd_scripts.library.io import hub
-from sd_scripts.library.tagging.captioner import ModelPixels, check_kind, check_length, load_model, load_part, out_of_memory
+from sd_scripts.library.tagging.captioner import (
+    ModelPixels,
+    check_kind,
+    check_length,
+    load_model,
+    load_part,
+    out_of_memory,
+)
 from sd_scripts.options.captioning import GitOptions
 
 if TYPE_CHECKING:
     import numpy as np
 
-# What is said to be written: in quotes (an apostrophe within a word ends none, and the end of the text ends all), or one word.
+# What is said to be written: one word, or what stands in quotes. An apostrophe within a word ends no quote; the text's
+# end does.
 _QUOTED = r"\"[^\"]*(?:\"|$)|'(?:[^']|(?<=\w)'(?=\w))*(?:'|$)"
 _WRITING = rf"(?:{_QUOTED}|\w+)"
 _PLACE = r"(?:\s+(?:is\s+)?(?:on|in)\s+(?:it\b|(?:the\s+|her\s+|his\s+|their\s+|him\s+)?\w+))?"

@@ -39,7 +39,8 @@ class TagFiles:
 class TagJson:
     """All tags in one file: .json as metadata, by full path, or .jsonl with a picture a line.
 
-    Errors: BadOption, for another ending; BadFile, where nothing can be written, or tags are to be added to what is no metadata.
+    Errors: BadOption, for another ending; BadFile, where nothing can be written, or what tags are to be added to is no
+    metadata.
     """
 
     def __init__(self, path: Path, separator: str, append: bool) -> None:

@@ -18,7 +18,7 @@ _NUMBERED = {"0": GENERAL, "1": "artist", "3": "copyright", "4": CHARACTER, "5":
 
 @dataclass(frozen=True)
 class TagTable:
-    """Names and categories, one of each per output of the model. A category that is not in CATEGORIES is never written."""
+    """Names and categories, one of each per output of the model. Only tags of CATEGORIES are ever written."""
 
     names: tuple[str, ...]
     categories: tuple[str, ...]
@@ -52,13 +52,15 @@ def _csv_rows(text: str, path: Path) -> list[tuple[str, str]]:
 
 
 def _json_rows(text: str, path: Path) -> list[tuple[str, str]]:
-    """Both forms in use: {"0": {"tag", "category"}}, and {"idx_to_tag": {"0": tag}, "tag_to_category": {tag: category}}."""
+    """Of both forms: {"0": {"tag", "category"}}, and {"idx_to_tag": {"0": tag}, "tag_to_category": {tag: category}}."""
     try:
         found = json.loads(text)
         named = _joined(found) if "idx_to_tag" in found else {int(place): row for place, row in found.items()}
         return [(named[place]["tag"], named[place]["category"].lower()) for place in range(len(named))]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadFile(f"{path} is no table of tags, which gives a tag and a category for every number from 0.") from error
+        raise BadFile(
+            f"{path} is no table of tags, which gives a tag and a category for every number from 0."
+        ) from error
 
 
 def _joined(found: dict[str, Any]) -> dict[int, dict[str, str]]:

@@ -29,11 +29,15 @@ class TagRules:
         self._undesired = self._either_spelling(text.undesired_tags)
         self._first = list(self._either_spelling(text.always_first_tags or ""))
         self._replacements = self._read_replacements(text.tag_replacement or "")
-        self._written = [self._write(name, category) for name, category in zip(table.names, table.categories, strict=True)]
+        self._written = [
+            self._write(name, category) for name, category in zip(table.names, table.categories, strict=True)
+        ]
 
     def tags(self, confidences_T: "np.ndarray") -> list[str]:
         """The tags of one picture, from a confidence (0 to 1) for every tag of the table; none of them twice."""
-        order = (CHARACTER, GENERAL, *CHOSEN_BY_THRESHOLD[2:]) if self._text.character_tags_first else CHOSEN_BY_THRESHOLD
+        order = (
+            (CHARACTER, GENERAL, *CHOSEN_BY_THRESHOLD[2:]) if self._text.character_tags_first else CHOSEN_BY_THRESHOLD
+        )
         middle = [
             place
             for category in order
@@ -48,7 +52,8 @@ class TagRules:
     def _ends(self, confidences_T: "np.ndarray") -> tuple[list[int], list[int]]:
         """The rating and the quality: the likeliest of each, outermost the rating."""
         text = self._text
-        front, back = [], []
+        front: list[int] = []
+        back: list[int] = []
         if text.use_rating_tags or text.use_rating_tags_as_last_tag:
             (front if text.use_rating_tags else back).append(self._likeliest(RATING, confidences_T))
         if text.use_quality_tags or text.use_quality_tags_as_last_tag:
@@ -118,7 +123,7 @@ def _split(text: str, separator: str) -> list[str]:
 
 
 def split_tags(text: str, separator: str) -> list[str]:
-    """The tags of a text that `separator` joined, whatever spaces stand around it; a separator of spaces splits at spaces."""
+    """The tags of a text that `separator` joined, without the spaces around them; spaces alone split at spaces."""
     mark = separator.strip()
     return [tag.strip() for line in text.splitlines() for tag in line.split(mark or None) if tag.strip()]
 

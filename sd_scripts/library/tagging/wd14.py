@@ -55,7 +55,9 @@ def find_tagger(options: Wd14ModelOptions, report: Report) -> TaggerFiles:
 class Wd14Tagger:
     """Gives the tags of a picture, by the rules that the options set. `counts` says how often it gave each."""
 
-    def __init__(self, files: TaggerFiles, thresholds: Wd14ThresholdOptions, text: Wd14TextOptions, report: Report) -> None:
+    def __init__(
+        self, files: TaggerFiles, thresholds: Wd14ThresholdOptions, text: Wd14TextOptions, report: Report
+    ) -> None:
         table = read_table(files.table)
         self._rules = TagRules(table, thresholds, text)
         self._model = OnnxModel(files.model, report)
@@ -81,7 +83,7 @@ class Wd14Tagger:
         """From (N,H,W,3) BGR bytes to (N, tags), 0 to 1."""
         import numpy as np
 
-        pixels = images.astype(np.float32)
+        pixels: np.ndarray = images.astype(np.float32)
         if not self._planes_first:
             return self._model.run(pixels)
         # This layout takes planes in -1..1, and gives logits.
@@ -96,7 +98,10 @@ class Wd14Tagger:
 
 @dataclass(frozen=True)
 class Squared:
-    """From a picture's path to (side, side, 3) BGR bytes: centred on a white square, then shrunk by area or enlarged by Lanczos."""
+    """From a picture's path to (side, side, 3) BGR bytes.
+
+    It is centred on a white square, which is then shrunk by area or enlarged by Lanczos.
+    """
 
     side_px: int
 
@@ -135,7 +140,8 @@ def _tamed(image: "Image", side_px: int) -> "Image":
     from PIL import Image as pil
 
     scale = side_px / max(image.size)
-    return image.resize(tuple(max(1, round(side * scale)) for side in image.size), pil.Resampling.BOX)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, pil.Resampling.BOX)
 
 
 def _files_in(folder: Path) -> TaggerFiles | None:
@@ -154,7 +160,7 @@ def _parts(repo_id: str) -> tuple[str, str]:
     parts = repo_id.split("/")
     repository = "/".join(parts[:2])
     if len(parts) < 2 or not hub.is_repository(repository):
-        raise BadOption("repo_id", f"--repo_id {repo_id}: there is no such folder, and it is no hub id such as owner/model.")
+        raise BadOption("repo_id", f"--repo_id {repo_id}: no such folder, and no hub id such as owner/model.")
     return repository, "/".join(parts[2:])
 
 
