@@ -22,7 +22,7 @@ def area_scaled(pixels_HWC, width, height):
         return np.clip(shares, 0, None) * new / old
 
     rows, columns = overlaps(pixels_HWC.shape[0], height), overlaps(pixels_HWC.shape[1], width)
-    return np.einsum("yh,xw,hwc->yxc", rows, columns, pixels_HWC.astype(np.float64))
+    return np.einsum("yh,xw,hwc->yxc", rows, columns, pixels_HWC.astype(np.float64), optimize=True)
 
 
 def test_wd14_shrinks_a_white_square_by_area_and_swaps_red_and_blue(tmp_path):

@@ -36,7 +36,7 @@ _PHRASES = tuple(
         rf"\b(?:with a sign\s+)?that says\s*(?:the words?\s+)?{_WRITING}{_PLACE}",
         rf"\b(?:has|with|and) the (?:words?|letters?|names?)\s+{_WRITING}{_PLACE}",
         rf"\bwith the numbers?\s+\d+{_PLACE}",
-        r"\b(?:the )?words?\s+\w+\s+on it\b",
+        r"\b(?:with\s+)?(?:(?:the|an?)\s+)?words?\s+\w+\s+on it\b",
     )
 )
 
