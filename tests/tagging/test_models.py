@@ -22,7 +22,7 @@ def images():
 def blip(models):
     from sd_scripts.library.tagging.blip import Blip, load_blip
 
-    parts = load_blip(str(models("blip")))
+    parts = load_blip(models("blip"))
     return lambda **options: Blip(parts, BlipOptions(caption_weights="", **options))
 
 
@@ -73,7 +73,7 @@ def test_the_original_layout_is_the_same_model(models, images):
     from sd_scripts.library.example.taggers import _blip
     from sd_scripts.library.tagging.blip import load_blip
 
-    parts = load_blip(str(models("original")))
+    parts = load_blip(models("original"))
     made, _, processor = _blip(head_width=64)
     theirs, ours = made.state_dict(), parts.model.state_dict()
     assert theirs.keys() == ours.keys()
@@ -114,7 +114,7 @@ def test_a_pickle_is_never_run(tmp_path):
     trap = tmp_path / "trap"
     (tmp_path / "model.pth").write_bytes(pickle.dumps({"model": Harmful(trap)}))
     with pytest.raises(BadFile, match="broken, or holds more than tensors"):
-        load_blip(str(tmp_path / "model.pth"))
+        load_blip(tmp_path / "model.pth")
     assert not trap.exists()
 
 
@@ -128,16 +128,16 @@ def test_original_files_that_are_none(models, tmp_path):
     path = tmp_path / "part.pth"
     torch.save({"model": {"a": torch.zeros(1)}}, path)
     with pytest.raises(BadFile, match="no BLIP caption model in the original layout"):
-        load_blip(str(path))
+        load_blip(path)
     (tmp_path / "vocab.txt").write_text(vocabulary + "more\n")
     torch.save(whole, path)
     with pytest.raises(BadFile, match="they are not a pair"):
-        load_blip(str(path))
+        load_blip(path)
     (tmp_path / "vocab.txt").write_text(vocabulary)
     del whole["model"]["visual_encoder.norm.weight"]
     torch.save(whole, path)
     with pytest.raises(BadFile, match="lacks vision_model.post_layernorm.weight"):
-        load_blip(str(path))
+        load_blip(path)
 
 
 def test_a_folder_without_all_weights_is_not_filled_with_chance(models, tmp_path):
@@ -152,10 +152,10 @@ def test_a_folder_without_all_weights_is_not_filled_with_chance(models, tmp_path
     del tensors["vision_model.post_layernorm.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(BadFile, match="lack vision_model.post_layernorm.weight"):
-        load_blip(str(folder))
+        load_blip(folder)
     (folder / "model.safetensors").write_bytes(b"text")
     with pytest.raises(BadFile, match="no model that can be opened"):
-        load_blip(str(folder))
+        load_blip(folder)
 
 
 def wd14(folder, said):
@@ -195,6 +195,7 @@ def test_wd14_files_that_do_not_fit(models, tmp_path, said):
         wd14(tmp_path, said)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_deepdanbooru_gives_what_keras_gives(models, said):
     from sd_scripts.library.tagging.deepdanbooru import DeepDanbooru, find_project
 

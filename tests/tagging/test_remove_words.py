@@ -28,7 +28,12 @@ def test_writing_is_removed(sentence, left):
 
 @pytest.mark.parametrize(
     "sentence",
-    ["a swordfish on ice", "a man with the crowd behind him", "a dog on the words of wisdom", "a girl with the numbered door"],
+    [
+        "a swordfish on ice",
+        "a man with the crowd behind him",
+        "a dog on the words of wisdom",
+        "a girl with the numbered door",
+    ],
 )
 def test_other_sentences_stay(sentence):
     assert without_writing(sentence) == sentence
