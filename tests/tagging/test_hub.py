@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.tagging.conftest import ROOT
 
 
 class Hub(BaseHTTPRequestHandler):
-    """One repository, owner/model, with `server.files`; a file in `server.breaks` breaks off once, after so many bytes."""
+    """One repository, owner/model, with `server.files`; one in `server.breaks` breaks off once, after so many bytes."""
 
     def log_message(self, *arguments):
         pass
@@ -112,40 +113,36 @@ def test_a_repository_may_be_named_with_a_folder_in_it(models, pictures, run_scr
     assert server.asked == []
 
 
-def test_a_captioner_is_downloaded_once(models, pictures, run_script, server, environment):
-    server.files = {**served(models("git")), "pytorch_model.bin": b"the same again"}
-    arguments = ("make_captions_by_git.py", pictures, "--model_id", "owner/model", "--max_length", "5")
-    done = run_script(*arguments, **environment)
+def call(function, *arguments, environment):
+    """Calls a function of the hub module in a process of its own, as the hub's address is read once; gives its path."""
+    code = f"import sys; from sd_scripts.library.io import hub; print(hub.{function}(*sys.argv[1:]))"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
-    assert not any("pytorch_model.bin" in path for _, path, _ in server.asked)
+    return Path(done.stdout.strip())
+
+
+def test_a_captioner_is_downloaded_once_in_one_format(models, server, environment):
+    server.files = {**served(models("git")), "pytorch_model.bin": b"the same again", "folder/config.json": b"{}"}
+    folder = call("model_folder", "owner/model", "model_id", environment=environment)
+    assert served(folder) == served(models("git"))
     server.asked.clear()
-    assert run_script(*arguments, **environment).returncode == 0
+    assert call("model_folder", "owner/model", "model_id", environment=environment) == folder
     assert server.asked == []
+    (folder / "model.safetensors").unlink()
+    call("model_folder", "owner/model", "model_id", environment=environment)
+    assert served(folder) == served(models("git"))
 
 
 def test_a_broken_download_goes_on(server, environment, tmp_path):
     data = os.urandom(1 << 20) * 25
     server.files, server.breaks = {"blob.bin": data}, {"blob.bin": 22 << 20}
-    code = (
-        "import sys; from pathlib import Path; from sd_scripts.library.io.hub import download; "
-        "print(download('owner/model', 'blob.bin', Path(sys.argv[1])))"
-    )
-    everything = {**os.environ, **environment}
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "kept"],
-        cwd=ROOT,
-        env=everything,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "kept" / "blob.bin").read_bytes() == data
-    ranges = [
-        ranges
-        for command, _, ranges in server.asked
-        if command == "GET" and ranges and not ranges.startswith("bytes=0")
-    ]
+    path = call("download", "owner/model", "blob.bin", tmp_path / "kept", environment=environment)
+    assert path == tmp_path / "kept" / "blob.bin"
+    assert path.read_bytes() == data
+    ranges = [asked for command, _, asked in server.asked if command == "GET" and asked and asked[6:8] != "0-"]
     assert len(ranges) == 1
 
 
