@@ -226,3 +226,51 @@ def test_deepdanbooru_projects_that_are_none(models, tmp_path, said):
     (folder / "model-tiny_resnet.keras").unlink()
     with pytest.raises(BadFile, match="neither model-tiny_resnet.keras nor model-tiny_resnet.h5"):
         find_project(options)
+
+
+def deepdanbooru_tags(folder, said):
+    from sd_scripts.library.tagging.deepdanbooru import DeepDanbooru, find_project
+
+    images = np.random.default_rng(4).random((3, 64, 64, 3)).astype(np.float32)
+    return DeepDanbooru(find_project(DeepDanbooruOptions(project_path=str(folder))), 0.4, said[0]).describe(
+        images, PATHS[:3]
+    )
+
+
+def test_deepdanbooru_in_a_place_that_cannot_be_written_to(models, tmp_path, said):
+    import shutil
+
+    folder = shutil.copytree(models("deepdanbooru"), tmp_path / "project")
+    expected = deepdanbooru_tags(folder, said)
+    (export,) = folder.glob("*.onnx")
+    export.unlink()
+    # In the way of the export, whoever runs the test.
+    export.mkdir()
+    assert deepdanbooru_tags(folder, said) == expected
+    assert "by Keras" not in said[1]()
+    assert list(export.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_deepdanbooru_without_an_onnx_form_is_run_by_keras(models, tmp_path, said):
+    import shutil
+
+    folder = shutil.copytree(models("deepdanbooru"), tmp_path / "project")
+    import keras
+    import torch
+
+    @keras.saving.register_keras_serializable("tests")
+    class Bessel(keras.layers.Layer):
+        def call(self, pixels):
+            return torch.special.bessel_j0(pixels)
+
+    path = folder / "model-tiny_resnet.keras"
+    whole = keras.saving.load_model(path, compile=False)
+    pixels = keras.Input((64, 64, 3))
+    keras.Model(pixels, whole(Bessel()(pixels))).save(path)
+    before = sorted(folder.iterdir())
+    tags = deepdanbooru_tags(folder, said)
+    assert "The model is run by Keras, which is slower: it has no ONNX form" in said[1]()
+    assert len(tags) == 3
+    assert 0 < len(tags[0]) < 34
+    assert sorted(folder.iterdir()) == before

@@ -23,7 +23,7 @@ PROVIDERS = {
 class OnnxModel:
     """A model of one input of pictures and one output of tags. Shapes have None where any size does."""
 
-    def __init__(self, path: Path, report: Report) -> None:
+    def __init__(self, path: Path, report: Report | None = None) -> None:
         self._session = _open(path)
         self._input = self._session.get_inputs()[0].name
         self.path = path
@@ -31,7 +31,8 @@ class OnnxModel:
         self.output_shape = _shape(self._session.get_outputs()[0].shape)
         if len(self.input_shape) != 4:
             raise BadFile(f"{path} is no tagger: its input is no batch of pictures.")
-        report.say(f"{path.name} runs on the {device_of(self._session.get_providers())}.")
+        if report:
+            report.say(f"{path.name} runs on the {device_of(self._session.get_providers())}.")
 
     def run(self, images: "np.ndarray") -> "np.ndarray":
         """The output (N, tags) for a batch (N, ...)."""
