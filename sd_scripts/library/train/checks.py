@@ -33,7 +33,9 @@ def check_model(model: ModelOptions, text: TextEncodingOptions) -> None:
     if not model.pretrained_model_name_or_path:
         raise BadOption(option, f"--{option} is needed: a .safetensors or .ckpt file, a diffusers folder or a hub id.")
     if model.v2 and text.clip_skip is not None:
-        raise BadOption("clip_skip", "--clip_skip is not for --v2: Stable Diffusion 2 uses its last but one layer by itself.")
+        raise BadOption(
+            "clip_skip", "--clip_skip is not for --v2: Stable Diffusion 2 uses its last but one layer by itself."
+        )
 
 
 def check_data(in_json: str | None, train_data_dir: str | None) -> None:
@@ -66,7 +68,9 @@ def check_saving(saving: SavingOptions) -> None:
         raise BadOption("output_dir", "--output_dir is needed: the folder for the trained model.")
     _plain_name("output_name", saving.output_name)
     if saving.save_last_n_epochs and not (saving.save_every_n_epochs or saving.save_n_epoch_ratio):
-        raise BadOption("save_last_n_epochs", "--save_last_n_epochs needs --save_every_n_epochs or --save_n_epoch_ratio.")
+        raise BadOption(
+            "save_last_n_epochs", "--save_last_n_epochs needs --save_every_n_epochs or --save_n_epoch_ratio."
+        )
     if saving.save_last_n_steps and not saving.save_every_n_steps:
         raise BadOption("save_last_n_steps", "--save_last_n_steps needs --save_every_n_steps.")
 

@@ -2,11 +2,9 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from sd_scripts.library.data.training_data import Item
-
-Batch = TypeVar("Batch")
 
 # What one optimizer step learns from: batches whose gradients are added up.
 Window = list[list[Item]]
@@ -61,11 +59,6 @@ def course_of(batches_per_epoch: int, length: Length) -> Course:
 def windows(plan: list[list[Item]], accumulation: int) -> list[Window]:
     """The plan of an epoch, cut into windows of so many batches."""
     return [plan[start : start + accumulation] for start in range(0, len(plan), accumulation)]
-
-
-def share(batch: list[Batch], rank: int, processes: int) -> list[Batch]:
-    """The part of a global batch that one of several processes works on; the parts differ by one item at most."""
-    return batch[rank::processes]
 
 
 def fingerprint(planned: list[Window]) -> str:

@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import nn
 
 from sd_scripts.library.errors import BadOption, TrainingFailed
+from sd_scripts.library.models.family import Family
+from sd_scripts.library.train.course import Place
+from sd_scripts.options.training import AttentionOptions
+
+AttentionKind = Literal["default", "sdpa", "mem_eff_attn", "xformers", "diffusers_xformers"]
 
 
 class Precision(Protocol):
@@ -33,15 +38,36 @@ def make_accelerator(precision: Precision) -> Any:
     return accelerator
 
 
-def training_dtype(precision: Precision) -> torch.dtype:
-    """The format of the weights in training: float32 but for full_fp16, whatever the computation's format is."""
-    return torch.float16 if precision.full_fp16 else torch.float32
+def prepare_modules(family: Family, precision: Precision, attention: AttentionOptions, device: torch.device) -> None:
+    """Puts U-Net and text encoder on the device, in float32 or, with full_fp16, in float16; the VAE waits on the CPU.
+
+    Mixed precision keeps the weights in float32 and computes in less. Errors: NotInstalled.
+    """
+    dtype = torch.float16 if precision.full_fp16 else torch.float32
+    family.unet.to(device, dtype)
+    family.text_encoder.to(device, dtype)
+    family.vae.to("cpu", torch.float32)
+    family.use_attention(attention_kind(attention))
+    if precision.gradient_checkpointing:
+        family.use_gradient_checkpointing()
+
+
+def attention_kind(attention: AttentionOptions) -> AttentionKind:
+    """The kind of attention that the options ask for."""
+    kinds: tuple[AttentionKind, ...] = ("sdpa", "mem_eff_attn", "xformers", "diffusers_xformers")
+    return next((kind for kind in kinds if getattr(attention, kind)), "default")
+
+
+def weights_dtype(module: nn.Module) -> torch.dtype:
+    """The number format of a module's weights."""
+    dtype: torch.dtype = next(module.parameters()).dtype
+    return dtype
 
 
 @contextmanager
 def weights_as(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
     """The module's weights in another format for a while. Up and back again is exact, down and up is not."""
-    before = next(module.parameters()).dtype
+    before = weights_dtype(module)
     if before == dtype:
         yield
         return
@@ -53,15 +79,16 @@ def weights_as(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
 
 
 @contextmanager
-def memory_explained(batch_size: int, precision: Precision, step: int) -> Iterator[None]:
+def memory_explained(batch_size: int, precision: Precision, place: Place) -> Iterator[None]:
     """Turns running out of memory into a sentence with the settings that help most. Errors: TrainingFailed."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        where = f"at step {step}, with batches of {batch_size}" if step else "before the first step"
-        raise TrainingFailed(f"Memory ran out {where}. What helps most: {', '.join(_remedies(batch_size, precision))}.") from error
+        remedies = ", ".join(_remedies(batch_size, precision))
+        where = f"after {place.step} steps, with batches of {batch_size}"
+        raise TrainingFailed(f"Memory ran out {where}. What helps most: {remedies}.") from error
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -146,7 +146,9 @@ def _load(module: str, class_name: str, package: str) -> Callable[..., Any]:
     try:
         return getattr(importlib.import_module(module), class_name)  # type: ignore[no-any-return]
     except ImportError as error:
-        sentence = f"The optimizer {class_name} needs the package {package}, which is not installed or does not run here"
+        sentence = (
+            f"The optimizer {class_name} needs the package {package}, which is not installed or does not run here"
+        )
         raise NotInstalled(f"{sentence} ({error}). Install it, or use --optimizer_type AdamW.") from error
     except AttributeError as error:
         raise BadOption("optimizer_type", f"--optimizer_type: {module} has no class {class_name}.") from error

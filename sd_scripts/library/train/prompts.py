@@ -45,7 +45,9 @@ def read_prompts(path: str) -> list[Prompt]:
     """The prompts of a file. Errors: BadOption, naming the file and the line or prompt that is not understood."""
     file = Path(path)
     if not file.is_file():
-        raise BadOption(OPTION, f"--sample_prompts {path}: there is no such file. Write one prompt a line into a .txt file.")
+        raise BadOption(
+            OPTION, f"--sample_prompts {path}: there is no such file. Write one prompt a line into a .txt file."
+        )
     try:
         text = file.read_text("utf-8-sig")
         found = _READERS.get(file.suffix.lower(), _read_lines)(text, path)

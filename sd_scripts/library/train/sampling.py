@@ -16,9 +16,10 @@ from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
 from sd_scripts.library.train.batches import Encoder
+from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.prompts import Prompt, read_prompts, whole_eights
 from sd_scripts.library.train.texts import Texts
-from sd_scripts.options.training import SampleOptions
+from sd_scripts.options.training import SampleOptions, SavingOptions
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,10 @@ class Artist:
 class Samples:
     """The prompts of a run, and where their pictures go."""
 
-    def __init__(self, options: SampleOptions, folder: Path, name: str | None, report: Report) -> None:
+    def __init__(self, options: SampleOptions, saving: SavingOptions, report: Report) -> None:
         self._options = options
-        self._folder = folder
-        self._name = name
+        self._folder = Path(saving.output_dir or ".") / "sample"
+        self._name = saving.output_name
         self._report = report
         self._prompts: list[Prompt] = []
         if options.sample_prompts:
@@ -77,23 +78,24 @@ class Samples:
         every = self._options.sample_every_n_steps
         return f"{step:06d}" if every and step % every == 0 else None
 
-    def draw(self, artist: Artist, mark: str, step: int, epoch: int) -> list[Path]:
+    def draw(self, artist: Artist, mark: str, place: Place) -> list[Path]:
         """Draws all prompts into PNG files; a prompt without a seed has one that stays the same over the run."""
         if not self._prompts:
             self._report.notice("Samples need prompts: name a file with --sample_prompts.", "warning")
         with evaluating([artist.family.unet, artist.family.text_encoder]):
-            return [self._draw_one(artist, index, mark, step, epoch) for index in range(len(self._prompts))]
+            return [self._draw_one(artist, index, mark, place) for index in range(len(self._prompts))]
 
-    def _draw_one(self, artist: Artist, index: int, mark: str, step: int, epoch: int) -> Path:
+    def _draw_one(self, artist: Artist, index: int, mark: str, place: Place) -> Path:
         prompt = self._prompts[index]
         seed = prompt.seed if prompt.seed is not None else derive(artist.seed, "sample", index) % 2**32
         pixels_CHW = artist.draw(prompt, self._options.sample_sampler, seed)
         prefix = f"{self._name}_" if self._name else ""
         path = self._folder / f"{prefix}{mark}_{index:02d}_{time.strftime('%Y%m%d%H%M%S')}_{seed}.png"
         write_png(pixels_CHW, path)
-        self._report.emit(
-            events.Sample(path=str(path.absolute()), prompt=prompt.prompt, index=index, step=step, epoch=epoch)
+        told = events.Sample(
+            path=str(path.absolute()), prompt=prompt.prompt, index=index, step=place.step, epoch=place.epoch
         )
+        self._report.emit(told)
         return path
 
     def _rounded(self, index: int, prompt: Prompt) -> Prompt:

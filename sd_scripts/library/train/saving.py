@@ -46,6 +46,8 @@ class Names:
 
     def remove_older(self, kind: Kind, before: int, states: bool) -> list[Path]:
         """Removes this run's models, or states, of epochs or steps before a number. Gives what was removed."""
+        if kind == "last":
+            return []
         removed = [path for number, path in self._saved(kind, states) if number < before]
         for path in removed:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -68,9 +68,13 @@ def read_facts(folder: str) -> Facts:
         values = json.loads((Path(folder) / "state.json").read_text(encoding="utf-8"))
         facts = Facts(**values)
     except (OSError, ValueError, TypeError) as error:
-        raise BadOption("resume", f"--resume {folder}: this is no state that this program wrote whole. Choose another.") from error
+        raise BadOption(
+            "resume", f"--resume {folder}: this is no state that this program wrote whole. Choose another."
+        ) from error
     if facts.version != VERSION:
-        raise BadOption("resume", f"--resume {folder}: its version {facts.version} is not known to this program. Update it.")
+        raise BadOption(
+            "resume", f"--resume {folder}: its version {facts.version} is not known to this program. Update it."
+        )
     return facts
 
 
@@ -82,7 +86,9 @@ def restore(folder: str, facts: Facts, contents: Contents) -> None:
     try:
         contents.optimizer.load_state_dict(_load(Path(folder) / "optimizer.pt"))
     except (ValueError, KeyError) as error:
-        sentence = f"--resume {folder}: its optimizer is {facts.optimizer} over other parts. Train as when it was saved."
+        sentence = (
+            f"--resume {folder}: its optimizer is {facts.optimizer} over other parts. Train as when it was saved."
+        )
         raise BadOption("resume", sentence) from error
     # The optimizer's memory is the state's; the learning rate is what the options say now.
     for group, rate in zip(contents.optimizer.param_groups, rates, strict=True):
@@ -109,14 +115,18 @@ def _restore_module(file: Path, module: nn.Module) -> None:
 
     where = f"--resume {file.parent}"
     if not file.is_file():
-        raise BadOption("resume", f"{where}: it has no {file.name}: that part was not trained. Train as when it was saved.")
+        raise BadOption(
+            "resume", f"{where}: it has no {file.name}: that part was not trained. Train as when it was saved."
+        )
     try:
         tensors = load_file(file)
     except (SafetensorError, OSError) as error:
         raise BadOption("resume", f"{where}: {file.name} is broken. Choose an earlier state.") from error
     own = {name: tensor.shape for name, tensor in module.state_dict().items()}
     if own != {name: tensor.shape for name, tensor in tensors.items()}:
-        raise BadOption("resume", f"{where}: {file.name} is of another model. Name the base model that it was trained from.")
+        raise BadOption(
+            "resume", f"{where}: {file.name} is of another model. Name the base model that it was trained from."
+        )
     module.load_state_dict(tensors)
 
 

@@ -16,7 +16,7 @@ class Texts:
 
     def __init__(self, family: Family, settings: TextSettings, accelerator: Any, trained: bool, keep: bool) -> None:
         self._family = family
-        self._settings = settings
+        self.settings = settings
         self._accelerator = accelerator
         self._trained = trained
         self._keep = keep
@@ -34,7 +34,7 @@ class Texts:
     def encode(self, captions: Sequence[str]) -> torch.Tensor:
         """hidden_BLD without gradients."""
         with torch.no_grad(), self._accelerator.autocast():
-            return self._family.encode_text(self._tokens(captions), self._settings).float()
+            return self._family.encode_text(self._tokens(captions), self.settings).float()
 
     def _hidden(self, caption: str) -> torch.Tensor:
         """hidden_LD of one caption, encoded alone: so it does not depend on the batch in which it came first."""
@@ -49,4 +49,4 @@ class Texts:
         return hidden_LD
 
     def _tokens(self, captions: Sequence[str]) -> torch.Tensor:
-        return self._family.tokenize(captions, self._settings).to(self._accelerator.device)
+        return self._family.tokenize(captions, self.settings).to(self._accelerator.device)

@@ -12,6 +12,7 @@ import torch
 from sd_scripts.library import events
 from sd_scripts.library.errors import TrainingFailed
 from sd_scripts.library.report import Report
+from sd_scripts.library.train.course import Course
 from sd_scripts.options.training import LoggingOptions
 
 NAMED_IMAGES = 5
@@ -34,11 +35,10 @@ class StepFigures:
 class Tracker:
     """Reads each step's figures one step late, so that the device need not be waited for."""
 
-    def __init__(self, logging: LoggingOptions, report: Report, steps_per_epoch: int, total_steps: int) -> None:
+    def __init__(self, logging: LoggingOptions | None, report: Report, course: Course) -> None:
         self._report = report
-        self._total_steps = total_steps
-        self._epochs = -(-total_steps // steps_per_epoch)
-        self._recent: deque[float] = deque(maxlen=steps_per_epoch)
+        self._course = course
+        self._recent: deque[float] = deque(maxlen=course.steps_per_epoch)
         self._pending: StepFigures | None = None
         self._writer = _writer(logging)
         self.last_save: Path | None = None
@@ -61,8 +61,8 @@ class Tracker:
         values = self._values(figures, loss, average)
         self._report.emit(events.Metric(step=figures.step, epoch=figures.epoch, values=values))
         self._write(figures, loss, average)
-        note = f"epoch {figures.epoch} of {self._epochs}, loss {average:.4f}"
-        self._report.progress(figures.step, self._total_steps, note)
+        note = f"epoch {figures.epoch} of {self._course.epochs}, loss {average:.4f}"
+        self._report.progress(figures.step, self._course.total_steps, note)
 
     def close(self) -> None:
         """Ends the logs."""
@@ -102,11 +102,13 @@ class Tracker:
         named = ", ".join(figures.images[:NAMED_IMAGES])
         more = f" and {len(figures.images) - NAMED_IMAGES} more" if len(figures.images) > NAMED_IMAGES else ""
         saved = f"Last good save: {self.last_save}." if self.last_save else "Nothing was saved before."
-        return f"Loss became {what} at step {figures.step} (pictures: {named}{more}). {saved} Try a lower --learning_rate."
+        return (
+            f"Loss became {what} at step {figures.step} (pictures: {named}{more}). {saved} Try a lower --learning_rate."
+        )
 
 
-def _writer(logging: LoggingOptions) -> Any:
-    if not logging.logging_dir:
+def _writer(logging: LoggingOptions | None) -> Any:
+    if logging is None or not logging.logging_dir:
         return None
     from torch.utils.tensorboard import SummaryWriter
 
