@@ -16,7 +16,7 @@ from sd_scripts.library.train.noise import Draw
 
 @dataclass(frozen=True)
 class Batch:
-    """Items of one size. Latents are scaled; `images` are the items' places in the dataset; `count` items are learnt."""
+    """Items of one size. Latents are scaled; `images`: the items' places in the dataset; `count` items are learnt."""
 
     latents_BCHW: torch.Tensor
     noise_BCHW: torch.Tensor

@@ -25,7 +25,7 @@ class Course:
 
 @dataclass
 class Place:
-    """How far training has come: optimizer steps done in all, the present epoch (from 0), windows of it that are done."""
+    """How far training has come: optimizer steps in all, the present epoch (from 0), windows of it that are done."""
 
     step: int = 0
     epoch: int = 0

@@ -1,5 +1,6 @@
 """The device that trains, its number formats, and what to say when its memory runs out."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
@@ -27,6 +28,8 @@ def make_accelerator(precision: Precision) -> Any:
     """The accelerator for mixed precision, the scaling of gradients and several processes. Errors: BadOption."""
     from accelerate import Accelerator
 
+    # bitsandbytes, which accelerate imports, warns of a kernel that nothing here uses.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     if precision.mixed_precision == "fp16" and not _has_accelerator():
         sentence = "--mixed_precision fp16 needs a GPU, and none is found. Use --mixed_precision bf16 or no."
         raise BadOption("mixed_precision", sentence)
@@ -43,10 +46,9 @@ def prepare_modules(family: Family, precision: Precision, attention: AttentionOp
 
     Mixed precision keeps the weights in float32 and computes in less. Errors: NotInstalled.
     """
-    dtype = torch.float16 if precision.full_fp16 else torch.float32
-    family.unet.to(device, dtype)
-    family.text_encoder.to(device, dtype)
-    family.vae.to("cpu", torch.float32)
+    for module in (family.unet, family.text_encoder):
+        (module.half() if precision.full_fp16 else module.float()).to(device)
+    family.vae.float().to("cpu")
     family.use_attention(attention_kind(attention))
     if precision.gradient_checkpointing:
         family.use_gradient_checkpointing()
@@ -68,14 +70,11 @@ def weights_dtype(module: nn.Module) -> torch.dtype:
 def weights_as(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
     """The module's weights in another format for a while. Up and back again is exact, down and up is not."""
     before = weights_dtype(module)
-    if before == dtype:
-        yield
-        return
-    module.to(dtype)
+    _convert(module, dtype)
     try:
         yield
     finally:
-        module.to(before)
+        _convert(module, before)
 
 
 @contextmanager
@@ -89,6 +88,11 @@ def memory_explained(batch_size: int, precision: Precision, place: Place) -> Ite
         remedies = ", ".join(_remedies(batch_size, precision))
         where = f"after {place.step} steps, with batches of {batch_size}"
         raise TrainingFailed(f"Memory ran out {where}. What helps most: {remedies}.") from error
+
+
+def _convert(module: nn.Module, dtype: torch.dtype) -> None:
+    # nn.Module's own `to`: that of diffusers' models warns of nothing whenever it is given a format.
+    nn.Module.to(module, dtype)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -1,6 +1,6 @@
 """The windows of an epoch, loaded: what one process of several learns from."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from sd_scripts.library.data.images import UnreadableImage
@@ -11,7 +11,7 @@ from sd_scripts.library.train.course import Window
 
 @dataclass(frozen=True)
 class Loaded:
-    """One process's part of a batch. `ghost`: an item of another process, so that all of them work; it must not count."""
+    """One process's part of a batch. `ghost`: an item of another process, so that all have work; it does not count."""
 
     examples: list[Example]
     ghost: bool = False
@@ -27,7 +27,7 @@ class Feed:
     rank: int = 0
     processes: int = 1
 
-    def windows(self, planned: list[Window], epoch: int, seed: int) -> Iterator[list[Loaded]]:
+    def windows(self, planned: list[Window], epoch: int, seed: int) -> Generator[list[Loaded]]:
         """Each window's batches, without what cannot be loaded."""
         for window in planned:
             yield [self._load(batch, epoch, seed) for batch in window]

@@ -49,7 +49,7 @@ class Learner:
         self.contents = Contents(method.trained(), self.optimizer, accelerator.scaler)
 
     def step(self, batches: Sequence[Batch], step: int, schedule: Schedule) -> Outcome:
-        """One optimizer step, the `step`th from 0. The loss is the mean over all items of all batches, of all processes."""
+        """One optimizer step, the `step`th from 0. The loss is the mean over the items of all batches and processes."""
         items = self._over_processes(torch.tensor(float(sum(batch.count for batch in batches))))
         total = torch.zeros((), device=self._accelerator.device)
         set_learning_rates(self.optimizer, schedule(step))
@@ -76,7 +76,7 @@ class Learner:
 
     def _sharing_gradients(self, last: bool) -> AbstractContextManager[Any]:
         """Processes exchange gradients once a window, with its last batch."""
-        return nullcontext() if last else self._accelerator.no_sync(self._predictor)  # type: ignore[no-any-return]
+        return nullcontext() if last else self._accelerator.no_sync(self._predictor)
 
     def _over_processes(self, number: torch.Tensor) -> torch.Tensor:
         number = number.to(self._accelerator.device)

@@ -1,4 +1,4 @@
-"""The noise that is added to an item, and how much of it: drawn from where the item stands, not from who asked first."""
+"""The noise that is added to an item, and how much of it: drawn from where the item stands."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -144,7 +144,7 @@ def _any_class(name: str) -> Callable[..., Any]:
 
 def _load(module: str, class_name: str, package: str) -> Callable[..., Any]:
     try:
-        return getattr(importlib.import_module(module), class_name)  # type: ignore[no-any-return]
+        return getattr(importlib.import_module(module), class_name)
     except ImportError as error:
         sentence = (
             f"The optimizer {class_name} needs the package {package}, which is not installed or does not run here"

@@ -27,7 +27,7 @@ class Occasion(NamedTuple):
 
 @dataclass(frozen=True)
 class Names:
-    """The names in an output folder: X-000004, X-step00000100, X; without a name epoch-000004, at-step00000100, last."""
+    """Names in an output folder: X-000004, X-step00000100, X; without a name epoch-000004, at-step00000100, last."""
 
     folder: Path
     output_name: str | None
@@ -70,7 +70,7 @@ class Names:
 
 
 def file_format(saving: SavingOptions, source: FileFormat) -> FileFormat:
-    """The format to save in: as asked, else as the base model; use_safetensors turns either into its safetensors form."""
+    """The format to save in: as asked, else the base model's; use_safetensors makes it the safetensors form."""
     chosen = saving.save_model_as or source
     if not saving.use_safetensors:
         return chosen
@@ -106,7 +106,7 @@ def occasions(saving: SavingOptions, course: "Course", step: int, ended_epoch: i
 def kept_from(occasion: Occasion, saving: SavingOptions, state: StateOptions, course: "Course") -> tuple[int, int]:
     """The first epoch or step whose model, and whose state, stays. 0: all stay.
 
-    save_last_n_epochs counts saves (with save_every_n_epochs 2, n = 3 keeps the last three), save_last_n_steps counts steps.
+    save_last_n_epochs counts saves (with save_every_n_epochs 2, n = 3 keeps three), save_last_n_steps counts steps.
     """
     if occasion.kind == "epoch":
         every = save_every_epochs(saving, course) or 1

@@ -5,6 +5,7 @@ trained weights, the optimizer's memory and the scaler of fp16. No generator's s
 """
 
 import json
+import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,6 @@ def _load(file: Path) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise BadOption("resume", f"--resume {file.parent}: it has no {file.name}. Choose another state.") from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise BadOption("resume", f"--resume {file.parent}: {file.name} is broken. Choose another state.") from error
-    except Exception as error:  # pickle's own errors have no common root
-        raise BadOption("resume", f"--resume {file.parent}: {file.name} cannot be read safely ({error}).") from error
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        sentence = f"{file.name} is broken, or holds more than numbers. Choose another state."
+        raise BadOption("resume", f"--resume {file.parent}: {sentence}") from error

@@ -12,7 +12,7 @@ CACHE_BYTES = 4 * 2**30
 
 
 class Texts:
-    """Gives the U-Net's arguments for captions. `keep`: outputs of a frozen encoder are kept, as captions come again."""
+    """Gives the U-Net's arguments for captions. `keep`: outputs of a frozen encoder are kept in memory."""
 
     def __init__(self, family: Family, settings: TextSettings, accelerator: Any, trained: bool, keep: bool) -> None:
         self._family = family

@@ -132,7 +132,7 @@ class Trainer:
                 learnt += self._train_step(window, draw, data_s)
                 ended = self.place.advance(self.course)
                 self._after_step(ended)
-                if self.place.step == self.course.total_steps or self._stopping(ended):
+                if self.place.step == self.course.total_steps or self._stopping():
                     return
         if not learnt:
             raise NothingUsable("Not one picture of this epoch could be used; the list above says why.")
@@ -185,7 +185,7 @@ class Trainer:
         else:
             self._asked.add(request)
 
-    def _stopping(self, ended_epoch: int | None = None) -> bool:
+    def _stopping(self) -> bool:
         return "stop" in self._asked or ("stop_after_epoch" in self._asked and self.place.window == 0)
 
     # --- what is written
