@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 import torch
-from torch import nn
 
 from sd_scripts.library.errors import BadOption, TrainingFailed
 from sd_scripts.library.models.family import Family
@@ -24,17 +23,22 @@ class Precision(Protocol):
     gradient_checkpointing: bool
 
 
+def check_device(precision: Precision) -> None:
+    """Raises BadOption for a number format that this machine does not compute in."""
+    if precision.mixed_precision == "fp16" and not _has_accelerator():
+        sentence = "--mixed_precision fp16 needs a GPU, and none is found. Use --mixed_precision bf16 or no."
+        raise BadOption("mixed_precision", sentence)
+    if precision.mixed_precision == "bf16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
+        raise BadOption("mixed_precision", "This GPU has no bf16. Use --mixed_precision fp16 or no.")
+
+
 def make_accelerator(precision: Precision) -> Any:
     """The accelerator for mixed precision, the scaling of gradients and several processes. Errors: BadOption."""
     from accelerate import Accelerator
 
     # bitsandbytes, which accelerate imports, warns of a kernel that nothing here uses.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
-    if precision.mixed_precision == "fp16" and not _has_accelerator():
-        sentence = "--mixed_precision fp16 needs a GPU, and none is found. Use --mixed_precision bf16 or no."
-        raise BadOption("mixed_precision", sentence)
-    if precision.mixed_precision == "bf16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
-        raise BadOption("mixed_precision", "This GPU has no bf16. Use --mixed_precision fp16 or no.")
+    check_device(precision)
     accelerator = Accelerator(mixed_precision=precision.mixed_precision)
     if precision.full_fp16:
         _allow_fp16_gradients(accelerator)
@@ -60,23 +64,6 @@ def attention_kind(attention: AttentionOptions) -> AttentionKind:
     return next((kind for kind in kinds if getattr(attention, kind)), "default")
 
 
-def weights_dtype(module: nn.Module) -> torch.dtype:
-    """The number format of a module's weights."""
-    dtype: torch.dtype = next(module.parameters()).dtype
-    return dtype
-
-
-@contextmanager
-def weights_as(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """The module's weights in another format for a while. Up and back again is exact, down and up is not."""
-    before = weights_dtype(module)
-    _convert(module, dtype)
-    try:
-        yield
-    finally:
-        _convert(module, before)
-
-
 @contextmanager
 def memory_explained(batch_size: int, precision: Precision, place: Place) -> Iterator[None]:
     """Turns running out of memory into a sentence with the settings that help most. Errors: TrainingFailed."""
@@ -88,11 +75,6 @@ def memory_explained(batch_size: int, precision: Precision, place: Place) -> Ite
         remedies = ", ".join(_remedies(batch_size, precision))
         where = f"after {place.step} steps, with batches of {batch_size}"
         raise TrainingFailed(f"Memory ran out {where}. What helps most: {remedies}.") from error
-
-
-def _convert(module: nn.Module, dtype: torch.dtype) -> None:
-    # nn.Module's own `to`: that of diffusers' models warns of nothing whenever it is given a format.
-    nn.Module.to(module, dtype)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
