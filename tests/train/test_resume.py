@@ -96,3 +96,9 @@ def test_the_states_seed_goes_on(tmp_path, state):
 def test_a_new_learning_rate_counts(tmp_path, state):
     _, recorder = train(tmp_path, resume=str(state), max_train_steps=5, learning_rate=3e-4)
     assert recorder.of("metric")[-1].values["lr"] == pytest.approx(3e-4)
+
+
+def test_a_state_at_the_end_asks_for_more(tmp_path, state):
+    with pytest.raises(BadOption, match="The state stands at step 3, and training is to end at 3") as caught:
+        train(tmp_path, resume=str(state))
+    assert caught.value.option == "max_train_steps"

@@ -4,7 +4,7 @@ from sd_scripts.library.data.read_dataset import read_fine_tune_data
 from sd_scripts.library.models.sd import load
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
-from sd_scripts.library.train.device import check_device
+from sd_scripts.library.train.device import check_device, main_report
 from sd_scripts.library.train.full import FullFineTune
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.options.fine_tune import FineTuneOptions
@@ -13,6 +13,7 @@ from sd_scripts.options.fine_tune import FineTuneOptions
 def fine_tune(options: FineTuneOptions, report: Report) -> None:
     """fine_tune.py, once its options are checked."""
     check_device(options.precision)
+    report = main_report(report)
     model = options.model
     report.phase("load_model", f"Loading {model.pretrained_model_name_or_path}")
     family = load(

@@ -1,6 +1,6 @@
 """The device that trains, its number formats, and what to say when its memory runs out."""
 
-import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
@@ -9,6 +9,7 @@ import torch
 
 from sd_scripts.library.errors import BadOption, TrainingFailed
 from sd_scripts.library.models.family import Family
+from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import Place
 from sd_scripts.options.training import AttentionOptions
 
@@ -32,14 +33,19 @@ def check_device(precision: Precision) -> None:
         raise BadOption("mixed_precision", "This GPU has no bf16. Use --mixed_precision fp16 or no.")
 
 
-def make_accelerator(precision: Precision) -> Any:
+def main_report(report: Report) -> Report:
+    """The report in the first process, and one that nobody hears in the others: they would say everything again."""
+    return report if os.environ.get("RANK", "0") == "0" else Report(out=open(os.devnull, "w"))  # noqa: SIM115
+
+
+def make_accelerator(precision: Precision, some_layers_unused: bool = False) -> Any:
     """The accelerator for mixed precision, the scaling of gradients and several processes. Errors: BadOption."""
     from accelerate import Accelerator
+    from accelerate.utils import DistributedDataParallelKwargs
 
-    # bitsandbytes, which accelerate imports, warns of a kernel that nothing here uses.
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     check_device(precision)
-    accelerator = Accelerator(mixed_precision=precision.mixed_precision)
+    processes = DistributedDataParallelKwargs(find_unused_parameters=some_layers_unused)
+    accelerator = Accelerator(mixed_precision=precision.mixed_precision, kwargs_handlers=[processes])
     if precision.full_fp16:
         _allow_fp16_gradients(accelerator)
     return accelerator

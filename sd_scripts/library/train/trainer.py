@@ -1,14 +1,13 @@
 """The one training loop, for every family, method and dataset."""
 
 import contextlib
-import os
 import random
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from sd_scripts.library import events
-from sd_scripts.library.errors import NothingUsable, TrainingFailed
+from sd_scripts.library.errors import BadOption, NothingUsable, TrainingFailed
 from sd_scripts.library.events import Request
 from sd_scripts.library.models.family import Family, TextSettings
 from sd_scripts.library.report import Report
@@ -40,10 +39,10 @@ class Trainer:
         self, family: Family, method: Method, data: CacheableData, options: TrainingSettings, report: Report
     ) -> None:
         self.family, self.method, self.data, self.options = family, method, data, options
-        self.accelerator = make_accelerator(options.precision)
+        # Layers that clip_skip skips have no gradient.
+        self.accelerator = make_accelerator(options.precision, (options.text.clip_skip or 1) > 1)
         self.main = self.accelerator.is_main_process
-        # Several processes would say everything several times.
-        self.report = report if self.main else Report(out=open(os.devnull, "w"))  # noqa: SIM115
+        self.report = report
         self.resumed = states.read_facts(options.state.resume) if options.state.resume else None
         self.seed = self._choose_seed()
         self.place = self.resumed.place() if self.resumed else Place()
@@ -97,6 +96,11 @@ class Trainer:
         folder, facts = self.options.state.resume, self.resumed
         if not folder or not facts:
             return
+        if self.place.step >= self.course.total_steps:
+            text = (
+                f"The state stands at step {self.place.step:,}, and training is to end at {self.course.total_steps:,}."
+            )
+            raise BadOption("max_train_steps", f"{text} Ask for more steps or epochs.")
         states.check_fits(folder, facts, self.method.kind, self.family.name, self._optimizer)
         states.restore(folder, facts, self.learner.contents)
         if self.place.window and facts.plan != fingerprint(self._windows()):
