@@ -34,6 +34,8 @@ def test_good_options_pass_and_make_the_folder(tmp_path):
         ({"sample_every_n_steps": 2}, "sample_prompts", "Samples need prompts"),
         ({"sample_at_first": True}, "sample_prompts", "Samples need prompts"),
         ({"sample_prompts": "nowhere.txt"}, "sample_prompts", "there is no such file"),
+        ({"optimizer_type": "Adamm"}, "optimizer_type", "there is no such optimizer"),
+        ({"optimizer_args": ["a"]}, "optimizer_args", "write name=value"),
         ({"lr_scheduler": "rex"}, "lr_scheduler", "there is no such schedule"),
     ],
 )

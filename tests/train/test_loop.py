@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sd_scripts.library.data.training_data import Item
+from sd_scripts.library.errors import NothingUsable
 from tests.train.tiny import tiny_data, tiny_family, train, weights
 
 
@@ -104,3 +105,22 @@ def test_latents_that_are_no_numbers_are_left_out(tmp_path):
     _, recorder = train(tmp_path, data=data, train_batch_size=2, max_train_epochs=2)
     assert [event.item for event in recorder.of("item_failed")] == ["picture2"]
     assert len(recorder.losses) == 4
+
+
+@pytest.mark.parametrize("steps", [2, 20])
+def test_when_nothing_can_be_learnt(tmp_path, steps):
+    data = tiny_data(3, latents=False)
+    for image in data.images:
+        image.path.write_text("no picture")
+    with pytest.raises(NothingUsable, match="Not one picture of this epoch could be used"):
+        train(tmp_path, data=data, max_train_steps=steps)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("shuffle", "times"), [(False, 4), (True, 8)])
+def test_a_frozen_encoder_reads_each_caption_once(tmp_path, shuffle, times):
+    family, read = tiny_family(), []
+    encode = family.encode_text
+    family.encode_text = lambda tokens_BL, settings: (read.append(tokens_BL), encode(tokens_BL, settings))[1]
+    train(tmp_path, family, max_train_epochs=2, shuffle_caption=shuffle)
+    assert len(read) == times

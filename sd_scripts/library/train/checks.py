@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.train.optimizers import optimizer_name, read_arguments
 from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.schedules import schedule_name
 from sd_scripts.library.train.settings import TrainingSettings
@@ -21,6 +22,8 @@ def check_training(options: TrainingSettings) -> None:
     check_states(options.state, options.saving)
     check_samples(options.samples)
     schedule_name(options.schedule)
+    optimizer_name(options.optimizer)
+    read_arguments(options.optimizer.optimizer_args or [])
     _plain_name("log_prefix", options.logging.log_prefix)
     writable("output_dir", options.saving.output_dir)
     if options.logging.logging_dir:

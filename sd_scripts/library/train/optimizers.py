@@ -1,4 +1,4 @@
-"""Optimizers by name: a few known ones, and any class of any installed package."""
+"""Optimizers by name: a few known ones, and any class of any installed package. Imports torch late."""
 
 import ast
 import difflib
@@ -6,11 +6,12 @@ import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-import torch
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sd_scripts.library.errors import BadOption, NotInstalled
+
+if TYPE_CHECKING:
+    import torch
 
 Groups = list[dict[str, Any]]
 
@@ -46,7 +47,7 @@ KNOWN: dict[str, Known] = {
 }
 
 
-def make_optimizer(groups: Groups, settings: OptimizerSettings) -> torch.optim.Optimizer:
+def make_optimizer(groups: Groups, settings: OptimizerSettings) -> "torch.optim.Optimizer":
     """The optimizer that the options ask for, over `groups` (params, lr, name).
 
     Errors: BadOption, NotInstalled.
@@ -106,19 +107,19 @@ def _read_argument(word: str) -> tuple[str, Any]:
         raise BadOption("optimizer_args", sentence) from error
 
 
-def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+def learning_rates(optimizer: "torch.optim.Optimizer") -> dict[str, float]:
     """The present learning rate of each group, by its name; AdaFactor's own where it sets them itself."""
     return {group["name"]: float(_rate(optimizer, group)) for group in optimizer.param_groups}
 
 
-def set_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+def set_learning_rates(optimizer: "torch.optim.Optimizer", factor: float) -> None:
     """Each group's rate becomes `factor` times the one it was made with."""
     for group in optimizer.param_groups:
         if group["lr"] is not None:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
 
 
-def _rate(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> float:
+def _rate(optimizer: "torch.optim.Optimizer", group: dict[str, Any]) -> float:
     if group["lr"] is not None:
         return float(group["lr"])
     # AdaFactor with relative steps: known from the first step on.
@@ -135,6 +136,8 @@ def _for_adafactor(groups: Groups, arguments: dict[str, Any]) -> tuple[Groups, d
 
 
 def _any_class(name: str) -> Callable[..., Any]:
+    import torch
+
     module, _, class_name = name.rpartition(".")
     builder = _load(module, class_name, module.partition(".")[0])
     if not (inspect.isclass(builder) and issubclass(builder, torch.optim.Optimizer)):

@@ -128,9 +128,9 @@ class Trainer:
     def _train(self) -> None:
         total_steps = self.course.total_steps
         self._say_course()
-        self.report.phase("train", f"Training: {total_steps:,} steps", total_steps)
         if self.options.samples.sample_at_first and not self.resumed:
             self._sample("000000")
+        self.report.phase("train", f"Training: {total_steps:,} steps", total_steps)
         while self.place.step < total_steps and not self._stopping():
             self._train_epoch()
         self.tracker.flush()
@@ -146,7 +146,7 @@ class Trainer:
                 ended = self.place.advance(self.course)
                 self._after_step(ended)
                 if self.place.step == self.course.total_steps or self._stopping():
-                    return
+                    break
         if not learnt:
             raise NothingUsable("Not one picture of this epoch could be used; the list above says why.")
 
