@@ -136,6 +136,20 @@ def test_missing_unknown_and_misshapen_tensors_are_named(models: Path, tmp_path:
     assert refusal(path).startswith("FILE takes 9 channels, as inpainting models do")
 
 
+def test_missing_tensors_that_tell_dimensions(models: Path, tmp_path: Path):
+    whole = open_checkpoint(models / "sd1.safetensors").read()
+    for part in (
+        "model.diffusion_model.middle_block.1.",
+        "model.diffusion_model.input_blocks.1.",
+        "cond_stage_model.transformer.text_model.encoder.",
+        "first_stage_model.encoder.down.2.",
+        "first_stage_model.encoder.",
+    ):
+        path = tmp_path / "torn.safetensors"
+        write_safetensors(path, {name: tensor for name, tensor in whole.items() if not name.startswith(part)})
+        assert refusal(path).startswith("FILE is incomplete: it lacks '")
+
+
 def test_broken_folders(models: Path, tmp_path: Path):
     folder = tmp_path / "broken"
     shutil.copytree(models / "sd1_folder", folder)

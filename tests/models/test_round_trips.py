@@ -32,8 +32,10 @@ def test_a_file_written_again_is_the_same(models: Path, tmp_path: Path, name: st
     assert_same(open_checkpoint(models / name).read(), open_checkpoint(written).read())
 
 
-@pytest.mark.parametrize("through", ["diffusers", "diffusers_safetensors"])
-@pytest.mark.parametrize(("name", "v2"), FILES)
+@pytest.mark.parametrize(
+    ("name", "v2", "through"),
+    [(*file, through) for file, through in zip(FILES, ["diffusers", "diffusers_safetensors"] * 2, strict=True)],
+)
 def test_through_diffusers_and_back_all_that_it_represents_is_the_same(models, tmp_path, capsys, name, v2, through):
     folder = load(str(models / name), v2=v2).save(SaveRequest(tmp_path / "folder", through))
     model = load(str(folder), v2=v2)
@@ -165,6 +167,16 @@ def test_a_source_may_be_overwritten_by_its_own_training(tmp_path: Path):
     before = {name: tensor.clone() for name, tensor in model.unet.state_dict().items()}
     model.save(SaveRequest(tmp_path / "own", "safetensors"))
     assert_same(before, load(str(path)).unet.state_dict())
+
+
+@pytest.mark.parametrize("name", ["sd1.safetensors", "sd1.ckpt"])
+def test_training_a_model_leaves_its_file_as_it_was(models: Path, name: str):
+    before = (models / name).read_bytes()
+    model = load(str(models / name))
+    with torch.no_grad():
+        for parameter in [*model.unet.parameters(), *model.text_encoder.parameters()]:
+            parameter.zero_()
+    assert (models / name).read_bytes() == before
 
 
 def test_tiny_models_are_the_same_for_the_same_seed(models: Path, tmp_path: Path):

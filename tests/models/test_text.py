@@ -1,9 +1,13 @@
 """Tokens, long texts and clip_skip against references that are built by hand from formats.md."""
 
+import hashlib
+from pathlib import Path
+
 import pytest
 import torch
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.models import clip_tokenizer as clip_tokenizer_module
 from sd_scripts.library.models.clip_tokenizer import clip_tokenizer, to_chunks, vocabulary_and_merges
 from sd_scripts.library.models.family import TextSettings
 from sd_scripts.library.models.sd import load
@@ -25,6 +29,10 @@ def sd2(models):
 
 
 def test_the_bundled_vocabulary():
+    file = Path(clip_tokenizer_module.__file__).parent / "data" / "clip_vocabulary.txt.gz"
+    expected = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == expected
+    assert "Permission is hereby granted" in file.with_name("clip_vocabulary.LICENSE").read_text(encoding="utf-8")
     vocabulary, merges = vocabulary_and_merges()
     assert len(vocabulary) == 49408
     assert (len(merges), merges[0]) == (48894, ("i", "n"))
@@ -115,6 +123,12 @@ def test_clip_skip_leaves_out_the_last_layers(sd1, clip_skip, layers):
     with torch.no_grad():
         expected = by_hand(sd1.text_encoder, tokens, layers)
         torch.testing.assert_close(sd1.encode_text(tokens, settings), expected, atol=1e-6, rtol=0)
+
+
+def test_more_layers_than_there_are_cannot_be_skipped(sd1):
+    tokens = sd1.tokenize(["a photo of a cat"], TextSettings())
+    with pytest.raises(BadOption, match="clip_skip 4 is more than the 3 layers of the text encoder."):
+        sd1.encode_text(tokens, TextSettings(clip_skip=4))
 
 
 def test_sd2_reads_its_last_but_one_layer_by_itself(sd2):
