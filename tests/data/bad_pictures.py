@@ -58,6 +58,12 @@ def _animated() -> bytes:
     return _encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=100, lossless=True)
 
 
+def _jpeg_xl() -> bytes:
+    import pillow_jxl  # noqa: F401
+
+    return _encoded(quarters(), "JXL")
+
+
 BROKEN: dict[str, Callable[[], bytes]] = {
     "truncated.jpg": lambda: _encoded(_noise(96, 64), "JPEG")[:2000],
     "truncated.png": lambda: _encoded(_noise(96, 64), "PNG")[:9000],
@@ -81,6 +87,7 @@ ODD: dict[str, Callable[[], bytes]] = {
     "wrong_suffix.png": lambda: _encoded(quarters(), "JPEG"),
     "UPPER.JPEG": lambda: _encoded(quarters(), "JPEG"),
     "modern.avif": lambda: _encoded(quarters(), "AVIF"),
+    "newest.jxl": _jpeg_xl,
     "bitmap.bmp": lambda: _encoded(quarters(), "BMP"),
 }
 """File name -> content, which is a picture all the same."""

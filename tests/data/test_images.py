@@ -29,7 +29,9 @@ def test_odd_pictures_become_rgb_of_the_size_in_their_header(odd: Path, name: st
     assert image_size(odd / name) == image.size
 
 
-@pytest.mark.parametrize("name", ["cmyk.jpg", "wrong_suffix.png", "modern.avif", "bitmap.bmp", "animated.webp"])
+@pytest.mark.parametrize(
+    "name", ["cmyk.jpg", "wrong_suffix.png", "modern.avif", "newest.jxl", "bitmap.bmp", "animated.webp"]
+)
 def test_colours_are_right(odd: Path, name: str) -> None:
     image = open_image(odd / name)
     for place, colour in (((10, 10), RED), ((80, 10), GREEN), ((10, 50), BLUE), ((80, 50), GREY)):

@@ -35,7 +35,7 @@ def show(
             buckets[data.images[item.image].bucket_px].append(item)
     rows = []
     for (width, height), first in sorted(buckets.items()):
-        report.say(f"Bucket {width} x {height}: {len(first):,} pictures")
+        report.say(f"Bucket {width} x {height}: {_counted(len(first), 'picture')}")
         for item in first[:per_bucket]:
             row = _row(data, item, token_count, seed)
             report.say(_line(row, max_tokens))
@@ -45,8 +45,8 @@ def show(
     table = [{"width": w, "height": h, "images": len(found)} for (w, h), found in sorted(buckets.items())]
     pictures = sum(len(found) for found in buckets.values())
     text = (
-        f"{pictures:,} pictures in {len(buckets):,} buckets; "
-        f"{len(items):,} showings in {len(plan):,} batches an epoch; "
+        f"{_counted(pictures, 'picture')} in {_counted(len(buckets), 'bucket')}; "
+        f"{_counted(len(items), 'showing')} in {_counted(len(plan), 'batch', 'batches')} an epoch; "
         f"the longest caption has {longest:,} of {max_tokens} tokens."
     )
     counts = {"pictures": pictures, "items": len(items), "batches": len(plan), "longest_caption_tokens": longest}
@@ -77,4 +77,8 @@ def _shape(tensor: Any) -> str:
 
 def _line(row: dict[str, Any], max_tokens: int) -> str:
     cut = ", cut off" if row["tokens"] > max_tokens else ""
-    return f"  {row['path']} ({row['read_as']})\n    {row['caption']} [{row['tokens']} tokens{cut}]"
+    return f"  {row['path']} ({row['read_as']})\n    {row['caption']} [{_counted(row['tokens'], 'token')}{cut}]"
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
