@@ -13,7 +13,7 @@ def same(before, module):
 
 
 def test_loss_falls_on_one_picture(tmp_path):
-    _, recorder = train(tmp_path, data=tiny_data(1), max_train_steps=60, learning_rate=2e-3)
+    _, recorder = train(tmp_path, data=tiny_data(1), max_train_steps=45, learning_rate=3e-3)
     losses = recorder.losses
     assert sum(losses[-15:]) < 0.6 * sum(losses[:15])
 
@@ -114,6 +114,8 @@ def test_when_nothing_can_be_learnt(tmp_path, steps):
         image.path.write_text("no picture")
     with pytest.raises(NothingUsable, match="Not one picture of this epoch could be used"):
         train(tmp_path, data=data, max_train_steps=steps)
+    with pytest.raises(NothingUsable, match="Not one picture can be used"):
+        train(tmp_path, data=data, max_train_steps=steps, cache_latents=True)
     assert not (tmp_path / "out").exists()
 
 

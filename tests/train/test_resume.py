@@ -99,6 +99,6 @@ def test_a_new_learning_rate_counts(tmp_path, state):
 
 
 def test_a_state_at_the_end_asks_for_more(tmp_path, state):
-    with pytest.raises(BadOption, match="The state stands at step 3, and training is to end at 3") as caught:
+    with pytest.raises(BadOption, match="The state stands at step 3, and training ends at 3") as caught:
         train(tmp_path, resume=str(state))
     assert caught.value.option == "max_train_steps"

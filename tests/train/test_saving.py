@@ -3,8 +3,12 @@
 import json
 
 import pytest
+import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
+from sd_scripts.library.example.sd_models import make_sd1
+from sd_scripts.library.models.sd import load
 from sd_scripts.library.train.course import Course
 from sd_scripts.library.train.saving import Names, Occasion, file_format, occasions, save_every_epochs
 from sd_scripts.options.training import SavingOptions
@@ -92,3 +96,23 @@ def test_the_header_tells_of_the_training(tmp_path):
     assert header["ss_num_train_images"] == "8"
     assert json.loads(header["ss_bucket_info"]) == {"buckets": {"0": {"resolution": [64, 64], "count": 8}}}
     assert not any("somebody" in value or str(tmp_path) in value for value in header.values())
+
+
+def test_number_formats_of_what_is_saved(tmp_path):
+    base = make_sd1(tmp_path / "half.safetensors", dtype=torch.float16)
+    train(tmp_path, load(str(base)), max_train_steps=1, save_every_n_steps=1)
+    train(tmp_path, load(str(base)), max_train_steps=1, output_name="bf", save_precision="bf16")
+    before, plain, bf = (
+        load_file(path) for path in (base, tmp_path / "out/X.safetensors", tmp_path / "out/bf.safetensors")
+    )
+    for name, tensor in before.items():
+        part = name.split(".")[0]
+        if part == "first_stage_model":
+            assert torch.equal(plain[name], tensor) and torch.equal(bf[name], tensor), name
+        elif tensor.is_floating_point():
+            assert (plain[name].dtype, bf[name].dtype) == (torch.float32, torch.bfloat16), name
+    # What is frozen is the same number in a wider format.
+    text = [name for name in before if name.startswith("cond_stage_model") and before[name].is_floating_point()]
+    assert text and all(torch.equal(plain[name], before[name].float()) for name in text)
+    unet = [name for name in before if name.startswith("model.diffusion_model")]
+    assert any(not torch.equal(plain[name], before[name].float()) for name in unet)

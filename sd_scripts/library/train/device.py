@@ -41,11 +41,15 @@ def main_report(report: Report) -> Report:
 def make_accelerator(precision: Precision, some_layers_unused: bool = False) -> Any:
     """The accelerator for mixed precision, the scaling of gradients and several processes. Errors: BadOption."""
     from accelerate import Accelerator
-    from accelerate.utils import DistributedDataParallelKwargs
+    from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin
 
     check_device(precision)
     processes = DistributedDataParallelKwargs(find_unused_parameters=some_layers_unused)
-    accelerator = Accelerator(mixed_precision=precision.mixed_precision, kwargs_handlers=[processes])
+    # The loop weighs its batches itself; the launcher's own option must not divide the loss once more.
+    whole = GradientAccumulationPlugin(num_steps=1)
+    accelerator = Accelerator(
+        mixed_precision=precision.mixed_precision, gradient_accumulation_plugin=whole, kwargs_handlers=[processes]
+    )
     if precision.full_fp16:
         _allow_fp16_gradients(accelerator)
     return accelerator

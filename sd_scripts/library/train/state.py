@@ -15,6 +15,7 @@ from torch import nn
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.atomic import replacing_folder
+from sd_scripts.library.io.checkpoints import write_safetensors
 from sd_scripts.library.train.course import Place
 
 VERSION = 1
@@ -50,12 +51,9 @@ class Contents:
 
 def save_state(folder: Path, facts: Facts, contents: Contents) -> Path:
     """Writes a state. Errors: BadFile."""
-    from safetensors.torch import save_file
-
     with replacing_folder(folder) as beside:
         for part, module in contents.modules.items():
-            tensors = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
-            save_file(tensors, beside / f"{part}.safetensors")
+            write_safetensors(beside / f"{part}.safetensors", module.state_dict())
         torch.save(contents.optimizer.state_dict(), beside / "optimizer.pt")
         if contents.scaler is not None:
             torch.save(contents.scaler.state_dict(), beside / "scaler.pt")

@@ -15,7 +15,7 @@ from sd_scripts.library.train import state as states
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
 from sd_scripts.library.train.caching import CacheableData, cache_latents
-from sd_scripts.library.train.course import Place, Window, course_of, fingerprint, windows
+from sd_scripts.library.train.course import Course, Place, Window, course_of, fingerprint, windows
 from sd_scripts.library.train.device import make_accelerator, memory_explained, prepare_modules
 from sd_scripts.library.train.feed import Feed, Loaded
 from sd_scripts.library.train.learner import Learner
@@ -53,7 +53,7 @@ class Trainer:
         with memory_explained(self.options.length.train_batch_size, self.options.precision, self.place):
             self._prepare()
             if self.report.stop_asked():
-                self.report.emit(events.Stopped(sentence="Stopped as asked before the first step."))
+                self._say_stopped("Stopped as asked before the first step.")
                 return
             try:
                 self._train()
@@ -76,7 +76,7 @@ class Trainer:
         self._cache_latents()
         self.samples = Samples(options.samples, options.saving, report)
         self.learner = Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed)
-        self.course = course_of(len(self._plan(0)), options.length)
+        self.course = self._plan_course()
         self.schedule = make_schedule(options.schedule, self.course.total_steps)
         self.maker = BatchMaker(self.family, self.encoder, self.data.images, report)
         self.tracker = Tracker(options.logging if self.main else None, report, self.course)
@@ -92,14 +92,18 @@ class Trainer:
             cache_latents(self.data, self.encoder, batch_size, self._readers, self.seed, self.report)
             self.encoder.rest()
 
+    def _plan_course(self) -> Course:
+        batches = len(self._plan(0))
+        if not batches:
+            raise NothingUsable("Not one picture can be used; the list above says why.")
+        return course_of(batches, self.options.length)
+
     def _resume(self) -> None:
         folder, facts = self.options.state.resume, self.resumed
         if not folder or not facts:
             return
         if self.place.step >= self.course.total_steps:
-            text = (
-                f"The state stands at step {self.place.step:,}, and training is to end at {self.course.total_steps:,}."
-            )
+            text = f"The state stands at step {self.place.step:,}, and training ends at {self.course.total_steps:,}."
             raise BadOption("max_train_steps", f"{text} Ask for more steps or epochs.")
         states.check_fits(folder, facts, self.method.kind, self.family.name, self._optimizer)
         states.restore(folder, facts, self.learner.contents)
@@ -139,7 +143,7 @@ class Trainer:
         epoch = self.place.epoch
         draw = Draw(self.seed, epoch, self.options.noise.noise_offset)
         planned = self._windows()[self.place.window :]
-        learnt = 0
+        learnt, from_its_start = 0, self.place.window == 0
         with contextlib.closing(self.feed.windows(planned, epoch, self.seed)) as loading:
             for window, data_s in timed(loading):
                 learnt += self._train_step(window, draw, data_s)
@@ -147,7 +151,7 @@ class Trainer:
                 self._after_step(ended)
                 if self.place.step == self.course.total_steps or self._stopping():
                     break
-        if not learnt:
+        if not learnt and from_its_start:
             raise NothingUsable("Not one picture of this epoch could be used; the list above says why.")
 
     def _train_step(self, window: list[Loaded], draw: Draw, data_s: float) -> int:
@@ -229,8 +233,7 @@ class Trainer:
             occasion = Occasion("step", step)
             self._save(occasion, model=False, state=True)
             state = self.archive.names.state(occasion)
-            self.report.emit(events.Stopped(sentence=f"Stopped as asked after step {step:,}. Its state is {state}."))
-            self.report.say(f"Stopped after step {step:,} of {total_steps:,}. Go on with --resume {state}")
+            self._say_stopped(f"Stopped as asked after step {step:,} of {total_steps:,}. Go on with --resume {state}")
             return
         self.report.phase("save", "Saving")
         state_options = self.options.state
@@ -239,6 +242,10 @@ class Trainer:
             if norm == 0.0:
                 self.report.notice(f"The {part} has not changed: is the learning rate too small?", "warning")
         self.report.summary(f"Done: {step:,} steps, {self.course.epochs:,} epochs.", steps=step)
+
+    def _say_stopped(self, sentence: str) -> None:
+        self.report.emit(events.Stopped(sentence=sentence))
+        self.report.say(sentence)
 
     def _facts(self) -> states.Facts:
         return states.Facts(
