@@ -1,6 +1,5 @@
 """Trains a whole Stable Diffusion model on pictures and their metadata."""
 
-import logging
 import sys
 from pathlib import Path
 
@@ -44,8 +43,6 @@ def show_dataset(options: FineTuneOptions, report: Report) -> None:
 
 def train(options: FineTuneOptions, report: Report) -> None:
     """Loads the model and the data, and trains."""
-    # bitsandbytes, which accelerate imports, warns of a kernel that nothing here uses.
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     from sd_scripts.library.train.assembly import fine_tune
 
     fine_tune(options, report)

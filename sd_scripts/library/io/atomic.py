@@ -24,6 +24,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield beside
         with open(beside, "rb+") as written:
             os.fsync(written.fileno())
+        # Temporary files, ours and those of libraries that write by one of their own, are for their owner's eyes only.
+        os.chmod(beside, 0o666 & ~_UMASK)
         os.replace(beside, path)
     except OSError as error:
         raise BadFile(_cannot_write(path, error)) from error
@@ -74,7 +76,6 @@ def _beside(path: Path) -> Path:
     except OSError as error:
         raise BadFile(_cannot_write(path, error)) from error
     os.close(handle)
-    os.chmod(name, 0o666 & ~_UMASK)
     return Path(name)
 
 
