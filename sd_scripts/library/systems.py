@@ -1,0 +1,247 @@
+"""The one place where Linux, macOS and Windows differ: processes, paths, quoting, the browser.
+
+Standard library only at import time, so that the installer can use it before anything is installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import webbrowser
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+if TYPE_CHECKING:
+    import psutil
+
+WINDOWS = os.name == "nt"
+MAC = sys.platform == "darwin"
+LINUX = sys.platform.startswith("linux")
+
+Shell = Literal["sh", "cmd"]
+
+
+# Processes
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """A process for good: numbers are given out again, the pair of number and start time is not."""
+
+    pid: int
+    created_s: float
+    """Seconds since 1970."""
+
+
+# A system clock that is put right moves every start time a little; a number is not given out again so soon.
+_SAME_START_S = 5.0
+_POLL_S = 0.05
+
+
+def identify(pid: int) -> ProcessId | None:
+    """The living process of this number, or None."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return ProcessId(pid, process.create_time()) if _lives(process) else None
+    except psutil.Error:  # gone, or the number now belongs to someone else's process
+        return None
+
+
+def is_alive(process: ProcessId) -> bool:
+    """Whether it still runs. One that has ended and waits to be collected by its parent does not."""
+    now = identify(process.pid)
+    return now is not None and abs(now.created_s - process.created_s) < _SAME_START_S
+
+
+def start_detached(
+    argv: Sequence[str], *, output: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a process that outlives this one; what it prints is appended to `output`."""
+    with output.open("ab") as log:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            **_own_session(),
+        )
+
+
+def stop_tree(process: ProcessId, *, grace_s: float = 10.0) -> None:
+    """Ask a process and all it started to end; what is left after `grace_s` seconds is killed.
+
+    Of a process from `start_detached`, also those are found whose parents have ended already (not on Windows).
+    The caller collects the exit code, as always.
+    """
+    members = _tree(process)
+    for member in members:
+        _ask_to_end(member)
+    deadline = time.monotonic() + grace_s
+    while any(_lives(member) for member in members) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    # Again and again: a process may have started another while it was being ended.
+    while left := [member for member in {*members, *_tree(process)} if _lives(member)]:
+        for member in left:
+            _kill(member)
+        time.sleep(_POLL_S)
+
+
+def hand_over(argv: Sequence[str]) -> NoReturn:
+    """Become this command: its exit code is ours, and Ctrl+C goes to it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if not WINDOWS:
+        os.execv(argv[0], list(argv))
+    with subprocess.Popen(list(argv)) as process:
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):  # the console has told the command as well
+                sys.exit(process.wait())
+
+
+def _own_session() -> dict[str, Any]:
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
+
+
+def _tree(process: ProcessId) -> list[psutil.Process]:
+    """The process, its descendants, and the rest of its session, as far as they live."""
+    import psutil
+
+    found = {}
+    try:
+        root = psutil.Process(process.pid)
+        if abs(root.create_time() - process.created_s) >= _SAME_START_S:
+            return []
+        found = {member.pid: member for member in [root, *root.children(recursive=True)]}
+    except psutil.NoSuchProcess:
+        pass
+    if not WINDOWS:
+        found |= {m.pid: m for m in psutil.process_iter() if _session_of(m.pid) == process.pid}
+    return [member for member in found.values() if _lives(member)]
+
+
+def _session_of(pid: int) -> int | None:
+    if sys.platform == "win32":
+        return None
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
+
+
+def _lives(process: psutil.Process) -> bool:
+    import psutil
+
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _ask_to_end(process: psutil.Process) -> None:
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess, OSError):
+        if sys.platform == "win32":
+            # terminate() is a kill there. A console break can be caught, but reaches only leaders of a group
+            # in our console; the others are killed when their time is over.
+            process.send_signal(signal.CTRL_BREAK_EVENT)
+        else:
+            process.terminate()
+
+
+def _kill(process: psutil.Process) -> None:
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.kill()
+
+
+# Commands as text
+
+
+def command_text(argv: Sequence[str], shell: Shell) -> str:
+    """The command as text that can be pasted into a terminal: sh, or Windows' cmd.
+
+    Raises ValueError where cmd cannot say it: it ends a command at a line break, quoted or not.
+    """
+    return _QUOTERS[shell](argv)
+
+
+_PLAIN_IN_CMD = re.compile(r"[\w.:/\\=,+@~-]+")
+_MEANS_SOMETHING_IN_CMD = re.compile(r'[()%!^"<>&|]')
+
+
+def _cmd_text(argv: Sequence[str]) -> str:
+    if any(c in arg for arg in argv for c in "\r\n"):
+        raise ValueError("A command with a line break in it cannot be written for cmd; remove the line break.")
+    return " ".join(_cmd_quoted(arg) for arg in argv)
+
+
+def _cmd_quoted(arg: str) -> str:
+    if _PLAIN_IN_CMD.fullmatch(arg):
+        return arg
+    # What the program's own argument parser needs: quotes escaped, and backslashes doubled before a quote.
+    quoted = '"' + re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + ('\\"' if m[2] else ""), arg) + '"'
+    # Quotes do not stop cmd from reading %NAME%, and an inner quote would end them: then a caret goes
+    # before every character that cmd knows, the quotes included.
+    return _MEANS_SOMETHING_IN_CMD.sub(r"^\g<0>", quoted) if {'"', "%"} & set(arg) else quoted
+
+
+_QUOTERS = {"sh": shlex.join, "cmd": _cmd_text}
+
+
+# Paths
+
+
+def venv_python(venv: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return venv / ("Scripts/python.exe" if WINDOWS else "bin/python")
+
+
+def user_data_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where programs of this system keep a user's data; ours make a folder of their own in it."""
+    if WINDOWS:
+        return Path(environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if MAC:
+        return Path.home() / "Library" / "Application Support"
+    named = Path(environ.get("XDG_DATA_HOME", ""))
+    return named if named.is_absolute() else Path.home() / ".local" / "share"
+
+
+# The browser
+
+
+def has_display(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a browser window can open here: not over ssh, and on Linux only in a graphical session."""
+    if LINUX:
+        return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
+    return not environ.get("SSH_CONNECTION")
+
+
+def open_browser(url: str) -> bool:
+    """Open the page in the user's browser; False where that was not possible."""
+    return has_display() and webbrowser.open(url)
+
+
+def chromium_places() -> list[str]:
+    """Names and paths under which Chromium or Chrome is installed on this system, best first."""
+    if WINDOWS:
+        roots = [os.environ.get(name, "") for name in ("ProgramFiles", "ProgramFiles(x86)", "LOCALAPPDATA")]
+        return [str(Path(root, "Google/Chrome/Application/chrome.exe")) for root in roots if root]
+    if MAC:
+        return [f"/Applications/{name}.app/Contents/MacOS/{name}" for name in ("Chromium", "Google Chrome")]
+    return ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
