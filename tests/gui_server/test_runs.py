@@ -16,6 +16,14 @@ def reason(status):
     return status.outcome.reason.key if status.outcome.reason else status.outcome.sentence
 
 
+def kill_worker(lab):
+    worker = psutil.Process(json.loads(lab.store.worker_path.read_text())["pid"])
+    worker.kill()
+    deadline = time.monotonic() + 5
+    while lab.store.worker_alive() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def test_a_run_ends_and_its_folder_says_how(lab):
     run_id = lab.add("meadow")
     status = lab.wait(run_id)
@@ -74,8 +82,7 @@ def test_a_crashed_worker_harms_nothing_and_nothing_is_guessed(lab):
     run_id = lab.add("orphan", "--steps", "10000")
     waiting = lab.add("next")
     lab.wait_steps(run_id, 1)
-    worker = json.loads(lab.store.worker_path.read_text())
-    psutil.Process(worker["pid"]).kill()
+    kill_worker(lab)
     assert lab.store.status(run_id).state == "running"
     psutil.Process(lab.store.status(run_id).process.pid).kill()
     lost = lab.wait(run_id, "failed")
@@ -88,7 +95,7 @@ def test_a_crashed_worker_harms_nothing_and_nothing_is_guessed(lab):
 def test_a_new_worker_watches_what_the_old_one_left(lab):
     run_id = lab.add("orphan", "--steps", "10000")
     lab.wait_steps(run_id, 1)
-    psutil.Process(json.loads(lab.store.worker_path.read_text())["pid"]).kill()
+    kill_worker(lab)
     waiting = lab.add("next")
     lab.queue.request(run_id, "stop")
     assert lab.wait(waiting).state == "done"

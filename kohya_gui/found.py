@@ -1,0 +1,206 @@
+"""What lies at a path, at once and without torch: pictures and their texts, models, metadata."""
+
+import functools
+import json
+import os
+import shutil
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kohya_gui import words
+from kohya_gui.words import say
+from sd_scripts.library.data.images import IMAGE_SUFFIXES
+from sd_scripts.library.errors import UserError
+from sd_scripts.library.io.metadata import Metadata, read_metadata
+
+T = TypeVar("T")
+
+MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+
+
+def by_time(look: Callable[[Path], T]) -> Callable[[Path], T]:
+    """Keeps what was found at a path for as long as its time and size stay the same."""
+
+    @functools.lru_cache(maxsize=64)
+    def kept(path: Path, changed_ns: int, size_bytes: int) -> T:
+        return look(path)
+
+    @functools.wraps(look)
+    def looked(path: Path) -> T:
+        facts = path.stat()
+        return kept(path, facts.st_mtime_ns, facts.st_size)
+
+    return looked
+
+
+@dataclass(frozen=True)
+class FolderFacts:
+    """Pictures in a folder. `texts`: {ending: how many pictures have a text of that ending beside them}."""
+
+    images: int
+    below: int
+    texts: Counter[str] = field(default_factory=Counter)
+
+    def described(self, extension: str | None = None) -> str:
+        """The folder in words; with an ending, how many pictures have such a text."""
+        there = self.texts[extension] if extension else 0
+        if not there:
+            return say("found.images", n=self.images)
+        return say("found.images_with_texts", n=self.images, texts=there, without=self.images - there, ext=extension)
+
+
+@by_time
+def pictures_in(folder: Path) -> FolderFacts:
+    """The pictures of a folder; those of folders below are counted only where it has none itself."""
+    stems: dict[str, set[str]] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            stem, suffix = os.path.splitext(entry.name)
+            if not entry.name.startswith("."):
+                stems.setdefault(suffix.lower(), set()).add(stem)
+    images = [stem for suffix in IMAGE_SUFFIXES for stem in stems.get(suffix, ())]
+    known = set(images)
+    texts = Counter({suffix: len(known & found) for suffix, found in stems.items() if suffix not in IMAGE_SUFFIXES})
+    return FolderFacts(len(images), 0 if images else _count_below(folder), +texts)
+
+
+def _count_below(folder: Path) -> int:
+    walked = (names for _, folders, names in os.walk(folder))
+    return sum(name.lower().endswith(IMAGE_SUFFIXES) and name[0] != "." for names in walked for name in names)
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """A model file or folder. `family`: sd1, sd2, sdxl, or None where it cannot be told; `dtype` likewise."""
+
+    size_bytes: int
+    family: str | None = None
+    dtype: str | None = None
+    v_prediction: bool | None = None
+
+    def described(self) -> str:
+        """The model in words."""
+        parts = [FAMILIES.get(self.family or "", ""), self.dtype or "", words.size(self.size_bytes)]
+        return ", ".join(part for part in parts if part)
+
+
+FAMILIES = {"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL"}
+_DTYPES = {"F16": "fp16", "BF16": "bf16", "F32": "fp32"}
+# A part of a tensor's name that only one family's checkpoints have.
+_MARKS = {
+    "conditioner.embedders.": "sdxl",
+    "cond_stage_model.model.": "sd2",
+    "cond_stage_model.transformer.": "sd1",
+}
+
+
+def model_at(path: Path) -> ModelFacts | None:
+    """What is known of a model; None where the path is no model."""
+    try:
+        if path.is_dir():
+            return _diffusers(path) if (path / "model_index.json").is_file() else None
+        if path.suffix.lower() not in MODEL_SUFFIXES:
+            return None
+        return _safetensors(path) if path.suffix.lower() == ".safetensors" else _pickled(path)
+    except (OSError, ValueError, KeyError, AttributeError, zipfile.BadZipFile):
+        return None
+
+
+@by_time
+def _safetensors(path: Path) -> ModelFacts:
+    size_bytes = path.stat().st_size
+    with open(path, "rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if not 2 <= length <= min(size_bytes, 100_000_000):
+            raise ValueError("no header")
+        header: dict[str, Any] = json.loads(stream.read(length))
+    facts = header.pop("__metadata__", {})
+    dtypes = Counter(tensor["dtype"] for tensor in header.values())
+    common = dtypes.most_common(1)[0][0] if dtypes else ""
+    prediction = facts.get("modelspec.prediction_type")
+    family = _family(" ".join(header))
+    return ModelFacts(size_bytes, family, _DTYPES.get(common, common.lower()), prediction and prediction.startswith("v"))
+
+
+@by_time
+def _pickled(path: Path) -> ModelFacts:
+    size_bytes = path.stat().st_size
+    if not zipfile.is_zipfile(path):
+        # Files of before 2020 are a bare pickle: only the training script can read those.
+        with open(path, "rb") as stream:
+            if stream.read(1) != b"\x80":
+                raise ValueError("no pickle")
+        return ModelFacts(size_bytes)
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+        # The names of the tensors stand in the pickle as text; it is searched, never run.
+        return ModelFacts(size_bytes, _family(archive.read(name).decode("latin-1")))
+
+
+@by_time
+def _diffusers(folder: Path) -> ModelFacts:
+    weights = [p for p in folder.rglob("*") if p.suffix in MODEL_SUFFIXES]
+    parts = {name: _config(folder / name) for name in ("unet", "text_encoder", "scheduler")}
+    v_prediction = parts["scheduler"].get("prediction_type") == "v_prediction"
+    # OpenCLIP's text encoder, which SD2 uses, has the exact GELU.
+    family = "sd2" if parts["text_encoder"].get("hidden_act") == "gelu" else "sd1"
+    family = "sdxl" if (folder / "text_encoder_2").is_dir() else family
+    return ModelFacts(sum(p.stat().st_size for p in weights), family, None, v_prediction)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    for path in [folder / "config.json", folder / "scheduler_config.json"]:
+        if path.is_file():
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return found
+    return {}
+
+
+def _family(names: str) -> str | None:
+    return next((family for mark, family in _MARKS.items() if mark in names), None)
+
+
+@by_time
+def metadata_at(path: Path) -> Metadata | str:
+    """The entries of a metadata file, or the sentence that says why it is none."""
+    try:
+        return read_metadata(path)
+    except UserError as error:
+        return str(error)
+
+
+def free_bytes(path: Path) -> int:
+    """Free space where a path lies or would lie."""
+    return shutil.disk_usage(existing(path)).free
+
+
+def size_free(path: Path) -> str:
+    """The free space in words."""
+    return words.size(free_bytes(path))
+
+
+def existing(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists."""
+    return next(p for p in [path, *path.parents] if p.exists())
+
+
+def newest(folder: Path, suffixes: tuple[str, ...]) -> float:
+    """When the newest file of these endings in a folder was written (Unix seconds); 0 where there is none."""
+    with os.scandir(folder) as entries:
+        times = [e.stat().st_mtime for e in entries if e.name.lower().endswith(suffixes) and e.is_file()]
+    return max(times, default=0.0)
+
+
+def fingerprint(folder: Path) -> dict[str, Any]:
+    """What tells a folder of pictures from its later self: count, total bytes, newest change (Unix seconds)."""
+    if not folder.is_dir():
+        return {"folder": str(folder), "images": 0, "bytes": 0, "newest": 0.0}
+    with os.scandir(folder) as entries:
+        facts = [e.stat() for e in entries if e.name.lower().endswith(IMAGE_SUFFIXES) and e.is_file()]
+    times = [fact.st_mtime for fact in facts]
+    total = sum(fact.st_size for fact in facts)
+    return {"folder": str(folder), "images": len(facts), "bytes": total, "newest": max(times, default=0.0)}
