@@ -49,7 +49,7 @@ Studio.monitor = (() => {
   function top(row) {
     const live = LIVE.includes(row.state), training = row.stage === "train";
     const ask = (request, sign, tone = "") => html`<button type="button" class="btn sm ${tone}" data-request="${request}">${icon(sign)}${t(`run.${request}`)}</button>`;
-    const meta = [t(`stage.${row.stage}`) === `stage.${row.stage}` ? row.title : t(`stage.${row.stage}`), row.started && t("run.started", { time: clock(row.started) }),
+    const meta = [row.title, row.started && t("run.started", { time: clock(row.started) }),
       row.ended && row.started && t("run.took", { time: duration((asDate(row.ended) - asDate(row.started)) / 1000) }), row.exit_code != null && t("run.exit", { code: row.exit_code }), row.state === "waiting" && row.why];
     return html`<div class="top"><h2>${row.name}</h2><span class="st ${row.state}">${row.word}</span><span class="muted meta">${meta.filter(Boolean).join(t("field.comma"))}</span><span class="sp"></span>
       ${live && training ? [ask("sample", "camera"), ask("save", "save"), ask("stop_after_epoch", "flag")] : ""}${live ? html`${ask("stop", "stop", "danger")}<button type="button" class="btn sm quiet" data-more
@@ -71,14 +71,13 @@ Studio.monitor = (() => {
       ${option ? html`<p><button type="button" class="btn sm" data-stage="${row.stage}" data-option="${error.option}">${t("run.go_option", { label: Studio.field.label(row.stage, error.option) })}</button></p>` : ""}
       ${error.tail ? html`<h3>${t("run.tail")}</h3><pre role="region" tabindex="0" aria-label="${t("run.tail")}">${error.tail}</pre>` : ""}</div></div>`;
   }
-  const phaseName = (name) => (has(`phase.${name}`) ? t(`phase.${name}`) : name.replace(/_/g, " "));
   function phases({ phases: all, row }) {
     if (!all?.length) return "";
     return html`<div class="card phs">${all.map((phase) => {
       const now = phase.state === "running" && LIVE.includes(row.state), counted = phase.total ? t("run.of", { done: number(phase.done ?? 0), total: number(phase.total) }) : phase.done ? number(phase.done) : "";
       const rate = now && phase.rate_per_s ? t("run.rate", { rate: short(phase.rate_per_s) }) : "", took = !now && phase.seconds != null ? duration(phase.seconds) : "";
       const mark = phase.state === "done" ? html`<span class="c-ok">${icon("ok")}</span>` : phase.state === "failed" ? html`<span class="c-err">${icon("warn")}</span>` : "";
-      return html`<div class="ph ${now ? "now" : ""}"><div class="t">${mark}${phaseName(phase.name)}</div><div class="d">${[counted, rate, took].filter(Boolean).join(t("field.comma")) || t(now ? "run.working" : phase.state === "waiting" ? "run.waits" : "run.ended")}</div>
+      return html`<div class="ph ${now ? "now" : ""}"><div class="t">${mark}${phase.title}</div><div class="d">${[counted, rate, took].filter(Boolean).join(t("field.comma")) || (now ? t("run.working") : "")}</div>
         ${now && phase.total ? html`<div class="meter"><i style="width:${((phase.done / phase.total) * 100).toFixed(1)}%"></i></div>` : ""}</div>`;
     })}</div>`;
   }

@@ -28,10 +28,10 @@
   }
   /* Tells of a run's end: in the page, and by the system where the user allowed it. */
   async function ended(run) {
-    const answer = await call("run", { id: run.id, since_event: 0 });
-    if (answer.error?.constructor === String || !answer.row) return;
-    const sentence = `${answer.row.name}: ${answer.row.word}`;
-    dialog.say(sentence, { trouble: answer.row.state === "failed", action: { label: t("open"), pick: () => fire("show run", run.id) } });
+    const { row } = await call("run", { id: run.id, since_event: 2 ** 31 });
+    if (!row) return;
+    const sentence = `${row.name}: ${row.word}`;
+    dialog.say(sentence, { trouble: row.state === "failed", action: { label: t("open"), pick: () => fire("show run", run.id) } });
     if (document.hidden && page.secure && window.Notification?.permission === "granted") new Notification(sentence);
     Studio.store.refreshAllGiven();
   }

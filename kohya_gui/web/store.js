@@ -6,7 +6,9 @@ Studio.store = (() => {
   const keyOf = (project) => `studio.forms.${project ? project.name : ""}`;
 
   const fields = (stage) => data.forms[stage].fields;
-  const asText = (value) => (Array.isArray(value) ? value.join(" ") : String(value ?? ""));
+  /* Small numbers as people write them: 2e-6, not 0.000002. */
+  const ofNumber = (value) => (value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential() : String(value));
+  const asText = (value) => (Array.isArray(value) ? value.join(" ") : typeof value === "number" ? ofNumber(value) : String(value ?? ""));
   const plain = (field) => (field.kind === "bool" ? Boolean(field.default) : asText(field.default));
   const typed = (stage) => (state.typed[stage] ??= {});
   const given = (stage) => state.given[stage] ?? { values: {}, links: {} };
