@@ -97,9 +97,13 @@ window.Studio = (() => {
     }
   }
 
+  /* Acts once it is quiet; each first argument (a stage) has a quiet of its own. */
   function debounce(action, wait_ms) {
-    let timer;
-    return (...args) => { clearTimeout(timer); timer = setTimeout(() => action(...args), wait_ms); };
+    const timers = new Map();
+    return (...args) => {
+      clearTimeout(timers.get(args[0]));
+      timers.set(args[0], setTimeout(() => action(...args), wait_ms));
+    };
   }
 
   /* Views: each draws one place of the page, and again in full when the language changes. */

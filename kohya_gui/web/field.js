@@ -30,7 +30,7 @@ Studio.field = (() => {
     }
     if (field.choices) return html`<select class="in" id="${me}" aria-describedby="${about}">${choice(field, value)}</select>`;
     const keys = { int: "numeric", float: "decimal", number: "decimal" }[field.kind] ?? "text";
-    const box = html`<input class="in" id="${me}" value="${value}" placeholder="${words(stage, flag, "empty")}" type="${field.secret ? "password" : "text"}" inputmode="${keys}" spellcheck="false" autocomplete="off"
+    const box = html`<input class="in" id="${me}" value="${value}" placeholder="${store.plain(field) || words(stage, flag, "empty")}" type="${field.secret ? "password" : "text"}" inputmode="${keys}" spellcheck="false" autocomplete="off"
       aria-describedby="${about}" ${field.required ? html`aria-required="true"` : ""} ${field.suggested ? html`list="${me}-l"` : ""}>
       ${field.suggested && html`<datalist id="${me}-l">${field.suggested.map((one) => html`<option value="${one}"></option>`)}</datalist>`}`;
     if (field.unit) return html`<div class="uin">${box}<span aria-hidden="true">${unit(field)}</span></div>`;
@@ -63,7 +63,10 @@ Studio.field = (() => {
     const text = box.querySelector(".found");
     text.textContent = found ?? "";
     text.title = found ?? "";
-    box.querySelector(".in, input").setAttribute("aria-invalid", String(Boolean(error)));
+    const place = box.querySelector(".in, input");
+    place.setAttribute("aria-invalid", String(Boolean(error)));
+    // The end of a path tells more than its beginning.
+    if (store.fields(stage)[flag].path && document.activeElement !== place) { place.title = place.value; place.scrollLeft = place.scrollWidth; }
   }
   /* Puts a value from elsewhere (a preset, a link, a reset) into the input, unless it already stands there. */
   function fill(box, stage, flag) {

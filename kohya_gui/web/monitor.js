@@ -37,7 +37,7 @@ Studio.monitor = (() => {
     section("saved", last.saved?.length, () => saved(last.saved));
     section("skipped", last.failures?.length || last.notices?.length, () => skipped(last));
     section("tables", last.summary && Object.keys(last.summary.tables ?? {}).length, () => tables(last.summary.tables));
-    patch(parts.command, html`<details><summary>${t("command")}</summary><pre class="cmd" role="region" tabindex="0" aria-label="${t("command")}">${last.argv?.sh ?? ""}</pre></details>`);
+    patch(parts.command, html`<details><summary>${t("command")}</summary><pre class="cmd" role="region" tabindex="0" aria-label="${t("command")}">${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre></details>`);
     drawCharts(run);
     drawLog(run);
   }

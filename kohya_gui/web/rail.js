@@ -31,9 +31,11 @@ Studio.rail = (() => {
     root.querySelector(".checks").hidden = !(answer?.findings?.length || bad.length);
     root.querySelectorAll("[data-shell]").forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.shell === rail.shell)));
     const command = root.querySelector("pre.cmd");
-    command.textContent = answer?.command?.[rail.shell] || (blocked ? t("command_later") : "");
+    patch(command, commandParts(answer?.command?.[rail.shell] || (blocked ? t("command_later") : "")));
     drawNow(rail);
   }
+  /* Breaks lines before flags only; the text itself stays as it is. */
+  const commandParts = (text) => text.split(/(?<= )(?=--)/).map((part) => html`<span>${part}</span>`);
   function findings(stage, bad, found) {
     const link = (flag) => html`<a href="#" data-go="${flag}">${field.label(stage, flag)}</a>: `;
     const mine = bad.map(({ flag, error }) => ({ level: "error", field: flag, text: error }));
@@ -57,13 +59,13 @@ Studio.rail = (() => {
     const answer = await call("check", { stage, values: store.values(stage), project: store.state.project });
     if (answer.error || asked !== JSON.stringify(store.values(stage)) || !rails[stage]) return;
     rails[stage].answer = answer;
-    form.answered(stage, answer.fields ?? {});
+    form.answered(stage, answer.fields, answer.findings);
     update(stage);
   }, 250);
 
   async function send(stage, name) {
     const rail = rails[stage], [first] = form.errors(stage);
-    if (first) { form.jump(stage, first.flag); return; }
+    if (first) { form.insist(stage); form.jump(stage, first.flag); return; }
     if (Studio.page.secure && window.Notification?.permission === "default") Notification.requestPermission();
     const answer = await call(name, { stage, values: store.values(stage), project: store.state.project, confirm: rail.confirm });
     if (answer.field && answer.field in store.fields(stage)) form.jump(stage, answer.field);
@@ -76,9 +78,10 @@ Studio.rail = (() => {
   }
   function refused(stage, found) {
     const rail = rails[stage], wrong = found.filter((one) => one.level === "error");
-    rail.answer = { ...(rail.answer ?? { facts: [] }), findings: found };
+    rail.answer = { ...(rail.answer ?? { facts: [], fields: {} }), findings: found };
     rail.confirm = !wrong.length;
-    update(stage);
+    form.insist(stage);
+    form.answered(stage, rail.answer.fields, found);
     dialog.say((wrong[0] ?? found.find((one) => one.level === "warning") ?? { text: t("said.refused") }).text, { trouble: true });
     const first = wrong.find((one) => one.field in store.fields(stage));
     if (first) form.jump(stage, first.field);
@@ -119,5 +122,5 @@ Studio.rail = (() => {
       if (ended) { store.refreshAllGiven(); ask(stage); }
     }
   });
-  return { place };
+  return { place, commandParts };
 })();

@@ -14,7 +14,7 @@ Studio.runs = (() => {
     return row.ended ? clock(row.ended) : row.state === "waiting" ? row.why ?? "" : "";
   }
   const item = (row) => html`<button type="button" class="run" data-run="${row.id}" aria-current="${row.id === chosen}"><span class="t"><span>${row.name}</span><span class="muted">${right(row)}</span></span>
-    <span class="s"><span class="st ${row.state}">${row.word}</span><span>${below(row)}</span></span></button>`;
+    <span class="s"><span class="st ${row.state}">${row.word}</span><span title="${row.state === "waiting" ? row.why : ""}">${below(row)}</span></span></button>`;
   function drawList() {
     if (!root?.isConnected) return;
     patch(root.querySelector(".kg-list"), html`<div class="hd"><h2>${t("run.queue")}</h2></div>${lists.queue.length ? lists.queue.map(item) : html`<p class="none muted">${t("run.queue_empty")}</p>`}
