@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import subprocess
 import sys
@@ -157,8 +158,16 @@ def main(argv: Sequence[str]) -> int:
     try:
         return WORDS[name].run(rest)
     except problems.SetupError as error:
-        print(*([error.details, ""] if error.details else []), error, sep="\n", file=sys.stderr)
-        return 1
+        return _say(error)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return _say(problems.disk_filled_up())
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from here.", file=sys.stderr)
         return 130
+
+
+def _say(error: problems.SetupError) -> int:
+    print(*([error.details, ""] if error.details else []), error, sep="\n", file=sys.stderr)
+    return 1

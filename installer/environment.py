@@ -116,7 +116,7 @@ class Environment:
         env = os.environ | {"PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", "PIP_PROGRESS_BAR": "off", "PIP_NO_COLOR": "1"}
         said = []
         with (
-            self.log.open("a", encoding="utf-8") as log,
+            self.log.open("a", encoding="utf-8", buffering=1) as log,
             subprocess.Popen(
                 argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, encoding="utf-8", errors="replace"
             ) as process,

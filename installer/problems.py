@@ -32,6 +32,10 @@ def disk_full(folder: Path, free_bytes: int, needed_bytes: int) -> SetupError:
     )
 
 
+def disk_filled_up() -> SetupError:
+    return SetupError(f"The installation stopped: {_DISK_FULL}")
+
+
 def pip_failed(what: str, output: str) -> SetupError:
     """Why pip could not install `what`, as far as its output tells."""
     sentence = next(
@@ -42,10 +46,11 @@ def pip_failed(what: str, output: str) -> SetupError:
 
 
 _AGAIN = "then run the same command again."
+_DISK_FULL = f"the disk is full. Free some space for this folder, the temporary folder and pip's cache, {_AGAIN}"
 _PIP_SENTENCES = (
     (
         r"No space left on device|Errno 28|WinError 112",
-        "the disk is full. Free some space for this folder, for the temporary folder and for pip's cache, " + _AGAIN,
+        _DISK_FULL,
     ),
     (
         r"CERTIFICATE_VERIFY_FAILED",

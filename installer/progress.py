@@ -68,9 +68,9 @@ class PipReader:
         line = line.strip()
         if match := re.match(r"Collecting ([\w.-]+)", line):
             self._collected += 1
-            return f"{self._collected} packages, {match[1]}"
+            return f"{self._collected} so far, {match[1]}"
         if match := re.match(r"Downloading \S*?([\w.]+)-\S+ (\(.*\))", line):
-            return f"{self._collected} packages, downloading {match[1]} {match[2]}"
+            return f"{self._collected} so far, downloading {match[1]} {match[2]}"
         if match := re.match(r"Installing collected packages: (.*)", line):
             return f"unpacking {len(match[1].split(','))} packages"
         return None

@@ -13,7 +13,7 @@ from kohya_gui.files import Roots
 from kohya_gui.project import Project, check_pictures, is_path
 from kohya_gui.rules import RULES
 from kohya_gui.stages import Stage
-from kohya_gui.words import bad_value, refusal, say
+from kohya_gui.words import bad_value, refusal, say, size
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.spec import OptionSpec, PathKind
 from sd_scripts.options.values import BadValue, changed_values, read_value
@@ -109,7 +109,7 @@ def _model(draft: Draft, flag: str, path: Path) -> str:
     model = found.model_at(path)
     if model is None:
         raise refusal(flag, "path.no_model" if path.exists() else "path.no_file", path=path)
-    return model.described()
+    return model.describe()
 
 
 def _json_in(draft: Draft, flag: str, path: Path) -> str:
@@ -130,7 +130,7 @@ def _json_out(draft: Draft, flag: str, path: Path) -> str:
 def _file(draft: Draft, flag: str, path: Path) -> str:
     if not path.is_file():
         raise refusal(flag, "path.no_file", path=path)
-    return say("found.file", size=found.words.size(path.stat().st_size))
+    return say("found.file", size=size(path.stat().st_size))
 
 
 def _deepdanbooru(draft: Draft, flag: str, path: Path) -> str:

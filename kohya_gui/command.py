@@ -41,7 +41,7 @@ def with_placeholders(stage: Stage, values: dict[str, Any]) -> dict[str, Any]:
 
 def texts(argv: list[str]) -> dict[str, str]:
     """The command for sh and for Windows' cmd, to be copied into a terminal."""
-    return {shell: _text(argv, shell) for shell in ("sh", "cmd")}  # type: ignore[arg-type]
+    return {shell: _text(argv, shell) for shell in ("sh", "cmd")}
 
 
 def _text(argv: list[str], shell: Shell) -> str:

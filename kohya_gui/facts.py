@@ -8,6 +8,7 @@ from pathlib import Path
 from kohya_gui import found
 from kohya_gui.draft import Draft
 from kohya_gui.words import say, size
+from sd_scripts.library.io.headers import ModelFacts
 
 Fact = tuple[str, str]
 
@@ -47,7 +48,9 @@ def training_plan(draft: Draft) -> TrainingPlan | None:
 
 
 def _saves(draft: Draft, steps: int, epochs: int) -> int:
-    every_epochs, every_steps, ratio = (draft.get(f"save_{n}") for n in ("every_n_epochs", "every_n_steps", "n_epoch_ratio"))
+    every_epochs, every_steps, ratio = (
+        draft.get(f"save_{n}") for n in ("every_n_epochs", "every_n_steps", "n_epoch_ratio")
+    )
     by_epoch = (epochs - 1) // (every_epochs or max(1, epochs // ratio)) if every_epochs or ratio else 0
     by_step = (steps - 1) // every_steps if every_steps else 0
     if every_epochs and draft.get("save_last_n_epochs"):
@@ -57,7 +60,7 @@ def _saves(draft: Draft, steps: int, epochs: int) -> int:
     return by_epoch + by_step + 1
 
 
-def saved_bytes(draft: Draft, model: found.ModelFacts | None) -> float | None:
+def saved_bytes(draft: Draft, model: ModelFacts | None) -> float | None:
     """How large a saved model will be, from the size of the base model and the formats of both."""
     if model is None:
         return None

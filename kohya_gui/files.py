@@ -76,7 +76,7 @@ class Roots:
         if kind == "pictures":
             return found.pictures_in(folder).described()
         model = found.model_at(folder) if kind in ("model", "vae") else None
-        return model.described() if model else ""
+        return model.describe() if model else ""
 
 
 def _entries(folder: Path, endings: tuple[str, ...]) -> tuple[list[str], list[dict[str, Any]]]:
@@ -105,5 +105,3 @@ def can_write(folder: Path) -> bool:
             return True
     except OSError:
         return False
-
-

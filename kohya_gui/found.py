@@ -1,10 +1,8 @@
 """What lies at a path, at once and without torch: pictures and their texts, models, metadata."""
 
 import functools
-import json
 import os
 import shutil
-import zipfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from kohya_gui import words
 from kohya_gui.words import say
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
 from sd_scripts.library.errors import UserError
+from sd_scripts.library.io.headers import ModelFacts, model_facts
 from sd_scripts.library.io.metadata import Metadata, read_metadata
 
 T = TypeVar("T")
@@ -73,95 +72,18 @@ def _count_below(folder: Path) -> int:
     return sum(name.lower().endswith(IMAGE_SUFFIXES) and name[0] != "." for names in walked for name in names)
 
 
-@dataclass(frozen=True)
-class ModelFacts:
-    """A model file or folder. `family`: sd1, sd2, sdxl, or None where it cannot be told; `dtype` likewise."""
-
-    size_bytes: int
-    family: str | None = None
-    dtype: str | None = None
-    v_prediction: bool | None = None
-
-    def described(self) -> str:
-        """The model in words."""
-        parts = [FAMILIES.get(self.family or "", ""), self.dtype or "", words.size(self.size_bytes)]
-        return ", ".join(part for part in parts if part)
-
-
-FAMILIES = {"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL"}
-_DTYPES = {"F16": "fp16", "BF16": "bf16", "F32": "fp32"}
-# A part of a tensor's name that only one family's checkpoints have.
-_MARKS = {
-    "conditioner.embedders.": "sdxl",
-    "cond_stage_model.model.": "sd2",
-    "cond_stage_model.transformer.": "sd1",
-}
-
-
 def model_at(path: Path) -> ModelFacts | None:
-    """What is known of a model; None where the path is no model."""
-    try:
-        if path.is_dir():
-            return _diffusers(path) if (path / "model_index.json").is_file() else None
-        if path.suffix.lower() not in MODEL_SUFFIXES:
-            return None
-        return _safetensors(path) if path.suffix.lower() == ".safetensors" else _pickled(path)
-    except (OSError, ValueError, KeyError, AttributeError, zipfile.BadZipFile):
+    """What is known of a model; None where the path is no model that can be trained or whose VAE can be read."""
+    if not (path.is_dir() and (path / "model_index.json").is_file() or path.suffix.lower() in MODEL_SUFFIXES):
         return None
+    try:
+        facts = _model_facts(path)
+    except (UserError, OSError):
+        return None
+    return facts if facts.kind in ("sd1", "sd2", "sdxl", "vae") else None
 
 
-@by_time
-def _safetensors(path: Path) -> ModelFacts:
-    size_bytes = path.stat().st_size
-    with open(path, "rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if not 2 <= length <= min(size_bytes, 100_000_000):
-            raise ValueError("no header")
-        header: dict[str, Any] = json.loads(stream.read(length))
-    facts = header.pop("__metadata__", {})
-    dtypes = Counter(tensor["dtype"] for tensor in header.values())
-    common = dtypes.most_common(1)[0][0] if dtypes else ""
-    prediction = facts.get("modelspec.prediction_type")
-    family = _family(" ".join(header))
-    return ModelFacts(size_bytes, family, _DTYPES.get(common, common.lower()), prediction and prediction.startswith("v"))
-
-
-@by_time
-def _pickled(path: Path) -> ModelFacts:
-    size_bytes = path.stat().st_size
-    if not zipfile.is_zipfile(path):
-        # Files of before 2020 are a bare pickle: only the training script can read those.
-        with open(path, "rb") as stream:
-            if stream.read(1) != b"\x80":
-                raise ValueError("no pickle")
-        return ModelFacts(size_bytes)
-    with zipfile.ZipFile(path) as archive:
-        name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-        # The names of the tensors stand in the pickle as text; it is searched, never run.
-        return ModelFacts(size_bytes, _family(archive.read(name).decode("latin-1")))
-
-
-@by_time
-def _diffusers(folder: Path) -> ModelFacts:
-    weights = [p for p in folder.rglob("*") if p.suffix in MODEL_SUFFIXES]
-    parts = {name: _config(folder / name) for name in ("unet", "text_encoder", "scheduler")}
-    v_prediction = parts["scheduler"].get("prediction_type") == "v_prediction"
-    # OpenCLIP's text encoder, which SD2 uses, has the exact GELU.
-    family = "sd2" if parts["text_encoder"].get("hidden_act") == "gelu" else "sd1"
-    family = "sdxl" if (folder / "text_encoder_2").is_dir() else family
-    return ModelFacts(sum(p.stat().st_size for p in weights), family, None, v_prediction)
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    for path in [folder / "config.json", folder / "scheduler_config.json"]:
-        if path.is_file():
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return found
-    return {}
-
-
-def _family(names: str) -> str | None:
-    return next((family for mark, family in _MARKS.items() if mark in names), None)
+_model_facts = by_time(model_facts)
 
 
 @by_time

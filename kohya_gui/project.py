@@ -38,6 +38,14 @@ class Project:
         """Where TensorBoard logs go."""
         return Path(self.work_dir) / "logs"
 
+    def extra_values(self, stage: str) -> dict[str, Any]:
+        """What the project brings for a stage besides; nothing until its file is there."""
+        path = Path(self.values_file)
+        if not self.values_file or not path.is_file():
+            return {}
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get(stage, {})
+        return values
+
     def as_json(self) -> dict[str, Any]:
         """The project as the page knows it."""
         return asdict(self)
@@ -198,6 +206,6 @@ def described(project: Project) -> dict[str, str]:
     free = found.size_free(Path(project.work_dir)) if project.work_dir else ""
     return {
         "pictures": say("found.images_without_text", n=images, without=images - sum(texts)) if folders else "",
-        "model": model.described() if model else (say("found.hub_model") if project.model else ""),
+        "model": model.describe() if model else (say("found.hub_model") if project.model else ""),
         "work_dir": say("found.free", free=free) if free else "",
     }

@@ -1,4 +1,4 @@
-"""The rules of a start that look at more than one field. A rule gives its findings; adding one is a function and a mark."""
+"""Rules of a start that look at more than one field. A rule gives its findings; a new one is a marked function."""
 
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -10,6 +10,9 @@ from kohya_gui.facts import saved_bytes, training_plan
 from kohya_gui.files import can_write
 from kohya_gui.project import is_path
 from kohya_gui.stages import STAGES
+from kohya_gui.words import size
+from sd_scripts.library.io.headers import ModelFacts
+from sd_scripts.library.io.metadata import Metadata
 
 Rule = Callable[[Draft], Iterator[Finding]]
 
@@ -54,14 +57,15 @@ def deepdanbooru_named(draft: Draft) -> Iterator[Finding]:
 def texts_there(draft: Draft) -> Iterator[Finding]:
     """There must be texts of the ending that is asked for."""
     folder, extension = draft.path("train_data_dir"), draft.get("caption_extension")
-    coming = draft.coming and folder in draft.coming
-    if folder is None or not folder.is_dir() or draft.get("recursive") or coming:
+    if folder is None or not folder.is_dir() or draft.get("recursive") or texts_of(folder, extension) in draft.coming:
         return
     facts = found.pictures_in(folder)
     if facts.images and not facts.texts[extension]:
         other = next((ext for ext in (".caption", ".txt") if ext != extension and facts.texts[ext]), None)
         if other:
-            yield draft.error("caption_extension", "check.other_texts", ext=extension, other=other, n=facts.texts[other])
+            yield draft.error(
+                "caption_extension", "check.other_texts", ext=extension, other=other, n=facts.texts[other]
+            )
         else:
             yield draft.error("caption_extension", "check.no_texts", ext=extension)
     elif facts.texts[extension] < facts.images:
@@ -153,11 +157,11 @@ def resolution_known(draft: Draft) -> Iterator[Finding]:
 def v2_agrees(draft: Draft) -> Iterator[Finding]:
     """The flag v2 says what the file says."""
     model = _base_model(draft)
-    if model and model.family == "sdxl":
+    if model and model.kind == "sdxl":
         yield draft.error(draft.stage.model_flag, "check.sdxl")
-    elif model and model.family == "sd2" and not draft.get("v2"):
+    elif model and model.kind == "sd2" and not draft.get("v2"):
         yield draft.error("v2", "check.v2_off")
-    elif model and model.family == "sd1" and draft.get("v2"):
+    elif model and model.kind == "sd1" and draft.get("v2"):
         yield draft.error("v2", "check.v2_on")
 
 
@@ -165,9 +169,9 @@ def v2_agrees(draft: Draft) -> Iterator[Finding]:
 def v_prediction_agrees(draft: Draft) -> Iterator[Finding]:
     """So does v_parameterization, where the file tells."""
     model = _base_model(draft)
-    if model and model.v_prediction and not draft.get("v_parameterization"):
+    if model and model.prediction_type == "v_prediction" and not draft.get("v_parameterization"):
         yield draft.warning("v_parameterization", "check.v_off")
-    if model and model.v_prediction is False and draft.get("v_parameterization"):
+    if model and model.prediction_type == "epsilon" and draft.get("v_parameterization"):
         yield draft.warning("v_parameterization", "check.v_on")
 
 
@@ -228,7 +232,7 @@ def space_left(draft: Draft) -> Iterator[Finding]:
         return
     needed, free = each * (plan.saves if plan else 1), found.free_bytes(folder)
     if needed > free:
-        sizes = {"needed": found.words.size(needed), "free": found.words.size(free), "folder": folder}
+        sizes = {"needed": size(needed), "free": size(free), "folder": folder}
         yield draft.error("output_dir", "check.no_space", **sizes)
 
 
@@ -245,7 +249,7 @@ def can_be_written(draft: Draft) -> Iterator[Finding]:
             yield draft.error(flag, "path.not_writable", path=path)
 
 
-def _entries(draft: Draft) -> found.Metadata | None:
+def _entries(draft: Draft) -> Metadata | None:
     path = draft.path("in_json")
     if path is None or path in draft.coming or not path.is_file():
         return None
@@ -253,6 +257,11 @@ def _entries(draft: Draft) -> found.Metadata | None:
     return None if isinstance(entries, str) else entries
 
 
-def _base_model(draft: Draft) -> found.ModelFacts | None:
+def texts_of(folder: Path, extension: str) -> Path:
+    """How a draft's `coming` names the text files that an earlier stage will write into a folder."""
+    return folder / f"*{extension}"
+
+
+def _base_model(draft: Draft) -> ModelFacts | None:
     name = draft.get(draft.stage.model_flag or "")
     return found.model_at(Path(name)) if name and is_path(name) else None

@@ -1,4 +1,4 @@
-"""The stages of the page: which script each one runs, and which values it takes from the project and gives to the next."""
+"""The stages of the page: which script each one runs, what it takes from the project and gives to the next."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +127,9 @@ def stage_values(stage: Stage, project: Project, folder_index: int = 0, source: 
     if stage.model_flag and project.model:
         _put(filled, stage.model_flag, project.model, "Project")
     _fill_metadata(filled, stage, project, folder_index, source)
-    if stage.id == "train":
+    for flag, value in project.extra_values(stage.id).items():
+        _put(filled, flag, value, "Project")
+    if stage.id == "train" and project.work_dir:
         _put(filled, "output_dir", str(project.output_dir), "Project")
         _put(filled, "logging_dir", str(project.logging_dir), "Project")
         _put(filled, "output_name", project.output_name, "Project")

@@ -92,7 +92,19 @@ class Queue:
 
 
 def _again(record: RunRecord) -> dict[str, Any]:
-    kept = ("stage", "name", "title", "argv", "work_dir", "values", "preset", "project", "devices", "versions", "dataset")
+    kept = (
+        "stage",
+        "name",
+        "title",
+        "argv",
+        "work_dir",
+        "values",
+        "preset",
+        "project",
+        "devices",
+        "versions",
+        "dataset",
+    )
     return {name: getattr(record, name) for name in kept}
 
 
@@ -111,5 +123,3 @@ def waiting_reason(record: RunRecord, store: RunStore, statuses: dict[str, Statu
 def device_name(device: str) -> str:
     """A device as people call it: gpu:0 is GPU 0."""
     return "CPU" if device == "cpu" else device.replace("gpu:", "GPU ")
-
-

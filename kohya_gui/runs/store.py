@@ -41,7 +41,7 @@ class RunRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """result.json: how a run ended. `sentence` is the script's own word; `reason` is ours, said in the reader's language."""
+    """result.json: how a run ended. `sentence` is the script's own; `reason` is ours, in the reader's language."""
 
     state: State
     exit_code: int | None = None

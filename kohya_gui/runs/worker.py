@@ -85,7 +85,9 @@ class Worker:
                 record.argv, output=self.store.log_path(run_id), cwd=work_dir, env=self._environment(run_id)
             )
         except OSError as error:
-            reason = Reason("run.cannot_start", {"why": error.strerror or str(error), "what": error.filename or record.argv[0]})
+            reason = Reason(
+                "run.cannot_start", {"why": error.strerror or str(error), "what": error.filename or record.argv[0]}
+            )
             self.store.finish(run_id, Outcome(state="failed", started=time.time(), ended=time.time(), reason=reason))
             return
         self._children[run_id] = child

@@ -46,7 +46,9 @@ def _run(work: Callable[[], None], report: Report) -> int:
         return 130
     except Exception as error:
         report.emit(events.Failed(sentence=f"The program failed: {type(error).__name__}: {error}"))
-        report.say(traceback.format_exc() + "This is a fault of the program, not of yours: please report the lines above.")
+        report.say(
+            traceback.format_exc() + "This is a fault of the program, not of yours: please report the lines above."
+        )
         return 1
 
 
@@ -60,4 +62,3 @@ def _stop_on_interrupt(report: Report) -> None:
 
     signal.signal(signal.SIGINT, interrupted)
     signal.signal(signal.SIGTERM, interrupted)
-

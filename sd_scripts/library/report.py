@@ -21,8 +21,10 @@ LINE_EVERY_S = 10.0
 class Report:
     """One per script. Every method may be called at any time; none of them needs torch."""
 
-    def __init__(self, events_path: Path | None = None, requests: Requests | None = None, out: TextIO | None = None):
-        self._events = open(events_path, "a", encoding="utf-8") if events_path else None
+    def __init__(
+        self, events_path: Path | None = None, requests: Requests | None = None, out: TextIO | None = None
+    ) -> None:
+        self._events = events_path.open("a", encoding="utf-8") if events_path else None
         self._requests = requests or Requests(None)
         self._out = out or sys.stderr
         self._bar = _Bar(self._out)

@@ -44,6 +44,7 @@ class ProcessId:
 # A system clock that is put right moves every start time a little; a number is not given out again so soon.
 _SAME_START_S = 5.0
 _POLL_S = 0.05
+_KILL_S = 10.0
 
 
 def identify(pid: int) -> ProcessId | None:
@@ -79,11 +80,12 @@ def start_detached(
         )
 
 
-def stop_tree(process: ProcessId, *, grace_s: float = 10.0) -> None:
+def stop_tree(process: ProcessId, *, grace_s: float = 10.0) -> bool:
     """Ask a process and all it started to end; what is left after `grace_s` seconds is killed.
 
     Of a process from `start_detached`, also those are found whose parents have ended already (not on Windows).
-    The caller collects the exit code, as always.
+    The caller collects the exit code, as always. False where something could not even be killed: a process that
+    hangs in a driver ends only when the driver lets it.
     """
     members = _tree(process)
     for member in members:
@@ -92,10 +94,14 @@ def stop_tree(process: ProcessId, *, grace_s: float = 10.0) -> None:
     while any(_lives(member) for member in members) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
     # Again and again: a process may have started another while it was being ended.
+    deadline = time.monotonic() + _KILL_S
     while left := [member for member in {*members, *_tree(process)} if _lives(member)]:
+        if time.monotonic() > deadline:
+            return False
         for member in left:
             _kill(member)
         time.sleep(_POLL_S)
+    return True
 
 
 def hand_over(argv: Sequence[str]) -> NoReturn:

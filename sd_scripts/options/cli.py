@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import tyro
 from tyro import _errors as tyro_errors
@@ -22,7 +22,7 @@ def parse(options_class: type[Options], argv: list[str], script: str) -> Options
 
     Errors: BadOption, whose sentence names the flag, what was given, and what would do.
     """
-    specs = option_specs(options_class)
+    specs = option_specs(cast(type, options_class))
     refuse(argv, script, specs)
 
     def explain(event: tyro_errors.ParseErrorEvent) -> None:
@@ -102,4 +102,3 @@ def _given(spec: OptionSpec, argv: list[str]) -> list[str]:
 def _name(argument: Any) -> str:
     """The field's name of one of tyro's arguments."""
     return str(argument.field.intern_name)
-

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from sd_scripts.options.spec import PathTo, Positional, Range, Unit, former
+from sd_scripts.options.spec import PathTo, Range, Unit, former, place
 
 
 @dataclass(kw_only=True)
 class PicturesOptions:
     """Which pictures are worked on."""
 
-    train_data_dir: Annotated[str, Positional, PathTo("pictures")]
+    train_data_dir: Annotated[str, *place("train_data_dir"), PathTo("pictures")]
     """Folder of pictures."""
 
     recursive: bool = False
@@ -51,10 +51,10 @@ class TagFileOptions:
 class MergeOptions:
     """From text files beside the pictures into one metadata file."""
 
-    train_data_dir: Annotated[str, Positional, PathTo("pictures")]
+    train_data_dir: Annotated[str, *place("train_data_dir"), PathTo("pictures")]
     """Folder of pictures."""
 
-    out_json: Annotated[str, Positional, PathTo("json_out")]
+    out_json: Annotated[str, *place("out_json"), PathTo("json_out")]
     """Metadata file to write."""
 
     in_json: Annotated[str | None, PathTo("json_in")] = None

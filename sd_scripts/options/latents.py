@@ -4,23 +4,23 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from sd_scripts.options.common import LoadingOptions
-from sd_scripts.options.spec import PathTo, Positional, Range, Unit
+from sd_scripts.options.spec import PathTo, Range, Unit, place
 
 
 @dataclass(kw_only=True)
 class LatentsFilesOptions:
     """What is read and written."""
 
-    train_data_dir: Annotated[str, Positional, PathTo("pictures")]
+    train_data_dir: Annotated[str, *place("train_data_dir"), PathTo("pictures")]
     """Folder of pictures. The latents are written beside them."""
 
-    in_json: Annotated[str, Positional, PathTo("json_in")]
+    in_json: Annotated[str, *place("in_json"), PathTo("json_in")]
     """Metadata file to read."""
 
-    out_json: Annotated[str, Positional, PathTo("json_out")]
+    out_json: Annotated[str, *place("out_json"), PathTo("json_out")]
     """Metadata file to write: the training stage reads it."""
 
-    model_name_or_path: Annotated[str, Positional, PathTo("model")]
+    model_name_or_path: Annotated[str, *place("model_name_or_path"), PathTo("model")]
     """Base model: only its VAE is read. A .safetensors or .ckpt file, a diffusers folder or a hub id."""
 
     v2: bool = False

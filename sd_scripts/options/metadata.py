@@ -1,10 +1,10 @@
-"""Options of the metadata stage: merge_captions_to_metadata.py, merge_dd_tags_to_metadata.py, clean_captions_and_tags.py."""
+"""Options of the metadata stage: merging captions and tags into one file, and cleaning them."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from sd_scripts.options.common import CaptionFileOptions, MergeOptions
-from sd_scripts.options.spec import PathTo, Positional
+from sd_scripts.options.spec import PathTo, place
 
 
 @dataclass(kw_only=True)
@@ -35,13 +35,13 @@ class MergeTagsOptions:
 class CleanOptions:
     """Cleans the captions and tags of a metadata file by rules."""
 
-    in_json: Annotated[str, Positional, PathTo("json_in")]
+    in_json: Annotated[str, *place("in_json"), PathTo("json_in")]
     """Metadata file to read."""
 
-    out_json: Annotated[str, Positional, PathTo("json_out")]
+    out_json: Annotated[str, *place("out_json"), PathTo("json_out")]
     """Metadata file to write."""
 
-    third_file: Annotated[str | None, Positional] = None
+    third_file: Annotated[str | None, *place("third_file")] = None
     """Older commands name the folder of pictures first: with three names, the last two are read and written."""
 
     rules: Annotated[str | None, PathTo("file")] = None

@@ -75,7 +75,7 @@ _FINE_TUNE = {
         "zero3_init_flag", "zero3_save_16bit_model", "fp16_master_weights_and_gradients",
     ),
     **_of(
-        f"{_YET}. Use --lr_scheduler with constant, constant_with_warmup, linear, cosine, cosine_with_restarts or polynomial.",
+        f"{_YET}. --lr_scheduler knows constant, linear, cosine, cosine_with_restarts and polynomial.",
         "lr_scheduler_type", "lr_scheduler_args", "lr_decay_steps", "lr_scheduler_timescale",
         "lr_scheduler_min_lr_ratio",
     ),

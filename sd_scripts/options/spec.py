@@ -52,7 +52,9 @@ class Former:
     names: tuple[str, ...]
 
 
-Positional = tyro.conf.Positional
+def place(name: str) -> tuple[Any, Any]:
+    """For `Annotated[str, *place("in_json")]`: an option without a flag, known by its place; help shows `name`."""
+    return tyro.conf.Positional, tyro.conf.arg(metavar=name)
 
 
 def former(*names: str) -> tuple[Former, Any]:

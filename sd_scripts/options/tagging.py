@@ -94,7 +94,7 @@ class Wd14TextOptions:
     """Text between tags."""
 
     tag_replacement: str | None = None
-    """Replacements such as "tag1,tag2;tag3,tag4": tag1 becomes tag2, tag3 becomes tag4. A backslash keeps , and ; as they are."""
+    """Replacements: "tag1,tag2;tag3,tag4" makes tag1 tag2, and tag3 tag4. A backslash keeps , and ; as they are."""
 
 
 @dataclass(kw_only=True)

@@ -67,7 +67,7 @@ class NoiseOptions:
     """The noise that the model learns to remove."""
 
     noise_offset: Annotated[float | None, Range(low=0.0)] = None
-    """Adds a shift of the whole picture to the noise, so that very dark and very bright pictures are learnt. 0.05 to 0.1."""
+    """Adds a shift of the whole picture to the noise: very dark and very bright pictures are learnt. 0.05 to 0.1."""
 
 
 @dataclass(kw_only=True)

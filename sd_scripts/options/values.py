@@ -1,6 +1,8 @@
 """From what was typed to values and back: the same rules for the command line, the page and presets."""
 
 import re
+import shlex
+from collections.abc import Callable
 from typing import Any
 
 from sd_scripts.options.spec import OptionSpec, Range, option_specs
@@ -20,7 +22,7 @@ _SWITCH = {"true": True, "false": False, "": False}
 
 
 class BadValue(ValueError):
-    """A value that an option does not take. `key` names the sentence, `facts` fill it: the page has it in two languages."""
+    """A value that an option does not take: `key` names the sentence (the page has it in two languages)."""
 
     def __init__(self, key: str, **facts: Any) -> None:
         super().__init__(SENTENCES[key].format(**facts))
@@ -73,8 +75,6 @@ def to_argv(options_class: type, values: dict[str, Any]) -> list[str]:
 
 def split_words(text: str) -> list[str]:
     """Words as a shell splits them; an open quote is an ordinary character."""
-    import shlex
-
     try:
         return shlex.split(text)
     except ValueError:
@@ -114,7 +114,13 @@ def _read_number(typed: Any) -> int | float:
     return int(number) if re.fullmatch(r"[-+]?\d+", str(typed).strip()) else number
 
 
-_READERS = {"bool": _read_bool, "int": _read_int, "float": _read_float, "number": _read_number, "str": str}
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "bool": _read_bool,
+    "int": _read_int,
+    "float": _read_float,
+    "number": _read_number,
+    "str": str,
+}
 
 
 def _check_range(limits: Range, value: float) -> None:

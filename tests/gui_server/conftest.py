@@ -27,7 +27,8 @@ class Lab:
         argv = argv or [sys.executable, FAKE, *args]
         work_dir = str(self.store.runs_dir.parent / "work")
         return {
-            "stage": "train", "name": name, "title": "Fake", "argv": argv, "work_dir": work_dir, "devices": list(devices),
+            "stage": "train", "name": name, "title": "Fake",
+            "argv": argv, "work_dir": work_dir, "devices": list(devices),
         }  # fmt: skip
 
     def add(self, name: str, *args: str, **facts) -> str:

@@ -59,7 +59,7 @@ def test_children_and_grandchildren_that_ignore_the_request_are_killed(tmp_path)
     family = [systems.identify(int(wait_for(tmp_path / f"pid{depth}"))) for depth in (2, 1, 0)]
     assert None not in family
     assert family[0].pid == process.pid
-    systems.stop_tree(family[0], grace_s=0.2)
+    assert systems.stop_tree(family[0], grace_s=0.2)
     assert not [member for member in family if systems.is_alive(member)]
     assert process.wait() != 0
 
@@ -94,6 +94,18 @@ def test_a_number_that_was_given_out_again_is_somebody_else(tmp_path):
     systems.stop_tree(earlier, grace_s=0)
     assert systems.is_alive(real)
     systems.stop_tree(real, grace_s=0)
+    process.wait()
+
+
+def test_what_cannot_be_killed_is_told_and_not_waited_for(tmp_path, monkeypatch):
+    process = launch(tmp_path, "import time; time.sleep(60)")
+    real = systems.identify(process.pid)
+    with monkeypatch.context() as patch:
+        patch.setattr(systems, "_ask_to_end", lambda process: None)
+        patch.setattr(systems, "_kill", lambda process: None)
+        patch.setattr(systems, "_KILL_S", 0.2)
+        assert not systems.stop_tree(real, grace_s=0)
+    assert systems.stop_tree(real, grace_s=0)
     process.wait()
 
 

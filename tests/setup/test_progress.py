@@ -16,7 +16,7 @@ def test_a_log_gets_a_line_when_a_step_starts_and_one_when_it_is_done():
     out = io.StringIO()
     steps = Steps(2, out)
     with steps.step("PyTorch"):
-        steps.detail("1 packages, torch")
+        steps.detail("1 so far, torch")
     with steps.step("The rest"):
         pass
     assert out.getvalue().splitlines() == [
@@ -47,12 +47,12 @@ def test_a_failed_step_does_not_say_done():
 
 def test_pips_lines_become_words():
     reader = PipReader()
-    assert reader.read("Collecting torch==2.13.0 (from -c constraints.txt)\n") == "1 packages, torch"
+    assert reader.read("Collecting torch==2.13.0 (from -c constraints.txt)\n") == "1 so far, torch"
     assert reader.read("  Downloading torch-2.13.0-cp311-cp311-linux_x86_64.whl (190.1 MB)\n") == (
-        "1 packages, downloading torch (190.1 MB)"
+        "1 so far, downloading torch (190.1 MB)"
     )
     assert reader.read("  Downloading https://host/path/numpy-2.4.6-cp311.whl (20 MB)\n") == (
-        "1 packages, downloading numpy (20 MB)"
+        "1 so far, downloading numpy (20 MB)"
     )
     assert reader.read("Installing collected packages: a, b, c\n") == "unpacking 3 packages"
     assert reader.read("Requirement already satisfied: torch\n") is None

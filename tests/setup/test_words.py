@@ -1,5 +1,6 @@
 """setup.sh and the words it understands, as a user types them."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -174,6 +175,15 @@ def test_a_failure_shows_the_other_programs_words_before_the_sentence(run, monke
     monkeypatch.setattr(installation, "ensure", fail)
     assert run("start")["code"] == 1
     assert capsys.readouterr().err == "ERROR: its own words\n\nPyTorch could not be installed.\n"
+
+
+def test_a_disk_that_fills_up_is_a_sentence(run, monkeypatch, capsys):
+    def fill(**asked):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(installation, "ensure", fill)
+    assert run("start")["code"] == 1
+    assert capsys.readouterr().err.startswith("The installation stopped: the disk is full.")
 
 
 def test_interrupting_says_that_nothing_is_lost(run, monkeypatch, capsys):

@@ -40,7 +40,9 @@ def find_images(folder: str | Path, recursive: bool = False, option: str = "trai
 
 def _walk(root: Path) -> Iterator[Path]:
     # Hidden folders hold thumbnails and trash, not training pictures.
-    return (p for p in root.rglob("*") if _is_image(p) and not any(part[0] == "." for part in p.relative_to(root).parts))
+    return (
+        p for p in root.rglob("*") if _is_image(p) and not any(part[0] == "." for part in p.relative_to(root).parts)
+    )
 
 
 def _is_image(path: Path) -> bool:

@@ -79,7 +79,8 @@ def _beside(path: Path) -> Path:
 
 
 def _cannot_write(path: Path, error: OSError) -> str:
-    return f"Cannot write {path}: {error.strerror or error}. Choose a place that can be written to, with enough free space."
+    reason = error.strerror or error
+    return f"Cannot write {path}: {reason}. Choose a place that can be written to, with enough free space."
 
 
 def _umask() -> int:

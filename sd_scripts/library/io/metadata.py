@@ -29,7 +29,9 @@ def read_metadata(path: str | Path, option: str = "in_json") -> Metadata:
     """
     file = Path(path)
     if not file.is_file():
-        raise BadOption(option, f"{option} {file}: there is no such file. Name a metadata file written by an earlier stage.")
+        raise BadOption(
+            option, f"{option} {file}: there is no such file. Name a metadata file written by an earlier stage."
+        )
     try:
         text = file.read_bytes().decode("utf-8-sig")
         found = _read_lines(text) if file.suffix.lower() == ".jsonl" else json.loads(text)
@@ -37,7 +39,9 @@ def read_metadata(path: str | Path, option: str = "in_json") -> Metadata:
         raise BadFile(f"{file} is not UTF-8 text, so it is no metadata file.") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise BadFile(f"{file} is broken JSON at {where}: {error.msg}. Make it again with the earlier stage.") from error
+        raise BadFile(
+            f"{file} is broken JSON at {where}: {error.msg}. Make it again with the earlier stage."
+        ) from error
     except OSError as error:
         raise BadFile(f"{file} cannot be read: {error.strerror}.") from error
     return _checked(found, file)
@@ -85,4 +89,4 @@ def _checked(found: Any, file: Path) -> Metadata:
     return found
 
 
-_WORDS = {str: "text", list: "pair of numbers"}
+_WORDS: dict[type, str] = {str: "text", list: "pair of numbers"}

@@ -1,0 +1,22 @@
+"""Collects the tags beside the pictures into one metadata file."""
+
+import sys
+from pathlib import Path
+
+# The repository root in place of this folder: nothing is loaded under two names.
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from sd_scripts.library.program import run_program  # noqa: E402
+from sd_scripts.library.report import Report  # noqa: E402
+from sd_scripts.options.metadata import MergeTagsOptions  # noqa: E402
+
+
+def work(options: MergeTagsOptions, report: Report) -> None:
+    """Merges the tags of one folder."""
+    from sd_scripts.library.data.merging import merge_texts
+
+    merge_texts(options.merge, options.files.caption_extension, "tags", report)
+
+
+if __name__ == "__main__":
+    run_program(MergeTagsOptions, work)
