@@ -145,6 +145,19 @@ Studio.monitor = (() => {
     Studio.poller.tick();
     Studio.runs.refresh();
   }
+  /* Opens the stage's form with the values of this run; one click takes them back. */
+  async function openSettings(stage) {
+    const { store } = Studio, fields = store.fields(stage), before = { ...store.typed(stage) }, given = store.given(stage).values;
+    const differs = ([flag, value]) => flag in fields && store.asText(value) !== store.asText(given[flag] ?? store.plain(fields[flag]));
+    const values = Object.fromEntries(Object.entries(seen.last.values ?? {}).filter(differs));
+    const tab = Studio.stage.tabOf(stage), { name } = seen.last.row;
+    await Studio.tabs.open(tab);
+    if (tab !== "metadata") Studio.stage.choose(tab, stage);
+    if (!Object.keys(seen.last.values ?? {}).length) return;
+    store.load(stage, { name: store.state.presets[stage], values });
+    const undo = () => store.load(stage, { name: store.state.presets[stage], values: before });
+    dialog.say(t("said.settings", { name }), { action: { label: t("undo"), pick: undo } });
+  }
   function enlarge(url, says) {
     dialog.open({ title: says, wide: true, body: html`<img class="big" src="${url}" alt="${says}">` });
   }
@@ -156,7 +169,7 @@ Studio.monitor = (() => {
     if (sample) enlarge(sample, says);
     if (tab) Studio.tabs.open(tab);
     if (option) Studio.search.go({ stage, flag: option });
-    if (settings) { Studio.tabs.open(Studio.stage.tabOf(settings)); if (Studio.stage.tabOf(settings) !== "metadata") Studio.stage.choose(Studio.stage.tabOf(settings), settings); }
+    if (settings) openSettings(settings);
     if ("more" in pressed.dataset) dialog.menu(pressed, [{ label: t("run.kill"), note: t("run.kill_note"), danger: true, pick: () => request("kill") }]);
   }
   on("run", show);

@@ -31,6 +31,7 @@ Studio.rail = (() => {
     root.querySelector(".checks").hidden = !(answer?.findings?.length || bad.length);
     root.querySelectorAll("[data-shell]").forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.shell === rail.shell)));
     const command = root.querySelector("pre.cmd");
+    command.classList.toggle("draft", Boolean(blocked));
     patch(command, commandParts(answer?.command?.[rail.shell] || (blocked ? t("command_later") : "")));
     drawNow(rail);
   }

@@ -105,6 +105,6 @@ Studio.store = (() => {
     return answer;
   }
 
-  return { state, fields, plain, asText, isTyped, link, value, values, typed, set, reset, load, differences, refreshGiven,
+  return { state, fields, plain, asText, isTyped, link, value, values, typed, given, set, reset, load, differences, refreshGiven,
     refreshAllGiven, begin, open, take, saveProject, removeProject };
 })();
