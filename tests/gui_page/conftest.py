@@ -65,10 +65,8 @@ class Gui:
         """Puts a fake trainer into the queue, as a training; returns its id."""
         argv = [sys.executable, str(Path(fake_trainer.__file__)), *args]
         queue = Queue(RunStore(self.folder / "data" / "runs"))
-        record = queue.add(
-            stage="train", name=name, title="Fake", argv=argv, work_dir=str(self.work), devices=["cpu"], project="meadow"
-        )
-        return record.id
+        facts = {"title": "Fake", "argv": argv, "work_dir": str(self.work), "devices": ["cpu"], "project": "meadow"}
+        return queue.add(stage="train", name=name, **facts).id
 
 
 @pytest.fixture(scope="session")
@@ -146,5 +144,3 @@ def tab(browser: Browser, gui: Gui) -> Iterator[Tab]:
     context.close()
     assert tab.errors == []
     assert tab.foreign == []
-
-
