@@ -76,8 +76,8 @@ def _train_facts(draft: Draft) -> list[Fact]:
         total = f"{plan.images:,} × {plan.repeats:,} = {plan.images * plan.repeats:,}"
         facts = [
             (say("fact.images"), total),
-            (say("fact.batches"), say("fact.batches_in_buckets", batches=plan.batches, buckets=plan.buckets)),
-            (say("fact.steps"), say("fact.steps_in_epochs", steps=plan.steps, epochs=plan.epochs)),
+            (say("fact.batches"), say("fact.batches_in_buckets", batches=plan.batches, n=plan.buckets)),
+            (say("fact.steps"), say("fact.steps_in_epochs", steps=plan.steps, n=plan.epochs)),
         ]
     name, folder = draft.get("pretrained_model_name_or_path"), draft.path("output_dir")
     each = saved_bytes(draft, found.model_at(Path(name))) if name else None

@@ -48,7 +48,7 @@ def chosen_stages(choice: Choice, project: Project) -> list[Stage]:
     if choice.tagger not in _TAGGERS:
         raise refusal("tagger", "value.not_a_choice", value=choice.tagger, choices=", ".join(_TAGGERS))
     captioner, tagger = _CAPTIONERS[choice.caption], _TAGGERS[choice.tagger]
-    wanted = {captioner, tagger, "latents", "train"} - choice.skip
+    wanted = {stage for stage in (captioner, tagger, "latents", "train") if stage} - choice.skip
     # Texts that somebody wrote by hand are merged as well.
     if "merge_captions" not in choice.skip and (captioner in wanted or _texts(project, ".caption")):
         wanted.add("merge_captions")

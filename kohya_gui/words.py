@@ -32,8 +32,10 @@ def speaking(lang: str) -> Iterator[None]:
 
 
 def say(key: str, **facts: Any) -> str:
-    """The server's text of a key, in the present language."""
-    return t(f"server.{key}", _language.get(), **facts)
+    """The server's text of a key, in the present language; of one (n=1) its singular, where it has one."""
+    singular = f"{key}_one"
+    one = facts.get("n") == 1 and f"server.{singular}" in words(_language.get())
+    return t(f"server.{singular if one else key}", _language.get(), **facts)
 
 
 def say_reason(reason: Reason | None) -> str:

@@ -1,17 +1,22 @@
 """Runs of the fake trainer in a folder of their own."""
 
+import json
 import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
+from PIL import Image
 
+from kohya_gui.api import Studio
 from kohya_gui.runs import fake_trainer
+from kohya_gui.runs.events import RunView
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunStore
 from sd_scripts.library import systems
 
+REPO = Path(__file__).resolve().parents[2]
 FAKE = str(Path(fake_trainer.__file__))
 ENDED = ("done", "failed", "stopped", "cancelled")
 
@@ -42,8 +47,6 @@ class Lab:
         return status
 
     def wait_steps(self, run_id: str, steps: int) -> None:
-        from kohya_gui.runs.events import RunView
-
         deadline = time.monotonic() + 30
         while len(RunView(self.store.events_path(run_id)).update().points) < steps:
             assert time.monotonic() < deadline, f"{run_id} makes no steps"
@@ -52,13 +55,32 @@ class Lab:
 
 def end_all(runs_dir: Path) -> None:
     """Ends the worker and every run of a folder."""
-    import json
-
     for path in [*runs_dir.glob("worker.json"), *runs_dir.glob("*/process.json"), *runs_dir.glob("tensorboard.json")]:
         found = json.loads(path.read_text() or "{}")
         for one in found.get("servers", [found]):
             if one.get("pid") and psutil.pid_exists(one["pid"]):
                 systems.stop_tree(systems.ProcessId(one["pid"], one["created_s"]), grace_s=0)
+
+
+@pytest.fixture
+def studio(tmp_path):
+    """A studio whose only root is a folder of its own."""
+    (tmp_path / "home").mkdir()
+    runs_dir = tmp_path / "runs"
+    yield Studio(runs_dir, [tmp_path / "home", runs_dir], REPO / "presets", REPO)
+    end_all(runs_dir)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Two pictures with a caption and a tag file each."""
+    folder = tmp_path / "home" / "pics"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("a", "b"):
+        Image.new("RGB", (8, 8)).save(folder / f"{name}.png")
+        (folder / f"{name}.caption").write_text(f"a picture of {name}")
+        (folder / f"{name}.txt").write_text("long_hair, rating:safe")
+    return folder
 
 
 @pytest.fixture

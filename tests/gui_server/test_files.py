@@ -44,7 +44,7 @@ def test_browsing_shows_what_a_kind_may_be(home):
     seen = roots.browse(str(home), "pictures")
     assert (seen["parent"], seen["folders"]) == (None, ["link", "pics"])
     pics = roots.browse(str(home / "pics" / "a.png"), "pictures")
-    assert (pics["path"], pics["parent"], pics["found"]) == (str(home / "pics"), str(home), "1 images")
+    assert (pics["path"], pics["parent"], pics["found"]) == (str(home / "pics"), str(home), "1 image")
     assert [f["name"] for f in pics["files"]] == ["a.png"]
     assert roots.browse(str(home), "folder")["files"] == []
     assert [f["name"] for f in roots.browse(str(home), "file")["files"]] == ["innocent.png", "note.txt"]
