@@ -49,6 +49,7 @@ def page_data() -> dict[str, Any]:
     return {
         "forms": {stage.id: form_schema(stage.id, stage.options) for stage in STAGES.values()},
         "tabs": {tab: ids for tab in TABS if (ids := [stage.id for stage in STAGES.values() if stage.tab == tab])},
+        "per_folder": [stage.id for stage in STAGES.values() if stage.per_folder],
         "marks": MARKS,
         "words": {lang: words(lang) for lang in LANGUAGES},
     }

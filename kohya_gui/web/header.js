@@ -22,7 +22,7 @@
   const one = (name) => root?.querySelector(`[data-do=${name}]`);
 
   function drawProject() {
-    if (root) patch(one("project"), html`<small>${t("project")}</small><b>${store.state.project?.name ?? t("no_project")}</b>${icon("down")}`);
+    if (root) patch(one("project"), html`<small>${t("project")}</small><b>${store.state.project?.name ?? (store.state.project === null ? t("no_project") : "…")}</b>${icon("down")}`);
   }
   async function drawPreset() {
     const state = await presets.state();

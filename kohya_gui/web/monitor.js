@@ -121,7 +121,7 @@ Studio.monitor = (() => {
     const at = (index, step) => all.find((one) => one.index === index && one.step === step);
     const cell = (one) => (one ? html`<button type="button" data-sample="${fileUrl(one.url)}" data-says="${`${one.prompt}${t("field.comma")}${t("run.step", { step: number(one.step) })}`}"
       aria-label="${t("run.enlarge", { prompt: one.prompt, step: number(one.step) })}"><img loading="lazy" alt="" src="${fileUrl(one.url)}"></button>` : html`<span></span>`);
-    const columns = `grid-template-columns:78px repeat(${steps.length},minmax(0,1fr))`;
+    const columns = `grid-template-columns:78px repeat(${Math.max(3, steps.length)},minmax(0,1fr))`;
     return html`<div class="hd"><h2>${t("run.samples")}</h2></div><div class="smp"><div class="r h" style="${columns}"><span></span>${steps.map((step) => html`<span class="muted">${t("run.step", { step: number(step) })}</span>`)}</div>
       ${prompts.map((index) => html`<div class="r" style="${columns}"><span class="p">${all.find((one) => one.index === index).prompt}</span>${steps.map((step) => cell(at(index, step)))}</div>`)}</div>`;
   }

@@ -12,6 +12,7 @@
 
   function draw(place) {
     root = place;
+    if (store.state.project === undefined) { put(place, html`<p class="muted">${t("loading")}</p>`); return; }
     draft = store.state.project ? structuredClone(store.state.project) : draft ?? blank();
     if (!draft.pictures.length) draft.pictures = [""];
     put(place, html`<div class="kg-project"><div class="col">${isNew() ? welcome() : ""}<section class="card pad" aria-labelledby="pr-title"><div class="hd"><h2 id="pr-title">${isNew() ? t("pr.new") : draft.name}</h2>
@@ -148,7 +149,7 @@
       keep("studio.plan", plan);
     });
   }
-  let shown;
+  let shown = null;  /* the name of the project that is drawn; undefined for a new one */
   on("project", (project) => {
     const other = shown !== project?.name;
     shown = project?.name;

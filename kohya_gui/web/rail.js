@@ -7,7 +7,7 @@ Studio.rail = (() => {
 
   function draw(root, stage) {
     rails[stage] = { root, answer: rails[stage]?.answer ?? null, shell: /Win/.test(navigator.platform) ? "cmd" : "sh", confirm: false, active: null };
-    put(root, html`<div class="card pad"><div class="acts"><button class="btn pri" data-do="start"></button><button class="btn" data-do="queue">${t("queue")}</button></div>
+    put(root, html`<div class="card pad"><div class="folder" hidden></div><div class="acts"><button class="btn pri" data-do="start"></button><button class="btn" data-do="queue">${t("queue")}</button></div>
       <div class="now" hidden></div><dl class="kv"></dl></div>
       <div class="card pad checks"><h2>${t("checks")}</h2><ul class="finds" aria-live="polite"></ul></div>
       <div class="card pad"><div class="cmdhd"><h2>${t("command")}</h2><button class="btn sm quiet" data-shell="sh">sh</button><button class="btn sm quiet" data-shell="cmd">cmd</button>
@@ -33,7 +33,15 @@ Studio.rail = (() => {
     const command = root.querySelector("pre.cmd");
     command.classList.toggle("draft", Boolean(blocked));
     patch(command, commandParts(answer?.command?.[rail.shell] || (blocked ? t("command_later") : "")));
+    drawFolders(stage, root.querySelector(".folder"));
     drawNow(rail);
+  }
+  /* A project of several folders: the stage runs once for each. */
+  function drawFolders(stage, place) {
+    const folders = store.state.project?.pictures ?? [], at = store.state.folders[stage] ?? 0;
+    place.hidden = folders.length < 2 || !Studio.data.per_folder.includes(stage);
+    if (!place.hidden) patch(place, html`<label><span>${t("folder_of", { n: at + 1, all: folders.length })}</span><select class="in">${folders.map((path, i) => html`<option value="${i}"
+      ${i === at ? html`selected` : ""}>${path}</option>`)}</select></label>`);
   }
   /* Breaks lines before flags only; the text itself stays as it is. */
   const commandParts = (text) => text.split(/(?<= )(?=--)/).map((part) => html`<span>${part}</span>`);
@@ -101,6 +109,7 @@ Studio.rail = (() => {
   function place(root, stage) {
     draw(root, stage);
     const actions = { start: () => send(stage, "start"), queue: () => send(stage, "queue"), copy: () => copy(stage) };
+    root.addEventListener("change", (event) => event.target.closest(".folder") && store.chooseFolder(stage, Number(event.target.value)));
     root.addEventListener("click", (event) => {
       const pressed = event.target.closest("button, a");
       if (!pressed) return;
@@ -112,15 +121,14 @@ Studio.rail = (() => {
       if (stop) Studio.fire("stop run", stop);
     });
   }
+  on("run ended", () => Object.keys(rails).forEach((stage) => ask(stage)));
   on("typed", ({ stage }) => { if (rails[stage]) { rails[stage].confirm = false; update(stage); ask(stage); } });
   on("loaded", ({ stage }) => { if (rails[stage]) { update(stage); ask(stage); } });
   on("form", ({ stage }) => update(stage));
   on("poll", ({ active }) => {
     for (const [stage, rail] of Object.entries(rails)) {
-      const ended = rail.active && active?.id !== rail.active.id;
       rail.active = active?.stage === stage ? active : null;
       if (rail.root.isConnected) drawNow(rail);
-      if (ended) { store.refreshAllGiven(); ask(stage); }
     }
   });
   return { place, commandParts };

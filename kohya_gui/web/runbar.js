@@ -33,7 +33,7 @@
     const sentence = `${row.name}: ${row.word}`;
     dialog.say(sentence, { trouble: row.state === "failed", action: { label: t("open"), pick: () => fire("show run", run.id) } });
     if (document.hidden && page.secure && window.Notification?.permission === "granted") new Notification(sentence);
-    Studio.store.refreshAllGiven();
+    fire("run ended", row);
   }
 
   on("poll", (answer) => {

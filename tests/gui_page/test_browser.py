@@ -79,7 +79,8 @@ def test_an_unfinished_number_waits_until_the_field_is_left(tab: Tab) -> None:
 
 def test_the_browser_checks_as_the_command_line_does(tab: Tab) -> None:
     tab.open()
-    typed = "1|0|-1|2.5|1e-5|abc|5e| 3 |0x10|1_000|nan|inf|cosine|fp16|512|75|+4".split("|")
+    numbers = ["1", "0", "-1", "2.5", "1e-5", "5e", " 3 ", "0x10", "1_000", "nan", "inf", "512", "75", "+4"]
+    typed = [*numbers, "abc", "cosine", "fp16"]
     for stage in STAGES.values():
         for flag, spec in option_specs(stage.options).items():
             if spec.kind == "bool" or flag == "lr_scheduler":
@@ -227,6 +228,24 @@ def test_a_stage_is_started_from_its_tab(tab: Tab, gui: Gui) -> None:
     card.locator("[data-do=start]").click()
     expect(page.locator(".kg-note").first).to_contain_text("Merge captions")
     page.wait_for_function("Studio.runs.lists().history.some(row => row.stage === 'merge_captions')")
+
+
+def test_a_project_of_several_folders_offers_each(tab: Tab, gui: Gui) -> None:
+    tab.make_project()
+    page = tab.page
+    second = gui.folder / "second"
+    second.mkdir(exist_ok=True)
+    (second / "p.png").write_bytes((gui.pictures / "p0.png").read_bytes())
+    page.click("[data-do=add]")
+    page.fill("#pr-pictures-1", str(second))
+    page.wait_for_function("Studio.store.state.project.pictures.length === 2")
+    tab.select("caption")
+    page.locator(".kg-rail:visible .folder select").select_option("1")
+    expect(page.locator("#f-caption_blip-train_data_dir")).to_have_value(str(second))
+    expect(page.locator(".kg-rail:visible pre.cmd")).to_contain_text(str(second))
+    tab.select("project")
+    page.click('[data-do=drop][data-folder="1"]')
+    page.wait_for_function("Studio.store.state.project.pictures.length === 1")
 
 
 @pytest.mark.parametrize("lang", ["en", "ja"])

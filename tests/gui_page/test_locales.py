@@ -13,13 +13,18 @@ from sd_scripts.options.spec import option_specs
 SCRIPTS = "\n".join(path.read_text(encoding="utf-8") for path in sorted(WEB.glob("*.js")))
 
 
+def _page_words(lang: str) -> dict[str, str]:
+    """The page's own words; those of the server are tested with it."""
+    return {key: text for key, text in words(lang).items() if not key.startswith("server.")}
+
+
 def test_both_languages_have_the_same_keys() -> None:
-    assert set(words("en")) == set(words("ja"))
+    assert set(_page_words("en")) == set(_page_words("ja"))
 
 
 def test_no_text_is_empty_and_both_use_the_same_facts() -> None:
-    for key, english in words("en").items():
-        japanese = words("ja")[key]
+    for key, english in _page_words("en").items():
+        japanese = _page_words("ja")[key]
         assert english.strip() and japanese.strip(), key
         assert set(re.findall(r"\{(\w+)", english)) == set(re.findall(r"\{(\w+)", japanese)), key
 
