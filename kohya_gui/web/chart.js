@@ -57,7 +57,8 @@ Studio.chart = (() => {
       ...steps.map((one) => `<text x="${X(one)}" y="${height_px - 4}" text-anchor="${X(one) > width - 24 ? "end" : "middle"}">${number(one)}</text>`),
       ...marks.map((one) => `<line class="grid" stroke-dasharray="3 3" x1="${X(one)}" x2="${X(one)}" y1="${TOP}" y2="${height_px - BOTTOM}"/>`),
       ...lines.map((line) => `<path d="${path(line)}" style="stroke:var(${line.colour});stroke-width:${line.width}"/>`),
-      `<line class="cursor" y1="${TOP}" y2="${height_px - BOTTOM}" visibility="hidden"/><text class="reading" y="${TOP + 10}"></text>`,
+      `<line class="cursor" y1="${TOP}" y2="${height_px - BOTTOM}" visibility="hidden"/><text class="reading"
+        y="${TOP + 10}"></text>`,
     ].join("");
     read(svg, { x, lines, X, width });
   }

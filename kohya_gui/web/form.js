@@ -39,9 +39,11 @@ Studio.form = (() => {
   function draw(root, stage) {
     const form = data.forms[stage];
     forms[stage] = { root, found: forms[stage]?.found ?? new Set() };
-    put(root, html`<div class="card" id="sec-${stage}-essentials">${form.groups.map((group) => html`<div class="kg-group" role="group" aria-label="${name(group)}">
+    put(root, html`<div class="card" id="sec-${stage}-essentials">${form.groups.map((group) => html`<div
+      class="kg-group" role="group" aria-label="${name(group)}">
       <h3>${name(group)}</h3>${grid(stage, group.flags)}</div>`)}</div>
-      ${form.sections.map((place) => html`<details class="card kg-sec" id="${sectionId(stage, place)}" data-section="${place.name}"><summary>${icon("chev")}<span>${name(place)}</span>
+      ${form.sections.map((place) => html`<details class="card kg-sec" id="${sectionId(stage, place)}"
+        data-section="${place.name}"><summary>${icon("chev")}<span>${name(place)}</span>
         <span class="what"></span><span class="sp"></span><span class="chip acc cnt" hidden></span></summary></details>`)}`);
     update(stage);
   }

@@ -7,10 +7,12 @@ Studio.rail = (() => {
 
   function draw(root, stage) {
     rails[stage] = { root, answer: rails[stage]?.answer ?? null, shell: /Win/.test(navigator.platform) ? "cmd" : "sh", confirm: false, active: null };
-    put(root, html`<div class="card pad"><div class="folder" hidden></div><div class="acts"><button class="btn pri" data-do="start"></button><button class="btn" data-do="queue">${t("queue")}</button></div>
+    put(root, html`<div class="card pad"><div class="folder" hidden></div><div class="acts"><button class="btn pri"
+      data-do="start"></button><button class="btn" data-do="queue">${t("queue")}</button></div>
       <div class="now" hidden></div><dl class="kv"></dl></div>
       <div class="card pad checks"><h2>${t("checks")}</h2><ul class="finds" aria-live="polite"></ul></div>
-      <div class="card pad"><div class="cmdhd"><h2>${t("command")}</h2><button class="btn sm quiet" data-shell="sh">sh</button><button class="btn sm quiet" data-shell="cmd">cmd</button>
+      <div class="card pad"><div class="cmdhd"><h2>${t("command")}</h2><button class="btn sm quiet"
+        data-shell="sh">sh</button><button class="btn sm quiet" data-shell="cmd">cmd</button>
         <button class="btn sm" data-do="copy">${icon("copy")}${t("copy")}</button></div>
         <pre class="cmd" role="region" tabindex="0" aria-label="${t("command")}"></pre></div>`);
     update(stage);
@@ -59,8 +61,10 @@ Studio.rail = (() => {
     now.hidden = !active;
     if (!active) return;
     const share = active.progress?.total ? (active.progress.done / active.progress.total) * 100 : 0;
-    patch(now, html`<div class="st ${active.state}">${active.word}</div><div class="meter"><i style="width:${share.toFixed(1)}%"></i></div>
-      <div class="acts"><button class="btn sm" data-open="${active.id}">${t("open")}</button><button class="btn sm danger" data-stop="${active.id}">${icon("stop")}${t("stop")}</button></div>`);
+    patch(now, html`<div class="st ${active.state}">${active.word}</div><div class="meter"><i
+      style="width:${share.toFixed(1)}%"></i></div>
+      <div class="acts"><button class="btn sm" data-open="${active.id}">${t("open")}</button><button
+        class="btn sm danger" data-stop="${active.id}">${icon("stop")}${t("stop")}</button></div>`);
   }
 
   const ask = debounce(async (stage) => {
