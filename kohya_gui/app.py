@@ -15,8 +15,10 @@ from kohya_gui.stages import STAGES
 WEB = Path(__file__).parent / "web"
 TABS = ("project", "caption", "tag", "metadata", "latents", "train", "runs")
 STYLES = ("base", "header", "form", "project", "runs", "dialog", "small")
-SCRIPTS = ("core", "store", "check", "dialog", "field", "tip", "form", "rail", "stage", "metadata", "tabs", "pathbrowser",
-           "presets", "search", "chart", "poller", "runbar", "buckets", "monitor", "runs", "project", "header")  # fmt: skip
+SCRIPTS = (
+    "core", "store", "check", "dialog", "field", "tip", "form", "rail", "stage", "metadata", "tabs", "pathbrowser",
+    "presets", "search", "chart", "poller", "runbar", "buckets", "monitor", "runs", "project", "header",
+)  # fmt: skip
 """In the order in which they need each other."""
 
 MARKS = dict.fromkeys(TABS, "todo")
@@ -38,7 +40,8 @@ def build(studio: Studio) -> gr.Blocks:
 
 def page_assets() -> dict[str, Any]:
     """What launching or mounting the page needs: theme, css, head."""
-    return {"theme": _theme(), "css": _joined(STYLES, "css"), "head": f"<script>{_data()}\n{_joined(SCRIPTS, 'js')}</script>"}
+    head = f"<script>{_data()}\n{_joined(SCRIPTS, 'js')}</script>"
+    return {"theme": _theme(), "css": _joined(STYLES, "css"), "head": head}
 
 
 def page_data() -> dict[str, Any]:
@@ -46,6 +49,7 @@ def page_data() -> dict[str, Any]:
     return {
         "forms": {stage.id: form_schema(stage.id, stage.options) for stage in STAGES.values()},
         "tabs": {tab: ids for tab in TABS if (ids := [stage.id for stage in STAGES.values() if stage.tab == tab])},
+        "per_folder": [stage.id for stage in STAGES.values() if stage.per_folder],
         "marks": MARKS,
         "words": {lang: words(lang) for lang in LANGUAGES},
     }

@@ -8,7 +8,8 @@ Studio.buckets = (() => {
   const size = (row) => row.bucket ?? `${row.width}x${row.height}`;
   function draw(rows, note = "") {
     const most = Math.max(...rows.map((row) => row.images), 1);
-    return html`<div class="hd"><h2>${t("buckets.title")}</h2><span class="muted">${note}</span></div><div class="scroll"><table class="tab buckets"><thead><tr><th>${t("buckets.size")}</th>
+    return html`<div class="hd"><h2>${t(note ? "buckets.title" : "column.buckets")}</h2><span
+      class="muted">${note}</span></div><div class="scroll"><table class="tab buckets"><thead><tr><th>${t("buckets.size")}</th>
       <th colspan="2">${t("buckets.images")}</th><th>${t("buckets.error")}</th></tr></thead><tbody>${rows.slice(0, MOST).map((row) => html`<tr><td class="num">${String(size(row)).replace("x", " × ")}</td>
       <td class="num">${number(row.images)}</td><td class="bar"><i style="width:${((row.images / most) * 100).toFixed(1)}%"></i></td><td class="num">${percent(row)}</td></tr>`)}</tbody></table></div>
       ${rows.length > MOST ? html`<p class="muted pad">${t("buckets.more", { n: rows.length - MOST })}</p>` : ""}`;

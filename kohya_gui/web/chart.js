@@ -54,10 +54,11 @@ Studio.chart = (() => {
     const steps = last > first ? ticks(first, last, Math.min(5, last - first)).filter(Number.isInteger) : [first];
     svg.innerHTML = [
       ...ticks(low, high, height_px < 140 ? 2 : 4).map((one) => `<line class="grid" x1="${LEFT}" x2="${width - RIGHT}" y1="${Y(one)}" y2="${Y(one)}"/><text x="${LEFT - 7}" y="${Y(one) + 4}" text-anchor="end">${short(one)}</text>`),
-      ...steps.map((one) => `<text x="${X(one)}" y="${height_px - 4}" text-anchor="middle">${number(one)}</text>`),
+      ...steps.map((one) => `<text x="${X(one)}" y="${height_px - 4}" text-anchor="${X(one) > width - 24 ? "end" : "middle"}">${number(one)}</text>`),
       ...marks.map((one) => `<line class="grid" stroke-dasharray="3 3" x1="${X(one)}" x2="${X(one)}" y1="${TOP}" y2="${height_px - BOTTOM}"/>`),
       ...lines.map((line) => `<path d="${path(line)}" style="stroke:var(${line.colour});stroke-width:${line.width}"/>`),
-      `<line class="cursor" y1="${TOP}" y2="${height_px - BOTTOM}" visibility="hidden"/><text class="reading" y="${TOP + 10}"></text>`,
+      `<line class="cursor" y1="${TOP}" y2="${height_px - BOTTOM}" visibility="hidden"/><text class="reading"
+        y="${TOP + 10}"></text>`,
     ].join("");
     read(svg, { x, lines, X, width });
   }

@@ -51,7 +51,8 @@ window.Studio = (() => {
     chart: "M2 14h12M3 11l3-4 3 2 4-6", mark: "M2 13L6 4l3 6 2-3 3 6z", plus: "M8 3v10M3 8h10", cross: "M4 4l8 8M12 4l-8 8",
     list: "M6 4h8M6 8h8M6 12h8M2.5 4h.01M2.5 8h.01M2.5 12h.01",
   };
-  const icon = (name) => new Markup(`<svg class="i" viewBox="0 0 16 16" aria-hidden="true"><path d="${PATHS[name]}"/></svg>`);
+  const icon = (name) => new Markup(`<svg class="i" viewBox="0 0 16 16" aria-hidden="true"><path
+    d="${PATHS[name]}"/></svg>`);
 
   const number = (value) => Number(value).toLocaleString("en");
   function short(value) {
@@ -97,9 +98,13 @@ window.Studio = (() => {
     }
   }
 
+  /* Acts once it is quiet; each first argument (a stage) has a quiet of its own. */
   function debounce(action, wait_ms) {
-    let timer;
-    return (...args) => { clearTimeout(timer); timer = setTimeout(() => action(...args), wait_ms); };
+    const timers = new Map();
+    return (...args) => {
+      clearTimeout(timers.get(args[0]));
+      timers.set(args[0], setTimeout(() => action(...args), wait_ms));
+    };
   }
 
   /* Views: each draws one place of the page, and again in full when the language changes. */

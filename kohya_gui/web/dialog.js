@@ -11,7 +11,8 @@ Studio.dialog = (() => {
     const box = document.createElement("dialog");
     box.className = wide ? "kg-dialog wide" : "kg-dialog";
     box.setAttribute("aria-label", title);
-    put(box, html`<div class="hd"><h2>${title}</h2><button type="button" class="btn sm quiet" data-close aria-label="${t("close")}">
+    put(box, html`<div class="hd"><h2>${title}</h2><button type="button" class="btn sm quiet" data-close
+      aria-label="${t("close")}">
       ${icon("cross")}</button></div><div class="body">${body}</div>`);
     layer().append(box);
     return new Promise((resolve) => {
@@ -66,7 +67,8 @@ Studio.dialog = (() => {
     const note = document.createElement("div");
     note.className = trouble ? "kg-note bad" : "kg-note";
     note.setAttribute("role", trouble ? "alert" : "status");
-    put(note, html`${icon(trouble ? "warn" : "ok")}<span>${sentence}</span>${action && html`<button class="btn sm">${action.label}</button>`}
+    put(note, html`${icon(trouble ? "warn" : "ok")}<span>${sentence}</span>${action && html`<button
+      class="btn sm">${action.label}</button>`}
       <button class="btn sm quiet" data-close aria-label="${t("close")}">${icon("cross")}</button>`);
     let notes = document.getElementById("studio-notes");
     if (!notes) { notes = layer().appendChild(document.createElement("div")); notes.id = "studio-notes"; }

@@ -25,17 +25,20 @@ Studio.field = (() => {
   function input(stage, flag, field, value) {
     const me = id(stage, flag), about = `${me}-s ${me}-e`;
     if (field.kind === "bool") {
-      return html`<label class="sw" for="${me}"><input type="checkbox" role="switch" id="${me}" ${value ? html`checked` : ""} aria-describedby="${about}"
+      return html`<label class="sw" for="${me}"><input type="checkbox" role="switch" id="${me}"
+        ${value ? html`checked` : ""} aria-describedby="${about}"
         aria-label="${label(stage, flag)}"><span aria-hidden="true">${words(stage, flag, "short") || t("field.on")}</span></label>`;
     }
     if (field.choices) return html`<select class="in" id="${me}" aria-describedby="${about}">${choice(field, value)}</select>`;
     const keys = { int: "numeric", float: "decimal", number: "decimal" }[field.kind] ?? "text";
-    const box = html`<input class="in" id="${me}" value="${value}" placeholder="${words(stage, flag, "empty")}" type="${field.secret ? "password" : "text"}" inputmode="${keys}" spellcheck="false" autocomplete="off"
+    const box = html`<input class="in" id="${me}" value="${value}" placeholder="${store.plain(field) || words(stage, flag, "empty")}" type="${field.secret ? "password" : "text"}" inputmode="${keys}" spellcheck="false" autocomplete="off"
       aria-describedby="${about}" ${field.required ? html`aria-required="true"` : ""} ${field.suggested ? html`list="${me}-l"` : ""}>
-      ${field.suggested && html`<datalist id="${me}-l">${field.suggested.map((one) => html`<option value="${one}"></option>`)}</datalist>`}`;
+      ${field.suggested && html`<datalist id="${me}-l">${field.suggested.map((one) => html`<option
+        value="${one}"></option>`)}</datalist>`}`;
     if (field.unit) return html`<div class="uin">${box}<span aria-hidden="true">${unit(field)}</span></div>`;
     if (field.path) {
-      return html`<div class="pathrow">${box}<button type="button" class="btn" data-browse aria-label="${t("field.browse", { label: label(stage, flag) })}">
+      return html`<div class="pathrow">${box}<button type="button" class="btn" data-browse
+        aria-label="${t("field.browse", { label: label(stage, flag) })}">
         ${icon("folder")}</button></div>`;
     }
     return box;
@@ -44,10 +47,13 @@ Studio.field = (() => {
   function draw(stage, flag) {
     const field = store.fields(stage)[flag], me = id(stage, flag);
     const name = label(stage, flag), back = t("field.reset", { label: name });
-    return html`<div class="f ${field.wide ? "w2" : ""}" data-flag="${flag}"><div class="l"><label for="${me}">${name}${field.unit && html`<span class="sr"> (${unit(field)})</span>`}</label>
-      <span class="from" hidden></span><button type="button" class="reset" hidden aria-label="${back}" title="${back}">${icon("reset")}</button></div>
+    return html`<div class="f ${field.wide ? "w2" : ""}" data-flag="${flag}"><div class="l"><label
+      for="${me}">${name}${field.unit && html`<span class="sr"> (${unit(field)})</span>`}</label>
+      <span class="from" hidden></span><button type="button" class="reset" hidden aria-label="${back}"
+        title="${back}">${icon("reset")}</button></div>
       ${input(stage, flag, field, store.value(stage, flag))}
-      <div class="sub" id="${me}-s"><span class="flag">${field.positional ? flag : `--${flag}`}</span><span class="found"></span></div>
+      <div class="sub" id="${me}-s"><span class="flag">${field.positional ? flag : `--${flag}`}</span><span
+        class="found"></span></div>
       <div class="err" id="${me}-e" role="alert"></div></div>`;
   }
 
@@ -63,7 +69,10 @@ Studio.field = (() => {
     const text = box.querySelector(".found");
     text.textContent = found ?? "";
     text.title = found ?? "";
-    box.querySelector(".in, input").setAttribute("aria-invalid", String(Boolean(error)));
+    const place = box.querySelector(".in, input");
+    place.setAttribute("aria-invalid", String(Boolean(error)));
+    // The end of a path tells more than its beginning.
+    if (store.fields(stage)[flag].path && document.activeElement !== place) { place.title = place.value; place.scrollLeft = place.scrollWidth; }
   }
   /* Puts a value from elsewhere (a preset, a link, a reset) into the input, unless it already stands there. */
   function fill(box, stage, flag) {

@@ -4,6 +4,7 @@ Studio.form = (() => {
   const { html, put, icon, t, on, fire, data, store, check, field } = Studio;
   const forms = {};
   const trouble = {};  /* stage -> {flag: {error, found}} as the server last said */
+  const strict = new Set();  /* stages whose Start was pressed: from then on, what is missing is marked too */
 
   const listed = (form) => [...form.groups, ...form.sections];
   const name = (place) => t(`section.${place.name}`);
@@ -26,6 +27,8 @@ Studio.form = (() => {
     const mine = facts.required && value === "" ? "" : check(facts, value);
     return mine || trouble[stage]?.[flag]?.error || "";
   }
+  /* A field that is still empty is only listed in Checks, until Start was pressed. */
+  const marked = (stage, flag) => (strict.has(stage) || store.value(stage, flag) !== "" ? errorOf(stage, flag) : "");
   function errors(stage) {
     return Object.keys(store.fields(stage)).map((flag) => ({ flag, error: errorOf(stage, flag) })).filter((one) => one.error);
   }
@@ -36,9 +39,11 @@ Studio.form = (() => {
   function draw(root, stage) {
     const form = data.forms[stage];
     forms[stage] = { root, found: forms[stage]?.found ?? new Set() };
-    put(root, html`<div class="card" id="sec-${stage}-essentials">${form.groups.map((group) => html`<div class="kg-group" role="group" aria-label="${name(group)}">
+    put(root, html`<div class="card" id="sec-${stage}-essentials">${form.groups.map((group) => html`<div
+      class="kg-group" role="group" aria-label="${name(group)}">
       <h3>${name(group)}</h3>${grid(stage, group.flags)}</div>`)}</div>
-      ${form.sections.map((place) => html`<details class="card kg-sec" id="${sectionId(stage, place)}" data-section="${place.name}"><summary>${icon("chev")}<span>${name(place)}</span>
+      ${form.sections.map((place) => html`<details class="card kg-sec" id="${sectionId(stage, place)}"
+        data-section="${place.name}"><summary>${icon("chev")}<span>${name(place)}</span>
         <span class="what"></span><span class="sp"></span><span class="chip acc cnt" hidden></span></summary></details>`)}`);
     update(stage);
   }
@@ -57,7 +62,7 @@ Studio.form = (() => {
       const flag = box.dataset.flag, place = box.querySelector(".in, input");
       const typing = document.activeElement === place && check.unfinished(store.fields(stage)[flag], place.value ?? "");
       box.hidden = !shown(stage, flag);
-      field.mark(box, stage, flag, { error: typing ? "" : errorOf(stage, flag), found: trouble[stage]?.[flag]?.found });
+      field.mark(box, stage, flag, { error: typing ? "" : marked(stage, flag), found: trouble[stage]?.[flag]?.found });
     }
     for (const place of data.forms[stage].sections) summarize(stage, root, place);
     fire("form", { stage });
@@ -124,7 +129,15 @@ Studio.form = (() => {
     if (details.tagName === "DETAILS") { details.hidden = false; details.open = true; build(stage, details); }
     return details;
   }
-  const answered = (stage, fields) => { trouble[stage] = fields; update(stage); };
+  /* What the server says of fields, and of the whole: an error of the whole stands beside its field too. */
+  function answered(stage, fields, findings) {
+    trouble[stage] = { ...fields };
+    for (const { level, field: flag, text } of findings) {
+      if (level === "error" && flag) trouble[stage][flag] = { error: text, ...trouble[stage][flag] };
+    }
+    update(stage);
+  }
+  function insist(stage) { strict.add(stage); update(stage); }
 
-  return { place, update, errors, errorOf, jump, openSection, answered, listed, name, sectionId, drawn: (stage) => Boolean(forms[stage]?.root.isConnected) };
+  return { place, update, errors, errorOf, jump, openSection, answered, insist, listed, name, sectionId, drawn: (stage) => Boolean(forms[stage]?.root.isConnected) };
 })();

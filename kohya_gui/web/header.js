@@ -7,9 +7,11 @@
   function draw(place) {
     root = place;
     put(place, html`<header class="kg-head"><h1 class="brand">${icon("mark")}<span>Studio</span></h1>
-      <button type="button" class="pick" data-do="project" aria-haspopup="menu"></button><button type="button" class="pick hide-s" data-do="preset" aria-haspopup="dialog" hidden></button>
+      <button type="button" class="pick" data-do="project" aria-haspopup="menu"></button><button type="button"
+        class="pick hide-s" data-do="preset" aria-haspopup="dialog" hidden></button>
       <span class="grow"></span>${search.draw()}<button type="button" class="btn quiet hide-s" data-do="board"></button>
-      <button type="button" class="btn quiet" data-do="lang" lang="${page.lang === "en" ? "ja" : "en"}" aria-label="${t("other_language")}">${page.lang === "en" ? "EN" : "日本語"}</button>
+      <button type="button" class="btn quiet" data-do="lang" lang="${page.lang === "en" ? "ja" : "en"}"
+        aria-label="${t("other_language")}">${page.lang === "en" ? "EN" : "日本語"}</button>
       <button type="button" class="btn quiet" data-do="theme" aria-label="${t("dark")}">${icon("sun")}</button></header>`);
     if (!place.dataset.listening) place.addEventListener("click", (event) => ACTIONS[event.target.closest("[data-do]")?.dataset.do]?.(event.target.closest("[data-do]")));
     place.dataset.listening = "yes";
@@ -22,7 +24,7 @@
   const one = (name) => root?.querySelector(`[data-do=${name}]`);
 
   function drawProject() {
-    if (root) patch(one("project"), html`<small>${t("project")}</small><b>${store.state.project?.name ?? t("no_project")}</b>${icon("down")}`);
+    if (root) patch(one("project"), html`<small>${t("project")}</small><b>${store.state.project?.name ?? (store.state.project === null ? t("no_project") : "…")}</b>${icon("down")}`);
   }
   async function drawPreset() {
     const state = await presets.state();
@@ -31,7 +33,8 @@
     if (state) patch(one("preset"), html`<small>${t("preset_word")}</small><b>${state.name ?? t("preset_default")}</b>${state.changed ? html`<span class="chip acc">${t("changed", { n: state.changed })}</span>` : ""}${icon("down")}`);
   }
   function drawBoard() {
-    if (root) patch(one("board"), html`${icon("chart")}TensorBoard${board.running ? html`<span class="chip acc">${t("on")}</span>` : ""}`);
+    if (root) patch(one("board"), html`${icon("chart")}TensorBoard${board.running ? html`<span
+      class="chip acc">${t("on")}</span>` : ""}`);
   }
 
   function projects(button) {

@@ -7,10 +7,13 @@ Studio.browse = (() => {
 
   /* Resolves to the chosen path, or null. `kind` is what the option's path leads to. */
   return function browse({ path, kind, title }) {
-    const body = html`<form class="pb"><div class="pathrow"><button type="button" class="btn" data-up aria-label="${t("browse.up")}">${icon("up")}</button>
+    const body = html`<form class="pb"><div class="pathrow"><button type="button" class="btn" data-up
+      aria-label="${t("browse.up")}">${icon("up")}</button>
       <input class="in" name="path" aria-label="${t("browse.path")}" spellcheck="false" autocomplete="off"></div>
-      <div class="roots"></div><div class="err" role="alert"></div><ul class="pb-list" aria-label="${t("browse.content")}"></ul>
-      <div class="acts"><span class="found muted" aria-live="polite"></span><span class="sp"></span><button type="button" class="btn" data-close>${t("cancel")}</button>
+      <div class="roots"></div><div class="err" role="alert"></div><ul class="pb-list"
+        aria-label="${t("browse.content")}"></ul>
+      <div class="acts"><span class="found muted" aria-live="polite"></span><span class="sp"></span><button
+        type="button" class="btn" data-close>${t("cancel")}</button>
       <button type="button" class="btn pri" data-choose>${t("choose")}</button></div></form>`;
     return dialog.open({ title: t("browse.title", { what: title }), body, wide: true, ready: (box, close) => begin(box, close, path, kind) });
   };
@@ -28,12 +31,15 @@ Studio.browse = (() => {
       place.value = answer.path;
       box.querySelector("[data-up]").disabled = !answer.parent;
       box.querySelector(".found").textContent = answer.found;
-      put(box.querySelector(".roots"), answer.roots.length > 1 ? answer.roots.map((root) => html`<button type="button" class="btn sm" data-to="${root}">${root}</button>`) : "");
+      put(box.querySelector(".roots"), answer.roots.length > 1 ? answer.roots.map((root) => html`<button
+        type="button" class="btn sm" data-to="${root}">${root}</button>`) : "");
       put(box.querySelector(".pb-list"), rows(answer));
     }
     const rows = ({ folders, files }) => (folders.length + files.length ? [
       ...folders.map((name) => html`<li><button type="button" data-to="${join(name)}">${icon("folder")}<span>${name}</span></button></li>`),
-      ...files.map(({ name, size_bytes }) => html`<li><button type="button" data-file="${join(name)}">${icon("file")}<span>${name}</span><span class="muted num">${bytes(size_bytes)}</span></button></li>`),
+      ...files.map(({ name, size_bytes }) => html`<li><button type="button"
+        data-file="${join(name)}">${icon("file")}<span>${name}</span><span
+        class="muted num">${bytes(size_bytes)}</span></button></li>`),
     ] : html`<li class="muted">${t("browse.empty")}</li>`);
 
     box.querySelector("form").addEventListener("submit", (event) => { event.preventDefault(); visit(place.value); });

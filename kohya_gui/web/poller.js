@@ -32,7 +32,7 @@ Studio.poller = (() => {
     fire("poll", answer);
     const now = JSON.stringify([answer.active?.id, answer.active?.state, answer.waiting]);
     if (now !== before) { before = now; fire("runs changed", answer); }
-    if (!asked || asked !== watched || !answer.run || answer.run.error) return;
+    if (!asked || asked !== watched || !answer.run?.row) return;
     join(asked.metrics, answer.run.metrics);
     asked.next_event = answer.run.next_event;
     asked.last = answer.run;

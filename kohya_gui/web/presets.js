@@ -17,8 +17,10 @@ Studio.presets = (() => {
 
   function open() {
     const body = html`<div class="pre"><div class="pre-list"></div><div class="pre-one"></div></div>
-      <form class="pre-save"><h3>${t("preset.keep")}</h3><div class="row"><input class="in" name="name" maxlength="60" required placeholder="${t("preset.name")}" aria-label="${t("preset.name")}">
-      <input class="in" name="description" maxlength="200" placeholder="${t("preset.description")}" aria-label="${t("preset.description")}">
+      <form class="pre-save"><h3>${t("preset.keep")}</h3><div class="row"><input class="in" name="name"
+        maxlength="60" required placeholder="${t("preset.name")}" aria-label="${t("preset.name")}">
+      <input class="in" name="description" maxlength="200" placeholder="${t("preset.description")}"
+        aria-label="${t("preset.description")}">
       <button class="btn">${icon("save")}${t("preset.save")}</button></div></form>`;
     dialog.open({ title: t("preset.title", { stage: t(`tab.${page.tab}`) }), body, wide: true, ready: begin });
   }
@@ -29,7 +31,8 @@ Studio.presets = (() => {
       if (!named(at, shown)) shown = [...lists[at].builtin, ...lists[at].mine][0]?.name;
       put(box.querySelector(".pre-list"), html`${stages().length > 1 && page.tab === "metadata" ? switcher(at) : ""}${group(t("preset.builtin"), lists[at].builtin, shown)}
         ${group(t("preset.mine"), lists[at].mine, shown)}`);
-      put(box.querySelector(".pre-one"), shown ? details(at, named(at, shown)) : html`<p class="muted">${t("preset.none")}</p>`);
+      put(box.querySelector(".pre-one"), shown ? details(at, named(at, shown)) : html`<p
+        class="muted">${t("preset.none")}</p>`);
     };
     box.addEventListener("change", (event) => { if (event.target.name === "stage") { at = event.target.value; draw(true); } });
     box.addEventListener("click", async (event) => {
@@ -58,7 +61,8 @@ Studio.presets = (() => {
   }
   const switcher = (at) => html`<select class="in" name="stage" aria-label="${t("preset.stage")}">${stages().map((one) => html`<option value="${one}" ${one === at ? html`selected` : ""}>${t(`stage.${one}`)}</option>`)}</select>`;
   const group = (title, presets, shown) => html`<h3>${title}</h3>${presets.length ? presets.map((one) => html`<button type="button" class="pre-item"
-    aria-pressed="${one.name === shown}" data-name="${one.name}">${one.name}</button>`) : html`<p class="muted">${t("preset.none")}</p>`}`;
+    aria-pressed="${one.name === shown}" data-name="${one.name}">${one.name}</button>`) : html`<p
+      class="muted">${t("preset.none")}</p>`}`;
 
   /* What loading would change: each flag from what it is to what it becomes; what the preset does not name is reset. */
   function details(at, preset) {
@@ -69,7 +73,8 @@ Studio.presets = (() => {
       <dl class="diff">${flags.map((flag) => html`<dt>${field.label(at, flag)}${flag in preset.values ? "" : html` <small class="muted">${t("preset.resets")}</small>`}</dt>
       <dd><span class="muted">${say(store.value(at, flag))}</span> → <b>${say(after(flag))}</b></dd>`)}</dl>
       ${flags.length ? "" : html`<p class="c-ok">${icon("ok")} ${t("preset.same")}</p>`}
-      <div class="acts">${preset.builtin ? "" : html`<button type="button" class="btn danger" data-remove>${t("preset.delete")}</button>`}<span class="sp"></span>
+      <div class="acts">${preset.builtin ? "" : html`<button type="button"
+        class="btn danger" data-remove>${t("preset.delete")}</button>`}<span class="sp"></span>
       <button type="button" class="btn pri" data-apply>${t("preset.load")}</button></div>`;
   }
 

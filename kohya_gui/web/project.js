@@ -12,43 +12,64 @@
 
   function draw(place) {
     root = place;
+    if (store.state.project === undefined) { put(place, html`<p class="muted">${t("loading")}</p>`); return; }
     draft = store.state.project ? structuredClone(store.state.project) : draft ?? blank();
     if (!draft.pictures.length) draft.pictures = [""];
-    put(place, html`<div class="kg-project"><div class="col">${isNew() ? welcome() : ""}<section class="card pad" aria-labelledby="pr-title"><div class="hd"><h2 id="pr-title">${isNew() ? t("pr.new") : draft.name}</h2>
-      <span class="sp"></span>${isNew() ? "" : html`<button type="button" class="btn sm quiet danger" data-do="forget">${t("pr.forget")}</button>`}</div>
-      ${isNew() ? plainField("name") : ""}<div class="f" data-field="pictures"><div class="l"><label for="pr-pictures-0">${t("pr.pictures")}</label></div><div class="folders">${draft.pictures.map(folder)}</div>
-      <div class="sub"><span>${t("pr.pictures_help")}</span><span class="found"></span></div><div class="err" role="alert"></div>
+    put(place, html`<div class="kg-project"><div class="col">${isNew() ? welcome() : ""}<section class="card pad"
+      aria-labelledby="pr-title"><div class="hd"><h2 id="pr-title">${isNew() ? t("pr.new") : draft.name}</h2>
+      <span class="sp"></span>${isNew() ? "" : html`<button type="button" class="btn sm quiet danger"
+        data-do="forget">${t("pr.forget")}</button>`}</div>
+      ${isNew() ? plainField("name") : ""}<div class="f" data-field="pictures"><div class="l"><label
+        for="pr-pictures-0">${t("pr.pictures")}</label></div><div class="folders">${draft.pictures.map(folder)}</div>
+      <div class="sub"><span>${t("pr.pictures_help")}</span><span class="found"></span></div><div class="err"
+        role="alert"></div>
       <button type="button" class="btn sm" data-do="add">${icon("plus")}${t("pr.add")}</button></div>
       ${FIELDS.map(([name, kind]) => plainField(name, kind))}
-      ${isNew() ? html`<div class="acts"><button type="button" class="btn pri" data-do="create">${t("pr.create")}</button></div>` : ""}</section></div>
+      ${isNew() ? html`<div class="acts"><button type="button" class="btn pri"
+        data-do="create">${t("pr.create")}</button></div>` : ""}</section></div>
       <div class="col">${isNew() ? "" : pipeline()}${isNew() ? example(true) : example(false)}</div></div>`);
     if (!place.dataset.listening) listen(place);
     place.dataset.listening = "yes";
     mark();
   }
   const welcome = () => html`<div class="welcome"><h2>${t("pr.welcome")}</h2><p>${t("pr.welcome_help")}</p></div>`;
-  const folder = (path, i) => html`<div class="pathrow"><input class="in" id="pr-pictures-${i}" data-folder="${i}" value="${path}" spellcheck="false" autocomplete="off" aria-label="${t("pr.folder", { n: i + 1 })}">
-    <button type="button" class="btn" data-do="browse" data-folder="${i}" aria-label="${t("field.browse", { label: t("pr.folder", { n: i + 1 }) })}">${icon("folder")}</button>
-    ${draft.pictures.length > 1 ? html`<button type="button" class="btn" data-do="drop" data-folder="${i}" aria-label="${t("pr.drop", { n: i + 1 })}">${icon("cross")}</button>` : ""}</div>`;
+  const folder = (path, i) => html`<div class="pathrow"><input class="in" id="pr-pictures-${i}" data-folder="${i}"
+    value="${path}" spellcheck="false" autocomplete="off" aria-label="${t("pr.folder", { n: i + 1 })}">
+    <button type="button" class="btn" data-do="browse" data-folder="${i}"
+      aria-label="${t("field.browse", { label: t("pr.folder", { n: i + 1 }) })}">${icon("folder")}</button>
+    ${draft.pictures.length > 1 ? html`<button type="button" class="btn" data-do="drop" data-folder="${i}"
+      aria-label="${t("pr.drop", { n: i + 1 })}">${icon("cross")}</button>` : ""}</div>`;
   function plainField(name, kind) {
     const label = t(`pr.${name}`);
-    const box = html`<input class="in" id="pr-${name}" data-name="${name}" value="${draft[name]}" spellcheck="false" autocomplete="off" aria-describedby="pr-${name}-s pr-${name}-e"
+    const box = html`<input class="in" id="pr-${name}" data-name="${name}" value="${draft[name]}" spellcheck="false"
+      autocomplete="off" aria-describedby="pr-${name}-s pr-${name}-e"
       placeholder="${name === "output_name" ? draft.name : ""}">`;
-    return html`<div class="f" data-field="${name}"><div class="l"><label for="pr-${name}">${label}</label></div>${kind ? html`<div class="pathrow">${box}<button type="button" class="btn"
+    return html`<div class="f" data-field="${name}"><div class="l"><label
+      for="pr-${name}">${label}</label></div>${kind ? html`<div class="pathrow">${box}<button type="button" class="btn"
       data-do="browse" data-name="${name}" aria-label="${t("field.browse", { label })}">${icon("folder")}</button></div>` : box}
-      <div class="sub" id="pr-${name}-s"><span>${t(`pr.${name}_help`)}</span><span class="found"></span></div><div class="err" id="pr-${name}-e" role="alert"></div></div>`;
+      <div class="sub" id="pr-${name}-s"><span>${t(`pr.${name}_help`)}</span><span class="found"></span></div><div
+        class="err" id="pr-${name}-e" role="alert"></div></div>`;
   }
 
-  const pick = (name, values) => html`<div class="kg-seg sm" role="radiogroup" aria-label="${t(`plan.${name}`)}">${values.map((one) => html`<label><input type="radio" name="plan-${name}" value="${one}"
+  const pick = (name, values) => html`<div class="kg-seg sm" role="radiogroup"
+    aria-label="${t(`plan.${name}`)}">${values.map((one) => html`<label><input type="radio" name="plan-${name}"
+    value="${one}"
     ${one === plan[name] ? html`checked` : ""}>${t(`plan.${one}`)}</label>`)}</div>`;
-  const toggle = (name) => html`<label class="sw"><input type="checkbox" role="switch" name="plan-${name}" ${plan[name] ? html`checked` : ""} aria-label="${t(`plan.${name}`)}"><span aria-hidden="true">${t("plan.clean_on")}</span></label>`;
-  const row = (tab, control) => html`<li data-tab="${tab}"><span class="mark"></span><button type="button" class="name" data-do="goto" data-tab="${tab}">${t(`tab.${tab}`)}</button><span class="what muted"></span><span class="sp"></span>${control}</li>`;
-  const pipeline = () => html`<section class="card pad" aria-labelledby="pl-title"><div class="hd"><h2 id="pl-title">${t("plan.title")}</h2></div><p class="muted">${t("plan.help")}</p>
+  const toggle = (name) => html`<label class="sw"><input type="checkbox" role="switch"
+    name="plan-${name}" ${plan[name] ? html`checked` : ""} aria-label="${t(`plan.${name}`)}"><span
+    aria-hidden="true">${t("plan.clean_on")}</span></label>`;
+  const row = (tab, control) => html`<li data-tab="${tab}"><span class="mark"></span><button type="button"
+    class="name" data-do="goto" data-tab="${tab}">${t(`tab.${tab}`)}</button><span class="what muted"></span><span
+    class="sp"></span>${control}</li>`;
+  const pipeline = () => html`<section class="card pad" aria-labelledby="pl-title"><div class="hd"><h2
+    id="pl-title">${t("plan.title")}</h2></div><p class="muted">${t("plan.help")}</p>
     <ol class="plan">${row("caption", pick("caption", ["blip", "git", "none"]))}${row("tag", pick("tagger", ["wd14", "deepdanbooru", "none"]))}
     ${row("metadata", toggle("clean"))}${row("latents", html`<span class="muted">${t("plan.always")}</span>`)}${row("train", html`<span class="muted">${t("plan.always")}</span>`)}</ol>
     <div class="acts"><button type="button" class="btn pri" data-do="pipeline">${icon("play")}${t("plan.start")}</button></div><ul class="finds" data-plan></ul></section>`;
-  const example = (prominent) => html`<section class="card pad example"><h2>${t("example.title")}</h2><p class="muted">${t("example.help")}</p>
-    <div class="acts"><button type="button" class="btn ${prominent ? "pri" : ""}" data-do="example">${t("example.start")}</button></div></section>`;
+  const example = (prominent) => html`<section class="card pad example"><h2>${t("example.title")}</h2><p
+    class="muted">${t("example.help")}</p>
+    <div class="acts"><button type="button" class="btn ${prominent ? "pri" : ""}"
+      data-do="example">${t("example.start")}</button></div></section>`;
 
   function mark() {
     if (!root?.isConnected) return;
@@ -148,7 +169,7 @@
       keep("studio.plan", plan);
     });
   }
-  let shown;
+  let shown = null;  /* the name of the project that is drawn; undefined for a new one */
   on("project", (project) => {
     const other = shown !== project?.name;
     shown = project?.name;

@@ -2,7 +2,8 @@
 "use strict";
 (() => {
   const { html, patch, icon, t, on, fire, call, dialog, number, duration, page } = Studio;
-  let root, last = { active: null, waiting: 0 }, lost = false, running = null;
+  let root, last = { active: null, waiting: 0 }, lost = false;
+  const expected = new Set();  /* runs that were started here or seen running: their end is told */
 
   const share = ({ progress }) => (progress?.total ? Math.min(100, (progress.done / progress.total) * 100) : null);
   function draw() {
@@ -16,10 +17,13 @@
     const percent = share(run), { progress } = run;
     const left = progress?.eta_s != null ? t("left", { time: duration(progress.eta_s) }) : "";
     return html`<span class="st ${run.state}">${run.word}</span><span class="nm">${run.name}</span>
-      <span class="meter hide-s" role="progressbar" aria-label="${run.word}" aria-valuemin="0" aria-valuemax="100" ${percent === null ? "" : html`aria-valuenow="${Math.floor(percent)}"`}><i style="width:${(percent ?? 0).toFixed(1)}%"></i></span>
+      <span class="meter hide-s" role="progressbar" aria-label="${run.word}" aria-valuemin="0"
+        aria-valuemax="100" ${percent === null ? "" : html`aria-valuenow="${Math.floor(percent)}"`}><i
+        style="width:${(percent ?? 0).toFixed(1)}%"></i></span>
       <span class="num only-s">${percent === null ? "" : `${Math.floor(percent)}%`}${left && `${percent === null ? "" : t("field.comma")}${left}`}</span>
       <span class="num hide-s">${progress ? `${number(progress.done)}${progress.total ? ` / ${number(progress.total)}` : ""}` : ""}</span><span class="num muted hide-s">${left}</span>
-      <span class="sp"></span>${waiting()}<button type="button" class="btn sm hide-s" data-open="${run.id}">${t("open")}</button>
+      <span class="sp"></span>${waiting()}<button type="button" class="btn sm hide-s"
+        data-open="${run.id}">${t("open")}</button>
       <button type="button" class="btn sm danger" data-stop="${run.id}">${icon("stop")}${t("stop")}</button>`;
   }
   async function stop(id) {
@@ -27,21 +31,23 @@
     if (!dialog.trouble(await call("run_request", { id, request: "stop" }))) dialog.say(t("said.stopping"));
   }
   /* Tells of a run's end: in the page, and by the system where the user allowed it. */
-  async function ended(run) {
-    const { row } = await call("run", { id: run.id, since_event: 2 ** 31 });
-    if (!row) return;
+  async function ended(id) {
+    const { row } = await call("run", { id, since_event: 2 ** 31 });
+    if (!row?.ended || !expected.delete(id)) return;
     const sentence = `${row.name}: ${row.word}`;
-    dialog.say(sentence, { trouble: row.state === "failed", action: { label: t("open"), pick: () => fire("show run", run.id) } });
+    dialog.say(sentence, { trouble: row.state === "failed", action: { label: t("open"), pick: () => fire("show run", id) } });
     if (document.hidden && page.secure && window.Notification?.permission === "granted") new Notification(sentence);
-    Studio.store.refreshAllGiven();
+    fire("run ended", row);
+    fire("runs changed", last);
   }
 
   on("poll", (answer) => {
     last = answer;
-    if (running && answer.active?.id !== running.id) ended(running);
-    running = answer.active;
+    if (answer.active) expected.add(answer.active.id);
+    for (const id of expected) if (id !== answer.active?.id) ended(id);
     draw();
   });
+  on("started", (id) => expected.add(id));
   on("server", (there) => { if (lost === there) { lost = !there; draw(); } });
   on("stop run", stop);
   Studio.view("runbar", (place) => {

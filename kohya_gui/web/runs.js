@@ -13,12 +13,16 @@ Studio.runs = (() => {
     if (row.state === "running" && row.progress?.eta_s != null) return t("left", { time: duration(row.progress.eta_s) });
     return row.ended ? clock(row.ended) : row.state === "waiting" ? row.why ?? "" : "";
   }
-  const item = (row) => html`<button type="button" class="run" data-run="${row.id}" aria-current="${row.id === chosen}"><span class="t"><span>${row.name}</span><span class="muted">${right(row)}</span></span>
-    <span class="s"><span class="st ${row.state}">${row.word}</span><span>${below(row)}</span></span></button>`;
+  const item = (row) => html`<button type="button" class="run" data-run="${row.id}"
+    aria-current="${row.id === chosen}"><span class="t"><span>${row.name}</span><span
+    class="muted">${right(row)}</span></span>
+    <span class="s"><span class="st ${row.state}">${row.word}</span><span
+      title="${row.state === "waiting" ? row.why : ""}">${below(row)}</span></span></button>`;
   function drawList() {
     if (!root?.isConnected) return;
     patch(root.querySelector(".kg-list"), html`<div class="hd"><h2>${t("run.queue")}</h2></div>${lists.queue.length ? lists.queue.map(item) : html`<p class="none muted">${t("run.queue_empty")}</p>`}
-      <div class="hd"><h2>${t("run.history")}</h2></div>${lists.history.length ? lists.history.map(item) : html`<p class="none muted">${t("run.history_empty")}</p>`}`);
+      <div class="hd"><h2>${t("run.history")}</h2></div>${lists.history.length ? lists.history.map(item) : html`<p
+        class="none muted">${t("run.history_empty")}</p>`}`);
   }
   async function refresh() {
     const answer = await call("runs");
@@ -47,7 +51,8 @@ Studio.runs = (() => {
   }
   function draw(place) {
     root = place;
-    put(place, html`<div class="kg-runs"><div class="card kg-list" aria-label="${t("tab.runs")}"></div><div class="kg-mon"></div></div>`);
+    put(place, html`<div class="kg-runs"><div class="card kg-list" aria-label="${t("tab.runs")}"></div><div
+      class="kg-mon"></div></div>`);
     if (!place.dataset.listening) place.addEventListener("click", (event) => {
       const id = event.target.closest("[data-run]")?.dataset.run;
       if (id) choose(id);

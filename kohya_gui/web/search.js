@@ -4,8 +4,10 @@ Studio.search = (() => {
   const { html, put, icon, t, field, form, stage, tabs } = Studio;
   const MOST = 9;
 
-  const draw = () => html`<div class="kg-search" role="search">${icon("search")}<input role="combobox" aria-expanded="false" aria-controls="kg-hits" aria-autocomplete="list"
-    aria-label="${t("find")}" placeholder="${t("find")}" spellcheck="false" autocomplete="off"><kbd aria-hidden="true">/</kbd><ul id="kg-hits" role="listbox" aria-label="${t("find")}" hidden></ul></div>`;
+  const draw = () => html`<div class="kg-search" role="search">${icon("search")}<input role="combobox"
+    aria-expanded="false" aria-controls="kg-hits" aria-autocomplete="list"
+    aria-label="${t("find")}" placeholder="${t("find")}" spellcheck="false" autocomplete="off"><kbd
+      aria-hidden="true">/</kbd><ul id="kg-hits" role="listbox" aria-label="${t("find")}" hidden></ul></div>`;
 
   function score(one, words) {
     const label = one.label.toLowerCase(), flag = one.flag.toLowerCase(), asked = words.replace(/^--/, "");
@@ -31,7 +33,8 @@ Studio.search = (() => {
     let hits = [], at = 0;
     const show = () => {
       list.hidden = !box.value.trim();
-      put(list, hits.length ? hits.map((one, i) => html`<li role="option" id="hit-${i}" aria-selected="${i === at}" data-i="${i}"><b>${one.label}</b>
+      put(list, hits.length ? hits.map((one, i) => html`<li role="option" id="hit-${i}" aria-selected="${i === at}"
+        data-i="${i}"><b>${one.label}</b>
         <span class="mono muted">--${one.flag}</span><small>${t(`stage.${one.stage}`)} › ${t(`section.${one.section}`)}${t("field.comma")}${one.help}</small></li>`) : html`<li class="muted">${t("find_none")}</li>`);
       box.setAttribute("aria-expanded", String(!list.hidden));
       box.setAttribute("aria-activedescendant", hits.length ? `hit-${at}` : "");

@@ -2,13 +2,17 @@
 "use strict";
 Studio.stage = (() => {
   const { html, put, t, kept, keep, data, form, rail, fire } = Studio;
+  const SWITCHED = ["caption", "tag", "train"];  /* tabs of several methods, now or soon */
   const chosen = {};
   const stagesOf = (tab) => data.tabs[tab];
   const current = (tab) => (chosen[tab] ??= stagesOf(tab).find((one) => one === kept(`studio.method.${tab}`)) ?? stagesOf(tab)[0]);
 
   function methods(tab) {
     const stage = current(tab);
-    return html`<div class="kg-bar"><div class="kg-seg" role="radiogroup" aria-label="${t(`method.${tab}`)}">${stagesOf(tab).map((one) => html`<label>
+    if (!SWITCHED.includes(tab)) return html`<div class="kg-bar"><h2>${t(`method_name.${stage}`)}</h2><span
+      class="muted">${t(`about.${stage}`)}</span></div>`;
+    return html`<h2 class="sr">${t(`stage.${stage}`)}</h2><div class="kg-bar"><div class="kg-seg" role="radiogroup"
+      aria-label="${t(`method.${tab}`)}">${stagesOf(tab).map((one) => html`<label>
       <input type="radio" name="method-${tab}" value="${one}" ${one === stage ? html`checked` : ""}>${t(`method_name.${one}`)}</label>`)}</div>
       <span class="muted">${t(`about.${stage}`)}</span></div>`;
   }
@@ -18,8 +22,9 @@ Studio.stage = (() => {
   }
   function drawStage(place, tab) {
     const stage = current(tab);
-    put(place, html`${methods(tab)}<h2 class="sr">${t(`stage.${stage}`)}</h2><div class="kg-stage">${sections(stage)}
-      <div class="kg-form"><div class="kg-fields"></div><div class="kg-extra"></div></div><aside class="kg-rail" aria-label="${t("before_start")}"></aside></div>`);
+    put(place, html`${methods(tab)}<div class="kg-stage">${sections(stage)}
+      <div class="kg-form"><div class="kg-fields"></div><div class="kg-extra"></div></div><aside class="kg-rail"
+        aria-label="${t("before_start")}"></aside></div>`);
     form.place(place.querySelector(".kg-fields"), stage);
     rail.place(place.querySelector(".kg-rail"), stage);
     listSections(place.querySelector(".kg-nav"), stage);

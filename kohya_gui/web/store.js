@@ -2,7 +2,7 @@
 "use strict";
 Studio.store = (() => {
   const { kept, keep, fire, call, data } = Studio;
-  const state = { projects: [], project: null, typed: {}, given: {}, presets: {} };
+  const state = { projects: [], project: undefined, typed: {}, given: {}, presets: {}, folders: {} };
   const keyOf = (project) => `studio.forms.${project ? project.name : ""}`;
 
   const fields = (stage) => data.forms[stage].fields;
@@ -22,6 +22,7 @@ Studio.store = (() => {
   const values = (stage) => ({ ...given(stage).values, ...typed(stage) });
 
   function save() {
+    if (state.project === undefined) return;
     keep(keyOf(state.project), { typed: state.typed, presets: state.presets });
   }
   function set(stage, flag, text) {
@@ -60,26 +61,35 @@ Studio.store = (() => {
     state.presets = found.presets ?? {};
   }
   async function refreshGiven(stage) {
-    const answer = await call("stage_values", { stage, project: state.project });
+    const answer = await call("stage_values", { stage, project: state.project, folder_index: state.folders[stage] ?? 0 });
     if (answer.error) return;
     const before = JSON.stringify(state.given[stage]);
     state.given[stage] = answer;
     if (JSON.stringify(answer) !== before) fire("loaded", { stage });
   }
+  /* Which of the project's several folders a stage works on. */
+  function chooseFolder(stage, index) {
+    state.folders[stage] = index;
+    return refreshGiven(stage);
+  }
   const refreshAllGiven = () => Promise.all(Object.keys(data.forms).map(refreshGiven));
 
-  async function take(project) {
+  /* Opens a project. `early`: what was typed before the server had said which project is open. */
+  async function take(project, early = {}) {
     state.project = project;
+    state.folders = {};
     recall();
+    for (const [stage, flags] of Object.entries(early)) Object.assign(typed(stage), flags);
     fire("project", project);
     Object.keys(data.forms).forEach((stage) => fire("loaded", { stage }));
     await refreshAllGiven();
   }
+  Studio.on("run ended", refreshAllGiven);
   async function begin() {
     const answer = await call("projects");
     if (answer.error) { setTimeout(begin, 2000); return; }
     state.projects = answer.projects;
-    await take(answer.projects.find((one) => one.name === answer.current) ?? null);
+    await take(answer.projects.find((one) => one.name === answer.current) ?? null, state.project === undefined ? state.typed : {});
   }
   async function open(name) {
     const answer = await call("project_open", { name });
@@ -98,10 +108,10 @@ Studio.store = (() => {
   }
   async function removeProject(name) {
     const answer = await call("project_delete", { name });
-    if (!answer.error) await begin();
+    if (!answer.error) { keep(`studio.forms.${name}`, {}); await begin(); }
     return answer;
   }
 
-  return { state, fields, plain, asText, isTyped, link, value, values, typed, set, reset, load, differences, refreshGiven,
-    refreshAllGiven, begin, open, take, saveProject, removeProject };
+  return { state, fields, plain, asText, isTyped, link, value, values, typed, given, set, reset, load, differences, refreshGiven,
+    refreshAllGiven, chooseFolder, begin, open, take, saveProject, removeProject };
 })();

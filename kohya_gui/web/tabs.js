@@ -1,7 +1,7 @@
 /* The page's tabs are Gradio's; here they are opened by name, and carry the marks of how far the project is. */
 "use strict";
 Studio.tabs = (() => {
-  const { on, fire, call, store, t, page } = Studio;
+  const { on, fire, call, store, t, page, kept, keep } = Studio;
   const bar = () => document.querySelector("#kg-tabs .tab-wrapper");
   let marks = {};
 
@@ -21,7 +21,10 @@ Studio.tabs = (() => {
   /* Gradio makes the tab buttons late, and uses them again for other tabs. */
   function watch() {
     if (!bar()) { setTimeout(watch, 30); return; }
+    const last = kept("studio.tab");
     mark();
+    if (last in Studio.data.marks) open(last);
+    on("tab", (tab) => keep("studio.tab", tab));
     new MutationObserver(mark).observe(bar(), { childList: true, subtree: true, attributes: true, attributeFilter: ["data-tab-id", "aria-selected"] });
   }
   watch();

@@ -41,6 +41,7 @@ Studio.tip = (() => {
     root.addEventListener("focusout", hide);
     root.addEventListener("input", hide);
   }
+  Studio.on("tab", hide);
   document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
   return { attend, hide };
 })();
