@@ -11,6 +11,8 @@ from kohya_gui.files import can_write
 from kohya_gui.project import is_path
 from kohya_gui.stages import STAGES
 from kohya_gui.words import size
+from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_resolution
+from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.headers import ModelFacts
 from sd_scripts.library.io.metadata import Metadata
 
@@ -151,6 +153,23 @@ def resolution_known(draft: Draft) -> Iterator[Finding]:
     without = sum("train_resolution" not in entry for entry in entries.values())
     if without and not draft.get("resolution"):
         yield draft.error("resolution", "check.resolution_needed", n=without)
+
+
+@rule("train", "latents")
+def buckets_possible(draft: Draft) -> Iterator[Finding]:
+    """Pictures can be brought into buckets of these sizes."""
+    option = "resolution" if draft.stage.id == "train" else "max_resolution"
+    text = draft.get(option)
+    if not text:
+        return
+    sizes = {name: draft.get(f"{name}_bucket_reso") for name in ("min", "max")}
+    one_size = draft.stage.id == "train" and not draft.get("enable_bucket")
+    try:
+        resolution_px = parse_resolution(text, option)
+        step_px, no_upscale = draft.get("bucket_reso_steps"), draft.get("bucket_no_upscale")
+        checked_rules(BucketRules(resolution_px, sizes["min"], sizes["max"], step_px, no_upscale, one_size), option)
+    except BadOption as error:
+        yield Finding("error", error.option, str(error))
 
 
 @rule("train", "latents")

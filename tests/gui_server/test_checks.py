@@ -105,6 +105,8 @@ def test_a_good_training_blocks_nothing_and_counts(place):
         ({"learning_rate": "1e-2"}, "learning_rate", "warning"),
         ({"full_fp16": True}, "full_fp16", "error"),
         ({"v2": True}, "v2", "error"),
+        ({"resolution": "wide"}, "resolution", "error"),
+        ({"resolution": "100,100", "enable_bucket": True}, "resolution", "error"),
         ({"output_name": "../../x"}, "output_name", "error"),
         ({"in_json": "nothing.json"}, "in_json", "error"),
         ({"nonsense": 1}, "nonsense", "error"),
