@@ -229,9 +229,16 @@ def samples_have_prompts(draft: Draft) -> Iterator[Finding]:
 @rule("train")
 def kept_of_what_is_saved(draft: Draft) -> Iterator[Finding]:
     """Keeping the last ones presupposes that some are saved."""
-    for unit in ("epochs", "steps"):
-        if draft.get(f"save_last_n_{unit}") and not draft.get(f"save_every_n_{unit}"):
-            yield draft.warning(f"save_last_n_{unit}", "check.nothing_to_keep", needed=f"save_every_n_{unit}")
+    saved = {
+        "epochs": draft.get("save_every_n_epochs") or draft.get("save_n_epoch_ratio"),
+        "steps": draft.get("save_every_n_steps"),
+    }
+    for unit, is_saved in saved.items():
+        needed, states = f"save_every_n_{unit}", draft.get(f"save_last_n_{unit}_state")
+        if draft.get(f"save_last_n_{unit}") and not is_saved:
+            yield draft.error(f"save_last_n_{unit}", "check.nothing_to_keep", needed=needed)
+        if states and not (is_saved and draft.get("save_state")):
+            yield draft.error(f"save_last_n_{unit}_state", "check.nothing_to_keep", needed=f"save_state, {needed}")
 
 
 @rule("train")
