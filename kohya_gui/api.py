@@ -1,0 +1,291 @@
+"""What the page and other programs can ask: every answer is a plain JSON value, every trouble a sentence."""
+
+import functools
+import inspect
+import locale
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from kohya_gui import devices, example, pipeline
+from kohya_gui.checks import Checked, check
+from kohya_gui.command import stage_argv, texts, with_placeholders
+from kohya_gui.facts import training_plan
+from kohya_gui.files import Roots
+from kohya_gui.launch import findings_json, program_version, run_facts, run_name, step_facts
+from kohya_gui.monitor import Monitor
+from kohya_gui.presets import PresetStore
+from kohya_gui.project import Project, ProjectStore
+from kohya_gui.runs.queue import Queue
+from kohya_gui.runs.store import RunStore
+from kohya_gui.stages import STAGES, Stage, stage_values
+from kohya_gui.state import project_state
+from kohya_gui.tensorboard import TensorBoards
+from kohya_gui.words import duration, refusal, say, speaking
+from sd_scripts.library.errors import UserError
+
+Json = dict[str, Any]
+Values = dict[str, Any]
+
+_ENDPOINTS: list[str] = []
+
+
+def endpoint(method: Callable[..., Json]) -> Callable[..., Json]:
+    """Makes a method reachable from the page by its name; what its user did wrong becomes an answer."""
+    _ENDPOINTS.append(method.__name__)
+
+    @functools.wraps(method)
+    def answered(self: "Studio", *args: Any, lang: str = "en", **kwargs: Any) -> Json:
+        with speaking(lang):
+            try:
+                return method(self, *args, **kwargs)
+            except UserError as error:
+                return {"error": str(error), "field": getattr(error, "option", None)}
+
+    return answered
+
+
+class Studio:
+    """The server side of the page. Methods may be called from several threads."""
+
+    ENDPOINTS = _ENDPOINTS
+
+    def __init__(self, runs_dir: Path, roots: list[Path], presets_dir: Path, repo: Path) -> None:
+        self.repo = repo
+        self.secure = True
+        self.roots = Roots(roots)
+        self._queue = Queue(RunStore(runs_dir))
+        self._monitor = Monitor(self._queue)
+        self._projects = ProjectStore(runs_dir / "projects.json", self.roots)
+        self._presets = PresetStore(presets_dir, runs_dir / "presets")
+        self._boards = TensorBoards(runs_dir / "tensorboard.json")
+        self._example_dir = runs_dir / "example"
+        # What was queued before the last shutdown goes on.
+        self._queue.wake()
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """While the page is served; afterwards no TensorBoard stays behind. Runs go on."""
+        try:
+            yield
+        finally:
+            self._boards.stop(None)
+
+    def call(self, name: str, args: Json) -> Json:
+        """Answers the endpoint `name`; unknown names and wrong arguments are answered with a sentence."""
+        if name not in self.ENDPOINTS or not isinstance(args, dict):
+            return {"error": f'There is no action "{name}" with such arguments.', "field": None}
+        method = getattr(self, name)
+        try:
+            inspect.signature(method).bind(**{key: value for key, value in args.items() if key != "lang"})
+        except TypeError as error:
+            return {"error": f"{name}: {error}.", "field": None}
+        answer: Json = method(**args)
+        return answer
+
+    @endpoint
+    def info(self) -> Json:
+        """Facts that the page shows or needs once."""
+        gpus = devices.gpus()
+        return {
+            "version": program_version(self.repo),
+            "platform": platform.system(),
+            "lang_hint": "ja" if (locale.getlocale()[0] or "").startswith(("ja", "Japanese")) else "en",
+            "secure": self.secure,
+            "roots": [str(root) for root in self.roots.folders],
+            "device": asdict(gpus[0]) if gpus else None,
+            "stages": [{"id": s.id, "title": say(f"stage.{s.id}"), "tab": s.tab} for s in STAGES.values()],
+            "home": str(Path.home()),
+        }
+
+    @endpoint
+    def projects(self) -> Json:
+        """All projects, and the open one's name."""
+        return {"projects": [project.as_json() for project in self._projects.all()], "current": self._projects.current}
+
+    @endpoint
+    def project_save(self, project: Json) -> Json:
+        """Keeps a project and opens it; or says by field what must be mended."""
+        given = Project.from_json(project)
+        known = {other.name: other for other in self._projects.all()}
+        # Only the program itself says which file brings further values.
+        given.values_file = known[given.name].values_file if given.name in known else ""
+        errors = self._projects.errors_of(given)
+        return {"errors": errors} if errors else {"project": self._projects.save(given).as_json()}
+
+    @endpoint
+    def project_open(self, name: str) -> Json:
+        """Opens a project."""
+        return {"project": self._projects.open(name).as_json()}
+
+    @endpoint
+    def project_delete(self, name: str) -> Json:
+        """Forgets a project; its files stay."""
+        self._projects.delete(name)
+        return {"ok": True}
+
+    @endpoint
+    def project_state(self, name: str) -> Json:
+        """How far a project is, tab by tab, and what lies at its paths."""
+        project = self._projects.get(name)
+        return project_state(project, self._queue.store, self._projects.errors_of(project))
+
+    @endpoint
+    def example_project(self) -> Json:
+        """Queues the making of the example project, and opens it."""
+        project = self._projects.save(example.example_project(self._example_dir))
+        record = self._queue.add(**example.example_run(self._example_dir, self.repo))
+        return {"project": project.as_json(), "run_id": record.id}
+
+    @endpoint
+    def stage_values(self, stage: str, project: Any = None, folder_index: int = 0) -> Json:
+        """What project and earlier stages give to a stage, for one of the project's folders."""
+        filled = stage_values(_stage(stage), self._project(project), folder_index)
+        return {"values": filled.values, "links": filled.links}
+
+    @endpoint
+    def check(self, stage: str, values: Values, project: Any = None) -> Json:
+        """What is wrong, what was found at every path, what the start means in figures, and the command."""
+        checked = self._check(stage, values, project)
+        draft = checked.draft
+        facts = [*checked.facts, *self._time_fact(checked)]
+        argv = stage_argv(draft.stage, with_placeholders(draft.stage, draft.values), self.repo)
+        return {
+            "fields": checked.fields,
+            "findings": findings_json(checked.findings),
+            "facts": [list(fact) for fact in facts],
+            "command": texts(argv),
+        }
+
+    @endpoint
+    def start(self, stage: str, values: Values, project: Any = None, confirm: bool = False) -> Json:
+        """Queues a stage, which begins as soon as its device is free; or says what stands against it.
+
+        Of a project with several folders, one run for each: they are chained.
+        """
+        given = self._project(project)
+        each = pipeline.folder_steps(_stage(stage), values, given, self.roots)
+        waits = next((checked for checked in each if checked.blocks(confirm)), None)
+        if waits:
+            return {"findings": findings_json(waits.findings)}
+        facts = [run_facts(checked, self.repo, run_name(checked)) for checked in each]
+        if len(facts) == 1:
+            return {"run_id": self._queue.add(**facts[0]).id}
+        chain = [record.id for record in self._queue.add_chain(facts)]
+        return {"run_id": chain[0], "chain": chain}
+
+    @endpoint
+    def queue(self, stage: str, values: Values, project: Any = None, confirm: bool = False) -> Json:
+        """The same as start: whatever is started waits for its turn."""
+        answer: Json = self.start(stage, values, project, confirm)
+        return answer
+
+    @endpoint
+    def pipeline(
+        self,
+        project: Any,
+        skip: list[str] | None = None,
+        caption: str = "blip",
+        tagger: str = "wd14",
+        clean: bool = True,
+        values: dict[str, Values] | None = None,
+        confirm: bool = False,
+    ) -> Json:
+        """Queues all stages as a chain; or says what stands against it."""
+        choice = pipeline.Choice(frozenset(skip or ()), caption, tagger, clean, values or {})
+        steps = pipeline.plan(self._project(project), choice, self.roots)
+        if any(step.checked.blocks(confirm) for step in steps):
+            return {"findings": findings_json(pipeline.findings(steps))}
+        records = self._queue.add_chain([step_facts(step, self.repo) for step in steps])
+        return {"chain": [record.id for record in records]}
+
+    @endpoint
+    def runs(self) -> Json:
+        """The queue, and what ran before."""
+        return self._monitor.runs()
+
+    @endpoint
+    def run(self, id: str, since_event: int = 0) -> Json:
+        """One run, with its figures since an event."""
+        return self._monitor.run(id, since_event)
+
+    @endpoint
+    def run_log(self, id: str, offset: int = 0) -> Json:
+        """What a run printed, from a place on; a negative offset counts from the end."""
+        return self._monitor.log(id, offset)
+
+    @endpoint
+    def run_request(self, id: str, request: str) -> Json:
+        """Asks a run for something: sample, save, stop_after_epoch, stop, kill, cancel, retry."""
+        self._monitor.row(id)
+        self._queue.request(id, request)
+        return {"ok": True}
+
+    @endpoint
+    def poll(self, run: str | None = None, since_event: int = 0, log_offset: int = 0) -> Json:
+        """What the page asks every two seconds."""
+        return self._monitor.poll(run, since_event, log_offset)
+
+    @endpoint
+    def presets(self, stage: str) -> Json:
+        """The presets of a stage. Whoever loads one takes its values and resets everything else."""
+        return {kind: [asdict(preset) for preset in found] for kind, found in self._presets.all(stage).items()}
+
+    @endpoint
+    def preset_save(self, stage: str, name: str, description: str, values: Values) -> Json:
+        """Keeps values as a preset, without those that the open project gives: a preset fits every project."""
+        current = self._projects.current
+        given = stage_values(_stage(stage), self._projects.get(current)).values if current else {}
+        own = {flag: value for flag, value in values.items() if str(given.get(flag)) != str(value)}
+        return {"preset": asdict(self._presets.save(stage, name, description, own))}
+
+    @endpoint
+    def preset_delete(self, stage: str, name: str) -> Json:
+        """Deletes one of the user's presets."""
+        self._presets.delete(stage, name)
+        return {"ok": True}
+
+    @endpoint
+    def browse(self, path: str = "", kind: str = "folder") -> Json:
+        """What lies in a folder, for choosing a path of a kind."""
+        return self.roots.browse(path, kind)
+
+    @endpoint
+    def tensorboard(self, action: str, logdir: str | None = None) -> Json:
+        """Starts TensorBoard for a folder of logs, stops it, or says where it is."""
+        folder = self.roots.inside(logdir, "logdir") if logdir else None
+        if action not in ("start", "stop", "status") or (action == "start" and folder is None):
+            raise refusal("logdir", "tensorboard.folder_needed")
+        if action == "stop":
+            self._boards.stop(folder)
+        server = self._boards.start(folder) if action == "start" and folder else self._boards.status(folder)
+        return {"running": server is not None, "url": server.url if server else None}
+
+    def _check(self, stage: str, values: Values, project: Any) -> Checked:
+        return check(_stage(stage), values, self._project(project), self.roots)
+
+    def _time_fact(self, checked: Checked) -> list[tuple[str, str]]:
+        """How long a training will take, if it is as fast as the last one."""
+        plan = training_plan(checked.draft) if checked.draft.stage.id == "train" else None
+        rate = self._monitor.rate_of_last("train") if plan else None
+        if plan is None or not rate:
+            return []
+        return [(say("fact.time"), say("fact.time_from_last", duration=duration(plan.steps / rate)))]
+
+    def _project(self, project: Any) -> Project:
+        """A project by its name, or as the page sent it; none is one without values."""
+        if isinstance(project, dict):
+            known = {other.name: other for other in self._projects.all()}
+            given = Project.from_json(project)
+            given.values_file = known[given.name].values_file if given.name in known else ""
+            return given
+        return self._projects.get(project) if project else Project()
+
+
+def _stage(name: str) -> Stage:
+    if name not in STAGES:
+        raise refusal("stage", "stage.unknown", stage=name)
+    return STAGES[name]

@@ -1,0 +1,120 @@
+"""The page: header, one tab per stage, run bar. Each is one gr.HTML that its script in web/ draws; no logic here."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from kohya_gui.api import Studio
+from kohya_gui.form import form_schema
+from kohya_gui.i18n import LANGUAGES, t, words
+from kohya_gui.stages import STAGES
+
+WEB = Path(__file__).parent / "web"
+TABS = ("project", "caption", "tag", "metadata", "latents", "train", "runs")
+STYLES = ("base", "header", "form", "project", "runs", "dialog", "small")
+SCRIPTS = (
+    "core", "store", "check", "dialog", "field", "tip", "form", "rail", "stage", "metadata", "tabs", "pathbrowser",
+    "presets", "search", "chart", "poller", "runbar", "buckets", "monitor", "runs", "project", "header",
+)  # fmt: skip
+"""In the order in which they need each other."""
+
+MARKS = dict.fromkeys(TABS, "todo")
+
+
+def build(studio: Studio) -> gr.Blocks:
+    """The page's blocks. Every endpoint of the studio is also an endpoint of the Gradio API, under its name."""
+    with gr.Blocks(title="Studio", analytics_enabled=False, fill_width=True) as page:
+        header = _place("header", studio)
+        with gr.Tabs(elem_id="kg-tabs"):
+            tabs = [_tab(name, studio) for name in TABS]
+        _place("runbar", studio, elem_id="kg-runbar")
+        # The header's value is the language: Gradio writes the tabs' labels.
+        header.input(_labels, header, tabs, show_progress="hidden", api_visibility="private")
+        for name in studio.ENDPOINTS:
+            gr.api(_endpoint(studio, name), api_name=name)
+    return page
+
+
+def page_assets() -> dict[str, Any]:
+    """What launching or mounting the page needs: theme, css, head."""
+    head = f"<script>{_data()}\n{_joined(SCRIPTS, 'js')}</script>"
+    return {"theme": _theme(), "css": _joined(STYLES, "css"), "head": head}
+
+
+def page_data() -> dict[str, Any]:
+    """All that the scripts know from the start: forms, words, tabs."""
+    return {
+        "forms": {stage.id: form_schema(stage.id, stage.options) for stage in STAGES.values()},
+        "tabs": {tab: ids for tab in TABS if (ids := [stage.id for stage in STAGES.values() if stage.tab == tab])},
+        "per_folder": [stage.id for stage in STAGES.values() if stage.per_folder],
+        "marks": MARKS,
+        "words": {lang: words(lang) for lang in LANGUAGES},
+    }
+
+
+def _tab(name: str, studio: Studio) -> gr.Tab:
+    with gr.Tab(t(f"tab.{name}"), id=name, elem_id=f"tab-{name}") as tab:
+        _place(name, studio)
+    return tab
+
+
+def _place(name: str, studio: Studio, elem_id: str | None = None) -> gr.HTML:
+    """An empty place that the script of this name draws into, with a line to the server."""
+
+    def call(asked: list[Any]) -> Any:
+        action, arguments = asked
+        return studio.call(action, arguments)
+
+    listen = "Studio.on('lang', lang => { props.value = lang; trigger('input'); });"
+    start = f"{listen} if (Studio.page.lang !== 'en') {{ props.value = Studio.page.lang; trigger('input'); }}"
+    return gr.HTML(
+        "en",
+        html_template=f'<div class="kg" data-view="{name}"></div>',
+        js_on_load=f"Studio.mount(element, '{name}', server); {start if name == 'header' else ''}",
+        server_functions=[call],
+        apply_default_css=False,
+        elem_id=elem_id,
+    )
+
+
+def _labels(lang: str) -> list[gr.Tab]:
+    return [gr.Tab(label=t(f"tab.{name}", lang)) for name in TABS]
+
+
+def _endpoint(studio: Studio, name: str) -> Callable[[dict[str, Any]], Any]:
+    def answer(args: dict[str, Any]) -> dict[str, Any]:
+        return studio.call(name, args)
+
+    return answer
+
+
+def _data() -> str:
+    # "<" could end the script element: JSON may write it as an escape.
+    return f"window.STUDIO_DATA = {json.dumps(page_data(), ensure_ascii=False).replace('<', chr(92) + 'u003c')};"
+
+
+def _joined(names: tuple[str, ...], ending: str) -> str:
+    return "\n".join((WEB / f"{name}.{ending}").read_text(encoding="utf-8") for name in names)
+
+
+def _theme() -> gr.themes.Base:
+    sans = gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700))
+    mono = gr.themes.LocalFont("IBM Plex Mono", weights=(400,))
+    return gr.themes.Base(
+        primary_hue="blue",
+        neutral_hue="slate",
+        font=[sans, "system-ui", "Hiragino Sans", "Yu Gothic UI", "Noto Sans CJK JP", "sans-serif"],
+        font_mono=[mono, "ui-monospace", "Consolas", "monospace"],
+    ).set(
+        body_background_fill="#f5f6f8",
+        body_background_fill_dark="#13161b",
+        body_text_color="#1a1e25",
+        body_text_color_dark="#e7eaef",
+        background_fill_primary="#ffffff",
+        background_fill_primary_dark="#1b1f26",
+        border_color_primary="#d9dde4",
+        border_color_primary_dark="#323944",
+    )

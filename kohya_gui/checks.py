@@ -1,0 +1,158 @@
+"""What must be true before a start, each finding with its field; and what was found at every path."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kohya_gui import found
+from kohya_gui.command import absolute_values
+from kohya_gui.draft import Draft, Finding
+from kohya_gui.facts import FACTS, Fact
+from kohya_gui.files import Roots
+from kohya_gui.project import Project, check_pictures, is_path
+from kohya_gui.rules import RULES
+from kohya_gui.stages import Stage
+from kohya_gui.words import bad_value, refusal, say, size
+from sd_scripts.library.errors import BadOption
+from sd_scripts.options.spec import OptionSpec, PathKind
+from sd_scripts.options.values import BadValue, changed_values, read_value
+
+
+@dataclass
+class Checked:
+    """The answer: per field an error or what was found, all findings, facts, and the values that could be read."""
+
+    draft: Draft
+    fields: dict[str, dict[str, str]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+
+    def blocks(self, confirmed: bool) -> bool:
+        """Whether a start must wait: for errors always, for warnings until they were confirmed."""
+        levels = {finding.level for finding in self.findings}
+        return "error" in levels or ("warning" in levels and not confirmed)
+
+
+def check(
+    stage: Stage, typed: dict[str, Any], project: Project, roots: Roots, coming: frozenset[Path] = frozenset()
+) -> Checked:
+    """Everything that can be told of a stage without running it, and without torch."""
+    base = Path(project.work_dir) if project.work_dir else Path.home()
+    checked = Checked(Draft(stage, project, roots, base, coming=coming))
+    _read(checked, typed)
+    for flag, value in checked.draft.values.items():
+        spec = checked.draft.specs[flag]
+        if spec.path and isinstance(value, str) and value and value != spec.default:
+            _look(checked, spec, value)
+    errors = [Finding("error", flag, facts["error"]) for flag, facts in checked.fields.items() if "error" in facts]
+    checked.findings = [*errors, *checked.findings]
+    broken = {finding.field for finding in checked.findings}
+    for rule in RULES[stage.id]:
+        # What is wrong with a field is said once: a rule that blames it again adds nothing.
+        checked.findings += [finding for finding in rule(checked.draft) if finding.field not in broken - {None}]
+    checked.facts = FACTS[stage.tab](checked.draft)
+    return checked
+
+
+def _read(checked: Checked, typed: dict[str, Any]) -> None:
+    draft = checked.draft
+    for flag in typed.keys() - draft.specs.keys():
+        checked.findings.append(draft.error(flag, "check.unknown_flag", flag=flag))
+    values: dict[str, Any] = {}
+    for flag, spec in draft.specs.items():
+        try:
+            value = typed.get(flag)
+            values[flag] = read_value(spec, value.strip() if isinstance(value, str) and spec.path else value)
+        except BadValue as error:
+            checked.fields[flag] = {"error": _needed(spec) if error.key == "required" else bad_value(error)}
+    draft.values = absolute_values(draft.stage, changed_values(draft.stage.options, values), draft.base)
+
+
+def _needed(spec: OptionSpec) -> str:
+    keys: dict[PathKind, str] = {"pictures": "path.pictures_needed", "model": "path.model_needed"}
+    return say(keys.get(spec.path, "value.required")) if spec.path else say("value.required")
+
+
+def _look(checked: Checked, spec: OptionSpec, value: str) -> None:
+    draft = checked.draft
+    try:
+        if spec.path in ("model", "vae") and not is_path(value):
+            checked.fields[spec.name] = {"found": say("found.hub_model")}
+            return
+        path = draft.roots.inside(value, spec.name, draft.base)
+        text = say("found.will_come") if draft.will_come(path) else _LOOKS[spec.path or "file"](draft, spec.name, path)
+        checked.fields[spec.name] = {"found": text}
+    except BadOption as error:
+        checked.fields[spec.name] = {"error": str(error)}
+
+
+def _pictures(draft: Draft, flag: str, path: Path) -> str:
+    extension = draft.get("caption_extension")
+    if draft.get("recursive") and path.is_dir() and (below := found.pictures_in(path).below):
+        return say("found.images_below", n=below)
+    return check_pictures(path, flag).described(extension)
+
+
+def _folder(draft: Draft, flag: str, path: Path) -> str:
+    if not path.exists():
+        return say("found.will_be_made")
+    if not path.is_dir():
+        raise refusal(flag, "path.not_a_folder", path=path)
+    return say("found.free", free=found.size_free(path))
+
+
+def _model(draft: Draft, flag: str, path: Path) -> str:
+    # Captioners are folders as transformers saves them.
+    if draft.stage.tab == "caption" and (path / "config.json").is_file():
+        return say("found.model_folder")
+    model = found.model_at(path)
+    if model is None:
+        raise refusal(flag, "path.no_model" if path.exists() else "path.no_file", path=path)
+    return model.describe()
+
+
+def _json_in(draft: Draft, flag: str, path: Path) -> str:
+    if not path.is_file():
+        raise refusal(flag, "path.no_metadata", path=path)
+    entries = found.metadata_at(path)
+    if isinstance(entries, str):
+        raise BadOption(flag, entries)
+    return say("found.images", n=len(entries))
+
+
+def _json_out(draft: Draft, flag: str, path: Path) -> str:
+    if path.is_dir():
+        raise refusal(flag, "path.is_a_folder", path=path)
+    return say("found.will_be_replaced" if path.exists() else "found.will_be_made")
+
+
+def _file(draft: Draft, flag: str, path: Path) -> str:
+    if not path.is_file():
+        raise refusal(flag, "path.no_file", path=path)
+    return say("found.file", size=size(path.stat().st_size))
+
+
+def _deepdanbooru(draft: Draft, flag: str, path: Path) -> str:
+    if not (path / "project.json").is_file():
+        raise refusal(flag, "path.no_deepdanbooru", path=path)
+    return say("found.model_folder")
+
+
+def _state(draft: Draft, flag: str, path: Path) -> str:
+    if not path.is_dir():
+        raise refusal(flag, "path.no_state", path=path)
+    return say("found.state")
+
+
+_LOOKS: dict[str, Callable[[Draft, str, Path], str]] = {
+    "pictures": _pictures,
+    "folder": _folder,
+    "model": _model,
+    "vae": _model,
+    "json_in": _json_in,
+    "json_out": _json_out,
+    "file": _file,
+    "project": _deepdanbooru,
+    "state": _state,
+}

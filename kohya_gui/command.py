@@ -1,0 +1,51 @@
+"""From a stage's values to the command that runs it, and that command as text."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from kohya_gui.project import is_path
+from kohya_gui.stages import Stage
+from kohya_gui.words import say
+from sd_scripts.library.systems import Shell, command_text
+from sd_scripts.options.spec import OptionSpec, option_specs
+from sd_scripts.options.values import to_argv
+
+_HUB = ("model", "vae")
+
+
+def absolute_values(stage: Stage, values: dict[str, Any], base: Path) -> dict[str, Any]:
+    """The values with every path made absolute, so that the command runs from anywhere; hub ids stay."""
+    specs = option_specs(stage.options)
+    return {flag: _absolute(specs[flag], value, base) for flag, value in values.items()}
+
+
+def _absolute(spec: OptionSpec, value: Any, base: Path) -> Any:
+    if spec.path is None or not value or value == spec.default:
+        return value
+    if spec.path in _HUB and not is_path(value) and not (base / value).exists():
+        return value
+    return str((base / Path(value).expanduser()).absolute())
+
+
+def stage_argv(stage: Stage, values: dict[str, Any], repo: Path) -> list[str]:
+    """The command of a stage: interpreter and script by their full paths, then the options."""
+    return [sys.executable, str(repo / "sd_scripts" / stage.script), *to_argv(stage.options, values)]
+
+
+def with_placeholders(stage: Stage, values: dict[str, Any]) -> dict[str, Any]:
+    """For showing a command that is not complete: what is missing stands at its place by name."""
+    needed = {name: f"<{name}>" for name, spec in option_specs(stage.options).items() if spec.required}
+    return {**needed, **values}
+
+
+def texts(argv: list[str]) -> dict[str, str]:
+    """The command for sh and for Windows' cmd, to be copied into a terminal."""
+    return {shell: _text(argv, shell) for shell in ("sh", "cmd")}
+
+
+def _text(argv: list[str], shell: Shell) -> str:
+    try:
+        return command_text(argv, shell)
+    except ValueError:
+        return say("command.line_break")

@@ -1,0 +1,107 @@
+"""Files as the page may see them: only inside the roots, symlinks followed before that is judged."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from kohya_gui import found
+from kohya_gui.words import refusal
+from sd_scripts.library.data.images import IMAGE_SUFFIXES
+
+MAX_ENTRIES = 2000
+
+# {kind of path: endings of the files that it may be}; nothing: folders only.
+_SHOWN: dict[str, tuple[str, ...]] = {
+    "pictures": IMAGE_SUFFIXES,
+    "folder": (),
+    "state": (),
+    "project": (),
+    "model": found.MODEL_SUFFIXES,
+    "vae": found.MODEL_SUFFIXES,
+    "json_in": (".json", ".jsonl"),
+    "json_out": (".json", ".jsonl"),
+    "file": ("",),
+}
+
+
+class Roots:
+    """The folders that the page may reach."""
+
+    def __init__(self, folders: list[Path]) -> None:
+        self.folders = [folder.expanduser().resolve() for folder in folders]
+
+    def inside(self, typed: str, field: str, base: Path | None = None) -> Path:
+        """The path with all its links resolved. Errors: BadOption, naming `field`, when it lies outside."""
+        if "\0" in typed:
+            raise refusal(field, "path.unusable", path=typed.replace("\0", ""))
+        path = ((base or Path.home()) / Path(typed).expanduser()).resolve()
+        if not any(path.is_relative_to(root) for root in self.folders):
+            raise refusal(field, "path.outside", path=path, roots=", ".join(map(str, self.folders)))
+        return path
+
+    def image(self, typed: str) -> Path:
+        """The path of a picture that may be served. Errors: BadOption."""
+        path = self.inside(typed, "path")
+        if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+            raise refusal("path", "path.no_image", path=path)
+        return path
+
+    def browse(self, typed: str, kind: str) -> dict[str, Any]:
+        """What lies in a folder (of a file: in its folder), for choosing a path of a kind. Errors: BadOption."""
+        if kind not in _SHOWN:
+            raise refusal("kind", "path.unknown_kind", kind=kind)
+        path = found.existing(self.inside(typed or str(Path.home() if self._has_home() else self.folders[0]), "path"))
+        folder = self.inside(str(path if path.is_dir() else path.parent), "path")
+        try:
+            folders, files = _entries(folder, _SHOWN[kind])
+        except OSError as error:
+            raise refusal("path", "path.unreadable", path=folder, why=error.strerror or error) from error
+        above = folder.parent
+        has_parent = above != folder and any(above.is_relative_to(root) for root in self.folders)
+        return {
+            "path": str(folder),
+            "parent": str(above) if has_parent else None,
+            "folders": folders[:MAX_ENTRIES],
+            "files": files[:MAX_ENTRIES],
+            "found": self._described(folder, kind),
+            "roots": [str(root) for root in self.folders],
+        }
+
+    def _has_home(self) -> bool:
+        return any(Path.home().resolve().is_relative_to(root) for root in self.folders)
+
+    def _described(self, folder: Path, kind: str) -> str:
+        if kind == "pictures":
+            return found.pictures_in(folder).described()
+        model = found.model_at(folder) if kind in ("model", "vae") else None
+        return model.describe() if model else ""
+
+
+def _entries(folder: Path, endings: tuple[str, ...]) -> tuple[list[str], list[dict[str, Any]]]:
+    folders: list[str] = []
+    files: list[dict[str, Any]] = []
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda e: e.name.casefold()):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                folders.append(entry.name)
+            elif entry.name.lower().endswith(endings) and entry.is_file():
+                files.append({"name": entry.name, "size_bytes": entry.stat().st_size})
+    return folders, files
+
+
+def image_url(path: str) -> str:
+    """Where the page finds a picture; relative, so that it also holds behind a proxy's path."""
+    return f"file?path={quote(path)}"
+
+
+def can_write(folder: Path) -> bool:
+    """Whether files can be made in a folder, or the folder itself where it does not exist yet."""
+    try:
+        with tempfile.TemporaryFile(dir=found.existing(folder)):
+            return True
+    except OSError:
+        return False

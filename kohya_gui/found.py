@@ -1,0 +1,128 @@
+"""What lies at a path, at once and without torch: pictures and their texts, models, metadata."""
+
+import functools
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kohya_gui import words
+from kohya_gui.words import say
+from sd_scripts.library.data.images import IMAGE_SUFFIXES
+from sd_scripts.library.errors import UserError
+from sd_scripts.library.io.headers import ModelFacts, model_facts
+from sd_scripts.library.io.metadata import Metadata, read_metadata
+
+T = TypeVar("T")
+
+MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+
+
+def by_time(look: Callable[[Path], T]) -> Callable[[Path], T]:
+    """Keeps what was found at a path for as long as its time and size stay the same."""
+
+    @functools.lru_cache(maxsize=64)
+    def kept(path: Path, changed_ns: int, size_bytes: int) -> T:
+        return look(path)
+
+    @functools.wraps(look)
+    def looked(path: Path) -> T:
+        facts = path.stat()
+        return kept(path, facts.st_mtime_ns, facts.st_size)
+
+    return looked
+
+
+@dataclass(frozen=True)
+class FolderFacts:
+    """Pictures in a folder. `texts`: {ending: how many pictures have a text of that ending beside them}."""
+
+    images: int
+    below: int
+    texts: Counter[str] = field(default_factory=Counter)
+
+    def described(self, extension: str | None = None) -> str:
+        """The folder in words; with an ending, how many pictures have such a text."""
+        there = self.texts[extension] if extension else 0
+        if not there:
+            return say("found.images", n=self.images)
+        return say("found.images_with_texts", n=self.images, texts=there, without=self.images - there, ext=extension)
+
+
+@by_time
+def pictures_in(folder: Path) -> FolderFacts:
+    """The pictures of a folder; those of folders below are counted only where it has none itself."""
+    stems: dict[str, set[str]] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            stem, suffix = os.path.splitext(entry.name)
+            if not entry.name.startswith("."):
+                stems.setdefault(suffix.lower(), set()).add(stem)
+    images = [stem for suffix in IMAGE_SUFFIXES for stem in stems.get(suffix, ())]
+    known = set(images)
+    texts = Counter({suffix: len(known & found) for suffix, found in stems.items() if suffix not in IMAGE_SUFFIXES})
+    return FolderFacts(len(images), 0 if images else _count_below(folder), +texts)
+
+
+def _count_below(folder: Path) -> int:
+    walked = (names for _, folders, names in os.walk(folder))
+    return sum(name.lower().endswith(IMAGE_SUFFIXES) and name[0] != "." for names in walked for name in names)
+
+
+def model_at(path: Path) -> ModelFacts | None:
+    """What is known of a model; None where the path is no model that can be trained or whose VAE can be read."""
+    if not (path.is_dir() and (path / "model_index.json").is_file() or path.suffix.lower() in MODEL_SUFFIXES):
+        return None
+    try:
+        facts = _model_facts(path)
+    except (UserError, OSError):
+        return None
+    return facts if facts.kind in ("sd1", "sd2", "sdxl", "vae") else None
+
+
+_model_facts = by_time(model_facts)
+
+
+@by_time
+def metadata_at(path: Path) -> Metadata | str:
+    """The entries of a metadata file, or the sentence that says why it is none."""
+    try:
+        return read_metadata(path)
+    except UserError as error:
+        return str(error)
+
+
+def free_bytes(path: Path) -> int:
+    """Free space where a path lies or would lie."""
+    return shutil.disk_usage(existing(path)).free
+
+
+def size_free(path: Path) -> str:
+    """The free space in words."""
+    return words.size(free_bytes(path))
+
+
+def existing(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists."""
+    return next(p for p in [path, *path.parents] if p.exists())
+
+
+def newest(folder: Path, suffixes: tuple[str, ...]) -> float:
+    """When the newest file of these endings in a folder was written (Unix seconds); 0 where there is none."""
+    with os.scandir(folder) as entries:
+        times = [e.stat().st_mtime for e in entries if e.name.lower().endswith(suffixes) and e.is_file()]
+    return max(times, default=0.0)
+
+
+def fingerprint(folder: Path) -> dict[str, Any]:
+    """What tells a folder of pictures from its later self: count, total bytes, newest change (Unix seconds)."""
+    if not folder.is_dir():
+        return {"folder": str(folder), "images": 0, "bytes": 0, "newest": 0.0}
+    with os.scandir(folder) as entries:
+        facts = [e.stat() for e in entries if e.name.lower().endswith(IMAGE_SUFFIXES) and e.is_file()]
+    times = [fact.st_mtime for fact in facts]
+    total = sum(fact.st_size for fact in facts)
+    return {"folder": str(folder), "images": len(facts), "bytes": total, "newest": max(times, default=0.0)}

@@ -1,0 +1,183 @@
+"""Where each option stands in its stage's form, and when it is shown: data, no code.
+
+A stage has groups of essentials, always open, and sections, folded. Every flag of the stage's options class stands in
+exactly one of them (tests/gui_page/test_layout.py). Names are keys of the locales.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Rule = dict[str, Any]
+Places = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One form. Flags are separated by spaces; `shown` hides an option until its rule holds or it was changed."""
+
+    groups: Places
+    sections: Places
+    shown: dict[str, Rule] = field(default_factory=dict)
+
+
+NEVER: Rule = {"never": True}
+"""Only there for older commands: drawn when it has a value."""
+
+
+def given(flag: str) -> Rule:
+    """The other option is on, or has a value."""
+    return {"flag": flag, "given": True}
+
+
+def absent(flag: str) -> Rule:
+    """The other option is off, or empty."""
+    return {"flag": flag, "given": False}
+
+
+def one_of(flag: str, *values: str) -> Rule:
+    """The other option has one of these values."""
+    return {"flag": flag, "is": list(values)}
+
+
+def any_of(*rules: Rule) -> Rule:
+    """At least one of the rules holds."""
+    return {"any": list(rules)}
+
+
+MERGE = Layout(
+    groups={"merge": "train_data_dir in_json out_json caption_extension full_path"},
+    sections={"more": "recursive debug"},
+)
+
+LAYOUTS: dict[str, Layout] = {
+    "caption_blip": Layout(
+        groups={
+            "pictures_and_model": "train_data_dir caption_weights",
+            "sentence": "batch_size beam_search max_length seed",
+        },
+        sections={
+            "text": "num_beams top_p min_length",
+            "files": "caption_extension recursive max_data_loader_n_workers debug",
+        },
+        shown={"num_beams": given("beam_search"), "top_p": absent("beam_search")},
+    ),
+    "caption_git": Layout(
+        groups={
+            "pictures_and_model": "train_data_dir model_id",
+            "sentence": "batch_size max_length remove_words",
+        },
+        sections={"files": "caption_extension recursive max_data_loader_n_workers debug"},
+    ),
+    "tag_wd14": Layout(
+        groups={
+            "pictures_and_model": "train_data_dir repo_id",
+            "tags": "thresh undesired_tags remove_underscore append_tags batch_size",
+        },
+        sections={
+            "thresholds": "general_threshold character_threshold meta_threshold model_threshold copyright_threshold"
+            " artist_threshold",
+            "text": "frequency_tags use_rating_tags use_rating_tags_as_last_tag use_quality_tags"
+            " use_quality_tags_as_last_tag character_tags_first character_tag_expand always_first_tags"
+            " caption_separator tag_replacement",
+            "files": "caption_extension output_path recursive model_dir force_download onnx max_data_loader_n_workers"
+            " debug",
+        },
+        shown={"onnx": NEVER},
+    ),
+    "tag_deepdanbooru": Layout(
+        groups={"pictures_and_model": "train_data_dir project_path", "tags": "threshold batch_size"},
+        sections={
+            "model": "model_path tags_path",
+            "files": "caption_extension recursive max_data_loader_n_workers debug",
+        },
+    ),
+    "merge_captions": MERGE,
+    "merge_tags": MERGE,
+    "clean": Layout(
+        groups={"clean": "in_json out_json rules"},
+        sections={"more": "debug third_file"},
+        shown={"third_file": NEVER},
+    ),
+    "latents": Layout(
+        groups={
+            "pictures_and_model": "train_data_dir model_name_or_path",
+            "metadata": "in_json out_json",
+            "latents": "max_resolution batch_size mixed_precision flip_aug skip_existing",
+        },
+        sections={
+            "model_and_buckets": "v2 min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale alpha_mask",
+            "files": "full_path recursive max_data_loader_n_workers",
+        },
+    ),
+    "train": Layout(
+        groups={
+            "model_and_data": "pretrained_model_name_or_path in_json output_name",
+            "length_and_memory": "max_train_epochs max_train_steps train_batch_size gradient_checkpointing",
+            "learning": "learning_rate optimizer_type lr_scheduler train_text_encoder",
+            "precision_and_saving": "mixed_precision save_every_n_epochs sample_every_n_epochs",
+        },
+        sections={
+            "model": "v2 v_parameterization vae clip_skip max_token_length no_half_vae",
+            "data": "train_data_dir dataset_repeats resolution debug_dataset",
+            "captions": "shuffle_caption keep_tokens caption_separator",
+            "buckets": "enable_bucket min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale"
+            " cache_latents vae_batch_size",
+            "steps": "gradient_accumulation_steps seed",
+            "learning_rate": "lr_warmup_steps lr_scheduler_num_cycles lr_scheduler_power",
+            "optimizer": "optimizer_args max_grad_norm use_8bit_adam use_lion_optimizer",
+            "noise": "noise_offset",
+            "memory": "full_fp16 sdpa xformers mem_eff_attn diffusers_xformers max_data_loader_n_workers",
+            "saving": "output_dir save_model_as use_safetensors save_precision save_every_n_steps save_n_epoch_ratio"
+            " save_last_n_epochs save_last_n_steps",
+            "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state resume",
+            "samples": "sample_every_n_steps sample_at_first sample_prompts sample_sampler",
+            "logging": "logging_dir log_prefix",
+        },
+        shown={
+            "v_parameterization": given("v2"),
+            "clip_skip": absent("v2"),
+            "keep_tokens": given("shuffle_caption"),
+            "min_bucket_reso": given("enable_bucket"),
+            "max_bucket_reso": given("enable_bucket"),
+            "bucket_reso_steps": given("enable_bucket"),
+            "bucket_no_upscale": given("enable_bucket"),
+            "vae_batch_size": given("cache_latents"),
+            "lr_scheduler_num_cycles": one_of("lr_scheduler", "cosine_with_restarts"),
+            "lr_scheduler_power": one_of("lr_scheduler", "polynomial"),
+            "full_fp16": one_of("mixed_precision", "fp16"),
+            "use_8bit_adam": NEVER,
+            "use_lion_optimizer": NEVER,
+            "use_safetensors": NEVER,
+            "save_last_n_epochs": any_of(given("save_every_n_epochs"), given("save_n_epoch_ratio")),
+            "save_last_n_steps": given("save_every_n_steps"),
+            "save_last_n_epochs_state": given("save_state"),
+            "save_last_n_steps_state": given("save_state"),
+        },
+    ),
+}
+
+WIDE = ("pretrained_model_name_or_path", "train_data_dir", "caption_weights", "model_id", "repo_id", "project_path",
+        "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "sample_prompts")  # fmt: skip
+"""Fields that take two columns."""
+
+LISTED: dict[str, tuple[str, ...]] = {
+    "lr_scheduler": ("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"),
+}
+"""Free text on the command line, but a list in the form."""
+
+SUGGESTED: dict[str, tuple[str, ...]] = {
+    "optimizer_type": ("AdamW", "AdamW8bit", "Lion", "AdaFactor", "SGD"),
+    "caption_extension": (".caption", ".txt"),
+    "max_resolution": ("512,512", "640,640", "768,768"),
+    "resolution": ("512,512", "640,640", "768,768"),
+    "repo_id": (
+        "SmilingWolf/wd-v1-4-convnext-tagger-v2",
+        "SmilingWolf/wd-v1-4-moat-tagger-v2",
+        "SmilingWolf/wd-vit-tagger-v3",
+        "SmilingWolf/wd-swinv2-tagger-v3",
+        "SmilingWolf/wd-eva02-large-tagger-v3",
+    ),
+    "caption_weights": ("Salesforce/blip-image-captioning-large", "Salesforce/blip-image-captioning-base"),
+    "model_id": ("microsoft/git-large-textcaps", "microsoft/git-large-coco", "microsoft/git-base-coco"),
+}
+"""Offered while typing; anything else may be typed."""

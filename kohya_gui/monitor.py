@@ -1,0 +1,194 @@
+"""The runs as the page shows them: rows, progress, charts, samples, log, and the words for how they stand."""
+
+import time
+from collections import OrderedDict
+from dataclasses import asdict
+from typing import Any
+
+from kohya_gui.command import texts
+from kohya_gui.files import image_url
+from kohya_gui.runs.events import PhaseView, RunView
+from kohya_gui.runs.queue import Queue, waiting_reason
+from kohya_gui.runs.store import Outcome, RunRecord, Status
+from kohya_gui.words import Reason, refusal, say, say_or, say_reason
+
+STALLED_AFTER_S = 120.0
+KEPT_VIEWS = 16
+LOG_PART_BYTES = 256_000
+TAIL_LINES = 30
+
+Json = dict[str, Any]
+
+
+class Monitor:
+    """Reads runs for the page; what has been read of a run is kept for the next look."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self.store = queue.store
+        self._views: OrderedDict[str, RunView] = OrderedDict()
+
+    def runs(self) -> Json:
+        """What runs and waits, in order; what has ended, the newest first."""
+        statuses = {run_id: self.store.status(run_id) for run_id in self.store.ids()}
+        unended = {run_id: status for run_id, status in statuses.items() if status.outcome is None}
+        history = [
+            self._row(run_id, statuses[run_id], unended) for run_id in reversed(statuses) if run_id not in unended
+        ]
+        return {"queue": [self._row(run_id, status, unended) for run_id, status in unended.items()], "history": history}
+
+    def poll(self, run_id: str | None, since_event: int, log_offset: int) -> Json:
+        """What the page asks again and again: the active run's row, and the run that it shows."""
+        unended = self._unended()
+        waiting = sum(status.state == "waiting" for status in unended.values())
+        if unended:
+            # A worker that crashed is replaced here, so that the queue goes on while somebody looks.
+            self.queue.wake()
+        active = next((i for i, status in unended.items() if status.state == "running"), None)
+        return {
+            "active": self._row(active, unended[active], unended) if active else None,
+            "waiting": waiting,
+            "run": self.run(run_id, since_event) if run_id else None,
+            "log": self.log(run_id, log_offset, newest=True) if run_id else None,
+        }
+
+    def row(self, run_id: str) -> Json:
+        """A run in a line. Errors: BadOption."""
+        self._known(run_id)
+        return self._row(run_id, self.store.status(run_id), self._unended())
+
+    def run(self, run_id: str, since_event: int = 0) -> Json:
+        """A run in full, with the figures since an event. Errors: BadOption."""
+        record = self._known(run_id)
+        view = self._view(run_id)
+        status = self.store.status(run_id)
+        return {
+            "row": self._row(run_id, status, self._unended()),
+            "argv": texts(record.argv),
+            "values": record.values,
+            "phases": [_phase(phase, status, view) for phase in view.phases],
+            "metrics": view.metrics(since_event),
+            "samples": [{**sample, "url": image_url(sample["path"])} for sample in view.samples],
+            "saved": view.saved,
+            "failures": view.failures,
+            "notices": view.notices,
+            "summary": asdict(view.summary) if view.summary else None,
+            "error": self._error(run_id, status.outcome),
+            "next_event": view.next_event,
+        }
+
+    def log(self, run_id: str, offset: int, newest: bool = False) -> Json:
+        """What a run printed, from a place on (negative: counted from the end), at most a part of it.
+
+        `newest`: of more than a part, the end. Errors: BadOption.
+        """
+        self._known(run_id)
+        path = self.store.log_path(run_id)
+        if not path.is_file():
+            return {"text": "", "next_offset": 0}
+        with open(path, "rb") as stream:
+            end = stream.seek(0, 2)
+            start = max(0, end + offset) if offset < 0 else min(offset, end)
+            if newest:
+                start = max(start, end - LOG_PART_BYTES)
+            stream.seek(start)
+            data = stream.read(LOG_PART_BYTES)
+        # Cut behind a whole line, so that no letter of several bytes is torn apart.
+        whole = data if self.store.outcome(run_id) else data[: data.rfind(b"\n") + 1]
+        return {"text": whole.decode("utf-8", errors="replace"), "next_offset": start + len(whole)}
+
+    def rate_of_last(self, stage: str) -> float | None:
+        """Steps (or items) per second of the last finished run of a stage."""
+        for run_id in reversed(self.store.ids()):
+            outcome = self.store.outcome(run_id)
+            if outcome and outcome.state == "done" and self.store.record(run_id).stage == stage:
+                rates = [phase.rate_per_s for phase in self._view(run_id).phases if phase.name == "train"]
+                return rates[-1] if rates else None
+        return None
+
+    def _known(self, run_id: str) -> RunRecord:
+        try:
+            return self.store.record(run_id)
+        except KeyError as error:
+            raise refusal("id", "run.unknown", id=run_id) from error
+
+    def _unended(self) -> dict[str, Status]:
+        statuses = {i: self.store.status(i) for i in self.store.ids() if self.store.outcome(i) is None}
+        return {run_id: status for run_id, status in statuses.items() if status.outcome is None}
+
+    def _view(self, run_id: str) -> RunView:
+        view = self._views.setdefault(run_id, RunView(self.store.events_path(run_id)))
+        self._views.move_to_end(run_id)
+        while len(self._views) > KEPT_VIEWS:
+            self._views.popitem(last=False)
+        return view.update()
+
+    def _row(self, run_id: str, status: Status, unended: dict[str, Status]) -> Json:
+        record, outcome = self.store.record(run_id), status.outcome
+        view = None if outcome else self._view(run_id)
+        skipped = outcome.skipped if outcome else view.skipped if view else 0
+        stalled = status.state == "running" and time.time() - self._news_at(run_id, status) > STALLED_AFTER_S
+        state = "stalled" if stalled else status.state
+        return {
+            "id": run_id,
+            "name": record.name,
+            "stage": record.stage,
+            "title": say_or(f"stage.{record.stage}", record.title),
+            "state": state,
+            "word": _word(state, view.phase if view else None, skipped),
+            "why": say_reason(self._why(record, status, unended, stalled))
+            or (outcome.sentence if outcome else "")
+            or "",
+            "started": status.started,
+            "ended": outcome.ended if outcome else None,
+            "progress": _progress(view.phase) if view and view.phase else None,
+            "chain": record.chain,
+            "skipped": skipped,
+            "exit_code": outcome.exit_code if outcome else None,
+        }
+
+    def _news_at(self, run_id: str, status: Status) -> float:
+        return max(self.store.news_at(run_id), status.started or 0.0)
+
+    def _why(self, record: RunRecord, status: Status, unended: dict[str, Status], stalled: bool) -> Reason | None:
+        if status.outcome:
+            return status.outcome.reason
+        if stalled:
+            return Reason("run.stalled", {"minutes": int((time.time() - self._news_at(record.id, status)) / 60)})
+        if status.state == "waiting":
+            earlier = {i: s for i, s in unended.items() if i < record.id or s.state == "running"}
+            return waiting_reason(record, self.store, earlier) or Reason("run.about_to_start")
+        return None
+
+    def _error(self, run_id: str, outcome: Outcome | None) -> Json | None:
+        if outcome is None or outcome.state != "failed":
+            return None
+        lines = self.log(run_id, -LOG_PART_BYTES)["text"].splitlines()
+        sentence = outcome.sentence or say_reason(outcome.reason)
+        return {"sentence": sentence, "option": outcome.option, "tail": "\n".join(lines[-TAIL_LINES:])}
+
+
+def _word(state: str, phase: PhaseView | None, skipped: int) -> str:
+    if state == "running" and phase:
+        return say_or(f"phase.{phase.name}", phase.name.replace("_", " ").capitalize())
+    if state == "done" and skipped:
+        return say("state.done_skipped", n=skipped)
+    return say(f"state.{state}")
+
+
+def _progress(phase: PhaseView) -> Json:
+    facts = {name: getattr(phase, name) for name in ("done", "total", "rate_per_s", "eta_s")}
+    return {"phase": phase.name, **facts}
+
+
+def _phase(phase: PhaseView, status: Status, view: RunView) -> Json:
+    last = phase is view.phases[-1]
+    state = status.state if last else "done"
+    ended = phase.ended or (status.outcome.ended if status.outcome else time.time()) or phase.began
+    return {
+        "name": phase.name,
+        "title": say_or(f"phase.{phase.name}", phase.name.replace("_", " ").capitalize()),
+        "state": state,
+        **{name: getattr(phase, name) for name in ("done", "total", "rate_per_s", "eta_s")},
+        "seconds": round(ended - phase.began, 1),
+    }

@@ -1,0 +1,1 @@
+"""Runs: their folders, the queue, and the worker that starts them."""

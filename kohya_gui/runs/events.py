@@ -1,0 +1,127 @@
+"""Reads what a run tells of itself, as it grows, into what the page shows."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sd_scripts.library import events
+
+FIGURES = ("loss", "lr", "grad_norm")
+MAX_POINTS = 2000
+MAX_FAILURES = 500
+
+
+@dataclass
+class PhaseView:
+    """A phase of a run, and how far it is."""
+
+    name: str
+    began: float
+    total: int | None = None
+    done: int = 0
+    rate_per_s: float | None = None
+    eta_s: float | None = None
+    ended: float | None = None
+
+
+@dataclass
+class Point:
+    """The figures of one optimizer step; `place` is the event's number."""
+
+    place: int
+    step: int
+    epoch: int
+    figures: tuple[float | None, ...]
+
+
+@dataclass
+class RunView:
+    """Everything that a run has told so far."""
+
+    path: Path
+    phases: list[PhaseView] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
+    last_figures: dict[str, float] = field(default_factory=dict)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    saved: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    notices: list[dict[str, Any]] = field(default_factory=list)
+    skipped: int = 0
+    summary: events.Summary | None = None
+    failed: events.Failed | None = None
+    stopped: events.Stopped | None = None
+    next_event: int = 0
+    last_time: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._reader = events.LineReader(self.path)
+        self._lock = threading.Lock()
+        self._readers: dict[type[events.Event], Callable[[Any, float], None]] = {
+            events.Phase: self._phase,
+            events.Progress: self._progress,
+            events.Metric: self._metric,
+            events.Sample: lambda event, now: self.samples.append(asdict(event)),
+            events.Saved: lambda event, now: self.saved.append(asdict(event)),
+            events.ItemFailed: self._item_failed,
+            events.Notice: lambda event, now: self.notices.append(asdict(event)),
+            events.Summary: self._summary,
+            events.Failed: self._failed,
+            events.Stopped: self._stopped,
+        }
+
+    def update(self) -> "RunView":
+        """Reads what came since the last time."""
+        with self._lock:
+            for line in self._reader.new_lines():
+                found = events.from_line(line)
+                if found:
+                    self.last_time, event = found
+                    self._readers.get(type(event), lambda event, now: None)(event, self.last_time)
+                self.next_event += 1
+        return self
+
+    @property
+    def phase(self) -> PhaseView | None:
+        """The phase that it is in."""
+        return self.phases[-1] if self.phases else None
+
+    def metrics(self, since_event: int) -> dict[str, list[Any]]:
+        """The figures from an event on, thinned to what a chart can show."""
+        points = [point for point in self.points if point.place >= since_event]
+        every = -(-len(points) // MAX_POINTS) or 1
+        # Counted from the end, so that the newest one is always there.
+        points = points[::-1][::every][::-1]
+        columns = {name: [point.figures[i] for point in points] for i, name in enumerate(FIGURES)}
+        return {"step": [p.step for p in points], "epoch": [p.epoch for p in points], **columns}
+
+    def _phase(self, event: events.Phase, now: float) -> None:
+        if self.phase:
+            self.phase.ended = now
+        self.phases.append(PhaseView(event.name, now, event.total))
+
+    def _progress(self, event: events.Progress, now: float) -> None:
+        if self.phase is None or self.phase.name != event.phase:
+            self._phase(events.Phase(name=event.phase, total=event.total), now)
+        phase = self.phases[-1]
+        phase.done, phase.total = event.done, event.total or phase.total
+        phase.rate_per_s, phase.eta_s = event.rate_per_s, event.eta_s
+
+    def _metric(self, event: events.Metric, now: float) -> None:
+        self.last_figures = event.values
+        self.points.append(Point(self.next_event, event.step, event.epoch, tuple(map(event.values.get, FIGURES))))
+
+    def _item_failed(self, event: events.ItemFailed, now: float) -> None:
+        self.skipped += 1
+        if len(self.failures) < MAX_FAILURES:
+            self.failures.append(asdict(event))
+
+    def _summary(self, event: events.Summary, now: float) -> None:
+        self.summary = event
+
+    def _failed(self, event: events.Failed, now: float) -> None:
+        self.failed = event
+
+    def _stopped(self, event: events.Stopped, now: float) -> None:
+        self.stopped = event

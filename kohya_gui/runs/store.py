@@ -1,0 +1,211 @@
+"""Run folders: what a run is, how it stands, how it ended. All of it is files, and whether a process lives."""
+
+import json
+import re
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from kohya_gui.words import Reason
+from sd_scripts.library import systems
+from sd_scripts.library.io.atomic import write_json
+from sd_scripts.library.systems import ProcessId
+
+VERSION = 1
+State = Literal["waiting", "running", "done", "failed", "stopped", "cancelled"]
+_ID = re.compile(r"\d{8}-\d{6}-\d{3}-[\w.-]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """run.json: what is run. `devices` are the locks it needs; `after` is the run that must be done before it."""
+
+    id: str
+    name: str
+    stage: str
+    title: str
+    argv: list[str]
+    work_dir: str
+    queued: float
+    values: dict[str, Any] = field(default_factory=dict)
+    preset: str | None = None
+    project: str | None = None
+    devices: list[str] = field(default_factory=list)
+    chain: str | None = None
+    after: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)
+    version: int = VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """result.json: how a run ended. `sentence` is the script's own; `reason` is ours, in the reader's language."""
+
+    state: State
+    exit_code: int | None = None
+    started: float | None = None
+    ended: float | None = None
+    sentence: str | None = None
+    option: str | None = None
+    skipped: int = 0
+    reason: Reason | None = None
+    version: int = VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """How a run stands now."""
+
+    state: State
+    started: float | None = None
+    process: ProcessId | None = None
+    outcome: Outcome | None = None
+
+
+class RunStore:
+    """The folder of all runs."""
+
+    def __init__(self, runs_dir: Path) -> None:
+        self.runs_dir = runs_dir
+        self._records: dict[str, RunRecord] = {}
+        self._outcomes: dict[str, Outcome] = {}
+
+    def folder(self, run_id: str) -> Path:
+        """The folder of a run. Errors: KeyError for what cannot be an id."""
+        if not _ID.fullmatch(run_id):
+            raise KeyError(run_id)
+        return self.runs_dir / run_id
+
+    def events_path(self, run_id: str) -> Path:
+        """Where the script tells how it goes."""
+        return self.folder(run_id) / "events.jsonl"
+
+    def control_path(self, run_id: str) -> Path:
+        """Where the script is asked for something."""
+        return self.folder(run_id) / "control.jsonl"
+
+    def log_path(self, run_id: str) -> Path:
+        """What the script printed."""
+        return self.folder(run_id) / "output.log"
+
+    def ids(self) -> list[str]:
+        """All runs, in the order in which they were queued."""
+        if not self.runs_dir.is_dir():
+            return []
+        return sorted(p.name for p in self.runs_dir.iterdir() if _ID.fullmatch(p.name) and (p / "run.json").is_file())
+
+    def create(self, stage: str, name: str, **facts: Any) -> RunRecord:
+        """A new run, waiting. Ids sort by time: of two runs the later one has the greater id."""
+        queued = time.time()
+        slug = re.sub(r"[^\w.-]+", "_", f"{stage}-{name}")[:60].rstrip(".")
+        while True:
+            run_id = f"{_stamp(queued)}-{slug}"
+            if run_id > (self._newest() or ""):
+                try:
+                    self.folder(run_id).mkdir(parents=True)
+                    break
+                except FileExistsError:
+                    pass
+            queued += 0.001
+        record = RunRecord(id=run_id, stage=stage, name=name, queued=queued, **facts)
+        write_json(self.folder(run_id) / "run.json", asdict(record))
+        return record
+
+    def record(self, run_id: str) -> RunRecord:
+        """What a run is. Errors: KeyError when there is none of that id."""
+        if run_id not in self._records:
+            found = _read(self.folder(run_id) / "run.json")
+            if found is None:
+                raise KeyError(run_id)
+            self._records[run_id] = RunRecord(**found)
+        return self._records[run_id]
+
+    def outcome(self, run_id: str) -> Outcome | None:
+        """How a run ended, if it has."""
+        if run_id not in self._outcomes:
+            found = _read(self.folder(run_id) / "result.json")
+            if found is None:
+                return None
+            reason = found.pop("reason")
+            self._outcomes[run_id] = Outcome(**found, reason=Reason(**reason) if reason else None)
+        return self._outcomes[run_id]
+
+    def finish(self, run_id: str, outcome: Outcome) -> None:
+        """Writes how a run ended: for good."""
+        write_json(self.folder(run_id) / "result.json", asdict(outcome))
+
+    def claim(self, run_id: str) -> bool:
+        """Takes a waiting run, to start it or to cancel it: only one who asks is given it."""
+        try:
+            with open(self._process_path(run_id), "x", encoding="utf-8") as stream:
+                json.dump({"started": time.time(), "pid": None, "created_s": None}, stream)
+        except FileExistsError:
+            return False
+        return True
+
+    def set_process(self, run_id: str, process: ProcessId) -> None:
+        """Says which process runs it."""
+        write_json(self._process_path(run_id), {"started": time.time(), **asdict(process)})
+
+    def status(self, run_id: str) -> Status:
+        """How a run stands, from its files and its process."""
+        outcome = self.outcome(run_id)
+        if outcome:
+            return Status(state=outcome.state, started=outcome.started, outcome=outcome)
+        claimed = _read(self._process_path(run_id))
+        if claimed is None:
+            # It is taken when the file is there, even before it is filled.
+            return Status(state="running" if self._process_path(run_id).exists() else "waiting")
+        process = ProcessId(claimed["pid"], claimed["created_s"]) if claimed["pid"] else None
+        if (process and systems.is_alive(process)) or self.worker_alive():
+            return Status(state="running", started=claimed["started"], process=process)
+        # The worker may have written the result between the two looks.
+        outcome = self.outcome(run_id) or self._lost(run_id, claimed["started"])
+        return Status(state=outcome.state, started=claimed["started"], process=process, outcome=outcome)
+
+    def worker_alive(self) -> bool:
+        """Whether the worker of these runs lives."""
+        found = _read(self.worker_path)
+        return found is not None and systems.is_alive(ProcessId(found["pid"], found["created_s"]))
+
+    @property
+    def worker_path(self) -> Path:
+        """The file in which the worker says who it is."""
+        return self.runs_dir / "worker.json"
+
+    def news_at(self, run_id: str) -> float:
+        """When a run last wrote anything (Unix seconds); 0 for never."""
+        return max((_changed(path) for path in (self.events_path(run_id), self.log_path(run_id))), default=0.0)
+
+    def _lost(self, run_id: str, started: float) -> Outcome:
+        ended = self.news_at(run_id) or started
+        return Outcome(state="failed", started=started, ended=ended, reason=Reason("run.ended_without_result"))
+
+    def _process_path(self, run_id: str) -> Path:
+        return self.folder(run_id) / "process.json"
+
+    def _newest(self) -> str | None:
+        ids = self.ids()
+        return ids[-1] if ids else None
+
+
+def _stamp(now_s: float) -> str:
+    return time.strftime("%Y%m%d-%H%M%S", time.localtime(now_s)) + f"-{int(now_s * 1000) % 1000:03d}"
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A JSON object that was written whole; None where there is none (or, of a claim, none yet)."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found

@@ -1,0 +1,184 @@
+"""The worker: a process of its own that runs the queue. It outlives the page and ends when nothing is left to do."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from kohya_gui.runs.events import RunView
+from kohya_gui.runs.lock import held
+from kohya_gui.runs.queue import waiting_reason
+from kohya_gui.runs.store import Outcome, RunStore, Status
+from kohya_gui.words import Reason
+from sd_scripts.library import systems
+from sd_scripts.library.events import CONTROL_VARIABLE, EVENTS_VARIABLE
+from sd_scripts.library.io.atomic import write_json
+from sd_scripts.library.systems import ProcessId
+
+LOOK_EVERY_S = 0.2
+# A worker that was started while another one is about to end waits for it this long.
+TAKE_OVER_S = 10.0
+# Whoever takes a run (a worker, or the page to cancel it) writes what came of it within this time.
+CLAIM_S = 5.0
+
+
+class Worker:
+    """Starts what waits, watches what runs, writes down how it ended."""
+
+    def __init__(self, store: RunStore, stop_grace_s: float) -> None:
+        self.store = store
+        self.stop_grace_s = stop_grace_s
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._ended: set[str] = set()
+
+    def run(self) -> None:
+        """Works until nothing is left."""
+        while True:
+            me = systems.identify(os.getpid())
+            assert me is not None
+            write_json(self.store.worker_path, {"pid": me.pid, "created_s": me.created_s})
+            while self.step():
+                time.sleep(LOOK_EVERY_S)
+            # Who adds a run looks for this file afterwards: gone before the last look, no run is missed.
+            self.store.worker_path.unlink()
+            if not self._open():
+                return
+
+    def step(self) -> bool:
+        """One look at everything; whether there is still something to do."""
+        statuses = {run_id: self.store.status(run_id) for run_id in self._open()}
+        for run_id, status in list(statuses.items()):
+            if status.state == "running" and not self._watch(run_id, status):
+                del statuses[run_id]
+        for run_id in [run_id for run_id, status in statuses.items() if status.state == "waiting"]:
+            self._consider(run_id, statuses)
+        return bool(statuses)
+
+    def _open(self) -> list[str]:
+        """The runs that have not ended, in order."""
+        ids = [run_id for run_id in self.store.ids() if run_id not in self._ended]
+        self._ended |= {run_id for run_id in ids if self.store.outcome(run_id)}
+        return [run_id for run_id in ids if run_id not in self._ended]
+
+    def _consider(self, run_id: str, statuses: dict[str, Status]) -> None:
+        record = self.store.record(run_id)
+        before = self.store.outcome(record.after) if record.after else None
+        if before and before.state != "done":
+            name = self.store.record(str(record.after)).name
+            reason = Reason(f"run.after_{before.state}", {"name": name})
+            if self.store.claim(run_id):
+                self.store.finish(run_id, Outcome(state="cancelled", ended=time.time(), reason=reason))
+                del statuses[run_id]
+        elif waiting_reason(record, self.store, statuses) is None and self.store.claim(run_id):
+            self._start(run_id)
+            statuses[run_id] = self.store.status(run_id)
+
+    def _start(self, run_id: str) -> None:
+        record = self.store.record(run_id)
+        try:
+            work_dir = Path(record.work_dir)
+            work_dir.mkdir(parents=True, exist_ok=True)
+            child = systems.start_detached(
+                record.argv, output=self.store.log_path(run_id), cwd=work_dir, env=self._environment(run_id)
+            )
+        except OSError as error:
+            reason = Reason(
+                "run.cannot_start", {"why": error.strerror or str(error), "what": error.filename or record.argv[0]}
+            )
+            self.store.finish(run_id, Outcome(state="failed", started=time.time(), ended=time.time(), reason=reason))
+            return
+        self._children[run_id] = child
+        # A script that has ended already has no start time to be asked for; now is near enough.
+        self.store.set_process(run_id, systems.identify(child.pid) or ProcessId(child.pid, time.time()))
+
+    def _environment(self, run_id: str) -> dict[str, str]:
+        return {
+            **os.environ,
+            EVENTS_VARIABLE: str(self.store.events_path(run_id)),
+            CONTROL_VARIABLE: str(self.store.control_path(run_id)),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONUTF8": "1",
+        }
+
+    def _watch(self, run_id: str, status: Status) -> bool:
+        """Ends a run that must end, and says whether it still runs."""
+        child = self._children.get(run_id)
+        code = child.poll() if child else None
+        lives = code is None if child else status.process is not None and systems.is_alive(status.process)
+        if status.process is None and time.time() - (status.started or time.time()) < CLAIM_S:
+            return True
+        if not lives:
+            self._finish(run_id, status, code)
+            return False
+        if status.process and self._must_end(run_id):
+            systems.stop_tree(status.process, grace_s=0.0)
+        return True
+
+    def _must_end(self, run_id: str) -> bool:
+        """Whether a run was told to end at once, or asked to stop too long ago."""
+        asked = asked_at(self.store.control_path(run_id))
+        return "kill" in asked or ("stop" in asked and time.time() - asked["stop"] > self.stop_grace_s)
+
+    def _finish(self, run_id: str, status: Status, code: int | None) -> None:
+        self._children.pop(run_id, None)
+        asked = asked_at(self.store.control_path(run_id))
+        view = RunView(self.store.events_path(run_id)).update()
+        self.store.finish(run_id, outcome_of(view, code, asked, status.started))
+
+
+def outcome_of(view: RunView, code: int | None, asked: dict[str, float], started: float | None) -> Outcome:
+    """How a run ended, from its exit code (None: it ended unseen), its last words and what was asked of it."""
+    ended = time.time() if code is not None else view.last_time or started
+    end = partial(Outcome, exit_code=code, started=started, ended=ended, skipped=view.skipped)
+    if code == 0 or (code is None and view.summary and not view.failed):
+        if view.stopped:
+            return end(state="stopped", sentence=view.stopped.sentence)
+        return end(state="done")
+    if "kill" in asked or "stop" in asked:
+        key = "run.killed" if "kill" in asked else "run.killed_after_grace"
+        return end(state="stopped", reason=Reason(key))
+    if view.failed:
+        return end(state="failed", sentence=view.failed.sentence, option=view.failed.option)
+    return end(state="failed", reason=_reason_of(code))
+
+
+def _reason_of(code: int | None) -> Reason:
+    if code is None:
+        return Reason("run.ended_without_result")
+    return Reason("run.ended_by_signal", {"signal": -code}) if code < 0 else Reason("run.exit_code", {"code": code})
+
+
+def asked_at(control_path: Path) -> dict[str, float]:
+    """{request: when it was made first} of a run (Unix seconds)."""
+    asked: dict[str, float] = {}
+    try:
+        lines = control_path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return asked
+    for line in lines:
+        try:
+            found = json.loads(line)
+            asked.setdefault(found["request"], float(found["time"]))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return asked
+
+
+def main(argv: list[str]) -> int:
+    """Runs the queue of a folder, unless another worker does already."""
+    parser = argparse.ArgumentParser(description="Runs the queue of a folder of runs.")
+    parser.add_argument("--runs_dir", type=Path, required=True)
+    parser.add_argument("--stop_grace_s", type=float, default=180.0)
+    asked = parser.parse_args(argv)
+    with held(asked.runs_dir / "worker.lock", TAKE_OVER_S) as mine:
+        if mine:
+            Worker(RunStore(asked.runs_dir), asked.stop_grace_s).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,186 @@
+"""The stages of the page: which script each one runs, what it takes from the project and gives to the next."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from kohya_gui.project import Project
+from sd_scripts.options.scripts import SCRIPTS
+
+Tab = Literal["caption", "tag", "metadata", "latents", "train"]
+
+CAPTIONS_JSON = "meta_cap.json"
+TAGS_JSON = "meta_cap_dd.json"
+CLEAN_JSON = "meta_clean.json"
+LATENTS_JSON = "meta_lat.json"
+
+TAB_TITLES: dict[str, str] = {
+    "caption": "Caption",
+    "tag": "Tag",
+    "metadata": "Metadata",
+    "latents": "Latents",
+    "train": "Train",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stage. `model_flag` takes the project's base model.
+
+    `per_folder`: one run for each folder of pictures. `reads` are the JSON files it can start from, best first;
+    `writes` is the one it leaves in the working folder. `heavy`: it computes on a device, so it waits for a free one.
+    """
+
+    id: str
+    title: str
+    script: str
+    tab: Tab
+    per_folder: bool = True
+    heavy: bool = True
+    model_flag: str | None = None
+    reads: tuple[str, ...] = ()
+    writes: str | None = None
+
+    @property
+    def options(self) -> type:
+        """The options class of the script."""
+        return SCRIPTS[self.script]
+
+
+_ALL = (
+    Stage(id="caption_blip", title="Caption with BLIP", script="finetune/make_captions.py", tab="caption"),
+    Stage(id="caption_git", title="Caption with GIT", script="finetune/make_captions_by_git.py", tab="caption"),
+    Stage(id="tag_wd14", title="Tag with WD14", script="finetune/tag_images_by_wd14_tagger.py", tab="tag"),
+    Stage(
+        id="tag_deepdanbooru",
+        title="Tag with DeepDanbooru",
+        script="finetune/tag_images_by_deepdanbooru.py",
+        tab="tag",
+    ),
+    Stage(
+        id="merge_captions",
+        title="Merge captions",
+        script="finetune/merge_captions_to_metadata.py",
+        tab="metadata",
+        heavy=False,
+        writes=CAPTIONS_JSON,
+    ),
+    Stage(
+        id="merge_tags",
+        title="Merge tags",
+        script="finetune/merge_dd_tags_to_metadata.py",
+        tab="metadata",
+        heavy=False,
+        reads=(CAPTIONS_JSON,),
+        writes=TAGS_JSON,
+    ),
+    Stage(
+        id="clean",
+        title="Clean texts",
+        script="finetune/clean_captions_and_tags.py",
+        tab="metadata",
+        heavy=False,
+        per_folder=False,
+        reads=(TAGS_JSON, CAPTIONS_JSON),
+        writes=CLEAN_JSON,
+    ),
+    Stage(
+        id="latents",
+        title="Latents",
+        script="finetune/prepare_buckets_latents.py",
+        tab="latents",
+        model_flag="model_name_or_path",
+        reads=(CLEAN_JSON, TAGS_JSON, CAPTIONS_JSON),
+        writes=LATENTS_JSON,
+    ),
+    Stage(
+        id="train",
+        title="Fine-tune",
+        script="fine_tune.py",
+        tab="train",
+        per_folder=False,
+        model_flag="pretrained_model_name_or_path",
+        reads=(LATENTS_JSON, CLEAN_JSON, TAGS_JSON, CAPTIONS_JSON),
+    ),
+)
+
+STAGES: dict[str, Stage] = {stage.id: stage for stage in _ALL}
+
+_WRITERS = {stage.writes: stage for stage in _ALL if stage.writes}
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What project and earlier stages give to a stage, and for each flag where it comes from."""
+
+    values: dict[str, Any]
+    links: dict[str, str]
+
+
+def stage_values(stage: Stage, project: Project, folder_index: int = 0, source: Path | None = None) -> Filled:
+    """The values of a stage for one folder of the project.
+
+    `source` is the JSON that the stage before wrote; without it the best one that is there is taken.
+    """
+    filled = Filled({}, {})
+    _fill_pictures(filled, stage, project, folder_index)
+    if stage.model_flag and project.model:
+        _put(filled, stage.model_flag, project.model, "Project")
+    _fill_metadata(filled, stage, project, folder_index, source)
+    for flag, value in project.extra_values(stage.id).items():
+        _put(filled, flag, value, "Project")
+    if stage.id == "train" and project.work_dir:
+        _put(filled, "output_dir", str(project.output_dir), "Project")
+        _put(filled, "logging_dir", str(project.logging_dir), "Project")
+        _put(filled, "output_name", project.output_name, "Project")
+    return filled
+
+
+def _put(filled: Filled, flag: str, value: Any, link: str) -> None:
+    filled.values[flag] = value
+    filled.links[flag] = link
+
+
+def _fill_pictures(filled: Filled, stage: Stage, project: Project, folder_index: int) -> None:
+    several = len(project.pictures) > 1
+    if project.pictures and stage.per_folder:
+        folder = project.pictures[min(folder_index, len(project.pictures) - 1)]
+        _put(filled, "train_data_dir", folder, "Project")
+        if several and stage.writes:
+            _put(filled, "full_path", True, "Project")
+    if project.pictures and stage.id == "train" and not several:
+        _put(filled, "train_data_dir", project.pictures[0], "Project")
+
+
+def _fill_metadata(filled: Filled, stage: Stage, project: Project, folder_index: int, source: Path | None) -> None:
+    work_dir = Path(project.work_dir) if project.work_dir else None
+    if work_dir is None or not (stage.reads or stage.writes):
+        return
+    target = work_dir / stage.writes if stage.writes else None
+    if folder_index and target and stage.per_folder:
+        # The folders are chained: each run goes on from what the run of the folder before it wrote.
+        source = target
+    source = source or _best_source(stage, work_dir)
+    if source:
+        _put(filled, "in_json", str(source), TAB_TITLES[_WRITERS[source.name].tab])
+    if target:
+        _put(filled, "out_json", str(target), "Project")
+
+
+def _best_source(stage: Stage, work_dir: Path) -> Path | None:
+    """The first of the stage's inputs that is there; where it cannot do without, the usual one."""
+    there = next((work_dir / name for name in stage.reads if (work_dir / name).is_file()), None)
+    needs_one = bool(stage.reads) and stage.id != "merge_tags"
+    return there or (work_dir / stage.reads[0] if needs_one else None)
+
+
+def by_folder(stage: Stage, values: dict[str, Any], project: Project) -> list[dict[str, Any]]:
+    """The values of one run for each of the project's folders, chained: each goes on from what the last one wrote.
+
+    Where the values name another folder than the project's first, that one alone is meant.
+    """
+    folders = project.pictures
+    if not stage.per_folder or len(folders) < 2 or values.get("train_data_dir") != folders[0]:
+        return [values]
+    onward = {"in_json": values["out_json"]} if stage.writes and values.get("out_json") else {}
+    return [values, *({**values, **onward, "train_data_dir": folder} for folder in folders[1:])]

@@ -1,0 +1,87 @@
+"""How far a project is, tab by tab: read from what lies in its folders and from its runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kohya_gui import found
+from kohya_gui.project import Project, described
+from kohya_gui.runs.store import RunStore
+from kohya_gui.stages import CAPTIONS_JSON, CLEAN_JSON, LATENTS_JSON, STAGES, TAB_TITLES, TAGS_JSON
+
+_MODEL_ENDINGS = (".safetensors", ".ckpt", "")
+
+
+def project_state(project: Project, store: RunStore, errors: dict[str, str]) -> dict[str, Any]:
+    """Marks of the tabs, what was found at the project's paths, and counts."""
+    runs = _last_runs(project, store)
+    tabs = {"project": "err" if errors else "done"}
+    for tab in TAB_TITLES:
+        tabs[tab] = runs.get(tab) or _OUTPUTS[tab](project)
+    active = any(store.status(i).outcome is None for i in store.ids() if store.outcome(i) is None)
+    tabs["runs"] = "run" if active else "done" if runs else "todo"
+    folders = [found.pictures_in(folder) for folder in _folders(project)]
+    counts = {
+        "images": sum(folder.images for folder in folders),
+        "captions": sum(folder.texts[".caption"] for folder in folders),
+        "tags": sum(folder.texts[".txt"] for folder in folders),
+    }
+    return {"tabs": tabs, "found": described(project), "counts": counts}
+
+
+def _last_runs(project: Project, store: RunStore) -> dict[str, str]:
+    """{tab: "run", "err", or "" where its outputs tell} by the last run of each tab."""
+    marks: dict[str, str] = {}
+    for run_id in store.ids():
+        record = store.record(run_id)
+        if record.project == project.name and record.stage in STAGES:
+            state = store.status(run_id).state
+            marks[STAGES[record.stage].tab] = {"running": "run", "waiting": "run", "failed": "err"}.get(state, "")
+    return marks
+
+
+def _texts_state(project: Project, extension: str) -> str:
+    folders = [found.pictures_in(folder) for folder in _folders(project)]
+    images, texts = sum(f.images for f in folders), sum(f.texts[extension] for f in folders)
+    return "todo" if not texts else "done" if texts >= images else "stale"
+
+
+def _metadata_state(project: Project) -> str:
+    written = max(_time(project, name) for name in (CAPTIONS_JSON, TAGS_JSON, CLEAN_JSON))
+    texts = [found.newest(folder, (".caption", ".txt")) for folder in _folders(project)]
+    return _by_times(written, max(texts, default=0.0))
+
+
+def _latents_state(project: Project) -> str:
+    before = max(_time(project, name) for name in (CAPTIONS_JSON, TAGS_JSON, CLEAN_JSON))
+    model = Path(project.model)
+    changed = model.stat().st_mtime if project.model and model.is_file() else 0.0
+    return _by_times(_time(project, LATENTS_JSON), max(before, changed))
+
+
+def _train_state(project: Project) -> str:
+    names = [project.output_dir / f"{project.output_name}{ending}" for ending in _MODEL_ENDINGS]
+    written = max((path.stat().st_mtime for path in names if path.exists()), default=0.0)
+    return _by_times(written, _time(project, LATENTS_JSON))
+
+
+def _by_times(written: float, sources: float) -> str:
+    return "todo" if not written else "done" if written >= sources else "stale"
+
+
+def _time(project: Project, name: str) -> float:
+    path = Path(project.work_dir) / name
+    return path.stat().st_mtime if project.work_dir and path.is_file() else 0.0
+
+
+def _folders(project: Project) -> list[Path]:
+    return [Path(folder) for folder in project.pictures if Path(folder).is_dir()]
+
+
+_OUTPUTS: dict[str, Callable[[Project], str]] = {
+    "caption": lambda project: _texts_state(project, ".caption"),
+    "tag": lambda project: _texts_state(project, ".txt"),
+    "metadata": _metadata_state,
+    "latents": _latents_state,
+    "train": _train_state,
+}

@@ -1,0 +1,117 @@
+/* What was typed into each form, kept per project; and what the project and earlier stages give. */
+"use strict";
+Studio.store = (() => {
+  const { kept, keep, fire, call, data } = Studio;
+  const state = { projects: [], project: undefined, typed: {}, given: {}, presets: {}, folders: {} };
+  const keyOf = (project) => `studio.forms.${project ? project.name : ""}`;
+
+  const fields = (stage) => data.forms[stage].fields;
+  /* Small numbers as people write them: 2e-6, not 0.000002. */
+  const ofNumber = (value) => (value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential() : String(value));
+  const asText = (value) => (Array.isArray(value) ? value.join(" ") : typeof value === "number" ? ofNumber(value) : String(value ?? ""));
+  const plain = (field) => (field.kind === "bool" ? Boolean(field.default) : asText(field.default));
+  const typed = (stage) => (state.typed[stage] ??= {});
+  const given = (stage) => state.given[stage] ?? { values: {}, links: {} };
+
+  const isTyped = (stage, flag) => flag in typed(stage);
+  const link = (stage, flag) => (isTyped(stage, flag) ? null : given(stage).links[flag] ?? null);
+  function value(stage, flag) {
+    const found = typed(stage)[flag] ?? given(stage).values[flag];
+    return found === undefined ? plain(fields(stage)[flag]) : fields(stage)[flag].kind === "bool" ? found === true || found === "true" : asText(found);
+  }
+  const values = (stage) => ({ ...given(stage).values, ...typed(stage) });
+
+  function save() {
+    if (state.project === undefined) return;
+    keep(keyOf(state.project), { typed: state.typed, presets: state.presets });
+  }
+  function set(stage, flag, text) {
+    const field = fields(stage)[flag];
+    const unlinked = !(flag in given(stage).values);
+    if (unlinked && text === plain(field)) delete typed(stage)[flag];
+    else typed(stage)[flag] = text;
+    save();
+    fire("typed", { stage, flag });
+  }
+  function reset(stage, flag) {
+    delete typed(stage)[flag];
+    save();
+    fire("typed", { stage, flag });
+  }
+  function load(stage, preset) {
+    const known = Object.entries(preset.values).filter(([flag]) => flag in fields(stage));
+    state.typed[stage] = Object.fromEntries(known.map(([flag, one]) => [flag, typeof one === "boolean" ? one : asText(one)]));
+    state.presets[stage] = preset.name;
+    save();
+    fire("loaded", { stage });
+  }
+  /* How the form differs from its preset: flags typed otherwise, and flags of the preset that were reset. */
+  function differences(stage, presetValues) {
+    const flags = new Set([...Object.keys(typed(stage)), ...Object.keys(presetValues)]);
+    return [...flags].filter((flag) => flag in fields(stage) && asText(typed(stage)[flag]) !== asText(presetValues[flag]));
+  }
+
+  function recall() {
+    const found = kept(keyOf(state.project), {});
+    state.typed = {};
+    for (const [stage, flags] of Object.entries(found.typed ?? {})) {
+      if (!data.forms[stage]) continue;
+      state.typed[stage] = Object.fromEntries(Object.entries(flags).filter(([flag]) => flag in fields(stage)));
+    }
+    state.presets = found.presets ?? {};
+  }
+  async function refreshGiven(stage) {
+    const answer = await call("stage_values", { stage, project: state.project, folder_index: state.folders[stage] ?? 0 });
+    if (answer.error) return;
+    const before = JSON.stringify(state.given[stage]);
+    state.given[stage] = answer;
+    if (JSON.stringify(answer) !== before) fire("loaded", { stage });
+  }
+  /* Which of the project's several folders a stage works on. */
+  function chooseFolder(stage, index) {
+    state.folders[stage] = index;
+    return refreshGiven(stage);
+  }
+  const refreshAllGiven = () => Promise.all(Object.keys(data.forms).map(refreshGiven));
+
+  /* Opens a project. `early`: what was typed before the server had said which project is open. */
+  async function take(project, early = {}) {
+    state.project = project;
+    state.folders = {};
+    recall();
+    for (const [stage, flags] of Object.entries(early)) Object.assign(typed(stage), flags);
+    fire("project", project);
+    Object.keys(data.forms).forEach((stage) => fire("loaded", { stage }));
+    await refreshAllGiven();
+  }
+  Studio.on("run ended", refreshAllGiven);
+  async function begin() {
+    const answer = await call("projects");
+    if (answer.error) { setTimeout(begin, 2000); return; }
+    state.projects = answer.projects;
+    await take(answer.projects.find((one) => one.name === answer.current) ?? null, state.project === undefined ? state.typed : {});
+  }
+  async function open(name) {
+    const answer = await call("project_open", { name });
+    if (!answer.error) await take(answer.project);
+    return answer;
+  }
+  /* Keeps a project that was made or changed; the forms go on under its name. */
+  async function saveProject(project) {
+    const answer = await call("project_save", { project });
+    if (answer.error || answer.errors) return answer;
+    const isNew = !state.project || state.project.name !== answer.project.name;
+    state.projects = [...state.projects.filter((one) => one.name !== answer.project.name), answer.project];
+    if (isNew) await take(answer.project);
+    else { state.project = answer.project; fire("project", state.project); await refreshAllGiven(); }
+    return answer;
+  }
+  async function removeProject(name) {
+    const answer = await call("project_delete", { name });
+    if (!answer.error) { keep(`studio.forms.${name}`, {}); await begin(); }
+    return answer;
+  }
+
+  return { state, fields, plain, asText, isTyped, link, value, values, typed, given, set, reset, load, differences, refreshGiven,
+    refreshAllGiven, chooseFolder, begin, open, take, saveProject, removeProject };
+})();

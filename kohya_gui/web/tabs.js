@@ -1,0 +1,57 @@
+/* The page's tabs are Gradio's; here they are opened by name, and carry the marks of how far the project is. */
+"use strict";
+Studio.tabs = (() => {
+  const { on, fire, call, store, t, page, kept, keep } = Studio;
+  const bar = () => document.querySelector("#kg-tabs .tab-wrapper");
+  let marks = {};
+
+  function mark() {
+    for (const tab of document.querySelectorAll("#kg-tabs [role=tab]")) {
+      const state = marks[tab.dataset.tabId];
+      if (state && tab.dataset.state !== state) {
+        tab.dataset.state = state;
+        tab.title = t(`mark.${state}`);
+      }
+      if (tab.getAttribute("aria-selected") === "true" && page.tab !== tab.dataset.tabId) {
+        page.tab = tab.dataset.tabId;
+        fire("tab", page.tab);
+      }
+    }
+  }
+  /* Gradio makes the tab buttons late, and uses them again for other tabs. */
+  function watch() {
+    if (!bar()) { setTimeout(watch, 30); return; }
+    const last = kept("studio.tab");
+    mark();
+    if (last in Studio.data.marks) open(last);
+    on("tab", (tab) => keep("studio.tab", tab));
+    new MutationObserver(mark).observe(bar(), { childList: true, subtree: true, attributes: true, attributeFilter: ["data-tab-id", "aria-selected"] });
+  }
+  watch();
+
+  /* Opens a tab; resolves when it is drawn. */
+  function open(id) {
+    const folded = [...document.querySelectorAll("#kg-tabs .overflow-dropdown button")];
+    const button = bar().querySelector(`[role=tab][data-tab-id="${id}"]`) ?? folded.find((one) => one.textContent.trim() === t(`tab.${id}`));
+    button?.click();
+    return new Promise((resolve) => {
+      const wait = () => (document.querySelector(`[data-view="${id}"]`)?.children.length ? resolve() : setTimeout(wait, 20));
+      wait();
+    });
+  }
+
+  async function refresh() {
+    if (!store.state.project) { set({}); return; }
+    const answer = await call("project_state", { name: store.state.project.name });
+    if (answer.error) return;
+    set(answer.tabs);
+    fire("project state", answer);
+  }
+  function set(found) {
+    marks = Object.fromEntries(Object.keys(Studio.data.marks).map((tab) => [tab, found[tab] ?? "todo"]));
+    mark();
+  }
+  on("project", refresh);
+  on("runs changed", refresh);
+  return { open, refresh };
+})();

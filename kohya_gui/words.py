@@ -1,0 +1,73 @@
+"""The sentences of the server's answers, in the language of whoever asked."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from kohya_gui.i18n import FALLBACK, t, words
+from sd_scripts.library.errors import BadOption
+from sd_scripts.options.values import BadValue
+
+_language: ContextVar[str] = ContextVar("language", default=FALLBACK)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A sentence not yet put into words: it is stored like this and said in the reader's language."""
+
+    key: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def speaking(lang: str) -> Iterator[None]:
+    """Everything said within is said in this language."""
+    token = _language.set(lang)
+    try:
+        yield
+    finally:
+        _language.reset(token)
+
+
+def say(key: str, **facts: Any) -> str:
+    """The server's text of a key, in the present language; of one (n=1) its singular, where it has one."""
+    singular = f"{key}_one"
+    one = facts.get("n") == 1 and f"server.{singular}" in words(_language.get())
+    return t(f"server.{singular if one else key}", _language.get(), **facts)
+
+
+def say_reason(reason: Reason | None) -> str:
+    """A reason in words; nothing for none."""
+    return say(reason.key, **reason.facts) if reason else ""
+
+
+def say_or(key: str, fallback: str) -> str:
+    """The text of a key that scripts may have made up: where no locale has it, the fallback."""
+    return say(key) if f"server.{key}" in words(FALLBACK) else fallback
+
+
+def bad_value(error: BadValue) -> str:
+    """Why an option does not take a value."""
+    return say(f"value.{error.key}", **error.facts)
+
+
+def refusal(field: str, key: str, **facts: Any) -> BadOption:
+    """The error to raise for a field, already in words."""
+    return BadOption(field, say(key, **facts))
+
+
+def size(size_bytes: float) -> str:
+    """Bytes as people read them."""
+    for unit in ("B", "kB", "MB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} GB"
+
+
+def duration(seconds: float) -> str:
+    """A duration in the unit that suits it, the same in every language."""
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{max(1, minutes)} min"

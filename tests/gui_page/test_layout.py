@@ -1,0 +1,62 @@
+"""Every option stands once in its stage's form, and the form says of it what the options class says."""
+
+from typing import Any
+
+import pytest
+
+from kohya_gui.form import form_schema, placed_flags
+from kohya_gui.layout import LAYOUTS, LISTED, SUGGESTED, WIDE
+from kohya_gui.stages import STAGES
+from sd_scripts.options.spec import option_specs
+from sd_scripts.options.values import read_value
+
+ALL_FLAGS = {flag for stage in STAGES.values() for flag in option_specs(stage.options)}
+
+
+def test_every_stage_has_a_layout() -> None:
+    assert set(LAYOUTS) == set(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_option_is_placed_exactly_once(stage: str) -> None:
+    assert sorted(placed_flags(LAYOUTS[stage])) == sorted(option_specs(STAGES[stage].options))
+
+
+def _flags_of(rule: dict[str, Any]) -> set[str]:
+    inner = [_flags_of(one) for one in rule.get("any", [])]
+    return set().union(*inner) | ({rule["flag"]} if "flag" in rule else set())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_rules_speak_of_options_of_the_same_stage(stage: str) -> None:
+    specs = option_specs(STAGES[stage].options)
+    for flag, rule in LAYOUTS[stage].shown.items():
+        assert flag in specs
+        assert _flags_of(rule) <= set(specs)
+
+
+def test_wide_listed_and_suggested_options_exist() -> None:
+    assert set(WIDE) | set(LISTED) | set(SUGGESTED) <= ALL_FLAGS
+
+
+def test_what_is_offered_is_accepted() -> None:
+    for stage in STAGES.values():
+        for flag, spec in option_specs(stage.options).items():
+            for value in (*LISTED.get(flag, ()), *SUGGESTED.get(flag, ())):
+                assert read_value(spec, value) == value
+
+
+def test_the_schema_keeps_zero_and_leaves_out_what_is_absent() -> None:
+    fields = form_schema("train", STAGES["train"].options)["fields"]
+    assert fields["keep_tokens"]["default"] == 0
+    assert fields["learning_rate"] == {"kind": "float", "default": 2e-6, "low": 0.0}
+    assert fields["max_grad_norm"]["zero"] is True
+    assert fields["clip_skip"] == {"kind": "int", "low": 1, "optional": True, "shown": {"flag": "v2", "given": False}}
+    assert fields["mixed_precision"]["choices"] == ["no", "fp16", "bf16"]
+
+
+def test_a_layout_that_forgets_an_option_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = LAYOUTS["clean"]
+    monkeypatch.setitem(LAYOUTS, "clean", type(layout)(groups={"clean": "in_json out_json"}, sections={}))
+    with pytest.raises(ValueError, match="clean must place every option exactly once: debug, rules, third_file"):
+        form_schema("clean", STAGES["clean"].options)

@@ -1,0 +1,189 @@
+"""What the page says before a start."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import save_file
+
+from kohya_gui.checks import check
+from kohya_gui.files import Roots
+from kohya_gui.project import Project
+from kohya_gui.stages import STAGES
+
+
+@pytest.fixture
+def place(tmp_path):
+    folder = tmp_path / "pics"
+    folder.mkdir()
+    for i in range(3):
+        Image.new("RGB", (8, 8)).save(folder / f"{i}.png")
+    (folder / "0.txt").write_text("a, b")
+    return tmp_path
+
+
+def look(place, stage, **values):
+    return check(STAGES[stage], values, Project(work_dir=str(place)), Roots([place]))
+
+
+def found(checked):
+    return {(f.level, f.field) for f in checked.findings}
+
+
+def text(checked, field):
+    return next(f.text for f in checked.findings if f.field == field)
+
+
+def tiny_model(path, mark="cond_stage_model.transformer.x", **facts):
+    tensors = {
+        "model.diffusion_model.input_blocks.0.0.weight": np.zeros((2, 2), np.float16),
+        mark: np.zeros(2, np.float16),
+    }
+    save_file(tensors, path, facts or None)
+    return str(path)
+
+
+def metadata(place, name="meta_lat.json", **entry):
+    keys = [str(place / "pics" / f"{i}.png") for i in range(3)]
+    entry = {"caption": "a", "train_resolution": [64, 64]} | entry
+    (place / name).write_text(json.dumps(dict.fromkeys(keys, entry)))
+    return str(place / name)
+
+
+def trainable(place, **more):
+    model = tiny_model(place / "m.safetensors")
+    return {"pretrained_model_name_or_path": model, "in_json": metadata(place), "output_dir": str(place / "out")} | more
+
+
+def test_values_are_read_and_refused_beside_their_field(place):
+    checked = look(
+        place, "train", **trainable(place, learning_rate="5e-6x", train_batch_size="2.5", max_train_steps="0")
+    )
+    errors = {flag: fact["error"] for flag, fact in checked.fields.items() if "error" in fact}
+    assert errors == {
+        "learning_rate": '"5e-6x" is not a number. Write 1e-5 or 0.00001.',
+        "train_batch_size": "2.5 must be a whole number.",
+        "max_train_steps": "Must be 1 or more.",
+    }
+    assert checked.blocks(confirmed=True)
+
+
+def test_folders_say_what_is_in_them(place):
+    (place / "empty").mkdir()
+    (place / "above" / "below").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(place / "above" / "below" / "x.JPG")
+    pictures = lambda folder: look(place, "tag_wd14", train_data_dir=str(folder)).fields["train_data_dir"]  # noqa: E731
+    assert pictures(place / "pics") == {"found": "3 images, 1 with .txt, 2 without"}
+    assert pictures("pics") == {"found": "3 images, 1 with .txt, 2 without"}
+    assert "There are no pictures" in pictures(place / "empty")["error"]
+    assert "its subfolders hold 1" in pictures(place / "above")["error"]
+    assert "There is no folder" in pictures(place / "nowhere")["error"]
+    assert "outside" in pictures("/etc")["error"]
+
+
+def test_a_good_training_blocks_nothing_and_counts(place):
+    checked = look(
+        place, "train", **trainable(place, max_train_epochs="4", train_batch_size="2", save_every_n_epochs="1")
+    )
+    assert not checked.blocks(confirmed=False)
+    facts = dict(checked.facts)
+    assert facts["Images"] == "3 × 1 = 3"
+    assert facts["Batches per epoch"] == "2 in 1 bucket"
+    assert facts["Steps"] == "8 in 4 epochs"
+    assert facts["Saves"].startswith("4 × ")
+
+
+@pytest.mark.parametrize(
+    ("values", "saves"),
+    [
+        ({"save_every_n_steps": 20, "max_train_steps": 40}, 3),
+        ({"save_every_n_epochs": 2, "max_train_epochs": 10}, 5),
+        ({"save_every_n_epochs": 2, "max_train_epochs": 10, "save_last_n_epochs": 1}, 2),
+        ({"save_n_epoch_ratio": 5, "max_train_epochs": 10}, 5),
+    ],
+)
+def test_saved_models_are_counted_as_the_trainer_saves_them(place, values, saves):
+    assert dict(look(place, "train", **trainable(place, **values)).facts)["Saves"].startswith(f"{saves} × ")
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "level"),
+    [
+        ({"xformers": True, "sdpa": True}, "sdpa", "error"),
+        ({"sample_every_n_epochs": 1}, "sample_prompts", "error"),
+        ({"save_last_n_epochs": 1}, "save_last_n_epochs", "error"),
+        ({"learning_rate": "1e-2"}, "learning_rate", "warning"),
+        ({"full_fp16": True}, "full_fp16", "error"),
+        ({"v2": True}, "v2", "error"),
+        ({"resolution": "wide"}, "resolution", "error"),
+        ({"resolution": "100,100", "enable_bucket": True}, "resolution", "error"),
+        ({"output_name": "../../x"}, "output_name", "error"),
+        ({"in_json": "nothing.json"}, "in_json", "error"),
+        ({"nonsense": 1}, "nonsense", "error"),
+        ({"output_dir": "m.safetensors"}, "output_dir", "error"),
+    ],
+)
+def test_rules_of_training(place, values, field, level):
+    assert (level, field) in found(look(place, "train", **trainable(place, **values)))
+    assert (level, field) not in found(look(place, "train", **trainable(place)))
+
+
+def test_models_are_known_by_their_header(place):
+    good = look(place, "latents", model_name_or_path=trainable(place)["pretrained_model_name_or_path"])
+    assert good.fields["model_name_or_path"]["found"].startswith("SD1, fp16")
+    sd2 = tiny_model(place / "sd2.safetensors", "cond_stage_model.model.x", **{"modelspec.prediction_type": "v"})
+    checked = look(place, "train", **trainable(place, pretrained_model_name_or_path=sd2))
+    assert {("error", "v2"), ("warning", "v_parameterization")} <= found(checked)
+    (place / "no.safetensors").write_text("no model")
+    wrong = look(place, "train", **trainable(place, pretrained_model_name_or_path="no.safetensors"))
+    assert "is not a model file" in wrong.fields["pretrained_model_name_or_path"]["error"]
+    hub = look(place, "train", **trainable(place, pretrained_model_name_or_path="owner/name"))
+    assert "hub" in hub.fields["pretrained_model_name_or_path"]["found"]
+
+
+def test_merging_offers_the_ending_that_is_there(place):
+    checked = look(place, "merge_captions", train_data_dir="pics", out_json="meta.json")
+    assert text(checked, "caption_extension") == "No .caption file, but 1 .txt. Use .txt?"
+    tags = look(place, "merge_tags", train_data_dir="pics", out_json="meta.json")
+    assert not tags.blocks(confirmed=True) and tags.blocks(confirmed=False)
+
+
+def test_keys_and_full_path_agree(place):
+    values = {"train_data_dir": "pics", "out_json": "o.json", "in_json": metadata(place)}
+    values["model_name_or_path"] = tiny_model(place / "m.safetensors")
+    assert ("error", "full_path") in found(look(place, "latents", **values))
+    assert not look(place, "latents", **values, full_path=True).blocks(confirmed=True)
+
+
+def test_metadata_without_text_or_latents(place):
+    values = trainable(place)
+    metadata(place, caption="")
+    assert ("error", "in_json") in found(look(place, "train", **values))
+    Path(values["in_json"]).write_text(json.dumps({str(place / "pics" / "0.png"): {"caption": "a"}}))
+    assert ("error", "resolution") in found(look(place, "train", **values))
+
+
+def test_texts_are_not_replaced_without_asking(place):
+    checked = look(place, "tag_wd14", train_data_dir="pics")
+    assert checked.blocks(confirmed=False) and not checked.blocks(confirmed=True)
+    assert not look(place, "tag_wd14", train_data_dir="pics", append_tags=True).blocks(confirmed=False)
+
+
+def test_broken_metadata_is_said_and_noticed_when_it_changes(place):
+    path = place / "m.json"
+    path.write_text("{")
+    assert "broken JSON" in look(place, "clean", in_json="m.json", out_json="o.json").fields["in_json"]["error"]
+    path.write_text(json.dumps({"a": {"caption": "x"}, "b": {}}))
+    assert look(place, "clean", in_json="m.json", out_json="o.json").fields["in_json"]["found"] == "2 images"
+
+
+def test_it_is_quick(place):
+    values = trainable(place)
+    look(place, "train", **values)
+    begun = time.perf_counter()
+    for _ in range(5):
+        look(place, "train", **values)
+    assert (time.perf_counter() - begun) / 5 < 0.15

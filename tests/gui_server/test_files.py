@@ -1,0 +1,64 @@
+"""The roots hold against every way around them."""
+
+import os
+
+import pytest
+from PIL import Image
+
+from kohya_gui.files import Roots
+from sd_scripts.library.errors import BadOption
+
+
+@pytest.fixture
+def home(tmp_path):
+    (tmp_path / "home" / "pics").mkdir(parents=True)
+    (tmp_path / "secret").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "home" / "pics" / "a.png")
+    Image.new("RGB", (4, 4)).save(tmp_path / "secret" / "s.png")
+    (tmp_path / "home" / "note.txt").write_text("x")
+    os.symlink(tmp_path / "secret", tmp_path / "home" / "link")
+    os.symlink(tmp_path / "secret" / "s.png", tmp_path / "home" / "innocent.png")
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../secret/s.png",
+        "pics/../../secret/s.png",
+        "link/s.png",
+        "innocent.png",
+        "/etc/passwd",
+        "note.txt",
+        "pics",
+        "a\0.png",
+    ],
+)
+def test_what_lies_outside_or_is_no_picture_is_not_served(home, path):
+    with pytest.raises(BadOption):
+        Roots([home]).image(os.path.join(home, path))
+
+
+def test_pictures_inside_are_served(home):
+    assert Roots([home]).image(str(home / "pics" / ".." / "pics" / "a.png")) == (home / "pics" / "a.png").resolve()
+
+
+def test_a_root_is_no_prefix_of_names(tmp_path, home):
+    (tmp_path / "home2").mkdir()
+    with pytest.raises(BadOption):
+        Roots([home]).inside(str(tmp_path / "home2"), "x")
+
+
+def test_browsing_shows_what_a_kind_may_be(home):
+    roots = Roots([home])
+    seen = roots.browse(str(home), "pictures")
+    assert (seen["parent"], seen["folders"]) == (None, ["link", "pics"])
+    pics = roots.browse(str(home / "pics" / "a.png"), "pictures")
+    assert (pics["path"], pics["parent"], pics["found"]) == (str(home / "pics"), str(home), "1 image")
+    assert [f["name"] for f in pics["files"]] == ["a.png"]
+    assert roots.browse(str(home), "folder")["files"] == []
+    assert [f["name"] for f in roots.browse(str(home), "file")["files"]] == ["innocent.png", "note.txt"]
+    with pytest.raises(BadOption):
+        roots.browse(str(home / "link"), "folder")
+    with pytest.raises(BadOption):
+        roots.browse("/", "folder")

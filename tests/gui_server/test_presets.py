@@ -1,0 +1,86 @@
+"""Presets: round trips, what is refused, and that ours are sound."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from kohya_gui import presets
+from kohya_gui.presets import PresetStore, migrated
+from kohya_gui.stages import STAGES
+from sd_scripts.library.errors import BadOption
+from sd_scripts.options.spec import option_specs
+from sd_scripts.options.values import changed_values, read_value
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return PresetStore(REPO / "presets", tmp_path / "presets")
+
+
+def test_every_stage_has_sound_presets_of_ours(store):
+    for stage in STAGES.values():
+        ours = store.all(stage.id)["builtin"]
+        assert len(ours) == len(list((REPO / "presets" / stage.id).glob("*.json"))) >= (5 if stage.id == "train" else 1)
+        specs = option_specs(stage.options)
+        for preset in ours:
+            assert preset.description and not preset.unknown
+            values = {flag: read_value(specs[flag], value) for flag, value in preset.values.items()}
+            assert changed_values(stage.options, values).keys() == preset.values.keys(), preset.name
+            assert not any(specs[flag].path or specs[flag].secret for flag in values), preset.name
+
+
+@pytest.mark.parametrize("name", ["mine", "明るい / ..\\x", "../../escape", "con", "a:b", "A"])
+def test_a_preset_comes_back_as_it_was_saved(store, name):
+    saved = store.save("train", name, "why", {"learning_rate": "5e-6", "noise_offset": "0", "seed": "", "sdpa": True})
+    assert saved.values == {"learning_rate": 5e-6, "noise_offset": 0.0, "sdpa": True}
+    assert store.all("train")["mine"] == [saved]
+    assert all(path.parent == store.user_dir / "train" for path in store.user_dir.rglob("*.json"))
+    store.delete("train", name)
+    assert store.all("train")["mine"] == []
+
+
+def test_two_names_never_share_a_file(store):
+    for name in ("a b", "a-b", "a.b", "A b"):
+        store.save("train", name, "", {})
+    assert sorted(p.name for p in store.all("train")["mine"]) == ["A b", "a b", "a-b", "a.b"]
+
+
+def test_what_cannot_be_read_is_refused_by_field(store):
+    with pytest.raises(BadOption) as wrong:
+        store.save("train", "x", "", {"learning_rate": "abc"})
+    assert wrong.value.option == "learning_rate"
+    with pytest.raises(BadOption):
+        store.save("train", " ", "", {})
+    with pytest.raises(BadOption):
+        store.delete("train", "never saved")
+
+
+def test_secrets_are_never_kept(store, monkeypatch):
+    specs = dict(option_specs(STAGES["train"].options))
+    specs["log_prefix"] = dataclasses.replace(specs["log_prefix"], secret=True)
+    monkeypatch.setattr(presets, "option_specs", lambda options_class: specs)
+    assert store.save("train", "x", "", {"log_prefix": "token", "sdpa": True}).values == {"sdpa": True}
+
+
+def test_unknown_flags_are_reported_and_empty_means_default(store):
+    values = {"learning_rate": "", "gone": 1, "sdpa": True}
+    path = store.user_dir / "train" / "x.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"version": 1, "stage": "train", "name": "x", "description": "", "values": values}))
+    (preset,) = store.all("train")["mine"]
+    assert (preset.values, preset.unknown) == ({"sdpa": True}, ["gone"])
+    path.write_text("{broken")
+    assert store.all("train")["mine"] == []
+
+
+def test_older_versions_are_brought_forward_step_by_step(monkeypatch):
+    monkeypatch.setattr(presets, "VERSION", 3)
+    steps = {1: lambda s: s | {"version": 2, "a": 1}, 2: lambda s: s | {"version": 3, "b": s["a"] + 1}}
+    monkeypatch.setattr(presets, "MIGRATIONS", steps)
+    assert migrated({"version": 1}) == {"version": 3, "a": 1, "b": 2}
+    with pytest.raises(ValueError, match="version 4"):
+        migrated({"version": 4})
