@@ -1,25 +1,8 @@
 /* The monitor of one run: phases, figures, charts, samples, saved files, log; what failed and what was skipped. */
 "use strict";
 Studio.monitor = (() => {
-  const {
-    html,
-    put,
-    patch,
-    icon,
-    t,
-    has,
-    on,
-    call,
-    dialog,
-    chart,
-    number,
-    short,
-    duration,
-    bytes,
-    clock,
-    asDate,
-    fileUrl,
-  } = Studio;
+  const { html, put, patch, icon, t, on, call, dialog, chart, results, number, short, duration, bytes, clock, asDate } =
+    Studio;
   const LIVE = ["running", "stalled"];
   let root,
     parts = {},
@@ -109,10 +92,12 @@ Studio.monitor = (() => {
     patch(parts.failure, failure(last));
     patch(parts.phases, phases(last));
     patch(parts.facts, facts(run));
-    section("samples", last.samples?.length, () => samples(last.samples));
-    section("saved", last.saved?.length, () => saved(last.saved));
-    section("skipped", last.failures?.length || last.notices?.length, () => skipped(last));
-    section("tables", last.summary && Object.keys(last.summary.tables ?? {}).length, () => tables(last.summary.tables));
+    section("samples", last.samples?.length, () => results.samples(last.samples));
+    section("saved", last.saved?.length, () => results.saved(last.saved));
+    section("skipped", last.failures?.length || last.notices?.length, () => results.skipped(last));
+    section("tables", last.summary && Object.keys(last.summary.tables ?? {}).length, () =>
+      results.tables(last.summary.tables),
+    );
     patch(
       parts.command,
       html`
@@ -336,131 +321,6 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
     if (place.textContent !== log) place.textContent = log;
     if (parts.log.querySelector("[data-follow]").checked) place.scrollTop = place.scrollHeight;
   }
-  /* One row a prompt, one column a step: the latest four. */
-  function samples(all) {
-    const steps = [...new Set(all.map((one) => one.step))].sort((a, b) => a - b).slice(-4);
-    const prompts = [...new Set(all.map((one) => one.index))].sort((a, b) => a - b);
-    const at = (index, step) => all.find((one) => one.index === index && one.step === step);
-    const cell = (one) =>
-      one
-        ? html`
-            <button
-              type="button"
-              data-sample="${fileUrl(one.url)}"
-              data-says="${`${one.prompt}${t("field.comma")}${t("run.step", { step: number(one.step) })}`}"
-              aria-label="${t("run.enlarge", { prompt: one.prompt, step: number(one.step) })}"
-            >
-              <img loading="lazy" alt="" src="${fileUrl(one.url)}" />
-            </button>
-          `
-        : html`
-            <span></span>
-          `;
-    const columns = `grid-template-columns:78px repeat(${Math.max(3, steps.length)},minmax(0,1fr))`;
-    return html`
-      <div class="hd"><h2>${t("run.samples")}</h2></div>
-      <div class="smp">
-        <div class="r h" style="${columns}">
-          <span></span>
-          ${steps.map(
-            (step) => html`
-              <span class="muted">${t("run.step", { step: number(step) })}</span>
-            `,
-          )}
-        </div>
-        ${prompts.map(
-          (index) => html`
-            <div class="r" style="${columns}">
-              <span class="p">${all.find((one) => one.index === index).prompt}</span>
-              ${steps.map((step) => cell(at(index, step)))}
-            </div>
-          `,
-        )}
-      </div>
-    `;
-  }
-  const saved = (files) => html`
-    <div class="hd"><h2>${t("run.saved")}</h2></div>
-    <ul class="files">
-      ${files
-        .slice(-40)
-        .reverse()
-        .map(
-          (one) => html`
-            <li title="${one.path}">
-              <span class="path">${one.path.split(/[\\/]/).pop()}</span>
-              <span class="sp"></span>
-              <span class="muted num">${bytes(one.size_bytes)}</span>
-            </li>
-          `,
-        )}
-    </ul>
-  `;
-  const skipped = ({ failures, notices }) => html`
-    ${
-      failures?.length
-        ? html`
-            <div class="hd"><h2>${t("run.skipped", { n: failures.length })}</h2></div>
-            <ul class="files bad">
-              ${failures.slice(0, 200).map(
-                (one) => html`
-                  <li>
-                    <span class="path" title="${one.item}">${one.item.split(/[\\/]/).pop()}</span>
-                    <span class="muted">${one.reason}</span>
-                  </li>
-                `,
-              )}
-            </ul>
-          `
-        : ""
-    }${
-      notices?.length
-        ? html`
-            <div class="hd"><h2>${t("run.notices")}</h2></div>
-            <ul class="files bad">
-              ${notices.map(
-                (one) => html`
-                  <li><span>${one.text ?? one}</span></li>
-                `,
-              )}
-            </ul>
-          `
-        : ""
-    }
-  `;
-  const tables = (all) =>
-    Object.entries(all).map(([name, rows]) => (name === "buckets" ? Studio.buckets(rows) : table(name, rows)));
-  const heading = (key) => (has(`column.${key}`) ? t(`column.${key}`) : key.replace(/_/g, " "));
-  const table = (name, rows) => html`
-    <div class="hd"><h2>${heading(name)}</h2></div>
-    <div class="scroll">
-      <table class="tab">
-        <thead>
-          <tr>
-            ${Object.keys(rows[0] ?? {}).map(
-              (key) => html`
-                <th>${heading(key)}</th>
-              `,
-            )}
-          </tr>
-        </thead>
-        <tbody>
-          ${rows.slice(0, 200).map(
-            (row) => html`
-              <tr>
-                ${Object.values(row).map(
-                  (value) => html`
-                    <td>${value}</td>
-                  `,
-                )}
-              </tr>
-            `,
-          )}
-        </tbody>
-      </table>
-    </div>
-  `;
-
   const id = () => seen.id;
   async function request(name) {
     if (name === "stop") {
@@ -493,21 +353,12 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
     const undo = () => store.load(stage, { name: store.state.presets[stage], values: before });
     dialog.say(t("said.settings", { name }), { action: { label: t("undo"), pick: undo } });
   }
-  function enlarge(url, says) {
-    dialog.open({
-      title: says,
-      wide: true,
-      body: html`
-        <img class="big" src="${url}" alt="${says}" />
-      `,
-    });
-  }
   function press(event) {
     const pressed = event.target.closest("button");
     if (!pressed) return;
     const { request: name, sample, says, settings, tab, option, stage } = pressed.dataset;
     if (name) request(name);
-    if (sample) enlarge(sample, says);
+    if (sample) results.enlarge(sample, says);
     if (tab) Studio.tabs.open(tab);
     if (option) Studio.search.go({ stage, flag: option });
     if (settings) openSettings(settings);
