@@ -162,12 +162,20 @@ class Studio:
 
     @endpoint
     def start(self, stage: str, values: Values, project: Any = None, confirm: bool = False) -> Json:
-        """Queues a stage, which begins as soon as its device is free; or says what stands against it."""
-        checked = self._check(stage, values, project)
-        if checked.blocks(confirm):
-            return {"findings": findings_json(checked.findings)}
-        record = self._queue.add(**run_facts(checked, self.repo, run_name(checked)))
-        return {"run_id": record.id}
+        """Queues a stage, which begins as soon as its device is free; or says what stands against it.
+
+        Of a project with several folders, one run for each: they are chained.
+        """
+        given = self._project(project)
+        each = pipeline.folder_steps(_stage(stage), values, given, self.roots)
+        waits = next((checked for checked in each if checked.blocks(confirm)), None)
+        if waits:
+            return {"findings": findings_json(waits.findings)}
+        facts = [run_facts(checked, self.repo, run_name(checked)) for checked in each]
+        if len(facts) == 1:
+            return {"run_id": self._queue.add(**facts[0]).id}
+        chain = [record.id for record in self._queue.add_chain(facts)]
+        return {"run_id": chain[0], "chain": chain}
 
     @endpoint
     def queue(self, stage: str, values: Values, project: Any = None, confirm: bool = False) -> Json:

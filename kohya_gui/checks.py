@@ -81,7 +81,7 @@ def _look(checked: Checked, spec: OptionSpec, value: str) -> None:
             checked.fields[spec.name] = {"found": say("found.hub_model")}
             return
         path = draft.roots.inside(value, spec.name, draft.base)
-        text = say("found.will_come") if path in draft.coming else _LOOKS[spec.path or "file"](draft, spec.name, path)
+        text = say("found.will_come") if draft.will_come(path) else _LOOKS[spec.path or "file"](draft, spec.name, path)
         checked.fields[spec.name] = {"found": text}
     except BadOption as error:
         checked.fields[spec.name] = {"error": str(error)}

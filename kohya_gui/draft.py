@@ -24,7 +24,7 @@ class Finding:
 
 @dataclass
 class Draft:
-    """`values` are those that could be read, with absolute paths. `coming`: files that earlier runs will write."""
+    """`values`: those that could be read, paths absolute. `coming`: files, resolved, that earlier runs write."""
 
     stage: Stage
     project: Project
@@ -47,6 +47,10 @@ class Draft:
         """The path that a flag names, if it names one."""
         value = self.get(flag)
         return Path(value) if value else None
+
+    def will_come(self, path: Path) -> bool:
+        """Whether an earlier run will write this file."""
+        return path.resolve() in self.coming
 
     def linked(self, flag: str) -> bool:
         """Whether a value is the one that the project gives."""

@@ -31,7 +31,7 @@ class TrainingPlan:
 def training_plan(draft: Draft) -> TrainingPlan | None:
     """The plan of a training, from its metadata; None as long as there is none."""
     path = draft.path("in_json")
-    entries = found.metadata_at(path) if path and path.is_file() and path not in draft.coming else None
+    entries = found.metadata_at(path) if path and path.is_file() and not draft.will_come(path) else None
     if not entries or isinstance(entries, str):
         return None
     repeats, batch = draft.get("dataset_repeats") or 1, draft.get("train_batch_size") or 1

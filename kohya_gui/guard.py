@@ -18,7 +18,7 @@ class Hosts:
 
     def __init__(self, listen: str, allowed: list[str]) -> None:
         self.local_only = is_loopback(listen)
-        self.named = [name.lower() for name in allowed]
+        self.named = {name.lower() for name in allowed}
         self.names = {"localhost", listen.lower(), *map(host_name, allowed)}
         if not self.local_only:
             own = socket.gethostname().lower()
@@ -27,7 +27,7 @@ class Hosts:
     def allow(self, url: str) -> None:
         """Allows the name of an address as well."""
         netloc = urlsplit(url).netloc.lower()
-        self.named.append(netloc)
+        self.named.add(netloc)
         self.names.add(host_name(netloc))
 
     def allows(self, host: str) -> bool:
@@ -67,7 +67,8 @@ class Guard:
         host, origin = headers.get("host", ""), headers.get("origin")
         if not self.hosts.allows(host):
             return f'The page is not known as "{host}". Start it with --allowed_host {host_name(host)} to allow that.'
-        if origin and urlsplit(origin).netloc.lower() not in (host.lower(), *self.hosts.named):
+        site = urlsplit(origin or "").netloc.lower()
+        if origin and site != host.lower() and not {site, host_name(site)} & self.hosts.named:
             return f'Requests from the site "{origin}" are not accepted.'
         return None
 

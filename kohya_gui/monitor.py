@@ -27,7 +27,6 @@ class Monitor:
         self.queue = queue
         self.store = queue.store
         self._views: OrderedDict[str, RunView] = OrderedDict()
-        self._skipped: dict[str, int] = {}
 
     def runs(self) -> Json:
         """What runs and waits, in order; what has ended, the newest first."""
@@ -126,10 +125,8 @@ class Monitor:
 
     def _row(self, run_id: str, status: Status, unended: dict[str, Status]) -> Json:
         record, outcome = self.store.record(run_id), status.outcome
-        view = None if outcome and run_id in self._skipped else self._view(run_id)
-        if view and outcome:
-            self._skipped[run_id] = view.skipped
-        skipped = self._skipped[run_id] if outcome else view.skipped if view else 0
+        view = None if outcome else self._view(run_id)
+        skipped = outcome.skipped if outcome else view.skipped if view else 0
         stalled = status.state == "running" and time.time() - self._news_at(run_id, status) > STALLED_AFTER_S
         state = "stalled" if stalled else status.state
         return {
@@ -144,7 +141,7 @@ class Monitor:
             or "",
             "started": status.started,
             "ended": outcome.ended if outcome else None,
-            "progress": _progress(view.phase) if view and view.phase and not outcome else None,
+            "progress": _progress(view.phase) if view and view.phase else None,
             "chain": record.chain,
             "skipped": skipped,
             "exit_code": outcome.exit_code if outcome else None,

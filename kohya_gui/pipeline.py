@@ -10,7 +10,7 @@ from kohya_gui.draft import Finding
 from kohya_gui.files import Roots
 from kohya_gui.project import Project
 from kohya_gui.rules import texts_of
-from kohya_gui.stages import STAGES, Stage, stage_values
+from kohya_gui.stages import STAGES, Stage, by_folder, stage_values
 from kohya_gui.words import refusal, say
 
 _CAPTIONERS = {"blip": "caption_blip", "git": "caption_git", "none": None}
@@ -78,9 +78,20 @@ def plan(project: Project, choice: Choice, roots: Roots) -> list[Step]:
         for index in range(len(project.pictures) if stage.per_folder else 1):
             values = _step_values(stage, project, index, source, choice)
             steps.append(Step(stage, index, values, check(stage, values, project, roots, frozenset(coming))))
-            coming |= _written(stage, project, index, values)
+            coming |= {path.resolve() for path in _written(stage, project, index, values)}
         if stage.writes:
             source = Path(project.work_dir) / stage.writes
+    return steps
+
+
+def folder_steps(stage: Stage, values: dict[str, Any], project: Project, roots: Roots) -> list[Checked]:
+    """A single stage for all folders of the project, each run checked as if those before it had been done."""
+    steps: list[Checked] = []
+    coming: set[Path] = set()
+    for one in by_folder(stage, values, project):
+        steps.append(check(stage, one, project, roots, frozenset(coming)))
+        written = steps[-1].draft.path("out_json")
+        coming |= {written.resolve()} if written else set()
     return steps
 
 

@@ -57,7 +57,7 @@ def deepdanbooru_named(draft: Draft) -> Iterator[Finding]:
 def texts_there(draft: Draft) -> Iterator[Finding]:
     """There must be texts of the ending that is asked for."""
     folder, extension = draft.path("train_data_dir"), draft.get("caption_extension")
-    if folder is None or not folder.is_dir() or draft.get("recursive") or texts_of(folder, extension) in draft.coming:
+    if folder is None or not folder.is_dir() or draft.get("recursive") or draft.will_come(texts_of(folder, extension)):
         return
     facts = found.pictures_in(folder)
     if facts.images and not facts.texts[extension]:
@@ -251,7 +251,7 @@ def can_be_written(draft: Draft) -> Iterator[Finding]:
 
 def _entries(draft: Draft) -> Metadata | None:
     path = draft.path("in_json")
-    if path is None or path in draft.coming or not path.is_file():
+    if path is None or draft.will_come(path) or not path.is_file():
         return None
     entries = found.metadata_at(path)
     return None if isinstance(entries, str) else entries

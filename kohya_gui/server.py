@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -48,6 +49,8 @@ def serve(options: ServerOptions, repo: Path, page: Page) -> None:
         make_app(studio, page, hosts, login, options.root_path), host=options.listen, port=port, log_level="warning"
     )
     server = uvicorn.Server(config)
+    # Ended by the system, the page closes as it does at Ctrl+C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _running(server), studio.open():
         url = f"http://{_shown_host(options.listen)}:{port}{options.root_path}/"
         print(f"The page is at {url}", flush=True)
@@ -73,7 +76,9 @@ def make_studio(options: ServerOptions, repo: Path) -> Studio:
         raise BadOption(
             "runs_dir", f"--runs_dir {runs_dir} cannot be made: {error.strerror}. Choose another."
         ) from error
-    return Studio(runs_dir, [*roots, runs_dir], repo / "presets", repo)
+    studio = Studio(runs_dir, [*roots, runs_dir], repo / "presets", repo)
+    studio.secure = is_loopback(options.listen)
+    return studio
 
 
 def credentials(options: ServerOptions) -> tuple[str, str] | None:
@@ -118,9 +123,9 @@ def make_app(
     # mount_gradio_app gives the application's own lifespan to the page; routes added before it come first.
     gr.mount_gradio_app(
         app, blocks, path="/", auth=login, root_path=root_path or None, ssr_mode=False, mcp_server=False,
-        show_error=False, **page.looks,
+        show_error=False, run_history=False, footer_links=[], **page.looks,
     )  # fmt: skip
-    inner = blocks.app
+    inner = app.routes[-1].app  # type: ignore[attr-defined]  # what was mounted last
 
     def _user(request: Request) -> str | None:
         cookies = (f"access-token-{inner.cookie_id}", f"access-token-unsecure-{inner.cookie_id}")

@@ -172,3 +172,15 @@ def _best_source(stage: Stage, work_dir: Path) -> Path | None:
     there = next((work_dir / name for name in stage.reads if (work_dir / name).is_file()), None)
     needs_one = bool(stage.reads) and stage.id != "merge_tags"
     return there or (work_dir / stage.reads[0] if needs_one else None)
+
+
+def by_folder(stage: Stage, values: dict[str, Any], project: Project) -> list[dict[str, Any]]:
+    """The values of one run for each of the project's folders, chained: each goes on from what the last one wrote.
+
+    Where the values name another folder than the project's first, that one alone is meant.
+    """
+    folders = project.pictures
+    if not stage.per_folder or len(folders) < 2 or values.get("train_data_dir") != folders[0]:
+        return [values]
+    onward = {"in_json": values["out_json"]} if stage.writes and values.get("out_json") else {}
+    return [values, *({**values, **onward, "train_data_dir": folder} for folder in folders[1:])]

@@ -99,6 +99,8 @@ class TensorBoards:
             child.wait()
 
     def _running(self) -> list[Server]:
+        # Those of ours that have ended by themselves are collected here, or they would stay as zombies.
+        self._children = {pid: child for pid, child in self._children.items() if child.poll() is None}
         try:
             kept = json.loads(self.path.read_text(encoding="utf-8"))["servers"]
         except (OSError, ValueError, KeyError):

@@ -49,6 +49,7 @@ class Outcome:
     ended: float | None = None
     sentence: str | None = None
     option: str | None = None
+    skipped: int = 0
     reason: Reason | None = None
     version: int = VERSION
 

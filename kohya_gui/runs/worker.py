@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from kohya_gui.runs.events import RunView
@@ -132,18 +133,17 @@ class Worker:
 def outcome_of(view: RunView, code: int | None, asked: dict[str, float], started: float | None) -> Outcome:
     """How a run ended, from its exit code (None: it ended unseen), its last words and what was asked of it."""
     ended = time.time() if code is not None else view.last_time or started
-    common = {"exit_code": code, "started": started, "ended": ended}
+    end = partial(Outcome, exit_code=code, started=started, ended=ended, skipped=view.skipped)
     if code == 0 or (code is None and view.summary and not view.failed):
         if view.stopped:
-            return Outcome(state="stopped", sentence=view.stopped.sentence, **common)  # type: ignore[arg-type]
-        return Outcome(state="done", **common)  # type: ignore[arg-type]
+            return end(state="stopped", sentence=view.stopped.sentence)
+        return end(state="done")
     if "kill" in asked or "stop" in asked:
         key = "run.killed" if "kill" in asked else "run.killed_after_grace"
-        return Outcome(state="stopped", reason=Reason(key), **common)  # type: ignore[arg-type]
+        return end(state="stopped", reason=Reason(key))
     if view.failed:
-        failed = view.failed
-        return Outcome(state="failed", sentence=failed.sentence, option=failed.option, **common)  # type: ignore[arg-type]
-    return Outcome(state="failed", reason=_reason_of(code), **common)  # type: ignore[arg-type]
+        return end(state="failed", sentence=view.failed.sentence, option=view.failed.option)
+    return end(state="failed", reason=_reason_of(code))
 
 
 def _reason_of(code: int | None) -> Reason:

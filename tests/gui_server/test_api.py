@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -56,7 +57,14 @@ def test_the_state_of_a_project_follows_its_files(studio, pictures):
     state = studio.project_state("meadow")
     assert state["counts"] == {"images": 2, "captions": 2, "tags": 2}
     assert state["found"]["pictures"] == "2 images, 0 without text"
-    expected = {"project": "done", "caption": "done", "tag": "done", "metadata": "todo", "latents": "todo", "train": "todo"}
+    expected = {
+        "project": "done",
+        "caption": "done",
+        "tag": "done",
+        "metadata": "todo",
+        "latents": "todo",
+        "train": "todo",
+    }
     assert state["tabs"] == expected | {"runs": "todo"}
     work = pictures.parent / "work"
     work.mkdir()
@@ -78,6 +86,19 @@ def test_the_metadata_stages_run_as_a_chain(studio, pictures):
     assert studio.project_state("meadow")["tabs"]["metadata"] == "done"
     record = json.loads((studio._queue.store.folder(answer["chain"][0]) / "run.json").read_text())
     assert record["dataset"]["images"] == 2 and record["versions"]["python"] and record["values"]["recursive"] is False
+
+
+def test_a_stage_started_for_several_folders_is_a_chain(studio, pictures):
+    second = pictures.parent / "more"
+    shutil.copytree(pictures, second)
+    saved_project(studio, pictures, pictures=[str(pictures), str(second)])
+    values = studio.stage_values("merge_captions", "meadow")["values"]
+    answer = studio.start("merge_captions", values, "meadow")
+    assert [wait(studio, run_id)["state"] for run_id in answer["chain"]] == ["done", "done"]
+    merged = json.loads((pictures.parent / "work" / "meta_cap.json").read_text())
+    assert set(merged) == {str(folder / f"{name}.png") for folder in (pictures, second) for name in "ab"}
+    alone = studio.start("merge_captions", values | {"train_data_dir": str(second)}, "meadow")
+    assert wait(studio, alone["run_id"])["state"] == "done" and "chain" not in alone
 
 
 def test_errors_block_a_start_and_warnings_ask_once(studio, pictures):
@@ -133,9 +154,12 @@ def test_presets_leave_out_what_the_project_gives(studio, pictures):
 
 
 def test_wrong_calls_are_answered_not_raised(studio):
-    for name, args in [("__init__", {}), ("nothing", {}), ("run", {}), ("run", {"id": "../../etc"}), ("presets", {"stage": "x"}),
-                       ("run_request", {"id": "20260101-000000-000-x", "request": "stop"}), ("browse", {"path": "/etc"}),
-                       ("tensorboard", {"action": "start"}), ("project_state", {"name": "x"})]:  # fmt: skip
+    calls = {
+        "__init__": {}, "nothing": {}, "run": {"id": "../../etc"}, "run_log": {}, "presets": {"stage": "x"},
+        "run_request": {"id": "20260101-000000-000-x", "request": "stop"}, "browse": {"path": "/etc"},
+        "tensorboard": {"action": "start"}, "project_state": {"name": "x"},
+    }  # fmt: skip
+    for name, args in calls.items():
         assert studio.call(name, args)["error"], name
     assert studio.call("presets", {"stage": "x", "lang": "ja"})["error"] == "「x」という工程はありません。"
 

@@ -38,7 +38,10 @@ def text(checked, field):
 
 
 def tiny_model(path, mark="cond_stage_model.transformer.x", **facts):
-    tensors = {"model.diffusion_model.input_blocks.0.0.weight": np.zeros((2, 2), np.float16), mark: np.zeros(2, np.float16)}
+    tensors = {
+        "model.diffusion_model.input_blocks.0.0.weight": np.zeros((2, 2), np.float16),
+        mark: np.zeros(2, np.float16),
+    }
     save_file(tensors, path, facts or None)
     return str(path)
 
@@ -46,7 +49,7 @@ def tiny_model(path, mark="cond_stage_model.transformer.x", **facts):
 def metadata(place, name="meta_lat.json", **entry):
     keys = [str(place / "pics" / f"{i}.png") for i in range(3)]
     entry = {"caption": "a", "train_resolution": [64, 64]} | entry
-    (place / name).write_text(json.dumps({key: entry for key in keys}))
+    (place / name).write_text(json.dumps(dict.fromkeys(keys, entry)))
     return str(place / name)
 
 
@@ -56,7 +59,9 @@ def trainable(place, **more):
 
 
 def test_values_are_read_and_refused_beside_their_field(place):
-    checked = look(place, "train", **trainable(place, learning_rate="5e-6x", train_batch_size="2.5", max_train_steps="0"))
+    checked = look(
+        place, "train", **trainable(place, learning_rate="5e-6x", train_batch_size="2.5", max_train_steps="0")
+    )
     errors = {flag: fact["error"] for flag, fact in checked.fields.items() if "error" in fact}
     assert errors == {
         "learning_rate": '"5e-6x" is not a number. Write 1e-5 or 0.00001.',
@@ -80,7 +85,9 @@ def test_folders_say_what_is_in_them(place):
 
 
 def test_a_good_training_blocks_nothing_and_counts(place):
-    checked = look(place, "train", **trainable(place, max_train_epochs="4", train_batch_size="2", save_every_n_epochs="1"))
+    checked = look(
+        place, "train", **trainable(place, max_train_epochs="4", train_batch_size="2", save_every_n_epochs="1")
+    )
     assert not checked.blocks(confirmed=False)
     facts = dict(checked.facts)
     assert facts["Images"] == "3 × 1 = 3"

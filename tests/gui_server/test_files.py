@@ -22,7 +22,17 @@ def home(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", ["../secret/s.png", "pics/../../secret/s.png", "link/s.png", "innocent.png", "/etc/passwd", "note.txt", "pics", "a\0.png"]
+    "path",
+    [
+        "../secret/s.png",
+        "pics/../../secret/s.png",
+        "link/s.png",
+        "innocent.png",
+        "/etc/passwd",
+        "note.txt",
+        "pics",
+        "a\0.png",
+    ],
 )
 def test_what_lies_outside_or_is_no_picture_is_not_served(home, path):
     with pytest.raises(BadOption):

@@ -1,5 +1,6 @@
 """What the page is shown of a run: from events written as scripts write them, and from a live one."""
 
+import io
 import json
 import os
 import time
@@ -17,10 +18,9 @@ from sd_scripts.library.report import Report
 def told(tmp_path):
     """An events file and what writes it."""
     path = tmp_path / "events.jsonl"
-    report = Report(path, out=open(os.devnull, "w"))
+    report = Report(path, out=io.StringIO())
     yield path, report
     report.close()
-    report._out.close()
 
 
 def test_everything_that_a_script_tells_arrives(told):

@@ -52,14 +52,17 @@ def test_the_whole_chain(tmp_path):
 @pytest.mark.parametrize(
     ("choice", "expected"),
     [
-        (dict(tagger="none"), [FULL[0], FULL[2], ("clean", "meta_cap.json", "meta_clean.json"), *FULL[5:]]),
+        ({"tagger": "none"}, [FULL[0], FULL[2], ("clean", "meta_cap.json", "meta_clean.json"), *FULL[5:]]),
         (
-            dict(caption="none", tagger="deepdanbooru"),
+            {"caption": "none", "tagger": "deepdanbooru"},
             [("tag_deepdanbooru", "", ""), ("merge_tags", "", "meta_cap_dd.json"), *FULL[4:]],
         ),
-        (dict(clean=False), [*FULL[:4], ("latents", "meta_cap_dd.json", "meta_lat.json"), FULL[6]]),
-        (dict(skip=["latents"]), [*FULL[:5], ("train", "meta_clean.json", "")]),
-        (dict(tagger="none", clean=False, skip=["train"]), [FULL[0], FULL[2], ("latents", "meta_cap.json", "meta_lat.json")]),
+        ({"clean": False}, [*FULL[:4], ("latents", "meta_cap_dd.json", "meta_lat.json"), FULL[6]]),
+        ({"skip": ["latents"]}, [*FULL[:5], ("train", "meta_clean.json", "")]),
+        (
+            {"tagger": "none", "clean": False, "skip": ["train"]},
+            [FULL[0], FULL[2], ("latents", "meta_cap.json", "meta_lat.json")],
+        ),
     ],
 )
 def test_a_stage_left_out_closes_the_chain_over_itself(tmp_path, choice, expected):

@@ -30,7 +30,9 @@ def test_both_languages_say_the_same():
 def test_every_key_in_the_code_has_its_sentence():
     own = [path for path in CODE.rglob("*.py") if path.name not in ("app.py", "form.py", "layout.py", "i18n.py")]
     used = {key for path in own for key in re.findall(rf'"((?:{GROUPS})\.[a-z0-9_]+)"', path.read_text())}
-    used |= {f"value.{key}" for key in SENTENCES} | {f"run.after_{state}" for state in ("failed", "stopped", "cancelled")}
+    used |= {f"value.{key}" for key in SENTENCES} | {
+        f"run.after_{state}" for state in ("failed", "stopped", "cancelled")
+    }
     known = server_words("en")
     assert len(used) > 90
     assert [key for key in sorted(used) if f"server.{key}" not in known and key not in NO_KEYS] == []

@@ -2,9 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from sd_scripts.library.errors import BadFile
 
 Shapes = Mapping[str, tuple[int, ...]]
 Config = dict[str, Any]
@@ -17,6 +19,14 @@ HEAD_SIZE = 64
 def base_config(name: str) -> dict[str, Config]:
     """{part: configuration} of sd1, sd2 or sd2_v (velocity, 768 px) at their true size."""
     return json.loads((_DATA / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def config_from(read: Callable[[Shapes, Config], Config], shapes: Shapes, known: Config, source: Path) -> Config:
+    """What `read` finds in the shapes. Errors: BadFile, naming `source`, when one is missing that tells a dimension."""
+    try:
+        return read(shapes, known)
+    except (KeyError, ValueError) as error:
+        raise BadFile(f"{source} is incomplete: it lacks {error}. Download or copy it again.") from error
 
 
 def unet_config(shapes: Shapes, known: Config) -> Config:
@@ -99,9 +109,14 @@ def _text_config(shapes: Shapes, known: Config, tokens: str, positions: str) -> 
 
 def _count(names: Iterable[str], pattern: str) -> int:
     """One more than the greatest number that the pattern finds at the start of a name."""
-    found = (re.match(pattern, name) for name in names)
-    return 1 + max(int(match[1]) for match in found if match)
+    found = [int(match[1]) for name in names if (match := re.match(pattern, name))]
+    if not found:
+        raise KeyError(pattern.replace("\\", ""))
+    return 1 + max(found)
 
 
 def _one(shapes: Shapes, pattern: str) -> tuple[int, ...]:
-    return next(shape for name, shape in shapes.items() if re.fullmatch(pattern, name))
+    for name, shape in shapes.items():
+        if re.fullmatch(pattern, name):
+            return shape
+    raise KeyError(pattern.replace("\\", ""))

@@ -73,14 +73,15 @@ class StableDiffusion:
         return count_tokens(self.tokenizer, text)
 
     def encode_text(self, tokens_BL: Tensor, settings: TextSettings) -> Tensor:
-        """hidden_BLD. Errors: BadOption, when clip_skip is asked of a family that has none."""
-        if (settings.clip_skip or 1) > 1 and not self.variant.takes_clip_skip:
-            raise BadOption("clip_skip", "clip_skip does not go with v2: Stable Diffusion 2 skips a layer by itself.")
+        """hidden_BLD. Errors: BadOption, when this text encoder cannot skip as many layers."""
+        layer = self._layer(settings)
         chunks_BNC = to_chunks(tokens_BL, self.tokenizer.eos_token_id, self._pad_id)
-        hidden_MCD = self._encode_chunks(chunks_BNC.flatten(0, 1), settings.clip_skip or 1)
+        hidden_MCD = self._encode_chunks(chunks_BNC.flatten(0, 1), layer)
         return from_chunks(hidden_MCD.unflatten(0, chunks_BNC.shape[:2]))
 
-    def encode_images(self, pixels_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def encode_images(
+        self, pixels_BCHW: Tensor, generator: torch.Generator | list[torch.Generator] | None = None
+    ) -> Tensor:
         """latents_BCHW: the posterior's sample, not scaled."""
         return self.vae.encode(pixels_BCHW.to(self.vae.dtype)).latent_dist.sample(generator)
 
@@ -109,7 +110,7 @@ class StableDiffusion:
     def use_gradient_checkpointing(self) -> None:
         """Activations are recomputed in the backward pass; in the text encoder only while it is in training mode."""
         self.unet.enable_gradient_checkpointing()
-        self.text_encoder.gradient_checkpointing_enable()
+        self.text_encoder.activation_checkpointing_enable()
 
     def sampling_scheduler(self, sampler: str) -> Any:
         """A diffusers scheduler for a sampler's name, with the training's betas and prediction type."""
@@ -125,6 +126,15 @@ class StableDiffusion:
                 "last block and its head. They are filled in; no picture depends on them."
             )
         return saving.save(self, request)
+
+    def _layer(self, settings: TextSettings) -> int:
+        """Which layer is read, counted from the end: 1 is the last."""
+        layer, layers = settings.clip_skip or 1, self.text_encoder.config.num_hidden_layers
+        if layer > 1 and not self.variant.takes_clip_skip:
+            raise BadOption("clip_skip", "clip_skip does not go with v2: Stable Diffusion 2 skips a layer by itself.")
+        if layer > layers:
+            raise BadOption("clip_skip", f"clip_skip {layer} is more than the {layers} layers of the text encoder.")
+        return layer
 
     def _encode_chunks(self, tokens_MC: Tensor, layer: int) -> Tensor:
         """hidden_MCD of the layer-th layer from the end, after the final norm."""

@@ -82,15 +82,14 @@ class SingleFile:
         return Parts(self._unet(known["unet"]), text_encoder, tokenizer, self._rest(text_encoder))
 
     def vae(self) -> Any:
+        if not any(name.startswith(VAE_PREFIX) for name in self.file.shapes):
+            raise BadFile(f"{self.path} holds no VAE of its own. Name one with --vae.")
         return vae_from_checkpoint(self.file, self.variant is SD2)
 
     def _unet(self, known: configs.Config) -> Any:
         from diffusers import UNet2DConditionModel
 
-        try:
-            config = configs.unet_config(self._shapes(UNET_PREFIX), known)
-        except (KeyError, StopIteration, ValueError) as error:
-            raise BadFile(f"{self.path} is incomplete: its U-Net lacks {error or 'attention'}.") from error
+        config = configs.config_from(configs.unet_config, self._shapes(UNET_PREFIX), known, self.path)
         _check_channels(self.path, config)
         names = names_of(config)
         tensors = self.file.read(UNET_PREFIX)
@@ -99,10 +98,7 @@ class SingleFile:
 
     def _text_encoder(self, known: configs.Config) -> Any:
         prefix = self.variant.text_prefix
-        try:
-            config = self.variant.text_config(self._shapes(prefix), known)
-        except (KeyError, ValueError) as error:
-            raise BadFile(f"{self.path} is incomplete: its text encoder lacks {error}.") from error
+        config = configs.config_from(self.variant.text_config, self._shapes(prefix), known, self.path)
         tensors = self.variant.text_to_clip(self.file.read(prefix), config["num_hidden_layers"])
         return _clip(config, tensors, self.path)
 
@@ -152,9 +148,9 @@ class Folder:
 
     def _is_linear(self) -> bool:
         """Whether the U-Net's projections around attention are linear layers, as SD2 has them."""
-        name = "down_blocks.0.attentions.0.proj_in.weight"
-        shapes = [open_checkpoint(file).shapes for file in weight_files(self.path / "unet")]
-        return any(len(found[name]) == 2 for found in shapes if name in found)
+        files = [open_checkpoint(file).shapes for file in weight_files(self.path / "unet")]
+        shapes = [shape for found in files for name, shape in found.items() if name.endswith(".proj_in.weight")]
+        return any(len(shape) == 2 for shape in shapes)
 
     def _tokenizer(self) -> Any:
         from transformers import CLIPTokenizer

@@ -63,10 +63,11 @@ def vae_from_checkpoint(file: Checkpoint, v2: bool = False) -> "AutoencoderKL":
         raise BadFile(f"{file.path} holds no VAE. Name a whole Stable Diffusion model, or a VAE.")
     known = configs.base_config("sd2" if v2 else "sd1")["vae"]
     tensors = file.read(prefix)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if "encoder.down_blocks.0.resnets.0.conv1.weight" in tensors:
-        config = configs.diffusers_vae_config({name: tuple(t.shape) for name, t in tensors.items()}, known)
+        config = configs.config_from(configs.diffusers_vae_config, shapes, known, file.path)
         return build(AutoencoderKL, config, with_new_attention_names(tensors), file.path)
-    config = configs.vae_config({name: tuple(tensor.shape) for name, tensor in tensors.items()}, known)
+    config = configs.config_from(configs.vae_config, shapes, known, file.path)
     names = vae_names(len(config["block_out_channels"]), config["layers_per_block"])
     return build(AutoencoderKL, config, vae_to_diffusers(tensors, names), file.path)
 
@@ -85,6 +86,6 @@ def _from_folder(folder: Path) -> "AutoencoderKL":
 
     inner = folder / "vae" if (folder / "vae").is_dir() else folder
     config, tensors = read_part(inner)
-    if "block_out_channels" not in config:
+    if "latent_channels" not in config:
         raise BadFile(f"{folder} holds no VAE. Name a diffusers folder with a vae folder in it.")
     return build(AutoencoderKL, config, with_new_attention_names(tensors), inner)

@@ -1,0 +1,54 @@
+"""The windows of an epoch, loaded: what one process of several learns from."""
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
+
+from sd_scripts.library.data.loader import prefetch
+from sd_scripts.library.data.training_data import Example, Item, TrainingData
+from sd_scripts.library.report import Report
+from sd_scripts.library.train.course import Window
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One process's part of a batch. `ghost`: an item of another process, so that all have work; it does not count."""
+
+    examples: list[Example]
+    ghost: bool = False
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Loads items for process `rank` of `processes`; what cannot be loaded is left out, counted and listed once."""
+
+    data: TrainingData
+    report: Report
+    readers: int = 0
+    rank: int = 0
+    processes: int = 1
+    told: set[int] = field(default_factory=set)
+
+    def windows(self, planned: list[Window], epoch: int, seed: int) -> Generator[list[Loaded]]:
+        """Each window's batches, without what cannot be loaded."""
+        batches = [self._share(batch) for window in planned for batch in window]
+        load = partial(_load, self.data, epoch, seed)
+        # prefetch is a generator; closing it ends its readers.
+        loading = cast("Generator[list[Example]]", prefetch(batches, load, self.readers, self._failed))
+        with closing(loading):
+            for window in planned:
+                yield [Loaded(next(loading), ghost=len(batch) <= self.rank) for batch in window]
+
+    def _share(self, batch: list[Item]) -> list[Item]:
+        return batch[self.rank :: self.processes] or batch[:1]
+
+    def _failed(self, item: Item, reason: str) -> None:
+        if item.image not in self.told:
+            self.told.add(item.image)
+            self.report.failed_item(self.data.images[item.image].key, reason)
+
+
+def _load(data: TrainingData, epoch: int, seed: int, item: Item) -> Example:
+    return data.load(item, epoch, seed)

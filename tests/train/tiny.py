@@ -1,0 +1,105 @@
+"""A tiny model, tiny data, and a training of both."""
+
+import functools
+import io
+import json
+import tempfile
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from sd_scripts.library.data.dataset import FineTuneData, Showing
+from sd_scripts.library.data.latents_files import LatentsFiles
+from sd_scripts.library.data.training_data import TrainImage
+from sd_scripts.library.example.sd_models import make_sd1
+from sd_scripts.library.models.sd import load
+from sd_scripts.library.report import Report
+from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.spec import from_values
+
+
+@functools.cache
+def _saved_model(seed):
+    return make_sd1(Path(tempfile.mkdtemp()) / "tiny.safetensors", seed)
+
+
+def tiny_family(seed=0):
+    """Stable Diffusion 1 in its true layout, tiny."""
+    return load(str(_saved_model(seed)))
+
+
+TEXTS = ["a red cat", "a blue dog, sitting", "one tree", "two houses", "a boat", "rain", "snow", "wind"]
+
+
+def tiny_data(count=4, latents=True, repeats=1, side_px=64):
+    """Pictures of one size; with latents in memory, or as files to be read."""
+    folder = Path(tempfile.mkdtemp())
+    images = [TrainImage(f"picture{i}", folder / f"{i}.png", TEXTS[i % 8], (side_px, side_px)) for i in range(count)]
+    data = FineTuneData(images, [LatentsFiles()] * count, Showing(repeats))
+    generator = torch.Generator().manual_seed(7)
+    for i, image in enumerate(images):
+        if latents:
+            data.put_latents(i, torch.randn(4, side_px // 8, side_px // 8, generator=generator) * 5)
+        else:
+            Image.effect_noise((side_px, side_px), 50).convert("RGB").save(image.path)
+    return data
+
+
+def options(folder, **values):
+    """Options of fine_tune.py with the paths filled in."""
+    metadata = Path(folder) / "meta_lat.json"
+    metadata.write_text(json.dumps({"picture0": {"caption": "a red cat"}}))
+    given = {
+        "pretrained_model_name_or_path": "base.safetensors",
+        "in_json": str(metadata),
+        "output_dir": str(Path(folder) / "out"),
+        "output_name": "X",
+        "max_train_steps": 3,
+        "learning_rate": 1e-3,
+        "seed": 1,
+        "max_data_loader_n_workers": 0,
+    }
+    return from_values(FineTuneOptions, given | values)
+
+
+class Recorder:
+    """A report whose events are kept."""
+
+    def __init__(self):
+        self.out = io.StringIO()
+        self.report = Report(out=self.out)
+        self.events = []
+        self.report.emit = self.events.append
+
+    def of(self, kind):
+        return [event for event in self.events if event.event == kind]
+
+    @property
+    def losses(self):
+        return [event.values["loss"] for event in self.of("metric")]
+
+    @property
+    def said(self):
+        return self.out.getvalue()
+
+
+def make_trainer(folder, family=None, data=None, text=False, **values):
+    from sd_scripts.library.train.full import FullFineTune
+    from sd_scripts.library.train.trainer import Trainer
+
+    recorder = Recorder()
+    data = data or tiny_data()
+    trainer = Trainer(family or tiny_family(), FullFineTune(text), data, options(folder, **values), recorder.report)
+    return trainer, recorder
+
+
+def train(folder, family=None, data=None, text=False, **values):
+    """Trains to the end; (trainer, recorder)."""
+    trainer, recorder = make_trainer(folder, family, data, text, **values)
+    trainer.run()
+    return trainer, recorder
+
+
+def weights(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
