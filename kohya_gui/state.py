@@ -18,7 +18,7 @@ def project_state(project: Project, store: RunStore, errors: dict[str, str]) -> 
     tabs = {"project": "err" if errors else "done"}
     for tab in TAB_TITLES:
         tabs[tab] = runs.get(tab) or _OUTPUTS[tab](project)
-    active = any(store.status(i).state == "running" for i in store.ids() if store.outcome(i) is None)
+    active = any(store.status(i).outcome is None for i in store.ids() if store.outcome(i) is None)
     tabs["runs"] = "run" if active else "done" if runs else "todo"
     folders = [found.pictures_in(folder) for folder in _folders(project)]
     counts = {
