@@ -8,11 +8,13 @@ Studio.check = (() => {
   function word(field, text) {
     if (field.kind === "bool") return "";
     if (field.kind !== "str") {
-      if (!NUMBER.test(text.trim())) return t("check.not_a_number", { value: text, example: field.kind === "int" ? "8" : t("check.example") });
+      if (!NUMBER.test(text.trim()))
+        return t("check.not_a_number", { value: text, example: field.kind === "int" ? "8" : t("check.example") });
       const value = Number(text);
       if (field.kind === "int" && !Number.isInteger(value)) return t("check.not_whole", { value: text });
       if (field.zero && value === 0) return "";
-      if (field.choices && !field.choices.map(Number).includes(value)) return t("check.not_a_choice", { value: text, choices: field.choices.join(", ") });
+      if (field.choices && !field.choices.map(Number).includes(value))
+        return t("check.not_a_choice", { value: text, choices: field.choices.join(", ") });
       if (field.low !== undefined && value < field.low) return t("check.too_low", { low: field.low });
       if (field.high !== undefined && value > field.high) return t("check.too_high", { high: field.high });
     } else if (field.choices && !field.choices.includes(text)) {
@@ -23,9 +25,16 @@ Studio.check = (() => {
   function check(field, value) {
     const text = String(value ?? "");
     if (text === "") return field.required ? t("check.required") : "";
-    return field.many ? text.trim().split(/\s+/).map((one) => word(field, one)).find(Boolean) ?? "" : word(field, text);
+    return field.many
+      ? (text
+          .trim()
+          .split(/\s+/)
+          .map((one) => word(field, one))
+          .find(Boolean) ?? "")
+      : word(field, text);
   }
   /* "5e-" or "-" while the cursor is still in the field: not wrong yet. */
-  check.unfinished = (field, text) => field.kind !== "str" && field.kind !== "bool" && UNFINISHED.test(text) && !NUMBER.test(text);
+  check.unfinished = (field, text) =>
+    field.kind !== "str" && field.kind !== "bool" && UNFINISHED.test(text) && !NUMBER.test(text);
   return check;
 })();

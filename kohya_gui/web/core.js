@@ -9,10 +9,18 @@ window.Studio = (() => {
 
   /* Storage may be forbidden (private windows): the page then only forgets. */
   const kept = (key, otherwise) => {
-    try { return JSON.parse(localStorage.getItem(key)) ?? otherwise; } catch { return otherwise; }
+    try {
+      return JSON.parse(localStorage.getItem(key)) ?? otherwise;
+    } catch {
+      return otherwise;
+    }
   };
   const keep = (key, value) => {
-    try { localStorage.setItem(key, JSON.stringify(value)); } catch { /* nothing to do */ }
+    try {
+      localStorage.setItem(key, JSON.stringify(value));
+    } catch {
+      /* nothing to do */
+    }
   };
 
   const page = { lang: kept("studio.lang") || (navigator.language.startsWith("ja") ? "ja" : "en"), tab: null };
@@ -24,7 +32,11 @@ window.Studio = (() => {
   const has = (key) => key in data.words.en;
 
   /* html`...` escapes every value that is not itself made by html. */
-  class Markup { constructor(text) { this.text = text; } }
+  class Markup {
+    constructor(text) {
+      this.text = text;
+    }
+  }
   const esc = (text) => String(text).replace(/[&<>"'`]/g, (sign) => `&#${sign.charCodeAt(0)};`);
   function markup(value) {
     if (value instanceof Markup) return value.text;
@@ -32,59 +44,104 @@ window.Studio = (() => {
     return value === null || value === undefined || value === false ? "" : esc(value);
   }
   const html = (parts, ...values) => new Markup(parts.reduce((text, part, i) => text + markup(values[i - 1]) + part));
-  const put = (element, content) => { element.innerHTML = markup(content); return element; };
+  /* An attribute: attr("checked", true), attr("list", name); nothing where the value is false or absent. */
+  function attr(name, value) {
+    if (value === undefined || value === null || value === false) return "";
+    return new Markup(value === true ? name : `${name}="${esc(value)}"`);
+  }
+  const put = (element, content) => {
+    element.innerHTML = markup(content);
+    return element;
+  };
   /* Redraws only what changed, so that focus, scroll and selection survive the poller. */
   function patch(element, content) {
     const text = markup(content);
-    if (element && element.studioText !== text) { element.studioText = text; element.innerHTML = text; }
+    if (element && element.studioText !== text) {
+      element.studioText = text;
+      element.innerHTML = text;
+    }
     return element;
   }
 
   const PATHS = {
-    chev: "M6 4l4 4-4 4", down: "M4 6l4 4 4-4", up: "M8 13V3M4 7l4-4 4 4", search: "M7 12a5 5 0 100-10 5 5 0 000 10zM11 11l3 3",
-    reset: "M3 8a5 5 0 105-5H4M6 1L4 3l2 2", folder: "M2 4h4l1.5 2H14v7H2z", file: "M4 2h5l3 3v9H4zM9 2v3h3",
-    warn: "M8 2l6.5 11.5h-13zM8 6.5v3M8 11.6v.1", ok: "M3 8.5l3 3 7-7", copy: "M5 5h8v9H5zM3 11V2h8",
-    info: "M8 14A6 6 0 108 2a6 6 0 000 12zM8 7.5V11M8 5.2v.1", stop: "M4 4h8v8H4z", play: "M5 3l8 5-8 5z",
+    chev: "M6 4l4 4-4 4",
+    down: "M4 6l4 4 4-4",
+    up: "M8 13V3M4 7l4-4 4 4",
+    search: "M7 12a5 5 0 100-10 5 5 0 000 10zM11 11l3 3",
+    reset: "M3 8a5 5 0 105-5H4M6 1L4 3l2 2",
+    folder: "M2 4h4l1.5 2H14v7H2z",
+    file: "M4 2h5l3 3v9H4zM9 2v3h3",
+    warn: "M8 2l6.5 11.5h-13zM8 6.5v3M8 11.6v.1",
+    ok: "M3 8.5l3 3 7-7",
+    copy: "M5 5h8v9H5zM3 11V2h8",
+    info: "M8 14A6 6 0 108 2a6 6 0 000 12zM8 7.5V11M8 5.2v.1",
+    stop: "M4 4h8v8H4z",
+    play: "M5 3l8 5-8 5z",
     camera: "M2 5h3l1-2h4l1 2h3v8H2zM8 11.5a2.5 2.5 0 100-5 2.5 2.5 0 000 5z",
-    save: "M3 2h8l2 2v10H3zM5 2v4h5V2M5 14v-5h6v5", flag: "M4 14V2h8l-2 3 2 3H4", dots: "M3.5 8h.01M8 8h.01M12.5 8h.01",
+    save: "M3 2h8l2 2v10H3zM5 2v4h5V2M5 14v-5h6v5",
+    flag: "M4 14V2h8l-2 3 2 3H4",
+    dots: "M3.5 8h.01M8 8h.01M12.5 8h.01",
     sun: "M8 11a3 3 0 100-6 3 3 0 000 6zM8 1v1.5M8 13.5V15M1 8h1.5M13.5 8H15M3 3l1 1M12 12l1 1M3 13l1-1M12 4l1-1",
-    chart: "M2 14h12M3 11l3-4 3 2 4-6", mark: "M2 13L6 4l3 6 2-3 3 6z", plus: "M8 3v10M3 8h10", cross: "M4 4l8 8M12 4l-8 8",
+    chart: "M2 14h12M3 11l3-4 3 2 4-6",
+    mark: "M2 13L6 4l3 6 2-3 3 6z",
+    plus: "M8 3v10M3 8h10",
+    cross: "M4 4l8 8M12 4l-8 8",
     list: "M6 4h8M6 8h8M6 12h8M2.5 4h.01M2.5 8h.01M2.5 12h.01",
   };
-  const icon = (name) => new Markup(`<svg class="i" viewBox="0 0 16 16" aria-hidden="true"><path
+  const icon = (name) =>
+    new Markup(`<svg class="i" viewBox="0 0 16 16" aria-hidden="true"><path
     d="${PATHS[name]}"/></svg>`);
 
   const number = (value) => Number(value).toLocaleString("en");
   function short(value) {
     if (value === 0) return "0";
     const size = Math.abs(value);
-    if (size < 1e-3 || size >= 1e6) return value.toExponential(size < 1e-3 ? 1 : 2).replace("e-0", "e-").replace("e+", "e");
+    if (size < 1e-3 || size >= 1e6)
+      return value
+        .toExponential(size < 1e-3 ? 1 : 2)
+        .replace("e-0", "e-")
+        .replace("e+", "e");
     return size < 10 ? String(Number(value.toFixed(3))) : number(Math.round(value * 10) / 10);
   }
   function duration(seconds_s) {
     const all = Math.max(0, Math.round(seconds_s));
-    const hours = Math.floor(all / 3600), minutes = Math.floor(all / 60) % 60;
+    const hours = Math.floor(all / 3600),
+      minutes = Math.floor(all / 60) % 60;
     if (hours) return t("time.hours", { hours, minutes });
     return minutes ? t("time.minutes", { minutes }) : t("time.seconds", { seconds: all });
   }
   function bytes(size_bytes) {
-    const step = [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]].find(([, one]) => size_bytes >= one);
+    const step = [
+      ["GB", 1e9],
+      ["MB", 1e6],
+      ["kB", 1e3],
+    ].find(([, one]) => size_bytes >= one);
     return step ? `${(size_bytes / step[1]).toFixed(size_bytes / step[1] < 10 ? 2 : 0)} ${step[0]}` : `${size_bytes} B`;
   }
   const asDate = (time) => (typeof time === "number" ? new Date(time * 1000) : new Date(time));
   function clock(time) {
     if (!time) return "";
-    const then = asDate(time), today = new Date();
+    const then = asDate(time),
+      today = new Date();
     const hour = then.toLocaleTimeString(page.lang, { hour: "2-digit", minute: "2-digit", hour12: false });
     const days = Math.round((new Date(today).setHours(0, 0, 0, 0) - new Date(then).setHours(0, 0, 0, 0)) / 864e5);
     if (days === 0) return t("time.today", { hour });
-    return days === 1 ? t("time.yesterday", { hour }) : then.toLocaleDateString(page.lang, { month: "short", day: "numeric" });
+    return days === 1
+      ? t("time.yesterday", { hour })
+      : then.toLocaleDateString(page.lang, { month: "short", day: "numeric" });
   }
 
   /* The server: one function, any named action. A lost server answers like any other trouble, and is told apart. */
   let server, connected;
-  const connection = new Promise((resolve) => { connected = resolve; });
-  function connect(given) { if (!server) { server = given; connected(); } }
+  const connection = new Promise((resolve) => {
+    connected = resolve;
+  });
+  function connect(given) {
+    if (!server) {
+      server = given;
+      connected();
+    }
+  }
   async function call(name, args = {}) {
     await connection;
     try {
@@ -103,13 +160,19 @@ window.Studio = (() => {
     const timers = new Map();
     return (...args) => {
       clearTimeout(timers.get(args[0]));
-      timers.set(args[0], setTimeout(() => action(...args), wait_ms));
+      timers.set(
+        args[0],
+        setTimeout(() => action(...args), wait_ms),
+      );
     };
   }
 
   /* Views: each draws one place of the page, and again in full when the language changes. */
-  const views = {}, mounted = [];
-  const view = (name, draw) => { views[name] = draw; };
+  const views = {},
+    mounted = [];
+  const view = (name, draw) => {
+    views[name] = draw;
+  };
   function mount(element, name, given) {
     connect(given);
     const place = element.querySelector("[data-view]");
@@ -127,6 +190,31 @@ window.Studio = (() => {
 
   const fileUrl = (url) => new URL(url.replace(/^\//, ""), document.baseURI).href;
 
-  return { data, page, on, fire, kept, keep, t, has, html, put, patch, icon, number, short, duration, bytes, asDate, clock, call,
-    debounce, view, mount, speak, fileUrl };
+  return {
+    data,
+    page,
+    on,
+    fire,
+    kept,
+    keep,
+    t,
+    has,
+    html,
+    attr,
+    put,
+    patch,
+    icon,
+    number,
+    short,
+    duration,
+    bytes,
+    asDate,
+    clock,
+    call,
+    debounce,
+    view,
+    mount,
+    speak,
+    fileUrl,
+  };
 })();

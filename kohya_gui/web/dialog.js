@@ -1,25 +1,40 @@
 /* Windows over the page: dialogs, menus of a button, and short notes at the edge. */
 "use strict";
 Studio.dialog = (() => {
-  const { html, put, icon, t } = Studio;
+  const { html, attr, put, icon, t } = Studio;
 
-  const layer = () => document.getElementById("studio-layer") ?? Object.assign(document.body.appendChild(document.createElement("div")),
-    { id: "studio-layer", className: "kg" });
+  const layer = () =>
+    document.getElementById("studio-layer") ??
+    Object.assign(document.body.appendChild(document.createElement("div")), { id: "studio-layer", className: "kg" });
 
   /* Opens a dialog; `close(result)` ends it, Escape ends it with null. Resolves to the result. */
   function open({ title, body, wide, ready }) {
     const box = document.createElement("dialog");
     box.className = wide ? "kg-dialog wide" : "kg-dialog";
     box.setAttribute("aria-label", title);
-    put(box, html`<div class="hd"><h2>${title}</h2><button type="button" class="btn sm quiet" data-close
-      aria-label="${t("close")}">
-      ${icon("cross")}</button></div><div class="body">${body}</div>`);
+    put(
+      box,
+      html`
+        <div class="hd">
+          <h2>${title}</h2>
+          <button type="button" class="btn sm quiet" data-close aria-label="${t("close")}">${icon("cross")}</button>
+        </div>
+        <div class="body">${body}</div>
+      `,
+    );
     layer().append(box);
     return new Promise((resolve) => {
       const before = document.activeElement;
-      const close = (result = null) => { if (box.open) box.close(); box.remove(); before?.focus?.(); resolve(result); };
+      const close = (result = null) => {
+        if (box.open) box.close();
+        box.remove();
+        before?.focus?.();
+        resolve(result);
+      };
       box.addEventListener("close", () => box.isConnected && close());
-      box.addEventListener("click", (event) => { if (event.target === box || event.target.closest("[data-close]")) close(); });
+      box.addEventListener("click", (event) => {
+        if (event.target === box || event.target.closest("[data-close]")) close();
+      });
       box.showModal();
       ready?.(box, close);
     });
@@ -27,9 +42,18 @@ Studio.dialog = (() => {
 
   /* Asks before something that cannot be undone. */
   function confirm(title, sentence, action) {
-    const body = html`<p>${sentence}</p><div class="acts"><button class="btn" data-close>${t("cancel")}</button>
-      <button class="btn danger" data-yes autofocus>${action}</button></div>`;
-    return open({ title, body, ready: (box, close) => box.querySelector("[data-yes]").addEventListener("click", () => close(true)) });
+    const body = html`
+      <p>${sentence}</p>
+      <div class="acts">
+        <button class="btn" data-close>${t("cancel")}</button>
+        <button class="btn danger" data-yes autofocus>${action}</button>
+      </div>
+    `;
+    return open({
+      title,
+      body,
+      ready: (box, close) => box.querySelector("[data-yes]").addEventListener("click", () => close(true)),
+    });
   }
 
   /* A menu below a button: items {label, note, checked, pick}. Arrow keys, Enter, Escape. */
@@ -37,27 +61,63 @@ Studio.dialog = (() => {
     const list = document.createElement("div");
     list.className = "kg-menu";
     list.setAttribute("role", "menu");
-    put(list, items.map((item, i) => html`<button type="button" role="${item.checked === undefined ? "menuitem" : "menuitemradio"}"
-      ${item.checked === undefined ? "" : html`aria-checked="${item.checked}"`} class="${item.danger ? "danger" : ""}" data-i="${i}" tabindex="-1">
-      <span>${item.label}</span>${item.note && html`<small>${item.note}</small>`}</button>`));
+    put(
+      list,
+      items.map(
+        (item, i) => html`
+          <button
+            type="button"
+            role="${item.checked === undefined ? "menuitem" : "menuitemradio"}"
+            ${attr("aria-checked", item.checked === undefined ? null : String(item.checked))}
+            class="${item.danger ? "danger" : ""}"
+            data-i="${i}"
+            tabindex="-1"
+          >
+            <span>${item.label}</span>
+            ${
+              item.note &&
+              html`
+                <small>${item.note}</small>
+              `
+            }
+          </button>
+        `,
+      ),
+    );
     layer().append(list);
     const place = button.getBoundingClientRect();
     list.style.top = `${place.bottom + 4}px`;
     list.style.left = `${Math.max(8, Math.min(place.left, window.innerWidth - list.offsetWidth - 8))}px`;
     const buttons = [...list.children];
-    const close = () => { list.remove(); button.setAttribute("aria-expanded", "false"); document.removeEventListener("pointerdown", outside, true); };
-    const outside = (event) => { if (!list.contains(event.target)) close(); };
+    const close = () => {
+      list.remove();
+      button.setAttribute("aria-expanded", "false");
+      document.removeEventListener("pointerdown", outside, true);
+    };
+    const outside = (event) => {
+      if (!list.contains(event.target)) close();
+    };
     button.setAttribute("aria-expanded", "true");
     document.addEventListener("pointerdown", outside, true);
     list.addEventListener("click", (event) => {
       const chosen = event.target.closest("button");
-      if (chosen) { close(); button.focus(); items[chosen.dataset.i].pick(); }
+      if (chosen) {
+        close();
+        button.focus();
+        items[chosen.dataset.i].pick();
+      }
     });
     list.addEventListener("keydown", (event) => {
       const at = buttons.indexOf(document.activeElement);
       const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: buttons.length - 1 }[event.key];
-      if (to !== undefined) { event.preventDefault(); buttons.at(to % buttons.length)?.focus(); }
-      if (event.key === "Escape" || event.key === "Tab") { close(); button.focus(); }
+      if (to !== undefined) {
+        event.preventDefault();
+        buttons.at(to % buttons.length)?.focus();
+      }
+      if (event.key === "Escape" || event.key === "Tab") {
+        close();
+        button.focus();
+      }
     });
     (buttons.find((one) => one.getAttribute("aria-checked") === "true") ?? buttons[0])?.focus();
   }
@@ -67,11 +127,25 @@ Studio.dialog = (() => {
     const note = document.createElement("div");
     note.className = trouble ? "kg-note bad" : "kg-note";
     note.setAttribute("role", trouble ? "alert" : "status");
-    put(note, html`${icon(trouble ? "warn" : "ok")}<span>${sentence}</span>${action && html`<button
-      class="btn sm">${action.label}</button>`}
-      <button class="btn sm quiet" data-close aria-label="${t("close")}">${icon("cross")}</button>`);
+    put(
+      note,
+      html`
+        ${icon(trouble ? "warn" : "ok")}
+        <span>${sentence}</span>
+        ${
+          action &&
+          html`
+            <button class="btn sm">${action.label}</button>
+          `
+        }
+        <button class="btn sm quiet" data-close aria-label="${t("close")}">${icon("cross")}</button>
+      `,
+    );
     let notes = document.getElementById("studio-notes");
-    if (!notes) { notes = layer().appendChild(document.createElement("div")); notes.id = "studio-notes"; }
+    if (!notes) {
+      notes = layer().appendChild(document.createElement("div"));
+      notes.id = "studio-notes";
+    }
     notes.append(note);
     note.addEventListener("click", (event) => {
       const pressed = event.target.closest("button");

@@ -1,15 +1,16 @@
 /* One field of a form: its label, input, flag line and error. */
 "use strict";
 Studio.field = (() => {
-  const { html, icon, t, has, data, store } = Studio;
+  const { html, attr, icon, t, has, data, store } = Studio;
 
   /* The words of an option: a stage may have its own for a flag that others share. */
   function words(stage, flag, part) {
-    const own = `stage_option.${stage}.${flag}.${part}`, common = `option.${flag}.${part}`;
+    const own = `stage_option.${stage}.${flag}.${part}`,
+      common = `option.${flag}.${part}`;
     return has(own) ? t(own) : has(common) ? t(common) : "";
   }
   const label = (stage, flag) => words(stage, flag, "label");
-  const unit = (field) => (field.unit && has(`unit.${field.unit}`) ? t(`unit.${field.unit}`) : field.unit ?? "");
+  const unit = (field) => (field.unit && has(`unit.${field.unit}`) ? t(`unit.${field.unit}`) : (field.unit ?? ""));
   const id = (stage, flag) => `f-${stage}-${flag}`;
 
   function shownDefault(field) {
@@ -20,71 +21,171 @@ Studio.field = (() => {
   function choice(field, value) {
     const all = (field.optional || field.default === "" ? [""] : []).concat(field.choices.map(String));
     if (!all.includes(value)) all.push(value);
-    return all.map((one) => html`<option value="${one}" ${one === value ? html`selected` : ""}>${one === "" ? t("field.automatic") : one}</option>`);
+    return all.map(
+      (one) => html`
+        <option value="${one}" ${attr("selected", one === value)}>${one === "" ? t("field.automatic") : one}</option>
+      `,
+    );
   }
   function input(stage, flag, field, value) {
-    const me = id(stage, flag), about = `${me}-s ${me}-e`;
+    const me = id(stage, flag),
+      about = `${me}-s ${me}-e`;
     if (field.kind === "bool") {
-      return html`<label class="sw" for="${me}"><input type="checkbox" role="switch" id="${me}"
-        ${value ? html`checked` : ""} aria-describedby="${about}"
-        aria-label="${label(stage, flag)}"><span aria-hidden="true">${words(stage, flag, "short") || t("field.on")}</span></label>`;
+      return html`
+        <label class="sw" for="${me}">
+          <input
+            type="checkbox"
+            role="switch"
+            id="${me}"
+            ${attr("checked", value)}
+            aria-describedby="${about}"
+            aria-label="${label(stage, flag)}"
+          />
+          <span aria-hidden="true">${words(stage, flag, "short") || t("field.on")}</span>
+        </label>
+      `;
     }
-    if (field.choices) return html`<select class="in" id="${me}" aria-describedby="${about}">${choice(field, value)}</select>`;
+    if (field.choices)
+      return html`
+        <select class="in" id="${me}" aria-describedby="${about}">
+          ${choice(field, value)}
+        </select>
+      `;
     const keys = { int: "numeric", float: "decimal", number: "decimal" }[field.kind] ?? "text";
-    const box = html`<input class="in" id="${me}" value="${value}" placeholder="${store.plain(field) || words(stage, flag, "empty")}" type="${field.secret ? "password" : "text"}" inputmode="${keys}" spellcheck="false" autocomplete="off"
-      aria-describedby="${about}" ${field.required ? html`aria-required="true"` : ""} ${field.suggested ? html`list="${me}-l"` : ""}>
-      ${field.suggested && html`<datalist id="${me}-l">${field.suggested.map((one) => html`<option
-        value="${one}"></option>`)}</datalist>`}`;
-    if (field.unit) return html`<div class="uin">${box}<span aria-hidden="true">${unit(field)}</span></div>`;
+    const box = html`
+      <input
+        class="in"
+        id="${me}"
+        value="${value}"
+        placeholder="${store.plain(field) || words(stage, flag, "empty")}"
+        type="${field.secret ? "password" : "text"}"
+        inputmode="${keys}"
+        spellcheck="false"
+        autocomplete="off"
+        aria-describedby="${about}"
+        ${attr("aria-required", field.required && "true")}
+        ${attr("list", field.suggested && `${me}-l`)}
+      />
+      ${
+        field.suggested &&
+        html`
+          <datalist id="${me}-l">
+            ${field.suggested.map(
+              (one) => html`
+                <option value="${one}"></option>
+              `,
+            )}
+          </datalist>
+        `
+      }
+    `;
+    if (field.unit)
+      return html`
+        <div class="uin">
+          ${box}
+          <span aria-hidden="true">${unit(field)}</span>
+        </div>
+      `;
     if (field.path) {
-      return html`<div class="pathrow">${box}<button type="button" class="btn" data-browse
-        aria-label="${t("field.browse", { label: label(stage, flag) })}">
-        ${icon("folder")}</button></div>`;
+      return html`
+        <div class="pathrow">
+          ${box}
+          <button
+            type="button"
+            class="btn"
+            data-browse
+            aria-label="${t("field.browse", { label: label(stage, flag) })}"
+          >
+            ${icon("folder")}
+          </button>
+        </div>
+      `;
     }
     return box;
   }
 
   function draw(stage, flag) {
-    const field = store.fields(stage)[flag], me = id(stage, flag);
-    const name = label(stage, flag), back = t("field.reset", { label: name });
-    return html`<div class="f ${field.wide ? "w2" : ""}" data-flag="${flag}"><div class="l"><label
-      for="${me}">${name}${field.unit && html`<span class="sr"> (${unit(field)})</span>`}</label>
-      <span class="from" hidden></span><button type="button" class="reset" hidden aria-label="${back}"
-        title="${back}">${icon("reset")}</button></div>
-      ${input(stage, flag, field, store.value(stage, flag))}
-      <div class="sub" id="${me}-s"><span class="flag">${field.positional ? flag : `--${flag}`}</span><span
-        class="found"></span></div>
-      <div class="err" id="${me}-e" role="alert"></div></div>`;
+    const field = store.fields(stage)[flag],
+      me = id(stage, flag);
+    const name = label(stage, flag),
+      back = t("field.reset", { label: name });
+    return html`
+      <div class="f ${field.wide ? "w2" : ""}" data-flag="${flag}">
+        <div class="l">
+          <label for="${me}">
+            ${name}${
+              field.unit &&
+              html`
+                <span class="sr">(${unit(field)})</span>
+              `
+            }
+          </label>
+          <span class="from" hidden></span>
+          <button type="button" class="reset" hidden aria-label="${back}" title="${back}">${icon("reset")}</button>
+        </div>
+        ${input(stage, flag, field, store.value(stage, flag))}
+        <div class="sub" id="${me}-s">
+          <span class="flag">${field.positional ? flag : `--${flag}`}</span>
+          <span class="found"></span>
+        </div>
+        <div class="err" id="${me}-e" role="alert"></div>
+      </div>
+    `;
   }
 
   /* Shows where the value comes from, what the server found, or what is wrong. */
   function mark(box, stage, flag, { error, found }) {
-    const from = store.link(stage, flag), typed = store.isTyped(stage, flag);
+    const from = store.link(stage, flag),
+      typed = store.isTyped(stage, flag);
     const link = box.querySelector(".from");
     link.hidden = !from;
-    link.textContent = from ? t("field.from", { source: has(`tab.${from.toLowerCase()}`) ? t(`tab.${from.toLowerCase()}`) : from }) : "";
+    link.textContent = from
+      ? t("field.from", { source: has(`tab.${from.toLowerCase()}`) ? t(`tab.${from.toLowerCase()}`) : from })
+      : "";
     box.querySelector(".reset").hidden = !typed;
     box.classList.toggle("bad", Boolean(error));
-    Studio.patch(box.querySelector(".err"), error ? html`${icon("warn")}<span>${error}</span>` : "");
+    Studio.patch(
+      box.querySelector(".err"),
+      error
+        ? html`
+            ${icon("warn")}
+            <span>${error}</span>
+          `
+        : "",
+    );
     const text = box.querySelector(".found");
     text.textContent = found ?? "";
     text.title = found ?? "";
     const place = box.querySelector(".in, input");
     place.setAttribute("aria-invalid", String(Boolean(error)));
     // The end of a path tells more than its beginning.
-    if (store.fields(stage)[flag].path && document.activeElement !== place) { place.title = place.value; place.scrollLeft = place.scrollWidth; }
+    if (store.fields(stage)[flag].path && document.activeElement !== place) {
+      place.title = place.value;
+      place.scrollLeft = place.scrollWidth;
+    }
   }
   /* Puts a value from elsewhere (a preset, a link, a reset) into the input, unless it already stands there. */
   function fill(box, stage, flag) {
-    const value = store.value(stage, flag), place = box.querySelector(".in, input");
+    const value = store.value(stage, flag),
+      place = box.querySelector(".in, input");
     if (place.type === "checkbox") place.checked = value;
     else if (place.tagName === "SELECT") Studio.put(place, choice(store.fields(stage)[flag], value));
     else if (place.value !== value) place.value = value;
   }
 
   /* All options of all forms, for the search. */
-  const index = () => Object.values(data.forms).flatMap((form) => [...form.groups, ...form.sections].flatMap((place) =>
-    place.flags.map((flag) => ({ stage: form.stage, flag, section: place.name, label: label(form.stage, flag), help: words(form.stage, flag, "help") }))));
+  const index = () =>
+    Object.values(data.forms).flatMap((form) =>
+      [...form.groups, ...form.sections].flatMap((place) =>
+        place.flags.map((flag) => ({
+          stage: form.stage,
+          flag,
+          section: place.name,
+          label: label(form.stage, flag),
+          help: words(form.stage, flag, "help"),
+        })),
+      ),
+    );
 
   return { draw, mark, fill, label, words, shownDefault, index, id };
 })();

@@ -3,8 +3,8 @@
 Studio.form = (() => {
   const { html, put, icon, t, on, fire, data, store, check, field } = Studio;
   const forms = {};
-  const trouble = {};  /* stage -> {flag: {error, found}} as the server last said */
-  const strict = new Set();  /* stages whose Start was pressed: from then on, what is missing is marked too */
+  const trouble = {}; /* stage -> {flag: {error, found}} as the server last said */
+  const strict = new Set(); /* stages whose Start was pressed: from then on, what is missing is marked too */
 
   const listed = (form) => [...form.groups, ...form.sections];
   const name = (place) => t(`section.${place.name}`);
@@ -13,7 +13,10 @@ Studio.form = (() => {
     never: () => false,
     any: (stage, rule) => rule.any.some((one) => holds(stage, one)),
     is: (stage, rule) => rule.is.includes(String(store.value(stage, rule.flag))),
-    given: (stage, rule) => { const value = store.value(stage, rule.flag); return (value !== "" && value !== false) === rule.given; },
+    given: (stage, rule) => {
+      const value = store.value(stage, rule.flag);
+      return (value !== "" && value !== false) === rule.given;
+    },
   };
   const holds = (stage, rule) => RULES[Object.keys(RULES).find((kind) => kind in rule)](stage, rule);
   const shown = (stage, flag) => {
@@ -23,28 +26,55 @@ Studio.form = (() => {
 
   /* What is wrong with a field: first by its own rules, then as the server says. */
   function errorOf(stage, flag) {
-    const facts = store.fields(stage)[flag], value = store.value(stage, flag);
+    const facts = store.fields(stage)[flag],
+      value = store.value(stage, flag);
     const mine = facts.required && value === "" ? "" : check(facts, value);
     return mine || trouble[stage]?.[flag]?.error || "";
   }
   /* A field that is still empty is only listed in Checks, until Start was pressed. */
   const marked = (stage, flag) => (strict.has(stage) || store.value(stage, flag) !== "" ? errorOf(stage, flag) : "");
   function errors(stage) {
-    return Object.keys(store.fields(stage)).map((flag) => ({ flag, error: errorOf(stage, flag) })).filter((one) => one.error);
+    return Object.keys(store.fields(stage))
+      .map((flag) => ({ flag, error: errorOf(stage, flag) }))
+      .filter((one) => one.error);
   }
 
   const sectionId = (stage, place) => `sec-${stage}-${place.name}`;
-  const grid = (stage, flags) => html`<div class="kg-grid">${flags.map((flag) => field.draw(stage, flag))}</div>`;
+  const grid = (stage, flags) => html`
+    <div class="kg-grid">${flags.map((flag) => field.draw(stage, flag))}</div>
+  `;
 
   function draw(root, stage) {
     const form = data.forms[stage];
     forms[stage] = { root, found: forms[stage]?.found ?? new Set() };
-    put(root, html`<div class="card" id="sec-${stage}-essentials">${form.groups.map((group) => html`<div
-      class="kg-group" role="group" aria-label="${name(group)}">
-      <h3>${name(group)}</h3>${grid(stage, group.flags)}</div>`)}</div>
-      ${form.sections.map((place) => html`<details class="card kg-sec" id="${sectionId(stage, place)}"
-        data-section="${place.name}"><summary>${icon("chev")}<span>${name(place)}</span>
-        <span class="what"></span><span class="sp"></span><span class="chip acc cnt" hidden></span></summary></details>`)}`);
+    put(
+      root,
+      html`
+        <div class="card" id="sec-${stage}-essentials">
+          ${form.groups.map(
+            (group) => html`
+              <div class="kg-group" role="group" aria-label="${name(group)}">
+                <h3>${name(group)}</h3>
+                ${grid(stage, group.flags)}
+              </div>
+            `,
+          )}
+        </div>
+        ${form.sections.map(
+          (place) => html`
+            <details class="card kg-sec" id="${sectionId(stage, place)}" data-section="${place.name}">
+              <summary>
+                ${icon("chev")}
+                <span>${name(place)}</span>
+                <span class="what"></span>
+                <span class="sp"></span>
+                <span class="chip acc cnt" hidden></span>
+              </summary>
+            </details>
+          `,
+        )}
+      `,
+    );
     update(stage);
   }
   function build(stage, details) {
@@ -59,7 +89,8 @@ Studio.form = (() => {
     const root = forms[stage]?.root;
     if (!root?.isConnected) return;
     for (const box of root.querySelectorAll(".f")) {
-      const flag = box.dataset.flag, place = box.querySelector(".in, input");
+      const flag = box.dataset.flag,
+        place = box.querySelector(".in, input");
       const typing = document.activeElement === place && check.unfinished(store.fields(stage)[flag], place.value ?? "");
       box.hidden = !shown(stage, flag);
       field.mark(box, stage, flag, { error: typing ? "" : marked(stage, flag), found: trouble[stage]?.[flag]?.found });
@@ -72,7 +103,10 @@ Studio.form = (() => {
     const visible = place.flags.filter((flag) => shown(stage, flag));
     const changed = place.flags.filter((flag) => store.isTyped(stage, flag)).length;
     details.hidden = !visible.length;
-    details.querySelector(".what").textContent = visible.slice(0, 4).map((flag) => field.label(stage, flag)).join(t("field.comma"));
+    details.querySelector(".what").textContent = visible
+      .slice(0, 4)
+      .map((flag) => field.label(stage, flag))
+      .join(t("field.comma"));
     const chip = details.querySelector(".cnt");
     chip.hidden = !changed;
     chip.textContent = t("changed", { n: changed });
@@ -91,14 +125,22 @@ Studio.form = (() => {
     });
     root.addEventListener("focusout", (event) => event.target.closest(".f") && update(stage));
     root.addEventListener("click", async (event) => {
-      const box = event.target.closest(".f"), flag = box?.dataset.flag;
+      const box = event.target.closest(".f"),
+        flag = box?.dataset.flag;
       if (event.target.closest(".reset")) {
         store.reset(stage, flag);
         field.fill(box, stage, flag);
         box.querySelector(".in, input").focus();
       } else if (event.target.closest("[data-browse]")) {
-        const chosen = await Studio.browse({ path: store.value(stage, flag), kind: store.fields(stage)[flag].path, title: field.label(stage, flag) });
-        if (chosen !== null) { store.set(stage, flag, chosen); field.fill(box, stage, flag); }
+        const chosen = await Studio.browse({
+          path: store.value(stage, flag),
+          kind: store.fields(stage)[flag].path,
+          title: field.label(stage, flag),
+        });
+        if (chosen !== null) {
+          store.set(stage, flag, chosen);
+          field.fill(box, stage, flag);
+        }
       }
     });
     Studio.tip.attend(root, stage);
@@ -126,7 +168,11 @@ Studio.form = (() => {
   }
   function openSection(stage, section) {
     const details = forms[stage].root.querySelector(`#sec-${stage}-${section}`);
-    if (details.tagName === "DETAILS") { details.hidden = false; details.open = true; build(stage, details); }
+    if (details.tagName === "DETAILS") {
+      details.hidden = false;
+      details.open = true;
+      build(stage, details);
+    }
     return details;
   }
   /* What the server says of fields, and of the whole: an error of the whole stands beside its field too. */
@@ -137,7 +183,23 @@ Studio.form = (() => {
     }
     update(stage);
   }
-  function insist(stage) { strict.add(stage); update(stage); }
+  function insist(stage) {
+    strict.add(stage);
+    update(stage);
+  }
 
-  return { place, update, errors, errorOf, jump, openSection, answered, insist, listed, name, sectionId, drawn: (stage) => Boolean(forms[stage]?.root.isConnected) };
+  return {
+    place,
+    update,
+    errors,
+    errorOf,
+    jump,
+    openSection,
+    answered,
+    insist,
+    listed,
+    name,
+    sectionId,
+    drawn: (stage) => Boolean(forms[stage]?.root.isConnected),
+  };
 })();

@@ -2,18 +2,41 @@
 "use strict";
 (() => {
   const { html, put, patch, icon, t, on, call, store, dialog, search, presets, tabs, page, kept, keep } = Studio;
-  let root, board = { running: false, url: null };
+  let root,
+    board = { running: false, url: null };
 
   function draw(place) {
     root = place;
-    put(place, html`<header class="kg-head"><h1 class="brand">${icon("mark")}<span>Studio</span></h1>
-      <button type="button" class="pick" data-do="project" aria-haspopup="menu"></button><button type="button"
-        class="pick hide-s" data-do="preset" aria-haspopup="dialog" hidden></button>
-      <span class="grow"></span>${search.draw()}<button type="button" class="btn quiet hide-s" data-do="board"></button>
-      <button type="button" class="btn quiet" data-do="lang" lang="${page.lang === "en" ? "ja" : "en"}"
-        aria-label="${t("other_language")}">${page.lang === "en" ? "EN" : "日本語"}</button>
-      <button type="button" class="btn quiet" data-do="theme" aria-label="${t("dark")}">${icon("sun")}</button></header>`);
-    if (!place.dataset.listening) place.addEventListener("click", (event) => ACTIONS[event.target.closest("[data-do]")?.dataset.do]?.(event.target.closest("[data-do]")));
+    put(
+      place,
+      html`
+        <header class="kg-head">
+          <h1 class="brand">
+            ${icon("mark")}
+            <span>Studio</span>
+          </h1>
+          <button type="button" class="pick" data-do="project" aria-haspopup="menu"></button>
+          <button type="button" class="pick hide-s" data-do="preset" aria-haspopup="dialog" hidden></button>
+          <span class="grow"></span>
+          ${search.draw()}
+          <button type="button" class="btn quiet hide-s" data-do="board"></button>
+          <button
+            type="button"
+            class="btn quiet"
+            data-do="lang"
+            lang="${page.lang === "en" ? "ja" : "en"}"
+            aria-label="${t("other_language")}"
+          >
+            ${page.lang === "en" ? "EN" : "日本語"}
+          </button>
+          <button type="button" class="btn quiet" data-do="theme" aria-label="${t("dark")}">${icon("sun")}</button>
+        </header>
+      `,
+    );
+    if (!place.dataset.listening)
+      place.addEventListener("click", (event) =>
+        ACTIONS[event.target.closest("[data-do]")?.dataset.do]?.(event.target.closest("[data-do]")),
+      );
     place.dataset.listening = "yes";
     search.attend(place);
     drawProject();
@@ -24,24 +47,68 @@
   const one = (name) => root?.querySelector(`[data-do=${name}]`);
 
   function drawProject() {
-    if (root) patch(one("project"), html`<small>${t("project")}</small><b>${store.state.project?.name ?? (store.state.project === null ? t("no_project") : "…")}</b>${icon("down")}`);
+    if (root)
+      patch(
+        one("project"),
+        html`
+          <small>${t("project")}</small>
+          <b>${store.state.project?.name ?? (store.state.project === null ? t("no_project") : "…")}</b>
+          ${icon("down")}
+        `,
+      );
   }
   async function drawPreset() {
     const state = await presets.state();
     if (!root) return;
     one("preset").hidden = !state;
-    if (state) patch(one("preset"), html`<small>${t("preset_word")}</small><b>${state.name ?? t("preset_default")}</b>${state.changed ? html`<span class="chip acc">${t("changed", { n: state.changed })}</span>` : ""}${icon("down")}`);
+    if (state)
+      patch(
+        one("preset"),
+        html`
+          <small>${t("preset_word")}</small>
+          <b>${state.name ?? t("preset_default")}</b>
+          ${
+            state.changed
+              ? html`
+                  <span class="chip acc">${t("changed", { n: state.changed })}</span>
+                `
+              : ""
+          }${icon("down")}
+        `,
+      );
   }
   function drawBoard() {
-    if (root) patch(one("board"), html`${icon("chart")}TensorBoard${board.running ? html`<span
-      class="chip acc">${t("on")}</span>` : ""}`);
+    if (root)
+      patch(
+        one("board"),
+        html`
+          ${icon("chart")}TensorBoard${
+            board.running
+              ? html`
+                  <span class="chip acc">${t("on")}</span>
+                `
+              : ""
+          }
+        `,
+      );
   }
 
   function projects(button) {
     const current = store.state.project?.name;
     dialog.menu(button, [
-      ...store.state.projects.map((project) => ({ label: project.name, note: project.work_dir, checked: project.name === current, pick: async () => dialog.trouble(await store.open(project.name)) })),
-      { label: t("project_new"), pick: async () => { await store.take(null); tabs.open("project"); } },
+      ...store.state.projects.map((project) => ({
+        label: project.name,
+        note: project.work_dir,
+        checked: project.name === current,
+        pick: async () => dialog.trouble(await store.open(project.name)),
+      })),
+      {
+        label: t("project_new"),
+        pick: async () => {
+          await store.take(null);
+          tabs.open("project");
+        },
+      },
     ]);
   }
   async function startBoard() {
@@ -56,14 +123,25 @@
     if (dialog.trouble(answer)) return;
     board = answer;
     drawBoard();
-    if (!board.running) { startBoard(); return; }
+    if (!board.running) {
+      startBoard();
+      return;
+    }
     dialog.menu(button, [
       { label: t("board_open"), note: board.url, pick: openBoard },
-      { label: t("board_stop"), danger: true, pick: async () => { board = await call("tensorboard", { action: "stop", logdir: null }); drawBoard(); } },
+      {
+        label: t("board_stop"),
+        danger: true,
+        pick: async () => {
+          board = await call("tensorboard", { action: "stop", logdir: null });
+          drawBoard();
+        },
+      },
     ]);
   }
 
-  const isDark = () => (kept("studio.theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const isDark = () =>
+    (kept("studio.theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   function setTheme(dark) {
     document.body.classList.toggle("dark", dark);
     document.documentElement.style.colorScheme = dark ? "dark" : "light";
@@ -74,12 +152,22 @@
     preset: () => presets.open(),
     board: boardMenu,
     lang: () => Studio.speak(page.lang === "en" ? "ja" : "en"),
-    theme: () => { keep("studio.theme", isDark() ? "light" : "dark"); setTheme(isDark()); },
+    theme: () => {
+      keep("studio.theme", isDark() ? "light" : "dark");
+      setTheme(isDark());
+    },
   };
   on("project", drawProject);
   ["tab", "stage", "typed", "loaded", "preset", "project"].forEach((news) => on(news, drawPreset));
   Studio.view("header", draw);
-  call("info").then((info) => { page.secure = info.secure; });
-  call("tensorboard", { action: "status", logdir: null }).then((answer) => { if (!answer.error) { board = answer; drawBoard(); } });
+  call("info").then((info) => {
+    page.secure = info.secure;
+  });
+  call("tensorboard", { action: "status", logdir: null }).then((answer) => {
+    if (!answer.error) {
+      board = answer;
+      drawBoard();
+    }
+  });
   store.begin();
 })();

@@ -7,42 +7,100 @@ Studio.browse = (() => {
 
   /* Resolves to the chosen path, or null. `kind` is what the option's path leads to. */
   return function browse({ path, kind, title }) {
-    const body = html`<form class="pb"><div class="pathrow"><button type="button" class="btn" data-up
-      aria-label="${t("browse.up")}">${icon("up")}</button>
-      <input class="in" name="path" aria-label="${t("browse.path")}" spellcheck="false" autocomplete="off"></div>
-      <div class="roots"></div><div class="err" role="alert"></div><ul class="pb-list"
-        aria-label="${t("browse.content")}"></ul>
-      <div class="acts"><span class="found muted" aria-live="polite"></span><span class="sp"></span><button
-        type="button" class="btn" data-close>${t("cancel")}</button>
-      <button type="button" class="btn pri" data-choose>${t("choose")}</button></div></form>`;
-    return dialog.open({ title: t("browse.title", { what: title }), body, wide: true, ready: (box, close) => begin(box, close, path, kind) });
+    const body = html`
+      <form class="pb">
+        <div class="pathrow">
+          <button type="button" class="btn" data-up aria-label="${t("browse.up")}">${icon("up")}</button>
+          <input class="in" name="path" aria-label="${t("browse.path")}" spellcheck="false" autocomplete="off" />
+        </div>
+        <div class="roots"></div>
+        <div class="err" role="alert"></div>
+        <ul class="pb-list" aria-label="${t("browse.content")}"></ul>
+        <div class="acts">
+          <span class="found muted" aria-live="polite"></span>
+          <span class="sp"></span>
+          <button type="button" class="btn" data-close>${t("cancel")}</button>
+          <button type="button" class="btn pri" data-choose>${t("choose")}</button>
+        </div>
+      </form>
+    `;
+    return dialog.open({
+      title: t("browse.title", { what: title }),
+      body,
+      wide: true,
+      ready: (box, close) => begin(box, close, path, kind),
+    });
   };
 
   function begin(box, close, path, kind) {
     const place = box.querySelector("[name=path]");
     let here = { path: "", parent: null };
-    const join = (name) => (here.path.endsWith("/") || here.path.endsWith("\\") ? here.path + name : here.path + (here.path.includes("\\") ? "\\" : "/") + name);
+    const join = (name) =>
+      here.path.endsWith("/") || here.path.endsWith("\\")
+        ? here.path + name
+        : here.path + (here.path.includes("\\") ? "\\" : "/") + name;
 
     async function visit(to) {
       const answer = await call("browse", { path: to, kind });
-      put(box.querySelector(".err"), answer.error ? html`${icon("warn")}<span>${answer.error}</span>` : "");
+      put(
+        box.querySelector(".err"),
+        answer.error
+          ? html`
+              ${icon("warn")}
+              <span>${answer.error}</span>
+            `
+          : "",
+      );
       if (answer.error) return;
       here = answer;
       place.value = answer.path;
       box.querySelector("[data-up]").disabled = !answer.parent;
       box.querySelector(".found").textContent = answer.found;
-      put(box.querySelector(".roots"), answer.roots.length > 1 ? answer.roots.map((root) => html`<button
-        type="button" class="btn sm" data-to="${root}">${root}</button>`) : "");
+      put(
+        box.querySelector(".roots"),
+        answer.roots.length > 1
+          ? answer.roots.map(
+              (root) => html`
+                <button type="button" class="btn sm" data-to="${root}">${root}</button>
+              `,
+            )
+          : "",
+      );
       put(box.querySelector(".pb-list"), rows(answer));
     }
-    const rows = ({ folders, files }) => (folders.length + files.length ? [
-      ...folders.map((name) => html`<li><button type="button" data-to="${join(name)}">${icon("folder")}<span>${name}</span></button></li>`),
-      ...files.map(({ name, size_bytes }) => html`<li><button type="button"
-        data-file="${join(name)}">${icon("file")}<span>${name}</span><span
-        class="muted num">${bytes(size_bytes)}</span></button></li>`),
-    ] : html`<li class="muted">${t("browse.empty")}</li>`);
+    const rows = ({ folders, files }) =>
+      folders.length + files.length
+        ? [
+            ...folders.map(
+              (name) => html`
+                <li>
+                  <button type="button" data-to="${join(name)}">
+                    ${icon("folder")}
+                    <span>${name}</span>
+                  </button>
+                </li>
+              `,
+            ),
+            ...files.map(
+              ({ name, size_bytes }) => html`
+                <li>
+                  <button type="button" data-file="${join(name)}">
+                    ${icon("file")}
+                    <span>${name}</span>
+                    <span class="muted num">${bytes(size_bytes)}</span>
+                  </button>
+                </li>
+              `,
+            ),
+          ]
+        : html`
+            <li class="muted">${t("browse.empty")}</li>
+          `;
 
-    box.querySelector("form").addEventListener("submit", (event) => { event.preventDefault(); visit(place.value); });
+    box.querySelector("form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      visit(place.value);
+    });
     box.addEventListener("click", (event) => {
       const pressed = event.target.closest("button");
       if (!pressed) return;

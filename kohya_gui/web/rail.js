@@ -1,20 +1,45 @@
 /* Beside a form: Start, Queue, facts, checks and the command; and the stage's run while there is one. */
 "use strict";
 Studio.rail = (() => {
-  const { html, put, patch, icon, t, on, call, store, form, field, dialog, debounce } = Studio;
+  const { html, attr, put, patch, icon, t, on, call, store, form, field, dialog, debounce } = Studio;
   const rails = {};
   const FINDINGS = { error: ["c-err", "warn"], warning: ["c-warn", "warn"], fine: ["c-ok", "ok"] };
 
   function draw(root, stage) {
-    rails[stage] = { root, answer: rails[stage]?.answer ?? null, shell: /Win/.test(navigator.platform) ? "cmd" : "sh", confirm: false, active: null };
-    put(root, html`<div class="card pad"><div class="folder" hidden></div><div class="acts"><button class="btn pri"
-      data-do="start"></button><button class="btn" data-do="queue">${t("queue")}</button></div>
-      <div class="now" hidden></div><dl class="kv"></dl></div>
-      <div class="card pad checks"><h2>${t("checks")}</h2><ul class="finds" aria-live="polite"></ul></div>
-      <div class="card pad"><div class="cmdhd"><h2>${t("command")}</h2><button class="btn sm quiet"
-        data-shell="sh">sh</button><button class="btn sm quiet" data-shell="cmd">cmd</button>
-        <button class="btn sm" data-do="copy">${icon("copy")}${t("copy")}</button></div>
-        <pre class="cmd" role="region" tabindex="0" aria-label="${t("command")}"></pre></div>`);
+    rails[stage] = {
+      root,
+      answer: rails[stage]?.answer ?? null,
+      shell: /Win/.test(navigator.platform) ? "cmd" : "sh",
+      confirm: false,
+      active: null,
+    };
+    put(
+      root,
+      html`
+        <div class="card pad">
+          <div class="folder" hidden></div>
+          <div class="acts">
+            <button class="btn pri" data-do="start"></button>
+            <button class="btn" data-do="queue">${t("queue")}</button>
+          </div>
+          <div class="now" hidden></div>
+          <dl class="kv"></dl>
+        </div>
+        <div class="card pad checks">
+          <h2>${t("checks")}</h2>
+          <ul class="finds" aria-live="polite"></ul>
+        </div>
+        <div class="card pad">
+          <div class="cmdhd">
+            <h2>${t("command")}</h2>
+            <button class="btn sm quiet" data-shell="sh">sh</button>
+            <button class="btn sm quiet" data-shell="cmd">cmd</button>
+            <button class="btn sm" data-do="copy">${icon("copy")}${t("copy")}</button>
+          </div>
+          <pre class="cmd" role="region" tabindex="0" aria-label="${t("command")}"></pre>
+        </div>
+      `,
+    );
     update(stage);
     ask(stage);
   }
@@ -22,16 +47,35 @@ Studio.rail = (() => {
   function update(stage) {
     const rail = rails[stage];
     if (!rail?.root.isConnected) return;
-    const { root, answer } = rail, bad = form.errors(stage);
+    const { root, answer } = rail,
+      bad = form.errors(stage);
     const blocked = bad.length || (answer?.findings ?? []).filter((one) => one.level === "error").length;
     const start = root.querySelector("[data-do=start]");
     start.classList.toggle("blocked", Boolean(bad.length));
-    patch(start, bad.length ? html`${icon("warn")}${t(bad.length > 1 ? "fix_many" : "fix_one", { n: bad.length })}`
-      : html`${icon("play")}${t(rail.confirm ? "start_anyway" : `start.${stage}`)}`);
+    patch(
+      start,
+      bad.length
+        ? html`
+            ${icon("warn")}${t(bad.length > 1 ? "fix_many" : "fix_one", { n: bad.length })}
+          `
+        : html`
+            ${icon("play")}${t(rail.confirm ? "start_anyway" : `start.${stage}`)}
+          `,
+    );
     patch(root.querySelector(".finds"), findings(stage, bad, answer?.findings ?? []));
-    patch(root.querySelector(".kv"), (answer?.facts ?? []).map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`));
+    patch(
+      root.querySelector(".kv"),
+      (answer?.facts ?? []).map(
+        ([name, value]) => html`
+          <dt>${name}</dt>
+          <dd>${value}</dd>
+        `,
+      ),
+    );
     root.querySelector(".checks").hidden = !(answer?.findings?.length || bad.length);
-    root.querySelectorAll("[data-shell]").forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.shell === rail.shell)));
+    root
+      .querySelectorAll("[data-shell]")
+      .forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.shell === rail.shell)));
     const command = root.querySelector("pre.cmd");
     command.classList.toggle("draft", Boolean(blocked));
     patch(command, commandParts(answer?.command?.[rail.shell] || (blocked ? t("command_later") : "")));
@@ -40,31 +84,65 @@ Studio.rail = (() => {
   }
   /* A project of several folders: the stage runs once for each. */
   function drawFolders(stage, place) {
-    const folders = store.state.project?.pictures ?? [], at = store.state.folders[stage] ?? 0;
+    const folders = store.state.project?.pictures ?? [],
+      at = store.state.folders[stage] ?? 0;
     place.hidden = folders.length < 2 || !Studio.data.per_folder.includes(stage);
-    if (!place.hidden) patch(place, html`<label><span>${t("folder_of", { n: at + 1, all: folders.length })}</span><select class="in">${folders.map((path, i) => html`<option value="${i}"
-      ${i === at ? html`selected` : ""}>${path}</option>`)}</select></label>`);
+    if (!place.hidden)
+      patch(
+        place,
+        html`
+          <label>
+            <span>${t("folder_of", { n: at + 1, all: folders.length })}</span>
+            <select class="in">
+              ${folders.map(
+                (path, i) => html`
+                  <option value="${i}" ${attr("selected", i === at)}>${path}</option>
+                `,
+              )}
+            </select>
+          </label>
+        `,
+      );
   }
   /* Breaks lines before flags only; the text itself stays as it is. */
+  // prettier-ignore
   const commandParts = (text) => text.split(/(?<= )(?=--)/).map((part) => html`<span>${part}</span>`);
   function findings(stage, bad, found) {
+    // prettier-ignore
     const link = (flag) => html`<a href="#" data-go="${flag}">${field.label(stage, flag)}</a>: `;
     const mine = bad.map(({ flag, error }) => ({ level: "error", field: flag, text: error }));
     const flags = new Set(mine.map((one) => one.field));
-    return [...mine, ...found.filter((one) => !(one.level === "error" && flags.has(one.field)))].map(({ level, field: flag, text }) => {
-      const [tone, sign] = FINDINGS[level] ?? FINDINGS.fine;
-      return html`<li><span class="${tone}">${icon(sign)}<span class="sr">${t(`level.${level}`)}</span></span><span>${flag && flag in store.fields(stage) && level !== "fine" ? link(flag) : ""}${text}</span></li>`;
-    });
+    return [...mine, ...found.filter((one) => !(one.level === "error" && flags.has(one.field)))].map(
+      ({ level, field: flag, text }) => {
+        const [tone, sign] = FINDINGS[level] ?? FINDINGS.fine;
+        return html`
+          <li>
+            <span class="${tone}">
+              ${icon(sign)}
+              <span class="sr">${t(`level.${level}`)}</span>
+            </span>
+            <span>${flag && flag in store.fields(stage) && level !== "fine" ? link(flag) : ""}${text}</span>
+          </li>
+        `;
+      },
+    );
   }
   function drawNow({ root, active }) {
     const now = root.querySelector(".now");
     now.hidden = !active;
     if (!active) return;
     const share = active.progress?.total ? (active.progress.done / active.progress.total) * 100 : 0;
-    patch(now, html`<div class="st ${active.state}">${active.word}</div><div class="meter"><i
-      style="width:${share.toFixed(1)}%"></i></div>
-      <div class="acts"><button class="btn sm" data-open="${active.id}">${t("open")}</button><button
-        class="btn sm danger" data-stop="${active.id}">${icon("stop")}${t("stop")}</button></div>`);
+    patch(
+      now,
+      html`
+        <div class="st ${active.state}">${active.word}</div>
+        <div class="meter"><i style="width:${share.toFixed(1)}%"></i></div>
+        <div class="acts">
+          <button class="btn sm" data-open="${active.id}">${t("open")}</button>
+          <button class="btn sm danger" data-stop="${active.id}">${icon("stop")}${t("stop")}</button>
+        </div>
+      `,
+    );
   }
 
   const ask = debounce(async (stage) => {
@@ -77,25 +155,43 @@ Studio.rail = (() => {
   }, 250);
 
   async function send(stage, name) {
-    const rail = rails[stage], [first] = form.errors(stage);
-    if (first) { form.insist(stage); form.jump(stage, first.flag); return; }
+    const rail = rails[stage],
+      [first] = form.errors(stage);
+    if (first) {
+      form.insist(stage);
+      form.jump(stage, first.flag);
+      return;
+    }
     if (Studio.page.secure && window.Notification?.permission === "default") Notification.requestPermission();
-    const answer = await call(name, { stage, values: store.values(stage), project: store.state.project, confirm: rail.confirm });
+    const answer = await call(name, {
+      stage,
+      values: store.values(stage),
+      project: store.state.project,
+      confirm: rail.confirm,
+    });
     if (answer.field && answer.field in store.fields(stage)) form.jump(stage, answer.field);
     if (dialog.trouble(answer)) return;
-    if (answer.findings) { refused(stage, answer.findings); return; }
+    if (answer.findings) {
+      refused(stage, answer.findings);
+      return;
+    }
     rail.confirm = false;
     Studio.fire("started", answer.run_id);
-    dialog.say(t(name === "start" ? "said.started" : "said.queued", { what: t(`stage.${stage}`) }), { action: { label: t("open"), pick: () => Studio.fire("show run", answer.run_id) } });
+    dialog.say(t(name === "start" ? "said.started" : "said.queued", { what: t(`stage.${stage}`) }), {
+      action: { label: t("open"), pick: () => Studio.fire("show run", answer.run_id) },
+    });
     update(stage);
   }
   function refused(stage, found) {
-    const rail = rails[stage], wrong = found.filter((one) => one.level === "error");
+    const rail = rails[stage],
+      wrong = found.filter((one) => one.level === "error");
     rail.answer = { ...(rail.answer ?? { facts: [], fields: {} }), findings: found };
     rail.confirm = !wrong.length;
     form.insist(stage);
     form.answered(stage, rail.answer.fields, found);
-    dialog.say((wrong[0] ?? found.find((one) => one.level === "warning") ?? { text: t("said.refused") }).text, { trouble: true });
+    dialog.say((wrong[0] ?? found.find((one) => one.level === "warning") ?? { text: t("said.refused") }).text, {
+      trouble: true,
+    });
     const first = wrong.find((one) => one.field in store.fields(stage));
     if (first) form.jump(stage, first.field);
   }
@@ -113,21 +209,41 @@ Studio.rail = (() => {
   function place(root, stage) {
     draw(root, stage);
     const actions = { start: () => send(stage, "start"), queue: () => send(stage, "queue"), copy: () => copy(stage) };
-    root.addEventListener("change", (event) => event.target.closest(".folder") && store.chooseFolder(stage, Number(event.target.value)));
+    root.addEventListener(
+      "change",
+      (event) => event.target.closest(".folder") && store.chooseFolder(stage, Number(event.target.value)),
+    );
     root.addEventListener("click", (event) => {
       const pressed = event.target.closest("button, a");
       if (!pressed) return;
       const { do: action, go, shell, open, stop } = pressed.dataset;
       if (action) actions[action]();
-      if (go) { event.preventDefault(); form.jump(stage, go); }
-      if (shell) { rails[stage].shell = shell; update(stage); }
+      if (go) {
+        event.preventDefault();
+        form.jump(stage, go);
+      }
+      if (shell) {
+        rails[stage].shell = shell;
+        update(stage);
+      }
       if (open) Studio.fire("show run", open);
       if (stop) Studio.fire("stop run", stop);
     });
   }
   on("run ended", () => Object.keys(rails).forEach((stage) => ask(stage)));
-  on("typed", ({ stage }) => { if (rails[stage]) { rails[stage].confirm = false; update(stage); ask(stage); } });
-  on("loaded", ({ stage }) => { if (rails[stage]) { update(stage); ask(stage); } });
+  on("typed", ({ stage }) => {
+    if (rails[stage]) {
+      rails[stage].confirm = false;
+      update(stage);
+      ask(stage);
+    }
+  });
+  on("loaded", ({ stage }) => {
+    if (rails[stage]) {
+      update(stage);
+      ask(stage);
+    }
+  });
   on("form", ({ stage }) => update(stage));
   on("poll", ({ active }) => {
     for (const [stage, rail] of Object.entries(rails)) {

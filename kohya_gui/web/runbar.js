@@ -1,30 +1,72 @@
 /* The bar below every tab: what runs, how far it is, and Stop. Also the window's title and notifications. */
 "use strict";
 (() => {
-  const { html, patch, icon, t, on, fire, call, dialog, number, duration, page } = Studio;
-  let root, last = { active: null, waiting: 0 }, lost = false;
-  const expected = new Set();  /* runs that were started here or seen running: their end is told */
+  const { html, attr, patch, icon, t, on, fire, call, dialog, number, duration, page } = Studio;
+  let root,
+    last = { active: null, waiting: 0 },
+    lost = false;
+  const expected = new Set(); /* runs that were started here or seen running: their end is told */
 
   const share = ({ progress }) => (progress?.total ? Math.min(100, (progress.done / progress.total) * 100) : null);
   function draw() {
-    if (root) patch(root.querySelector(".kg-rb"), lost ? html`<span class="st stalled">${t("server_lost")}</span>` : last.active ? active(last.active) : idle());
+    if (root)
+      patch(
+        root.querySelector(".kg-rb"),
+        lost
+          ? html`
+              <span class="st stalled">${t("server_lost")}</span>
+            `
+          : last.active
+            ? active(last.active)
+            : idle(),
+      );
     const percent = last.active && share(last.active);
-    document.title = lost ? t("title.lost") : last.active ? `${percent === null ? "" : `${Math.floor(percent)}% `}${last.active.name} · Studio` : "Studio";
+    document.title = lost
+      ? t("title.lost")
+      : last.active
+        ? `${percent === null ? "" : `${Math.floor(percent)}% `}${last.active.name} · Studio`
+        : "Studio";
   }
-  const waiting = () => (last.waiting ? html`<span class="muted hide-s">${t("waiting", { n: last.waiting })}</span>` : "");
-  const idle = () => html`<span class="st">${t("idle")}</span><span class="sp"></span>${waiting()}`;
+  const waiting = () =>
+    last.waiting
+      ? html`
+          <span class="muted hide-s">${t("waiting", { n: last.waiting })}</span>
+        `
+      : "";
+  const idle = () => html`
+    <span class="st">${t("idle")}</span>
+    <span class="sp"></span>
+    ${waiting()}
+  `;
   function active(run) {
-    const percent = share(run), { progress } = run;
+    const percent = share(run),
+      { progress } = run;
     const left = progress?.eta_s != null ? t("left", { time: duration(progress.eta_s) }) : "";
-    return html`<span class="st ${run.state}">${run.word}</span><span class="nm">${run.name}</span>
-      <span class="meter hide-s" role="progressbar" aria-label="${run.word}" aria-valuemin="0"
-        aria-valuemax="100" ${percent === null ? "" : html`aria-valuenow="${Math.floor(percent)}"`}><i
-        style="width:${(percent ?? 0).toFixed(1)}%"></i></span>
-      <span class="num only-s">${percent === null ? "" : `${Math.floor(percent)}%`}${left && `${percent === null ? "" : t("field.comma")}${left}`}</span>
-      <span class="num hide-s">${progress ? `${number(progress.done)}${progress.total ? ` / ${number(progress.total)}` : ""}` : ""}</span><span class="num muted hide-s">${left}</span>
-      <span class="sp"></span>${waiting()}<button type="button" class="btn sm hide-s"
-        data-open="${run.id}">${t("open")}</button>
-      <button type="button" class="btn sm danger" data-stop="${run.id}">${icon("stop")}${t("stop")}</button>`;
+    return html`
+      <span class="st ${run.state}">${run.word}</span>
+      <span class="nm">${run.name}</span>
+      <span
+        class="meter hide-s"
+        role="progressbar"
+        aria-label="${run.word}"
+        aria-valuemin="0"
+        aria-valuemax="100"
+        ${attr("aria-valuenow", percent === null ? null : Math.floor(percent))}
+      >
+        <i style="width:${(percent ?? 0).toFixed(1)}%"></i>
+      </span>
+      <span class="num only-s">
+        ${percent === null ? "" : `${Math.floor(percent)}%`}${left && `${percent === null ? "" : t("field.comma")}${left}`}
+      </span>
+      <span class="num hide-s">
+        ${progress ? `${number(progress.done)}${progress.total ? ` / ${number(progress.total)}` : ""}` : ""}
+      </span>
+      <span class="num muted hide-s">${left}</span>
+      <span class="sp"></span>
+      ${waiting()}
+      <button type="button" class="btn sm hide-s" data-open="${run.id}">${t("open")}</button>
+      <button type="button" class="btn sm danger" data-stop="${run.id}">${icon("stop")}${t("stop")}</button>
+    `;
   }
   async function stop(id) {
     if (!(await dialog.confirm(t("run.stop"), t("run.stop_ask"), t("stop")))) return;
@@ -35,7 +77,10 @@
     const { row } = await call("run", { id, since_event: 2 ** 31 });
     if (!row?.ended || !expected.delete(id)) return;
     const sentence = `${row.name}: ${row.word}`;
-    dialog.say(sentence, { trouble: row.state === "failed", action: { label: t("open"), pick: () => fire("show run", id) } });
+    dialog.say(sentence, {
+      trouble: row.state === "failed",
+      action: { label: t("open"), pick: () => fire("show run", id) },
+    });
     if (document.hidden && page.secure && window.Notification?.permission === "granted") new Notification(sentence);
     fire("run ended", row);
     fire("runs changed", last);
@@ -48,16 +93,27 @@
     draw();
   });
   on("started", (id) => expected.add(id));
-  on("server", (there) => { if (lost === there) { lost = !there; draw(); } });
+  on("server", (there) => {
+    if (lost === there) {
+      lost = !there;
+      draw();
+    }
+  });
   on("stop run", stop);
   Studio.view("runbar", (place) => {
     root = place;
-    Studio.put(place, html`<div class="kg-rb" role="status" aria-label="${t("what_runs")}"></div>`);
-    if (!place.dataset.listening) place.addEventListener("click", (event) => {
-      const { open, stop: id } = event.target.closest("button")?.dataset ?? {};
-      if (open) fire("show run", open);
-      if (id) stop(id);
-    });
+    Studio.put(
+      place,
+      html`
+        <div class="kg-rb" role="status" aria-label="${t("what_runs")}"></div>
+      `,
+    );
+    if (!place.dataset.listening)
+      place.addEventListener("click", (event) => {
+        const { open, stop: id } = event.target.closest("button")?.dataset ?? {};
+        if (open) fire("show run", open);
+        if (id) stop(id);
+      });
     place.dataset.listening = "yes";
     draw();
   });

@@ -2,7 +2,10 @@
 "use strict";
 Studio.runs = (() => {
   const { html, put, patch, t, on, call, clock, duration, poller } = Studio;
-  let root, lists = { queue: [], history: [] }, chosen = null, followed = true;
+  let root,
+    lists = { queue: [], history: [] },
+    chosen = null,
+    followed = true;
 
   function right(row) {
     const { progress } = row;
@@ -10,19 +13,45 @@ Studio.runs = (() => {
     return "";
   }
   function below(row) {
-    if (row.state === "running" && row.progress?.eta_s != null) return t("left", { time: duration(row.progress.eta_s) });
-    return row.ended ? clock(row.ended) : row.state === "waiting" ? row.why ?? "" : "";
+    if (row.state === "running" && row.progress?.eta_s != null)
+      return t("left", { time: duration(row.progress.eta_s) });
+    return row.ended ? clock(row.ended) : row.state === "waiting" ? (row.why ?? "") : "";
   }
-  const item = (row) => html`<button type="button" class="run" data-run="${row.id}"
-    aria-current="${row.id === chosen}"><span class="t"><span>${row.name}</span><span
-    class="muted">${right(row)}</span></span>
-    <span class="s"><span class="st ${row.state}">${row.word}</span><span
-      title="${row.state === "waiting" ? row.why : ""}">${below(row)}</span></span></button>`;
+  const item = (row) => html`
+    <button type="button" class="run" data-run="${row.id}" aria-current="${row.id === chosen}">
+      <span class="t">
+        <span>${row.name}</span>
+        <span class="muted">${right(row)}</span>
+      </span>
+      <span class="s">
+        <span class="st ${row.state}">${row.word}</span>
+        <span title="${row.state === "waiting" ? row.why : ""}">${below(row)}</span>
+      </span>
+    </button>
+  `;
   function drawList() {
     if (!root?.isConnected) return;
-    patch(root.querySelector(".kg-list"), html`<div class="hd"><h2>${t("run.queue")}</h2></div>${lists.queue.length ? lists.queue.map(item) : html`<p class="none muted">${t("run.queue_empty")}</p>`}
-      <div class="hd"><h2>${t("run.history")}</h2></div>${lists.history.length ? lists.history.map(item) : html`<p
-        class="none muted">${t("run.history_empty")}</p>`}`);
+    patch(
+      root.querySelector(".kg-list"),
+      html`
+        <div class="hd"><h2>${t("run.queue")}</h2></div>
+        ${
+          lists.queue.length
+            ? lists.queue.map(item)
+            : html`
+                <p class="none muted">${t("run.queue_empty")}</p>
+              `
+        }
+        <div class="hd"><h2>${t("run.history")}</h2></div>
+        ${
+          lists.history.length
+            ? lists.history.map(item)
+            : html`
+                <p class="none muted">${t("run.history_empty")}</p>
+              `
+        }
+      `,
+    );
   }
   async function refresh() {
     const answer = await call("runs");
@@ -51,18 +80,31 @@ Studio.runs = (() => {
   }
   function draw(place) {
     root = place;
-    put(place, html`<div class="kg-runs"><div class="card kg-list" aria-label="${t("tab.runs")}"></div><div
-      class="kg-mon"></div></div>`);
-    if (!place.dataset.listening) place.addEventListener("click", (event) => {
-      const id = event.target.closest("[data-run]")?.dataset.run;
-      if (id) choose(id);
-    });
+    put(
+      place,
+      html`
+        <div class="kg-runs">
+          <div class="card kg-list" aria-label="${t("tab.runs")}"></div>
+          <div class="kg-mon"></div>
+        </div>
+      `,
+    );
+    if (!place.dataset.listening)
+      place.addEventListener("click", (event) => {
+        const id = event.target.closest("[data-run]")?.dataset.run;
+        if (id) choose(id);
+      });
     place.dataset.listening = "yes";
     Studio.monitor.place(place.querySelector(".kg-mon"));
     drawList();
     refresh();
   }
-  on("tab", (tab) => { if (tab === "runs") { poller.watch(chosen); refresh(); } else poller.watch(null); });
+  on("tab", (tab) => {
+    if (tab === "runs") {
+      poller.watch(chosen);
+      refresh();
+    } else poller.watch(null);
+  });
   on("runs changed", refresh);
   on("run", ({ last }) => {
     lists.queue = lists.queue.map((row) => (row.id === last.row.id ? last.row : row));

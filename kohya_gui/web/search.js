@@ -4,22 +4,47 @@ Studio.search = (() => {
   const { html, put, icon, t, field, form, stage, tabs } = Studio;
   const MOST = 9;
 
-  const draw = () => html`<div class="kg-search" role="search">${icon("search")}<input role="combobox"
-    aria-expanded="false" aria-controls="kg-hits" aria-autocomplete="list"
-    aria-label="${t("find")}" placeholder="${t("find")}" spellcheck="false" autocomplete="off"><kbd
-      aria-hidden="true">/</kbd><ul id="kg-hits" role="listbox" aria-label="${t("find")}" hidden></ul></div>`;
+  const draw = () => html`
+    <div class="kg-search" role="search">
+      ${icon("search")}
+      <input
+        role="combobox"
+        aria-expanded="false"
+        aria-controls="kg-hits"
+        aria-autocomplete="list"
+        aria-label="${t("find")}"
+        placeholder="${t("find")}"
+        spellcheck="false"
+        autocomplete="off"
+      />
+      <kbd aria-hidden="true">/</kbd>
+      <ul id="kg-hits" role="listbox" aria-label="${t("find")}" hidden></ul>
+    </div>
+  `;
 
   function score(one, words) {
-    const label = one.label.toLowerCase(), flag = one.flag.toLowerCase(), asked = words.replace(/^--/, "");
-    const tests = [label === words, label.startsWith(words), flag.startsWith(asked.replace(/ /g, "_")), label.includes(words),
-      flag.includes(asked.replace(/ /g, "_")), one.help.toLowerCase().includes(words)];
+    const label = one.label.toLowerCase(),
+      flag = one.flag.toLowerCase(),
+      asked = words.replace(/^--/, "");
+    const tests = [
+      label === words,
+      label.startsWith(words),
+      flag.startsWith(asked.replace(/ /g, "_")),
+      label.includes(words),
+      flag.includes(asked.replace(/ /g, "_")),
+      one.help.toLowerCase().includes(words),
+    ];
     const first = tests.indexOf(true);
     return first < 0 ? 0 : tests.length - first;
   }
   function find(words) {
     const here = Studio.page.tab;
-    return field.index().map((one) => ({ ...one, score: score(one, words) + (stage.tabOf(one.stage) === here ? 0.5 : 0) }))
-      .filter((one) => one.score >= 1).sort((a, b) => b.score - a.score).slice(0, MOST);
+    return field
+      .index()
+      .map((one) => ({ ...one, score: score(one, words) + (stage.tabOf(one.stage) === here ? 0.5 : 0) }))
+      .filter((one) => one.score >= 1)
+      .sort((a, b) => b.score - a.score)
+      .slice(0, MOST);
   }
   async function go({ stage: at, flag }) {
     const tab = stage.tabOf(at);
@@ -29,34 +54,76 @@ Studio.search = (() => {
   }
 
   function attend(root) {
-    const box = root.querySelector(".kg-search input"), list = root.querySelector("#kg-hits");
-    let hits = [], at = 0;
+    const box = root.querySelector(".kg-search input"),
+      list = root.querySelector("#kg-hits");
+    let hits = [],
+      at = 0;
     const show = () => {
       list.hidden = !box.value.trim();
-      put(list, hits.length ? hits.map((one, i) => html`<li role="option" id="hit-${i}" aria-selected="${i === at}"
-        data-i="${i}"><b>${one.label}</b>
-        <span class="mono muted">--${one.flag}</span><small>${t(`stage.${one.stage}`)} › ${t(`section.${one.section}`)}${t("field.comma")}${one.help}</small></li>`) : html`<li class="muted">${t("find_none")}</li>`);
+      put(
+        list,
+        hits.length
+          ? hits.map(
+              (one, i) => html`
+                <li role="option" id="hit-${i}" aria-selected="${i === at}" data-i="${i}">
+                  <b>${one.label}</b>
+                  <span class="mono muted">--${one.flag}</span>
+                  <small>
+                    ${t(`stage.${one.stage}`)} › ${t(`section.${one.section}`)}${t("field.comma")}${one.help}
+                  </small>
+                </li>
+              `,
+            )
+          : html`
+              <li class="muted">${t("find_none")}</li>
+            `,
+      );
       box.setAttribute("aria-expanded", String(!list.hidden));
       box.setAttribute("aria-activedescendant", hits.length ? `hit-${at}` : "");
     };
-    const end = () => { hits = []; box.value = ""; show(); };
-    const choose = (one) => { end(); box.blur(); go(one); };
-    box.addEventListener("input", () => { at = 0; hits = box.value.trim() ? find(box.value.trim().toLowerCase()) : []; show(); });
+    const end = () => {
+      hits = [];
+      box.value = "";
+      show();
+    };
+    const choose = (one) => {
+      end();
+      box.blur();
+      go(one);
+    };
+    box.addEventListener("input", () => {
+      at = 0;
+      hits = box.value.trim() ? find(box.value.trim().toLowerCase()) : [];
+      show();
+    });
     box.addEventListener("keydown", (event) => {
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-      if (step && hits.length) { event.preventDefault(); at = (at + step + hits.length) % hits.length; show(); }
+      if (step && hits.length) {
+        event.preventDefault();
+        at = (at + step + hits.length) % hits.length;
+        show();
+      }
       if (event.key === "Enter" && hits[at]) choose(hits[at]);
-      if (event.key === "Escape") { end(); box.blur(); }
+      if (event.key === "Escape") {
+        end();
+        box.blur();
+      }
     });
     list.addEventListener("mousedown", (event) => {
       const hit = event.target.closest("[data-i]");
-      if (hit) { event.preventDefault(); choose(hits[hit.dataset.i]); }
+      if (hit) {
+        event.preventDefault();
+        choose(hits[hit.dataset.i]);
+      }
     });
     box.addEventListener("blur", end);
   }
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest?.("input, textarea, select, [contenteditable=true], dialog");
-    if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) { event.preventDefault(); document.querySelector(".kg-search input")?.focus(); }
+    if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
+      document.querySelector(".kg-search input")?.focus();
+    }
   });
   return { draw, attend, go };
 })();

@@ -1,30 +1,68 @@
 /* A stage's tab: a switch between its methods, the section list, the form and the rail. */
 "use strict";
 Studio.stage = (() => {
-  const { html, put, t, kept, keep, data, form, rail, fire } = Studio;
-  const SWITCHED = ["caption", "tag", "train"];  /* tabs of several methods, now or soon */
+  const { html, attr, put, t, kept, keep, data, form, rail, fire } = Studio;
+  const SWITCHED = ["caption", "tag", "train"]; /* tabs of several methods, now or soon */
   const chosen = {};
   const stagesOf = (tab) => data.tabs[tab];
-  const current = (tab) => (chosen[tab] ??= stagesOf(tab).find((one) => one === kept(`studio.method.${tab}`)) ?? stagesOf(tab)[0]);
+  const current = (tab) =>
+    (chosen[tab] ??= stagesOf(tab).find((one) => one === kept(`studio.method.${tab}`)) ?? stagesOf(tab)[0]);
 
   function methods(tab) {
     const stage = current(tab);
-    if (!SWITCHED.includes(tab)) return html`<div class="kg-bar"><h2>${t(`method_name.${stage}`)}</h2><span
-      class="muted">${t(`about.${stage}`)}</span></div>`;
-    return html`<h2 class="sr">${t(`stage.${stage}`)}</h2><div class="kg-bar"><div class="kg-seg" role="radiogroup"
-      aria-label="${t(`method.${tab}`)}">${stagesOf(tab).map((one) => html`<label>
-      <input type="radio" name="method-${tab}" value="${one}" ${one === stage ? html`checked` : ""}>${t(`method_name.${one}`)}</label>`)}</div>
-      <span class="muted">${t(`about.${stage}`)}</span></div>`;
+    if (!SWITCHED.includes(tab))
+      return html`
+        <div class="kg-bar">
+          <h2>${t(`method_name.${stage}`)}</h2>
+          <span class="muted">${t(`about.${stage}`)}</span>
+        </div>
+      `;
+    return html`
+      <h2 class="sr">${t(`stage.${stage}`)}</h2>
+      <div class="kg-bar">
+        <div class="kg-seg" role="radiogroup" aria-label="${t(`method.${tab}`)}">
+          ${stagesOf(tab).map(
+            (one) => html`
+              <label>
+                <input type="radio" name="method-${tab}" value="${one}" ${attr("checked", one === stage)} />
+                ${t(`method_name.${one}`)}
+              </label>
+            `,
+          )}
+        </div>
+        <span class="muted">${t(`about.${stage}`)}</span>
+      </div>
+    `;
   }
   function sections(stage) {
-    return html`<nav class="kg-nav" aria-label="${t("sections")}">${["essentials", ...data.forms[stage].sections.map((one) => one.name)].map((one, i) => html`<a
-      href="#sec-${stage}-${one}" data-section="${one}" tabindex="${i ? -1 : 0}" class="${i ? "" : "on"}">${t(`section.${one}`)}</a>`)}</nav>`;
+    return html`
+      <nav class="kg-nav" aria-label="${t("sections")}">
+        ${["essentials", ...data.forms[stage].sections.map((one) => one.name)].map(
+          (one, i) => html`
+            <a href="#sec-${stage}-${one}" data-section="${one}" tabindex="${i ? -1 : 0}" class="${i ? "" : "on"}">
+              ${t(`section.${one}`)}
+            </a>
+          `,
+        )}
+      </nav>
+    `;
   }
   function drawStage(place, tab) {
     const stage = current(tab);
-    put(place, html`${methods(tab)}<div class="kg-stage">${sections(stage)}
-      <div class="kg-form"><div class="kg-fields"></div><div class="kg-extra"></div></div><aside class="kg-rail"
-        aria-label="${t("before_start")}"></aside></div>`);
+    put(
+      place,
+      html`
+        ${methods(tab)}
+        <div class="kg-stage">
+          ${sections(stage)}
+          <div class="kg-form">
+            <div class="kg-fields"></div>
+            <div class="kg-extra"></div>
+          </div>
+          <aside class="kg-rail" aria-label="${t("before_start")}"></aside>
+        </div>
+      `,
+    );
     form.place(place.querySelector(".kg-fields"), stage);
     rail.place(place.querySelector(".kg-rail"), stage);
     listSections(place.querySelector(".kg-nav"), stage);
@@ -34,12 +72,18 @@ Studio.stage = (() => {
   function listSections(nav, stage) {
     const links = [...nav.children];
     const choose = (link) => {
-      links.forEach((one) => { one.tabIndex = one === link ? 0 : -1; one.classList.toggle("on", one === link); });
+      links.forEach((one) => {
+        one.tabIndex = one === link ? 0 : -1;
+        one.classList.toggle("on", one === link);
+      });
       form.openSection(stage, link.dataset.section).scrollIntoView({ block: "start", behavior: "smooth" });
     };
     nav.addEventListener("click", (event) => {
       const link = event.target.closest("a");
-      if (link) { event.preventDefault(); choose(link); }
+      if (link) {
+        event.preventDefault();
+        choose(link);
+      }
     });
     nav.addEventListener("keydown", (event) => {
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -68,5 +112,10 @@ Studio.stage = (() => {
     fire("stage", stage);
   }
   ["caption", "tag", "latents", "train"].forEach((tab) => Studio.view(tab, (place) => draw(place, tab)));
-  return { current, choose, stagesOf, tabOf: (stage) => Object.keys(data.tabs).find((tab) => data.tabs[tab].includes(stage)) };
+  return {
+    current,
+    choose,
+    stagesOf,
+    tabOf: (stage) => Object.keys(data.tabs).find((tab) => data.tabs[tab].includes(stage)),
+  };
 })();

@@ -8,16 +8,21 @@ Studio.store = (() => {
   const fields = (stage) => data.forms[stage].fields;
   /* Small numbers as people write them: 2e-6, not 0.000002. */
   const ofNumber = (value) => (value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential() : String(value));
-  const asText = (value) => (Array.isArray(value) ? value.join(" ") : typeof value === "number" ? ofNumber(value) : String(value ?? ""));
+  const asText = (value) =>
+    Array.isArray(value) ? value.join(" ") : typeof value === "number" ? ofNumber(value) : String(value ?? "");
   const plain = (field) => (field.kind === "bool" ? Boolean(field.default) : asText(field.default));
   const typed = (stage) => (state.typed[stage] ??= {});
   const given = (stage) => state.given[stage] ?? { values: {}, links: {} };
 
   const isTyped = (stage, flag) => flag in typed(stage);
-  const link = (stage, flag) => (isTyped(stage, flag) ? null : given(stage).links[flag] ?? null);
+  const link = (stage, flag) => (isTyped(stage, flag) ? null : (given(stage).links[flag] ?? null));
   function value(stage, flag) {
     const found = typed(stage)[flag] ?? given(stage).values[flag];
-    return found === undefined ? plain(fields(stage)[flag]) : fields(stage)[flag].kind === "bool" ? found === true || found === "true" : asText(found);
+    return found === undefined
+      ? plain(fields(stage)[flag])
+      : fields(stage)[flag].kind === "bool"
+        ? found === true || found === "true"
+        : asText(found);
   }
   const values = (stage) => ({ ...given(stage).values, ...typed(stage) });
 
@@ -40,7 +45,9 @@ Studio.store = (() => {
   }
   function load(stage, preset) {
     const known = Object.entries(preset.values).filter(([flag]) => flag in fields(stage));
-    state.typed[stage] = Object.fromEntries(known.map(([flag, one]) => [flag, typeof one === "boolean" ? one : asText(one)]));
+    state.typed[stage] = Object.fromEntries(
+      known.map(([flag, one]) => [flag, typeof one === "boolean" ? one : asText(one)]),
+    );
     state.presets[stage] = preset.name;
     save();
     fire("loaded", { stage });
@@ -48,7 +55,9 @@ Studio.store = (() => {
   /* How the form differs from its preset: flags typed otherwise, and flags of the preset that were reset. */
   function differences(stage, presetValues) {
     const flags = new Set([...Object.keys(typed(stage)), ...Object.keys(presetValues)]);
-    return [...flags].filter((flag) => flag in fields(stage) && asText(typed(stage)[flag]) !== asText(presetValues[flag]));
+    return [...flags].filter(
+      (flag) => flag in fields(stage) && asText(typed(stage)[flag]) !== asText(presetValues[flag]),
+    );
   }
 
   function recall() {
@@ -61,7 +70,11 @@ Studio.store = (() => {
     state.presets = found.presets ?? {};
   }
   async function refreshGiven(stage) {
-    const answer = await call("stage_values", { stage, project: state.project, folder_index: state.folders[stage] ?? 0 });
+    const answer = await call("stage_values", {
+      stage,
+      project: state.project,
+      folder_index: state.folders[stage] ?? 0,
+    });
     if (answer.error) return;
     const before = JSON.stringify(state.given[stage]);
     state.given[stage] = answer;
@@ -87,9 +100,15 @@ Studio.store = (() => {
   Studio.on("run ended", refreshAllGiven);
   async function begin() {
     const answer = await call("projects");
-    if (answer.error) { setTimeout(begin, 2000); return; }
+    if (answer.error) {
+      setTimeout(begin, 2000);
+      return;
+    }
     state.projects = answer.projects;
-    await take(answer.projects.find((one) => one.name === answer.current) ?? null, state.project === undefined ? state.typed : {});
+    await take(
+      answer.projects.find((one) => one.name === answer.current) ?? null,
+      state.project === undefined ? state.typed : {},
+    );
   }
   async function open(name) {
     const answer = await call("project_open", { name });
@@ -103,15 +122,44 @@ Studio.store = (() => {
     const isNew = !state.project || state.project.name !== answer.project.name;
     state.projects = [...state.projects.filter((one) => one.name !== answer.project.name), answer.project];
     if (isNew) await take(answer.project);
-    else { state.project = answer.project; fire("project", state.project); await refreshAllGiven(); }
+    else {
+      state.project = answer.project;
+      fire("project", state.project);
+      await refreshAllGiven();
+    }
     return answer;
   }
   async function removeProject(name) {
     const answer = await call("project_delete", { name });
-    if (!answer.error) { keep(`studio.forms.${name}`, {}); await begin(); }
+    if (!answer.error) {
+      keep(`studio.forms.${name}`, {});
+      await begin();
+    }
     return answer;
   }
 
-  return { state, fields, plain, asText, isTyped, link, value, values, typed, given, set, reset, load, differences, refreshGiven,
-    refreshAllGiven, chooseFolder, begin, open, take, saveProject, removeProject };
+  return {
+    state,
+    fields,
+    plain,
+    asText,
+    isTyped,
+    link,
+    value,
+    values,
+    typed,
+    given,
+    set,
+    reset,
+    load,
+    differences,
+    refreshGiven,
+    refreshAllGiven,
+    chooseFolder,
+    begin,
+    open,
+    take,
+    saveProject,
+    removeProject,
+  };
 })();

@@ -20,28 +20,42 @@ Studio.tabs = (() => {
   }
   /* Gradio makes the tab buttons late, and uses them again for other tabs. */
   function watch() {
-    if (!bar()) { setTimeout(watch, 30); return; }
+    if (!bar()) {
+      setTimeout(watch, 30);
+      return;
+    }
     const last = kept("studio.tab");
     mark();
     if (last in Studio.data.marks) open(last);
     on("tab", (tab) => keep("studio.tab", tab));
-    new MutationObserver(mark).observe(bar(), { childList: true, subtree: true, attributes: true, attributeFilter: ["data-tab-id", "aria-selected"] });
+    new MutationObserver(mark).observe(bar(), {
+      childList: true,
+      subtree: true,
+      attributes: true,
+      attributeFilter: ["data-tab-id", "aria-selected"],
+    });
   }
   watch();
 
   /* Opens a tab; resolves when it is drawn. */
   function open(id) {
     const folded = [...document.querySelectorAll("#kg-tabs .overflow-dropdown button")];
-    const button = bar().querySelector(`[role=tab][data-tab-id="${id}"]`) ?? folded.find((one) => one.textContent.trim() === t(`tab.${id}`));
+    const button =
+      bar().querySelector(`[role=tab][data-tab-id="${id}"]`) ??
+      folded.find((one) => one.textContent.trim() === t(`tab.${id}`));
     button?.click();
     return new Promise((resolve) => {
-      const wait = () => (document.querySelector(`[data-view="${id}"]`)?.children.length ? resolve() : setTimeout(wait, 20));
+      const wait = () =>
+        document.querySelector(`[data-view="${id}"]`)?.children.length ? resolve() : setTimeout(wait, 20);
       wait();
     });
   }
 
   async function refresh() {
-    if (!store.state.project) { set({}); return; }
+    if (!store.state.project) {
+      set({});
+      return;
+    }
     const answer = await call("project_state", { name: store.state.project.name });
     if (answer.error) return;
     set(answer.tabs);

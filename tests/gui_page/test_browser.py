@@ -3,8 +3,10 @@
 import re
 
 import pytest
+from gradio_client import Client
 from playwright.sync_api import expect
 
+from kohya_gui.api import Studio
 from kohya_gui.stages import STAGES
 from sd_scripts.options.spec import option_specs
 from sd_scripts.options.values import BadValue, read_value
@@ -269,6 +271,18 @@ def test_every_control_has_a_name(tab: Tab) -> None:
         if name in TABS:
             tab.select(name)
         assert tab.page.evaluate(nameless, name) == []
+
+
+def test_every_action_is_a_named_endpoint_of_the_gradio_api(gui: Gui) -> None:
+    # The client takes every answer with a "path" for a file to download, unless it is told not to.
+    client = Client(gui.url, verbose=False, download_files=False)
+    named = client.view_api(print_info=False, return_format="dict")["named_endpoints"]
+    assert set(named) == {f"/{name}" for name in Studio.ENDPOINTS}
+    assert client.predict({"path": str(gui.pictures), "kind": "pictures"}, api_name="/browse")["path"] == str(
+        gui.pictures
+    )
+    assert "error" in client.predict({"nonsense": 1}, api_name="/browse")
+    client.close()
 
 
 def test_the_page_says_when_it_lost_the_server_and_finds_it_again(tab: Tab, gui: Gui) -> None:
