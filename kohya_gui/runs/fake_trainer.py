@@ -14,8 +14,7 @@ THEN = ("end", "fail", "die", "hang")
 
 
 def emit(event: events.Event) -> None:
-    """Tells the page, and the log, where there is one."""
-    print(event, flush=True)
+    """Tells the page, where there is one."""
     path = os.environ.get(events.EVENTS_VARIABLE)
     if path:
         with open(path, "a", encoding="utf-8") as stream:
@@ -30,6 +29,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--then", choices=THEN, default="end")
     options = parser.parse_args(argv)
     requests = events.Requests.from_environment()
+    print("Train", flush=True)
     emit(events.Phase(name="train", total=options.steps))
     for step in range(1, options.steps + 1):
         time.sleep(options.step_s)
@@ -39,12 +39,14 @@ def main(argv: list[str]) -> int:
             emit(events.Stopped(sentence="Stopped as asked."))
             return 0
     if options.then == "fail":
+        print("Error: The loss is not a number.", flush=True)
         emit(events.Failed(sentence="The loss is not a number."))
         return 1
     if options.then == "die":
         return 7
     while options.then == "hang":
         time.sleep(0.1)
+    print("Done.", flush=True)
     emit(events.Summary(counts={"steps": options.steps}))
     return 0
 

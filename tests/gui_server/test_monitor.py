@@ -75,7 +75,7 @@ def test_a_live_run_is_polled_and_its_log_followed(lab):
     assert (row["id"], row["state"], row["word"]) == (run_id, "running", "Training")
     assert row["progress"]["total"] == 10000 and polled["waiting"] == 1
     assert polled["run"]["metrics"]["step"][:2] == [1, 2]
-    assert polled["log"]["text"].startswith("Phase")
+    assert polled["log"]["text"].startswith("Train")
     later = monitor.poll(run_id, polled["run"]["next_event"], polled["log"]["next_offset"])
     assert 1 not in later["run"]["metrics"]["step"]
     assert monitor.row(waiting)["why"] == "It waits for CPU, which long uses."

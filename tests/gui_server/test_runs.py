@@ -30,7 +30,7 @@ def test_a_run_ends_and_its_folder_says_how(lab):
     assert (status.state, status.outcome.exit_code) == ("done", 0)
     result = json.loads((lab.store.folder(run_id) / "result.json").read_text())
     assert result["ended"] >= result["started"]
-    assert "Summary" in lab.store.log_path(run_id).read_text()
+    assert "Done." in lab.store.log_path(run_id).read_text()
 
 
 def test_failures_say_why(lab):
