@@ -1,4 +1,4 @@
-"""The example project: where make_example.py puts things, and the values with which its tiny models suit every stage."""
+"""The example project: where make_example.py puts things, and the values that suit its tiny models."""
 
 import sys
 from pathlib import Path

@@ -48,15 +48,15 @@ def training_plan(draft: Draft) -> TrainingPlan | None:
 
 
 def _saves(draft: Draft, steps: int, epochs: int) -> int:
-    every_epochs, every_steps, ratio = (
-        draft.get(f"save_{n}") for n in ("every_n_epochs", "every_n_steps", "n_epoch_ratio")
-    )
-    by_epoch = (epochs - 1) // (every_epochs or max(1, epochs // ratio)) if every_epochs or ratio else 0
-    by_step = (steps - 1) // every_steps if every_steps else 0
-    if every_epochs and draft.get("save_last_n_epochs"):
-        by_epoch = min(by_epoch, -(-draft.get("save_last_n_epochs") // every_epochs))
+    ratio, every_steps = draft.get("save_n_epoch_ratio"), draft.get("save_every_n_steps")
+    every_epochs = max(1, epochs // ratio) if ratio else draft.get("save_every_n_epochs")
+    # The last epoch is saved as the end, not once more.
+    by_epoch = (epochs - 1) // every_epochs if every_epochs else 0
+    by_step = steps // every_steps if every_steps else 0
+    if draft.get("save_last_n_epochs"):
+        by_epoch = min(by_epoch, draft.get("save_last_n_epochs"))
     if every_steps and draft.get("save_last_n_steps"):
-        by_step = min(by_step, -(-draft.get("save_last_n_steps") // every_steps))
+        by_step = min(by_step, 1 + draft.get("save_last_n_steps") // every_steps)
     return by_epoch + by_step + 1
 
 

@@ -11,6 +11,8 @@ from kohya_gui.files import can_write
 from kohya_gui.project import is_path
 from kohya_gui.stages import STAGES
 from kohya_gui.words import size
+from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_resolution
+from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.headers import ModelFacts
 from sd_scripts.library.io.metadata import Metadata
 
@@ -154,6 +156,23 @@ def resolution_known(draft: Draft) -> Iterator[Finding]:
 
 
 @rule("train", "latents")
+def buckets_possible(draft: Draft) -> Iterator[Finding]:
+    """Pictures can be brought into buckets of these sizes."""
+    option = "resolution" if draft.stage.id == "train" else "max_resolution"
+    text = draft.get(option)
+    if not text:
+        return
+    sizes = {name: draft.get(f"{name}_bucket_reso") for name in ("min", "max")}
+    one_size = draft.stage.id == "train" and not draft.get("enable_bucket")
+    try:
+        resolution_px = parse_resolution(text, option)
+        step_px, no_upscale = draft.get("bucket_reso_steps"), draft.get("bucket_no_upscale")
+        checked_rules(BucketRules(resolution_px, sizes["min"], sizes["max"], step_px, no_upscale, one_size), option)
+    except BadOption as error:
+        yield Finding("error", error.option, str(error))
+
+
+@rule("train", "latents")
 def v2_agrees(draft: Draft) -> Iterator[Finding]:
     """The flag v2 says what the file says."""
     model = _base_model(draft)
@@ -210,9 +229,16 @@ def samples_have_prompts(draft: Draft) -> Iterator[Finding]:
 @rule("train")
 def kept_of_what_is_saved(draft: Draft) -> Iterator[Finding]:
     """Keeping the last ones presupposes that some are saved."""
-    for unit in ("epochs", "steps"):
-        if draft.get(f"save_last_n_{unit}") and not draft.get(f"save_every_n_{unit}"):
-            yield draft.warning(f"save_last_n_{unit}", "check.nothing_to_keep", needed=f"save_every_n_{unit}")
+    saved = {
+        "epochs": draft.get("save_every_n_epochs") or draft.get("save_n_epoch_ratio"),
+        "steps": draft.get("save_every_n_steps"),
+    }
+    for unit, is_saved in saved.items():
+        needed, states = f"save_every_n_{unit}", draft.get(f"save_last_n_{unit}_state")
+        if draft.get(f"save_last_n_{unit}") and not is_saved:
+            yield draft.error(f"save_last_n_{unit}", "check.nothing_to_keep", needed=needed)
+        if states and not (is_saved and draft.get("save_state")):
+            yield draft.error(f"save_last_n_{unit}_state", "check.nothing_to_keep", needed=f"save_state, {needed}")
 
 
 @rule("train")

@@ -10,13 +10,14 @@ import pytest
 from PIL import Image
 
 from kohya_gui.api import Studio
+from kohya_gui.runs import fake_trainer
 from kohya_gui.runs.events import RunView
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunStore
 from sd_scripts.library import systems
 
 REPO = Path(__file__).resolve().parents[2]
-FAKE = str(Path(__file__).with_name("fake_trainer.py"))
+FAKE = fake_trainer.__file__
 ENDED = ("done", "failed", "stopped", "cancelled")
 
 

@@ -97,14 +97,29 @@ def test_a_good_training_blocks_nothing_and_counts(place):
 
 
 @pytest.mark.parametrize(
+    ("values", "saves"),
+    [
+        ({"save_every_n_steps": 20, "max_train_steps": 40}, 3),
+        ({"save_every_n_epochs": 2, "max_train_epochs": 10}, 5),
+        ({"save_every_n_epochs": 2, "max_train_epochs": 10, "save_last_n_epochs": 1}, 2),
+        ({"save_n_epoch_ratio": 5, "max_train_epochs": 10}, 5),
+    ],
+)
+def test_saved_models_are_counted_as_the_trainer_saves_them(place, values, saves):
+    assert dict(look(place, "train", **trainable(place, **values)).facts)["Saves"].startswith(f"{saves} × ")
+
+
+@pytest.mark.parametrize(
     ("values", "field", "level"),
     [
         ({"xformers": True, "sdpa": True}, "sdpa", "error"),
         ({"sample_every_n_epochs": 1}, "sample_prompts", "error"),
-        ({"save_last_n_epochs": 1}, "save_last_n_epochs", "warning"),
+        ({"save_last_n_epochs": 1}, "save_last_n_epochs", "error"),
         ({"learning_rate": "1e-2"}, "learning_rate", "warning"),
         ({"full_fp16": True}, "full_fp16", "error"),
         ({"v2": True}, "v2", "error"),
+        ({"resolution": "wide"}, "resolution", "error"),
+        ({"resolution": "100,100", "enable_bucket": True}, "resolution", "error"),
         ({"output_name": "../../x"}, "output_name", "error"),
         ({"in_json": "nothing.json"}, "in_json", "error"),
         ({"nonsense": 1}, "nonsense", "error"),

@@ -1,0 +1,55 @@
+"""Behaves like a training script without training anything: the worker's test double."""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from sd_scripts.library import events  # noqa: E402
+
+THEN = ("end", "fail", "die", "hang")
+
+
+def emit(event: events.Event) -> None:
+    """Tells the page, where there is one."""
+    path = os.environ.get(events.EVENTS_VARIABLE)
+    if path:
+        with open(path, "a", encoding="utf-8") as stream:
+            stream.write(events.to_line(event) + "\n")
+
+
+def main(argv: list[str]) -> int:
+    """Counts steps, with a falling loss; ends early when it is asked to, else as `--then` says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--step_s", type=float, default=0.02)
+    parser.add_argument("--then", choices=THEN, default="end")
+    options = parser.parse_args(argv)
+    requests = events.Requests.from_environment()
+    print("Train", flush=True)
+    emit(events.Phase(name="train", total=options.steps))
+    for step in range(1, options.steps + 1):
+        time.sleep(options.step_s)
+        emit(events.Progress(phase="train", done=step, total=options.steps))
+        emit(events.Metric(step=step, epoch=1, values={"loss": 1 / step, "lr": 1e-5}))
+        if "stop" in requests.take():
+            emit(events.Stopped(sentence="Stopped as asked."))
+            return 0
+    if options.then == "fail":
+        print("Error: The loss is not a number.", flush=True)
+        emit(events.Failed(sentence="The loss is not a number."))
+        return 1
+    if options.then == "die":
+        return 7
+    while options.then == "hang":
+        time.sleep(0.1)
+    print("Done.", flush=True)
+    emit(events.Summary(counts={"steps": options.steps}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
