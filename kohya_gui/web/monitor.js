@@ -3,6 +3,7 @@
 Studio.monitor = (() => {
   const { html, put, patch, icon, t, on, call, dialog, chart, results, number, short, duration, bytes, clock, asDate } =
     Studio;
+  const rounded = (value) => short(Number(value.toPrecision(3)));
   const LIVE = ["running", "stalled"];
   let root,
     parts = {},
@@ -224,7 +225,7 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
               : phase.done
                 ? number(phase.done)
                 : "";
-          const rate = now && phase.rate_per_s ? t("run.rate", { rate: short(phase.rate_per_s) }) : "",
+          const rate = now && phase.rate_per_s ? t("run.rate", { rate: rounded(phase.rate_per_s) }) : "",
             took = !now && phase.seconds != null ? duration(phase.seconds) : "";
           const mark =
             phase.state === "done"
@@ -279,7 +280,7 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
     if (lastOf(metrics.lr) !== undefined) add(short(lastOf(metrics.lr)), t("run.fact_lr"));
     if (progress?.rate_per_s && LIVE.includes(row.state))
       add(
-        progress.rate_per_s < 1 ? `${short(1 / progress.rate_per_s)} s` : `${short(progress.rate_per_s)}/s`,
+        progress.rate_per_s < 1 ? `${rounded(1 / progress.rate_per_s)} s` : `${rounded(progress.rate_per_s)}/s`,
         t(progress.rate_per_s < 1 ? "run.fact_each" : "run.fact_rate"),
       );
     if (lastOf(metrics.memory_bytes)) add(bytes(lastOf(metrics.memory_bytes)), t("run.fact_memory"));

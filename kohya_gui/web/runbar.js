@@ -45,6 +45,7 @@
     return html`
       <span class="st ${run.state}">${run.word}</span>
       <span class="nm">${run.name}</span>
+      <span class="muted hide-s">${run.title}</span>
       <span
         class="meter hide-s"
         role="progressbar"
@@ -76,7 +77,7 @@
   async function ended(id) {
     const { row } = await call("run", { id, since_event: 2 ** 31 });
     if (!row?.ended || !expected.delete(id)) return;
-    const sentence = `${row.name}: ${row.word}`;
+    const sentence = `${row.name}, ${row.title}: ${row.word}`;
     dialog.say(sentence, {
       trouble: row.state === "failed",
       action: { label: t("open"), pick: () => fire("show run", id) },

@@ -20,7 +20,10 @@ Studio.runs = (() => {
   const item = (row) => html`
     <button type="button" class="run" data-run="${row.id}" aria-current="${row.id === chosen}">
       <span class="t">
-        <span>${row.name}</span>
+        <span>
+          ${row.name}
+          <small class="muted">${row.title}</small>
+        </span>
         <span class="muted">${right(row)}</span>
       </span>
       <span class="s">
@@ -59,24 +62,24 @@ Studio.runs = (() => {
     lists = answer;
     const all = [...lists.queue, ...lists.history];
     const running = lists.queue.find((row) => row.state !== "waiting");
-    if (followed && running && chosen !== running.id) choose(running.id, true);
+    const ended = !lists.queue.some((row) => row.id === chosen);
+    if (followed && running && ended) choose(running.id, true);
     else if (!all.some((row) => row.id === chosen)) choose(all[0]?.id ?? null, true);
     drawList();
   }
-  /* Shows a run; a run that the user chose stays, otherwise the one that runs is followed. */
+  /* Shows a run. When it ends, the one that runs next is shown; a run of the past that the user chose stays. */
   function choose(id, byItself = false) {
     chosen = id;
-    followed = byItself || lists.queue.some((row) => row.id === id && row.state !== "waiting");
+    followed = byItself || lists.queue.some((row) => row.id === id);
     poller.watch(Studio.page.tab === "runs" ? id : null);
     drawList();
     Studio.fire("run chosen", id);
   }
   async function show(id) {
     chosen = id;
-    followed = false;
     await Studio.tabs.open("runs");
+    await refresh();
     choose(id);
-    refresh();
   }
   function draw(place) {
     root = place;

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from kohya_gui.runs import fake_trainer
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunStore
-from tests.gui_server import fake_trainer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM_PATH", "/usr/bin/chromium")
