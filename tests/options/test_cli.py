@@ -1,7 +1,6 @@
 """The command line: every flag of the frozen tables, and one sentence for everything that is wrong."""
 
 import json
-import time
 from pathlib import Path
 from subprocess import run
 from sys import executable
@@ -58,16 +57,14 @@ def test_types_defaults_and_choices_are_those_of_sd_scripts(script: str) -> None
 
 @pytest.mark.parametrize("script", [s for s in SCRIPTS if (ROOT / "sd_scripts" / s).exists()])
 def test_help_is_quick_and_complete(script: str) -> None:
-    times = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        done = run([executable, ROOT / "sd_scripts" / script, "--help"], capture_output=True, text=True, check=True)
-        times.append(time.perf_counter() - begun)
-        if times[-1] < 0.5:
-            break
+    resource = pytest.importorskip("resource", reason="CPU time is not told on this system")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = run([executable, ROOT / "sd_scripts" / script, "--help"], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     for name in option_specs(SCRIPTS[script]):
         assert name in done.stdout
-    assert min(times) < 0.5
+    # CPU time, since tests run side by side: it is what the wall clock shows on a machine that does nothing else.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
 def test_refused_flags_say_why() -> None:
