@@ -15,7 +15,7 @@ PredictionType = Literal["epsilon", "v_prediction"]
 
 @dataclass(frozen=True)
 class TextSettings:
-    """How texts are read. `clip_skip` n: the layer n from the end, None for the family's own; `max_tokens`: 75 a chunk."""
+    """How texts are read. `clip_skip` n: the layer n from the end, None: the family's own; `max_tokens`: 75 a chunk."""
 
     clip_skip: int | None = None
     max_tokens: Literal[75, 150, 225] = 75
@@ -23,7 +23,7 @@ class TextSettings:
 
 @dataclass(frozen=True)
 class SaveRequest:
-    """A checkpoint to write. `path` has no ending; `dtype` None keeps the weights' own; the VAE always keeps its own."""
+    """A checkpoint to write. `path` has no ending; `dtype` None keeps the weights' own; the VAE keeps its own."""
 
     path: Path
     format: FileFormat

@@ -1,0 +1,170 @@
+"""Files of tensors, .safetensors and .ckpt: reading only what is needed, and writing whole or not at all."""
+
+import tarfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sd_scripts.library.errors import BadFile
+from sd_scripts.library.io import pickles
+from sd_scripts.library.io.atomic import replacing
+
+PICKLED = {".ckpt", ".pt", ".pth", ".bin"}
+
+
+class Checkpoint(Protocol):
+    """An open file of tensors. Its tensors stay in the file until they are used, where the format can do that."""
+
+    path: Path
+    metadata: dict[str, str]
+    shapes: dict[str, tuple[int, ...]]
+    """{name of a tensor: its shape}."""
+
+    def read(self, prefix: str = "") -> dict[str, Tensor]:
+        """{name without the prefix: tensor} of all tensors whose name begins with the prefix."""
+
+    def tensor(self, name: str) -> Tensor:
+        """One tensor."""
+
+
+def open_checkpoint(path: str | Path) -> Checkpoint:
+    """Opens a .safetensors file, or a pickle (.ckpt, .pt, .pth, .bin) of which nothing but tensors is read.
+
+    Errors: BadFile, when it is missing, broken, or no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BadFile(f"{path}: there is no such file. Name a .safetensors or .ckpt file.")
+    return _Pickled(path) if path.suffix.lower() in PICKLED else _Safetensors(path)
+
+
+class _Safetensors:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = safe_open(path, "pt")
+        except (SafetensorError, OSError) as error:
+            raise BadFile(
+                f"{path} is no .safetensors file, or it is incomplete ({error}). Download or copy it again."
+            ) from error
+        self.metadata: dict[str, str] = self._file.metadata() or {}
+        self.shapes = {name: tuple(self._file.get_slice(name).get_shape()) for name in self._file.keys()}  # noqa: SIM118
+
+    def read(self, prefix: str = "") -> dict[str, Tensor]:
+        return {name[len(prefix) :]: self._file.get_tensor(name) for name in self.shapes if name.startswith(prefix)}
+
+    def tensor(self, name: str) -> Tensor:
+        return self._file.get_tensor(name)
+
+
+class _Pickled:
+    metadata: dict[str, str] = {}
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._tensors = dict(_tensors(_unpickle(path)))
+        if not self._tensors:
+            raise BadFile(f"{path} holds no tensors, so it is no model. Name a .safetensors or .ckpt file of a model.")
+        self.shapes = {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
+
+    def read(self, prefix: str = "") -> dict[str, Tensor]:
+        return {name[len(prefix) :]: tensor for name, tensor in self._tensors.items() if name.startswith(prefix)}
+
+    def tensor(self, name: str) -> Tensor:
+        return self._tensors[name]
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Writes tensors with metadata in the header. Errors: BadFile."""
+    with _writing(path) as beside:
+        save_file(_own(tensors), beside, {"format": "pt", **(metadata or {})})
+
+
+def write_ckpt(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes tensors as `{"state_dict": {name: tensor}}`. Errors: BadFile."""
+    write_pickle(path, {"state_dict": _own(tensors)})
+
+
+def write_bin(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes tensors as diffusers' .bin files hold them: `{name: tensor}`. Errors: BadFile."""
+    write_pickle(path, _own(tensors))
+
+
+def write_pickle(path: Path, value: Any) -> None:
+    """Writes a value as torch.save does. Errors: BadFile."""
+    with _writing(path) as beside:
+        torch.save(value, beside)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    with replacing(path) as beside:
+        try:
+            yield beside
+        except (SafetensorError, RuntimeError) as error:  # How the two writers say that the disk is full.
+            raise BadFile(f"Cannot write {path}: {error}. Choose a place with enough free space.") from error
+
+
+def _own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors that own all of their memory: a view would take the whole it is a view of into the file."""
+    owned = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().to("cpu").contiguous()
+        whole = tensor.untyped_storage().nbytes() == tensor.nbytes
+        owned[name] = tensor if whole else tensor.clone()
+    return owned
+
+
+def _unpickle(path: Path) -> Any:
+    broken = f"{path} is no checkpoint, or it is incomplete. Download or copy it again."
+    zipped = zipfile.is_zipfile(path)
+    if not zipped and tarfile.is_tarfile(path):
+        raise BadFile(f"{path} is a tar archive of before 2017, which is not read. Save it again with a newer program.")
+    if zipped:
+        with zipfile.ZipFile(path) as archive:
+            if any(name.endswith("constants.pkl") for name in archive.namelist()):
+                raise BadFile(f"{path} is a TorchScript program, not a checkpoint of weights.")
+    try:
+        return torch.load(path, map_location="cpu", pickle_module=_module, weights_only=False, mmap=zipped)
+    except Exception as error:  # A broken pickle can fail in any way at all.
+        raise BadFile(broken) from error
+
+
+def _tensors(loaded: Any) -> Iterator[tuple[str, Tensor]]:
+    if not isinstance(loaded, dict):
+        return
+    inner = loaded.get("state_dict")
+    for name, value in (inner if isinstance(inner, dict) else loaded).items():
+        if isinstance(value, Tensor):
+            yield str(name), value.detach()
+
+
+def _allowed() -> dict[tuple[str, str], Any]:
+    storages = [name for name in dir(torch) if name.endswith("Storage") and not name.startswith("_")]
+    dtypes = [name for name in dir(torch) if isinstance(getattr(torch, name), torch.dtype)]
+    rebuild = ["_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter"]
+    return {
+        **pickles.SafeUnpickler.allowed,
+        **{("torch", name): getattr(torch, name) for name in [*storages, *dtypes, "Size"]},
+        ("torch.storage", "UntypedStorage"): torch.UntypedStorage,
+        **{("torch._utils", name): getattr(torch._utils, name) for name in rebuild},
+    }
+
+
+class _Unpickler(pickles.SafeUnpickler):
+    allowed = _allowed()
+
+
+def _load(file: Any, **options: Any) -> Any:
+    return _Unpickler(file, **options).load()
+
+
+_module = SimpleNamespace(__name__="tensors_only", Unpickler=_Unpickler, load=_load)

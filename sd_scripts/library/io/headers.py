@@ -1,0 +1,214 @@
+"""What a model file is, from its header alone: quick for files of any size. Needs no torch, so the page may ask."""
+
+import json
+import math
+import pickle
+import zipfile
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NamedTuple
+
+from sd_scripts.library.errors import BadFile
+from sd_scripts.library.io.pickles import SafeUnpickler
+
+ModelKind = Literal["sd1", "sd2", "sdxl", "lora", "vae", "unknown"]
+Prediction = Literal["epsilon", "v_prediction"]
+Shapes = Mapping[str, tuple[int, ...]]
+
+_TITLES = {"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL", "lora": "LoRA", "vae": "VAE", "unknown": "unknown model"}
+_MARKS: list[tuple[ModelKind, str]] = [
+    ("sdxl", "conditioner.embedders."),
+    ("sd1", "cond_stage_model.transformer."),
+    ("sd2", "cond_stage_model.model."),
+]
+_UNET = "model.diffusion_model.input_blocks.0.0.weight"
+_VAE = ("first_stage_model.decoder.conv_in.weight", "decoder.conv_in.weight")
+_LORA = (
+    ".lora_down.weight",
+    ".lora_up.weight",
+    ".lora_A.weight",
+    ".lora_B.weight",
+    ".hada_w1_a",
+    ".lokr_w1",
+    ".lokr_w1_a",
+)
+_DTYPES = {"F64": "fp64", "F32": "fp32", "F16": "fp16", "BF16": "bf16", "F8_E4M3": "fp8", "F8_E5M2": "fp8"}
+_STORAGES = {"DoubleStorage": "F64", "FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16"}
+_PREDICTIONS: dict[str, Prediction] = {"epsilon": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction"}
+_LONGEST_HEADER_BYTES = 100_000_000
+
+
+class TensorFact(NamedTuple):
+    """A tensor's number format, as .safetensors names it, and its shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a model without loading it. `prediction_type` and `dtype` are None where nothing tells."""
+
+    path: Path
+    kind: ModelKind
+    format: Literal["safetensors", "ckpt", "diffusers"]
+    prediction_type: Prediction | None
+    dtype: str | None
+    size_bytes: int
+
+    def describe(self) -> str:
+        """Such as "SD1, fp16, 2.1 GB"."""
+        size = self.size_bytes
+        amount = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
+        velocity = "v-prediction" if self.prediction_type == "v_prediction" else None
+        return ", ".join(filter(None, [_TITLES[self.kind], velocity, self.dtype, amount]))
+
+
+def model_facts(path: str | Path) -> ModelFacts:
+    """The facts of a .safetensors or .ckpt file, or of a diffusers folder. Errors: BadFile, when it cannot be read."""
+    path = Path(path)
+    if path.is_dir():
+        return _folder_facts(path)
+    if not path.is_file():
+        raise BadFile(f"{path}: there is no such file or folder.")
+    pickled = path.suffix.lower() != ".safetensors"
+    tensors, metadata = (pickled_header(path), {}) if pickled else safetensors_header(path)
+    return ModelFacts(
+        path=path,
+        kind=kind_of({name: fact.shape for name, fact in tensors.items()}),
+        format="ckpt" if pickled else "safetensors",
+        prediction_type=prediction_of(metadata),
+        dtype=_main_dtype(tensors),
+        size_bytes=path.stat().st_size,
+    )
+
+
+def kind_of(shapes: Shapes) -> ModelKind:
+    """What kind of model has tensors with these names."""
+    if _UNET in shapes:
+        return next((kind for kind, mark in _MARKS if any(name.startswith(mark) for name in shapes)), "unknown")
+    if any(name.endswith(_LORA) for name in shapes):
+        return "lora"
+    return "vae" if any(name in shapes for name in _VAE) else "unknown"
+
+
+def prediction_of(metadata: Mapping[str, str]) -> Prediction | None:
+    """What a file's modelspec metadata says that the model predicts."""
+    told = metadata.get("modelspec.prediction_type") or metadata.get("modelspec.predict_key") or ""
+    return _PREDICTIONS.get(told)
+
+
+def safetensors_header(path: Path) -> tuple[dict[str, TensorFact], dict[str, str]]:
+    """({name: fact}, metadata) of a .safetensors file. Errors: BadFile."""
+    broken = f"{path} is no .safetensors file, or it is incomplete. Download or copy it again."
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= min(_LONGEST_HEADER_BYTES, path.stat().st_size - 8):
+                raise BadFile(broken)
+            header = json.loads(file.read(length))
+        metadata = header.pop("__metadata__", {})
+        tensors = {name: TensorFact(entry["dtype"], tuple(entry["shape"])) for name, entry in header.items()}
+        end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        raise BadFile(broken) from error
+    if path.stat().st_size < 8 + length + end:
+        raise BadFile(broken)
+    return tensors, metadata
+
+
+def pickled_header(path: Path) -> dict[str, TensorFact]:
+    """{name: fact} of a .ckpt, whose pickle is read without running anything. Errors: BadFile."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+                with archive.open(name) as file:
+                    loaded = _Facts(file).load()
+        else:
+            with open(path, "rb") as file:
+                loaded = _legacy(file)
+    except Exception as error:  # A broken pickle can fail in any way at all.
+        raise BadFile(f"{path} is no checkpoint, or it is incomplete. Download or copy it again.") from error
+    inner = loaded.get("state_dict") if isinstance(loaded, dict) else {}
+    found = inner if isinstance(inner, dict) else loaded
+    return {str(name): value for name, value in found.items() if isinstance(value, TensorFact)}
+
+
+class _Facts(SafeUnpickler):
+    """Tensors become facts; nothing is read of what they hold."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        return super().find_class(module, name)
+
+    def persistent_load(self, pid: Any) -> str:
+        # ("storage", its type, key, device, length)
+        return pid[1] if isinstance(pid[1], str) else "?"
+
+
+def _rebuild(dtype: str, _offset: int, shape: tuple[int, ...], *_rest: Any) -> TensorFact:
+    return TensorFact(dtype, tuple(shape))
+
+
+def _parameter(data: TensorFact, *_rest: Any) -> TensorFact:
+    return data
+
+
+_Facts.allowed = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch._utils", "_rebuild_tensor"): _rebuild,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+}
+
+
+def _legacy(file: BinaryIO) -> Any:
+    """torch's format of before 1.6: magic number, version, system, then the object, one pickle each."""
+    if _Facts(file).load() != 0x1950A86A20F9469CFC6C:
+        raise pickle.UnpicklingError("another magic number")
+    for _ in range(2):
+        _Facts(file).load()
+    return _Facts(file).load()
+
+
+def _folder_facts(folder: Path) -> ModelFacts:
+    index = _json(folder / "model_index.json")
+    weights = [file for file in folder.glob("*/*") if file.suffix in {".safetensors", ".bin"} and file.is_file()]
+    unet = [file for file in weights if file.parent.name == "unet"]
+    tensors: dict[str, TensorFact] = {}
+    for file in unet[:1]:
+        tensors = safetensors_header(file)[0] if file.suffix == ".safetensors" else pickled_header(file)
+    config, scheduler = _json(folder / "unet/config.json"), _json(folder / "scheduler/scheduler_config.json")
+    kind: ModelKind = "sd2" if config.get("use_linear_projection") else "sd1"
+    if "XL" in index.get("_class_name", "") or (folder / "text_encoder_2").is_dir():
+        kind = "sdxl"
+    return ModelFacts(
+        path=folder,
+        kind=kind if config else "unknown",
+        format="diffusers",
+        prediction_type=_PREDICTIONS.get(scheduler.get("prediction_type", "")),
+        dtype=_main_dtype(tensors),
+        size_bytes=sum(file.stat().st_size for file in weights),
+    )
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{file} cannot be read as JSON ({error}). Download or copy the model again.") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _main_dtype(tensors: Mapping[str, TensorFact]) -> str | None:
+    sizes: Counter[str] = Counter()
+    for fact in tensors.values():
+        if fact.dtype in _DTYPES:
+            sizes[_DTYPES[fact.dtype]] += math.prod(fact.shape)
+    return max(sizes, key=sizes.__getitem__) if sizes else None

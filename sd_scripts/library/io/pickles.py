@@ -1,0 +1,56 @@
+"""Reading pickled checkpoints without running what they name. Needs no torch.
+
+A pickle may name any function and have it called. Here a name is either on a short list, or stands for a placeholder
+that takes whatever is done to it and does nothing.
+"""
+
+import pickle
+from collections import OrderedDict
+from typing import Any, BinaryIO
+
+
+class Inert:
+    """Stands for an object of a class that is not needed."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> "Inert":
+        return super().__new__(cls)
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        pass
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> "Inert":
+        return self
+
+    def __setstate__(self, _state: Any) -> None:
+        pass
+
+    def __setitem__(self, _key: Any, _value: Any) -> None:
+        pass
+
+    def append(self, _item: Any) -> None:
+        """Lists may be built onto it."""
+
+    def extend(self, _items: Any) -> None:
+        """Lists may be built onto it."""
+
+    def add(self, _item: Any) -> None:
+        """Sets may be built onto it."""
+
+
+class SafeUnpickler(pickle.Unpickler):
+    """An unpickler that knows only the names of `allowed`; all others are inert."""
+
+    allowed: dict[tuple[str, str], Any] = {("collections", "OrderedDict"): OrderedDict}
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The object that a name stands for."""
+        return self.allowed.get((module, name), Inert)
+
+    def get_extension(self, _code: int) -> Any:
+        """Registered extension codes are names too."""
+        return Inert
+
+
+def load(file: BinaryIO, **options: Any) -> Any:
+    """As pickle.load, with `SafeUnpickler`."""
+    return SafeUnpickler(file, **options).load()

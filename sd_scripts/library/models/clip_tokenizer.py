@@ -1,0 +1,92 @@
+"""CLIP's tokenizer out of the bundled vocabulary, with no hub; tokens of long texts in chunks of 75."""
+
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK = 75
+"""Tokens that the text encoder reads at a time, between a begin and an end token."""
+
+_VOCABULARY = Path(__file__).parent / "data" / "clip_vocabulary.txt.gz"
+_MERGES = 48_894
+
+
+def clip_tokenizer(pad_token: str) -> Any:
+    """A transformers CLIPTokenizer of the 49,408 tokens that SD1 and SD2 share."""
+    from transformers import CLIPTokenizer
+
+    vocabulary, merges = vocabulary_and_merges()
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=pad_token, model_max_length=CHUNK + 2)
+
+
+def vocabulary_and_merges() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """({token: id}, pairs in the order in which they are merged)."""
+    lines = gzip.decompress(_VOCABULARY.read_bytes()).decode("utf-8").split("\n")
+    merges = [(first, second) for first, second in (line.split() for line in lines[1 : _MERGES + 1])]
+    letters = _byte_letters()
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters), *(first + second for first, second in merges)]
+    tokens += ["<|startoftext|>", "<|endoftext|>"]
+    return {token: index for index, token in enumerate(tokens)}, merges
+
+
+def write_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """A tokenizer folder that every version of transformers reads: vocab.json and merges.txt beside today's files."""
+    tokenizer.save_pretrained(folder)
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False), encoding="utf-8")
+    pairs = (pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *pairs, ""]), encoding="utf-8")
+
+
+def count_tokens(tokenizer: Any, text: str) -> int:
+    """Tokens of a text without begin and end, before anything is cut off."""
+    return len(_encode(tokenizer, [text])[0])
+
+
+def tokenize(tokenizer: Any, texts: Sequence[str], max_tokens: int, pad_id: int) -> Tensor:
+    """tokens_BL, L = max_tokens + 2: begin, the text's tokens as far as they fit, end, padding."""
+    rows = []
+    for ids in _encode(tokenizer, texts):
+        row = [tokenizer.bos_token_id, *ids[:max_tokens], tokenizer.eos_token_id]
+        rows.append(row + [pad_id] * (max_tokens + 2 - len(row)))
+    return torch.tensor(rows, dtype=torch.long)
+
+
+def to_chunks(tokens_BL: Tensor, end_id: int, pad_id: int) -> Tensor:
+    """tokens_BNC, C = 77: each of the N pieces of 75 tokens between a begin token and the last id (formats.md)."""
+    batch, length = tokens_BL.shape
+    middle_BNC = tokens_BL[:, 1:-1].reshape(batch, (length - 2) // CHUNK, CHUNK)
+    first_BN1 = tokens_BL[:, None, :1].expand(-1, middle_BNC.shape[1], -1)
+    last_BN1 = tokens_BL[:, None, -1:].expand(-1, middle_BNC.shape[1], -1)
+    chunks_BNC = torch.cat([first_BN1, middle_BNC, last_BN1], dim=2)
+    if pad_id != end_id and middle_BNC.shape[1] > 1:
+        # A full chunk ends in the end token, an empty one begins with it: padding by itself ends nothing.
+        before_last_BN = chunks_BNC[:, :, -2]
+        full_BN = (before_last_BN != end_id) & (before_last_BN != pad_id)
+        chunks_BNC[:, :, -1] = chunks_BNC[:, :, -1].masked_fill(full_BN, end_id)
+        empty_BN = chunks_BNC[:, :, 1] == pad_id
+        chunks_BNC[:, :, 1] = chunks_BNC[:, :, 1].masked_fill(empty_BN, end_id)
+    return chunks_BNC
+
+
+def from_chunks(hidden_BNCD: Tensor) -> Tensor:
+    """hidden_BLD of all chunks in a row: the first position, each chunk's 75, the last position of the last chunk."""
+    middle_BLD = hidden_BNCD[:, :, 1:-1].flatten(1, 2)
+    return torch.cat([hidden_BNCD[:, 0, :1], middle_BLD, hidden_BNCD[:, -1, -1:]], dim=1)
+
+
+def _encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    # The backend knows of no longest text, so it neither cuts nor warns.
+    found = tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    return [encoding.ids for encoding in found]
+
+
+def _byte_letters() -> list[str]:
+    """A printable letter for each of the 256 bytes, in the vocabulary's order: printable bytes first, as themselves."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    return [chr(byte) for byte in printable] + [chr(256 + index) for index in range(256 - len(printable))]

@@ -1,0 +1,107 @@
+"""The configurations that diffusers and transformers need: known facts, with dimensions read from the weights."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+Shapes = Mapping[str, tuple[int, ...]]
+Config = dict[str, Any]
+
+_DATA = Path(__file__).parent / "data"
+HEAD_SIZE = 64
+"""Width of an attention head in CLIP, and in SD2's U-Net; a narrower layer has one head."""
+
+
+def base_config(name: str) -> dict[str, Config]:
+    """{part: configuration} of sd1, sd2 or sd2_v (velocity, 768 px) at their true size."""
+    return json.loads((_DATA / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def unet_config(shapes: Shapes, known: Config) -> Config:
+    """`known` with the dimensions of a U-Net of the original layout."""
+    blocks = _count(shapes, r"input_blocks\.(\d+)\.")
+    levels = 1 + len({name for name in shapes if re.fullmatch(r"input_blocks\.\d+\.0\.op\.weight", name)})
+    layers = blocks // levels - 1  # A level is its resnets and one more: conv_in for the first, else what shrank.
+    firsts = [1 + level * (layers + 1) for level in range(levels)]
+    attends = [f"input_blocks.{first}.1.proj_in.weight" in shapes for first in firsts]
+    widths = [shapes[f"input_blocks.{first}.0.out_layers.3.weight"][0] for first in firsts]
+    linear = known["use_linear_projection"]
+    return known | {
+        "in_channels": shapes["input_blocks.0.0.weight"][1],
+        "out_channels": shapes["out.2.weight"][0],
+        "block_out_channels": widths,
+        "layers_per_block": layers,
+        "down_block_types": ["CrossAttnDownBlock2D" if attend else "DownBlock2D" for attend in attends],
+        "up_block_types": ["CrossAttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attends)],
+        "cross_attention_dim": _one(shapes, r"middle_block\.1\..*\.attn2\.to_k\.weight")[1],
+        # diffusers' name is misleading: these are numbers of heads.
+        "attention_head_dim": [heads(width) for width in widths] if linear else known["attention_head_dim"],
+    }
+
+
+def vae_config(shapes: Shapes, known: Config) -> Config:
+    """`known` with the dimensions of a VAE of the original layout."""
+    levels = _count(shapes, r"encoder\.down\.(\d+)\.block\.")
+    return known | {
+        "block_out_channels": [shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)],
+        "layers_per_block": _count(shapes, r"encoder\.down\.0\.block\.(\d+)\."),
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "latent_channels": shapes["decoder.conv_in.weight"][1],
+    }
+
+
+def diffusers_vae_config(shapes: Shapes, known: Config) -> Config:
+    """`known` with the dimensions of a VAE with diffusers' names."""
+    levels = _count(shapes, r"encoder\.down_blocks\.(\d+)\.")
+    widths = [shapes[f"encoder.down_blocks.{level}.resnets.0.conv1.weight"][0] for level in range(levels)]
+    return known | {
+        "block_out_channels": widths,
+        "layers_per_block": _count(shapes, r"encoder\.down_blocks\.0\.resnets\.(\d+)\."),
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "latent_channels": shapes["decoder.conv_in.weight"][1],
+    }
+
+
+def clip_config(shapes: Shapes, known: Config) -> Config:
+    """`known` with the dimensions of a CLIP text model with transformers' names."""
+    return _text_config(shapes, known, "embeddings.token_embedding", "embeddings.position_embedding.weight") | {
+        "num_hidden_layers": _count(shapes, r"encoder\.layers\.(\d+)\."),
+        "intermediate_size": shapes["encoder.layers.0.mlp.fc1.weight"][0],
+    }
+
+
+def open_clip_config(shapes: Shapes, known: Config) -> Config:
+    """`known` with the dimensions of OpenCLIP's text model; its last block is not used, so not counted."""
+    return _text_config(shapes, known, "token_embedding", "positional_embedding") | {
+        "num_hidden_layers": _count(shapes, r"transformer\.resblocks\.(\d+)\.") - 1,
+        "intermediate_size": shapes["transformer.resblocks.0.mlp.c_fc.weight"][0],
+    }
+
+
+def heads(width: int) -> int:
+    """How many attention heads a layer of this width has."""
+    return max(1, width // HEAD_SIZE)
+
+
+def _text_config(shapes: Shapes, known: Config, tokens: str, positions: str) -> Config:
+    vocabulary, width = shapes[f"{tokens}.weight"]
+    return known | {
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "num_attention_heads": heads(width),
+        "max_position_embeddings": shapes[positions][0],
+    }
+
+
+def _count(names: Iterable[str], pattern: str) -> int:
+    """One more than the greatest number that the pattern finds at the start of a name."""
+    found = (re.match(pattern, name) for name in names)
+    return 1 + max(int(match[1]) for match in found if match)
+
+
+def _one(shapes: Shapes, pattern: str) -> tuple[int, ...]:
+    return next(shape for name, shape in shapes.items() if re.fullmatch(pattern, name))

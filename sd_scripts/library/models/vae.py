@@ -1,0 +1,90 @@
+"""The VAE alone, out of a checkpoint, a VAE file, a diffusers folder or the hub; nothing else is read."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from sd_scripts.library.errors import BadFile
+from sd_scripts.library.io.checkpoints import Checkpoint, open_checkpoint
+from sd_scripts.library.models import configs
+from sd_scripts.library.models.folders import read_part
+from sd_scripts.library.models.hub import model_path
+from sd_scripts.library.models.layout import VAE_PREFIX
+from sd_scripts.library.models.layout.vae import vae_names, vae_to_diffusers, with_new_attention_names
+from sd_scripts.library.models.weights import build, one_dtype
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+
+@dataclass(frozen=True)
+class LoadedVae:
+    """A VAE, ready to encode.
+
+    `hash` identifies its weights, whichever file they came in; `scale` is what latents are multiplied by before noise
+    is added; `dtype` is what the file had: the module is float32.
+    """
+
+    module: "AutoencoderKL"
+    hash: str
+    scale: float
+    dtype: torch.dtype
+
+
+def load_vae(name_or_path: str, v2: bool = False) -> LoadedVae:
+    """The VAE of a model, or a VAE by itself: .safetensors, .ckpt, a diffusers folder (or its vae folder) or a hub id.
+
+    Errors: BadFile, when there is no VAE in it.
+    """
+    vae = read_vae(model_path(name_or_path, only="vae"), v2)
+    dtype, fingerprint = one_dtype(vae.state_dict()), weights_hash(vae.state_dict())
+    module = vae.float().eval().requires_grad_(False)
+    return LoadedVae(module, fingerprint, float(vae.config.scaling_factor), dtype)
+
+
+def read_vae(path: Path, v2: bool = False) -> "AutoencoderKL":
+    """The VAE of a file or folder in its own dtype. Errors: BadFile."""
+    if path.is_dir():
+        return _from_folder(path)
+    return vae_from_checkpoint(open_checkpoint(path), v2)
+
+
+def vae_from_checkpoint(file: Checkpoint, v2: bool = False) -> "AutoencoderKL":
+    """The VAE of a checkpoint, or of a file that holds nothing but one. Errors: BadFile."""
+    from diffusers import AutoencoderKL
+
+    prefix = next((prefix for prefix in (VAE_PREFIX, "") if f"{prefix}decoder.conv_in.weight" in file.shapes), None)
+    if prefix is None:
+        raise BadFile(f"{file.path} holds no VAE. Name a whole Stable Diffusion model, or a VAE.")
+    known = configs.base_config("sd2" if v2 else "sd1")["vae"]
+    tensors = file.read(prefix)
+    if "encoder.down_blocks.0.resnets.0.conv1.weight" in tensors:
+        config = configs.diffusers_vae_config({name: tuple(t.shape) for name, t in tensors.items()}, known)
+        return build(AutoencoderKL, config, with_new_attention_names(tensors), file.path)
+    config = configs.vae_config({name: tuple(tensor.shape) for name, tensor in tensors.items()}, known)
+    names = vae_names(len(config["block_out_channels"]), config["layers_per_block"])
+    return build(AutoencoderKL, config, vae_to_diffusers(tensors, names), file.path)
+
+
+def weights_hash(tensors: Mapping[str, Tensor]) -> str:
+    """A hash of a module's weights: the same for every file and dtype order that holds the same numbers."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _from_folder(folder: Path) -> "AutoencoderKL":
+    from diffusers import AutoencoderKL
+
+    inner = folder / "vae" if (folder / "vae").is_dir() else folder
+    config, tensors = read_part(inner)
+    if "block_out_channels" not in config:
+        raise BadFile(f"{folder} holds no VAE. Name a diffusers folder with a vae folder in it.")
+    return build(AutoencoderKL, config, with_new_attention_names(tensors), inner)

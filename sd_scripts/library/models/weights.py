@@ -1,0 +1,46 @@
+"""Modules made around tensors that are already there: no second copy, no random weights in between."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sd_scripts.library.errors import BadFile
+
+
+def build(kind: Any, config: Mapping[str, Any], tensors: Mapping[str, Tensor], source: Path) -> Any:
+    """A module of diffusers' class `kind` whose parameters are `tensors` themselves, in evaluation mode.
+
+    Errors: BadFile, naming `source`, when the tensors do not fit.
+    """
+    from accelerate import init_empty_weights
+
+    with init_empty_weights():
+        module = kind.from_config(dict(config))
+    return adopt(module, tensors, source)
+
+
+def adopt(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> nn.Module:
+    """`module` with `tensors` as its parameters, every one of them. Errors: BadFile, naming `source`."""
+    expected = module.state_dict()
+    for name in sorted(expected.keys() | tensors.keys()):
+        here, there = expected.get(name), tensors.get(name)
+        if here is None or there is None:
+            what = "has no tensor" if there is None else "has an unknown tensor"
+            raise BadFile(f"{source} {what} {name}, so it is incomplete or of another kind of model.")
+        if here.shape != there.shape:
+            raise BadFile(f"{source}: {name} has the shape {tuple(there.shape)}, where {tuple(here.shape)} fits.")
+    module.load_state_dict(dict(tensors), strict=True, assign=True)
+    return module.eval()
+
+
+def one_dtype(tensors: Mapping[str, Tensor]) -> torch.dtype:
+    """The number format that most of the values have."""
+    sizes: Counter[torch.dtype] = Counter()
+    for tensor in tensors.values():
+        if tensor.is_floating_point():
+            sizes[tensor.dtype] += tensor.numel()
+    return max(sizes, key=sizes.__getitem__)
