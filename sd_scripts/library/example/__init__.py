@@ -1,1 +1,1 @@
-"""Models and pictures that are made here, for tests, the demo and the doctor. No model has learnt anything."""
+"""The example project, made from free pictures and tiny untrained models: for the demo, the tests and the doctor."""

@@ -1,0 +1,29 @@
+"""Writes a sentence beside every picture, with BLIP."""
+
+import sys
+from pathlib import Path
+
+# The repository root in place of this folder: nothing is loaded under two names.
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from sd_scripts.library.program import run_program  # noqa: E402
+from sd_scripts.library.report import Report  # noqa: E402
+from sd_scripts.options.captioning import MakeCaptionsOptions  # noqa: E402
+
+
+def work(options: MakeCaptionsOptions, report: Report) -> None:
+    """Finds the pictures, loads the model, describes every picture."""
+    from sd_scripts.library.data.captions import checked_extension
+    from sd_scripts.library.tagging.folder import SentenceFiles, describe_pictures, pictures_with_room
+
+    writer = SentenceFiles(checked_extension(options.files.caption_extension))
+    images = pictures_with_room(options.pictures)
+    report.phase("load", f"Loading {options.blip.caption_weights}")
+    from sd_scripts.library.tagging.blip import Blip, load_blip
+
+    blip = Blip(load_blip(options.blip.caption_weights), options.blip)
+    describe_pictures(images, blip, writer, options.loading, report, options.pictures.debug)
+
+
+if __name__ == "__main__":
+    run_program(MakeCaptionsOptions, work)

@@ -1,0 +1,105 @@
+"""BLIP: a sentence for every picture, begun with "a picture of"."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import BertTokenizer, BlipForConditionalGeneration, LogitsProcessorList, TopPLogitsWarper
+from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io import hub
+from sd_scripts.library.tagging.blip_original import load_original
+from sd_scripts.library.tagging.captioner import (
+    ModelPixels,
+    WordsByPicture,
+    check_kind,
+    check_length,
+    load_model,
+    load_part,
+    out_of_memory,
+)
+from sd_scripts.options.captioning import BlipOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PROMPT = "a picture of "
+
+# Of nucleus sampling alone, as BLIP's authors use it.
+REPETITION_PENALTY = 1.1
+
+
+@dataclass(frozen=True)
+class BlipParts:
+    """A model and what turns pictures and words into its numbers."""
+
+    model: BlipForConditionalGeneration
+    tokenizer: BertTokenizer
+    processor: BlipImageProcessorPil
+
+
+class Blip:
+    """Writes sentences by beam search, or draws their words from the likeliest."""
+
+    fixed_batch_size: int | None = None
+
+    def __init__(self, parts: BlipParts, options: BlipOptions) -> None:
+        self._parts = parts
+        self._options = options
+        # The last token would end the sentence.
+        self._prompt = parts.tokenizer(PROMPT, return_tensors="pt")["input_ids"]
+        check_length(
+            options.max_length, self._prompt.shape[1] - 1, parts.model.config.text_config.max_position_embeddings
+        )
+        if options.min_length > options.max_length:
+            sentence = f"--min_length {options.min_length} is more than --max_length {options.max_length}."
+            raise BadOption("min_length", sentence)
+
+    def preparer(self) -> ModelPixels:
+        """To the model's square, by its own image processor."""
+        return ModelPixels(self._parts.processor)
+
+    @torch.inference_mode()
+    def describe(self, images: "np.ndarray", paths: list[Path]) -> list[str]:
+        """From (N,C,H,W) to N sentences without the prompt."""
+        model, options = self._parts.model, self._options
+        pixels_BCHW = torch.from_numpy(images).to(model.device)
+        prompt_BL = self._prompt.repeat(len(images), 1).to(model.device)
+        how = self._beams() if options.beam_search else self._draw(paths)
+        try:
+            words_BL = model.generate(
+                pixel_values=pixels_BCHW,
+                input_ids=prompt_BL,
+                attention_mask=torch.ones_like(prompt_BL),
+                do_sample=False,
+                max_length=options.max_length,
+                min_length=options.min_length,
+                **how,
+            )
+        except torch.OutOfMemoryError as error:
+            raise out_of_memory() from error
+        new_BL = words_BL[:, self._prompt.shape[1] - 1 :]
+        return [text.strip() for text in self._parts.tokenizer.batch_decode(new_BL, skip_special_tokens=True)]
+
+    def _beams(self) -> dict[str, Any]:
+        return {"num_beams": self._options.num_beams}
+
+    def _draw(self, paths: list[Path]) -> dict[str, Any]:
+        words = WordsByPicture(self._options.seed, paths)
+        nucleus = LogitsProcessorList([TopPLogitsWarper(self._options.top_p), words])
+        return {"logits_processor": nucleus, "repetition_penalty": REPETITION_PENALTY}
+
+
+def load_blip(weights: str) -> BlipParts:
+    """BLIP by hub id, from a folder saved by transformers, or from the original .pth. Errors: BadOption, BadFile."""
+    if weights.startswith(("http://", "https://")):
+        what = "this is an address. Download the file and name it here, or leave the option out"
+        raise BadOption("caption_weights", f"--caption_weights {weights}: {what}.")
+    if Path(weights).is_file():
+        return BlipParts(*load_original(Path(weights)))
+    folder = hub.model_folder(weights, "caption_weights")
+    check_kind(folder, "blip", "caption_weights")
+    tokenizer, processor = load_part(BertTokenizer, folder), load_part(BlipImageProcessorPil, folder)
+    return BlipParts(load_model(BlipForConditionalGeneration, folder), tokenizer, processor)

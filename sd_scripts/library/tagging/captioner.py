@@ -1,0 +1,130 @@
+"""What the captioning models share: opening a transformers folder, preparing pictures, and drawing words."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import LogitsProcessor
+from transformers.utils import logging
+
+from sd_scripts.library.data.images import open_image
+from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.seeds import derive
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+# A longer strip, scaled by its short side, would cost gigabytes; models look at its centre only.
+LONGEST_STRIP = 16.0
+
+# transformers' progress bars and warnings would write across ours.
+logging.disable_progress_bar()
+logging.set_verbosity_error()
+
+
+@dataclass(frozen=True)
+class ModelPixels:
+    """From a picture's path to the array (C,H,W) that a model takes, by its own image processor."""
+
+    processor: Any
+    cut_strips: bool = False
+    """For processors that scale by the short side and cut out the centre: a strip is cut before it grows."""
+
+    def __call__(self, path: Path) -> "np.ndarray":
+        """Errors: UnreadableImage."""
+        image = open_image(path)
+        image = centre_of_strip(image) if self.cut_strips else image
+        return self.processor(images=image, return_tensors="np")["pixel_values"][0]
+
+
+def centre_of_strip(image: "Image") -> "Image":
+    """The middle of a picture that is longer than LONGEST_STRIP times its short side; any other as it is."""
+    width_px, height_px = image.size
+    longest_px = math.ceil(min(image.size) * LONGEST_STRIP)
+    if max(image.size) <= longest_px:
+        return image
+    left = max(0, (width_px - longest_px) // 2)
+    top = max(0, (height_px - longest_px) // 2)
+    return image.crop((left, top, left + min(width_px, longest_px), top + min(height_px, longest_px)))
+
+
+class WordsByPicture(LogitsProcessor):
+    """Draws every picture's words from a seed of its own, so they do not depend on the batch that it came in.
+
+    Adding Gumbel noise and taking the largest is drawing by probability ("the Gumbel-max trick",
+    Maddison et al. 2014, arXiv:1411.0030): generation itself stays greedy. Names tell pictures apart, so that a picture
+    keeps its sentence when others come and go.
+    """
+
+    def __init__(self, seed: int, paths: list[Path]) -> None:
+        self._generators = [torch.Generator().manual_seed(derive(seed, "caption", path.name)) for path in paths]
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """Scores (N, words) with each picture's noise added."""
+        words = scores.shape[-1]
+        # -log of an exponential variable is a Gumbel variable; made on the CPU, it is the same for every device.
+        noise = torch.stack([-torch.empty(words).exponential_(generator=its).log() for its in self._generators])
+        return scores + noise.to(scores)
+
+
+def best_device() -> torch.device:
+    """The GPU where there is one."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def check_kind(folder: Path, kind: str, option: str) -> None:
+    """Raises BadOption when a folder is no transformers model of this kind."""
+    try:
+        found = json.loads((folder / "config.json").read_bytes())["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadOption(
+            option, f"--{option} {folder}: no model in it; a config.json that names one is missing."
+        ) from error
+    if found != kind:
+        raise BadOption(option, f"--{option} {folder}: this is a {found} model, and {kind} is needed.")
+
+
+def load_model(model_class: Any, folder: Path) -> Any:
+    """A transformers model, whole. Errors: BadFile, also for missing weights, of which transformers only warns."""
+    try:
+        model, loading = model_class.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+    except Exception as error:  # whatever a broken file makes transformers stumble over
+        raise BadFile(f"{folder} is no model that can be opened ({first_line(error)}).") from error
+    if loading["missing_keys"] or loading["mismatched_keys"]:
+        key = sorted(map(str, loading["missing_keys"] or loading["mismatched_keys"]))[0]
+        raise BadFile(f"{folder} is not complete: its weights lack {key}, or have it in another shape.")
+    return model.eval().to(best_device())
+
+
+def load_part(part_class: Any, folder: Path) -> Any:
+    """A tokenizer or an image processor. Errors: BadFile."""
+    try:
+        return part_class.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        raise BadFile(f"{folder} has no {part_class.__name__} that can be opened ({first_line(error)}).") from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error of another package says, short enough for a sentence."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def check_length(max_length: int, shortest: int, longest: int) -> None:
+    """Raises BadOption for sentences that the model cannot write."""
+    if not shortest < max_length <= longest:
+        raise BadOption(
+            "max_length", f"--max_length {max_length}: this model takes {shortest + 1} to {longest} tokens."
+        )
+
+
+def out_of_memory() -> BadOption:
+    """The sentence for a batch that the device has no room for."""
+    return BadOption(
+        "batch_size", "The device has not enough memory for --batch_size pictures at once. Use a smaller number."
+    )

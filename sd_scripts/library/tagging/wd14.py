@@ -1,0 +1,178 @@
+"""The WD14 taggers: ONNX models with a table of tags, in the two layouts that are in use."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sd_scripts.library.data.images import open_image
+from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.io import hub
+from sd_scripts.library.report import Report
+from sd_scripts.library.tagging.onnx_model import OnnxModel
+from sd_scripts.library.tagging.tag_table import read_table
+from sd_scripts.library.tagging.tag_text import TagRules
+from sd_scripts.options.tagging import Wd14ModelOptions, Wd14TextOptions, Wd14ThresholdOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+# Model and table of each layout.
+LAYOUTS = (("model_optimized.onnx", "tag_mapping.json"), ("model.onnx", "selected_tags.csv"))
+
+# The side for models that take any.
+SIDE_PX = 448
+
+# A picture padded to a square beyond this is shrunk first: exact padding would cost a 20,000 px strip gigabytes.
+MAX_SQUARE_PX = 7000
+
+
+@dataclass(frozen=True)
+class TaggerFiles:
+    """A tagger on disk."""
+
+    model: Path
+    table: Path
+
+
+def find_tagger(options: Wd14ModelOptions, report: Report) -> TaggerFiles:
+    """The tagger in a local folder, or downloaded once into `<model_dir>/<repository with _ for />/`.
+
+    A repository may be named with a folder in it: owner/model/folder. Errors: BadOption, BadFile.
+    """
+    local = Path(options.repo_id)
+    if local.is_dir():
+        return _files_in(local) or _no_tagger(local)
+    repository, inner = _parts(options.repo_id)
+    folder = Path(options.model_dir) / options.repo_id.replace("/", "_")
+    found = _files_in(folder / inner)
+    if found and not options.force_download:
+        return found
+    return _download(repository, inner, folder, options.force_download, report)
+
+
+class Wd14Tagger:
+    """Gives the tags of a picture, by the rules that the options set. `counts` says how often it gave each."""
+
+    def __init__(
+        self, files: TaggerFiles, thresholds: Wd14ThresholdOptions, text: Wd14TextOptions, report: Report
+    ) -> None:
+        table = read_table(files.table)
+        self._rules = TagRules(table, thresholds, text)
+        self._model = OnnxModel(files.model, report)
+        self._model.check_tags(len(table.names), files.table)
+        self.counts: Counter[str] = Counter()
+        self.fixed_batch_size = self._model.input_shape[0]
+        self._planes_first = self._model.input_shape[1] == 3
+        self._side_px = self._model.input_shape[2] or SIDE_PX
+        if table.unknown():
+            report.notice(f"Tags of unknown categories ({', '.join(table.unknown())}) are never written.", "warning")
+
+    def preparer(self) -> "Squared":
+        """To the model's square, as bytes: they are made numbers here, a quarter of the size on their way."""
+        return Squared(self._side_px)
+
+    def describe(self, images: "np.ndarray", paths: list[Path]) -> list[list[str]]:
+        """From (N,H,W,3) BGR bytes to N lists of tags."""
+        given = [self._rules.tags(confidences_T) for confidences_T in self.confidences(images)[: len(paths)]]
+        self.counts.update(tag for tags in given for tag in tags)
+        return given
+
+    def confidences(self, images: "np.ndarray") -> "np.ndarray":
+        """From (N,H,W,3) BGR bytes to (N, tags), 0 to 1."""
+        import numpy as np
+
+        pixels: np.ndarray = images.astype(np.float32)
+        if not self._planes_first:
+            return self._model.run(pixels)
+        # This layout takes planes in -1..1, and gives logits.
+        return sigmoid(self._model.run(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)) / 127.5 - 1.0))
+
+    def say_counts(self, report: Report) -> None:
+        """How often each tag was given, the most frequent first."""
+        report.say("Tags, by how often they were given:")
+        for tag, count in sorted(self.counts.items(), key=lambda item: (-item[1], item[0])):
+            report.say(f"  {tag}: {count:,}")
+
+
+@dataclass(frozen=True)
+class Squared:
+    """From a picture's path to (side, side, 3) BGR bytes.
+
+    It is centred on a white square, which is then shrunk by area or enlarged by Lanczos.
+    """
+
+    side_px: int
+
+    def __call__(self, path: Path) -> "np.ndarray":
+        """Errors: UnreadableImage."""
+        return squared(_tamed(open_image(path), self.side_px), self.side_px)
+
+
+def squared(image: "Image", side_px: int) -> "np.ndarray":
+    """(side, side, 3) BGR bytes of an RGB picture."""
+    import cv2
+    import numpy as np
+    from PIL import Image as pil
+
+    longest_px = max(image.size)
+    square = pil.new("RGB", (longest_px, longest_px), (255, 255, 255))
+    square.paste(image, ((longest_px - image.width) // 2, (longest_px - image.height) // 2))
+    if longest_px < side_px:
+        square = square.resize((side_px, side_px), pil.Resampling.LANCZOS)
+    pixels = np.asarray(square)
+    if longest_px > side_px:
+        pixels = cv2.resize(pixels, (side_px, side_px), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(pixels[:, :, ::-1])
+
+
+def sigmoid(logits: "np.ndarray") -> "np.ndarray":
+    """1 / (1 + exp(-x)), without overflow."""
+    import numpy as np
+
+    return 0.5 * (1.0 + np.tanh(0.5 * logits))
+
+
+def _tamed(image: "Image", side_px: int) -> "Image":
+    if max(image.size) <= MAX_SQUARE_PX:
+        return image
+    from PIL import Image as pil
+
+    scale = side_px / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, pil.Resampling.BOX)
+
+
+def _files_in(folder: Path) -> TaggerFiles | None:
+    for model, table in LAYOUTS:
+        if (folder / model).is_file() and (folder / table).is_file():
+            return TaggerFiles(folder / model, folder / table)
+    return None
+
+
+def _no_tagger(folder: Path) -> TaggerFiles:
+    pairs = " or ".join(" with ".join(pair) for pair in LAYOUTS)
+    raise BadFile(f"{folder} holds no tagger, which is {pairs}.")
+
+
+def _parts(repo_id: str) -> tuple[str, str]:
+    parts = repo_id.split("/")
+    repository = "/".join(parts[:2])
+    if len(parts) < 2 or not hub.is_repository(repository):
+        raise BadOption("repo_id", f"--repo_id {repo_id}: no such folder, and no hub id such as owner/model.")
+    return repository, "/".join(parts[2:])
+
+
+def _download(repository: str, inner: str, folder: Path, force: bool, report: Report) -> TaggerFiles:
+    prefix = f"{inner}/" if inner else ""
+    there = hub.file_names(repository, "repo_id")
+    pair = next((pair for pair in LAYOUTS if all(prefix + name in there for name in pair)), None)
+    if pair is None:
+        raise BadOption("repo_id", f"--repo_id {repository}: the hub has no {' and '.join(LAYOUTS[1])} in it.")
+    report.phase("download", f"Downloading {repository} into {folder}")
+    # The weights of large models lie in a file beside them; the model itself comes last, so that its presence tells.
+    wanted = [pair[1], *(name for name in (f"{pair[0]}.data", f"{pair[0]}_data") if prefix + name in there), pair[0]]
+    for name in wanted:
+        hub.download(repository, prefix + name, folder, force)
+    return TaggerFiles(folder / inner / pair[0], folder / inner / pair[1])
