@@ -1,5 +1,7 @@
 """Pictures: finding them in folders, and reading them as they are meant to be seen. Needs no torch."""
 
+import contextlib
+import functools
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,7 +63,7 @@ def open_image(path: str | Path) -> "Image.Image":
 
     CMYK, 16-bit and palette pictures become RGB. Errors: UnreadableImage.
     """
-    return _read(path, _to_rgb)
+    return _read(path, on_white)
 
 
 def open_image_with_alpha(path: str | Path) -> "Image.Image":
@@ -70,24 +72,44 @@ def open_image_with_alpha(path: str | Path) -> "Image.Image":
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """(width, height) in px as the picture is seen, from its header alone where that is possible.
+    """(width, height) in px as the picture is seen, from its header alone.
 
     Errors: UnreadableImage.
     """
-    with _opened(path) as image:
-        turned = image.getexif().get(0x0112, 1) >= 5
-        return (image.height, image.width) if turned else image.size
-
-
-def _read(path: str | Path, convert: Callable[["Image.Image"], "Image.Image"]) -> "Image.Image":
-    from PIL import ImageOps
+    from PIL import Image
 
     with _opened(path) as image:
         try:
+            # Not image.getexif(): that of a PNG would decode all of it.
+            turned = Image.Image.getexif(image).get(ORIENTATION_TAG) in TURNED
+        except Exception:
+            turned = False
+        return (image.height, image.width) if turned else image.size
+
+
+ORIENTATION_TAG = 0x0112
+# The orientations that exchange width and height.
+TURNED = (5, 6, 7, 8)
+
+
+def _read(path: str | Path, convert: Callable[["Image.Image"], "Image.Image"]) -> "Image.Image":
+    with _opened(path) as image:
+        try:
             image.load()
-            return convert(ImageOps.exif_transpose(image))
-        except (OSError, ValueError, SyntaxError, MemoryError, EOFError) as error:
+            return convert(_upright(image))
+        # Decoders raise errors of every kind over broken data, RuntimeError and struct.error among them.
+        except Exception as error:
             raise UnreadableImage(_reason(path, error)) from error
+
+
+def _upright(image: "Image.Image") -> "Image.Image":
+    """The picture turned by its EXIF orientation; as it is, where its EXIF data are broken."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        return image
 
 
 def _opened(path: str | Path) -> "Image.Image":
@@ -96,40 +118,47 @@ def _opened(path: str | Path) -> "Image.Image":
     _register_decoders()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Broken EXIF data and the like: what matters is whether the picture can be decoded.
+            warnings.simplefilter("ignore")
             image = Image.open(path)
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except Exception as error:
         raise UnreadableImage(_reason(path, error)) from error
     if image.width * image.height > MAX_PIXELS:
+        image.close()
         raise UnreadableImage(f"it has {image.width} x {image.height} px, more than {MAX_PIXELS:,} px in all")
     return image
 
 
+@functools.cache
 def _register_decoders() -> None:
+    """pillow reads AVIF by itself; JPEG XL comes from a plugin that registers when it is imported."""
     from PIL import Image
 
-    # pillow reads AVIF by itself; JPEG XL comes from a plugin that registers when it is imported.
-    if ".jxl" not in Image.registered_extensions():
-        try:
-            import pillow_jxl  # noqa: F401
-        except ImportError:
-            Image.register_extension("", ".jxl")
+    # Else pillow would refuse at 179 million px, which photographs reach.
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    with contextlib.suppress(ImportError):
+        import pillow_jxl  # noqa: F401
 
 
 def _reason(path: str | Path, error: BaseException) -> str:
-    from PIL import UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     file = Path(path)
+    if isinstance(error, FileNotFoundError):
+        return "the file is not there"
     if file.is_file() and file.stat().st_size == 0:
         return "the file is empty"
     if isinstance(error, UnidentifiedImageError):
         return "it is not a picture, or of a kind that cannot be read"
-    if isinstance(error, FileNotFoundError):
-        return "the file is not there"
-    return f"it cannot be read ({str(error) or type(error).__name__})"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has more than {MAX_PIXELS:,} px"
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    return f"it is broken ({str(error).strip() or type(error).__name__})"
 
 
-def _to_rgb(image: "Image.Image") -> "Image.Image":
+def on_white(image: "Image.Image") -> "Image.Image":
+    """A picture as RGB, its transparency laid on white."""
     from PIL import Image
 
     image = _eight_bit(image)

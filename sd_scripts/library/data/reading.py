@@ -2,19 +2,28 @@
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from sd_scripts.library.data.images import UnreadableImage
+from sd_scripts.library.errors import BadOption
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Below this many items per worker, starting the worker costs more than it saves.
 ITEMS_PER_WORKER = 16
+
+WORKER_ENDED = (
+    "A worker process that reads pictures was ended from outside, perhaps because memory ran out. "
+    "Use a smaller --max_data_loader_n_workers."
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ def read_ahead(
     """Gives every item prepared, in order. `prepare` must be picklable: a function of a module, or a partial of one.
 
     `workers`: 0 for this process; None for as many as the cores and the number of items call for.
+    Errors: BadOption, when a worker is ended from outside.
     """
     count = chosen_workers(len(items)) if workers is None else min(workers, len(items))
     if count == 0:
@@ -39,7 +49,7 @@ def read_ahead(
         return
     # spawn: the same on every system, and no copies of a process that already holds a model and threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker) as pool:
         waiting: deque[Future[Prepared[Item, Result]]] = deque()
         try:
             for item in items:
@@ -48,6 +58,8 @@ def read_ahead(
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise BadOption("max_data_loader_n_workers", WORKER_ENDED) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -73,6 +85,19 @@ def batches(
             batch = []
     if batch:
         yield batch
+
+
+def _begin_worker() -> None:
+    """Ctrl+C reaches the whole group: the parent decides what it means. A worker whose parent has died ends as well."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _attempt(prepare: Callable[[Item], Result], item: Item) -> Prepared[Item, Result]:

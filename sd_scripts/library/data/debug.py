@@ -1,0 +1,79 @@
+"""Shows what would be trained: pictures, final captions, token counts, buckets."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from sd_scripts.library.data.buckets import Size
+from sd_scripts.library.data.images import UnreadableImage
+from sd_scripts.library.data.training_data import Example, Item, TrainingData
+from sd_scripts.library.report import Report
+
+SHOWN_PER_BUCKET = 5
+
+
+def show(
+    data: TrainingData,
+    token_count: Callable[[str], int],
+    report: Report,
+    *,
+    max_tokens: int = 75,
+    batch_size: int = 1,
+    seed: int = 0,
+    per_bucket: int = SHOWN_PER_BUCKET,
+) -> None:
+    """Prints the buckets with their first pictures as the first epoch trains them, then the totals; tells the page too.
+
+    `token_count`: tokens of a caption before anything is cut off.
+    """
+    plan = data.plan(0, batch_size, seed)
+    items = sorted(item for batch in plan for item in batch)
+    longest = max((token_count(data.caption(item, 0, seed)) for item in items), default=0)
+    buckets: defaultdict[Size, list[Item]] = defaultdict(list)
+    for item in items:
+        if item.repeat == 0:
+            buckets[data.images[item.image].bucket_px].append(item)
+    rows = []
+    for (width, height), first in sorted(buckets.items()):
+        report.say(f"Bucket {width} x {height}: {len(first):,} pictures")
+        for item in first[:per_bucket]:
+            row = _row(data, item, token_count, seed)
+            report.say(_line(row, max_tokens))
+            rows.append(row)
+        if len(first) > per_bucket:
+            report.say(f"  ... and {len(first) - per_bucket:,} more")
+    table = [{"width": w, "height": h, "images": len(found)} for (w, h), found in sorted(buckets.items())]
+    pictures = sum(len(found) for found in buckets.values())
+    text = (
+        f"{pictures:,} pictures in {len(buckets):,} buckets; "
+        f"{len(items):,} showings in {len(plan):,} batches an epoch; the longest caption has {longest:,} of {max_tokens} tokens."
+    )
+    counts = {"pictures": pictures, "items": len(items), "batches": len(plan), "longest_caption_tokens": longest}
+    report.summary(text, {"buckets": table, "pictures": rows}, **counts)
+
+
+def _row(data: TrainingData, item: Item, token_count: Callable[[str], int], seed: int) -> dict[str, Any]:
+    image = data.images[item.image]
+    row = {"path": str(image.path), "width": image.bucket_px[0], "height": image.bucket_px[1]}
+    caption = data.caption(item, 0, seed)
+    return row | {"caption": caption, "tokens": token_count(caption), "read_as": _read_as(data, item, seed)}
+
+
+def _read_as(data: TrainingData, item: Item, seed: int) -> str:
+    """What the picture gives: latents or pixels with their shape, or the reason why nothing."""
+    try:
+        example: Example = data.load(item, 0, seed)
+    except UnreadableImage as error:
+        return f"nothing: {error}"
+    if example.latents_CHW is not None:
+        return f"latents {_shape(example.latents_CHW)}"
+    return f"pixels {_shape(example.pixels_CHW)}"
+
+
+def _shape(tensor: Any) -> str:
+    return " x ".join(map(str, tensor.shape))
+
+
+def _line(row: dict[str, Any], max_tokens: int) -> str:
+    cut = ", cut off" if row["tokens"] > max_tokens else ""
+    return f"  {row['path']} ({row['read_as']})\n    {row['caption']} [{row['tokens']} tokens{cut}]"

@@ -1,0 +1,80 @@
+"""From the metadata's keys to the pictures that they name. Needs no torch."""
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sd_scripts.library.data.images import IMAGE_SUFFIXES, find_images
+from sd_scripts.library.errors import BadOption
+
+
+@dataclass
+class PictureFolder:
+    """Where keys are looked up: the stems of a folder's pictures, paths within it, and paths of their own."""
+
+    folder: Path | None
+    _by_stem: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        for picture in self._pictures():
+            self._by_stem[picture.stem].append(picture)
+
+    def find(self, key: str) -> Path | None:
+        """The picture that a key names: its full path, its stem, or its path below the folder or from here.
+
+        Errors: BadOption, when two pictures share the stem.
+        """
+        if os.path.isabs(key):
+            return _file(Path(key))
+        named = self._by_stem.get(key, [])
+        if len(named) > 1:
+            raise BadOption(
+                "train_data_dir",
+                f'{named[0]} and {named[1]} are both called "{key}" in the metadata. Rename one of them.',
+            )
+        if named:
+            return named[0]
+        places = [Path(key).absolute()] if self.folder is None else [self.folder / key, Path(key).absolute()]
+        below = [] if self.folder is None else [self.folder / (key + suffix) for suffix in IMAGE_SUFFIXES]
+        return next((place for place in places + below if _file(place)), None)
+
+    def latents_place(self, key: str) -> Path | None:
+        """Where the latents of a key would lie whose picture is gone."""
+        if os.path.isabs(key):
+            return Path(key).with_suffix(".npz")
+        return None if self.folder is None else self.folder / f"{key}.npz"
+
+    def unnamed(self, used: set[Path]) -> int:
+        """How many pictures of the folder are not among those used."""
+        return sum(picture not in used for named in self._by_stem.values() for picture in named)
+
+    def _pictures(self) -> list[Path]:
+        if self.folder is None:
+            return []
+        try:
+            return find_images(self.folder)
+        except BadOption:
+            # Latents alone can be trained, and full paths may lead into folders below.
+            if self.folder.is_dir() and any(p.suffix == ".npz" or p.is_dir() for p in self.folder.iterdir()):
+                return []
+            raise
+
+
+def _file(path: Path) -> Path | None:
+    return path if path.is_file() else None
+
+
+def nothing_found(entries: list[str], in_json: str, folder: str | None) -> BadOption:
+    """The sentence for a metadata file of which no picture is where it should be."""
+    option, where, advice = "train_data_dir", f"in {folder}", "Name the folder that the metadata was made of."
+    if os.path.isabs(entries[0]):
+        option, where = "in_json", "where it says"
+        advice = "If the pictures were moved, make the metadata again."
+    elif folder is None:
+        where, advice = "here", "Add --train_data_dir: the metadata names pictures without their folder."
+    return BadOption(
+        option,
+        f'No data found: {in_json} names {len(entries):,} pictures, such as "{entries[0]}", '
+        f"but none of them is {where}. {advice}",
+    )

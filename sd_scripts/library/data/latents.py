@@ -1,0 +1,214 @@
+"""Latents kept beside the pictures: the .npz files, and whether they still fit. Needs no torch.
+
+`<stem>.npz` and, mirrored, `<stem>_flip.npz` hold `arr_0` (4,H/8,W/8): the VAE's posterior sample, not scaled; and what
+it was made from. The layout of sd-scripts' --cache_latents_to_disk, `<stem>_<W>x<H>_sd.npz`, is read as well.
+"""
+
+import hashlib
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sd_scripts.library.data.buckets import Fit, Size, latents_hw
+from sd_scripts.library.io.atomic import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FORMAT = 1
+
+
+class BrokenLatents(Exception):
+    """A latents file that cannot be read; the text says why."""
+
+
+@dataclass(frozen=True)
+class MadeFrom:
+    """What latents were made from. They fit as long as all of this is the same."""
+
+    content_hash: str
+    source_bytes: int
+    original_px: Size
+    fit: Fit
+    vae_hash: str
+    precision: str
+
+    def difference(self, other: "MadeFrom") -> str:
+        """What `other` has changed, in words; empty when it fits."""
+        if self.content_hash != other.content_hash:
+            return "the picture has changed"
+        if self.fit != other.fit:
+            return "the bucket is another"
+        if self.vae_hash != other.vae_hash:
+            return "the VAE is another"
+        return "the precision is another" if self.precision != other.precision else ""
+
+
+@dataclass(frozen=True)
+class CachedLatents:
+    """What a latents file holds. `made_from` is None for files of other programs, `alpha_mask_HW` is 0 to 1, in px."""
+
+    latents_CHW: "np.ndarray"
+    made_from: MadeFrom | None = None
+    alpha_mask_HW: "np.ndarray | None" = None
+
+
+def plain_path(image: Path) -> Path:
+    """The latents file of a picture."""
+    return image.with_suffix(".npz")
+
+
+def flip_path(image: Path) -> Path:
+    """The latents file of a picture's mirror image."""
+    return image.with_name(image.stem + "_flip.npz")
+
+
+def content_hash(data: bytes) -> str:
+    """What names a file's content, in 32 hexadecimal digits."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def write_latents(path: Path, cached: CachedLatents) -> None:
+    """Writes a latents file that says what it was made from, whole or not at all. Errors: BadFile."""
+    import numpy as np
+
+    arrays = {"arr_0": np.asarray(cached.latents_CHW, dtype=np.float32)}
+    if cached.alpha_mask_HW is not None:
+        arrays["alpha_mask"] = np.asarray(cached.alpha_mask_HW, dtype=np.float32)
+    if cached.made_from is not None:
+        arrays |= {name: np.array(value) for name, value in _facts(cached.made_from).items()}
+    with replacing(path) as beside:
+        np.savez(beside, **arrays)
+
+
+def read_latents(path: Path) -> CachedLatents:
+    """A file that `write_latents` made, or one that holds `arr_0` alone. Errors: BrokenLatents."""
+    arrays = _arrays(path)
+    if "arr_0" not in arrays:
+        raise BrokenLatents("it holds no latents")
+    return CachedLatents(_checked(arrays["arr_0"]), _made_from(arrays), arrays.get("alpha_mask"))
+
+
+def read_for_training(path: Path, bucket_px: Size, flipped: bool = False) -> "np.ndarray":
+    """float32 latents (C,H,W) of a bucket, from a file of either layout. Errors: BrokenLatents.
+
+    `flipped` matters only for the layout that holds both ways; of the other one it is the file that says it.
+    """
+    name = _member(read_head(path).shapes, bucket_px, flipped)
+    if name is None:
+        raise BrokenLatents(OTHER_SIZE)
+    return _checked(_arrays(path, (name,))[name])
+
+
+OTHER_SIZE = "they have another size"
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a latents file says at little cost: the shapes of its latents, and of its source what is known."""
+
+    shapes: dict[str, tuple[int, ...]]
+    source_bytes: int | None = None
+    vae_hash: str | None = None
+
+    def misfit(self, bucket_px: Size, flipped: bool, source_bytes: int | None, vae_hash: str | None) -> str:
+        """Why these latents cannot be trained for a picture of so many bytes, in words; empty when they can.
+
+        What is not known (None), here or of the file, is not compared.
+        """
+        if _member(self.shapes, bucket_px, flipped) is None:
+            return OTHER_SIZE
+        if None not in (self.source_bytes, source_bytes) and self.source_bytes != source_bytes:
+            return "the picture has changed since"
+        if None not in (self.vae_hash, vae_hash) and self.vae_hash != vae_hash:
+            return "they come from another VAE"
+        return ""
+
+
+def read_head(path: Path) -> Head:
+    """The head of a file of either layout. Errors: BrokenLatents."""
+    from numpy.lib import format as npy
+
+    headers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    shapes: dict[str, tuple[int, ...]] = {}
+    facts: dict[str, Any] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in (member.removesuffix(".npy") for member in archive.namelist()):
+                if name == "arr_0" or name.startswith("latents"):
+                    with archive.open(name + ".npy") as member:
+                        shapes[name] = headers[npy.read_magic(member)](member)[0]
+                elif name in ("source_bytes", "vae_hash"):
+                    with archive.open(name + ".npy") as member:
+                        facts[name] = npy.read_array(member, allow_pickle=False).item()
+    except _READ_ERRORS as error:
+        raise BrokenLatents(f"it is broken ({error})") from error
+    return Head(shapes, facts.get("source_bytes"), facts.get("vae_hash"))
+
+
+# NotImplementedError, a RuntimeError, stands for kinds of compression and encryption that zipfile cannot read.
+_READ_ERRORS = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+def _arrays(path: Path, wanted: tuple[str, ...] = ()) -> "dict[str, np.ndarray]":
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in wanted or file.files}
+    except _READ_ERRORS as error:
+        raise BrokenLatents(f"it is broken ({error})") from error
+
+
+def _checked(latents_CHW: "np.ndarray") -> "np.ndarray":
+    import numpy as np
+
+    if latents_CHW.ndim != 3 or latents_CHW.dtype.kind != "f":
+        raise BrokenLatents(f"it holds {latents_CHW.dtype} {latents_CHW.shape}, not latents")
+    if not np.isfinite(latents_CHW).all():
+        raise BrokenLatents("its latents are not finite numbers")
+    return latents_CHW.astype(np.float32, copy=False)
+
+
+def _member(shapes: dict[str, tuple[int, ...]], bucket_px: Size, flipped: bool) -> str | None:
+    """The array that holds latents of a bucket; `arr_0` serves both ways, since there the file's name says which."""
+    height, width = latents_hw(bucket_px)
+    name = "latents_flipped" if flipped else "latents"
+    candidates = ("arr_0", f"{name}_{height}x{width}", name)
+    return next((c for c in candidates if len(shapes.get(c, ())) == 3 and shapes[c][1:] == (height, width)), None)
+
+
+def _facts(made: MadeFrom) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT,
+        "content_hash": made.content_hash,
+        "source_bytes": made.source_bytes,
+        "original_size": made.original_px,
+        "resized_size": made.fit.resized_px,
+        "bucket_size": made.fit.bucket_px,
+        "crop_ltrb": made.fit.crop_ltrb,
+        "vae_hash": made.vae_hash,
+        "precision": made.precision,
+    }
+
+
+def _made_from(arrays: "dict[str, np.ndarray]") -> MadeFrom | None:
+    """What a file of ours says of itself; None for others, and for one whose statements are incomplete."""
+
+    def size(name: str) -> Size:
+        width, height = arrays[name].tolist()
+        return width, height
+
+    try:
+        return MadeFrom(
+            content_hash=str(arrays["content_hash"]),
+            source_bytes=int(arrays["source_bytes"]),
+            original_px=size("original_size"),
+            fit=Fit(size("resized_size"), size("bucket_size")),
+            vae_hash=str(arrays["vae_hash"]),
+            precision=str(arrays["precision"]),
+        )
+    except (KeyError, ValueError, TypeError):
+        return None

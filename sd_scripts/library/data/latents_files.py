@@ -1,0 +1,92 @@
+"""Finds the latents files of pictures, and says which of them cannot be used. Needs no torch."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from sd_scripts.library.data.buckets import Size
+from sd_scripts.library.data.images import IMAGE_SUFFIXES
+from sd_scripts.library.data.latents import BrokenLatents, flip_path, plain_path, read_head
+
+# <stem>_<width>x<height>_sd.npz, the original picture's size in four digits or more.
+_NEWER = re.compile(r"(?P<stem>.+)_\d{4,}x\d{4,}_sd\.npz")
+
+
+class LatentsFiles(NamedTuple):
+    """The usable latents files of a picture, plain and mirrored (perhaps one file for both), or why there is none."""
+
+    plain: Path | None = None
+    flipped: Path | None = None
+    misfit: str = ""
+
+
+@dataclass
+class _Listing:
+    """A folder's latents files, and the stems of its pictures."""
+
+    latents: set[str] = field(default_factory=set)
+    newer: dict[str, str] = field(default_factory=dict)
+    stems: set[str] = field(default_factory=set)
+
+
+class LatentsFinder:
+    """Looks for latents beside pictures; each folder is listed once. `vae_hash` None: of whatever VAE."""
+
+    def __init__(self, vae_hash: str | None = None) -> None:
+        self._vae_hash = vae_hash
+        self._folders: dict[Path, _Listing] = {}
+
+    def of(self, image: Path, bucket_px: Size) -> LatentsFiles:
+        """The latents of a picture in its bucket. What has another size, another source or another VAE is not taken."""
+        listing = self._listing(image.parent)
+        newer = listing.newer.get(image.stem)
+        source_bytes = image.stat().st_size if image.suffix != ".npz" and image.is_file() else None
+        plain, misfit = self._first(image, [plain_path(image).name, newer], bucket_px, source_bytes, flipped=False)
+        if plain is None:
+            return LatentsFiles(misfit=misfit)
+        mirror = flip_path(image)
+        # The latents of a picture that is itself called <stem>_flip are not this one's mirror image.
+        names = [None if mirror.stem in listing.stems else mirror.name, newer]
+        return LatentsFiles(plain, self._first(image, names, bucket_px, source_bytes, flipped=True)[0])
+
+    def any_of(self, image: Path) -> Path | None:
+        """A latents file of a picture, of whatever size."""
+        listing = self._listing(image.parent)
+        name = plain_path(image).name
+        found = name if name in listing.latents else listing.newer.get(image.stem)
+        return image.with_name(found) if found else None
+
+    def _first(
+        self, image: Path, names: list[str | None], bucket_px: Size, source_bytes: int | None, *, flipped: bool
+    ) -> tuple[Path | None, str]:
+        misfit = ""
+        for name in names:
+            if name not in self._listing(image.parent).latents:
+                continue
+            path = image.with_name(name)
+            try:
+                found = read_head(path).misfit(bucket_px, flipped, source_bytes, self._vae_hash)
+            except BrokenLatents:
+                found = "they are broken"
+            if not found:
+                return path, ""
+            misfit = misfit or found
+        return None, misfit
+
+    def _listing(self, folder: Path) -> _Listing:
+        if folder not in self._folders:
+            self._folders[folder] = _list(folder)
+        return self._folders[folder]
+
+
+def _list(folder: Path) -> _Listing:
+    listing = _Listing()
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.suffix == ".npz":
+            listing.latents.add(path.name)
+            if newer := _NEWER.fullmatch(path.name):
+                listing.newer[newer["stem"]] = path.name
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            listing.stems.add(path.stem)
+    return listing

@@ -1,0 +1,146 @@
+"""Makes the latents of many pictures, bucket by bucket, and keeps account of it. Needs no torch itself."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sd_scripts.library.data.buckets import Size
+from sd_scripts.library.data.images import IMAGE_SUFFIXES, UnreadableImage, image_size
+from sd_scripts.library.data.latents import CachedLatents, flip_path, plain_path, write_latents
+from sd_scripts.library.data.reading import read_ahead
+from sd_scripts.library.data.ready import Ready, Wanted, make_ready, too_small
+from sd_scripts.library.report import Report
+
+if TYPE_CHECKING:
+    from sd_scripts.library.data.encode import VaeEncoder
+
+
+@dataclass
+class LatentsStage:
+    """Makes the latents of pictures, bucket by bucket, and keeps account of it."""
+
+    wanted: Wanted
+    encoder: "VaeEncoder"
+    batch_size: int
+    report: Report
+    sizes: dict[Path, Size] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=lambda: Counter(made=0, kept=0))
+    again: Counter[str] = field(default_factory=Counter)
+    _errors: dict[Size, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def run(self, images: list[Path], workers: int | None) -> bool:
+        """Makes the latents of all of them; False when it was stopped before its end."""
+        ordered = self._by_bucket(images)
+        if self.report.stop_asked():
+            return False
+        self.report.phase("encode", f"Making latents of {len(ordered):,} pictures", len(ordered))
+        waiting: list[Ready] = []
+        for done, one in enumerate(read_ahead(ordered, partial(make_ready, self.wanted), workers), 1):
+            if one.result is None:
+                self.report.failed_item(one.item, one.reason)
+            elif one.result.pixels_HWC is None:
+                self._note(one.result, "kept")
+            else:
+                waiting = self._add(waiting, one.result)
+            self.report.progress(done, len(ordered))
+            if done < len(ordered) and self.report.stop_asked():
+                self._make(waiting)
+                return False
+        self._make(waiting)
+        return True
+
+    def table(self) -> list[dict[str, Any]]:
+        """The buckets that hold pictures: width, height, images, mean_aspect_error."""
+        return [
+            {"width": w, "height": h, "images": len(errors), "mean_aspect_error": round(sum(errors) / len(errors), 4)}
+            for (w, h), errors in sorted(self._errors.items())
+        ]
+
+    def told(self, not_in_metadata: int, without_picture: int) -> str:
+        """The end of the work in words."""
+        left_out = len(self.report.failures)
+        lines = [f"Latents: {self.counts['made']:,} made, {self.counts['kept']:,} kept, {left_out:,} left out."]
+        lines += [f"  {count:,} made again: {reason}" for reason, count in sorted(self.again.items())]
+        if not_in_metadata:
+            lines.append(
+                f"  Pictures that the metadata lacks, so that no latents were made of them: {not_in_metadata:,}"
+            )
+        if without_picture:
+            lines.append(
+                f"  Entries of the metadata without a picture here, which stay as they are: {without_picture:,}"
+            )
+        lines.append(f"{'bucket':>12}{'images':>10}   mean aspect error")
+        for row in self.table():
+            size = f"{row['width']} x {row['height']}"
+            lines.append(f"{size:>12}{row['images']:>10,}   {row['mean_aspect_error']:.4f}")
+        return "\n".join(lines)
+
+    def _by_bucket(self, images: list[Path]) -> list[Path]:
+        """The readable pictures, those of one bucket together."""
+        self.report.phase("sizes", f"Reading the sizes of {len(images):,} pictures", len(images))
+        found: list[tuple[Size, Path]] = []
+        for image in self.report.each(images, len(images)):
+            try:
+                fit = self.wanted.rules.fit(image_size(image))
+            except UnreadableImage as error:
+                self.report.failed_item(image, str(error))
+                continue
+            if fit is None:
+                self.report.failed_item(image, too_small(self.wanted.rules.step_px))
+            else:
+                found.append((fit.bucket_px, image))
+        return [image for _, image in sorted(found)]
+
+    def _add(self, waiting: list[Ready], ready: Ready) -> list[Ready]:
+        """Puts a picture to those that wait; a full batch, or one of another bucket, is encoded first."""
+        if waiting and waiting[0].made_from.fit.bucket_px != ready.made_from.fit.bucket_px:
+            self._make(waiting)
+            waiting = []
+        waiting.append(ready)
+        if len(waiting) < self.batch_size:
+            return waiting
+        self._make(waiting)
+        return []
+
+    def _make(self, batch: list[Ready]) -> None:
+        import numpy as np
+
+        if not batch:
+            return
+        images_BHWC = np.stack([ready.pixels_HWC for ready in batch])
+        hashes = [ready.made_from.content_hash for ready in batch]
+        plain_BCHW = self.encoder.encode(images_BHWC, hashes)
+        mirrored_BCHW = self.encoder.encode(images_BHWC, hashes, mirrored=True) if self.wanted.flip else plain_BCHW
+        for place, ready in enumerate(batch):
+            if not (np.isfinite(plain_BCHW[place]).all() and np.isfinite(mirrored_BCHW[place]).all()):
+                self.report.failed_item(ready.image, "its latents are not finite numbers; use --mixed_precision no")
+                continue
+            if self.wanted.flip:
+                mask_HW = None if ready.alpha_mask_HW is None else ready.alpha_mask_HW[:, ::-1]
+                mirrored = CachedLatents(mirrored_BCHW[place], ready.made_from, mask_HW)
+                write_latents(flip_path(ready.image), mirrored)
+            # The plain file comes last: with it there, everything of this picture is.
+            plain = CachedLatents(plain_BCHW[place], ready.made_from, ready.alpha_mask_HW)
+            write_latents(plain_path(ready.image), plain)
+            self._note(ready, "made")
+
+    def _note(self, ready: Ready, how: str) -> None:
+        made_from = ready.made_from
+        self.counts[how] += 1
+        if ready.misfit:
+            self.again[ready.misfit] += 1
+        self.sizes[ready.image] = made_from.fit.bucket_px
+        self._errors[made_from.fit.bucket_px].append(made_from.fit.aspect_error(made_from.original_px))
+        if not self.wanted.flip:
+            _remove_stale_mirror(ready.image)
+
+
+def _remove_stale_mirror(image: Path) -> None:
+    """Mirrored latents would be trained: where they are no longer wanted they go."""
+    mirror = flip_path(image)
+    suffixes = [*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES)]
+    # They may also be those of a picture that is itself called <stem>_flip.
+    if mirror.is_file() and not any(mirror.with_suffix(suffix).exists() for suffix in suffixes):
+        mirror.unlink()

@@ -1,0 +1,171 @@
+"""The latents stage: pictures into buckets, latents beside them, sizes into the metadata. Imports torch late."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sd_scripts.library import events
+from sd_scripts.library.data.buckets import LATENT_PX, BucketRules, Size, checked_rules, parse_resolution
+from sd_scripts.library.data.images import find_images
+from sd_scripts.library.data.latents import flip_path
+from sd_scripts.library.data.latents_stage import LatentsStage
+from sd_scripts.library.data.ready import Wanted
+from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
+from sd_scripts.library.io.metadata import Metadata, keys_of, read_metadata, write_metadata
+from sd_scripts.library.report import Report
+from sd_scripts.options.latents import LatentsFilesOptions, PrepareLatentsOptions
+
+if TYPE_CHECKING:
+    from sd_scripts.library.data.encode import VaeEncoder
+
+_SWITCHES = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
+
+
+def prepare_latents(options: PrepareLatentsOptions, report: Report, load_vae: Callable[[str, bool], Any]) -> None:
+    """The stage's work. `load_vae(name_or_path, v2)` gives an object with `module` (the VAE) and `hash`.
+
+    Errors: BadOption and BadFile before work starts; NothingUsable, when no picture could be used.
+    """
+    files = options.files
+    rules, alpha_mask = _rules(options), _switch(options.caching.alpha_mask)
+    if files.recursive and not files.full_path:
+        raise BadOption("recursive", "--recursive needs --full_path, so that pictures of several folders keep apart.")
+    entries = read_metadata(files.in_json)
+    pictures = keys_of(find_images(files.train_data_dir, files.recursive), files.full_path)
+    if options.caching.flip_aug:
+        _refuse_mirror_names(list(pictures.values()))
+    keys = _matched(pictures, entries, files)
+    _check_writable(Path(files.out_json))
+
+    report.phase("load_model", f"Loading the VAE of {files.model_name_or_path}")
+    encoder, precision, vae_hash = _load(options, report, load_vae)
+    wanted = Wanted(
+        rules, vae_hash, precision, options.caching.flip_aug, alpha_mask, keep_fitting=options.caching.skip_existing
+    )
+    stage = LatentsStage(wanted, encoder, options.loading.batch_size, report)
+    if not stage.run(list(keys), options.loading.max_data_loader_n_workers):
+        return _stopped(stage, report)
+    if not stage.sizes:
+        none = f"None of the {len(keys):,} pictures in {files.train_data_dir} could be used."
+        raise NothingUsable(f"{none} {_first(report)}")
+    report.phase("write", f"Writing {files.out_json}")
+    write_metadata(files.out_json, with_sizes(entries, keys, stage.sizes))
+    report.saved(Path(files.out_json), "metadata")
+    missing = _missing(entries, keys, files)
+    counts = {"not_in_metadata": len(pictures) - len(keys), "without_picture": missing}
+    report.summary(stage.told(**counts), {"buckets": stage.table()}, **stage.counts, **counts)
+
+
+def with_sizes(entries: Metadata, keys: dict[Path, str], sizes: dict[Path, Size]) -> Metadata:
+    """The entries with train_resolution, floored to what a latent covers; a picture left out now has none."""
+    out = dict(entries)
+    for image, key in keys.items():
+        entry = entries[key].copy()
+        entry.pop("train_resolution", None)
+        if image in sizes:
+            entry["train_resolution"] = [side // LATENT_PX * LATENT_PX for side in sizes[image]]
+        out[key] = entry
+    return out
+
+
+def _rules(options: PrepareLatentsOptions) -> BucketRules:
+    buckets = options.buckets
+    rules = BucketRules(
+        parse_resolution(options.caching.max_resolution, "max_resolution"),
+        buckets.min_bucket_reso,
+        buckets.max_bucket_reso,
+        buckets.bucket_reso_steps,
+        buckets.bucket_no_upscale,
+    )
+    return checked_rules(rules, "max_resolution")
+
+
+def _switch(text: str) -> bool:
+    if text.strip().lower() not in _SWITCHES:
+        raise BadOption("alpha_mask", f'--alpha_mask "{text}" is neither yes nor no. Write 1 for yes, or leave it out.')
+    return _SWITCHES[text.strip().lower()]
+
+
+def _load(
+    options: PrepareLatentsOptions, report: Report, load_vae: Callable[[str, bool], Any]
+) -> "tuple[VaeEncoder, str, str]":
+    """The encoder, its precision, and the hash of the VAE."""
+    from sd_scripts.library.data.encode import VaeEncoder, best_device, usable_precision
+
+    loaded = load_vae(options.files.model_name_or_path, options.files.v2)
+    device = best_device()
+    precision = usable_precision(options.caching.mixed_precision, device)
+    if precision != options.caching.mixed_precision:
+        report.notice(
+            "--mixed_precision fp16 needs a GPU. On this CPU the latents are made in float32: they are exact."
+        )
+    return VaeEncoder(loaded.module, precision, device), precision, loaded.hash
+
+
+def _matched(pictures: dict[str, Path], entries: Metadata, files: LatentsFilesOptions) -> dict[Path, str]:
+    """{picture: its key in the metadata}. Errors: BadOption, when none of the pictures is in it."""
+    # Full paths are compared as paths: "./a/b.png" and "/here/a/b.png" may name one file.
+    names = {os.path.abspath(key): key for key in entries} if files.full_path else {key: key for key in entries}
+    found = {image: names[key] for key, image in pictures.items() if key in names}
+    if found:
+        return found
+    picture, option = next(iter(pictures)), "in_json"
+    advice = "Name the metadata file that was made of this folder."
+    if not entries:
+        raise BadOption(option, f"in_json {files.in_json} has no entries. Make it with the merge stages first.")
+    if not files.full_path and any(os.path.isabs(key) for key in entries):
+        option, advice = "full_path", "Add --full_path: the metadata names pictures by their full path."
+    elif files.full_path and any(image.stem in entries for image in pictures.values()):
+        option, advice = "full_path", "Leave out --full_path: the metadata names pictures without their folder."
+    raise BadOption(
+        option,
+        f"None of the {len(pictures):,} pictures in {files.train_data_dir} is in {files.in_json}: it has "
+        f'"{next(iter(entries))}" and the like, not "{picture}". {advice}',
+    )
+
+
+def _missing(entries: Metadata, keys: dict[Path, str], files: LatentsFilesOptions) -> int:
+    """Entries that belong to this folder and have no picture in it; those of other folders are not counted."""
+    left = set(entries) - set(keys.values())
+    if not files.full_path:
+        return len(left)
+    folder = Path(files.train_data_dir).absolute()
+    paths = (Path(os.path.abspath(key)) for key in left)
+    return sum(folder in path.parents if files.recursive else folder == path.parent for path in paths)
+
+
+def _refuse_mirror_names(images: list[Path]) -> None:
+    by_stem = {image.with_suffix(""): image for image in images}
+    for image in images:
+        twin = by_stem.get(flip_path(image).with_suffix(""))
+        if twin:
+            raise BadOption(
+                "flip_aug",
+                f"--flip_aug: the mirror image of {image} would lie where the latents of {twin} lie. Rename one.",
+            )
+
+
+def _check_writable(out: Path) -> None:
+    """Hours of work must not end in a file that cannot be written. Errors: BadOption, BadFile."""
+    if out.is_dir():
+        raise BadOption("out_json", f"out_json {out} is a folder. Name a file, such as {out / 'meta_lat.json'}.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out.parent).close()
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise BadFile(f"Cannot write {out}: {why}. Choose a place that can be written to.") from error
+
+
+def _first(report: Report) -> str:
+    item, reason = report.failures[0]
+    return f"The first one, {item}: {reason}."
+
+
+def _stopped(stage: LatentsStage, report: Report) -> None:
+    done = stage.counts["made"] + stage.counts["kept"]
+    sentence = f"Stopped: {done:,} pictures have their latents. Run it again with --skip_existing to go on."
+    report.say(sentence)
+    report.emit(events.Stopped(sentence=sentence))

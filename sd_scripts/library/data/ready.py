@@ -1,0 +1,98 @@
+"""A picture made ready for the VAE, in a worker process. Needs no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sd_scripts.library.data.buckets import BucketRules, latents_hw
+from sd_scripts.library.data.images import UnreadableImage, on_white, open_image, open_image_with_alpha
+from sd_scripts.library.data.latents import (
+    BrokenLatents,
+    MadeFrom,
+    content_hash,
+    flip_path,
+    plain_path,
+    read_latents,
+)
+from sd_scripts.library.data.resize import fill_bucket
+
+if TYPE_CHECKING:
+    import numpy as np
+
+UNKNOWN_SOURCE = "they do not say what they were made from"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What latents are to be like. Workers get it with every picture, so it is small."""
+
+    rules: BucketRules
+    vae_hash: str
+    precision: str
+    flip: bool = False
+    alpha_mask: bool = False
+    keep_fitting: bool = False
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A picture in its bucket: uint8 pixels, or None where the latents that are there still fit.
+
+    `misfit` says why latents that are there are made again.
+    """
+
+    image: Path
+    made_from: MadeFrom
+    pixels_HWC: "np.ndarray | None" = None
+    alpha_mask_HW: "np.ndarray | None" = None
+    misfit: str = ""
+
+
+def make_ready(wanted: Wanted, image: Path) -> Ready:
+    """Reads a picture and brings it into its bucket, unless its latents still fit. Errors: UnreadableImage."""
+    import numpy as np
+
+    data = image.read_bytes()
+    picture = open_image_with_alpha(image) if wanted.alpha_mask else open_image(image)
+    fit = wanted.rules.fit(picture.size)
+    if fit is None:
+        raise UnreadableImage(too_small(wanted.rules.step_px))
+    made_from = MadeFrom(content_hash(data), len(data), picture.size, fit, wanted.vae_hash, wanted.precision)
+    misfit = _misfit(wanted, image, made_from) if wanted.keep_fitting else ""
+    if wanted.keep_fitting and not misfit:
+        return Ready(image, made_from)
+    pixels_HWC = fill_bucket(np.asarray(on_white(picture)), fit)
+    mask_HW = None
+    if wanted.alpha_mask:
+        mask_HW = fill_bucket(np.asarray(picture.getchannel("A")), fit).astype(np.float32) / 255.0
+    return Ready(image, made_from, pixels_HWC, mask_HW, misfit if misfit != MISSING else "")
+
+
+def too_small(step_px: int) -> str:
+    """The reason for leaving out a picture without a bucket."""
+    return f"a side is shorter than one bucket step ({step_px} px), and --bucket_no_upscale forbids to enlarge it"
+
+
+MISSING = "there are none"
+
+
+def _misfit(wanted: Wanted, image: Path, made_from: MadeFrom) -> str:
+    """Why the latents of a picture must be made again; empty when they fit."""
+    paths = [plain_path(image)] + ([flip_path(image)] if wanted.flip else [])
+    return next(filter(None, (_file_misfit(path, wanted, made_from) for path in paths)), "")
+
+
+def _file_misfit(path: Path, wanted: Wanted, made_from: MadeFrom) -> str:
+    if not path.is_file():
+        return MISSING
+    try:
+        cached = read_latents(path)
+    except BrokenLatents:
+        return "they are broken"
+    if cached.made_from is None:
+        return UNKNOWN_SOURCE
+    if cached.latents_CHW.shape[1:] != latents_hw(made_from.fit.bucket_px):
+        return "they have another size"
+    if wanted.alpha_mask != (cached.alpha_mask_HW is not None):
+        return "the alpha mask is missing" if wanted.alpha_mask else "they carry an alpha mask"
+    return cached.made_from.difference(made_from)
