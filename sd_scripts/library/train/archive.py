@@ -1,0 +1,62 @@
+"""Writes models and states at their occasions, and removes the older ones once the new one is complete."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sd_scripts.library.models.family import Family, SaveRequest
+from sd_scripts.library.report import Report
+from sd_scripts.library.train import state as states
+from sd_scripts.library.train.course import Course, Place
+from sd_scripts.library.train.device import weights_as
+from sd_scripts.library.train.metadata import Provenance
+from sd_scripts.library.train.method import Method
+from sd_scripts.library.train.saving import Names, Occasion, file_dtype, file_format, kept_from
+from sd_scripts.library.train.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The output folder of a run. `vae_dtype` is what the VAE's weights came in, and are saved in."""
+
+    family: Family
+    method: Method
+    options: TrainingSettings
+    course: Course
+    provenance: Provenance
+    contents: states.Contents
+    vae_dtype: torch.dtype
+    report: Report
+
+    @property
+    def names(self) -> Names:
+        """The names in the output folder."""
+        return Names(Path(self.options.saving.output_dir or "."), self.options.saving.output_name)
+
+    def save_model(self, occasion: Occasion, place: Place) -> Path:
+        """Writes the model as it stands. Errors: BadFile."""
+        request = SaveRequest(
+            path=self.names.path(occasion),
+            format=file_format(self.options.saving, self.family.source_format),
+            dtype=file_dtype(self.options.saving),
+            metadata=self.provenance.at(place),
+        )
+        with weights_as(self.family.vae, self.vae_dtype):
+            path = self.method.save(self.family, request)
+        self.report.saved(path, "model", step=place.step, epoch=place.epoch)
+        return path
+
+    def save_state(self, occasion: Occasion, facts: states.Facts) -> Path:
+        """Writes the state. Errors: BadFile."""
+        path = states.save_state(self.names.state(occasion), facts, self.contents)
+        self.report.saved(path, "state", step=facts.step, epoch=facts.epoch)
+        return path
+
+    def remove_older(self, occasion: Occasion) -> None:
+        """Removes the models and states that the options do not keep beside the one of this occasion."""
+        models, saved_states = kept_from(occasion, self.options.saving, self.options.state, self.course)
+        removed = self.names.remove_older(occasion.kind, models, states=False)
+        removed += self.names.remove_older(occasion.kind, saved_states, states=True)
+        for path in removed:
+            self.report.say(f"Removed {path.name}.")

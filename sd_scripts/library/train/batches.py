@@ -1,0 +1,113 @@
+"""From examples to what one forward pass needs: scaled latents, noise, timesteps, weights."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sd_scripts.library.data.training_data import Example, TrainImage
+from sd_scripts.library.models.family import Family
+from sd_scripts.library.report import Report
+from sd_scripts.library.train.feed import Loaded
+from sd_scripts.library.train.noise import Draw
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Items of one size. Latents are scaled; `images`: the items' places in the dataset; `count` items are learnt."""
+
+    latents_BCHW: torch.Tensor
+    noise_BCHW: torch.Tensor
+    timesteps_B: torch.Tensor
+    weights_B: torch.Tensor
+    captions: list[str]
+    images: list[int]
+    count: int
+
+
+class Encoder:
+    """The VAE at work: without gradients, in the precision that was asked for."""
+
+    def __init__(self, family: Family, accelerator: Any, full_precision: bool) -> None:
+        self.device: torch.device = accelerator.device
+        self._family = family
+        self._accelerator = accelerator
+        self._full_precision = full_precision
+
+    def encode(self, pixels_BCHW: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """latents_BCHW, not scaled, in float32, on the device."""
+        with self._working():
+            return self._family.encode_images(pixels_BCHW.to(self.device), generator).float()
+
+    def decode(self, latents_BCHW: torch.Tensor) -> torch.Tensor:
+        """pixels_BCHW in -1 to 1 of unscaled latents."""
+        with self._working():
+            return self._family.decode_latents(latents_BCHW.to(self.device)).float()
+
+    def rest(self) -> None:
+        """Frees the device's memory until the VAE is needed again."""
+        self._family.vae.to("cpu")
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        self._family.vae.to(self.device)
+        with torch.no_grad():
+            if self._full_precision:
+                yield
+            else:
+                with self._accelerator.autocast():
+                    yield
+
+
+class BatchMaker:
+    """Makes batches on the device. Items whose latents are not numbers are left out, once said and then silently."""
+
+    def __init__(self, family: Family, encoder: Encoder, images: Sequence[TrainImage], report: Report) -> None:
+        self._family = family
+        self._encoder = encoder
+        self._device = encoder.device
+        self._images = images
+        self._report = report
+        self._told: set[int] = set()
+
+    def make(self, loaded: Loaded, draw: Draw) -> Batch | None:
+        """The batch of what was loaded; None when nothing of it is left."""
+        made = [(example, self._latents(example, draw)) for example in loaded.examples]
+        kept = [(example, latents_CHW) for example, latents_CHW in made if self._finite(example, latents_CHW)]
+        if not kept:
+            return None
+        items = [example.item for example, _ in kept]
+        noise = [draw.noise(example.item, latents_CHW.shape) for example, latents_CHW in kept]
+        weights = [0.0 if loaded.ghost else example.weight for example, _ in kept]
+        return Batch(
+            latents_BCHW=torch.stack([latents_CHW for _, latents_CHW in kept]) * self._family.latent_scale,
+            noise_BCHW=self._move(torch.stack(noise)),
+            timesteps_B=self._move(torch.tensor([draw.timestep(item) for item in items])),
+            weights_B=self._move(torch.tensor(weights)),
+            captions=[example.caption for example, _ in kept],
+            images=[item.image for item in items],
+            count=0 if loaded.ghost else len(kept),
+        )
+
+    def _latents(self, example: Example, draw: Draw) -> torch.Tensor:
+        if example.latents_CHW is not None:
+            return self._move(example.latents_CHW.float())
+        assert example.pixels_CHW is not None
+        # One at a time: the sample of an item must not depend on the others of its batch.
+        return self._encoder.encode(example.pixels_CHW[None], draw.generator(example.item, "vae"))[0]
+
+    def _finite(self, example: Example, latents_CHW: torch.Tensor) -> bool:
+        # Prepared latents are on the CPU, so looking at them does not wait for the device.
+        looked_at = latents_CHW if example.latents_CHW is None else example.latents_CHW
+        finite = bool(torch.isfinite(looked_at).all())
+        if not finite and example.item.image not in self._told:
+            self._told.add(example.item.image)
+            fix = "add --no_half_vae" if example.latents_CHW is None else "prepare its latents again"
+            name = self._images[example.item.image].key
+            self._report.failed_item(name, f"its latents are not numbers; {fix}")
+        return finite
+
+    def _move(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self._device, non_blocking=True)

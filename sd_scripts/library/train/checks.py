@@ -1,0 +1,116 @@
+"""What must be true before a model is loaded; each finding is a BadOption. Needs no torch."""
+
+import tempfile
+from pathlib import Path
+
+from sd_scripts.library.errors import BadOption
+from sd_scripts.library.train.prompts import read_prompts
+from sd_scripts.library.train.schedules import schedule_name
+from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+from sd_scripts.options.training import AttentionOptions, PrecisionOptions, SampleOptions, SavingOptions, StateOptions
+
+
+def check_training(options: TrainingSettings) -> None:
+    """Checks what can be checked without torch and without reading the model. Errors: BadOption."""
+    check_model(options.model, options.text)
+    check_data(options.data.in_json, options.data.train_data_dir)
+    check_attention(options.attention)
+    check_precision(options.precision)
+    check_saving(options.saving)
+    check_states(options.state, options.saving)
+    check_samples(options.samples)
+    schedule_name(options.schedule)
+    _plain_name("log_prefix", options.logging.log_prefix)
+    writable("output_dir", options.saving.output_dir)
+    if options.logging.logging_dir:
+        writable("logging_dir", options.logging.logging_dir)
+
+
+def check_model(model: ModelOptions, text: TextEncodingOptions) -> None:
+    """A base model is named; clip_skip stands only where it has a meaning."""
+    option = "pretrained_model_name_or_path"
+    if not model.pretrained_model_name_or_path:
+        raise BadOption(option, f"--{option} is needed: a .safetensors or .ckpt file, a diffusers folder or a hub id.")
+    if model.v2 and text.clip_skip is not None:
+        raise BadOption(
+            "clip_skip", "--clip_skip is not for --v2: Stable Diffusion 2 uses its last but one layer by itself."
+        )
+
+
+def check_data(in_json: str | None, train_data_dir: str | None) -> None:
+    """The metadata file and the folder of pictures are there."""
+    if not in_json:
+        raise BadOption("in_json", "--in_json is needed: the metadata file that names the pictures and their texts.")
+    if not Path(in_json).is_file():
+        raise BadOption("in_json", f"--in_json {in_json}: there is no such file. Make it with the earlier stages.")
+    if train_data_dir and not Path(train_data_dir).is_dir():
+        raise BadOption("train_data_dir", f"--train_data_dir {train_data_dir}: there is no such folder.")
+
+
+def check_attention(attention: AttentionOptions) -> None:
+    """At most one way of attention is asked for."""
+    asked = [name for name in ("sdpa", "xformers", "mem_eff_attn", "diffusers_xformers") if getattr(attention, name)]
+    if len(asked) > 1:
+        flags = " and ".join(f"--{name}" for name in asked)
+        raise BadOption(asked[1], f"{flags} exclude each other: use one, --sdpa if in doubt.")
+
+
+def check_precision(precision: PrecisionOptions) -> None:
+    """full_fp16 needs the scaling of gradients that mixed precision fp16 brings."""
+    if precision.full_fp16 and precision.mixed_precision != "fp16":
+        raise BadOption("full_fp16", "--full_fp16 needs --mixed_precision fp16.")
+
+
+def check_saving(saving: SavingOptions) -> None:
+    """There is a place and a name to save to, and what is to be removed is saved in the first place."""
+    if not saving.output_dir:
+        raise BadOption("output_dir", "--output_dir is needed: the folder for the trained model.")
+    _plain_name("output_name", saving.output_name)
+    if saving.save_last_n_epochs and not (saving.save_every_n_epochs or saving.save_n_epoch_ratio):
+        raise BadOption(
+            "save_last_n_epochs", "--save_last_n_epochs needs --save_every_n_epochs or --save_n_epoch_ratio."
+        )
+    if saving.save_last_n_steps and not saving.save_every_n_steps:
+        raise BadOption("save_last_n_steps", "--save_last_n_steps needs --save_every_n_steps.")
+
+
+def check_states(state: StateOptions, saving: SavingOptions) -> None:
+    """States that are to be removed are saved, and the one to go on from is there."""
+    every = {
+        "save_last_n_epochs_state": saving.save_every_n_epochs or saving.save_n_epoch_ratio,
+        "save_last_n_steps_state": saving.save_every_n_steps,
+    }
+    for option, saved in every.items():
+        if getattr(state, option) and not (state.save_state and saved):
+            flag = "--save_every_n_epochs" if "epochs" in option else "--save_every_n_steps"
+            raise BadOption(option, f"--{option} needs --save_state and {flag}.")
+    if state.resume and not (Path(state.resume) / "state.json").is_file():
+        what = "no state (it has no state.json)" if Path(state.resume).is_dir() else "no such folder"
+        raise BadOption("resume", f"--resume {state.resume}: there is {what}. Name a folder whose name ends in -state.")
+
+
+def check_samples(samples: SampleOptions) -> None:
+    """Samples that are asked for have prompts, and the prompts can be read."""
+    asked = samples.sample_at_first or samples.sample_every_n_steps or samples.sample_every_n_epochs
+    if samples.sample_prompts:
+        read_prompts(samples.sample_prompts)
+    elif asked:
+        raise BadOption("sample_prompts", "Samples need prompts: name a file with --sample_prompts.")
+
+
+def writable(option: str, folder: str | None) -> None:
+    """Makes the folder and writes a file into it, which is gone again afterwards."""
+    try:
+        Path(folder or "").mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        sentence = f"--{option} {folder} cannot be written to: {error.strerror}. Choose another folder."
+        raise BadOption(option, sentence) from error
+
+
+def _plain_name(option: str, name: str | None) -> None:
+    # A name with a folder in it could leave the output folder.
+    if name and (any(sign in name for sign in '/\\:*?"<>|') or name in (".", "..")):
+        raise BadOption(option, f'--{option} "{name}" must be a plain name, without / \\ : * ? " < > |.')

@@ -1,0 +1,45 @@
+"""Fine-tuning: the whole U-Net is trained, and the text encoder if asked for."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from sd_scripts.library.models.family import Family, SaveRequest
+
+
+class FullFineTune:
+    """The method of fine_tune.py."""
+
+    kind = "full"
+
+    def __init__(self, train_text_encoder: bool = False) -> None:
+        self._with_text = train_text_encoder
+        self._trained: dict[str, nn.Module] = {}
+
+    def prepare(self, family: Family) -> None:
+        """Freezes everything but the U-Net and, if asked for, the text encoder."""
+        for module in (family.unet, family.text_encoder, family.vae):
+            module.requires_grad_(False).eval()
+        self._trained = {"unet": family.unet, **({"text_encoder": family.text_encoder} if self._with_text else {})}
+        for module in self._trained.values():
+            module.requires_grad_(True).train()
+
+    def trained(self) -> dict[str, nn.Module]:
+        """The modules that are trained, by the name of their part."""
+        return self._trained
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """One group for each part, all with the same rate."""
+        return [
+            {"params": list(module.parameters()), "lr": learning_rate, "name": name}
+            for name, module in self._trained.items()
+        ]
+
+    def trains_text_encoder(self) -> bool:
+        """Whether captions are encoded with gradients."""
+        return self._with_text
+
+    def save(self, family: Family, request: SaveRequest) -> Path:
+        """Writes the whole model."""
+        return family.save(request)

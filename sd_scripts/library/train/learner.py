@@ -1,0 +1,83 @@
+"""The optimizer step: from a window of batches to changed weights."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sd_scripts.library.models.family import Family
+from sd_scripts.library.seeds import derive
+from sd_scripts.library.train.batches import Batch
+from sd_scripts.library.train.losses import mse_per_item
+from sd_scripts.library.train.method import Method
+from sd_scripts.library.train.optimizers import learning_rates, make_optimizer, set_learning_rates
+from sd_scripts.library.train.predictor import Predictor
+from sd_scripts.library.train.schedules import Schedule
+from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.library.train.state import Contents
+from sd_scripts.library.train.texts import Texts
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step came to: its loss and the norm of its gradient, on the device, and the learning rates it had."""
+
+    loss: torch.Tensor
+    grad_norm: torch.Tensor
+    rates: dict[str, float]
+
+
+class Learner:
+    """Holds what changes in training: the trained modules, the optimizer, the scaler."""
+
+    def __init__(
+        self, family: Family, method: Method, texts: Texts, options: TrainingSettings, accelerator: Any, seed: int
+    ) -> None:
+        groups = method.parameter_groups(options.optimizer.learning_rate)
+        predictor = Predictor(family, method.trained(), texts.settings)
+        self.optimizer = make_optimizer(groups, options.optimizer)
+        self._parameters = [parameter for group in groups for parameter in group["params"]]
+        self._family = family
+        self._texts = texts
+        self._accelerator = accelerator
+        self._seed = seed
+        # An infinite norm clips nothing, and the gradient's own is told all the same.
+        self._max_grad_norm = options.optimizer.max_grad_norm or float("inf")
+        self._predictor, self._stepper = accelerator.prepare(predictor, self.optimizer)
+        self.contents = Contents(method.trained(), self.optimizer, accelerator.scaler)
+
+    def step(self, batches: Sequence[Batch], step: int, schedule: Schedule) -> Outcome:
+        """One optimizer step, the `step`th from 0. The loss is the mean over the items of all batches and processes."""
+        items = self._over_processes(torch.tensor(float(sum(batch.count for batch in batches))))
+        total = torch.zeros((), device=self._accelerator.device)
+        set_learning_rates(self.optimizer, schedule(step))
+        for micro, batch in enumerate(batches):
+            torch.manual_seed(derive(self._seed, "step", step, micro))
+            with self._sharing_gradients(micro == len(batches) - 1):
+                loss = (self.losses(batch) * batch.weights_B).sum() / items
+                # Gradients are averaged over processes, and are to be added up.
+                self._accelerator.backward(loss * self._accelerator.num_processes)
+            total += loss.detach()
+        grad_norm = self._accelerator.clip_grad_norm_(self._parameters, self._max_grad_norm)
+        self._stepper.step()
+        rates = learning_rates(self.optimizer)
+        self._stepper.zero_grad()
+        return Outcome(self._over_processes(total), grad_norm, rates)
+
+    def losses(self, batch: Batch) -> torch.Tensor:
+        """losses_B: how far the prediction is from its target, item by item."""
+        noisy_BCHW = self._family.add_noise(batch.latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
+        target_BCHW = self._family.target(batch.latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
+        texts = self._texts.arguments(batch.captions)
+        prediction_BCHW = self._predictor(noisy_BCHW, batch.timesteps_B, **texts)
+        return mse_per_item(prediction_BCHW, target_BCHW)
+
+    def _sharing_gradients(self, last: bool) -> AbstractContextManager[Any]:
+        """Processes exchange gradients once a window, with its last batch."""
+        return nullcontext() if last else self._accelerator.no_sync(self._predictor)
+
+    def _over_processes(self, number: torch.Tensor) -> torch.Tensor:
+        number = number.to(self._accelerator.device)
+        return self._accelerator.reduce(number, "sum") if self._accelerator.num_processes > 1 else number

@@ -1,0 +1,71 @@
+"""Facts of a training for the header of the saved file: the field's ss_* keys; no secrets, no paths of this machine."""
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from sd_scripts.library.data.training_data import TrainingData
+from sd_scripts.library.train.course import Course, Place
+from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.options.spec import flat_values
+
+# Options whose value stands in the header as it is, under ss_<name>.
+_AS_GIVEN = (
+    "v2", "learning_rate", "lr_scheduler", "lr_warmup_steps", "gradient_accumulation_steps", "gradient_checkpointing",
+    "mixed_precision", "full_fp16", "clip_skip", "max_token_length", "noise_offset", "max_grad_norm", "output_name",
+    "shuffle_caption", "keep_tokens", "cache_latents", "enable_bucket", "bucket_no_upscale", "min_bucket_reso",
+    "max_bucket_reso",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a file tells of its training, save for when it was written."""
+
+    fixed: dict[str, str]
+    course: Course
+
+    def at(self, place: Place) -> dict[str, str]:
+        """The keys of a file that is written now."""
+        epoch = place.epoch + (1 if place.window else 0)
+        now = {"ss_steps": place.step, "ss_epoch": epoch, "ss_training_finished_at": time.time()}
+        return self.fixed | {key: str(value) for key, value in now.items()}
+
+
+def provenance(
+    options: TrainingSettings, data: TrainingData, course: Course, seed: int, optimizer: str, processes: int
+) -> Provenance:
+    """Collects what is known before the first step."""
+    values = flat_values(options)
+    batch_size = options.length.train_batch_size
+    facts: dict[str, Any] = {f"ss_{name}": values[name] for name in _AS_GIVEN if name in values}
+    facts |= {
+        "ss_sd_model_name": _bare(values["pretrained_model_name_or_path"]),
+        "ss_vae_name": _bare(values["vae"]),
+        "ss_optimizer": optimizer,
+        "ss_seed": seed,
+        "ss_batch_size_per_device": batch_size,
+        "ss_total_batch_size": batch_size * processes * options.length.gradient_accumulation_steps,
+        "ss_num_train_images": len(data.images) * options.data.dataset_repeats,
+        "ss_num_reg_images": 0,
+        "ss_num_batches_per_epoch": len(data.plan(0, batch_size * processes, seed)),
+        "ss_num_epochs": course.epochs,
+        "ss_max_train_steps": course.total_steps,
+        "ss_bucket_info": json.dumps(_buckets(data, options.data.dataset_repeats)),
+        "ss_training_started_at": time.time(),
+    }
+    return Provenance({key: str(value) for key, value in facts.items() if key != "ss_vae_name" or value}, course)
+
+
+def _bare(name: str | None) -> str | None:
+    """The last part of a path, which tells nothing of this machine."""
+    return PurePath(name.replace("\\", "/")).name if name else None
+
+
+def _buckets(data: TrainingData, repeats: int) -> dict[str, Any]:
+    counted = Counter(image.bucket_px for image in data.images)
+    rows = enumerate(sorted(counted.items()))
+    return {"buckets": {str(i): {"resolution": list(px), "count": count * repeats} for i, (px, count) in rows}}

@@ -1,0 +1,155 @@
+"""Sample prompts: from a .txt, .toml or .json file to a list of what is to be drawn. Needs no torch."""
+
+import json
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from sd_scripts.library.errors import BadOption
+from sd_scripts.options.training import Samplers
+
+OPTION = "sample_prompts"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A picture to draw. Sizes in px; `seed` and `sampler` None: as the run says."""
+
+    prompt: str
+    negative_prompt: str = ""
+    width: int = 512
+    height: int = 512
+    seed: int | None = None
+    scale: float = 7.5
+    sample_steps: int = 30
+    sample_sampler: str | None = None
+
+
+# What stands after two dashes in a line of a .txt file -> the field of Prompt.
+_FLAGS = {
+    "n": "negative_prompt",
+    "w": "width",
+    "h": "height",
+    "d": "seed",
+    "l": "scale",
+    "s": "sample_steps",
+    "ss": "sample_sampler",
+}
+_FIELDS = [field.name for field in fields(Prompt)]
+
+
+def read_prompts(path: str) -> list[Prompt]:
+    """The prompts of a file. Errors: BadOption, naming the file and the line or prompt that is not understood."""
+    file = Path(path)
+    if not file.is_file():
+        raise BadOption(
+            OPTION, f"--sample_prompts {path}: there is no such file. Write one prompt a line into a .txt file."
+        )
+    try:
+        text = file.read_text("utf-8-sig")
+        found = _READERS.get(file.suffix.lower(), _read_lines)(text, path)
+    except UnicodeDecodeError as error:
+        raise BadOption(OPTION, f"{path} is not UTF-8 text. Save it as UTF-8.") from error
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadOption(OPTION, f"{path} is broken: {error}.") from error
+    if not found:
+        raise BadOption(OPTION, f"{path} has no prompts. Write one a line.")
+    return found
+
+
+def whole_eights(prompt: Prompt) -> Prompt:
+    """The prompt with its sides rounded to multiples of 8, as the model needs them."""
+    return replace(prompt, width=max(8, round(prompt.width / 8) * 8), height=max(8, round(prompt.height / 8) * 8))
+
+
+def _read_lines(text: str, path: str) -> list[Prompt]:
+    numbered = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    return [_read_line(line, f"{path}, line {number}") for number, line in numbered if line and line[0] != "#"]
+
+
+def _read_line(line: str, where: str) -> Prompt:
+    """A prompt and its options: "a cat --n bad --w 512 --ss euler_a"."""
+    prompt, *options = re.split(r"\s--(?=\S)", f" {line}")
+    values: dict[str, Any] = {"prompt": prompt.strip()}
+    for option in options:
+        flag, _, value = option.strip().partition(" ")
+        if flag not in _FLAGS:
+            raise BadOption(OPTION, f"{where}: there is no option --{flag}. Use {', '.join('--' + f for f in _FLAGS)}.")
+        values[_FLAGS[flag]] = value.strip()
+    return _checked(values, where)
+
+
+def _read_json(text: str, path: str) -> list[Prompt]:
+    return _read_list(json.loads(text), path)
+
+
+def _read_toml(text: str, path: str) -> list[Prompt]:
+    """[prompt] gives defaults, each [[prompt.subset]] one prompt."""
+    table = tomllib.loads(text).get("prompt", {})
+    if not isinstance(table, dict):
+        raise BadOption(OPTION, f"{path}: write [prompt], and a [[prompt.subset]] for each prompt.")
+    subsets = table.pop("subset", [{}] if table else [])
+    return _read_list([{**table, **subset} for subset in subsets], path)
+
+
+def _read_list(rows: Any, path: str) -> list[Prompt]:
+    if not isinstance(rows, list):
+        raise BadOption(OPTION, f"{path} must hold a list of prompts.")
+    return [_read_row(row, f"{path}, prompt {number}") for number, row in enumerate(rows, 1)]
+
+
+def _read_row(row: Any, where: str) -> Prompt:
+    if isinstance(row, str):
+        return _read_line(row, where)
+    if not isinstance(row, dict):
+        raise BadOption(OPTION, f"{where} is neither a text nor a table.")
+    for name in row:
+        if name not in _FIELDS:
+            raise BadOption(OPTION, f"{where}: there is no field {name}. Use {', '.join(_FIELDS)}.")
+    return _checked(row, where)
+
+
+def _checked(values: dict[str, Any], where: str) -> Prompt:
+    if not isinstance(values.get("prompt"), str):
+        raise BadOption(OPTION, f"{where} has no prompt.")
+    return Prompt(**{name: _CONVERT[name](value, f"{where}: {name}") for name, value in values.items()})
+
+
+def _text(value: Any, where: str) -> str:
+    return str(value)
+
+
+def _number(low: float, kind: type[int] | type[float]) -> Callable[[Any, str], Any]:
+    def convert(value: Any, where: str) -> Any:
+        try:
+            number = kind(value)
+        except (TypeError, ValueError) as error:
+            what = "a whole number" if kind is int else "a number"
+            raise BadOption(OPTION, f'{where} "{value}" is not {what}.') from error
+        if not low <= number <= 2**63:
+            raise BadOption(OPTION, f"{where} {value} must be {low} or more.")
+        return number
+
+    return convert
+
+
+def _sampler(value: Any, where: str) -> str:
+    if value not in get_args(Samplers):
+        raise BadOption(OPTION, f'{where} "{value}": there is no such sampler. Use {", ".join(get_args(Samplers))}.')
+    return str(value)
+
+
+_CONVERT: dict[str, Callable[[Any, str], Any]] = {
+    "prompt": _text,
+    "negative_prompt": _text,
+    "width": _number(8, int),
+    "height": _number(8, int),
+    "seed": _number(0, int),
+    "scale": _number(0, float),
+    "sample_steps": _number(1, int),
+    "sample_sampler": _sampler,
+}
+_READERS: dict[str, Callable[[str, str], list[Prompt]]] = {".json": _read_json, ".toml": _read_toml}

@@ -1,0 +1,130 @@
+"""Pictures drawn while training: their own small loop, which leaves no trace in the training."""
+
+import inspect
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sd_scripts.library import events
+from sd_scripts.library.models.family import Family
+from sd_scripts.library.report import Report
+from sd_scripts.library.seeds import derive
+from sd_scripts.library.train.batches import Encoder
+from sd_scripts.library.train.course import Place
+from sd_scripts.library.train.prompts import Prompt, read_prompts, whole_eights
+from sd_scripts.library.train.texts import Texts
+from sd_scripts.options.training import SampleOptions, SavingOptions
+
+
+@dataclass(frozen=True)
+class Artist:
+    """Draws prompts with the model as it stands."""
+
+    family: Family
+    texts: Texts
+    encoder: Encoder
+    accelerator: Any
+    seed: int
+
+    @torch.no_grad()
+    def draw(self, prompt: Prompt, sampler: str, seed: int) -> torch.Tensor:
+        """pixels_CHW in -1 to 1, by classifier-free guidance (Ho and Salimans, 2022, equation 6)."""
+        generator = torch.Generator().manual_seed(seed)
+        scheduler = self.family.sampling_scheduler(prompt.sample_sampler or sampler)
+        scheduler.set_timesteps(prompt.sample_steps, device=self.accelerator.device)
+        guided = prompt.scale > 1.0
+        captions = [prompt.negative_prompt, prompt.prompt] if guided else [prompt.prompt]
+        hidden_BLD = self.texts.encode(captions)
+        shape_BCHW = (1, 4, prompt.height // 8, prompt.width // 8)
+        latents_BCHW = torch.randn(shape_BCHW, generator=generator).to(self.accelerator.device)
+        latents_BCHW = latents_BCHW * scheduler.init_noise_sigma
+        # Only some schedulers add noise on their way.
+        extra = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
+        for timestep in scheduler.timesteps:
+            scaled_BCHW = scheduler.scale_model_input(latents_BCHW, timestep).repeat(len(captions), 1, 1, 1)
+            with self.accelerator.autocast():
+                prediction_BCHW = self.family.predict(scaled_BCHW, timestep.repeat(len(captions)), hidden_BLD).float()
+            if guided:
+                without_BCHW, with_BCHW = prediction_BCHW.chunk(2)
+                prediction_BCHW = without_BCHW + prompt.scale * (with_BCHW - without_BCHW)
+            latents_BCHW = scheduler.step(prediction_BCHW, timestep, latents_BCHW, **extra).prev_sample
+        return self.encoder.decode(latents_BCHW / self.family.latent_scale)[0]
+
+
+class Samples:
+    """The prompts of a run, and where their pictures go."""
+
+    def __init__(self, options: SampleOptions, saving: SavingOptions, report: Report) -> None:
+        self._options = options
+        self._folder = Path(saving.output_dir or ".") / "sample"
+        self._name = saving.output_name
+        self._report = report
+        self._prompts: list[Prompt] = []
+        if options.sample_prompts:
+            for index, prompt in enumerate(read_prompts(options.sample_prompts)):
+                self._prompts.append(self._rounded(index, prompt))
+
+    def due(self, step: int, ended_epoch: int | None) -> str | None:
+        """The mark in the file names where samples are due after this step: that of the epoch, or of the step."""
+        if self._options.sample_every_n_epochs:
+            due = ended_epoch is not None and ended_epoch % self._options.sample_every_n_epochs == 0
+            return f"e{ended_epoch:06d}" if due else None
+        every = self._options.sample_every_n_steps
+        return f"{step:06d}" if every and step % every == 0 else None
+
+    def draw(self, artist: Artist, mark: str, place: Place) -> list[Path]:
+        """Draws all prompts into PNG files; a prompt without a seed has one that stays the same over the run."""
+        if not self._prompts:
+            self._report.notice("Samples need prompts: name a file with --sample_prompts.", "warning")
+        with evaluating([artist.family.unet, artist.family.text_encoder]):
+            return [self._draw_one(artist, index, mark, place) for index in range(len(self._prompts))]
+
+    def _draw_one(self, artist: Artist, index: int, mark: str, place: Place) -> Path:
+        prompt = self._prompts[index]
+        seed = prompt.seed if prompt.seed is not None else derive(artist.seed, "sample", index) % 2**32
+        pixels_CHW = artist.draw(prompt, self._options.sample_sampler, seed)
+        prefix = f"{self._name}_" if self._name else ""
+        path = self._folder / f"{prefix}{mark}_{index:02d}_{time.strftime('%Y%m%d%H%M%S')}_{seed}.png"
+        write_png(pixels_CHW, path)
+        told = events.Sample(
+            path=str(path.absolute()), prompt=prompt.prompt, index=index, step=place.step, epoch=place.epoch
+        )
+        self._report.emit(told)
+        return path
+
+    def _rounded(self, index: int, prompt: Prompt) -> Prompt:
+        rounded = whole_eights(prompt)
+        if rounded != prompt:
+            sizes = f"{prompt.width} x {prompt.height} becomes {rounded.width} x {rounded.height} px"
+            self._report.notice(f"Sample prompt {index + 1}: {sizes}, as sides are multiples of 8.")
+        return rounded
+
+
+def write_png(pixels_CHW: torch.Tensor, path: Path) -> None:
+    """Writes a picture whose values are -1 to 1. Errors: BadFile."""
+    from PIL import Image
+
+    from sd_scripts.library.io.atomic import replacing
+
+    levels_HWC = ((pixels_CHW.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+    with replacing(path) as beside:
+        Image.fromarray(levels_HWC).save(beside, format="PNG")
+
+
+@contextmanager
+def evaluating(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """The modules in evaluation mode for a while; each submodule gets its own mode back."""
+    modes = [(inner, inner.training) for module in modules for inner in module.modules()]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for inner, mode in modes:
+            inner.training = mode

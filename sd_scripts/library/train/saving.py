@@ -1,0 +1,125 @@
+"""What a run writes into its folder: names, formats, and which older files go. Needs torch only to write."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from sd_scripts.library.models.family import FileFormat
+from sd_scripts.options.training import SavingOptions, StateOptions
+
+if TYPE_CHECKING:
+    import torch
+
+    from sd_scripts.library.train.course import Course
+
+Kind = Literal["epoch", "step", "last"]
+
+
+class Occasion(NamedTuple):
+    """Why something is saved: after an epoch, after a step, or at the end; `number` is that epoch or step."""
+
+    kind: Kind
+    number: int
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names in an output folder: X-000004, X-step00000100, X; without a name epoch-000004, at-step00000100, last."""
+
+    folder: Path
+    output_name: str | None
+
+    def path(self, occasion: Occasion) -> Path:
+        """The model's path without its ending."""
+        if occasion.kind == "last":
+            return self.folder / (self.output_name or "last")
+        digits = {"epoch": 6, "step": 8}[occasion.kind]
+        return self.folder / f"{self._prefix(occasion.kind)}{occasion.number:0{digits}d}"
+
+    def state(self, occasion: Occasion) -> Path:
+        """The folder of the state."""
+        path = self.path(occasion)
+        return path.with_name(path.name + "-state")
+
+    def remove_older(self, kind: Kind, before: int, states: bool) -> list[Path]:
+        """Removes this run's models, or states, of epochs or steps before a number. Gives what was removed."""
+        if kind == "last":
+            return []
+        removed = [path for number, path in self._saved(kind, states) if number < before]
+        for path in removed:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return removed
+
+    def _prefix(self, kind: Kind) -> str:
+        if kind == "epoch":
+            return f"{self.output_name or 'epoch'}-"
+        return f"{self.output_name or 'at'}-step"
+
+    def _saved(self, kind: Kind, states: bool) -> Iterator[tuple[int, Path]]:
+        ending = "-state" if states else r"(?:\.safetensors|\.ckpt)?"
+        pattern = re.compile(re.escape(self._prefix(kind)) + r"(\d{6,})" + ending)
+        mark = "state.json" if states else "model_index.json"
+        for path in sorted(self.folder.iterdir()):
+            match = pattern.fullmatch(path.name)
+            # A folder of that name which is no model or state is not ours to remove.
+            if match and (path.is_file() or (path / mark).is_file()):
+                yield int(match[1]), path
+
+
+def file_format(saving: SavingOptions, source: FileFormat) -> FileFormat:
+    """The format to save in: as asked, else the base model's; use_safetensors makes it the safetensors form."""
+    chosen = saving.save_model_as or source
+    if not saving.use_safetensors:
+        return chosen
+    return "diffusers_safetensors" if chosen.startswith("diffusers") else "safetensors"
+
+
+def file_dtype(saving: SavingOptions) -> "torch.dtype | None":
+    """The number format of the saved weights; None keeps that of the training."""
+    import torch
+
+    names = {"float": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    return names[saving.save_precision] if saving.save_precision else None
+
+
+def save_every_epochs(saving: SavingOptions, course: "Course") -> int | None:
+    """Epochs between two saves; save_n_epoch_ratio spreads at least so many saves over all epochs."""
+    if saving.save_n_epoch_ratio:
+        return max(1, course.epochs // saving.save_n_epoch_ratio)
+    return saving.save_every_n_epochs
+
+
+def occasions(saving: SavingOptions, course: "Course", step: int, ended_epoch: int | None) -> list[Occasion]:
+    """What is to be saved after a step; the last epoch is saved as the end, not once more as an epoch."""
+    every_epochs = save_every_epochs(saving, course)
+    found = []
+    if saving.save_every_n_steps and step % saving.save_every_n_steps == 0:
+        found.append(Occasion("step", step))
+    if ended_epoch and every_epochs and ended_epoch % every_epochs == 0 and ended_epoch < course.epochs:
+        found.append(Occasion("epoch", ended_epoch))
+    return found
+
+
+def kept_from(occasion: Occasion, saving: SavingOptions, state: StateOptions, course: "Course") -> tuple[int, int]:
+    """The first epoch or step whose model, and whose state, stays. 0: all stay.
+
+    save_last_n_epochs counts saves (with save_every_n_epochs 2, n = 3 keeps three), save_last_n_steps counts steps.
+    """
+    if occasion.kind == "epoch":
+        every = save_every_epochs(saving, course) or 1
+        models = saving.save_last_n_epochs
+        states = state.save_last_n_epochs_state or models
+        return _after(occasion.number, models, every), _after(occasion.number, states, every)
+    models, states = saving.save_last_n_steps, state.save_last_n_steps_state or saving.save_last_n_steps
+    return _since(occasion.number, models), _since(occasion.number, states)
+
+
+def _after(epoch: int, saves: int | None, every: int) -> int:
+    return max(0, epoch - saves * every + 1) if saves else 0
+
+
+def _since(step: int, steps: int | None) -> int:
+    return max(0, step - steps) if steps else 0

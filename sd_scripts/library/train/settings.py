@@ -1,0 +1,37 @@
+"""The options that the loop reads, whatever the script: every trainer's options class has these groups."""
+
+from typing import Protocol
+
+from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
+from sd_scripts.options.training import (
+    AttentionOptions,
+    LengthOptions,
+    LoggingOptions,
+    NoiseOptions,
+    PrecisionOptions,
+    SampleOptions,
+    SavingOptions,
+    StateOptions,
+)
+
+
+class TrainingSettings(Protocol):
+    """A composition of option groups, such as options.fine_tune.FineTuneOptions."""
+
+    model: ModelOptions
+    text: TextEncodingOptions
+    data: FineTuneDataOptions
+    captions: CaptionOptions
+    resolution: ResolutionOptions
+    length: LengthOptions
+    optimizer: OptimizerOptions
+    schedule: ScheduleOptions
+    precision: PrecisionOptions
+    attention: AttentionOptions
+    noise: NoiseOptions
+    saving: SavingOptions
+    state: StateOptions
+    logging: LoggingOptions
+    samples: SampleOptions

@@ -1,0 +1,141 @@
+"""States: all that training needs to go on exactly, in a folder that appears whole or not at all.
+
+The order of items, their noise and the learning rate follow from the seed and the step; so a state holds those, the
+trained weights, the optimizer's memory and the scaler of fp16. No generator's state is needed.
+"""
+
+import json
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.atomic import replacing_folder
+from sd_scripts.library.train.course import Place
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a state says of itself. `plan` is the fingerprint of the present epoch's plan."""
+
+    step: int
+    epoch: int
+    window: int
+    seed: int
+    plan: str
+    method: str
+    family: str
+    optimizer: str
+    version: int = VERSION
+
+    def place(self) -> Place:
+        """Where training stands."""
+        return Place(self.step, self.epoch, self.window)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is saved and restored: trained modules by part, the optimizer, and the scaler where there is one."""
+
+    modules: dict[str, nn.Module]
+    optimizer: Any
+    scaler: Any = None
+
+
+def save_state(folder: Path, facts: Facts, contents: Contents) -> Path:
+    """Writes a state. Errors: BadFile."""
+    from safetensors.torch import save_file
+
+    with replacing_folder(folder) as beside:
+        for part, module in contents.modules.items():
+            tensors = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+            save_file(tensors, beside / f"{part}.safetensors")
+        torch.save(contents.optimizer.state_dict(), beside / "optimizer.pt")
+        if contents.scaler is not None:
+            torch.save(contents.scaler.state_dict(), beside / "scaler.pt")
+        (beside / "state.json").write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
+    return folder
+
+
+def read_facts(folder: str) -> Facts:
+    """What a state says of itself. Errors: BadOption."""
+    try:
+        values = json.loads((Path(folder) / "state.json").read_text(encoding="utf-8"))
+        facts = Facts(**values)
+    except (OSError, ValueError, TypeError) as error:
+        raise BadOption(
+            "resume", f"--resume {folder}: this is no state that this program wrote whole. Choose another."
+        ) from error
+    if facts.version != VERSION:
+        raise BadOption(
+            "resume", f"--resume {folder}: its version {facts.version} is not known to this program. Update it."
+        )
+    return facts
+
+
+def restore(folder: str, facts: Facts, contents: Contents) -> None:
+    """Puts a state's weights, optimizer and scaler in place of the present ones. Errors: BadOption."""
+    for part, module in contents.modules.items():
+        _restore_module(Path(folder) / f"{part}.safetensors", module)
+    rates = [group["lr"] for group in contents.optimizer.param_groups]
+    try:
+        contents.optimizer.load_state_dict(_load(Path(folder) / "optimizer.pt"))
+    except (ValueError, KeyError) as error:
+        sentence = (
+            f"--resume {folder}: its optimizer is {facts.optimizer} over other parts. Train as when it was saved."
+        )
+        raise BadOption("resume", sentence) from error
+    # The optimizer's memory is the state's; the learning rate is what the options say now.
+    for group, rate in zip(contents.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+        group.pop("initial_lr", None)
+    if contents.scaler is not None:
+        contents.scaler.load_state_dict(_load(Path(folder) / "scaler.pt"))
+
+
+def check_fits(folder: str, facts: Facts, method: str, family: str, optimizer: str) -> None:
+    """Raises BadOption where the state is of another kind of training."""
+    for what, saved, now in (
+        ("method", facts.method, method),
+        ("kind of model", facts.family, family),
+        ("optimizer", facts.optimizer, optimizer),
+    ):
+        if saved != now:
+            raise BadOption("resume", f"--resume {folder}: its {what} is {saved}, and this run's is {now}.")
+
+
+def _restore_module(file: Path, module: nn.Module) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    where = f"--resume {file.parent}"
+    if not file.is_file():
+        raise BadOption(
+            "resume", f"{where}: it has no {file.name}: that part was not trained. Train as when it was saved."
+        )
+    try:
+        tensors = load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise BadOption("resume", f"{where}: {file.name} is broken. Choose an earlier state.") from error
+    own = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    if own != {name: tensor.shape for name, tensor in tensors.items()}:
+        raise BadOption(
+            "resume", f"{where}: {file.name} is of another model. Name the base model that it was trained from."
+        )
+    module.load_state_dict(tensors)
+
+
+def _load(file: Path) -> Any:
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise BadOption("resume", f"--resume {file.parent}: it has no {file.name}. Choose another state.") from error
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        sentence = f"{file.name} is broken, or holds more than numbers. Choose another state."
+        raise BadOption("resume", f"--resume {file.parent}: {sentence}") from error

@@ -1,0 +1,125 @@
+"""Figures of the training: to the terminal and the events file, and to TensorBoard where a folder is given."""
+
+import math
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sd_scripts.library import events
+from sd_scripts.library.errors import TrainingFailed
+from sd_scripts.library.report import Report
+from sd_scripts.library.train.course import Course
+from sd_scripts.options.training import LoggingOptions
+
+NAMED_IMAGES = 5
+
+
+@dataclass(frozen=True)
+class StepFigures:
+    """What one step came to. Loss and norm stay on the device until somebody looks; `epoch` counts from 1."""
+
+    step: int
+    epoch: int
+    loss: torch.Tensor
+    grad_norm: torch.Tensor
+    rates: dict[str, float]
+    step_s: float
+    data_s: float
+    images: list[str]
+
+
+class Tracker:
+    """Reads each step's figures one step late, so that the device need not be waited for."""
+
+    def __init__(self, logging: LoggingOptions | None, report: Report, course: Course) -> None:
+        self._report = report
+        self._course = course
+        self._recent: deque[float] = deque(maxlen=course.steps_per_epoch)
+        self._pending: StepFigures | None = None
+        self._writer = _writer(logging)
+        self.last_save: Path | None = None
+
+    def step(self, figures: StepFigures) -> None:
+        """Takes a step's figures and tells those of the step before."""
+        self.flush()
+        self._pending = figures
+
+    def flush(self) -> None:
+        """Tells what is not yet told. Errors: TrainingFailed, where the loss is not a number."""
+        figures, self._pending = self._pending, None
+        if figures is None:
+            return
+        loss = float(figures.loss)
+        if not math.isfinite(loss):
+            raise TrainingFailed(self._not_finite(figures, loss))
+        self._recent.append(loss)
+        average = sum(self._recent) / len(self._recent)
+        values = self._values(figures, loss, average)
+        self._report.emit(events.Metric(step=figures.step, epoch=figures.epoch, values=values))
+        self._write(figures, loss, average)
+        note = f"epoch {figures.epoch} of {self._course.epochs}, loss {average:.4f}"
+        self._report.progress(figures.step, self._course.total_steps, note)
+
+    def close(self) -> None:
+        """Ends the logs."""
+        if self._writer:
+            self._writer.close()
+
+    def _values(self, figures: StepFigures, loss: float, average: float) -> dict[str, float]:
+        values = {
+            "loss": loss,
+            "loss_average": average,
+            "lr": next(iter(figures.rates.values())),
+            **{f"lr/{part}": rate for part, rate in figures.rates.items()},
+            "step_s": figures.step_s,
+            "data_s": figures.data_s,
+            "memory_bytes": float(_memory_bytes()),
+        }
+        grad_norm = float(figures.grad_norm)
+        # An overflow of fp16 gives no norm: the scaler leaves that step out.
+        return values | ({"grad_norm": grad_norm} if math.isfinite(grad_norm) else {})
+
+    def _write(self, figures: StepFigures, loss: float, average: float) -> None:
+        if self._writer is None:
+            return
+        scalars = {
+            "loss/current": loss,
+            "loss/average": average,
+            **{f"lr/{part}": rate for part, rate in figures.rates.items()},
+            "grad_norm": float(figures.grad_norm),
+            "time/step_s": figures.step_s,
+            "time/data_s": figures.data_s,
+        }
+        for tag, value in scalars.items():
+            self._writer.add_scalar(tag, value, figures.step)
+
+    def _not_finite(self, figures: StepFigures, loss: float) -> str:
+        what = "NaN" if math.isnan(loss) else "infinite"
+        named = ", ".join(figures.images[:NAMED_IMAGES])
+        more = f" and {len(figures.images) - NAMED_IMAGES} more" if len(figures.images) > NAMED_IMAGES else ""
+        saved = f"Last good save: {self.last_save}." if self.last_save else "Nothing was saved before."
+        return (
+            f"Loss became {what} at step {figures.step} (pictures: {named}{more}). {saved} Try a lower --learning_rate."
+        )
+
+
+def _writer(logging: LoggingOptions | None) -> Any:
+    if logging is None or not logging.logging_dir:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    name = f"{logging.log_prefix or ''}{time.strftime('%Y%m%d%H%M%S')}"
+    return SummaryWriter(str(Path(logging.logging_dir) / name))
+
+
+def _memory_bytes() -> int:
+    """The most that was in use on the GPU, or what the process holds where there is none."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)

@@ -1,0 +1,291 @@
+"""The one training loop, for every family, method and dataset."""
+
+import contextlib
+import os
+import random
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from sd_scripts.library import events
+from sd_scripts.library.data.training_data import TrainingData
+from sd_scripts.library.errors import NothingUsable, TrainingFailed
+from sd_scripts.library.events import Request
+from sd_scripts.library.models.family import Family, TextSettings
+from sd_scripts.library.report import Report
+from sd_scripts.library.train import state as states
+from sd_scripts.library.train.archive import Archive
+from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
+from sd_scripts.library.train.course import Place, Window, course_of, fingerprint, windows
+from sd_scripts.library.train.device import make_accelerator, memory_explained, prepare_modules, weights_dtype
+from sd_scripts.library.train.feed import Feed, Loaded
+from sd_scripts.library.train.learner import Learner
+from sd_scripts.library.train.metadata import provenance
+from sd_scripts.library.train.method import Method
+from sd_scripts.library.train.movement import Movement
+from sd_scripts.library.train.noise import Draw
+from sd_scripts.library.train.optimizers import optimizer_name
+from sd_scripts.library.train.sampling import Artist, Samples
+from sd_scripts.library.train.saving import Occasion, occasions
+from sd_scripts.library.train.schedules import make_schedule, schedule_name, warmup
+from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.library.train.texts import Texts
+from sd_scripts.library.train.tracking import StepFigures, Tracker
+
+
+class Trainer:
+    """Trains `method`'s part of `family` on `data`. Everything that is asked for by options is done here, in order."""
+
+    def __init__(
+        self, family: Family, method: Method, data: TrainingData, options: TrainingSettings, report: Report
+    ) -> None:
+        self.family, self.method, self.data, self.options = family, method, data, options
+        self.accelerator = make_accelerator(options.precision)
+        self.main = self.accelerator.is_main_process
+        # Several processes would say everything several times.
+        self.report = report if self.main else Report(out=open(os.devnull, "w"))  # noqa: SIM115
+        self.resumed = states.read_facts(options.state.resume) if options.state.resume else None
+        self.seed = self._choose_seed()
+        self.place = self.resumed.place() if self.resumed else Place()
+        self._asked: set[Request] = set()
+
+    def run(self) -> None:
+        """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
+        with memory_explained(self.options.length.train_batch_size, self.options.precision, self.place):
+            self._prepare()
+            try:
+                self._train()
+                self._finish()
+            finally:
+                self.tracker.close()
+
+    # --- before the first step
+
+    def _prepare(self) -> None:
+        options, report = self.options, self.report
+        self.method.prepare(self.family)
+        vae_dtype = weights_dtype(self.family.vae)
+        prepare_modules(self.family, options.precision, options.attention, self.accelerator.device)
+        full_vae = options.model.no_half_vae or options.precision.mixed_precision == "no"
+        self.encoder = Encoder(self.family, self.accelerator, full_vae)
+        settings = TextSettings(options.text.clip_skip, options.text.max_token_length or 75)
+        keep = not options.captions.shuffle_caption
+        self.texts = Texts(self.family, settings, self.accelerator, self.method.trains_text_encoder(), keep)
+        self.samples = Samples(options.samples, options.saving, report)
+        self.learner = Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed)
+        self.course = course_of(len(self._plan(0)), options.length)
+        self.schedule = make_schedule(options.schedule, self.course.total_steps)
+        self.maker = BatchMaker(self.family, self.encoder, self.data.images, report)
+        self.tracker = Tracker(options.logging if self.main else None, report, self.course)
+        facts = provenance(options, self.data, self.course, self.seed, self._optimizer, self._processes)
+        contents = self.learner.contents
+        self.archive = Archive(self.family, self.method, options, self.course, facts, contents, vae_dtype, report)
+        self._resume()
+        self.movement = Movement(self.method.trained())
+
+    def _resume(self) -> None:
+        folder, facts = self.options.state.resume, self.resumed
+        if not folder or not facts:
+            return
+        states.check_fits(folder, facts, self.method.kind, self.family.name, self._optimizer)
+        states.restore(folder, facts, self.learner.contents)
+        if self.place.window and facts.plan != fingerprint(self._windows()):
+            self.place.window = 0
+            text = "The pictures, the batch size or the accumulation differ from the state's: its epoch begins anew."
+            self.report.notice(text, "warning")
+        self.report.notice(f"Going on after step {self.place.step:,}, in epoch {self.place.epoch + 1}.")
+
+    def _choose_seed(self) -> int:
+        """The state's, the option's, or a new one; the same in all processes."""
+        given = self.options.length.seed
+        if self.resumed:
+            if given not in (None, self.resumed.seed):
+                text = f"The state goes on with its own seed {self.resumed.seed}; --seed {given} is not used."
+                self.report.notice(text, "warning")
+            return self.resumed.seed
+        if given is not None:
+            return given
+        seed: int = self._agree(random.SystemRandom().randrange(2**32))
+        self.report.notice(f"Seed {seed}.")
+        return seed
+
+    # --- the loop
+
+    def _train(self) -> None:
+        total_steps = self.course.total_steps
+        self._say_course()
+        self.report.phase("train", f"Training: {total_steps:,} steps", total_steps)
+        if self.options.samples.sample_at_first and not self.resumed:
+            self._sample("000000")
+        while self.place.step < total_steps and not self._stopping():
+            self._train_epoch()
+        self.tracker.flush()
+
+    def _train_epoch(self) -> None:
+        epoch = self.place.epoch
+        draw = Draw(self.seed, epoch, self.options.noise.noise_offset)
+        planned = self._windows()[self.place.window :]
+        feed = Feed(self.data, self.report, self._workers, self.accelerator.process_index, self._processes)
+        learnt = 0
+        with contextlib.closing(feed.windows(planned, epoch, self.seed)) as loading:
+            for window, data_s in timed(loading):
+                learnt += self._train_step(window, draw, data_s)
+                ended = self.place.advance(self.course)
+                self._after_step(ended)
+                if self.place.step == self.course.total_steps or self._stopping():
+                    return
+        if not learnt:
+            raise NothingUsable("Not one picture of this epoch could be used; the list above says why.")
+
+    def _train_step(self, window: list[Loaded], draw: Draw, data_s: float) -> int:
+        """One optimizer step. Gives the number of items that were learnt: 0 where none could be used."""
+        began_s = time.perf_counter()
+        batches = [batch for loaded in window if (batch := self._batch(loaded, draw)) is not None]
+        if not batches:
+            return 0
+        outcome = self.learner.step(batches, self.place.step, self.schedule)
+        self.tracker.step(
+            StepFigures(
+                step=self.place.step + 1,
+                epoch=self.place.epoch + 1,
+                loss=outcome.loss,
+                grad_norm=outcome.grad_norm,
+                rates=outcome.rates,
+                step_s=time.perf_counter() - began_s,
+                data_s=data_s,
+                images=[self.data.images[image].key for batch in batches for image in batch.images],
+            )
+        )
+        return sum(len(batch.images) for batch in batches)
+
+    def _batch(self, loaded: Loaded, draw: Draw) -> Batch | None:
+        batch = self.maker.make(loaded, draw)
+        if batch is None and self._processes > 1:
+            # The other processes would wait for this one's gradients for ever.
+            raise TrainingFailed(
+                "A batch has no usable picture. Take out the pictures listed above, or use one process."
+            )
+        return batch
+
+    def _after_step(self, ended_epoch: int | None) -> None:
+        step = self.place.step
+        for occasion in occasions(self.options.saving, self.course, step, ended_epoch):
+            self._save(occasion)
+        mark = self.samples.due(step, ended_epoch)
+        if mark is not None:
+            self._sample(mark)
+        for request in self._agree(self.report.requests()):
+            self._answer(request)
+
+    def _answer(self, request: Request) -> None:
+        if request == "sample":
+            self._sample(f"{self.place.step:06d}")
+        elif request == "save":
+            self._save(Occasion("step", self.place.step))
+        else:
+            self._asked.add(request)
+
+    def _stopping(self) -> bool:
+        return "stop" in self._asked or ("stop_after_epoch" in self._asked and self.place.window == 0)
+
+    # --- what is written
+
+    def _save(self, occasion: Occasion, model: bool = True, state: bool | None = None) -> None:
+        self.tracker.flush()
+        if self.main:
+            with_state = self.options.state.save_state if state is None else state
+            if with_state:
+                self.tracker.last_save = self.archive.save_state(occasion, self._facts())
+            if model:
+                self.tracker.last_save = self.archive.save_model(occasion, self.place)
+            self.archive.remove_older(occasion)
+        self.accelerator.wait_for_everyone()
+
+    def _sample(self, mark: str) -> None:
+        self.tracker.flush()
+        if self.main:
+            artist = Artist(self.family, self.texts, self.encoder, self.accelerator, self.seed)
+            self.samples.draw(artist, mark, self.place)
+        self.accelerator.wait_for_everyone()
+
+    def _finish(self) -> None:
+        step, total_steps = self.place.step, self.course.total_steps
+        if step < total_steps:
+            occasion = Occasion("step", step)
+            self._save(occasion, model=False, state=True)
+            state = self.archive.names.state(occasion)
+            self.report.emit(events.Stopped(sentence=f"Stopped as asked after step {step:,}. Its state is {state}."))
+            self.report.say(f"Stopped after step {step:,} of {total_steps:,}. Go on with --resume {state}")
+            return
+        self.report.phase("save", "Saving")
+        state_options = self.options.state
+        self._save(Occasion("last", step), state=state_options.save_state or state_options.save_state_on_train_end)
+        for part, norm in self.movement.norms().items():
+            if norm == 0.0:
+                self.report.notice(f"The {part} has not changed: is the learning rate too small?", "warning")
+        self.report.summary(f"Done: {step:,} steps, {self.course.epochs:,} epochs.", steps=step)
+
+    def _facts(self) -> states.Facts:
+        return states.Facts(
+            step=self.place.step,
+            epoch=self.place.epoch,
+            window=self.place.window,
+            seed=self.seed,
+            plan=fingerprint(self._windows()),
+            method=self.method.kind,
+            family=self.family.name,
+            optimizer=self._optimizer,
+        )
+
+    # --- small answers
+
+    def _windows(self) -> list[Window]:
+        return windows(self._plan(self.place.epoch), self.options.length.gradient_accumulation_steps)
+
+    def _plan(self, epoch: int) -> Window:
+        return self.data.plan(epoch, self.options.length.train_batch_size * self._processes, self.seed)
+
+    @property
+    def _processes(self) -> int:
+        return int(self.accelerator.num_processes)
+
+    @property
+    def _workers(self) -> int:
+        return self.options.data.max_data_loader_n_workers
+
+    @property
+    def _optimizer(self) -> str:
+        return optimizer_name(self.options.optimizer)
+
+    def _agree(self, value: Any) -> Any:
+        """The main process's value, in every process."""
+        if self._processes == 1:
+            return value
+        from accelerate.utils import broadcast_object_list
+
+        return broadcast_object_list([value])[0]
+
+    def _say_course(self) -> None:
+        course, schedule = self.course, self.options.schedule
+        warmup_steps = warmup(schedule.lr_warmup_steps, course.total_steps)
+        if schedule_name(schedule) == "constant" and warmup_steps:
+            self.report.notice(
+                f"lr_scheduler constant with {warmup_steps:,} warm-up steps works as constant_with_warmup."
+            )
+        if warmup_steps >= course.total_steps:
+            text = f"The warm-up of {warmup_steps:,} steps never ends: there are {course.total_steps:,} steps in all."
+            self.report.notice(text, "warning")
+        device = self.accelerator.device
+        text = f"{len(self.data.images):,} pictures, {course.steps_per_epoch:,} steps an epoch, on {device}"
+        self.report.say(text)
+
+
+def timed(items: Iterator[Any]) -> Iterator[tuple[Any, float]]:
+    """Each item with the seconds that it was waited for."""
+    while True:
+        began_s = time.perf_counter()
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        yield item, time.perf_counter() - began_s

@@ -1,0 +1,63 @@
+"""What is refused before a model is loaded: each in one sentence that names its option."""
+
+import pytest
+
+from sd_scripts.library.errors import BadOption
+from sd_scripts.library.train.checks import check_training
+from sd_scripts.library.train.device import make_accelerator
+from sd_scripts.options.training import PrecisionOptions
+from tests.train.tiny import options
+
+
+def test_good_options_pass_and_make_the_folder(tmp_path):
+    check_training(options(tmp_path))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "option", "sentence"),
+    [
+        ({"pretrained_model_name_or_path": None}, "pretrained_model_name_or_path", "is needed: a .safetensors"),
+        ({"v2": True, "clip_skip": 2}, "clip_skip", "--clip_skip is not for --v2"),
+        ({"in_json": None}, "in_json", "--in_json is needed"),
+        ({"in_json": "nowhere.json"}, "in_json", "there is no such file"),
+        ({"train_data_dir": "nowhere"}, "train_data_dir", "there is no such folder"),
+        ({"sdpa": True, "xformers": True}, "xformers", "--sdpa and --xformers exclude each other"),
+        ({"full_fp16": True}, "full_fp16", "--full_fp16 needs --mixed_precision fp16"),
+        ({"output_dir": None}, "output_dir", "--output_dir is needed"),
+        ({"output_name": "../x"}, "output_name", "must be a plain name"),
+        ({"log_prefix": "a/b"}, "log_prefix", "must be a plain name"),
+        ({"save_last_n_epochs": 2}, "save_last_n_epochs", "needs --save_every_n_epochs"),
+        ({"save_last_n_steps": 2}, "save_last_n_steps", "needs --save_every_n_steps"),
+        ({"save_last_n_steps_state": 2}, "save_last_n_steps_state", "needs --save_state and --save_every_n_steps"),
+        ({"resume": "nowhere"}, "resume", "there is no such folder"),
+        ({"sample_every_n_steps": 2}, "sample_prompts", "Samples need prompts"),
+        ({"sample_at_first": True}, "sample_prompts", "Samples need prompts"),
+        ({"sample_prompts": "nowhere.txt"}, "sample_prompts", "there is no such file"),
+        ({"lr_scheduler": "rex"}, "lr_scheduler", "there is no such schedule"),
+    ],
+)
+def test_mistakes(tmp_path, values, option, sentence):
+    with pytest.raises(BadOption, match=sentence) as caught:
+        check_training(options(tmp_path, **values))
+    assert caught.value.option == option
+    assert str(caught.value).endswith(".") or "?" in str(caught.value)
+
+
+def test_a_folder_that_is_no_state(tmp_path):
+    with pytest.raises(BadOption, match="there is no state"):
+        check_training(options(tmp_path, resume=str(tmp_path)))
+
+
+@pytest.mark.parametrize("option", ["output_dir", "logging_dir"])
+def test_folders_that_cannot_be_written(tmp_path, option):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BadOption, match="cannot be written to") as caught:
+        check_training(options(tmp_path, **{option: str(tmp_path / "file" / "below")}))
+    assert caught.value.option == option
+
+
+def test_fp16_needs_a_gpu():
+    with pytest.raises(BadOption, match="Use --mixed_precision bf16 or no") as caught:
+        make_accelerator(PrecisionOptions(mixed_precision="fp16"))
+    assert caught.value.option == "mixed_precision"

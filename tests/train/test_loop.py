@@ -1,0 +1,91 @@
+"""The loop: what moves, what stays, and that batches and windows give the same gradient."""
+
+import pytest
+import torch
+
+from tests.train.tiny import MemoryData, TinyFamily, train, weights
+
+
+def same(before, module):
+    return all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+
+
+def test_loss_falls_on_one_picture(tmp_path):
+    _, recorder = train(tmp_path, data=MemoryData(1), max_train_steps=120, learning_rate=2e-3)
+    losses = recorder.losses
+    assert sum(losses[-20:]) < 0.6 * sum(losses[:20])
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_what_is_asked_for_moves_and_the_rest_stays(tmp_path, text):
+    family = TinyFamily()
+    before = {part: weights(getattr(family, part)) for part in ("unet", "text_encoder", "vae")}
+    train(tmp_path, family, text=text)
+    assert not same(before["unet"], family.unet)
+    assert same(before["text_encoder"], family.text_encoder) != text
+    assert same(before["vae"], family.vae)
+
+
+def gradient(folder, text, **values):
+    """The first gradient, as plain SGD's step."""
+    family = TinyFamily()
+    parts = {"unet": family.unet, "text_encoder": family.text_encoder}
+    before = {part: weights(module) for part, module in parts.items()}
+    plain = {"optimizer_type": "torch.optim.SGD", "learning_rate": 1.0, "max_grad_norm": 0.0, "max_train_steps": 1}
+    train(folder, family, text=text, **plain, **values)
+    return {
+        f"{part}.{name}": before[part][name] - tensor
+        for part, module in parts.items()
+        for name, tensor in module.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_one_batch_of_four_is_two_of_two(tmp_path, text):
+    one = gradient(tmp_path, text, train_batch_size=4)
+    two = gradient(tmp_path, text, train_batch_size=2, gradient_accumulation_steps=2)
+    three = gradient(tmp_path, text, train_batch_size=3, gradient_accumulation_steps=2)
+    largest = max(tensor.abs().max() for tensor in one.values())
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=float(1e-6 * largest))
+        torch.testing.assert_close(three[name], tensor, rtol=1e-4, atol=float(1e-6 * largest))
+    assert any(name.startswith("text_encoder") and tensor.any() for name, tensor in one.items()) == text
+
+
+def test_windows_end_with_their_epoch(tmp_path):
+    # Five pictures in batches of two: three batches an epoch, so windows of two and of one.
+    _, recorder = train(
+        tmp_path, data=MemoryData(5), train_batch_size=2, gradient_accumulation_steps=2, max_train_epochs=2
+    )
+    assert [(m.step, m.epoch) for m in recorder.of("metric")] == [(1, 1), (2, 1), (3, 2), (4, 2)]
+
+
+def test_epochs_win_over_steps(tmp_path):
+    trainer, _ = train(tmp_path, max_train_steps=1, max_train_epochs=2)
+    assert trainer.place.step == 8
+
+
+@pytest.mark.parametrize("values", [{"mixed_precision": "bf16"}, {"gradient_checkpointing": True}, {"sdpa": True}])
+def test_ways_to_compute(tmp_path, values):
+    trainer, recorder = train(tmp_path, text=True, noise_offset=0.1, **values)
+    assert len(recorder.losses) == 3
+    assert trainer.family.attention == ("sdpa" if "sdpa" in values else "default")
+
+
+def test_checkpointing_changes_nothing(tmp_path):
+    _, plain = train(tmp_path, text=True)
+    _, checkpointed = train(tmp_path, text=True, gradient_checkpointing=True)
+    assert plain.losses == pytest.approx(checkpointed.losses, rel=1e-5)
+
+
+def test_pixels_go_through_the_vae(tmp_path):
+    _, recorder = train(tmp_path, data=MemoryData(2, pixels=True), max_train_steps=2)
+    assert len(recorder.losses) == 2
+
+
+def test_latents_that_are_no_numbers_are_left_out(tmp_path):
+    data = MemoryData(4)
+    data.latents[2][0, 0, 0] = float("nan")
+    _, recorder = train(tmp_path, data=data, train_batch_size=2, max_train_epochs=2)
+    assert [event.item for event in recorder.of("item_failed")] == ["picture2"]
+    assert len(recorder.losses) == 4

@@ -1,0 +1,149 @@
+"""What a run is asked while it works, how it ends, and what it tells."""
+
+import pytest
+import torch
+
+from sd_scripts.library.errors import TrainingFailed
+from sd_scripts.library.events import Requests, request_line
+from tests.train.tiny import MemoryData, TinyFamily, make_trainer, train
+
+
+class AskingData(MemoryData):
+    """Writes a request into the control file when a number of items has been loaded."""
+
+    def __init__(self, control, request, at):
+        super().__init__(4)
+        self.control, self.request, self.at = control, request, at
+
+    def load(self, item, epoch, seed):
+        self.at -= 1
+        if self.at == 0:
+            with open(self.control, "a") as stream:
+                stream.write(request_line(self.request))
+        return super().load(item, epoch, seed)
+
+
+def ask(tmp_path, request, at=2, **values):
+    control = tmp_path / "control.jsonl"
+    trainer, recorder = make_trainer(tmp_path, data=AskingData(control, request, at), max_train_steps=8, **values)
+    recorder.report._requests = Requests(control)
+    trainer.run()
+    return trainer, recorder
+
+
+def test_stop_saves_the_state_and_ends(tmp_path):
+    trainer, recorder = ask(tmp_path, "stop")
+    assert trainer.place.step == 2
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["X-step00000002-state"]
+    [stopped] = recorder.of("stopped")
+    assert "after step 2" in stopped.sentence
+    trainer, resumed = train(tmp_path, resume=str(tmp_path / "out" / "X-step00000002-state"), max_train_steps=8)
+    assert [event.step for event in resumed.of("metric")] == [3, 4, 5, 6, 7, 8]
+
+
+def test_stop_after_the_epoch(tmp_path):
+    trainer, recorder = ask(tmp_path, "stop_after_epoch")
+    assert trainer.place.step == 4
+    assert recorder.of("stopped")
+    assert (tmp_path / "out" / "X-step00000004-state" / "state.json").exists()
+
+
+def test_save_goes_on(tmp_path):
+    trainer, recorder = ask(tmp_path, "save", save_state=True)
+    assert trainer.place.step == 8
+    assert not recorder.of("stopped")
+    kinds = [(event.kind, event.step) for event in recorder.of("saved")]
+    assert kinds == [("state", 2), ("model", 2), ("state", 8), ("model", 8)]
+
+
+@pytest.mark.parametrize("with_prompts", [True, False])
+def test_sample_now(tmp_path, with_prompts):
+    file = tmp_path / "prompts.txt"
+    file.write_text("a cat --w 64 --h 64 --s 1")
+    _, recorder = ask(tmp_path, "sample", **({"sample_prompts": str(file)} if with_prompts else {}))
+    assert [event.step for event in recorder.of("sample")] == ([2] if with_prompts else [])
+    assert ("Samples need prompts" in recorder.said) != with_prompts
+
+
+def test_ctrl_c_takes_the_same_path(tmp_path):
+    trainer, recorder = make_trainer(tmp_path)
+    recorder.report.ask("stop")
+    trainer.run()
+    assert trainer.place.step == 1 and recorder.of("stopped")
+
+
+def test_a_stop_at_the_last_step_is_the_end(tmp_path):
+    trainer, recorder = ask(tmp_path, "stop", at=8)
+    assert trainer.place.step == 8 and not recorder.of("stopped")
+    assert (tmp_path / "out" / "X.safetensors").exists()
+
+
+class BreakingFamily(TinyFamily):
+    """Its predictions become NaN after some steps."""
+
+    left = 4
+
+    def predict(self, noisy_BCHW, timesteps_B, hidden_BLD):
+        self.left -= 1
+        prediction_BCHW = super().predict(noisy_BCHW, timesteps_B, hidden_BLD)
+        return prediction_BCHW * float("nan") if self.left < 0 else prediction_BCHW
+
+
+def test_a_loss_that_is_no_number_stops(tmp_path):
+    with pytest.raises(TrainingFailed) as caught:
+        train(tmp_path, BreakingFamily(), save_every_n_steps=3, max_train_steps=8)
+    sentence = str(caught.value)
+    assert sentence.startswith("Loss became NaN at step 5 (pictures: picture")
+    assert f"Last good save: {tmp_path / 'out' / 'X-step00000003.safetensors'}" in sentence
+
+
+def test_nothing_bad_is_saved(tmp_path):
+    with pytest.raises(TrainingFailed, match="at step 5 .* Nothing was saved before"):
+        train(tmp_path, BreakingFamily(), save_every_n_steps=5, max_train_steps=8)
+    assert not (tmp_path / "out").exists()
+
+
+class HungryFamily(TinyFamily):
+    """Asks for more memory than there is."""
+
+    def predict(self, noisy_BCHW, timesteps_B, hidden_BLD):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def test_memory_that_ran_out_is_explained(tmp_path):
+    with pytest.raises(TrainingFailed) as caught:
+        train(tmp_path, HungryFamily(), train_batch_size=4)
+    remedies = "--gradient_checkpointing, a smaller --train_batch_size than 4 (with more --gradient_accumulation_steps)"
+    expected = "Memory ran out after 0 steps, with batches of 4. What helps most: "
+    assert str(caught.value) == f"{expected}{remedies}, --mixed_precision bf16."
+
+
+def test_what_a_run_tells(tmp_path):
+    _, recorder = train(tmp_path, text=True, logging_dir=str(tmp_path / "logs"), log_prefix="try-")
+    values = recorder.of("metric")[0].values
+    assert set(values) == {
+        "loss", "loss_average", "lr", "lr/unet", "lr/text_encoder", "grad_norm", "step_s", "data_s", "memory_bytes",
+    }  # fmt: skip
+    assert values["memory_bytes"] > 1e6 and values["grad_norm"] > 0
+    assert [event.name for event in recorder.of("phase")] == ["train", "save"]
+    assert recorder.of("progress")[-1].done == 3
+    assert recorder.of("summary")[0].counts["steps"] == 3
+    assert "epoch 1 of 1, loss" in recorder.said
+
+
+def test_tensorboard_reads_the_logs(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    _, recorder = train(tmp_path, logging_dir=str(tmp_path / "logs"), log_prefix="try-")
+    [folder] = (tmp_path / "logs").iterdir()
+    assert folder.name.startswith("try-20") and len(folder.name) == 18
+    logs = EventAccumulator(str(folder))
+    logs.Reload()
+    assert [scalar.step for scalar in logs.Scalars("loss/current")] == [1, 2, 3]
+    assert [scalar.value for scalar in logs.Scalars("loss/current")] == pytest.approx(recorder.losses)
+    assert {"loss/average", "lr/unet", "grad_norm", "time/step_s"} <= set(logs.Tags()["scalars"])
+
+
+def test_parts_that_stand_still_are_told(tmp_path):
+    _, recorder = train(tmp_path, learning_rate=0.0)
+    assert "The unet has not changed" in recorder.said

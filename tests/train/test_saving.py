@@ -1,0 +1,91 @@
+"""What a run writes: names, formats, what is kept."""
+
+import json
+
+import pytest
+from safetensors import safe_open
+
+from sd_scripts.library.train.course import Course
+from sd_scripts.library.train.saving import Names, Occasion, file_format, occasions, save_every_epochs
+from sd_scripts.options.training import SavingOptions
+from tests.train.tiny import train
+
+
+def written(tmp_path):
+    return sorted(path.name for path in (tmp_path / "out").iterdir())
+
+
+def test_names_with_a_name(tmp_path):
+    train(tmp_path, max_train_epochs=3, save_every_n_epochs=1, save_every_n_steps=5, save_state=True)
+    models = ["X-000001", "X-000002", "X-step00000005", "X-step00000010", "X"]
+    assert written(tmp_path) == sorted([f"{m}.safetensors" for m in models] + [f"{m}-state" for m in models])
+
+
+def test_names_without_a_name(tmp_path):
+    train(tmp_path, output_name=None, max_train_epochs=2, save_every_n_epochs=1, save_every_n_steps=3)
+    models = ["at-step00000003", "at-step00000006", "epoch-000001", "last"]
+    assert written(tmp_path) == [f"{m}.safetensors" for m in models]
+
+
+def test_only_the_last_are_kept(tmp_path):
+    (tmp_path / "out").mkdir()
+    for name in ("Y-000001.safetensors", "X-000001.txt", "X-step00000001-notes"):
+        (tmp_path / "out" / name).write_text("not of this run")
+    values = {"save_every_n_epochs": 1, "save_last_n_epochs": 2, "save_last_n_epochs_state": 1}
+    steps = {"save_every_n_steps": 4, "save_last_n_steps": 8}
+    train(tmp_path, max_train_epochs=5, save_state=True, **values, **steps)
+    assert [name for name in written(tmp_path) if name.startswith("X-0")] == [
+        "X-000001.txt", "X-000003.safetensors", "X-000004-state", "X-000004.safetensors",
+    ]  # fmt: skip
+    assert [name for name in written(tmp_path) if name.startswith("X-step")] == [
+        "X-step00000001-notes", "X-step00000012-state", "X-step00000012.safetensors", "X-step00000016-state",
+        "X-step00000016.safetensors", "X-step00000020-state", "X-step00000020.safetensors",
+    ]  # fmt: skip
+    assert (tmp_path / "out" / "Y-000001.safetensors").exists()
+
+
+def test_folders_that_are_no_models_stay(tmp_path):
+    (tmp_path / "X-000001").mkdir()
+    (tmp_path / "X-000002").mkdir()
+    (tmp_path / "X-000002" / "model_index.json").write_text("{}")
+    removed = Names(tmp_path, "X").remove_older("epoch", 5, states=False)
+    assert [path.name for path in removed] == ["X-000002"]
+
+
+def test_the_last_epoch_is_the_end():
+    saving, course = SavingOptions(save_every_n_epochs=2), Course(steps_per_epoch=10, total_steps=40)
+    assert occasions(saving, course, 20, 2) == [Occasion("epoch", 2)]
+    assert occasions(saving, course, 40, 4) == []
+    assert occasions(saving, course, 30, 3) == []
+
+
+@pytest.mark.parametrize(("ratio", "every"), [(1, 10), (3, 3), (4, 2), (20, 1)])
+def test_save_n_epoch_ratio(ratio, every):
+    assert save_every_epochs(SavingOptions(save_n_epoch_ratio=ratio), Course(5, 50)) == every
+
+
+@pytest.mark.parametrize(
+    ("asked", "safetensors", "source", "expected"),
+    [
+        (None, False, "ckpt", "ckpt"),
+        (None, True, "ckpt", "safetensors"),
+        (None, True, "diffusers", "diffusers_safetensors"),
+        ("diffusers", False, "ckpt", "diffusers"),
+        ("safetensors", False, "diffusers", "safetensors"),
+    ],
+)
+def test_formats(asked, safetensors, source, expected):
+    assert file_format(SavingOptions(save_model_as=asked, use_safetensors=safetensors), source) == expected
+
+
+def test_the_header_tells_of_the_training(tmp_path):
+    base = "/home/somebody/models/base.safetensors"
+    train(tmp_path, pretrained_model_name_or_path=base, vae="C:\\models\\v.pt", max_train_steps=3, dataset_repeats=2)
+    with safe_open(tmp_path / "out" / "X.safetensors", "pt") as file:
+        header = file.metadata()
+    assert header["ss_sd_model_name"] == "base.safetensors"
+    assert header["ss_vae_name"] == "v.pt"
+    assert header["ss_steps"] == "3" and header["ss_epoch"] == "1"
+    assert header["ss_num_train_images"] == "8"
+    assert json.loads(header["ss_bucket_info"]) == {"buckets": {"0": {"resolution": [64, 64], "count": 8}}}
+    assert not any("somebody" in value or str(tmp_path) in value for value in header.values())
