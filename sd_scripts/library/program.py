@@ -1,5 +1,6 @@
 """Runs a script: options first, then the work, then one exit code. Every script is an options class and a function."""
 
+import logging
 import os
 import signal
 import sys
@@ -22,6 +23,8 @@ def run_program(options_class: type[Options], work: Callable[[Options, Report], 
     Exit codes: 0 done, or stopped as asked; 1 the work failed; 2 an option or a file cannot be used;
     130 interrupted a second time.
     """
+    # On some processors bitsandbytes misses a package for 4-bit inference, which nothing here does.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     report = Report.from_environment()
     report.emit(events.Start(script=Path(sys.argv[0]).name, pid=os.getpid()))
     try:
