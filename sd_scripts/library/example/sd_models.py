@@ -1,5 +1,6 @@
 """Tiny Stable Diffusion models with random weights, in the true layouts: every name and block that a real one has."""
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,18 @@ def make_sd2(path: str | Path, v_prediction: bool = False, seed: int = 0, dtype:
     the file tells which of the two it is."""
     parts = configs.base_config("sd2")
     return _write(Path(path), _tensors("sd2", _tiny(parts), seed + 1000 * v_prediction), dtype)
+
+
+def make_diffusers(folder: str | Path, v2: bool = False, v_prediction: bool = False, seed: int = 0) -> Path:
+    """Writes the same model as a diffusers folder, whose scheduler tells what it predicts."""
+    from sd_scripts.library.models.family import SaveRequest
+    from sd_scripts.library.models.sd import load
+
+    with tempfile.TemporaryDirectory() as beside:
+        file = Path(beside) / "tiny.safetensors"
+        made = make_sd2(file, v_prediction, seed) if v2 else make_sd1(file, seed)
+        model = load(str(made), v2=v2, v_parameterization=v_prediction)
+        return model.save(SaveRequest(Path(folder), "diffusers_safetensors"))
 
 
 def _tiny(parts: dict[str, configs.Config]) -> dict[str, configs.Config]:

@@ -7,10 +7,11 @@ from sd_scripts.library.errors import BadFile
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _FILES = {".safetensors", ".ckpt", ".pt", ".pth", ".bin"}
-_CONFIGS = ["*.json", "*.txt"]
-_WEIGHTS = [("*.safetensors", "*.safetensors.index.json"), ("*.bin", "*.bin.index.json")]
-_PARTS = ["unet", "vae", "text_encoder", "tokenizer", "scheduler"]
-# Other copies of the same weights, and weights of earlier steps: none of them is read.
+_WITH_WEIGHTS = ("unet", "vae", "text_encoder")
+_WITHOUT = ("tokenizer", "scheduler")
+# The same weights in other forms: the first that a model has is fetched.
+_ENDINGS = (".safetensors", ".bin")
+# Copies in half precision or averaged otherwise, and other frameworks' files.
 _LEFT_OUT = ["*.fp16.*", "*.non_ema.*", "*.onnx*", "*.msgpack"]
 
 
@@ -26,19 +27,16 @@ def model_path(name_or_path: str, only: str | None = None) -> Path:
         raise BadFile(
             f"{name_or_path}: there is no such file or folder. Name a model file, a diffusers folder or a hub id."
         )
-    return _fetched(name_or_path, [only] if only else _PARTS)
+    return _fetched(name_or_path, (only,) if only else _WITH_WEIGHTS)
 
 
-def _fetched(hub_id: str, parts: list[str]) -> Path:
-    from huggingface_hub import snapshot_download
+def _fetched(hub_id: str, parts: tuple[str, ...]) -> Path:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    folder = Path()
     try:
-        for weights in _WEIGHTS:
-            wanted = ["model_index.json", *(f"{part}/{p}" for part in parts for p in (*_CONFIGS, *weights))]
-            folder = Path(snapshot_download(hub_id, allow_patterns=wanted, ignore_patterns=_LEFT_OUT))
-            if any(folder.glob(f"*/{weights[0]}")):
+        for ending in _ENDINGS:
+            folder = _snapshot(hub_id, parts, ending)
+            if all(_has_weights(folder / part) for part in parts) or _has_weights(folder):
                 return folder
     except GatedRepoError as error:
         raise BadFile(
@@ -52,3 +50,18 @@ def _fetched(hub_id: str, parts: list[str]) -> Path:
             "Name a local model, or connect to the network."
         ) from error
     raise BadFile(f"{hub_id} on the hub holds no diffusers model. Name a diffusers model, or download its file.")
+
+
+def _snapshot(hub_id: str, parts: tuple[str, ...], ending: str) -> Path:
+    """The folder with these parts of a hub model, or with the part that the whole of it is, such as a VAE by itself."""
+    from huggingface_hub import snapshot_download
+
+    patterns = ["model_index.json", *(f"{part}/*.json" for part in (*parts, *_WITHOUT)), "tokenizer/*.txt"]
+    patterns += [f"{part}/*{ending}" for part in parts]
+    if len(parts) == 1:
+        patterns += ["config.json", f"diffusion_pytorch_model{ending}"]
+    return Path(snapshot_download(hub_id, allow_patterns=patterns, ignore_patterns=_LEFT_OUT))
+
+
+def _has_weights(folder: Path) -> bool:
+    return any(file.suffix in _ENDINGS for file in folder.glob("*"))

@@ -109,7 +109,7 @@ class StableDiffusion:
     def use_gradient_checkpointing(self) -> None:
         """Activations are recomputed in the backward pass; in the text encoder only while it is in training mode."""
         self.unet.enable_gradient_checkpointing()
-        self.text_encoder.gradient_checkpointing_enable()
+        self.text_encoder.activation_checkpointing_enable()
 
     def sampling_scheduler(self, sampler: str) -> Any:
         """A diffusers scheduler for a sampler's name, with the training's betas and prediction type."""

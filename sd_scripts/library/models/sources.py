@@ -82,6 +82,8 @@ class SingleFile:
         return Parts(self._unet(known["unet"]), text_encoder, tokenizer, self._rest(text_encoder))
 
     def vae(self) -> Any:
+        if not any(name.startswith(VAE_PREFIX) for name in self.file.shapes):
+            raise BadFile(f"{self.path} holds no VAE of its own. Name one with --vae.")
         return vae_from_checkpoint(self.file, self.variant is SD2)
 
     def _unet(self, known: configs.Config) -> Any:

@@ -85,6 +85,6 @@ def _from_folder(folder: Path) -> "AutoencoderKL":
 
     inner = folder / "vae" if (folder / "vae").is_dir() else folder
     config, tensors = read_part(inner)
-    if "block_out_channels" not in config:
+    if "latent_channels" not in config:
         raise BadFile(f"{folder} holds no VAE. Name a diffusers folder with a vae folder in it.")
     return build(AutoencoderKL, config, with_new_attention_names(tensors), inner)
