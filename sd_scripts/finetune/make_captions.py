@@ -14,14 +14,16 @@ from sd_scripts.options.captioning import MakeCaptionsOptions  # noqa: E402
 def work(options: MakeCaptionsOptions, report: Report) -> None:
     """Finds the pictures, loads the model, describes every picture."""
     from sd_scripts.library.data.captions import checked_extension
+    from sd_scripts.library.tagging.caption_models import find_blip
     from sd_scripts.library.tagging.folder import SentenceFiles, describe_pictures, pictures_with_room
 
     writer = SentenceFiles(checked_extension(options.files.caption_extension))
     images = pictures_with_room(options.pictures)
+    model = find_blip(options.blip.caption_weights)
     report.phase("load", f"Loading {options.blip.caption_weights}")
     from sd_scripts.library.tagging.blip import Blip, load_blip
 
-    blip = Blip(load_blip(options.blip.caption_weights), options.blip)
+    blip = Blip(load_blip(model), options.blip)
     describe_pictures(images, blip, writer, options.loading, report, options.pictures.debug)
 
 

@@ -68,13 +68,15 @@ def pictures(tmp_path):
     clear.info["transparency"] = 0
     clear.save(folder / "palette.png", transparency=0)
     over = Image.open(folder / "palette.png").convert("RGBA")
-    Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert("RGB").save(folder / "palette_on_white.png")
+    Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert("RGB").save(
+        folder / "palette_on_white.png"
+    )
     for name in ("emoji 😀 日本.png", "quote'$(x)`.png", "UPPER.PNG"):
         scene.save(folder / name)
     scene.save(folder / "blocked.png")
     whole = io.BytesIO()
     scene.save(whole, "JPEG")
-    (folder / "truncated.jpg").write_bytes(whole.getvalue()[:600])
+    (folder / "truncated.jpg").write_bytes(whole.getvalue()[:-900])
     (folder / "text.png").write_text("I am text.")
     (folder / "empty.webp").write_bytes(b"")
     return folder

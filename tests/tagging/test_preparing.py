@@ -22,7 +22,7 @@ def area_scaled(pixels_HWC, width, height):
         return np.clip(shares, 0, None) * new / old
 
     rows, columns = overlaps(pixels_HWC.shape[0], height), overlaps(pixels_HWC.shape[1], width)
-    return np.einsum("yh,xw,hwc->yxc", rows, columns, pixels_HWC.astype(np.float64))
+    return np.einsum("yh,xw,hwc->yxc", rows, columns, pixels_HWC.astype(np.float64), optimize=True)
 
 
 def test_wd14_shrinks_a_white_square_by_area_and_swaps_red_and_blue(tmp_path):
@@ -70,8 +70,10 @@ def test_deepdanbooru_as_its_own_tool(width, height):
     pixels = noise(width, height)
     scale = 64 / max(width, height)
     scaled = area_scaled(pixels, round(scale * width), round(scale * height))
-    centred = AffineTransform(translation=(-scaled.shape[1] / 2, -scaled.shape[0] / 2)) + AffineTransform(translation=(32, 32))
-    expected = warp(scaled, centred.inverse, output_shape=(64, 64), order=1, mode="edge") / 255
+    centred = AffineTransform(translation=(-scaled.shape[1] / 2, -scaled.shape[0] / 2)) + AffineTransform(
+        translation=(32, 32)
+    )
+    expected = warp(scaled, move.inverse, output_shape=(64, 64), order=1, mode="edge") / 255
     seen = fitted(Image.fromarray(pixels), 64, 64)
     assert seen.dtype == np.float32
     assert np.abs(seen - expected).max() < 2e-3
@@ -91,7 +93,7 @@ def test_blip_sees_a_square_normalised_as_clip_does(models, tmp_path):
     square = np.asarray(Image.fromarray(pixels).resize((32, 32), Image.Resampling.BICUBIC)) / 255
     mean, deviation = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
     expected = ((square - mean) / deviation).transpose(2, 0, 1)
-    seen = ModelPixels(load_blip(str(models("blip"))).processor)(tmp_path / "a.png")
+    seen = ModelPixels(load_blip(models("blip")).processor)(tmp_path / "a.png")
     assert np.abs(seen - expected).max() < 1e-5
 
 

@@ -19,7 +19,7 @@ from sd_scripts.library.tagging.git import without_writing
         ("a wall with the word art on it, and a dog", "a wall, and a dog"),
         ('a mug with the words " to be cont', "a mug"),
         ("a cup has the letters abc", "a cup"),
-        ("a stone with a word peace on it", "a stone with a"),
+        ("a stone with a word peace on it", "a stone"),
     ],
 )
 def test_writing_is_removed(sentence, left):
@@ -28,7 +28,12 @@ def test_writing_is_removed(sentence, left):
 
 @pytest.mark.parametrize(
     "sentence",
-    ["a swordfish on ice", "a man with the crowd behind him", "a dog on the words of wisdom", "a girl with the numbered door"],
+    [
+        "a swordfish on ice",
+        "a man with the crowd behind him",
+        "a dog on the words of wisdom",
+        "a girl with the numbered door",
+    ],
 )
 def test_other_sentences_stay(sentence):
     assert without_writing(sentence) == sentence

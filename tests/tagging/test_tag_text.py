@@ -147,7 +147,13 @@ def test_both_json_tables(tmp_path, text):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("t.csv", "a,b\n1,2\n"), ("t.csv", "tag_id,name,category\n"), ("t.json", "[1]"), ("t.json", '{"1": 2}'), ("t.json", "{")],
+    [
+        ("t.csv", "a,b\n1,2\n"),
+        ("t.csv", "tag_id,name,category\n"),
+        ("t.json", "[1]"),
+        ("t.json", '{"1": 2}'),
+        ("t.json", "{"),
+    ],
 )
 def test_what_is_no_table(tmp_path, name, text):
     (tmp_path / name).write_text(text)

@@ -38,10 +38,9 @@ def is_repository(name: str) -> bool:
 
 def file_names(repository: str, option: str) -> list[str]:
     """The files of a repository, as the hub lists them. Errors: BadOption, naming `option` and what would do."""
-    import httpx
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
-    from huggingface_hub.utils import HFValidationError
+    from huggingface_hub.utils import HFValidationError, httpx
 
     try:
         return [file.rfilename for file in HfApi().model_info(repository, timeout=ANSWER_WITHIN_S).siblings or []]
@@ -61,8 +60,8 @@ def download(repository: str, name: str, folder: Path | None = None, force: bool
 
     Errors: BadFile.
     """
-    import httpx
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils import httpx
 
     try:
         return Path(hf_hub_download(repository, name, local_dir=folder, force_download=force))

@@ -9,12 +9,10 @@ from transformers import BertTokenizer, BlipForConditionalGeneration, LogitsProc
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.io import hub
 from sd_scripts.library.tagging.blip_original import load_original
 from sd_scripts.library.tagging.captioner import (
     ModelPixels,
     WordsByPicture,
-    check_kind,
     check_length,
     load_model,
     load_part,
@@ -92,14 +90,9 @@ class Blip:
         return {"logits_processor": nucleus, "repetition_penalty": REPETITION_PENALTY}
 
 
-def load_blip(weights: str) -> BlipParts:
-    """BLIP by hub id, from a folder saved by transformers, or from the original .pth. Errors: BadOption, BadFile."""
-    if weights.startswith(("http://", "https://")):
-        what = "this is an address. Download the file and name it here, or leave the option out"
-        raise BadOption("caption_weights", f"--caption_weights {weights}: {what}.")
-    if Path(weights).is_file():
-        return BlipParts(*load_original(Path(weights)))
-    folder = hub.model_folder(weights, "caption_weights")
-    check_kind(folder, "blip", "caption_weights")
-    tokenizer, processor = load_part(BertTokenizer, folder), load_part(BlipImageProcessorPil, folder)
-    return BlipParts(load_model(BlipForConditionalGeneration, folder), tokenizer, processor)
+def load_blip(path: Path) -> BlipParts:
+    """BLIP from a folder saved by transformers, or from the original .pth. Errors: BadOption, BadFile."""
+    if path.is_file():
+        return BlipParts(*load_original(path))
+    tokenizer, processor = load_part(BertTokenizer, path), load_part(BlipImageProcessorPil, path)
+    return BlipParts(load_model(BlipForConditionalGeneration, path), tokenizer, processor)

@@ -1,6 +1,5 @@
 """What the captioning models share: opening a transformers folder, preparing pictures, and drawing words."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,18 +75,6 @@ def best_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def check_kind(folder: Path, kind: str, option: str) -> None:
-    """Raises BadOption when a folder is no transformers model of this kind."""
-    try:
-        found = json.loads((folder / "config.json").read_bytes())["model_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadOption(
-            option, f"--{option} {folder}: no model in it; a config.json that names one is missing."
-        ) from error
-    if found != kind:
-        raise BadOption(option, f"--{option} {folder}: this is a {found} model, and {kind} is needed.")
 
 
 def load_model(model_class: Any, folder: Path) -> Any:

@@ -9,10 +9,8 @@ import torch
 from transformers import AutoTokenizer, GitForCausalLM
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from sd_scripts.library.io import hub
 from sd_scripts.library.tagging.captioner import (
     ModelPixels,
-    check_kind,
     check_length,
     load_model,
     load_part,
@@ -36,7 +34,7 @@ _PHRASES = tuple(
         rf"\b(?:with a sign\s+)?that says\s*(?:the words?\s+)?{_WRITING}{_PLACE}",
         rf"\b(?:has|with|and) the (?:words?|letters?|names?)\s+{_WRITING}{_PLACE}",
         rf"\bwith the numbers?\s+\d+{_PLACE}",
-        r"\b(?:the )?words?\s+\w+\s+on it\b",
+        r"\b(?:with\s+)?(?:(?:the|an?)\s+)?words?\s+\w+\s+on it\b",
     )
 )
 
@@ -77,10 +75,8 @@ class Git:
         return [without_writing(text) if self._options.remove_words else text.strip() for text in texts]
 
 
-def load_git(model_id: str) -> GitParts:
-    """GIT by hub id, or from a folder saved by transformers. Errors: BadOption, BadFile."""
-    folder = hub.model_folder(model_id, "model_id")
-    check_kind(folder, "git", "model_id")
+def load_git(folder: Path) -> GitParts:
+    """GIT from a folder saved by transformers. Errors: BadFile."""
     tokenizer, processor = load_part(AutoTokenizer, folder), load_part(CLIPImageProcessorPil, folder)
     return GitParts(load_model(GitForCausalLM, folder), tokenizer, processor)
 

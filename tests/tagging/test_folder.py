@@ -1,0 +1,104 @@
+"""The loop that all captioners and taggers share."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
+from sd_scripts.library.tagging.folder import SentenceFiles, check_room, describe_pictures, pictures_with_room
+from sd_scripts.options.common import LoadingOptions, PicturesOptions
+
+
+def first_pixel(path):
+    with Image.open(path) as image:
+        return np.array(image.getpixel((0, 0)))
+
+
+class Namer:
+    """A describer that says the first pixel's red, and remembers its batches."""
+
+    def __init__(self, fixed_batch_size=None):
+        self.fixed_batch_size = fixed_batch_size
+        self.batches = []
+
+    def preparer(self):
+        return first_pixel
+
+    def describe(self, images, paths):
+        self.batches.append((len(images), len(paths)))
+        return [f"red {pixel[0]}" for pixel in images[: len(paths)]]
+
+
+@pytest.fixture
+def five(tmp_path):
+    for red in range(5):
+        Image.new("RGB", (2, 2), (red, 0, 0)).save(tmp_path / f"{red}.png")
+    return sorted(tmp_path.iterdir())
+
+
+def run(images, describer, said, batch_size=2):
+    loading = LoadingOptions(batch_size=batch_size, max_data_loader_n_workers=0)
+    describe_pictures(images, describer, SentenceFiles(".caption"), loading, said[0])
+
+
+def test_every_picture_gets_its_own_text(five, said):
+    describer = Namer()
+    run(five, describer, said)
+    assert describer.batches == [(2, 2), (2, 2), (1, 1)]
+    assert [path.with_suffix(".caption").read_text() for path in five] == [f"red {red}\n" for red in range(5)]
+
+
+def test_a_fixed_batch_is_filled_up(five, said):
+    describer = Namer(fixed_batch_size=3)
+    run(five, describer, said)
+    assert describer.batches == [(3, 3), (3, 2)]
+    assert five[4].with_suffix(".caption").read_text() == "red 4\n"
+    assert "The model takes 3 pictures at a time" in said[1]()
+
+
+def test_a_stop_keeps_what_is_done(five, said):
+    said[0].ask("stop")
+    run(five, Namer(), said)
+    assert sorted(path.name for path in five[0].parent.glob("*.caption")) == ["0.caption", "1.caption"]
+    assert "Stopped as asked: 2 of 5 pictures described, 3 not reached." in said[1]()
+
+
+def test_pictures_that_would_share_a_text_are_not_mixed_up(five, said):
+    twin = five[0].with_suffix(".webp")
+    Image.new("RGB", (2, 2), (200, 0, 0)).save(twin, lossless=True)
+    run([*five, twin], Namer(), said)
+    assert five[0].with_suffix(".caption").read_text() == "red 0\n"
+    assert "its text would overwrite that of 0.png" in said[1]()
+
+
+def test_nothing_usable(tmp_path, said):
+    with pytest.raises(NothingUsable):
+        run([tmp_path / "gone.png"], Namer(), said)
+
+
+def test_no_pictures_is_said(tmp_path):
+    with pytest.raises(BadOption, match="no pictures here"):
+        pictures_with_room(PicturesOptions(train_data_dir=str(tmp_path)))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders have no such permissions there")
+def test_a_folder_that_cannot_be_written_to_stops_before_any_work():
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.chmod(folder, 0o555)
+        was = os.geteuid()
+        if was == 0:
+            # The superuser may write everywhere.
+            os.seteuid(65534)
+        try:
+            with pytest.raises(BadFile, match="cannot be written to"):
+                check_room(folder)
+        finally:
+            os.seteuid(was)
+        os.chmod(folder, 0o755)
+        check_room(folder)
+        assert list(folder.iterdir()) == []
