@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 # The repository's root in place of this folder, so that nothing is loaded under two names.
 sys.path[0] = str(Path(__file__).resolve().parents[2])
@@ -12,11 +13,17 @@ from sd_scripts.options.latents import PrepareLatentsOptions  # noqa: E402
 
 
 def work(options: PrepareLatentsOptions, report: Report) -> None:
-    """The heavy imports come after the command line has been read."""
+    """Sizes, latents, metadata."""
     from sd_scripts.library.data.prepare import prepare_latents
+
+    prepare_latents(options, report, read_vae)
+
+
+def read_vae(name_or_path: str, v2: bool) -> Any:
+    """The model's VAE. Its module brings torch along, so it is imported when everything else has been checked."""
     from sd_scripts.library.models.vae import load_vae
 
-    prepare_latents(options, report, load_vae)
+    return load_vae(name_or_path, v2)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ def show(
     pictures = sum(len(found) for found in buckets.values())
     text = (
         f"{pictures:,} pictures in {len(buckets):,} buckets; "
-        f"{len(items):,} showings in {len(plan):,} batches an epoch; the longest caption has {longest:,} of {max_tokens} tokens."
+        f"{len(items):,} showings in {len(plan):,} batches an epoch; "
+        f"the longest caption has {longest:,} of {max_tokens} tokens."
     )
     counts = {"pictures": pictures, "items": len(items), "batches": len(plan), "longest_caption_tokens": longest}
     report.summary(text, {"buckets": table, "pictures": rows}, **counts)

@@ -7,9 +7,11 @@ it was made from. The layout of sd-scripts' --cache_latents_to_disk, `<stem>_<W>
 import hashlib
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from sd_scripts.library.data.buckets import Fit, Size, latents_hw
 from sd_scripts.library.io.atomic import replacing
@@ -134,17 +136,14 @@ def read_head(path: Path) -> Head:
     headers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     shapes: dict[str, tuple[int, ...]] = {}
     facts: dict[str, Any] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in (member.removesuffix(".npy") for member in archive.namelist()):
-                if name == "arr_0" or name.startswith("latents"):
-                    with archive.open(name + ".npy") as member:
-                        shapes[name] = headers[npy.read_magic(member)](member)[0]
-                elif name in ("source_bytes", "vae_hash"):
-                    with archive.open(name + ".npy") as member:
-                        facts[name] = npy.read_array(member, allow_pickle=False).item()
-    except _READ_ERRORS as error:
-        raise BrokenLatents(f"it is broken ({error})") from error
+    with _members(path) as (names, opened):
+        for name in names:
+            if name == "arr_0" or name.startswith("latents"):
+                with opened(name) as member:
+                    shapes[name] = headers[npy.read_magic(member)](member)[0]
+            elif name in ("source_bytes", "vae_hash"):
+                with opened(name) as member:
+                    facts[name] = npy.read_array(member, allow_pickle=False).item()
     return Head(shapes, facts.get("source_bytes"), facts.get("vae_hash"))
 
 
@@ -152,14 +151,28 @@ def read_head(path: Path) -> Head:
 _READ_ERRORS = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
-def _arrays(path: Path, wanted: tuple[str, ...] = ()) -> "dict[str, np.ndarray]":
-    import numpy as np
-
+@contextmanager
+def _members(path: Path) -> Iterator[tuple[list[str], Callable[[str], IO[bytes]]]]:
+    """The names of a file's arrays, and a function that opens one. Errors in the block become BrokenLatents."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in wanted or file.files}
+        with zipfile.ZipFile(path) as archive:
+            names = [member.removesuffix(".npy") for member in archive.namelist()]
+            yield names, lambda name: archive.open(f"{name}.npy")
     except _READ_ERRORS as error:
-        raise BrokenLatents(f"it is broken ({error})") from error
+        raise BrokenLatents(f"the file is broken ({error})") from error
+
+
+def _arrays(path: Path, wanted: tuple[str, ...] = ()) -> "dict[str, np.ndarray]":
+    """The arrays of a file, or those of some names. Nothing pickled is read, since that could run anything."""
+    from numpy.lib import format as npy
+
+    arrays = {}
+    with _members(path) as (names, opened):
+        for name in names:
+            if not wanted or name in wanted:
+                with opened(name) as member:
+                    arrays[name] = npy.read_array(member, allow_pickle=False)
+    return arrays
 
 
 def _checked(latents_CHW: "np.ndarray") -> "np.ndarray":

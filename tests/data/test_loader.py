@@ -1,0 +1,88 @@
+"""Reading ahead with threads, and with processes."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from sd_scripts.library.data.images import UnreadableImage
+from sd_scripts.library.data.loader import prefetch
+from sd_scripts.library.data.reading import batches, read_ahead
+from sd_scripts.library.data.training_data import Example, Item
+from sd_scripts.library.errors import BadOption
+
+PLAN = [[Item(n, 0), Item(n + 1, 0), Item(n + 2, 0)] for n in range(0, 30, 3)]
+
+
+def load(item: Item) -> Example:
+    time.sleep(0.002 * (item.image % 3))
+    if item.image in (4, 6, 7, 8):
+        raise UnreadableImage("it is broken")
+    if item.image == 10:
+        raise FileNotFoundError(2, "No such file or directory")
+    return Example(item, f"caption {item.image}", latents_CHW=torch.full((4, 1, 1), float(item.image)))
+
+
+@pytest.mark.parametrize("readers", [0, 1, 5])
+def test_the_same_comes_out_for_any_number_of_readers(readers: int) -> None:
+    failed: list[tuple[Item, str]] = []
+    read = list(prefetch(PLAN, load, readers, lambda item, reason: failed.append((item, reason))))
+    assert [[e.item.image for e in batch] for batch in read][:5] == [[0, 1, 2], [3, 5], [], [9, 11], [12, 13, 14]]
+    assert len(read) == len(PLAN)
+    assert [item.image for item, _ in failed] == [4, 6, 7, 8, 10]
+    assert failed[-1][1] == "it cannot be read (No such file or directory)"
+
+
+def test_a_fault_of_the_program_is_not_hidden() -> None:
+    def broken(item: Item) -> Example:
+        raise ZeroDivisionError
+
+    for readers in (0, 2):
+        with pytest.raises(ZeroDivisionError):
+            list(prefetch(PLAN, broken, readers, lambda item, reason: None))
+
+
+def test_it_reads_ahead_but_not_everything_and_ends_its_threads() -> None:
+    seen: list[int] = []
+
+    def noted(item: Item) -> Example:
+        seen.append(item.image)
+        return Example(item, "")
+
+    reading = prefetch([[Item(n, 0)] for n in range(1000)], noted, 3, lambda item, reason: None)
+    next(reading)
+    time.sleep(0.05)
+    assert 2 <= len(seen) <= 20
+    reading.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("reader")]
+
+
+def length(path: Path) -> int:
+    if "bad" in path.name:
+        raise UnreadableImage("it is bad")
+    if "end" in path.name:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return len(path.name)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_processes_keep_the_order_and_name_failures(workers: int) -> None:
+    paths = [Path("a"), Path("bb"), Path("bad"), Path("cccc")]
+    read = list(read_ahead(paths, length, workers))
+    assert [one.result for one in read] == [1, 2, None, 4]
+    assert read[2].reason == "it is bad"
+    failed: list[tuple[Path, str]] = []
+    grouped = list(batches(iter(read), 2, lambda item, reason: failed.append((item, reason))))
+    assert grouped == [[(Path("a"), 1), (Path("bb"), 2)], [(Path("cccc"), 4)]]
+    assert failed == [(Path("bad"), "it is bad")]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal on this system")
+def test_a_worker_that_is_killed_is_said() -> None:
+    with pytest.raises(BadOption, match="was ended from outside") as caught:
+        list(read_ahead([Path("end")], length, 1))
+    assert caught.value.option == "max_data_loader_n_workers"

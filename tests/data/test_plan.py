@@ -1,0 +1,37 @@
+"""The order of an epoch and the captions in it."""
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sd_scripts.library.data.plan import plan_batches, shuffled_caption
+from sd_scripts.library.data.training_data import Item
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 30), max_size=6), st.integers(1, 8), st.integers(0, 99))
+def test_every_item_once_in_uniform_batches(sizes: list[int], batch_size: int, seed: int) -> None:
+    groups = {place: [Item(place * 100 + n, 0) for n in range(size)] for place, size in enumerate(sizes)}
+    batches = plan_batches(groups, batch_size, seed, 0)
+    assert Counter(i for batch in batches for i in batch) == Counter(i for items in groups.values() for i in items)
+    assert all(len({item.image // 100 for item in batch}) == 1 and len(batch) <= batch_size for batch in batches)
+    assert len(batches) == sum(-(-size // batch_size) for size in sizes)
+
+
+def test_the_order_comes_from_seed_and_epoch_alone() -> None:
+    groups = {"a": [Item(n, 0) for n in range(50)], "b": [Item(n, 0) for n in range(50, 80)]}
+    first = plan_batches(groups, 4, 1, 0)
+    assert first == plan_batches(groups, 4, 1, 0)
+    assert first != plan_batches(groups, 4, 1, 1) and first != plan_batches(groups, 4, 2, 0)
+    assert first[0][0].image // 50 != first[-1][0].image // 50 or first != sorted(first)
+
+
+def test_kept_parts_stay_in_front_and_the_rest_is_shuffled() -> None:
+    text = "sks dog, a,b , ,c,d,"
+    seen = {shuffled_caption(text, ",", 1, seed) for seed in range(200)}
+    assert all(caption.startswith("sks dog, ") for caption in seen)
+    assert {tuple(sorted(caption.split(", "))) for caption in seen} == {("a", "b", "c", "d", "sks dog")}
+    assert len(seen) == 24
+    assert shuffled_caption(text, ",", 9, 0) == "sks dog, a, b, c, d"
+    assert shuffled_caption("one|two", "|", 2, 0) == "one, two"
