@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from tests.train.tiny import MemoryData, TinyFamily, train, weights
+from sd_scripts.library.data.training_data import Item
+from tests.train.tiny import tiny_data, tiny_family, train, weights
 
 
 def same(before, module):
@@ -11,14 +12,14 @@ def same(before, module):
 
 
 def test_loss_falls_on_one_picture(tmp_path):
-    _, recorder = train(tmp_path, data=MemoryData(1), max_train_steps=120, learning_rate=2e-3)
+    _, recorder = train(tmp_path, data=tiny_data(1), max_train_steps=60, learning_rate=2e-3)
     losses = recorder.losses
-    assert sum(losses[-20:]) < 0.6 * sum(losses[:20])
+    assert sum(losses[-15:]) < 0.6 * sum(losses[:15])
 
 
 @pytest.mark.parametrize("text", [False, True])
 def test_what_is_asked_for_moves_and_the_rest_stays(tmp_path, text):
-    family = TinyFamily()
+    family = tiny_family()
     before = {part: weights(getattr(family, part)) for part in ("unet", "text_encoder", "vae")}
     train(tmp_path, family, text=text)
     assert not same(before["unet"], family.unet)
@@ -28,11 +29,12 @@ def test_what_is_asked_for_moves_and_the_rest_stays(tmp_path, text):
 
 def gradient(folder, text, **values):
     """The first gradient, as plain SGD's step."""
-    family = TinyFamily()
+    family = tiny_family()
     parts = {"unet": family.unet, "text_encoder": family.text_encoder}
     before = {part: weights(module) for part, module in parts.items()}
     plain = {"optimizer_type": "torch.optim.SGD", "learning_rate": 1.0, "max_grad_norm": 0.0, "max_train_steps": 1}
-    train(folder, family, text=text, **plain, **values)
+    # Smaller pictures come down to one pixel, which group norm cannot normalize: its rounding errors would be large.
+    train(folder, family, tiny_data(4, side_px=128), text, **plain, **values)
     return {
         f"{part}.{name}": before[part][name] - tensor
         for part, module in parts.items()
@@ -40,22 +42,20 @@ def gradient(folder, text, **values):
     }
 
 
-@pytest.mark.parametrize("text", [False, True])
-def test_one_batch_of_four_is_two_of_two(tmp_path, text):
-    one = gradient(tmp_path, text, train_batch_size=4)
-    two = gradient(tmp_path, text, train_batch_size=2, gradient_accumulation_steps=2)
-    three = gradient(tmp_path, text, train_batch_size=3, gradient_accumulation_steps=2)
-    largest = max(tensor.abs().max() for tensor in one.values())
-    for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=float(1e-6 * largest))
-        torch.testing.assert_close(three[name], tensor, rtol=1e-4, atol=float(1e-6 * largest))
-    assert any(name.startswith("text_encoder") and tensor.any() for name, tensor in one.items()) == text
+@pytest.mark.parametrize(("text", "batch_size"), [(False, 3), (True, 2)])
+def test_one_batch_of_four_is_two_in_a_window(tmp_path, text, batch_size):
+    whole = gradient(tmp_path, text, train_batch_size=4)
+    parts = gradient(tmp_path, text, train_batch_size=batch_size, gradient_accumulation_steps=2)
+    largest = max(tensor.abs().max() for tensor in whole.values())
+    for name, tensor in whole.items():
+        torch.testing.assert_close(parts[name], tensor, rtol=1e-4, atol=float(1e-5 * largest))
+    assert any(name.startswith("text_encoder") and tensor.any() for name, tensor in whole.items()) == text
 
 
 def test_windows_end_with_their_epoch(tmp_path):
     # Five pictures in batches of two: three batches an epoch, so windows of two and of one.
     _, recorder = train(
-        tmp_path, data=MemoryData(5), train_batch_size=2, gradient_accumulation_steps=2, max_train_epochs=2
+        tmp_path, data=tiny_data(5), train_batch_size=2, gradient_accumulation_steps=2, max_train_epochs=2
     )
     assert [(m.step, m.epoch) for m in recorder.of("metric")] == [(1, 1), (2, 1), (3, 2), (4, 2)]
 
@@ -65,11 +65,12 @@ def test_epochs_win_over_steps(tmp_path):
     assert trainer.place.step == 8
 
 
-@pytest.mark.parametrize("values", [{"mixed_precision": "bf16"}, {"gradient_checkpointing": True}, {"sdpa": True}])
+@pytest.mark.parametrize(
+    "values", [{"mixed_precision": "bf16"}, {"gradient_checkpointing": True}, {"mem_eff_attn": True}]
+)
 def test_ways_to_compute(tmp_path, values):
     trainer, recorder = train(tmp_path, text=True, noise_offset=0.1, **values)
     assert len(recorder.losses) == 3
-    assert trainer.family.attention == ("sdpa" if "sdpa" in values else "default")
 
 
 def test_checkpointing_changes_nothing(tmp_path):
@@ -78,14 +79,28 @@ def test_checkpointing_changes_nothing(tmp_path):
     assert plain.losses == pytest.approx(checkpointed.losses, rel=1e-5)
 
 
+def test_cached_latents_are_made_once_and_do_not_depend_on_their_batch(tmp_path):
+    one, two = tiny_data(3, latents=False), tiny_data(3, latents=False)
+    for image, other in zip(one.images, two.images, strict=True):
+        other.path.write_bytes(image.path.read_bytes())
+    two.images[1].path.write_text("no picture")
+    _, recorder = train(tmp_path, data=one, cache_latents=True, vae_batch_size=2)
+    assert one.uncached() == [] and [event.name for event in recorder.of("phase")][0] == "cache_latents"
+    _, recorder = train(tmp_path, data=two, cache_latents=True, vae_batch_size=1)
+    assert [event.item for event in recorder.of("item_failed")] == ["picture1"]
+    for image in (0, 2):
+        first, second = (data.load(Item(image, 0), 0, 1).latents_CHW for data in (one, two))
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
+
+
 def test_pixels_go_through_the_vae(tmp_path):
-    _, recorder = train(tmp_path, data=MemoryData(2, pixels=True), max_train_steps=2)
+    _, recorder = train(tmp_path, data=tiny_data(2, latents=False), max_train_steps=2)
     assert len(recorder.losses) == 2
 
 
 def test_latents_that_are_no_numbers_are_left_out(tmp_path):
-    data = MemoryData(4)
-    data.latents[2][0, 0, 0] = float("nan")
+    data = tiny_data(4)
+    data.put_latents(2, torch.full((4, 8, 8), float("nan")))
     _, recorder = train(tmp_path, data=data, train_batch_size=2, max_train_epochs=2)
     assert [event.item for event in recorder.of("item_failed")] == ["picture2"]
     assert len(recorder.losses) == 4

@@ -5,27 +5,22 @@ import torch
 
 from sd_scripts.library.errors import TrainingFailed
 from sd_scripts.library.events import Requests, request_line
-from tests.train.tiny import MemoryData, TinyFamily, make_trainer, train
-
-
-class AskingData(MemoryData):
-    """Writes a request into the control file when a number of items has been loaded."""
-
-    def __init__(self, control, request, at):
-        super().__init__(4)
-        self.control, self.request, self.at = control, request, at
-
-    def load(self, item, epoch, seed):
-        self.at -= 1
-        if self.at == 0:
-            with open(self.control, "a") as stream:
-                stream.write(request_line(self.request))
-        return super().load(item, epoch, seed)
+from tests.train.tiny import make_trainer, tiny_data, tiny_family, train
 
 
 def ask(tmp_path, request, at=2, **values):
-    control = tmp_path / "control.jsonl"
-    trainer, recorder = make_trainer(tmp_path, data=AskingData(control, request, at), max_train_steps=8, **values)
+    """Writes a request into the control file when a number of items has been loaded."""
+    control, data = tmp_path / "control.jsonl", tiny_data()
+    loaded, load = [], data.load
+
+    def asking(item, epoch, seed):
+        loaded.append(item)
+        if len(loaded) == at:
+            control.write_text(request_line(request))
+        return load(item, epoch, seed)
+
+    data.load = asking
+    trainer, recorder = make_trainer(tmp_path, data=data, max_train_steps=8, **values)
     recorder.report._requests = Requests(control)
     trainer.run()
     return trainer, recorder
@@ -67,9 +62,18 @@ def test_sample_now(tmp_path, with_prompts):
 
 def test_ctrl_c_takes_the_same_path(tmp_path):
     trainer, recorder = make_trainer(tmp_path)
+    recorder.report.progress = lambda *_: recorder.report.ask("stop")
+    trainer.run()
+    # A step's figures are read one step late.
+    assert trainer.place.step == 2 and recorder.of("stopped")
+
+
+def test_a_stop_before_the_first_step(tmp_path):
+    trainer, recorder = make_trainer(tmp_path)
     recorder.report.ask("stop")
     trainer.run()
-    assert trainer.place.step == 1 and recorder.of("stopped")
+    assert [event.sentence for event in recorder.of("stopped")] == ["Stopped as asked before the first step."]
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_stop_at_the_last_step_is_the_end(tmp_path):
@@ -78,20 +82,22 @@ def test_a_stop_at_the_last_step_is_the_end(tmp_path):
     assert (tmp_path / "out" / "X.safetensors").exists()
 
 
-class BreakingFamily(TinyFamily):
-    """Its predictions become NaN after some steps."""
+def breaking(steps):
+    """A model whose predictions become NaN after some steps."""
+    family, calls = tiny_family(), []
+    predict = family.predict
 
-    left = 4
+    def broken(*arguments):
+        calls.append(arguments)
+        return predict(*arguments) * (float("nan") if len(calls) > steps else 1.0)
 
-    def predict(self, noisy_BCHW, timesteps_B, hidden_BLD):
-        self.left -= 1
-        prediction_BCHW = super().predict(noisy_BCHW, timesteps_B, hidden_BLD)
-        return prediction_BCHW * float("nan") if self.left < 0 else prediction_BCHW
+    family.predict = broken
+    return family
 
 
 def test_a_loss_that_is_no_number_stops(tmp_path):
     with pytest.raises(TrainingFailed) as caught:
-        train(tmp_path, BreakingFamily(), save_every_n_steps=3, max_train_steps=8)
+        train(tmp_path, breaking(4), save_every_n_steps=3, max_train_steps=8)
     sentence = str(caught.value)
     assert sentence.startswith("Loss became NaN at step 5 (pictures: picture")
     assert f"Last good save: {tmp_path / 'out' / 'X-step00000003.safetensors'}" in sentence
@@ -99,20 +105,18 @@ def test_a_loss_that_is_no_number_stops(tmp_path):
 
 def test_nothing_bad_is_saved(tmp_path):
     with pytest.raises(TrainingFailed, match="at step 5 .* Nothing was saved before"):
-        train(tmp_path, BreakingFamily(), save_every_n_steps=5, max_train_steps=8)
+        train(tmp_path, breaking(4), save_every_n_steps=5, max_train_steps=8)
     assert not (tmp_path / "out").exists()
 
 
-class HungryFamily(TinyFamily):
-    """Asks for more memory than there is."""
-
-    def predict(self, noisy_BCHW, timesteps_B, hidden_BLD):
+def test_memory_that_ran_out_is_explained(tmp_path):
+    def hungry(*arguments):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-
-def test_memory_that_ran_out_is_explained(tmp_path):
+    family = tiny_family()
+    family.predict = hungry
     with pytest.raises(TrainingFailed) as caught:
-        train(tmp_path, HungryFamily(), train_batch_size=4)
+        train(tmp_path, family, train_batch_size=4)
     remedies = "--gradient_checkpointing, a smaller --train_batch_size than 4 (with more --gradient_accumulation_steps)"
     expected = "Memory ran out after 0 steps, with batches of 4. What helps most: "
     assert str(caught.value) == f"{expected}{remedies}, --mixed_precision bf16."

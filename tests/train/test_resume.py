@@ -7,26 +7,24 @@ import pytest
 import torch
 
 from sd_scripts.library.errors import BadOption
-from tests.train.tiny import MemoryData, TinyFamily, make_trainer, train, weights
+from tests.train.tiny import make_trainer, tiny_data, tiny_family, train, weights
 
 # diffusers' Euler schedulers hand torch tensors to numpy in an old way.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-FIVE = {"train_batch_size": 2, "lr_scheduler": "cosine", "noise_offset": 0.05, "max_train_steps": 8}
+FIVE = {"train_batch_size": 2, "lr_scheduler": "cosine", "noise_offset": 0.05, "max_train_steps": 6}
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "stop_at"), [("AdamW", 4), ("AdamW", 3), ("AdaFactor", 4), ("AdamW8bit", 4), ("Lion", 4)]
-)
+@pytest.mark.parametrize(("optimizer", "stop_at"), [("AdamW", 3), ("AdamW", 4), ("AdaFactor", 4), ("AdamW8bit", 4)])
 def test_a_resumed_run_equals_the_whole_one(tmp_path, optimizer, stop_at):
     values = FIVE | {"optimizer_type": optimizer, "save_state": True, "save_every_n_steps": stop_at}
-    whole, recorder = train(tmp_path, data=MemoryData(5), text=True, **values)
+    whole, recorder = train(tmp_path, data=tiny_data(5), text=True, **values)
     state = tmp_path / "out" / f"X-step0000000{stop_at}-state"
     # Another base model of the same shape: what counts is in the state.
-    family = TinyFamily(seed=1)
-    resumed, again = train(tmp_path, family, MemoryData(5), text=True, **values, resume=str(state))
+    family = tiny_family(seed=1)
+    resumed, again = train(tmp_path, family, tiny_data(5), text=True, **values, resume=str(state))
     assert again.losses == recorder.losses[stop_at:]
-    assert [event.step for event in again.of("metric")] == list(range(stop_at + 1, 9))
+    assert [event.step for event in again.of("metric")] == list(range(stop_at + 1, 7))
     assert [event.epoch for event in again.of("metric")] == [event.epoch for event in recorder.of("metric")][stop_at:]
     for part in ("unet", "text_encoder"):
         ends = weights(getattr(whole.family, part))
@@ -72,10 +70,10 @@ def test_incomplete_states_are_refused(tmp_path, state):
 def test_states_of_other_trainings_are_refused(tmp_path, state):
     refused(tmp_path, state, "its optimizer is AdamW, and this run's is Lion", optimizer_type="Lion")
     refused(tmp_path, state, "has no text_encoder.safetensors", text=True)
-    other = TinyFamily()
+    other = tiny_family()
     other.name = "sd2"
     refused(tmp_path, state, "its kind of model is sd1, and this run's is sd2", family=other)
-    smaller = TinyFamily()
+    smaller = tiny_family()
     del smaller.unet.conv_out
     refused(tmp_path, state, "is of another model", family=smaller)
     facts = json.loads((state / "state.json").read_text())
@@ -84,7 +82,7 @@ def test_states_of_other_trainings_are_refused(tmp_path, state):
 
 
 def test_a_changed_plan_begins_its_epoch_anew(tmp_path, state):
-    trainer, recorder = train(tmp_path, data=MemoryData(4), resume=str(state), max_train_epochs=2, train_batch_size=2)
+    trainer, recorder = train(tmp_path, data=tiny_data(4), resume=str(state), max_train_epochs=2, train_batch_size=2)
     assert "its epoch begins anew" in recorder.said
     assert trainer.place.epoch == 0 and trainer.place.step == 4
 
@@ -98,3 +96,9 @@ def test_the_states_seed_goes_on(tmp_path, state):
 def test_a_new_learning_rate_counts(tmp_path, state):
     _, recorder = train(tmp_path, resume=str(state), max_train_steps=5, learning_rate=3e-4)
     assert recorder.of("metric")[-1].values["lr"] == pytest.approx(3e-4)
+
+
+def test_a_state_at_the_end_asks_for_more(tmp_path, state):
+    with pytest.raises(BadOption, match="The state stands at step 3, and training is to end at 3") as caught:
+        train(tmp_path, resume=str(state))
+    assert caught.value.option == "max_train_steps"

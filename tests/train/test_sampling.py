@@ -88,7 +88,7 @@ def test_all_file_kinds_read_alike(tmp_path):
         "prompt": "a cat, -- odd", "negative_prompt": "bad hands", "width": 64, "height": 128, "seed": 7,
         "scale": 5.5, "sample_steps": 20, "sample_sampler": "k_euler_a",
     }  # fmt: skip
-    toml = '[prompt]\nwidth = 64\nheight = 128\nscale = 5.5\nsample_steps = 20\n[[prompt.subset]]\nseed = 7\n'
+    toml = "[prompt]\nwidth = 64\nheight = 128\nscale = 5.5\nsample_steps = 20\n[[prompt.subset]]\nseed = 7\n"
     toml += 'prompt = "a cat, -- odd"\nnegative_prompt = "bad hands"\nsample_sampler = "k_euler_a"\n'
     assert read_prompts(prompts(tmp_path, f"\ufeff# comment\n{line}\n")) == expected
     assert read_prompts(prompts(tmp_path, json.dumps([row]), "p.json")) == expected

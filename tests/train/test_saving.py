@@ -8,7 +8,7 @@ from safetensors import safe_open
 from sd_scripts.library.train.course import Course
 from sd_scripts.library.train.saving import Names, Occasion, file_format, occasions, save_every_epochs
 from sd_scripts.options.training import SavingOptions
-from tests.train.tiny import train
+from tests.train.tiny import tiny_data, train
 
 
 def written(tmp_path):
@@ -16,14 +16,16 @@ def written(tmp_path):
 
 
 def test_names_with_a_name(tmp_path):
-    train(tmp_path, max_train_epochs=3, save_every_n_epochs=1, save_every_n_steps=5, save_state=True)
-    models = ["X-000001", "X-000002", "X-step00000005", "X-step00000010", "X"]
+    train(tmp_path, data=tiny_data(1), max_train_epochs=3, save_every_n_epochs=1, save_every_n_steps=2, save_state=True)
+    models = ["X-000001", "X-000002", "X-step00000002", "X"]
     assert written(tmp_path) == sorted([f"{m}.safetensors" for m in models] + [f"{m}-state" for m in models])
 
 
 def test_names_without_a_name(tmp_path):
-    train(tmp_path, output_name=None, max_train_epochs=2, save_every_n_epochs=1, save_every_n_steps=3)
-    models = ["at-step00000003", "at-step00000006", "epoch-000001", "last"]
+    train(
+        tmp_path, data=tiny_data(2), output_name=None, max_train_epochs=2, save_every_n_epochs=1, save_every_n_steps=3
+    )
+    models = ["at-step00000003", "epoch-000001", "last"]
     assert written(tmp_path) == [f"{m}.safetensors" for m in models]
 
 
@@ -32,14 +34,14 @@ def test_only_the_last_are_kept(tmp_path):
     for name in ("Y-000001.safetensors", "X-000001.txt", "X-step00000001-notes"):
         (tmp_path / "out" / name).write_text("not of this run")
     values = {"save_every_n_epochs": 1, "save_last_n_epochs": 2, "save_last_n_epochs_state": 1}
-    steps = {"save_every_n_steps": 4, "save_last_n_steps": 8}
-    train(tmp_path, max_train_epochs=5, save_state=True, **values, **steps)
+    steps = {"save_every_n_steps": 2, "save_last_n_steps": 2}
+    train(tmp_path, data=tiny_data(1), max_train_epochs=5, save_state=True, **values, **steps)
     assert [name for name in written(tmp_path) if name.startswith("X-0")] == [
         "X-000001.txt", "X-000003.safetensors", "X-000004-state", "X-000004.safetensors",
     ]  # fmt: skip
     assert [name for name in written(tmp_path) if name.startswith("X-step")] == [
-        "X-step00000001-notes", "X-step00000012-state", "X-step00000012.safetensors", "X-step00000016-state",
-        "X-step00000016.safetensors", "X-step00000020-state", "X-step00000020.safetensors",
+        "X-step00000001-notes", "X-step00000002-state", "X-step00000002.safetensors", "X-step00000004-state",
+        "X-step00000004.safetensors",
     ]  # fmt: skip
     assert (tmp_path / "out" / "Y-000001.safetensors").exists()
 
@@ -80,7 +82,8 @@ def test_formats(asked, safetensors, source, expected):
 
 def test_the_header_tells_of_the_training(tmp_path):
     base = "/home/somebody/models/base.safetensors"
-    train(tmp_path, pretrained_model_name_or_path=base, vae="C:\\models\\v.pt", max_train_steps=3, dataset_repeats=2)
+    data = tiny_data(4, repeats=2)
+    train(tmp_path, data=data, pretrained_model_name_or_path=base, vae="C:\\models\\v.pt", dataset_repeats=2)
     with safe_open(tmp_path / "out" / "X.safetensors", "pt") as file:
         header = file.metadata()
     assert header["ss_sd_model_name"] == "base.safetensors"

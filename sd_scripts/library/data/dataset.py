@@ -1,6 +1,7 @@
 """The data of fine-tuning: texts with latents where there are some, else with pixels. Imports torch late."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ class FineTuneData:
     """
 
     def __init__(self, images: list[TrainImage], latents: list[LatentsFiles], show: Showing) -> None:
-        self.images = images
+        self.images: Sequence[TrainImage] = images
         self._latents = latents
         self._show = show
         self._memory: dict[tuple[int, bool], torch.Tensor] = {}
@@ -87,7 +88,7 @@ class FineTuneData:
         fit = self._show.rules.fit(picture.size) if self._show.rules else None
         if fit is None or fit.bucket_px != image.bucket_px:
             fit = cover(picture.size, image.bucket_px)
-        pixels_HWC = fill_bucket(np.asarray(picture), fit)
+        pixels_HWC = fill_bucket(np.array(picture), fit)
         return torch.from_numpy(pixels_HWC).permute(2, 0, 1).float() / 127.5 - 1.0
 
     def put_latents(self, index: int, latents_CHW: "torch.Tensor", mirrored: bool = False) -> None:

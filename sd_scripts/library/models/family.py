@@ -55,8 +55,10 @@ class Family(Protocol):
     def encode_text(self, tokens_BL: "torch.Tensor", settings: TextSettings) -> "torch.Tensor":
         """hidden_BLD: what the U-Net attends to, with gradients where the text encoder is trained."""
 
-    def encode_images(self, pixels_BCHW: "torch.Tensor", generator: "torch.Generator | None" = None) -> "torch.Tensor":
-        """latents_BCHW: the posterior's sample, not scaled, of pixels in -1 to 1."""
+    def encode_images(
+        self, pixels_BCHW: "torch.Tensor", generator: "torch.Generator | list[torch.Generator] | None" = None
+    ) -> "torch.Tensor":
+        """latents_BCHW: the posterior's sample, not scaled, of pixels in -1 to 1. One generator, or one an image."""
 
     def decode_latents(self, latents_BCHW: "torch.Tensor") -> "torch.Tensor":
         """pixels_BCHW in -1 to 1 of unscaled latents."""

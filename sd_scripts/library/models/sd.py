@@ -80,7 +80,9 @@ class StableDiffusion:
         hidden_MCD = self._encode_chunks(chunks_BNC.flatten(0, 1), settings.clip_skip or 1)
         return from_chunks(hidden_MCD.unflatten(0, chunks_BNC.shape[:2]))
 
-    def encode_images(self, pixels_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def encode_images(
+        self, pixels_BCHW: Tensor, generator: torch.Generator | list[torch.Generator] | None = None
+    ) -> Tensor:
         """latents_BCHW: the posterior's sample, not scaled."""
         return self.vae.encode(pixels_BCHW.to(self.vae.dtype)).latent_dist.sample(generator)
 

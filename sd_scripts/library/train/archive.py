@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.report import Report
 from sd_scripts.library.train import state as states
 from sd_scripts.library.train.course import Course, Place
-from sd_scripts.library.train.device import weights_as
 from sd_scripts.library.train.metadata import Provenance
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.saving import Names, Occasion, file_dtype, file_format, kept_from
@@ -18,7 +15,7 @@ from sd_scripts.library.train.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class Archive:
-    """The output folder of a run. `vae_dtype` is what the VAE's weights came in, and are saved in."""
+    """The output folder of a run."""
 
     family: Family
     method: Method
@@ -26,7 +23,6 @@ class Archive:
     course: Course
     provenance: Provenance
     contents: states.Contents
-    vae_dtype: torch.dtype
     report: Report
 
     @property
@@ -42,8 +38,7 @@ class Archive:
             dtype=file_dtype(self.options.saving),
             metadata=self.provenance.at(place),
         )
-        with weights_as(self.family.vae, self.vae_dtype):
-            path = self.method.save(self.family, request)
+        path = self.method.save(self.family, request)
         self.report.saved(path, "model", step=place.step, epoch=place.epoch)
         return path
 

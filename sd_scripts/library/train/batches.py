@@ -13,6 +13,8 @@ from sd_scripts.library.report import Report
 from sd_scripts.library.train.feed import Loaded
 from sd_scripts.library.train.noise import Draw
 
+NOT_NUMBERS = "its latents are not numbers"
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -36,10 +38,10 @@ class Encoder:
         self._accelerator = accelerator
         self._full_precision = full_precision
 
-    def encode(self, pixels_BCHW: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """latents_BCHW, not scaled, in float32, on the device."""
+    def encode(self, pixels_BCHW: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
+        """latents_BCHW, not scaled, in float32, on the device; each image's sample comes from its own generator."""
         with self._working():
-            return self._family.encode_images(pixels_BCHW.to(self.device), generator).float()
+            return self._family.encode_images(pixels_BCHW.to(self.device), generators).float()
 
     def decode(self, latents_BCHW: torch.Tensor) -> torch.Tensor:
         """pixels_BCHW in -1 to 1 of unscaled latents."""
@@ -95,8 +97,8 @@ class BatchMaker:
         if example.latents_CHW is not None:
             return self._move(example.latents_CHW.float())
         assert example.pixels_CHW is not None
-        # One at a time: the sample of an item must not depend on the others of its batch.
-        return self._encoder.encode(example.pixels_CHW[None], draw.generator(example.item, "vae"))[0]
+        # One at a time needs the least memory beside the U-Net's.
+        return self._encoder.encode(example.pixels_CHW[None], [draw.generator(example.item, "vae")])[0]
 
     def _finite(self, example: Example, latents_CHW: torch.Tensor) -> bool:
         # Prepared latents are on the CPU, so looking at them does not wait for the device.
@@ -106,7 +108,7 @@ class BatchMaker:
             self._told.add(example.item.image)
             fix = "add --no_half_vae" if example.latents_CHW is None else "prepare its latents again"
             name = self._images[example.item.image].key
-            self._report.failed_item(name, f"its latents are not numbers; {fix}")
+            self._report.failed_item(name, f"{NOT_NUMBERS}; {fix}")
         return finite
 
     def _move(self, tensor: torch.Tensor) -> torch.Tensor:

@@ -1,15 +1,15 @@
 """The device that trains, its number formats, and what to say when its memory runs out."""
 
-import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 import torch
-from torch import nn
 
 from sd_scripts.library.errors import BadOption, TrainingFailed
 from sd_scripts.library.models.family import Family
+from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import Place
 from sd_scripts.options.training import AttentionOptions
 
@@ -24,18 +24,28 @@ class Precision(Protocol):
     gradient_checkpointing: bool
 
 
-def make_accelerator(precision: Precision) -> Any:
-    """The accelerator for mixed precision, the scaling of gradients and several processes. Errors: BadOption."""
-    from accelerate import Accelerator
-
-    # bitsandbytes, which accelerate imports, warns of a kernel that nothing here uses.
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+def check_device(precision: Precision) -> None:
+    """Raises BadOption for a number format that this machine does not compute in."""
     if precision.mixed_precision == "fp16" and not _has_accelerator():
         sentence = "--mixed_precision fp16 needs a GPU, and none is found. Use --mixed_precision bf16 or no."
         raise BadOption("mixed_precision", sentence)
     if precision.mixed_precision == "bf16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
         raise BadOption("mixed_precision", "This GPU has no bf16. Use --mixed_precision fp16 or no.")
-    accelerator = Accelerator(mixed_precision=precision.mixed_precision)
+
+
+def main_report(report: Report) -> Report:
+    """The report in the first process, and one that nobody hears in the others: they would say everything again."""
+    return report if os.environ.get("RANK", "0") == "0" else Report(out=open(os.devnull, "w"))  # noqa: SIM115
+
+
+def make_accelerator(precision: Precision, some_layers_unused: bool = False) -> Any:
+    """The accelerator for mixed precision, the scaling of gradients and several processes. Errors: BadOption."""
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedDataParallelKwargs
+
+    check_device(precision)
+    processes = DistributedDataParallelKwargs(find_unused_parameters=some_layers_unused)
+    accelerator = Accelerator(mixed_precision=precision.mixed_precision, kwargs_handlers=[processes])
     if precision.full_fp16:
         _allow_fp16_gradients(accelerator)
     return accelerator
@@ -60,23 +70,6 @@ def attention_kind(attention: AttentionOptions) -> AttentionKind:
     return next((kind for kind in kinds if getattr(attention, kind)), "default")
 
 
-def weights_dtype(module: nn.Module) -> torch.dtype:
-    """The number format of a module's weights."""
-    dtype: torch.dtype = next(module.parameters()).dtype
-    return dtype
-
-
-@contextmanager
-def weights_as(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """The module's weights in another format for a while. Up and back again is exact, down and up is not."""
-    before = weights_dtype(module)
-    _convert(module, dtype)
-    try:
-        yield
-    finally:
-        _convert(module, before)
-
-
 @contextmanager
 def memory_explained(batch_size: int, precision: Precision, place: Place) -> Iterator[None]:
     """Turns running out of memory into a sentence with the settings that help most. Errors: TrainingFailed."""
@@ -88,11 +81,6 @@ def memory_explained(batch_size: int, precision: Precision, place: Place) -> Ite
         remedies = ", ".join(_remedies(batch_size, precision))
         where = f"after {place.step} steps, with batches of {batch_size}"
         raise TrainingFailed(f"Memory ran out {where}. What helps most: {remedies}.") from error
-
-
-def _convert(module: nn.Module, dtype: torch.dtype) -> None:
-    # nn.Module's own `to`: that of diffusers' models warns of nothing whenever it is given a format.
-    nn.Module.to(module, dtype)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

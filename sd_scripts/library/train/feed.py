@@ -1,9 +1,12 @@
 """The windows of an epoch, loaded: what one process of several learns from."""
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
 
-from sd_scripts.library.data.images import UnreadableImage
+from sd_scripts.library.data.loader import prefetch
 from sd_scripts.library.data.training_data import Example, Item, TrainingData
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import Window
@@ -23,23 +26,29 @@ class Feed:
 
     data: TrainingData
     report: Report
-    workers: int = 0
+    readers: int = 0
     rank: int = 0
     processes: int = 1
+    told: set[int] = field(default_factory=set)
 
     def windows(self, planned: list[Window], epoch: int, seed: int) -> Generator[list[Loaded]]:
         """Each window's batches, without what cannot be loaded."""
-        for window in planned:
-            yield [self._load(batch, epoch, seed) for batch in window]
+        batches = [self._share(batch) for window in planned for batch in window]
+        load = partial(_load, self.data, epoch, seed)
+        # prefetch is a generator; closing it ends its readers.
+        loading = cast("Generator[list[Example]]", prefetch(batches, load, self.readers, self._failed))
+        with closing(loading):
+            for window in planned:
+                yield [Loaded(next(loading), ghost=len(batch) <= self.rank) for batch in window]
 
-    def _load(self, batch: list[Item], epoch: int, seed: int) -> Loaded:
-        own = batch[self.rank :: self.processes]
-        loaded = [self._load_one(item, epoch, seed) for item in own or batch[:1]]
-        return Loaded([example for example in loaded if example is not None], ghost=not own)
+    def _share(self, batch: list[Item]) -> list[Item]:
+        return batch[self.rank :: self.processes] or batch[:1]
 
-    def _load_one(self, item: Item, epoch: int, seed: int) -> Example | None:
-        try:
-            return self.data.load(item, epoch, seed)
-        except UnreadableImage as error:
-            self.report.failed_item(self.data.images[item.image].key, str(error))
-            return None
+    def _failed(self, item: Item, reason: str) -> None:
+        if item.image not in self.told:
+            self.told.add(item.image)
+            self.report.failed_item(self.data.images[item.image].key, reason)
+
+
+def _load(data: TrainingData, epoch: int, seed: int, item: Item) -> Example:
+    return data.load(item, epoch, seed)

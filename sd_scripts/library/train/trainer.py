@@ -1,23 +1,22 @@
 """The one training loop, for every family, method and dataset."""
 
 import contextlib
-import os
 import random
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from sd_scripts.library import events
-from sd_scripts.library.data.training_data import TrainingData
-from sd_scripts.library.errors import NothingUsable, TrainingFailed
+from sd_scripts.library.errors import BadOption, NothingUsable, TrainingFailed
 from sd_scripts.library.events import Request
 from sd_scripts.library.models.family import Family, TextSettings
 from sd_scripts.library.report import Report
 from sd_scripts.library.train import state as states
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
+from sd_scripts.library.train.caching import CacheableData, cache_latents
 from sd_scripts.library.train.course import Place, Window, course_of, fingerprint, windows
-from sd_scripts.library.train.device import make_accelerator, memory_explained, prepare_modules, weights_dtype
+from sd_scripts.library.train.device import make_accelerator, memory_explained, prepare_modules
 from sd_scripts.library.train.feed import Feed, Loaded
 from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.metadata import provenance
@@ -37,13 +36,13 @@ class Trainer:
     """Trains `method`'s part of `family` on `data`. Everything that is asked for by options is done here, in order."""
 
     def __init__(
-        self, family: Family, method: Method, data: TrainingData, options: TrainingSettings, report: Report
+        self, family: Family, method: Method, data: CacheableData, options: TrainingSettings, report: Report
     ) -> None:
         self.family, self.method, self.data, self.options = family, method, data, options
-        self.accelerator = make_accelerator(options.precision)
+        # Layers that clip_skip skips have no gradient.
+        self.accelerator = make_accelerator(options.precision, (options.text.clip_skip or 1) > 1)
         self.main = self.accelerator.is_main_process
-        # Several processes would say everything several times.
-        self.report = report if self.main else Report(out=open(os.devnull, "w"))  # noqa: SIM115
+        self.report = report
         self.resumed = states.read_facts(options.state.resume) if options.state.resume else None
         self.seed = self._choose_seed()
         self.place = self.resumed.place() if self.resumed else Place()
@@ -53,6 +52,9 @@ class Trainer:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
         with memory_explained(self.options.length.train_batch_size, self.options.precision, self.place):
             self._prepare()
+            if self.report.stop_asked():
+                self.report.emit(events.Stopped(sentence="Stopped as asked before the first step."))
+                return
             try:
                 self._train()
                 self._finish()
@@ -64,13 +66,14 @@ class Trainer:
     def _prepare(self) -> None:
         options, report = self.options, self.report
         self.method.prepare(self.family)
-        vae_dtype = weights_dtype(self.family.vae)
         prepare_modules(self.family, options.precision, options.attention, self.accelerator.device)
         full_vae = options.model.no_half_vae or options.precision.mixed_precision == "no"
         self.encoder = Encoder(self.family, self.accelerator, full_vae)
         settings = TextSettings(options.text.clip_skip, options.text.max_token_length or 75)
         keep = not options.captions.shuffle_caption
         self.texts = Texts(self.family, settings, self.accelerator, self.method.trains_text_encoder(), keep)
+        self.feed = Feed(self.data, report, self._readers, self.accelerator.process_index, self._processes)
+        self._cache_latents()
         self.samples = Samples(options.samples, options.saving, report)
         self.learner = Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed)
         self.course = course_of(len(self._plan(0)), options.length)
@@ -79,14 +82,25 @@ class Trainer:
         self.tracker = Tracker(options.logging if self.main else None, report, self.course)
         facts = provenance(options, self.data, self.course, self.seed, self._optimizer, self._processes)
         contents = self.learner.contents
-        self.archive = Archive(self.family, self.method, options, self.course, facts, contents, vae_dtype, report)
+        self.archive = Archive(self.family, self.method, options, self.course, facts, contents, report)
         self._resume()
         self.movement = Movement(self.method.trained())
+
+    def _cache_latents(self) -> None:
+        if self.options.resolution.cache_latents and self.data.uncached():
+            batch_size = self.options.resolution.vae_batch_size
+            cache_latents(self.data, self.encoder, batch_size, self._readers, self.seed, self.report)
+            self.encoder.rest()
 
     def _resume(self) -> None:
         folder, facts = self.options.state.resume, self.resumed
         if not folder or not facts:
             return
+        if self.place.step >= self.course.total_steps:
+            text = (
+                f"The state stands at step {self.place.step:,}, and training is to end at {self.course.total_steps:,}."
+            )
+            raise BadOption("max_train_steps", f"{text} Ask for more steps or epochs.")
         states.check_fits(folder, facts, self.method.kind, self.family.name, self._optimizer)
         states.restore(folder, facts, self.learner.contents)
         if self.place.window and facts.plan != fingerprint(self._windows()):
@@ -125,9 +139,8 @@ class Trainer:
         epoch = self.place.epoch
         draw = Draw(self.seed, epoch, self.options.noise.noise_offset)
         planned = self._windows()[self.place.window :]
-        feed = Feed(self.data, self.report, self._workers, self.accelerator.process_index, self._processes)
         learnt = 0
-        with contextlib.closing(feed.windows(planned, epoch, self.seed)) as loading:
+        with contextlib.closing(self.feed.windows(planned, epoch, self.seed)) as loading:
             for window, data_s in timed(loading):
                 learnt += self._train_step(window, draw, data_s)
                 ended = self.place.advance(self.course)
@@ -206,6 +219,8 @@ class Trainer:
         if self.main:
             artist = Artist(self.family, self.texts, self.encoder, self.accelerator, self.seed)
             self.samples.draw(artist, mark, self.place)
+            if not self.data.uncached():
+                self.encoder.rest()
         self.accelerator.wait_for_everyone()
 
     def _finish(self) -> None:
@@ -250,7 +265,7 @@ class Trainer:
         return int(self.accelerator.num_processes)
 
     @property
-    def _workers(self) -> int:
+    def _readers(self) -> int:
         return self.options.data.max_data_loader_n_workers
 
     @property

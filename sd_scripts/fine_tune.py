@@ -1,0 +1,55 @@
+"""Trains a whole Stable Diffusion model on pictures and their metadata."""
+
+import logging
+import sys
+from pathlib import Path
+
+# The repository's root in place of this folder, so that nothing is loaded under two names.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from sd_scripts.library.program import run_program  # noqa: E402
+from sd_scripts.library.report import Report  # noqa: E402
+from sd_scripts.options.fine_tune import FineTuneOptions  # noqa: E402
+
+
+def work(options: FineTuneOptions, report: Report) -> None:
+    """Checks first; the heavy imports come after that."""
+    from sd_scripts.library.train.checks import check_data, check_training
+
+    if options.data.debug_dataset:
+        check_data(options.data.in_json, options.data.train_data_dir)
+        show_dataset(options, report)
+    else:
+        check_training(options)
+        train(options, report)
+
+
+def show_dataset(options: FineTuneOptions, report: Report) -> None:
+    """Shows what would be trained; of the model only the tokenizer is needed."""
+    from sd_scripts.library.data import debug
+    from sd_scripts.library.data.read_dataset import read_fine_tune_data
+    from sd_scripts.library.models.clip_tokenizer import clip_tokenizer, count_tokens
+
+    data = read_fine_tune_data(options.data, options.captions, options.resolution, report)
+    tokenizer = clip_tokenizer("<|endoftext|>")
+    debug.show(
+        data,
+        lambda text: count_tokens(tokenizer, text),
+        report,
+        max_tokens=options.text.max_token_length or 75,
+        batch_size=options.length.train_batch_size,
+        seed=options.length.seed or 0,
+    )
+
+
+def train(options: FineTuneOptions, report: Report) -> None:
+    """Loads the model and the data, and trains."""
+    # bitsandbytes, which accelerate imports, warns of a kernel that nothing here uses.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    from sd_scripts.library.train.assembly import fine_tune
+
+    fine_tune(options, report)
+
+
+if __name__ == "__main__":
+    run_program(FineTuneOptions, work)

@@ -1,0 +1,29 @@
+"""Puts model, data and method of a script together."""
+
+from sd_scripts.library.data.read_dataset import read_fine_tune_data
+from sd_scripts.library.models.sd import load
+from sd_scripts.library.models.vae import weights_hash
+from sd_scripts.library.report import Report
+from sd_scripts.library.train.device import check_device, main_report
+from sd_scripts.library.train.full import FullFineTune
+from sd_scripts.library.train.trainer import Trainer
+from sd_scripts.options.fine_tune import FineTuneOptions
+
+
+def fine_tune(options: FineTuneOptions, report: Report) -> None:
+    """fine_tune.py, once its options are checked."""
+    check_device(options.precision)
+    report = main_report(report)
+    model = options.model
+    report.phase("load_model", f"Loading {model.pretrained_model_name_or_path}")
+    family = load(
+        model.pretrained_model_name_or_path or "",
+        v2=model.v2,
+        v_parameterization=model.v_parameterization,
+        vae=model.vae,
+        report=report,
+    )
+    vae_hash = weights_hash(family.vae.state_dict())
+    data = read_fine_tune_data(options.data, options.captions, options.resolution, report, vae_hash)
+    method = FullFineTune(options.method.train_text_encoder)
+    Trainer(family, method, data, options, report).run()

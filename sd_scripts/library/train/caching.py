@@ -1,0 +1,76 @@
+"""Latents made once, before training, and kept in memory."""
+
+from collections import defaultdict
+from typing import Protocol
+
+import torch
+
+from sd_scripts.library.data.loader import prefetch
+from sd_scripts.library.data.training_data import Example, Item, TrainingData
+from sd_scripts.library.report import Report
+from sd_scripts.library.seeds import derive
+from sd_scripts.library.train.batches import NOT_NUMBERS, Encoder
+
+
+class CacheableData(TrainingData, Protocol):
+    """Training data that can take latents for its pictures."""
+
+    def uncached(self) -> list[int]:
+        """The images without latents."""
+
+    def pixels(self, index: int) -> torch.Tensor:
+        """pixels_CHW of an image, -1 to 1. Errors: UnreadableImage."""
+
+    def put_latents(self, index: int, latents_CHW: torch.Tensor, mirrored: bool = False) -> None:
+        """Keeps an image's latents, not scaled."""
+
+    def leave_out(self, index: int) -> None:
+        """Takes an image out of all later plans."""
+
+
+def cache_latents(
+    data: CacheableData, encoder: Encoder, batch_size: int, readers: int, seed: int, report: Report
+) -> None:
+    """Makes the latents that are missing, in batches of one size; leaves out what cannot be read.
+
+    A sample depends on the seed and its image, not on the batch. Ends early when a stop is asked for.
+    """
+    missing = data.uncached()
+    report.phase("cache_latents", f"Making latents of {len(missing):,} pictures", len(missing))
+
+    def failed(item: Item, reason: str) -> None:
+        data.leave_out(item.image)
+        report.failed_item(data.images[item.image].key, reason)
+
+    def load(item: Item) -> Example:
+        return Example(item, "", pixels_CHW=data.pixels(item.image))
+
+    done = 0
+    batches = _batches(data, missing, batch_size)
+    for batch, examples in zip(batches, prefetch(batches, load, readers, failed), strict=True):
+        for item, latents_CHW in _encoded(examples, encoder, seed):
+            if torch.isfinite(latents_CHW).all():
+                data.put_latents(item.image, latents_CHW)
+            else:
+                failed(item, f"{NOT_NUMBERS}; add --no_half_vae")
+        done += len(batch)
+        report.progress(done, len(missing))
+        if report.stop_asked():
+            return
+
+
+def _encoded(examples: list[Example], encoder: Encoder, seed: int) -> list[tuple[Item, torch.Tensor]]:
+    if not examples:
+        return []
+    generators = [torch.Generator().manual_seed(derive(seed, "cache", example.item.image)) for example in examples]
+    pixels_BCHW = torch.stack([example.pixels_CHW for example in examples])
+    latents_BCHW = encoder.encode(pixels_BCHW, generators).cpu()
+    return [(example.item, latents_CHW) for example, latents_CHW in zip(examples, latents_BCHW, strict=True)]
+
+
+def _batches(data: CacheableData, images: list[int], batch_size: int) -> list[list[Item]]:
+    by_size: defaultdict[tuple[int, int], list[Item]] = defaultdict(list)
+    for image in images:
+        by_size[data.images[image].bucket_px].append(Item(image, 0))
+    groups = by_size.values()
+    return [group[start : start + batch_size] for group in groups for start in range(0, len(group), batch_size)]
