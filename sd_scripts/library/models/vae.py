@@ -63,10 +63,14 @@ def vae_from_checkpoint(file: Checkpoint, v2: bool = False) -> "AutoencoderKL":
         raise BadFile(f"{file.path} holds no VAE. Name a whole Stable Diffusion model, or a VAE.")
     known = configs.base_config("sd2" if v2 else "sd1")["vae"]
     tensors = file.read(prefix)
-    if "encoder.down_blocks.0.resnets.0.conv1.weight" in tensors:
-        config = configs.diffusers_vae_config({name: tuple(t.shape) for name, t in tensors.items()}, known)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    of_diffusers = "encoder.down_blocks.0.resnets.0.conv1.weight" in tensors
+    try:
+        config = (configs.diffusers_vae_config if of_diffusers else configs.vae_config)(shapes, known)
+    except (KeyError, IndexError, ValueError) as error:
+        raise BadFile(f"{file.path} is incomplete: its VAE lacks layers. Download or copy it again.") from error
+    if of_diffusers:
         return build(AutoencoderKL, config, with_new_attention_names(tensors), file.path)
-    config = configs.vae_config({name: tuple(tensor.shape) for name, tensor in tensors.items()}, known)
     names = vae_names(len(config["block_out_channels"]), config["layers_per_block"])
     return build(AutoencoderKL, config, vae_to_diffusers(tensors, names), file.path)
 
