@@ -47,6 +47,7 @@ class Trainer:
         self.seed = self._choose_seed()
         self.place = self.resumed.place() if self.resumed else Place()
         self._asked: set[Request] = set()
+        self._learnt = 0
 
     def run(self) -> None:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
@@ -133,22 +134,28 @@ class Trainer:
             self._sample("000000")
         while self.place.step < total_steps and not self._stopping():
             self._train_epoch()
+        if not (self._learnt or self.resumed or self._stopping()):
+            raise self._nothing_learnt()
         self.tracker.flush()
 
     def _train_epoch(self) -> None:
         epoch = self.place.epoch
         draw = Draw(self.seed, epoch, self.options.noise.noise_offset)
         planned = self._windows()[self.place.window :]
-        learnt = 0
+        learnt_before = self._learnt
         with contextlib.closing(self.feed.windows(planned, epoch, self.seed)) as loading:
             for window, data_s in timed(loading):
-                learnt += self._train_step(window, draw, data_s)
+                self._learnt += self._train_step(window, draw, data_s)
                 ended = self.place.advance(self.course)
                 self._after_step(ended)
                 if self.place.step == self.course.total_steps or self._stopping():
                     return
-        if not learnt:
-            raise NothingUsable("Not one picture of this epoch could be used; the list above says why.")
+        if self._learnt == learnt_before:
+            raise self._nothing_learnt()
+
+    def _nothing_learnt(self) -> NothingUsable:
+        item, reason = self.report.failures[0] if self.report.failures else ("", "there is none")
+        return NothingUsable(f"Not one picture could be used, so nothing was learnt. The first one, {item}: {reason}.")
 
     def _train_step(self, window: list[Loaded], draw: Draw, data_s: float) -> int:
         """One optimizer step. Gives the number of items that were learnt: 0 where none could be used."""
