@@ -46,7 +46,11 @@ def check_model(model: ModelOptions, text: TextEncodingOptions) -> None:
         raise BadOption(
             "clip_skip", "--clip_skip is not for --v2: Stable Diffusion 2 uses its last but one layer by itself."
         )
-    check_name(model.pretrained_model_name_or_path)
+
+
+def check_names(model: ModelOptions) -> None:
+    """The model and the VAE are there, or could be on the hub. Errors: BadFile."""
+    check_name(model.pretrained_model_name_or_path or "")
     if model.vae:
         check_name(model.vae)
 

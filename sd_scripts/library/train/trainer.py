@@ -75,6 +75,8 @@ class Trainer:
         self.texts = Texts(self.family, settings, self.accelerator, self.method.trains_text_encoder(), keep)
         self.feed = Feed(self.data, report, self._readers, self.accelerator.process_index, self._processes)
         self._cache_latents()
+        if not self._plan(0):
+            raise self._nothing_learnt()
         self.samples = Samples(options.samples, options.saving, report)
         self.learner = Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed)
         self.course = course_of(len(self._plan(0)), options.length)
