@@ -18,6 +18,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "pics" / "a.caption").write_text("a cat")
     (tmp_path / "pics" / "a.txt").write_text("cat")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "folder.json").mkdir()
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "in.json").write_text('{"a": {"tags": "x", "caption": "a woman"}}')
     (tmp_path / "other.json").write_text('{"z": {"tags": "x"}}')
@@ -60,6 +61,7 @@ CASES: list[tuple[str, tuple[str, ...], str]] = [
     (GIT, ("pics", "--model_id=file"), "--model_id file: there is no such folder"),
     (WD14, ("pics", "--repo_id=empty"), "empty holds no tagger"),
     (WD14, ("pics", "--output_path=file/tags.json"), "file cannot be written to"),
+    (WD14, ("pics", "--output_path=folder.json"), "--output_path folder.json is a folder"),
     (DANBOORU, ("pics", "--project_path=empty"), "empty is no DeepDanbooru project"),
     (DANBOORU, ("pics", "--project_path=nowhere"), "--project_path nowhere: there is no such folder"),
     (DANBOORU, ("pics", "--threshold=nan", "--project_path=empty"), '--threshold nan: "nan" is not a number'),
