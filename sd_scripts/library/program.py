@@ -1,5 +1,6 @@
 """Runs a script: options first, then the work, then one exit code. Every script is an options class and a function."""
 
+import errno
 import logging
 import os
 import signal
@@ -10,11 +11,18 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from sd_scripts.library import events
-from sd_scripts.library.errors import UserError
+from sd_scripts.library.errors import BadFile, UserError
 from sd_scripts.library.report import Report
 from sd_scripts.options.cli import parse
 
 Options = TypeVar("Options")
+
+# What a machine refuses, wherever a file is touched: the name too long, no permission, no room, a device that fails.
+_REFUSALS = {
+    getattr(errno, name)
+    for name in ("ENAMETOOLONG", "EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "EIO", "EMFILE", "ENFILE")
+    if hasattr(errno, name)
+}
 
 
 def run_program(options_class: type[Options], work: Callable[[Options, Report], None]) -> NoReturn:
@@ -37,7 +45,7 @@ def run_program(options_class: type[Options], work: Callable[[Options, Report], 
 def _run(work: Callable[[], None], report: Report) -> int:
     _stop_on_interrupt(report)
     try:
-        work()
+        _explained(work)
         return 0
     except UserError as error:
         report.emit(events.Failed(sentence=str(error), option=getattr(error, "option", None)))
@@ -53,6 +61,17 @@ def _run(work: Callable[[], None], report: Report) -> int:
             traceback.format_exc() + "This is a fault of the program, not of yours: please report the lines above."
         )
         return 1
+
+
+def _explained(work: Callable[[], None]) -> None:
+    """Does the work. Errors: BadFile, also for what the machine refuses and nobody has made a sentence of."""
+    try:
+        work()
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        name = f"{error.filename}: " if error.filename else ""
+        raise BadFile(f"{name}{error.strerror}. Name another file, or see to its folder.") from error
 
 
 def _stop_on_interrupt(report: Report) -> None:

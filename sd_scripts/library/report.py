@@ -24,7 +24,8 @@ class Report:
     def __init__(
         self, events_path: Path | None = None, requests: Requests | None = None, out: TextIO | None = None
     ) -> None:
-        self._events = events_path.open("a", encoding="utf-8") if events_path else None
+        # backslashreplace: file names need not be UTF-8.
+        self._events = events_path.open("a", encoding="utf-8", errors="backslashreplace") if events_path else None
         self._requests = requests or Requests(None)
         self._out = out or sys.stderr
         self._bar = _Bar(self._out)

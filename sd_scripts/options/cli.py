@@ -72,9 +72,11 @@ def _sentence(event: tyro_errors.ParseErrorEvent, argv: list[str], specs: dict[s
 def _bad_value(spec: OptionSpec, given: list[str], message: str) -> BadOption:
     for word in given:
         try:
-            read_value(spec, word)
+            value = read_value(spec, word)
         except BadValue as error:
             return BadOption(spec.name, f"{shown(spec)} {word}: {error}")
+        if spec.kind == "int":
+            return BadOption(spec.name, f"{shown(spec)} {word}: Write {value}.")
     return BadOption(spec.name, f"{shown(spec)} {' '.join(given)}: {message or 'this value is not understood.'}")
 
 

@@ -1,5 +1,6 @@
 """From what was typed to values and back: the same rules for the command line, the page and presets."""
 
+import math
 import re
 import shlex
 from collections.abc import Callable
@@ -97,7 +98,7 @@ def _read_bool(typed: Any) -> bool:
 
 def _read_int(typed: Any) -> int:
     number = _read_float(typed)
-    if number != int(number):
+    if not number.is_integer():
         raise BadValue("not_whole", value=typed)
     return int(str(typed)) if re.fullmatch(r"[-+]?\d+", str(typed).strip()) else int(number)
 
@@ -126,6 +127,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 def _check_range(limits: Range, value: float) -> None:
     if limits.zero and value == 0:
         return
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadValue("not_a_number", value=value, example="1e-5 or 0.00001")
     if limits.low is not None and value < limits.low:
         raise BadValue("too_low", low=_plain(limits.low))
     if limits.high is not None and value > limits.high:

@@ -71,7 +71,7 @@ def nothing_found(entries: list[str], in_json: str, folder: str | None) -> BadOp
     if os.path.isabs(entries[0]):
         option, where = "in_json", "where it says"
         advice = "If the pictures were moved, make the metadata again."
-    elif folder is None:
+    elif not folder:
         where, advice = "here", "Add --train_data_dir: the metadata names pictures without their folder."
     return BadOption(
         option,

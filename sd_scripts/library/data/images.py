@@ -33,10 +33,10 @@ def find_images(folder: str | Path, recursive: bool = False, option: str = "trai
         raise BadOption(option, f"{option} {root}: there is {what} of that name. Choose a folder of pictures.")
     try:
         found = sorted(_walk(root) if recursive else filter(_is_image, root.iterdir()))
+        if not found:
+            raise BadOption(option, _no_pictures(root, recursive, option))
     except OSError as error:
         raise BadFile(f"{root} cannot be read: {error.strerror}.") from error
-    if not found:
-        raise BadOption(option, _no_pictures(root, recursive, option))
     return found
 
 

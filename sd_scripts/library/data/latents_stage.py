@@ -11,9 +11,12 @@ from sd_scripts.library.data.images import IMAGE_SUFFIXES, UnreadableImage, imag
 from sd_scripts.library.data.latents import CachedLatents, flip_path, plain_path, write_latents
 from sd_scripts.library.data.reading import read_ahead
 from sd_scripts.library.data.ready import Ready, Wanted, make_ready, too_small
+from sd_scripts.library.errors import BadFile
 from sd_scripts.library.report import Report
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from sd_scripts.library.data.encode import VaeEncoder
 
 
@@ -117,14 +120,20 @@ class LatentsStage:
             if not (np.isfinite(plain_BCHW[place]).all() and np.isfinite(mirrored_BCHW[place]).all()):
                 self.report.failed_item(ready.image, "its latents are not finite numbers; use --mixed_precision no")
                 continue
-            if self.wanted.flip:
-                mask_HW = None if ready.alpha_mask_HW is None else ready.alpha_mask_HW[:, ::-1]
-                mirrored = CachedLatents(mirrored_BCHW[place], ready.made_from, mask_HW)
-                write_latents(flip_path(ready.image), mirrored)
-            # The plain file comes last: with it there, everything of this picture is.
-            plain = CachedLatents(plain_BCHW[place], ready.made_from, ready.alpha_mask_HW)
-            write_latents(plain_path(ready.image), plain)
-            self._note(ready, "made")
+            try:
+                self._write(ready, plain_BCHW[place], mirrored_BCHW[place])
+            except BadFile as error:
+                self.report.failed_item(ready.image, str(error))
+            else:
+                self._note(ready, "made")
+
+    def _write(self, ready: Ready, plain_CHW: "np.ndarray", mirrored_CHW: "np.ndarray") -> None:
+        """Errors: BadFile."""
+        if self.wanted.flip:
+            mask_HW = None if ready.alpha_mask_HW is None else ready.alpha_mask_HW[:, ::-1]
+            write_latents(flip_path(ready.image), CachedLatents(mirrored_CHW, ready.made_from, mask_HW))
+        # The plain file comes last: with it there, everything of this picture is.
+        write_latents(plain_path(ready.image), CachedLatents(plain_CHW, ready.made_from, ready.alpha_mask_HW))
 
     def _note(self, ready: Ready, how: str) -> None:
         made_from = ready.made_from

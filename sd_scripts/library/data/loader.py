@@ -48,6 +48,8 @@ def _attempt(load: Callable[[Item], Example], item: Item) -> tuple[Item, Example
         return item, str(error)
     except OSError as error:
         return item, f"it cannot be read ({error.strerror or error})"
+    except MemoryError:
+        return item, "it needs more memory than there is"
 
 
 def _collected(loaded: list[tuple[Item, Example | str]], on_failure: Callable[[Item, str], None]) -> list[Example]:

@@ -7,7 +7,7 @@ from typing import Literal
 from sd_scripts.library.data.captions import UnreadableText, caption_path, checked_extension, read_caption
 from sd_scripts.library.data.images import find_images
 from sd_scripts.library.errors import BadOption, NothingUsable
-from sd_scripts.library.io.metadata import Metadata, keys_of, read_metadata, write_metadata
+from sd_scripts.library.io.metadata import Metadata, check_out_json, keys_of, read_metadata, write_metadata
 from sd_scripts.library.report import Report
 from sd_scripts.options.common import MergeOptions
 
@@ -32,6 +32,7 @@ def merge_texts(options: MergeOptions, extension: str, field: Literal["caption",
         raise BadOption("full_path", "--recursive needs --full_path: pictures of several folders may share a name.")
     images = find_images(options.train_data_dir, options.recursive)
     keys = keys_of(images, options.full_path)
+    check_out_json(options.out_json)
     metadata = _start(options, report)
 
     report.phase("merge", f"Merging {ending} files of {len(images):,} pictures", total=len(images))
@@ -44,7 +45,7 @@ def merge_texts(options: MergeOptions, extension: str, field: Literal["caption",
             if options.debug:
                 report.say(f"{key}: {text}")
     if not counts.merged:
-        raise NothingUsable(_nothing(Path(options.train_data_dir), images, ending))
+        raise NothingUsable(_nothing(Path(options.train_data_dir), images, ending, report))
     if report.stop_asked():
         report.notice("Stopped before the end: the metadata file was not written.")
         return
@@ -87,7 +88,10 @@ def _text_of(image: Path, ending: str, counts: _Counts, report: Report) -> str:
     return found.text
 
 
-def _nothing(folder: Path, images: list[Path], ending: str) -> str:
+def _nothing(folder: Path, images: list[Path], ending: str, report: Report) -> str:
+    if report.failures:
+        item, reason = report.failures[0]
+        return f"None of the {len(images):,} pictures in {folder} has a text. The first file, {item}: {reason}."
     others = [other for other in TEXT_ENDINGS if other != ending and _any(images, other)]
     hint = f" There are {others[0]} files: try --caption_extension {others[0]}." if others else ""
     return f"None of the {len(images):,} pictures in {folder} has a {ending} file with text in it.{hint}"

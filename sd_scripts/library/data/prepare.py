@@ -1,7 +1,6 @@
 """The latents stage: pictures into buckets, latents beside them, sizes into the metadata. Imports torch late."""
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,8 @@ from sd_scripts.library.data.images import find_images
 from sd_scripts.library.data.latents import flip_path
 from sd_scripts.library.data.latents_stage import LatentsStage
 from sd_scripts.library.data.ready import Wanted
-from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
-from sd_scripts.library.io.metadata import Metadata, keys_of, read_metadata, write_metadata
+from sd_scripts.library.errors import BadOption, NothingUsable
+from sd_scripts.library.io.metadata import Metadata, check_out_json, keys_of, read_metadata, write_metadata
 from sd_scripts.library.report import Report
 from sd_scripts.options.latents import LatentsFilesOptions, PrepareLatentsOptions
 
@@ -37,7 +36,7 @@ def prepare_latents(options: PrepareLatentsOptions, report: Report, load_vae: Ca
     if options.caching.flip_aug:
         _refuse_mirror_names(list(pictures.values()))
     keys = _matched(pictures, entries, files)
-    _check_writable(Path(files.out_json))
+    check_out_json(files.out_json)
 
     report.phase("load_model", f"Loading the VAE of {files.model_name_or_path}")
     encoder, precision, vae_hash = _load(options, report, load_vae)
@@ -92,9 +91,10 @@ def _load(
     options: PrepareLatentsOptions, report: Report, load_vae: Callable[[str, bool], Any]
 ) -> "tuple[VaeEncoder, str, str]":
     """The encoder, its precision, and the hash of the VAE."""
+    loaded = load_vae(options.files.model_name_or_path, options.files.v2)
+    # Later than the model's name is looked at: this imports torch.
     from sd_scripts.library.data.encode import VaeEncoder, best_device, usable_precision
 
-    loaded = load_vae(options.files.model_name_or_path, options.files.v2)
     device = best_device()
     precision = usable_precision(options.caching.mixed_precision, device)
     if precision != options.caching.mixed_precision:
@@ -145,18 +145,6 @@ def _refuse_mirror_names(images: list[Path]) -> None:
                 "flip_aug",
                 f"--flip_aug: the mirror image of {image} would lie where the latents of {twin} lie. Rename one.",
             )
-
-
-def _check_writable(out: Path) -> None:
-    """Hours of work must not end in a file that cannot be written. Errors: BadOption, BadFile."""
-    if out.is_dir():
-        raise BadOption("out_json", f"out_json {out} is a folder. Name a file, such as {out / 'meta_lat.json'}.")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=out.parent).close()
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise BadFile(f"Cannot write {out}: {why}. Choose a place that can be written to.") from error
 
 
 def _first(report: Report) -> str:

@@ -32,7 +32,10 @@ def _scale(image_HWC: "np.ndarray", size_px: tuple[int, int]) -> "np.ndarray":
     if (width, height) == size_px:
         return image_HWC
     shrinks = size_px[0] * size_px[1] < width * height
-    return cv2.resize(image_HWC, size_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4)
+    try:
+        return cv2.resize(image_HWC, size_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4)
+    except cv2.error as error:  # Of a picture that can be read and a size above 0, only memory is too little.
+        raise MemoryError from error
 
 
 def _fill_from_strip(image_HWC: "np.ndarray", fit: Fit) -> "np.ndarray":

@@ -61,7 +61,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes `text` to `path` as UTF-8 without a byte order mark and with \\n, whole or not at all."""
-    write_bytes(path, text.encode("utf-8"))
+    # A file name that is no UTF-8 has letters that UTF-8 lacks; JSON reads them back from what takes their place.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:

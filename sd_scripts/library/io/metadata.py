@@ -1,6 +1,7 @@
 """The metadata file: one JSON object, from a picture's key to what is known of it. Needs no torch."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -29,12 +30,11 @@ def read_metadata(path: str | Path, option: str = "in_json") -> Metadata:
     """
     file = Path(path)
     if not file.is_file():
-        raise BadOption(
-            option, f"{option} {file}: there is no such file. Name a metadata file written by an earlier stage."
-        )
+        what = "this is a folder" if file.is_dir() else "there is no such file"
+        raise BadOption(option, f'{option} "{path}": {what}. Name a metadata file written by an earlier stage.')
     try:
         text = file.read_bytes().decode("utf-8-sig")
-        found = _read_lines(text) if file.suffix.lower() == ".jsonl" else json.loads(text)
+        found = _read_lines(text, file) if file.suffix.lower() == ".jsonl" else json.loads(text)
     except UnicodeDecodeError as error:
         raise BadFile(f"{file} is not UTF-8 text, so it is no metadata file.") from error
     except json.JSONDecodeError as error:
@@ -42,6 +42,8 @@ def read_metadata(path: str | Path, option: str = "in_json") -> Metadata:
         raise BadFile(
             f"{file} is broken JSON at {where}: {error.msg}. Make it again with the earlier stage."
         ) from error
+    except RecursionError as error:
+        raise BadFile(f"{file} is nested too deeply to be metadata. Make it again with the earlier stage.") from error
     except OSError as error:
         raise BadFile(f"{file} cannot be read: {error.strerror}.") from error
     return _checked(found, file)
@@ -50,6 +52,24 @@ def read_metadata(path: str | Path, option: str = "in_json") -> Metadata:
 def write_metadata(path: str | Path, entries: Metadata) -> None:
     """Writes the entries as UTF-8 with two spaces of indent, whole or not at all. Errors: BadFile."""
     write_json(Path(path), entries)
+
+
+def check_out_json(path: str | Path) -> None:
+    """Before work starts: the name is that of a .json file, so no picture or model is overwritten, in a writable place.
+
+    Errors: BadOption, BadFile.
+    """
+    out = Path(path)
+    if out.is_dir():
+        raise BadOption("out_json", f"out_json {out} is a folder. Name a file, such as {out / 'meta.json'}.")
+    if out.suffix.lower() != ".json":
+        raise BadOption("out_json", f"out_json {out}: the name must end in .json, such as {out.with_suffix('.json')}.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out.parent).close()
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise BadFile(f"Cannot write {out}: {why}. Choose a place that can be written to.") from error
 
 
 def image_key(image: Path, full_path: bool) -> str:
@@ -72,9 +92,21 @@ def keys_of(images: list[Path], full_path: bool) -> dict[str, Path]:
     return keys
 
 
-def _read_lines(text: str) -> dict[str, Any]:
-    rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-    return {row.pop("image_path"): row for row in rows if isinstance(row, dict) and "image_path" in row}
+def _read_lines(text: str, file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            key, entry = _read_line(line, f"line {number} of {file}")
+            found[key] = entry
+    return found
+
+
+def _read_line(line: str, where: str) -> tuple[str, dict[str, Any]]:
+    try:
+        row = json.loads(line)
+        return str(row.pop("image_path")), row
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadFile(f'{where} is no JSON object with an "image_path". Make the file again.') from error
 
 
 def _checked(found: Any, file: Path) -> Metadata:

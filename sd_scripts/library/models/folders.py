@@ -44,7 +44,7 @@ def read_json(file: Path) -> dict[str, Any]:
         found = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadFile(f"{file} is missing, so {file.parent} is no complete part of a diffusers model.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadFile(f"{file} cannot be read as JSON ({error}). Download or copy the model again.") from error
     if not isinstance(found, dict):
         raise BadFile(f"{file} is no JSON object. Download or copy the model again.")

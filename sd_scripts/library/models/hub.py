@@ -20,14 +20,21 @@ def model_path(name_or_path: str, only: str | None = None) -> Path:
 
     Errors: BadFile, when it is neither there nor on the hub, or the hub cannot be reached.
     """
+    check_name(name_or_path)
     path = Path(name_or_path).expanduser()
     if path.exists():
         return path
-    if path.suffix.lower() in _FILES or not _HUB_ID.fullmatch(name_or_path):
-        raise BadFile(
-            f"{name_or_path}: there is no such file or folder. Name a model file, a diffusers folder or a hub id."
-        )
     return _fetched(name_or_path, (only,) if only else _WITH_WEIGHTS)
+
+
+def check_name(name_or_path: str) -> None:
+    """Raises BadFile for a name that is neither there nor could be a hub id; asks no hub, and needs no torch."""
+    path = Path(name_or_path).expanduser()
+    if name_or_path and path.exists():
+        return
+    shown = name_or_path or '""'
+    if path.suffix.lower() in _FILES or not _HUB_ID.fullmatch(name_or_path):
+        raise BadFile(f"{shown}: there is no such file or folder. Name a model file, a diffusers folder or a hub id.")
 
 
 def _fetched(hub_id: str, parts: tuple[str, ...]) -> Path:

@@ -18,8 +18,11 @@ def build(kind: Any, config: Mapping[str, Any], tensors: Mapping[str, Tensor], s
     """
     from accelerate import init_empty_weights
 
-    with init_empty_weights():
-        module = kind.from_config(dict(config))
+    try:
+        with init_empty_weights():
+            module = kind.from_config(dict(config))
+    except Exception as error:  # diffusers does not check what a configuration says
+        raise BadFile(f"{source} has a configuration that makes no model ({error}). Copy the model again.") from error
     return adopt(module, tensors, source)
 
 

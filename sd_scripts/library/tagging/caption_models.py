@@ -26,7 +26,7 @@ def _checked(folder: Path, kind: str, option: str) -> Path:
     """The folder, when it is a transformers model of this kind."""
     try:
         found = json.loads((folder / "config.json").read_bytes())["model_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadOption(
             option, f"--{option} {folder}: no model in it; a config.json that names one is missing."
         ) from error

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from sd_scripts.library.errors import NothingUsable
-from sd_scripts.library.io.metadata import Entry, read_metadata, write_metadata
+from sd_scripts.library.io.metadata import Entry, check_out_json, read_metadata, write_metadata
 from sd_scripts.library.report import Report
 from sd_scripts.library.tagging.cleaning import Rules, clean_caption, clean_tags, read_rules
 
@@ -17,6 +17,7 @@ def clean_metadata(in_json: str, out_json: str, rules_file: str | None, debug: b
 
     Errors: BadOption and BadFile; NothingUsable, when there is no text to clean.
     """
+    check_out_json(out_json)
     rules = read_rules(rules_file)
     metadata = read_metadata(in_json)
     if not any(entry.get("caption") or entry.get("tags") for entry in metadata.values()):

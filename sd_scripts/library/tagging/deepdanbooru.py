@@ -128,7 +128,7 @@ def _model_of(folder: Path) -> Path:
     description = folder / "project.json"
     try:
         name = json.loads(description.read_bytes().decode("utf-8-sig"))["model"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadFile(
             f"{folder} is no DeepDanbooru project: {description.name} is missing, broken, or names no model."
         ) from error

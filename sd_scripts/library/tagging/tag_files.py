@@ -46,6 +46,8 @@ class TagJson:
     def __init__(self, path: Path, separator: str, append: bool) -> None:
         if path.suffix.lower() not in (".json", ".jsonl"):
             raise BadOption("output_path", f"--output_path {path}: the name must end in .json or .jsonl.")
+        if path.is_dir():
+            raise BadOption("output_path", f"--output_path {path} is a folder. Name a file in it.")
         check_room(path.absolute().parent)
         self._path = path
         self._separator = separator

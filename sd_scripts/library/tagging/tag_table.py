@@ -57,7 +57,7 @@ def _json_rows(text: str, path: Path) -> list[tuple[str, str]]:
         found = json.loads(text)
         named = _joined(found) if "idx_to_tag" in found else {int(place): row for place, row in found.items()}
         return [(named[place]["tag"], named[place]["category"].lower()) for place in range(len(named))]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadFile(
             f"{path} is no table of tags, which gives a tag and a category for every number from 0."
         ) from error

@@ -1,11 +1,13 @@
 """Puts model, data and method of a script together."""
 
 from sd_scripts.library.data.read_dataset import read_fine_tune_data
+from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.sd import load
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.device import check_device, main_report
 from sd_scripts.library.train.full import FullFineTune
+from sd_scripts.library.train.optimizers import check_optimizer
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.options.fine_tune import FineTuneOptions
 
@@ -13,6 +15,7 @@ from sd_scripts.options.fine_tune import FineTuneOptions
 def fine_tune(options: FineTuneOptions, report: Report) -> None:
     """fine_tune.py, once its options are checked."""
     check_device(options.precision)
+    check_optimizer(options.optimizer)
     report = main_report(report)
     model = options.model
     report.phase("load_model", f"Loading {model.pretrained_model_name_or_path}")
@@ -23,7 +26,15 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
         vae=model.vae,
         report=report,
     )
+    _check_layers(options.text.clip_skip or 1, family.text_encoder.config.num_hidden_layers)
     vae_hash = weights_hash(family.vae.state_dict())
     data = read_fine_tune_data(options.data, options.captions, options.resolution, report, vae_hash)
     method = FullFineTune(options.method.train_text_encoder)
     Trainer(family, method, data, options, report).run()
+
+
+def _check_layers(clip_skip: int, layers: int) -> None:
+    if clip_skip > layers:
+        raise BadOption(
+            "clip_skip", f"--clip_skip {clip_skip}: the text encoder has {layers} layers. Use 1 to {layers}."
+        )

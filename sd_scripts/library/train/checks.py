@@ -3,22 +3,32 @@
 import tempfile
 from pathlib import Path
 
+from sd_scripts.library.data.read_dataset import rules_of
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.metadata import read_metadata
+from sd_scripts.library.models.family import FileFormat
+from sd_scripts.library.models.hub import check_name
 from sd_scripts.library.train.optimizers import optimizer_name, read_arguments
 from sd_scripts.library.train.prompts import read_prompts
+from sd_scripts.library.train.saving import Names, Occasion, file_format
 from sd_scripts.library.train.schedules import schedule_name
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.training import AttentionOptions, PrecisionOptions, SampleOptions, SavingOptions, StateOptions
+
+# File systems take 255 bytes; numbers, times and endings are added.
+LONGEST_NAME_BYTES = 180
 
 
 def check_training(options: TrainingSettings) -> None:
     """Checks what can be checked without torch and without reading the model. Errors: BadOption."""
     check_model(options.model, options.text)
     check_data(options.data.in_json, options.data.train_data_dir)
+    rules_of(options.resolution)
     check_attention(options.attention)
     check_precision(options.precision)
     check_saving(options.saving)
+    check_targets(options)
     check_states(options.state, options.saving)
     check_samples(options.samples)
     schedule_name(options.schedule)
@@ -41,12 +51,18 @@ def check_model(model: ModelOptions, text: TextEncodingOptions) -> None:
         )
 
 
+def check_names(model: ModelOptions) -> None:
+    """The model and the VAE are there, or could be on the hub. Errors: BadFile."""
+    check_name(model.pretrained_model_name_or_path or "")
+    if model.vae:
+        check_name(model.vae)
+
+
 def check_data(in_json: str | None, train_data_dir: str | None) -> None:
     """The metadata file and the folder of pictures are there."""
     if not in_json:
         raise BadOption("in_json", "--in_json is needed: the metadata file that names the pictures and their texts.")
-    if not Path(in_json).is_file():
-        raise BadOption("in_json", f"--in_json {in_json}: there is no such file. Make it with the earlier stages.")
+    read_metadata(in_json)
     if train_data_dir and not Path(train_data_dir).is_dir():
         raise BadOption("train_data_dir", f"--train_data_dir {train_data_dir}: there is no such folder.")
 
@@ -76,6 +92,31 @@ def check_saving(saving: SavingOptions) -> None:
         )
     if saving.save_last_n_steps and not saving.save_every_n_steps:
         raise BadOption("save_last_n_steps", "--save_last_n_steps needs --save_every_n_steps.")
+
+
+def check_targets(options: TrainingSettings) -> None:
+    """The trained model takes the place of an earlier one at most: not of its base, nor of a folder of other things."""
+    base = options.model.pretrained_model_name_or_path or ""
+    names = Names(Path(options.saving.output_dir or ""), options.saving.output_name)
+    last = names.path(Occasion("last", 0))
+    ending = file_format(options.saving, _format_of(Path(base)))
+    target = last if ending.startswith("diffusers") else last.with_name(f"{last.name}.{ending}")
+    for source in (base, options.model.vae):
+        if source and target.exists() and Path(source).exists() and target.samefile(source):
+            raise BadOption("output_name", f"--output_name: {target} is what this training reads. Choose another name.")
+    marks = {target: "model_index.json"}
+    if options.state.save_state or options.state.save_state_on_train_end:
+        marks[names.state(Occasion("last", 0))] = "state.json"
+    for folder, mark in marks.items():
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / mark).is_file():
+            sentence = f"--output_name: the folder {folder} is there already, with other things in it. Choose another."
+            raise BadOption("output_name", sentence)
+
+
+def _format_of(base: Path) -> FileFormat:
+    """The format that a base model has, by its name; a hub id is a diffusers folder."""
+    endings: dict[str, FileFormat] = {".safetensors": "safetensors", ".ckpt": "ckpt"}
+    return endings.get(base.suffix.lower(), "diffusers")
 
 
 def check_states(state: StateOptions, saving: SavingOptions) -> None:
@@ -115,5 +156,9 @@ def writable(option: str, folder: str | None) -> None:
 
 def _plain_name(option: str, name: str | None) -> None:
     # A name with a folder in it could leave the output folder.
-    if name and (any(sign in name for sign in '/\\:*?"<>|') or name in (".", "..")):
+    if name and (any(sign in name for sign in '/\\:*?"<>|') or name in (".", "..") or not name.isprintable()):
         raise BadOption(option, f'--{option} "{name}" must be a plain name, without / \\ : * ? " < > |.')
+    if name and len(name.encode("utf-8", "replace")) > LONGEST_NAME_BYTES:
+        raise BadOption(
+            option, f'--{option} "{name}" is too long for a file. Use {LONGEST_NAME_BYTES} letters or fewer.'
+        )

@@ -67,6 +67,12 @@ def make_optimizer(groups: Groups, settings: OptimizerSettings) -> "torch.optim.
     return optimizer
 
 
+def check_optimizer(settings: OptimizerSettings) -> None:
+    """Makes the optimizer over one number, before anything is loaded. Errors: BadOption, NotInstalled."""
+    one = torch.nn.Parameter(torch.zeros(1))
+    make_optimizer([{"params": [one], "lr": settings.learning_rate, "name": "one"}], settings)
+
+
 def optimizer_name(settings: OptimizerSettings) -> str:
     """The name that the options come to, as KNOWN writes it, or `module.Class`. Errors: BadOption."""
     asked = settings.optimizer_type or "AdamW"
@@ -139,9 +145,17 @@ def _any_class(name: str) -> Callable[..., Any]:
     import torch
 
     module, _, class_name = name.rpartition(".")
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise BadOption(
+            "optimizer_type", f'--optimizer_type "{name}" is no class with its module, as torch.optim.RAdam.'
+        )
     builder = _load(module, class_name, module.partition(".")[0])
     if not (inspect.isclass(builder) and issubclass(builder, torch.optim.Optimizer)):
         raise BadOption("optimizer_type", f"--optimizer_type {name} is no class of a torch optimizer.")
+    step: Any = vars(builder).get("step", torch.optim.Optimizer.step)
+    closure = inspect.signature(step).parameters.get("closure")
+    if closure and closure.default is inspect.Parameter.empty:
+        raise BadOption("optimizer_type", f"--optimizer_type {name} repeats its steps, which training here does not.")
     return builder
 
 

@@ -53,7 +53,7 @@ def read_prompts(path: str) -> list[Prompt]:
         found = _READERS.get(file.suffix.lower(), _read_lines)(text, path)
     except UnicodeDecodeError as error:
         raise BadOption(OPTION, f"{path} is not UTF-8 text. Save it as UTF-8.") from error
-    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadOption(OPTION, f"{path} is broken: {error}.") from error
     if not found:
         raise BadOption(OPTION, f"{path} has no prompts. Write one a line.")
@@ -92,6 +92,8 @@ def _read_toml(text: str, path: str) -> list[Prompt]:
     if not isinstance(table, dict):
         raise BadOption(OPTION, f"{path}: write [prompt], and a [[prompt.subset]] for each prompt.")
     subsets = table.pop("subset", [{}] if table else [])
+    if not isinstance(subsets, list) or not all(isinstance(subset, dict) for subset in subsets):
+        raise BadOption(OPTION, f"{path}: write [prompt], and a [[prompt.subset]] for each prompt.")
     return _read_list([{**table, **subset} for subset in subsets], path)
 
 
@@ -119,14 +121,16 @@ def _checked(values: dict[str, Any], where: str) -> Prompt:
 
 
 def _text(value: Any, where: str) -> str:
-    return str(value)
+    if not isinstance(value, str):
+        raise BadOption(OPTION, f'{where} "{value}" is no text. Put quotes around it, or leave it out.')
+    return value
 
 
 def _number(low: float, kind: type[int] | type[float]) -> Callable[[Any, str], Any]:
     def convert(value: Any, where: str) -> Any:
         try:
             number = kind(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             what = "a whole number" if kind is int else "a number"
             raise BadOption(OPTION, f'{where} "{value}" is not {what}.') from error
         if not low <= number <= 2**63:

@@ -66,7 +66,9 @@ def read_facts(folder: str) -> Facts:
     try:
         values = json.loads((Path(folder) / "state.json").read_text(encoding="utf-8"))
         facts = Facts(**values)
-    except (OSError, ValueError, TypeError) as error:
+        if not all(isinstance(number, int) for number in (facts.step, facts.epoch, facts.window, facts.seed)):
+            raise ValueError("step, epoch, window and seed are whole numbers")
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise BadOption(
             "resume", f"--resume {folder}: this is no state that this program wrote whole. Choose another."
         ) from error
