@@ -24,6 +24,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield beside
         with open(beside, "rb+") as written:
             os.fsync(written.fileno())
+        _open_to_others(beside)
         os.replace(beside, path)
     except OSError as error:
         raise BadFile(_cannot_write(path, error)) from error
@@ -41,6 +42,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
         beside.mkdir()
         yield beside
+        for file in filter(Path.is_file, beside.rglob("*")):
+            _open_to_others(file)
         if path.exists():
             os.replace(path, old)
         os.replace(beside, path)
@@ -74,8 +77,12 @@ def _beside(path: Path) -> Path:
     except OSError as error:
         raise BadFile(_cannot_write(path, error)) from error
     os.close(handle)
-    os.chmod(name, 0o666 & ~_UMASK)
     return Path(name)
+
+
+def _open_to_others(file: Path) -> None:
+    """As any new file: mkstemp, and the writer of safetensors, would keep it to its owner."""
+    os.chmod(file, 0o666 & ~_UMASK)
 
 
 def _cannot_write(path: Path, error: OSError) -> str:
