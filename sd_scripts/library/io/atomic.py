@@ -19,6 +19,9 @@ def replacing(path: Path) -> Iterator[Path]:
     Errors: BadFile, when the folder cannot be made or written to.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        # A rename would take the place of a device such as /dev/null, for the whole machine.
+        raise BadFile(f"Cannot write {path}: it is no ordinary file. Choose another name.")
     beside = _beside(path)
     try:
         yield beside
