@@ -14,7 +14,7 @@ from tests.tagging.conftest import ROOT
 
 
 class Hub(BaseHTTPRequestHandler):
-    """One repository, owner/model, with `server.files`; a file in `server.breaks` breaks off once, after so many bytes."""
+    """One repository, owner/model, with `server.files`; one in `server.breaks` breaks off once, after so many bytes."""
 
     def log_message(self, *arguments):
         pass

@@ -64,15 +64,14 @@ def test_a_long_strip_costs_no_memory(tmp_path):
 
 @pytest.mark.parametrize(("width", "height"), [(150, 97), (97, 150), (33, 20), (64, 64), (131, 64), (20, 33)])
 def test_deepdanbooru_as_its_own_tool(width, height):
-    """Its own: area to the size that fits, then scikit-image's warp about the centre, edges repeated, divided by 255."""
+    """Its own: area to the size that fits, then scikit-image's warp to the centre, edges repeated, divided by 255."""
     from skimage.transform import AffineTransform, warp
 
     pixels = noise(width, height)
     scale = 64 / max(width, height)
     scaled = area_scaled(pixels, round(scale * width), round(scale * height))
-    centred = AffineTransform(translation=(-scaled.shape[1] / 2, -scaled.shape[0] / 2)) + AffineTransform(
-        translation=(32, 32)
-    )
+    to_corner = AffineTransform(translation=(-scaled.shape[1] / 2, -scaled.shape[0] / 2))
+    move = to_corner + AffineTransform(translation=(32, 32))
     expected = warp(scaled, move.inverse, output_shape=(64, 64), order=1, mode="edge") / 255
     seen = fitted(Image.fromarray(pixels), 64, 64)
     assert seen.dtype == np.float32
