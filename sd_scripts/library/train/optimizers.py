@@ -63,7 +63,8 @@ def make_optimizer(groups: Groups, settings: OptimizerSettings) -> torch.optim.O
     try:
         optimizer: torch.optim.Optimizer = builder(groups, **arguments)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise BadOption("optimizer_args", f"{name} does not take these arguments: {error}.") from error
+        reason = str(error).rstrip(".")
+        raise BadOption("optimizer_args", f"{name} does not take these arguments: {reason}.") from error
     return optimizer
 
 
