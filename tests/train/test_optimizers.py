@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sd_scripts.library.errors import BadOption, NotInstalled
+from sd_scripts.library.io.checkpoints import open_checkpoint
 from sd_scripts.library.train.optimizers import make_optimizer, optimizer_name, read_arguments
 from sd_scripts.options.optimizer import OptimizerOptions
 from tests.train.tiny import train
@@ -76,3 +77,16 @@ def test_mistakes(values, option, sentence):
 def test_a_missing_package_is_named():
     with pytest.raises(NotInstalled, match="needs the package no_such_package, which is not installed"):
         make(optimizer_type="no_such_package.Best")
+
+
+def test_schedule_free_saves_the_averaged_weights(tmp_path):
+    """It trains weights other than those it gives, and steps only after its own train()."""
+    pytest.importorskip("schedulefree")
+    given = {"optimizer_type": "schedulefree.AdamWScheduleFree", "max_train_steps": 4, "save_every_n_steps": 2}
+    trainer, recorder = train(tmp_path, save_state=True, **given)
+    assert len(recorder.losses) == 4
+    assert not trainer.learner.optimizer.param_groups[0]["train_mode"]
+    saved = open_checkpoint(tmp_path / "out" / "X.safetensors").read("model.diffusion_model.")
+    assert torch.equal(saved["time_embed.0.weight"], trainer.family.unet.time_embedding.linear_1.weight.detach())
+    _, resumed = train(tmp_path, resume=str(tmp_path / "out" / "X-step00000002-state"), **given)
+    assert resumed.losses == pytest.approx(recorder.losses[2:], rel=1e-5)

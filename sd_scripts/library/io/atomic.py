@@ -19,13 +19,15 @@ def replacing(path: Path) -> Iterator[Path]:
     Errors: BadFile, when the folder cannot be made or written to.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        # A rename would take the place of a device such as /dev/null, for the whole machine.
+        raise BadFile(f"Cannot write {path}: it is no ordinary file. Choose another name.")
     beside = _beside(path)
     try:
         yield beside
         with open(beside, "rb+") as written:
             os.fsync(written.fileno())
-        # Temporary files, ours and those of libraries that write by one of their own, are for their owner's eyes only.
-        os.chmod(beside, 0o666 & ~_UMASK)
+        _open_to_others(beside)
         os.replace(beside, path)
     except OSError as error:
         raise BadFile(_cannot_write(path, error)) from error
@@ -43,6 +45,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
         beside.mkdir()
         yield beside
+        for file in filter(Path.is_file, beside.rglob("*")):
+            _open_to_others(file)
         if path.exists():
             os.replace(path, old)
         os.replace(beside, path)
@@ -78,6 +82,11 @@ def _beside(path: Path) -> Path:
         raise BadFile(_cannot_write(path, error)) from error
     os.close(handle)
     return Path(name)
+
+
+def _open_to_others(file: Path) -> None:
+    """As any new file: mkstemp, and the writer of safetensors, would keep it to its owner."""
+    os.chmod(file, 0o666 & ~_UMASK)
 
 
 def _cannot_write(path: Path, error: OSError) -> str:

@@ -100,8 +100,9 @@ def write_bin(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def write_pickle(path: Path, value: Any) -> None:
     """Writes a value as torch.save does. Errors: BadFile."""
-    with _writing(path) as beside:
-        torch.save(value, beside)
+    # Into an open file: torch.save writes a path's own name, here a random one, into the archive.
+    with _writing(path) as beside, open(beside, "wb") as file:
+        torch.save(value, file)
 
 
 @contextmanager

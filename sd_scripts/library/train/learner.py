@@ -52,6 +52,7 @@ class Learner:
         """One optimizer step, the `step`th from 0. The loss is the mean over the items of all batches and processes."""
         items = self._over_processes(torch.tensor(float(sum(batch.count for batch in batches))))
         total = torch.zeros((), device=self._accelerator.device)
+        self._stepper.train()
         set_learning_rates(self.optimizer, schedule(step))
         for micro, batch in enumerate(batches):
             torch.manual_seed(derive(self._seed, "step", step, micro))
@@ -65,6 +66,10 @@ class Learner:
         rates = learning_rates(self.optimizer)
         self._stepper.zero_grad()
         return Outcome(self._over_processes(total), grad_norm, rates)
+
+    def rest(self) -> None:
+        """Puts the weights in place that are to be saved or looked at: schedule-free optimizers train others."""
+        self._stepper.eval()
 
     def losses(self, batch: Batch) -> torch.Tensor:
         """losses_B: how far the prediction is from its target, item by item."""

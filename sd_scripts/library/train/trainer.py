@@ -218,6 +218,7 @@ class Trainer:
 
     def _save(self, occasion: Occasion, model: bool = True, state: bool | None = None) -> None:
         self.tracker.flush()
+        self.learner.rest()
         if self.main:
             with_state = self.options.state.save_state if state is None else state
             if with_state:
@@ -229,6 +230,7 @@ class Trainer:
 
     def _sample(self, mark: str) -> None:
         self.tracker.flush()
+        self.learner.rest()
         if self.main:
             artist = Artist(self.family, self.texts, self.encoder, self.accelerator, self.seed)
             self.samples.draw(artist, mark, self.place)
