@@ -49,6 +49,7 @@ def _run(work: Callable[[], None], report: Report) -> int:
         return 0
     except UserError as error:
         report.emit(events.Failed(sentence=str(error), option=getattr(error, "option", None)))
+        report.list_failures()
         report.say(f"Error: {error}")
         return error.exit_code
     except KeyboardInterrupt:

@@ -92,11 +92,15 @@ class Report:
         """The end of the work: `text` for the terminal, then the items that were left out, each with its reason."""
         self.counts.update(counts)
         self.say(text)
+        self.list_failures()
+        self.emit(events.Summary(counts=dict(self.counts), tables=tables or {}))
+
+    def list_failures(self) -> None:
+        """Lists the items that were left out, each with its reason, in the terminal."""
         for item, reason in self.failures[:LISTED_FAILURES]:
             self.say(f"  left out: {item}: {reason}")
         if len(self.failures) > LISTED_FAILURES:
             self.say(f"  ... and {len(self.failures) - LISTED_FAILURES} more")
-        self.emit(events.Summary(counts=dict(self.counts), tables=tables or {}))
 
     def requests(self) -> list[Request]:
         """What was asked since the last call."""

@@ -105,7 +105,7 @@ def test_nothing_usable_ends_with_one_and_writes_nothing(project: Path, models: 
         (
             "fine_tune.py",
             (*FINE_TUNE, base, "--in_json=bad.json", "--train_data_dir=bad"),
-            "Not one picture could be used",
+            "Not one picture of this epoch could be used",
         ),
         (
             "fine_tune.py",

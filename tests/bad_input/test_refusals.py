@@ -171,7 +171,7 @@ def test_a_vae_that_is_nearly_none(what: str, tmp_path: Path) -> None:
     from sd_scripts.library.models.vae import load_vae
 
     save_file({name: torch.zeros(shape) for name, shape in STUBS[what].items()}, tmp_path / "vae.safetensors")
-    with pytest.raises(BadFile, match="is incomplete: its VAE lacks layers"):
+    with pytest.raises(BadFile, match="is incomplete: it lacks layers"):
         load_vae(str(tmp_path / "vae.safetensors"))
 
 

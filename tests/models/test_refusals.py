@@ -147,7 +147,7 @@ def test_missing_tensors_that_tell_dimensions(models: Path, tmp_path: Path):
     ):
         path = tmp_path / "torn.safetensors"
         write_safetensors(path, {name: tensor for name, tensor in whole.items() if not name.startswith(part)})
-        assert refusal(path).startswith("FILE is incomplete: it lacks '")
+        assert refusal(path).startswith("FILE is incomplete: it lacks layers.")
 
 
 def test_broken_folders(models: Path, tmp_path: Path):

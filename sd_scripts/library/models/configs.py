@@ -25,8 +25,8 @@ def config_from(read: Callable[[Shapes, Config], Config], shapes: Shapes, known:
     """What `read` finds in the shapes. Errors: BadFile, naming `source`, when one is missing that tells a dimension."""
     try:
         return read(shapes, known)
-    except (KeyError, ValueError) as error:
-        raise BadFile(f"{source} is incomplete: it lacks {error}. Download or copy it again.") from error
+    except (KeyError, IndexError, StopIteration, ValueError) as error:
+        raise BadFile(f"{source} is incomplete: it lacks layers. Download or copy it again.") from error
 
 
 def unet_config(shapes: Shapes, known: Config) -> Config:

@@ -158,23 +158,28 @@ class Folder:
         folder = self.path / "tokenizer"
         if not folder.is_dir():
             return clip_tokenizer(self.variant.pad_token)
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        try:
+            return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        except Exception as error:  # whatever a broken file makes transformers stumble over
+            raise BadFile(f"{folder} is no tokenizer that can be opened. Copy the model again.") from error
 
 
 def _clip(config: configs.Config, tensors: dict[str, Tensor], source: Path) -> Any:
     from accelerate import init_empty_weights
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    with init_empty_weights():
-        module = CLIPTextModel(CLIPTextConfig(**{**config, "architectures": ["CLIPTextModel"]}))
+    try:
+        with init_empty_weights():
+            module = CLIPTextModel(CLIPTextConfig(**{**config, "architectures": ["CLIPTextModel"]}))
+    except Exception as error:  # transformers does not check what a configuration says
+        raise BadFile(f"{source} has a configuration that makes no model ({error}). Copy the model again.") from error
     return adopt(module, tensors, source)
 
 
 def _check_channels(path: Path, config: configs.Config) -> None:
-    if config["in_channels"] != 4:
-        raise BadFile(
-            f"{path} takes {config['in_channels']} channels, as inpainting models do; this program trains those with 4."
-        )
+    channels = config.get("in_channels")
+    if channels != 4:
+        raise BadFile(f"{path} takes {channels} channels, as inpainting models do; this program trains those with 4.")
 
 
 def _refuse(path: Path, kind: str) -> NoReturn:

@@ -47,7 +47,6 @@ class Trainer:
         self.seed = self._choose_seed()
         self.place = self.resumed.place() if self.resumed else Place()
         self._asked: set[Request] = set()
-        self._learnt = 0
 
     def run(self) -> None:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
@@ -75,8 +74,6 @@ class Trainer:
         self.texts = Texts(self.family, settings, self.accelerator, self.method.trains_text_encoder(), keep)
         self.feed = Feed(self.data, report, self._readers, self.accelerator.process_index, self._processes)
         self._cache_latents()
-        if not self._plan(0):
-            raise self._nothing_learnt()
         self.samples = Samples(options.samples, options.saving, report)
         self.learner = Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed)
         self.course = self._plan_course()
@@ -140,28 +137,22 @@ class Trainer:
         self.report.phase("train", f"Training: {total_steps:,} steps", total_steps)
         while self.place.step < total_steps and not self._stopping():
             self._train_epoch()
-        if not (self._learnt or self.resumed or self._stopping()):
-            raise self._nothing_learnt()
         self.tracker.flush()
 
     def _train_epoch(self) -> None:
         epoch = self.place.epoch
         draw = Draw(self.seed, epoch, self.options.noise.noise_offset)
         planned = self._windows()[self.place.window :]
-        learnt_before, from_its_start = self._learnt, self.place.window == 0
+        learnt, from_its_start = 0, self.place.window == 0
         with contextlib.closing(self.feed.windows(planned, epoch, self.seed)) as loading:
             for window, data_s in timed(loading):
-                self._learnt += self._train_step(window, draw, data_s)
+                learnt += self._train_step(window, draw, data_s)
                 ended = self.place.advance(self.course)
                 self._after_step(ended)
                 if self.place.step == self.course.total_steps or self._stopping():
                     break
-        if self._learnt == learnt_before and from_its_start:
-            raise self._nothing_learnt()
-
-    def _nothing_learnt(self) -> NothingUsable:
-        item, reason = self.report.failures[0] if self.report.failures else ("", "there is none")
-        return NothingUsable(f"Not one picture could be used, so nothing was learnt. The first one, {item}: {reason}.")
+        if not learnt and from_its_start:
+            raise NothingUsable("Not one picture of this epoch could be used; the list above says why.")
 
     def _train_step(self, window: list[Loaded], draw: Draw, data_s: float) -> int:
         """One optimizer step. Gives the number of items that were learnt: 0 where none could be used."""
