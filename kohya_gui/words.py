@@ -40,7 +40,14 @@ def say(key: str, **facts: Any) -> str:
 
 def say_reason(reason: Reason | None) -> str:
     """A reason in words; nothing for none."""
-    return say(reason.key, **reason.facts) if reason else ""
+    if reason is None:
+        return ""
+    facts = dict(reason.facts)
+    if "stage" in facts:
+        # The runs of one project share a name: only with its stage is it clear which one is meant.
+        stage = facts.pop("stage")
+        facts["name"] = say("run.named", name=facts["name"], stage=say_or(f"stage.{stage}", stage))
+    return say(reason.key, **facts)
 
 
 def say_or(key: str, fallback: str) -> str:
