@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from kohya_gui.i18n import FALLBACK, t, words
+from kohya_gui.i18n import FALLBACK, LANGUAGES, t, words
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.values import BadValue
 
@@ -23,8 +23,8 @@ class Reason:
 
 @contextmanager
 def speaking(lang: str) -> Iterator[None]:
-    """Everything said within is said in this language."""
-    token = _language.set(lang)
+    """Everything said within is said in this language; an unknown one is English."""
+    token = _language.set(lang if lang in LANGUAGES else FALLBACK)
     try:
         yield
     finally:
