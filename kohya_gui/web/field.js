@@ -1,7 +1,7 @@
 /* One field of a form: its label, input, flag line and error. */
 "use strict";
 Studio.field = (() => {
-  const { html, attr, icon, t, has, data, store } = Studio;
+  const { html, attr, icon, t, has, data, store, combo } = Studio;
 
   /* The words of an option: a stage may have its own for a flag that others share. */
   function words(stage, flag, part) {
@@ -52,33 +52,21 @@ Studio.field = (() => {
         </select>
       `;
     const keys = { int: "numeric", float: "decimal", number: "decimal" }[field.kind] ?? "text";
-    const box = html`
-      <input
-        class="in"
-        id="${me}"
-        value="${value}"
-        placeholder="${store.plain(field) || words(stage, flag, "empty")}"
-        type="${field.secret ? "password" : "text"}"
-        inputmode="${keys}"
-        spellcheck="false"
-        autocomplete="off"
-        aria-describedby="${about}"
-        ${attr("aria-required", field.required && "true")}
-        ${attr("list", field.suggested && `${me}-l`)}
-      />
-      ${
-        field.suggested &&
-        html`
-          <datalist id="${me}-l">
-            ${field.suggested.map(
-              (one) => html`
-                <option value="${one}"></option>
-              `,
-            )}
-          </datalist>
-        `
-      }
+    const attributes = html`
+      value="${value}"
+      placeholder="${store.plain(field) || words(stage, flag, "empty")}"
+      type="${field.secret ? "password" : "text"}"
+      inputmode="${keys}"
+      spellcheck="false"
+      autocomplete="off"
+      aria-describedby="${about}"
+      ${attr("aria-required", field.required && "true")}
     `;
+    const box = field.suggested
+      ? combo.draw(me, attributes, label(stage, flag), field.suggested)
+      : html`
+          <input class="in" id="${me}" ${attributes} />
+        `;
     if (field.unit)
       return html`
         <div class="uin">
