@@ -188,6 +188,12 @@ window.Studio = (() => {
   }
   document.documentElement.lang = page.lang;
 
+  /* The end of a path tells more than its beginning. */
+  function showEnd(input) {
+    if (document.activeElement === input) return;
+    input.title = input.value;
+    input.scrollLeft = input.scrollWidth;
+  }
   const fileUrl = (url) => new URL(url.replace(/^\//, ""), document.baseURI).href;
 
   return {
@@ -215,6 +221,7 @@ window.Studio = (() => {
     view,
     mount,
     speak,
+    showEnd,
     fileUrl,
   };
 })();

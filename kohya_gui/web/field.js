@@ -146,11 +146,7 @@ Studio.field = (() => {
     text.title = found ?? "";
     const place = box.querySelector(".in, input");
     place.setAttribute("aria-invalid", String(Boolean(error)));
-    // The end of a path tells more than its beginning.
-    if (store.fields(stage)[flag].path && document.activeElement !== place) {
-      place.title = place.value;
-      place.scrollLeft = place.scrollWidth;
-    }
+    if (store.fields(stage)[flag].path) Studio.showEnd(place);
   }
   /* Puts a value from elsewhere (a preset, a link, a reset) into the input, unless it already stands there. */
   function fill(box, stage, flag) {

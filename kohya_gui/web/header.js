@@ -158,7 +158,7 @@
     },
   };
   on("project", drawProject);
-  ["tab", "stage", "typed", "loaded", "preset", "project", "lang"].forEach((news) => on(news, drawPreset));
+  ["tab", "stage", "typed", "loaded", "preset", "project"].forEach((news) => on(news, drawPreset));
   Studio.view("header", draw);
   call("info").then((info) => {
     page.secure = info.secure;
