@@ -41,7 +41,16 @@ Studio.field = (() => {
             aria-describedby="${about}"
             aria-label="${label(stage, flag)}"
           />
-          <span aria-hidden="true">${words(stage, flag, "short") || t("field.on")}</span>
+          ${
+            words(stage, flag, "short")
+              ? html`
+                  <span aria-hidden="true">${words(stage, flag, "short")}</span>
+                `
+              : html`
+                  <span class="is-on" aria-hidden="true">${t("field.on")}</span>
+                  <span class="is-off muted" aria-hidden="true">${t("field.off")}</span>
+                `
+          }
         </label>
       `;
     }

@@ -18,7 +18,6 @@ Studio.news = (() => {
       row.started && t("run.started", { time: clock(row.started) }),
       row.ended && row.started && t("run.took", { time: duration((asDate(row.ended) - asDate(row.started)) / 1000) }),
       row.exit_code != null && t("run.exit", { code: row.exit_code }),
-      row.state === "waiting" && row.why,
     ];
     return html`
       <div class="top">
@@ -51,6 +50,13 @@ Studio.news = (() => {
             : ""
         }
       </div>
+      ${
+        ["waiting", "stopped", "cancelled"].includes(row.state) &&
+        row.why &&
+        html`
+          <p class="muted why">${row.why}</p>
+        `
+      }
     `;
   }
   const NEXT = { caption: "tag", tag: "metadata", metadata: "latents", latents: "train" };

@@ -145,7 +145,7 @@ Studio.presets = (() => {
     return html`
       <h2>${shownName(preset)}</h2>
       <p class="muted">${shownDescription(preset)}</p>
-      <dl class="diff">
+      <div class="diff" role="region" tabindex="0" aria-label="${t("preset.changes")}"><dl>
         ${flags.map(
           (flag) => html`
             <dt>
@@ -164,7 +164,7 @@ Studio.presets = (() => {
             </dd>
           `,
         )}
-      </dl>
+      </dl></div>
       ${
         flags.length
           ? ""

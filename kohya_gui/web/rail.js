@@ -40,7 +40,7 @@ Studio.rail = (() => {
             <button class="btn sm quiet" data-shell="cmd">cmd</button>
             <button class="btn sm" data-do="copy">${icon("copy")}${t("copy")}</button>
           </div>
-          <pre class="cmd" role="region" tabindex="0" aria-label="${t("command")}"></pre>
+          <pre class="cmd" role="region" tabindex="0" aria-label="${t("command")}${t("field.comma")}${t(`stage.${stage}`)}"></pre>
         </div>
       `,
     );
