@@ -20,7 +20,7 @@ Studio.runs = (() => {
   }
   const waits = (row) => row.state === "waiting" && Boolean(row.why);
   const item = (row) => html`
-    <button type="button" class="run" data-run="${row.id}" aria-current="${row.id === chosen}">
+    <button type="button" class="run" data-run="${row.id}" tabindex="${row.id === chosen ? 0 : -1}" aria-current="${row.id === chosen}">
       <span class="t">
         <span>
           ${row.name}
@@ -85,6 +85,21 @@ Studio.runs = (() => {
     await refresh();
     choose(id);
   }
+  /* The list is one stop of the Tab key; arrows move within it. */
+  function listen(place) {
+    place.addEventListener("click", (event) => {
+      const id = event.target.closest("[data-run]")?.dataset.run;
+      if (id) choose(id);
+    });
+    place.addEventListener("keydown", (event) => {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key],
+        items = [...place.querySelectorAll("[data-run]")],
+        at = items.indexOf(event.target);
+      if (!step || at < 0) return;
+      event.preventDefault();
+      items[(at + step + items.length) % items.length].focus();
+    });
+  }
   function draw(place) {
     root = place;
     put(
@@ -96,11 +111,7 @@ Studio.runs = (() => {
         </div>
       `,
     );
-    if (!place.dataset.listening)
-      place.addEventListener("click", (event) => {
-        const id = event.target.closest("[data-run]")?.dataset.run;
-        if (id) choose(id);
-      });
+    if (!place.dataset.listening) listen(place);
     place.dataset.listening = "yes";
     Studio.monitor.place(place.querySelector(".kg-mon"));
     drawList();
