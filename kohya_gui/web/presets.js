@@ -138,8 +138,10 @@ Studio.presets = (() => {
 
   /* What loading would change: each flag from what it is to what it becomes; what the preset does not name is reset. */
   function details(at, preset) {
-    const flags = store.differences(at, preset.values);
-    const after = (flag) => (flag in preset.values ? preset.values[flag] : field.shownDefault(store.fields(at)[flag]));
+    const after = (flag) => preset.values[flag] ?? store.given(at).values[flag] ?? store.plain(store.fields(at)[flag]);
+    const flags = store
+      .differences(at, preset.values)
+      .filter((flag) => store.asText(store.value(at, flag)) !== store.asText(after(flag)));
     const say = (value) =>
       value === true ? t("field.on") : value === false ? t("field.off") : store.asText(value) || t("field.empty");
     return html`
