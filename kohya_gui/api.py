@@ -1,7 +1,6 @@
 """What the page and other programs can ask: every answer is a plain JSON value, every trouble a sentence."""
 
 import functools
-import inspect
 import locale
 import platform
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kohya_gui import devices, example, pipeline
+from kohya_gui.arguments import Json, Values, checked_arguments, fits
 from kohya_gui.checks import Checked, check
 from kohya_gui.command import stage_argv, texts, with_placeholders
 from kohya_gui.facts import training_plan
@@ -27,8 +27,8 @@ from kohya_gui.tensorboard import TensorBoards
 from kohya_gui.words import duration, refusal, say, speaking
 from sd_scripts.library.errors import UserError
 
-Json = dict[str, Any]
-Values = dict[str, Any]
+GivenProject = dict[str, str | list[str] | None] | str | None
+"""A project by its name, or as the page holds it."""
 
 _ENDPOINTS: list[str] = []
 
@@ -41,7 +41,7 @@ def endpoint(method: Callable[..., Json]) -> Callable[..., Json]:
     def answered(self: "Studio", *args: Any, lang: str = "en", **kwargs: Any) -> Json:
         with speaking(lang):
             try:
-                return method(self, *args, **kwargs)
+                return method(self, **checked_arguments(method, args, kwargs))
             except UserError as error:
                 return {"error": str(error), "field": getattr(error, "option", None)}
 
@@ -76,14 +76,9 @@ class Studio:
 
     def call(self, name: str, args: Json) -> Json:
         """Answers the endpoint `name`; unknown names and wrong arguments are answered with a sentence."""
-        if name not in self.ENDPOINTS or not isinstance(args, dict):
-            return {"error": f'There is no action "{name}" with such arguments.', "field": None}
-        method = getattr(self, name)
-        try:
-            inspect.signature(method).bind(**{key: value for key, value in args.items() if key != "lang"})
-        except TypeError as error:
-            return {"error": f"{name}: {error}.", "field": None}
-        answer: Json = method(**args)
+        if name not in self.ENDPOINTS or not fits(args, Json):
+            return {"error": say("call.unknown", name=name), "field": None}
+        answer: Json = getattr(self, name)(**args)
         return answer
 
     @endpoint
@@ -107,7 +102,7 @@ class Studio:
         return {"projects": [project.as_json() for project in self._projects.all()], "current": self._projects.current}
 
     @endpoint
-    def project_save(self, project: Json) -> Json:
+    def project_save(self, project: dict[str, str | list[str] | None]) -> Json:
         """Keeps a project and opens it; or says by field what must be mended."""
         given = Project.from_json(project)
         known = {other.name: other for other in self._projects.all()}
@@ -141,13 +136,13 @@ class Studio:
         return {"project": project.as_json(), "run_id": record.id}
 
     @endpoint
-    def stage_values(self, stage: str, project: Any = None, folder_index: int = 0) -> Json:
+    def stage_values(self, stage: str, project: GivenProject = None, folder_index: int = 0) -> Json:
         """What project and earlier stages give to a stage, for one of the project's folders."""
         filled = stage_values(_stage(stage), self._project(project), folder_index)
         return {"values": filled.values, "links": filled.links}
 
     @endpoint
-    def check(self, stage: str, values: Values, project: Any = None) -> Json:
+    def check(self, stage: str, values: Values, project: GivenProject = None) -> Json:
         """What is wrong, what was found at every path, what the start means in figures, and the command."""
         checked = self._check(stage, values, project)
         draft = checked.draft
@@ -161,7 +156,7 @@ class Studio:
         }
 
     @endpoint
-    def start(self, stage: str, values: Values, project: Any = None, confirm: bool = False) -> Json:
+    def start(self, stage: str, values: Values, project: GivenProject = None, confirm: bool = False) -> Json:
         """Queues a stage, which begins as soon as its device is free; or says what stands against it.
 
         Of a project with several folders, one run for each: they are chained.
@@ -178,7 +173,7 @@ class Studio:
         return {"run_id": chain[0], "chain": chain}
 
     @endpoint
-    def queue(self, stage: str, values: Values, project: Any = None, confirm: bool = False) -> Json:
+    def queue(self, stage: str, values: Values, project: GivenProject = None, confirm: bool = False) -> Json:
         """The same as start: whatever is started waits for its turn."""
         answer: Json = self.start(stage, values, project, confirm)
         return answer
@@ -186,7 +181,7 @@ class Studio:
     @endpoint
     def pipeline(
         self,
-        project: Any,
+        project: GivenProject,
         skip: list[str] | None = None,
         caption: str = "blip",
         tagger: str = "wd14",
@@ -264,7 +259,7 @@ class Studio:
         server = self._boards.start(folder) if action == "start" and folder else self._boards.status(folder)
         return {"running": server is not None, "url": server.url if server else None}
 
-    def _check(self, stage: str, values: Values, project: Any) -> Checked:
+    def _check(self, stage: str, values: Values, project: GivenProject) -> Checked:
         return check(_stage(stage), values, self._project(project), self.roots)
 
     def _time_fact(self, checked: Checked) -> list[tuple[str, str]]:
@@ -275,7 +270,7 @@ class Studio:
             return []
         return [(say("fact.time"), say("fact.time_from_last", duration=duration(plan.steps / rate)))]
 
-    def _project(self, project: Any) -> Project:
+    def _project(self, project: GivenProject) -> Project:
         """A project by its name, or as the page sent it; none is one without values."""
         if isinstance(project, dict):
             known = {other.name: other for other in self._projects.all()}

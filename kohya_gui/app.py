@@ -16,8 +16,9 @@ WEB = Path(__file__).parent / "web"
 TABS = ("project", "caption", "tag", "metadata", "latents", "train", "runs")
 STYLES = ("base", "header", "form", "project", "runs", "dialog", "small")
 SCRIPTS = (
-    "core", "store", "check", "dialog", "field", "tip", "form", "rail", "stage", "metadata", "tabs", "pathbrowser",
-    "presets", "search", "chart", "poller", "runbar", "buckets", "results", "monitor", "runs", "project", "header",
+    "core", "store", "check", "dialog", "combo", "field", "tip", "form", "rail", "stage", "metadata", "tabs",
+    "pathbrowser", "presets", "search", "chart", "poller", "runbar", "buckets", "results", "news", "monitor", "runs",
+    "plan", "project", "header",
 )  # fmt: skip
 """In the order in which they need each other."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kohya_gui import found
+from kohya_gui import found, training_rules  # noqa: F401  (the rules of training register themselves)
 from kohya_gui.command import absolute_values
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.facts import FACTS, Fact
@@ -69,9 +69,16 @@ def _read(checked: Checked, typed: dict[str, Any]) -> None:
     draft.values = absolute_values(draft.stage, changed_values(draft.stage.options, values), draft.base)
 
 
+_NEEDED: dict[PathKind, str] = {
+    "pictures": "path.pictures_needed",
+    "model": "path.model_needed",
+    "json_in": "path.metadata_needed",
+    "json_out": "path.output_needed",
+}
+
+
 def _needed(spec: OptionSpec) -> str:
-    keys: dict[PathKind, str] = {"pictures": "path.pictures_needed", "model": "path.model_needed"}
-    return say(keys.get(spec.path, "value.required")) if spec.path else say("value.required")
+    return say(_NEEDED.get(spec.path or "file", "value.required"))
 
 
 def _look(checked: Checked, spec: OptionSpec, value: str) -> None:

@@ -1,11 +1,13 @@
 """What lies at a path, at once and without torch: pictures and their texts, models, metadata."""
 
 import functools
+import itertools
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +19,12 @@ from sd_scripts.library.io.headers import ModelFacts, model_facts
 from sd_scripts.library.io.metadata import Metadata, read_metadata
 
 T = TypeVar("T")
+
+# Times of files are this coarse on some file systems: what changed just now is looked at again.
+SETTLED_AFTER_NS = 2_000_000_000
+
+# Where a folder holds none itself, pictures are counted in this many folders below: a home folder may hold a million.
+MOST_FOLDERS = 1000
 
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
@@ -31,7 +39,8 @@ def by_time(look: Callable[[Path], T]) -> Callable[[Path], T]:
     @functools.wraps(look)
     def looked(path: Path) -> T:
         facts = path.stat()
-        return kept(path, facts.st_mtime_ns, facts.st_size)
+        settled = time.time_ns() - facts.st_mtime_ns > SETTLED_AFTER_NS
+        return kept(path, facts.st_mtime_ns, facts.st_size) if settled else look(path)
 
     return looked
 
@@ -52,9 +61,14 @@ class FolderFacts:
         return say("found.images_with_texts", n=self.images, texts=there, without=self.images - there, ext=extension)
 
 
-@by_time
 def pictures_in(folder: Path) -> FolderFacts:
     """The pictures of a folder; those of folders below are counted only where it has none itself."""
+    facts = _own_pictures(folder)
+    return facts if facts.images else replace(facts, below=_count_below(folder))
+
+
+@by_time
+def _own_pictures(folder: Path) -> FolderFacts:
     stems: dict[str, set[str]] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -64,11 +78,11 @@ def pictures_in(folder: Path) -> FolderFacts:
     images = [stem for suffix in IMAGE_SUFFIXES for stem in stems.get(suffix, ())]
     known = set(images)
     texts = Counter({suffix: len(known & found) for suffix, found in stems.items() if suffix not in IMAGE_SUFFIXES})
-    return FolderFacts(len(images), 0 if images else _count_below(folder), +texts)
+    return FolderFacts(len(images), 0, +texts)
 
 
 def _count_below(folder: Path) -> int:
-    walked = (names for _, folders, names in os.walk(folder))
+    walked = (names for _, _, names in itertools.islice(os.walk(folder), MOST_FOLDERS))
     return sum(name.lower().endswith(IMAGE_SUFFIXES) and name[0] != "." for names in walked for name in names)
 
 

@@ -7,6 +7,8 @@ exactly one of them (tests/gui_page/test_layout.py). Names are keys of the local
 from dataclasses import dataclass, field
 from typing import Any
 
+from sd_scripts.options.optimizer import OPTIMIZERS, SCHEDULES
+
 Rule = dict[str, Any]
 Places = dict[str, str]
 
@@ -161,12 +163,12 @@ WIDE = ("pretrained_model_name_or_path", "train_data_dir", "caption_weights", "m
 """Fields that take two columns."""
 
 LISTED: dict[str, tuple[str, ...]] = {
-    "lr_scheduler": ("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"),
+    "lr_scheduler": SCHEDULES,
 }
 """Free text on the command line, but a list in the form."""
 
 SUGGESTED: dict[str, tuple[str, ...]] = {
-    "optimizer_type": ("AdamW", "AdamW8bit", "Lion", "AdaFactor", "SGD"),
+    "optimizer_type": OPTIMIZERS,
     "caption_extension": (".caption", ".txt"),
     "max_resolution": ("512,512", "640,640", "768,768"),
     "resolution": ("512,512", "640,640", "768,768"),

@@ -24,13 +24,17 @@ MIGRATIONS: dict[int, Callable[[Saved], Saved]] = {}
 
 @dataclass(frozen=True)
 class Preset:
-    """Values that differ from the defaults. `unknown`: flags in the file that this version does not have."""
+    """Values that differ from the defaults. `unknown`: flags in the file that this version does not have.
+
+    `ja`: name and description of one of ours in Japanese. The name tells presets apart in every language.
+    """
 
     name: str
     description: str
     builtin: bool
     values: dict[str, Any]
     unknown: list[str] = field(default_factory=list)
+    ja: dict[str, str] = field(default_factory=dict)
 
 
 class PresetStore:
@@ -80,9 +84,8 @@ def preset_from(path: Path, builtin: bool) -> Preset | None:
         saved = migrated(saved)
         known = option_specs(STAGES[saved["stage"]].options)
         values = {flag: value for flag, value in saved["values"].items() if flag in known and value not in ("", None)}
-        return Preset(
-            saved["name"], saved["description"], builtin, values, sorted(saved["values"].keys() - known.keys())
-        )
+        unknown = sorted(saved["values"].keys() - known.keys())
+        return Preset(saved["name"], saved["description"], builtin, values, unknown, saved["ja"] if builtin else {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

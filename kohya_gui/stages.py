@@ -144,7 +144,7 @@ def _put(filled: Filled, flag: str, value: Any, link: str) -> None:
 def _fill_pictures(filled: Filled, stage: Stage, project: Project, folder_index: int) -> None:
     several = len(project.pictures) > 1
     if project.pictures and stage.per_folder:
-        folder = project.pictures[min(folder_index, len(project.pictures) - 1)]
+        folder = project.pictures[max(0, min(folder_index, len(project.pictures) - 1))]
         _put(filled, "train_data_dir", folder, "Project")
         if several and stage.writes:
             _put(filled, "full_path", True, "Project")

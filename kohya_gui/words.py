@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from kohya_gui.i18n import FALLBACK, t, words
+from kohya_gui.i18n import FALLBACK, LANGUAGES, t, words
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.values import BadValue
 
@@ -23,8 +23,8 @@ class Reason:
 
 @contextmanager
 def speaking(lang: str) -> Iterator[None]:
-    """Everything said within is said in this language."""
-    token = _language.set(lang)
+    """Everything said within is said in this language; an unknown one is English."""
+    token = _language.set(lang if lang in LANGUAGES else FALLBACK)
     try:
         yield
     finally:
@@ -40,7 +40,14 @@ def say(key: str, **facts: Any) -> str:
 
 def say_reason(reason: Reason | None) -> str:
     """A reason in words; nothing for none."""
-    return say(reason.key, **reason.facts) if reason else ""
+    if reason is None:
+        return ""
+    facts = dict(reason.facts)
+    if "stage" in facts:
+        # The runs of one project share a name: only with its stage is it clear which one is meant.
+        stage = facts.pop("stage")
+        facts["name"] = say("run.named", name=facts["name"], stage=say_or(f"stage.{stage}", stage))
+    return say(reason.key, **facts)
 
 
 def say_or(key: str, fallback: str) -> str:

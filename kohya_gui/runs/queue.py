@@ -111,13 +111,18 @@ def _again(record: RunRecord) -> dict[str, Any]:
 def waiting_reason(record: RunRecord, store: RunStore, statuses: dict[str, Status]) -> Reason | None:
     """Why a waiting run cannot start now; None when it can. `statuses` are those of the runs that have not ended."""
     if record.after and record.after in statuses:
-        return Reason("run.waits_for_run", {"name": store.record(record.after).name})
+        return Reason("run.waits_for_run", named(store.record(record.after)))
     for run_id, status in statuses.items():
         other = store.record(run_id)
         shared = sorted(set(record.devices) & set(other.devices))
         if shared and status.state == "running":
-            return Reason("run.waits_for_device", {"device": device_name(shared[0]), "name": other.name})
+            return Reason("run.waits_for_device", {"device": device_name(shared[0]), **named(other)})
     return None
+
+
+def named(record: RunRecord) -> dict[str, str]:
+    """The facts by which a reason names a run."""
+    return {"name": record.name, "stage": record.stage}
 
 
 def device_name(device: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kohya_gui.runs.events import RunView
 from kohya_gui.runs.lock import held
-from kohya_gui.runs.queue import waiting_reason
+from kohya_gui.runs.queue import named, waiting_reason
 from kohya_gui.runs.store import Outcome, RunStore, Status
 from kohya_gui.words import Reason
 from sd_scripts.library import systems
@@ -68,8 +68,7 @@ class Worker:
         record = self.store.record(run_id)
         before = self.store.outcome(record.after) if record.after else None
         if before and before.state != "done":
-            name = self.store.record(str(record.after)).name
-            reason = Reason(f"run.after_{before.state}", {"name": name})
+            reason = Reason(f"run.after_{before.state}", named(self.store.record(str(record.after))))
             if self.store.claim(run_id):
                 self.store.finish(run_id, Outcome(state="cancelled", ended=time.time(), reason=reason))
                 del statuses[run_id]

@@ -53,14 +53,28 @@ window.Studio = (() => {
     element.innerHTML = markup(content);
     return element;
   };
+  /* What the pointer is pressing: drawn anew before it is let go, it would never be clicked. */
+  let pressed = null;
+  document.addEventListener("pointerdown", (event) => (pressed = event.target), true);
+  for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => (pressed = null), true);
+
   /* Redraws only what changed, so that focus, scroll and selection survive the poller. */
   function patch(element, content) {
     const text = markup(content);
-    if (element && element.studioText !== text) {
-      element.studioText = text;
-      element.innerHTML = text;
-    }
+    if (!element || element.studioText === text || (pressed && element.contains(pressed))) return element;
+    const focused = element.contains(document.activeElement) ? document.activeElement : null;
+    element.studioText = text;
+    element.innerHTML = text;
+    if (focused && focused !== element) refocus(element, focused);
     return element;
+  }
+  /* The focus stays on what was drawn anew: the element of the same kind with the same data, or with data of its kind. */
+  function refocus(element, before) {
+    const data = ({ dataset }) => JSON.stringify(dataset),
+      kinds = ({ dataset }) => Object.keys(dataset).join();
+    const all = [...element.querySelectorAll(before.tagName)];
+    const same = all.find((one) => data(one) === data(before)) ?? all.find((one) => kinds(one) === kinds(before));
+    same?.focus({ preventScroll: true });
   }
 
   const PATHS = {
@@ -188,6 +202,12 @@ window.Studio = (() => {
   }
   document.documentElement.lang = page.lang;
 
+  /* The end of a path tells more than its beginning. */
+  function showEnd(input) {
+    if (document.activeElement === input) return;
+    input.title = input.value;
+    input.scrollLeft = input.scrollWidth;
+  }
   const fileUrl = (url) => new URL(url.replace(/^\//, ""), document.baseURI).href;
 
   return {
@@ -215,6 +235,7 @@ window.Studio = (() => {
     view,
     mount,
     speak,
+    showEnd,
     fileUrl,
   };
 })();

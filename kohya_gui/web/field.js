@@ -1,7 +1,7 @@
 /* One field of a form: its label, input, flag line and error. */
 "use strict";
 Studio.field = (() => {
-  const { html, attr, icon, t, has, data, store } = Studio;
+  const { html, attr, icon, t, has, data, store, combo } = Studio;
 
   /* The words of an option: a stage may have its own for a flag that others share. */
   function words(stage, flag, part) {
@@ -41,7 +41,16 @@ Studio.field = (() => {
             aria-describedby="${about}"
             aria-label="${label(stage, flag)}"
           />
-          <span aria-hidden="true">${words(stage, flag, "short") || t("field.on")}</span>
+          ${
+            words(stage, flag, "short")
+              ? html`
+                  <span aria-hidden="true">${words(stage, flag, "short")}</span>
+                `
+              : html`
+                  <span class="is-on" aria-hidden="true">${t("field.on")}</span>
+                  <span class="is-off muted" aria-hidden="true">${t("field.off")}</span>
+                `
+          }
         </label>
       `;
     }
@@ -52,33 +61,21 @@ Studio.field = (() => {
         </select>
       `;
     const keys = { int: "numeric", float: "decimal", number: "decimal" }[field.kind] ?? "text";
-    const box = html`
-      <input
-        class="in"
-        id="${me}"
-        value="${value}"
-        placeholder="${store.plain(field) || words(stage, flag, "empty")}"
-        type="${field.secret ? "password" : "text"}"
-        inputmode="${keys}"
-        spellcheck="false"
-        autocomplete="off"
-        aria-describedby="${about}"
-        ${attr("aria-required", field.required && "true")}
-        ${attr("list", field.suggested && `${me}-l`)}
-      />
-      ${
-        field.suggested &&
-        html`
-          <datalist id="${me}-l">
-            ${field.suggested.map(
-              (one) => html`
-                <option value="${one}"></option>
-              `,
-            )}
-          </datalist>
-        `
-      }
+    const attributes = html`
+      value="${value}"
+      placeholder="${store.plain(field) || words(stage, flag, "empty")}"
+      type="${field.secret ? "password" : "text"}"
+      inputmode="${keys}"
+      spellcheck="false"
+      autocomplete="off"
+      aria-describedby="${about}"
+      ${attr("aria-required", field.required && "true")}
     `;
+    const box = field.suggested
+      ? combo.draw(me, attributes, label(stage, flag), field.suggested)
+      : html`
+          <input class="in" id="${me}" ${attributes} />
+        `;
     if (field.unit)
       return html`
         <div class="uin">
@@ -158,11 +155,7 @@ Studio.field = (() => {
     text.title = found ?? "";
     const place = box.querySelector(".in, input");
     place.setAttribute("aria-invalid", String(Boolean(error)));
-    // The end of a path tells more than its beginning.
-    if (store.fields(stage)[flag].path && document.activeElement !== place) {
-      place.title = place.value;
-      place.scrollLeft = place.scrollWidth;
-    }
+    if (store.fields(stage)[flag].path) Studio.showEnd(place);
   }
   /* Puts a value from elsewhere (a preset, a link, a reset) into the input, unless it already stands there. */
   function fill(box, stage, flag) {

@@ -144,6 +144,7 @@ Studio.form = (() => {
       }
     });
     Studio.tip.attend(root, stage);
+    Studio.combo.attend(root);
   }
   /* Draws the form into an empty element, and keeps it true. */
   function place(root, stage) {

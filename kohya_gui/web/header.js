@@ -20,13 +20,7 @@
           <span class="grow"></span>
           ${search.draw()}
           <button type="button" class="btn quiet hide-s" data-do="board"></button>
-          <button
-            type="button"
-            class="btn quiet"
-            data-do="lang"
-            lang="${page.lang === "en" ? "ja" : "en"}"
-            aria-label="${t("other_language")}"
-          >
+          <button type="button" class="btn quiet" data-do="lang" aria-label="${t("other_language")}">
             ${page.lang === "en" ? "EN" : "日本語"}
           </button>
           <button type="button" class="btn quiet" data-do="theme" aria-label="${t("dark")}">${icon("sun")}</button>

@@ -16,7 +16,7 @@ Studio.view("metadata", (place) => {
               </div>
               <div class="kg-stage two">
                 <div class="kg-fields" data-stage="${stage}"></div>
-                <aside class="kg-rail" aria-label="${t("before_start")}" data-stage="${stage}"></aside>
+                <aside class="kg-rail" aria-label="${t("before_start")}${t("field.comma")}${t(`stage.${stage}`)}" data-stage="${stage}"></aside>
               </div>
             </section>
           `,

@@ -1,7 +1,7 @@
 /* Presets of the open tab's stage: what each would change, load, delete; and keeping the present values as a new one. */
 "use strict";
 Studio.presets = (() => {
-  const { html, attr, put, icon, t, call, store, field, dialog, data, page, on, fire } = Studio;
+  const { html, attr, put, icon, t, call, store, field, dialog, data, page, fire } = Studio;
   const lists = {}; /* stage -> {builtin, mine} as last loaded */
 
   async function load(stage) {
@@ -9,6 +9,9 @@ Studio.presets = (() => {
     if (!answer.error) lists[stage] = answer;
     return lists[stage] ?? { builtin: [], mine: [] };
   }
+  /* Our own presets have their words in every language; the English name tells them apart. */
+  const shownName = (preset) => preset[page.lang]?.name ?? preset.name;
+  const shownDescription = (preset) => preset[page.lang]?.description ?? preset.description;
   const named = (stage, name) =>
     [...(lists[stage]?.builtin ?? []), ...(lists[stage]?.mine ?? [])].find((one) => one.name === name);
 
@@ -83,7 +86,7 @@ Studio.presets = (() => {
       if (pressed && "apply" in pressed.dataset) {
         store.load(at, named(at, shown));
         close();
-        dialog.say(t("said.preset", { name: shown }));
+        dialog.say(t("said.preset", { name: shownName(named(at, shown)) }));
       }
       if (pressed && "remove" in pressed.dataset) remove(at, shown, draw);
     });
@@ -123,7 +126,7 @@ Studio.presets = (() => {
         ? presets.map(
             (one) => html`
               <button type="button" class="pre-item" aria-pressed="${one.name === shown}" data-name="${one.name}">
-                ${one.name}
+                ${shownName(one)}
               </button>
             `,
           )
@@ -135,14 +138,16 @@ Studio.presets = (() => {
 
   /* What loading would change: each flag from what it is to what it becomes; what the preset does not name is reset. */
   function details(at, preset) {
-    const flags = store.differences(at, preset.values);
-    const after = (flag) => (flag in preset.values ? preset.values[flag] : field.shownDefault(store.fields(at)[flag]));
+    const after = (flag) => preset.values[flag] ?? store.given(at).values[flag] ?? store.plain(store.fields(at)[flag]);
+    const flags = store
+      .differences(at, preset.values)
+      .filter((flag) => store.asText(store.value(at, flag)) !== store.asText(after(flag)));
     const say = (value) =>
       value === true ? t("field.on") : value === false ? t("field.off") : store.asText(value) || t("field.empty");
     return html`
-      <h2>${preset.name}</h2>
-      <p class="muted">${preset.description}</p>
-      <dl class="diff">
+      <h2>${shownName(preset)}</h2>
+      <p class="muted">${shownDescription(preset)}</p>
+      <div class="diff" role="region" tabindex="0" aria-label="${t("preset.changes")}"><dl>
         ${flags.map(
           (flag) => html`
             <dt>
@@ -161,7 +166,7 @@ Studio.presets = (() => {
             </dd>
           `,
         )}
-      </dl>
+      </dl></div>
       ${
         flags.length
           ? ""
@@ -190,8 +195,7 @@ Studio.presets = (() => {
       name = store.state.presets[at];
     if (name && !lists[at]) await load(at);
     const preset = name && named(at, name);
-    return { name: preset ? name : null, changed: store.differences(at, preset?.values ?? {}).length };
+    return { name: preset ? shownName(preset) : null, changed: store.differences(at, preset?.values ?? {}).length };
   }
-  on("lang", () => Object.keys(lists).forEach((one) => delete lists[one]));
   return { open, state };
 })();

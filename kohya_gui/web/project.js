@@ -1,18 +1,16 @@
-/* The Project tab: what is typed once, how far the project is, and the whole pipeline. */
+/* The Project tab: what is typed once, and how far the project is. */
 "use strict";
 (() => {
-  const { html, attr, put, patch, icon, t, on, call, store, dialog, debounce, fire, stage, data, kept, keep } = Studio;
+  const { html, put, patch, icon, t, on, call, store, dialog, debounce, fire, plan, showEnd } = Studio;
   const FIELDS = [
     ["model", "model"],
     ["work_dir", "folder"],
     ["output_name", null],
   ];
-  const STAGE_TABS = ["caption", "tag", "metadata", "latents", "train"];
   let root,
     draft,
     state = { tabs: {}, found: {}, counts: {} },
     errors = {};
-  let plan = { caption: "blip", tagger: "wd14", clean: true, ...kept("studio.plan", {}) };
 
   const isNew = () => !store.state.project;
   const blank = () => ({ name: "", pictures: [""], model: "", work_dir: "", output_name: "" });
@@ -71,7 +69,7 @@
               }
             </section>
           </div>
-          <div class="col">${isNew() ? "" : pipeline()}${isNew() ? example(true) : example(false)}</div>
+          <div class="col">${isNew() ? "" : plan.draw()}${isNew() ? example(true) : example(false)}</div>
         </div>
       `,
     );
@@ -166,63 +164,6 @@
     `;
   }
 
-  const pick = (name, values) => html`
-    <div class="kg-seg sm" role="radiogroup" aria-label="${t(`plan.${name}`)}">
-      ${values.map(
-        (one) => html`
-          <label>
-            <input type="radio" name="plan-${name}" value="${one}" ${attr("checked", one === plan[name])} />
-            ${t(`plan.${one}`)}
-          </label>
-        `,
-      )}
-    </div>
-  `;
-  const toggle = (name) => html`
-    <label class="sw">
-      <input
-        type="checkbox"
-        role="switch"
-        name="plan-${name}"
-        ${attr("checked", plan[name])}
-        aria-label="${t(`plan.${name}`)}"
-      />
-      <span aria-hidden="true">${t("plan.clean_on")}</span>
-    </label>
-  `;
-  const row = (tab, control) => html`
-    <li data-tab="${tab}">
-      <span class="mark"></span>
-      <button type="button" class="name" data-do="goto" data-tab="${tab}">${t(`tab.${tab}`)}</button>
-      <span class="what muted"></span>
-      <span class="sp"></span>
-      ${control}
-    </li>
-  `;
-  const pipeline = () => html`
-    <section class="card pad" aria-labelledby="pl-title">
-      <div class="hd"><h2 id="pl-title">${t("plan.title")}</h2></div>
-      <p class="muted">${t("plan.help")}</p>
-      <ol class="plan">
-        ${row("caption", pick("caption", ["blip", "git", "none"]))}${row("tag", pick("tagger", ["wd14", "deepdanbooru", "none"]))}
-        ${row("metadata", toggle("clean"))}${row(
-          "latents",
-          html`
-            <span class="muted">${t("plan.always")}</span>
-          `,
-        )}${row(
-          "train",
-          html`
-            <span class="muted">${t("plan.always")}</span>
-          `,
-        )}
-      </ol>
-      <div class="acts">
-        <button type="button" class="btn pri" data-do="pipeline">${icon("play")}${t("plan.start")}</button>
-      </div>
-      <ul class="finds" data-plan></ul>
-    </section>
-  `;
   const example = (prominent) => html`
     <section class="card pad example">
       <h2>${t("example.title")}</h2>
@@ -252,12 +193,8 @@
       const found = box.querySelector(".found");
       found.textContent = (isNew() ? "" : state.found?.[name]) || "";
     }
-    for (const tab of STAGE_TABS) {
-      const line = root.querySelector(`.plan [data-tab="${tab}"]`);
-      if (!line) continue;
-      line.dataset.state = state.tabs[tab] ?? "todo";
-      line.querySelector(".what").textContent = t(`mark.${state.tabs[tab] ?? "todo"}`);
-    }
+    root.querySelectorAll(".pathrow .in").forEach(showEnd);
+    plan.mark(root, state.tabs);
   }
 
   function answered(answer) {
@@ -292,42 +229,10 @@
     save();
   }
   function redraw() {
-    const kept_draft = draft;
-    const place = root.querySelector(".folders");
-    put(place, kept_draft.pictures.map(folder));
+    put(root.querySelector(".folders"), draft.pictures.map(folder));
     root.querySelectorAll("[data-name].in").forEach((box) => {
       box.value = draft[box.dataset.name];
     });
-  }
-  async function start(confirm = false) {
-    const values = Object.fromEntries(Object.keys(data.forms).map((one) => [one, store.typed(one)]));
-    const answer = await call("pipeline", { project: store.state.project, skip: [], ...plan, values, confirm });
-    if (dialog.trouble(answer)) return;
-    const list = root.querySelector("[data-plan]");
-    if (answer.findings) {
-      put(
-        list,
-        answer.findings.map(
-          (one) => html`
-            <li>
-              <span class="${one.level === "error" ? "c-err" : "c-warn"}">${icon("warn")}</span>
-              <span>${one.text}</span>
-            </li>
-          `,
-        ),
-      );
-      if (answer.findings.every((one) => one.level !== "error"))
-        list.insertAdjacentHTML(
-          "beforeend",
-          html`
-            <li><button type="button" class="btn sm" data-do="anyway">${t("start_anyway")}</button></li>
-          `.text,
-        );
-      return;
-    }
-    put(list, "");
-    fire("started", answer.chain[0]);
-    fire("show run", answer.chain[0]);
   }
   async function tryExample() {
     const answer = await call("example_project");
@@ -348,8 +253,8 @@
   const ACTIONS = {
     create,
     forget,
-    pipeline: () => start(),
-    anyway: () => start(true),
+    pipeline: () => plan.start(root),
+    anyway: () => plan.start(root, true),
     example: tryExample,
     browse: (data_set) => browse({ name: data_set.name, folder: Number(data_set.folder) }),
     add: () => {
@@ -375,12 +280,7 @@
       if (i !== undefined) draft.pictures[Number(i)] = event.target.value;
       if (name || i !== undefined) save();
     });
-    place.addEventListener("change", (event) => {
-      const chosen = event.target.name?.match(/^plan-(.+)/)?.[1];
-      if (!chosen) return;
-      plan = { ...plan, [chosen]: event.target.type === "checkbox" ? event.target.checked : event.target.value };
-      keep("studio.plan", plan);
-    });
+    place.addEventListener("change", (event) => plan.choose(event.target));
   }
   let shown = null; /* the name of the project that is drawn; undefined for a new one */
   on("project", (project) => {

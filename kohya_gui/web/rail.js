@@ -17,6 +17,10 @@ Studio.rail = (() => {
       root,
       html`
         <div class="card pad">
+          <div class="hint" hidden>
+            <p>${t("no_project_hint")}</p>
+            <button type="button" class="btn sm" data-do="project">${t("no_project_make")}</button>
+          </div>
           <div class="folder" hidden></div>
           <div class="acts">
             <button class="btn pri" data-do="start"></button>
@@ -36,7 +40,7 @@ Studio.rail = (() => {
             <button class="btn sm quiet" data-shell="cmd">cmd</button>
             <button class="btn sm" data-do="copy">${icon("copy")}${t("copy")}</button>
           </div>
-          <pre class="cmd" role="region" tabindex="0" aria-label="${t("command")}"></pre>
+          <pre class="cmd" role="region" tabindex="0" aria-label="${t("command")}${t("field.comma")}${t(`stage.${stage}`)}"></pre>
         </div>
       `,
     );
@@ -79,6 +83,7 @@ Studio.rail = (() => {
     const command = root.querySelector("pre.cmd");
     command.classList.toggle("draft", Boolean(blocked));
     patch(command, commandParts(answer?.command?.[rail.shell] || (blocked ? t("command_later") : "")));
+    root.querySelector(".hint").hidden = store.state.project !== null;
     drawFolders(stage, root.querySelector(".folder"));
     drawNow(rail);
   }
@@ -208,7 +213,12 @@ Studio.rail = (() => {
 
   function place(root, stage) {
     draw(root, stage);
-    const actions = { start: () => send(stage, "start"), queue: () => send(stage, "queue"), copy: () => copy(stage) };
+    const actions = {
+      start: () => send(stage, "start"),
+      queue: () => send(stage, "queue"),
+      copy: () => copy(stage),
+      project: () => Studio.tabs.open("project"),
+    };
     root.addEventListener(
       "change",
       (event) => event.target.closest(".folder") && store.chooseFolder(stage, Number(event.target.value)),

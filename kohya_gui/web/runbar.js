@@ -60,7 +60,7 @@
         ${percent === null ? "" : `${Math.floor(percent)}%`}${left && `${percent === null ? "" : t("field.comma")}${left}`}
       </span>
       <span class="num hide-s">
-        ${progress ? `${number(progress.done)}${progress.total ? ` / ${number(progress.total)}` : ""}` : ""}
+        ${progress?.total ? `${number(progress.done)} / ${number(progress.total)}` : progress?.done ? number(progress.done) : ""}
       </span>
       <span class="num muted hide-s">${left}</span>
       <span class="sp"></span>

@@ -1,11 +1,12 @@
 /* The Runs tab: queue and history beside the monitor of the chosen run. */
 "use strict";
 Studio.runs = (() => {
-  const { html, put, patch, t, on, call, clock, duration, poller } = Studio;
+  const { html, attr, put, patch, t, on, call, clock, duration, poller } = Studio;
   let root,
     lists = { queue: [], history: [] },
     chosen = null,
-    followed = true;
+    followed = true,
+    asked = 0;
 
   function right(row) {
     const { progress } = row;
@@ -15,10 +16,11 @@ Studio.runs = (() => {
   function below(row) {
     if (row.state === "running" && row.progress?.eta_s != null)
       return t("left", { time: duration(row.progress.eta_s) });
-    return row.ended ? clock(row.ended) : row.state === "waiting" ? (row.why ?? "") : "";
+    return row.ended ? clock(row.ended) : "";
   }
+  const waits = (row) => row.state === "waiting" && Boolean(row.why);
   const item = (row) => html`
-    <button type="button" class="run" data-run="${row.id}" aria-current="${row.id === chosen}">
+    <button type="button" class="run" data-run="${row.id}" tabindex="${row.id === chosen ? 0 : -1}" aria-current="${row.id === chosen}">
       <span class="t">
         <span>
           ${row.name}
@@ -27,8 +29,8 @@ Studio.runs = (() => {
         <span class="muted">${right(row)}</span>
       </span>
       <span class="s">
-        <span class="st ${row.state}">${row.word}</span>
-        <span title="${row.state === "waiting" ? row.why : ""}">${below(row)}</span>
+        <span class="st ${row.state}" ${attr("title", waits(row) && row.why)}>${waits(row) ? row.why : row.word}</span>
+        <span>${below(row)}</span>
       </span>
     </button>
   `;
@@ -57,8 +59,10 @@ Studio.runs = (() => {
     );
   }
   async function refresh() {
+    const mine = ++asked;
     const answer = await call("runs");
-    if (answer.error) return;
+    // Answers may come in another order than they were asked for: only the newest counts.
+    if (answer.error || mine !== asked) return;
     lists = answer;
     const all = [...lists.queue, ...lists.history];
     const running = lists.queue.find((row) => row.state !== "waiting");
@@ -81,6 +85,21 @@ Studio.runs = (() => {
     await refresh();
     choose(id);
   }
+  /* The list is one stop of the Tab key; arrows move within it. */
+  function listen(place) {
+    place.addEventListener("click", (event) => {
+      const id = event.target.closest("[data-run]")?.dataset.run;
+      if (id) choose(id);
+    });
+    place.addEventListener("keydown", (event) => {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key],
+        items = [...place.querySelectorAll("[data-run]")],
+        at = items.indexOf(event.target);
+      if (!step || at < 0) return;
+      event.preventDefault();
+      items[(at + step + items.length) % items.length].focus();
+    });
+  }
   function draw(place) {
     root = place;
     put(
@@ -92,11 +111,7 @@ Studio.runs = (() => {
         </div>
       `,
     );
-    if (!place.dataset.listening)
-      place.addEventListener("click", (event) => {
-        const id = event.target.closest("[data-run]")?.dataset.run;
-        if (id) choose(id);
-      });
+    if (!place.dataset.listening) listen(place);
     place.dataset.listening = "yes";
     Studio.monitor.place(place.querySelector(".kg-mon"));
     drawList();
@@ -107,6 +122,9 @@ Studio.runs = (() => {
       poller.watch(chosen);
       refresh();
     } else poller.watch(null);
+  });
+  on("started", () => {
+    followed = true;
   });
   on("runs changed", refresh);
   on("run", ({ last }) => {

@@ -5,6 +5,12 @@ from typing import Annotated
 
 from sd_scripts.options.spec import Range
 
+OPTIMIZERS = ("AdamW", "AdamW8bit", "Lion", "AdaFactor", "SGD", "SGDNesterov")
+"""The optimizers that are known by a short name; any other is named by its class with its module."""
+
+SCHEDULES = ("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial")
+"""All schedules of the learning rate."""
+
 
 @dataclass(kw_only=True)
 class OptimizerOptions:

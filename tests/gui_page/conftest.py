@@ -63,10 +63,15 @@ class Gui:
 
     def queue_fake(self, name: str, *args: str) -> str:
         """Puts a fake trainer into the queue, as a training; returns its id."""
-        argv = [sys.executable, str(Path(fake_trainer.__file__)), *args]
+        return self.queue_chain((name, *args))[0]
+
+    def queue_chain(self, *runs: tuple[str, ...]) -> list[str]:
+        """Puts fake trainers into the queue, each after the one before; each is its name and its arguments."""
         queue = Queue(RunStore(self.folder / "data" / "runs"))
-        facts = {"title": "Fake", "argv": argv, "work_dir": str(self.work), "devices": ["cpu"], "project": "meadow"}
-        return queue.add(stage="train", name=name, **facts).id
+        facts = {"stage": "train", "title": "Fake", "work_dir": str(self.work), "devices": ["cpu"], "project": "meadow"}
+        program = [sys.executable, str(Path(fake_trainer.__file__))]
+        steps = [{**facts, "name": name, "argv": [*program, *args]} for name, *args in runs]
+        return [record.id for record in queue.add_chain(steps)]
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from kohya_gui.api import Studio
 from kohya_gui.stages import STAGES
+from sd_scripts.options.optimizer import OPTIMIZERS
 from sd_scripts.options.spec import option_specs
 from sd_scripts.options.values import BadValue, read_value
 
@@ -136,6 +137,26 @@ def test_fields_are_shown_when_they_matter_and_search_finds_the_hidden(tab: Tab)
     expect(page.locator("#f-train-use_lion_optimizer")).to_be_focused()
 
 
+def test_names_to_choose_from_open_in_full_and_others_may_be_typed(tab: Tab) -> None:
+    tab.make_project()
+    page = tab.page
+    tab.select("train")
+    box, field = page.locator("#f-train-optimizer_type"), page.locator('.f[data-flag="optimizer_type"]:visible')
+    box.fill("AdamW8bit")
+    field.locator("[data-names-open]").click()
+    expect(field.locator("[role=option]")).to_have_text(list(OPTIMIZERS))
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(box).to_have_value("Lion")
+    expect(box).to_have_attribute("aria-expanded", "false")
+    expect(page.locator(".kg-rail:visible pre.cmd")).to_contain_text("--optimizer_type Lion")
+    box.fill("Adamm")
+    expect(field.locator(".err")).to_contain_text("is not one of AdamW")
+    box.fill("torch.optim.RAdam")
+    expect(field.locator(".err")).to_be_empty()
+    field.locator(".reset").click()
+
+
 def test_a_preset_is_saved_loaded_and_deleted(tab: Tab) -> None:
     tab.make_project()
     page = tab.page
@@ -209,6 +230,25 @@ def test_a_run_is_watched_survives_a_reload_and_is_stopped(tab: Tab, gui: Gui) -
     expect(page.locator(".kg-list .run").first.locator(".st")).to_have_class(re.compile("stopped"))
     expect(page.locator(".kg-rb")).to_contain_text("Nothing is running")
     assert page.evaluate("window.hacked") is None
+
+
+def test_the_monitor_follows_a_chain_and_the_focus_stays(tab: Tab, gui: Gui) -> None:
+    tab.make_project()
+    page = tab.page
+    first, last = gui.queue_chain(("first", "--steps", "60", "--step_s", "0.05"), ("last", "--steps", "2000"))
+    tab.select("runs")
+    expect(page.locator(".kg-mon .top h2")).to_have_text("first")
+    expect(page.locator(f'.run[data-run="{last}"]')).to_contain_text("It waits for first (Fine-tuning).")
+    stop = page.locator(".kg-rb [data-stop]")
+    stop.focus()
+    expect(page.locator(".kg-mon .top h2")).to_have_text("last", timeout=15000)
+    expect(stop).to_have_attribute("data-stop", last)
+    expect(stop).to_be_focused()
+    page.locator(f'.run[data-run="{first}"]').click()
+    expect(page.locator(".kg-mon .top h2")).to_have_text("first")
+    page.evaluate("id => Studio.call('run_request', {id, request: 'kill'})", last)
+    expect(page.locator(".kg-rb")).to_contain_text("Nothing is running")
+    expect(page.locator(".kg-mon .top h2")).to_have_text("first")
 
 
 def test_a_failed_run_says_why(tab: Tab, gui: Gui) -> None:

@@ -1,5 +1,7 @@
 """The endpoints, end to end where no model is needed."""
 
+import inspect
+import itertools
 import json
 import shlex
 import shutil
@@ -163,6 +165,28 @@ def test_wrong_calls_are_answered_not_raised(studio):
     for name, args in calls.items():
         assert studio.call(name, args)["error"], name
     assert studio.call("presets", {"stage": "x", "lang": "ja"})["error"] == "「x」という工程はありません。"
+
+
+WRONG = (None, 5, -3, 2.5, True, "x", "\0", [], [5], {}, {"x": {"y": []}}, {"batch_size": [[]]})
+
+
+@pytest.mark.parametrize("name", [name for name in Studio.ENDPOINTS if name != "example_project"])
+def test_arguments_of_any_type_are_answered_not_raised(studio, name):
+    usual = {"stage": "train", "values": {}, "project": None, "name": "x", "description": "", "action": "status"}
+    usual |= {"id": "20260101-000000-000-x", "request": "stop"}
+    parameters = inspect.signature(getattr(Studio, name)).parameters.keys() - {"self"}
+    for argument, value in itertools.product(sorted(parameters | {"lang"}), WRONG):
+        args = {key: usual[key] for key in parameters & usual.keys()} | {argument: value}
+        assert isinstance(studio.call(name, args), dict), args
+
+
+def test_a_value_of_the_wrong_type_is_named(studio):
+    for values in ([1], {"batch_size": {"a": 1}}):
+        answer = studio.check("caption_blip", values)
+        assert answer["field"] == "values" and "check takes values as {text: " in answer["error"]
+    assert studio.start("caption_blip", {}, confirm=1)["field"] == "confirm"
+    assert "needs the argument" in studio.call("run", {})["error"]
+    assert studio.call("run", {"id": "x", "more": 1})["field"] == "more"
 
 
 def test_the_example_is_a_run_and_its_values_fit_every_stage(studio):

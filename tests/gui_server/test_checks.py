@@ -187,3 +187,13 @@ def test_it_is_quick(place):
     for _ in range(5):
         look(place, "train", **values)
     assert (time.perf_counter() - begun) / 5 < 0.15
+
+
+@pytest.mark.parametrize(
+    ("flag", "good", "bad"),
+    [("optimizer_type", ("adamw8bit", "torch.optim.RAdam", ""), "Adamm"), ("lr_scheduler", ("LINEAR",), "sine")],
+)
+def test_names_of_optimizers_and_schedules_are_known(place, flag, good, bad):
+    for name in good:
+        assert ("error", flag) not in found(look(place, "train", **trainable(place, **{flag: name})))
+    assert f'"{bad}" is not one of' in text(look(place, "train", **trainable(place, **{flag: bad})), flag)

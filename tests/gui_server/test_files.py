@@ -1,10 +1,12 @@
 """The roots hold against every way around them."""
 
 import os
+import time
 
 import pytest
 from PIL import Image
 
+from kohya_gui import found
 from kohya_gui.files import Roots
 from sd_scripts.library.errors import BadOption
 
@@ -62,3 +64,23 @@ def test_browsing_shows_what_a_kind_may_be(home):
         roots.browse(str(home / "link"), "folder")
     with pytest.raises(BadOption):
         roots.browse("/", "folder")
+
+
+def test_what_changed_just_now_is_seen_even_where_times_are_coarse(home):
+    folder = home / "coarse"
+    folder.mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    now = time.time()
+    os.utime(folder, (now, now))
+    assert found.pictures_in(folder).texts[".txt"] == 0
+    (folder / "a.txt").write_text("a tag")
+    os.utime(folder, (now, now))
+    assert found.pictures_in(folder).texts[".txt"] == 1
+
+
+def test_pictures_that_come_into_a_folder_below_are_counted(home):
+    below = home / "outer" / "inner"
+    below.mkdir(parents=True)
+    for n in (1, 2):
+        Image.new("RGB", (8, 8)).save(below / f"{n}.png")
+        assert found.pictures_in(home / "outer").below == n

@@ -78,7 +78,7 @@ def test_a_live_run_is_polled_and_its_log_followed(lab):
     assert polled["log"]["text"].startswith("Train")
     later = monitor.poll(run_id, polled["run"]["next_event"], polled["log"]["next_offset"])
     assert 1 not in later["run"]["metrics"]["step"]
-    assert monitor.row(waiting)["why"] == "It waits for CPU, which long uses."
+    assert monitor.row(waiting)["why"] == "It waits for CPU, which long (Fine-tuning) uses."
     with speaking("ja"):
         assert monitor.row(waiting)["word"] == "待機中"
     lab.queue.request(run_id, "stop")

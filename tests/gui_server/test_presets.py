@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ def test_every_stage_has_sound_presets_of_ours(store):
         specs = option_specs(stage.options)
         for preset in ours:
             assert preset.description and not preset.unknown
+            assert preset.ja.keys() == {"name", "description"} and re.search("[ぁ-ん]", preset.ja["description"])
             values = {flag: read_value(specs[flag], value) for flag, value in preset.values.items()}
             assert changed_values(stage.options, values).keys() == preset.values.keys(), preset.name
             assert not any(specs[flag].path or specs[flag].secret for flag in values), preset.name

@@ -109,7 +109,7 @@ def test_two_runs_wait_for_one_device_and_light_ones_do_not(lab):
     statuses = {i: lab.store.status(i) for i in (first, second)}
     assert [s.state for s in statuses.values()] == ["running", "waiting"]
     why = waiting_reason(lab.store.record(second), lab.store, statuses)
-    assert (why.key, why.facts) == ("run.waits_for_device", {"device": "CPU", "name": "first"})
+    assert (why.key, why.facts) == ("run.waits_for_device", {"device": "CPU", "name": "first", "stage": "train"})
     lab.queue.request(first, "stop")
     assert lab.wait(second).state == "done"
     assert lab.store.status(second).started >= lab.store.status(first).outcome.ended

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gradio as gr
@@ -35,7 +36,10 @@ def client(studio, host="127.0.0.1:7860", listen="127.0.0.1", allowed=(), login=
         return make_app(studio, Page(build), Hosts(listen, list(allowed)), login)
 
     # Within a running loop: where there is none, gradio makes one for every lock and leaves it open.
-    return TestClient(asyncio.run(made()), base_url=f"http://{host}")
+    # In a thread: in this one a browser's loop may still run, from tests before.
+    with ThreadPoolExecutor(1) as thread:
+        app = thread.submit(lambda: asyncio.run(made())).result()
+    return TestClient(app, base_url=f"http://{host}")
 
 
 @pytest.mark.parametrize(

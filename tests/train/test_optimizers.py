@@ -5,11 +5,15 @@ import torch
 
 from sd_scripts.library.errors import BadOption, NotInstalled
 from sd_scripts.library.io.checkpoints import open_checkpoint
-from sd_scripts.library.train.optimizers import make_optimizer, optimizer_name, read_arguments
-from sd_scripts.options.optimizer import OptimizerOptions
+from sd_scripts.library.train.optimizers import KNOWN, make_optimizer, optimizer_name, read_arguments
+from sd_scripts.options.optimizer import OPTIMIZERS, OptimizerOptions
 from tests.train.tiny import train
 
 NAMES = ["", "AdamW", "adamw8bit", "Lion", "ADAFACTOR", "SGD", "SGDNesterov", "torch.optim.RAdam"]
+
+
+def test_the_names_that_are_offered_are_those_that_are_known():
+    assert tuple(KNOWN) == OPTIMIZERS
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,11 +3,15 @@
 import pytest
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.train.schedules import make_schedule
-from sd_scripts.options.optimizer import ScheduleOptions
+from sd_scripts.library.train.schedules import CURVES, make_schedule
+from sd_scripts.options.optimizer import SCHEDULES, ScheduleOptions
 from tests.train.tiny import train
 
 HALF_ROOT = 2**-0.5
+
+
+def test_the_names_that_are_offered_are_those_that_are_known():
+    assert tuple(CURVES) == SCHEDULES
 
 
 @pytest.mark.parametrize(

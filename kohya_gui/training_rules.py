@@ -1,0 +1,158 @@
+"""Rules of a training."""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+from kohya_gui import devices, found
+from kohya_gui.draft import Draft, Finding
+from kohya_gui.facts import saved_bytes, training_plan
+from kohya_gui.rules import base_model, entries_of, rule
+from kohya_gui.words import size
+from sd_scripts.options.optimizer import OPTIMIZERS, SCHEDULES
+
+# A whole model forgets above this; below, nothing is learnt.
+_HIGH_RATE, _LOW_RATE = 1e-4, 1e-8
+
+
+@rule("train")
+def names_known(draft: Draft) -> Iterator[Finding]:
+    """Optimizer and schedule are known by name; an optimizer may also be a class with its module."""
+    optimizer, schedule = draft.get("optimizer_type"), draft.get("lr_scheduler")
+    if optimizer and "." not in optimizer and optimizer.lower() not in map(str.lower, OPTIMIZERS):
+        choices = ", ".join((*OPTIMIZERS, "module.Class"))
+        yield draft.error("optimizer_type", "value.not_a_choice", value=optimizer, choices=choices)
+    if schedule.lower() not in SCHEDULES:
+        yield draft.error("lr_scheduler", "value.not_a_choice", value=schedule, choices=", ".join(SCHEDULES))
+
+
+@rule("train")
+def model_needed(draft: Draft) -> Iterator[Finding]:
+    """Training starts from a model."""
+    if not draft.get("pretrained_model_name_or_path"):
+        yield draft.error("pretrained_model_name_or_path", "path.model_needed")
+
+
+@rule("train")
+def data_needed(draft: Draft) -> Iterator[Finding]:
+    """Training needs metadata, and with bare names the folder that they stand in."""
+    if not draft.get("in_json"):
+        yield draft.error("in_json", "check.in_json_needed")
+    entries = entries_of(draft)
+    if entries and not draft.get("train_data_dir") and not Path(next(iter(entries))).is_absolute():
+        yield draft.error("train_data_dir", "check.folder_needed")
+
+
+@rule("train")
+def output_needed(draft: Draft) -> Iterator[Finding]:
+    """Training writes somewhere, and not over what is there."""
+    folder = draft.path("output_dir")
+    if folder is None:
+        yield draft.error("output_dir", "check.output_dir_needed")
+        return
+    name = draft.get("output_name") or "last"
+    if Path(name).name != name:
+        yield draft.error("output_name", "project.output_name_unsafe")
+    there = [path for path in (folder / f"{name}{ext}" for ext in (".safetensors", ".ckpt", "")) if path.exists()]
+    if there:
+        yield draft.warning("output_name", "check.exists", path=there[0].name)
+
+
+@rule("train")
+def texts_in_metadata(draft: Draft) -> Iterator[Finding]:
+    """Pictures without any text are not trained."""
+    entries = entries_of(draft) or {}
+    without = sum(not (entry.get("caption") or entry.get("tags")) for entry in entries.values())
+    if entries and without == len(entries):
+        yield draft.error("in_json", "check.no_text_at_all")
+    elif without:
+        yield draft.warning(None, "check.entries_without_text", n=without)
+    elif entries:
+        yield draft.fine("check.all_with_text", n=len(entries))
+
+
+@rule("train")
+def resolution_known(draft: Draft) -> Iterator[Finding]:
+    """Without prepared latents the resolution must be given."""
+    entries = entries_of(draft) or {}
+    without = sum("train_resolution" not in entry for entry in entries.values())
+    if without and not draft.get("resolution"):
+        yield draft.error("resolution", "check.resolution_needed", n=without)
+
+
+@rule("train")
+def v_prediction_agrees(draft: Draft) -> Iterator[Finding]:
+    """So does v_parameterization, where the file tells."""
+    model = base_model(draft)
+    if model and model.prediction_type == "v_prediction" and not draft.get("v_parameterization"):
+        yield draft.warning("v_parameterization", "check.v_off")
+    if model and model.prediction_type == "epsilon" and draft.get("v_parameterization"):
+        yield draft.warning("v_parameterization", "check.v_on")
+
+
+@rule("train")
+def one_attention(draft: Draft) -> Iterator[Finding]:
+    """The ways to compute attention exclude each other, and xformers must be there."""
+    chosen = [flag for flag in ("xformers", "sdpa", "mem_eff_attn", "diffusers_xformers") if draft.get(flag)]
+    if len(chosen) > 1:
+        yield draft.error(chosen[1], "check.exclusive", first=chosen[0], second=chosen[1])
+    for flag in chosen:
+        if "xformers" in flag and importlib.util.find_spec("xformers") is None:
+            yield draft.error(flag, "check.no_xformers")
+
+
+@rule("train")
+def precision_agrees(draft: Draft) -> Iterator[Finding]:
+    """fp16 weights need fp16 computation; clip_skip is not for SD2; half precision wants a GPU."""
+    if draft.get("full_fp16") and draft.get("mixed_precision") != "fp16":
+        yield draft.error("full_fp16", "check.full_fp16")
+    if draft.get("clip_skip") and draft.get("v2"):
+        yield draft.error("clip_skip", "check.clip_skip")
+    if draft.get("mixed_precision") == "fp16" and devices.names() == ["cpu"]:
+        yield draft.warning("mixed_precision", "check.fp16_on_cpu")
+
+
+@rule("train")
+def samples_have_prompts(draft: Draft) -> Iterator[Finding]:
+    """Samples need prompts; prompts need a time."""
+    asked = [f for f in ("sample_every_n_epochs", "sample_every_n_steps", "sample_at_first") if draft.get(f)]
+    if asked and not draft.get("sample_prompts"):
+        yield draft.error("sample_prompts", "check.prompts_needed")
+    if draft.get("sample_prompts") and not asked:
+        yield draft.warning("sample_every_n_epochs", "check.prompts_unused")
+
+
+@rule("train")
+def kept_of_what_is_saved(draft: Draft) -> Iterator[Finding]:
+    """Keeping the last ones presupposes that some are saved."""
+    saved = {
+        "epochs": draft.get("save_every_n_epochs") or draft.get("save_n_epoch_ratio"),
+        "steps": draft.get("save_every_n_steps"),
+    }
+    for unit, is_saved in saved.items():
+        needed, states = f"save_every_n_{unit}", draft.get(f"save_last_n_{unit}_state")
+        if draft.get(f"save_last_n_{unit}") and not is_saved:
+            yield draft.error(f"save_last_n_{unit}", "check.nothing_to_keep", needed=needed)
+        if states and not (is_saved and draft.get("save_state")):
+            yield draft.error(f"save_last_n_{unit}_state", "check.nothing_to_keep", needed=f"save_state, {needed}")
+
+
+@rule("train")
+def rate_usual(draft: Draft) -> Iterator[Finding]:
+    """A learning rate far from the usual is most often a slip of the pen."""
+    rate = draft.get("learning_rate")
+    if rate is not None and not _LOW_RATE <= rate <= _HIGH_RATE:
+        yield draft.warning("learning_rate", "check.rate_unusual", rate=rate)
+
+
+@rule("train")
+def space_left(draft: Draft) -> Iterator[Finding]:
+    """What will be saved must fit."""
+    plan, folder = training_plan(draft), draft.path("output_dir")
+    each = saved_bytes(draft, base_model(draft))
+    if folder is None or each is None:
+        return
+    needed, free = each * (plan.saves if plan else 1), found.free_bytes(folder)
+    if needed > free:
+        sizes = {"needed": size(needed), "free": size(free), "folder": folder}
+        yield draft.error("output_dir", "check.no_space", **sizes)

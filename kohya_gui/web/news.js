@@ -1,0 +1,192 @@
+/* How a run goes, in words and figures: its head with what can be asked of it, trouble, phases, facts. */
+"use strict";
+Studio.news = (() => {
+  const { html, icon, t, chart, number, short, duration, bytes, clock, asDate } = Studio;
+  const rounded = (value) => short(Number(value.toPrecision(3)));
+  const LIVE = ["running", "stalled"];
+
+  function top(row) {
+    const live = LIVE.includes(row.state),
+      training = row.stage === "train";
+    const ask = (request, sign, tone = "") => html`
+      <button type="button" class="btn sm ${tone}" data-request="${request}">
+        ${icon(sign)}${t(`run.${request}`)}
+      </button>
+    `;
+    const meta = [
+      row.title,
+      row.started && t("run.started", { time: clock(row.started) }),
+      row.ended && row.started && t("run.took", { time: duration((asDate(row.ended) - asDate(row.started)) / 1000) }),
+      row.exit_code != null && t("run.exit", { code: row.exit_code }),
+    ];
+    return html`
+      <div class="top">
+        <h2>${row.name}</h2>
+        <span class="st ${row.state}">${row.word}</span>
+        <span class="muted meta">${meta.filter(Boolean).join(t("field.comma"))}</span>
+        <span class="sp"></span>
+        ${live && training ? [ask("sample", "camera"), ask("save", "save"), ask("stop_after_epoch", "flag")] : ""}${
+          live
+            ? html`
+                ${ask("stop", "stop", "danger")}
+                <button type="button" class="btn sm quiet" data-more aria-haspopup="menu" aria-label="${t("more")}">
+                  ${icon("dots")}
+                </button>
+              `
+            : ""
+        }${row.state === "waiting" ? ask("cancel", "cross", "danger") : ""}
+        ${
+          ["failed", "stopped", "cancelled"].includes(row.state)
+            ? html`
+                <button type="button" class="btn sm pri" data-request="retry">${t("run.retry")}</button>
+              `
+            : ""
+        }
+        ${row.state === "done" ? next(row) : ""}${
+          Studio.data.forms[row.stage]
+            ? html`
+                <button type="button" class="btn sm hide-s" data-settings="${row.stage}">${t("run.settings")}</button>
+              `
+            : ""
+        }
+      </div>
+      ${
+        ["waiting", "stopped", "cancelled"].includes(row.state) &&
+        row.why &&
+        html`
+          <p class="muted why">${row.why}</p>
+        `
+      }
+    `;
+  }
+  const NEXT = { caption: "tag", tag: "metadata", metadata: "latents", latents: "train" };
+  function next(row) {
+    const tab = NEXT[Studio.stage.tabOf(row.stage)];
+    return tab
+      ? html`
+          <button type="button" class="btn sm pri" data-tab="${tab}">${t("run.next", { tab: t(`tab.${tab}`) })}</button>
+        `
+      : "";
+  }
+  function failure({ row, error, saved: files }) {
+    if (row.state === "stalled")
+      return html`
+        <div class="stall">
+          ${icon("warn")}
+          <p>${t("run.stalled")}</p>
+        </div>
+      `;
+    if (!error) return "";
+    const kept = (files ?? []).filter((one) => one.kind === "model").length;
+    const option = error.option && Studio.data.forms[row.stage]?.fields[error.option];
+    return html`
+      <div class="fail" role="alert">
+        ${icon("warn")}
+        <div>
+          <h2>${error.sentence}</h2>
+          <p>${kept ? t("run.kept", { n: kept }) : t("run.kept_nothing")}</p>
+          ${
+            option
+              ? html`
+                  <p>
+                    <button type="button" class="btn sm" data-stage="${row.stage}" data-option="${error.option}">
+                      ${t("run.go_option", { label: Studio.field.label(row.stage, error.option) })}
+                    </button>
+                  </p>
+                `
+              : ""
+          }
+          ${
+            error.tail
+              ? html`
+                  <h3>${t("run.tail")}</h3>
+                  <pre role="region" tabindex="0" aria-label="${t("run.tail")}">${error.tail}</pre>
+                `
+              : ""
+          }
+        </div>
+      </div>
+    `;
+  }
+  function phases({ phases: all, row }) {
+    if (!all?.length) return "";
+    return html`
+      <div class="card phs">
+        ${all.map((phase) => {
+          const now = phase.state === "running" && LIVE.includes(row.state),
+            counted = phase.total
+              ? t("run.of", { done: number(phase.done ?? 0), total: number(phase.total) })
+              : phase.done
+                ? number(phase.done)
+                : "";
+          const rate = now && phase.rate_per_s ? t("run.rate", { rate: rounded(phase.rate_per_s) }) : "",
+            took = !now && phase.seconds != null ? duration(phase.seconds) : "";
+          const mark =
+            phase.state === "done"
+              ? html`
+                  <span class="c-ok">${icon("ok")}</span>
+                `
+              : phase.state === "failed"
+                ? html`
+                    <span class="c-err">${icon("warn")}</span>
+                  `
+                : "";
+          return html`
+            <div class="ph ${now ? "now" : ""}">
+              <div class="t">${mark}${phase.title}</div>
+              <div class="d">
+                ${[counted, rate, took].filter(Boolean).join(t("field.comma")) || (now ? t("run.working") : "")}
+              </div>
+              ${
+                now && phase.total
+                  ? html`
+                      <div class="meter"><i style="width:${((phase.done / phase.total) * 100).toFixed(1)}%"></i></div>
+                    `
+                  : ""
+              }
+            </div>
+          `;
+        })}
+      </div>
+    `;
+  }
+  /* A loss that was no number comes as null. */
+  const asNumber = (value) => (value === null ? NaN : value);
+  const lastOf = (values) => values?.findLast((one) => Number.isFinite(one));
+  function facts({ metrics, last: { row } }) {
+    const { progress } = row,
+      found = [];
+    const add = (value, name) =>
+      found.push(html`
+        <div>
+          <b>${value}</b>
+          <span>${name}</span>
+        </div>
+      `);
+    if (progress?.total) add(number(progress.done), t("run.fact_of", { total: number(progress.total) }));
+    if (progress?.eta_s != null && LIVE.includes(row.state)) {
+      const end = new Date(Date.now() + progress.eta_s * 1000).toLocaleTimeString(Studio.page.lang, {
+        hour: "2-digit",
+        minute: "2-digit",
+        hour12: false,
+      });
+      add(duration(progress.eta_s), t("run.fact_eta", { end }));
+    }
+    if (metrics.loss?.length) add(chart.smooth(metrics.loss.map(asNumber)).at(-1).toFixed(4), t("run.fact_loss"));
+    if (lastOf(metrics.lr) !== undefined) add(short(lastOf(metrics.lr)), t("run.fact_lr"));
+    if (progress?.rate_per_s && LIVE.includes(row.state))
+      add(
+        progress.rate_per_s < 1 ? `${rounded(1 / progress.rate_per_s)} s` : `${rounded(progress.rate_per_s)}/s`,
+        t(progress.rate_per_s < 1 ? "run.fact_each" : "run.fact_rate"),
+      );
+    if (lastOf(metrics.memory_bytes)) add(bytes(lastOf(metrics.memory_bytes)), t("run.fact_memory"));
+    if (lastOf(metrics.grad_norm) !== undefined) add(short(lastOf(metrics.grad_norm)), t("run.fact_grad"));
+    return found.length
+      ? html`
+          <div class="card facts">${found}</div>
+        `
+      : "";
+  }
+
+  return { top, failure, phases, facts, lastOf, asNumber };
+})();

@@ -1,0 +1,112 @@
+/* The whole pipeline, on the Project tab: how far each stage is, what is switched on, and the start of it all. */
+"use strict";
+Studio.plan = (() => {
+  const { html, attr, put, icon, t, call, store, dialog, fire, data, kept, keep } = Studio;
+  const STAGE_TABS = ["caption", "tag", "metadata", "latents", "train"];
+  let wanted = { caption: "blip", tagger: "wd14", clean: true, ...kept("studio.plan", {}) };
+
+  const pick = (name, values) => html`
+    <div class="kg-seg sm" role="radiogroup" aria-label="${t(`plan.${name}`)}">
+      ${values.map(
+        (one) => html`
+          <label>
+            <input type="radio" name="plan-${name}" value="${one}" ${attr("checked", one === wanted[name])} />
+            ${t(`plan.${one}`)}
+          </label>
+        `,
+      )}
+    </div>
+  `;
+  const toggle = (name) => html`
+    <label class="sw">
+      <input
+        type="checkbox"
+        role="switch"
+        name="plan-${name}"
+        ${attr("checked", wanted[name])}
+        aria-label="${t(`plan.${name}`)}"
+      />
+      <span aria-hidden="true">${t("plan.clean_on")}</span>
+    </label>
+  `;
+  const row = (tab, control) => html`
+    <li data-tab="${tab}">
+      <span class="mark"></span>
+      <button type="button" class="name" data-do="goto" data-tab="${tab}">${t(`tab.${tab}`)}</button>
+      <span class="what muted"></span>
+      <span class="sp"></span>
+      ${control}
+    </li>
+  `;
+  const draw = () => html`
+    <section class="card pad" aria-labelledby="pl-title">
+      <div class="hd"><h2 id="pl-title">${t("plan.title")}</h2></div>
+      <p class="muted">${t("plan.help")}</p>
+      <ol class="plan">
+        ${row("caption", pick("caption", ["blip", "git", "none"]))}${row("tag", pick("tagger", ["wd14", "deepdanbooru", "none"]))}
+        ${row("metadata", toggle("clean"))}${row(
+          "latents",
+          html`
+            <span class="muted">${t("plan.always")}</span>
+          `,
+        )}${row(
+          "train",
+          html`
+            <span class="muted">${t("plan.always")}</span>
+          `,
+        )}
+      </ol>
+      <div class="acts">
+        <button type="button" class="btn pri" data-do="pipeline">${icon("play")}${t("plan.start")}</button>
+      </div>
+      <ul class="finds" data-plan></ul>
+    </section>
+  `;
+  /* `tabs`: how far the project is, by tab. */
+  function mark(root, tabs) {
+    for (const tab of STAGE_TABS) {
+      const line = root.querySelector(`.plan [data-tab="${tab}"]`);
+      if (!line) continue;
+      line.dataset.state = tabs[tab] ?? "todo";
+      line.querySelector(".what").textContent = t(`mark.${tabs[tab] ?? "todo"}`);
+    }
+  }
+  async function start(root, confirm = false) {
+    const values = Object.fromEntries(Object.keys(data.forms).map((one) => [one, store.typed(one)]));
+    const answer = await call("pipeline", { project: store.state.project, skip: [], ...wanted, values, confirm });
+    if (dialog.trouble(answer)) return;
+    const list = root.querySelector("[data-plan]");
+    if (answer.findings) {
+      put(
+        list,
+        answer.findings.map(
+          (one) => html`
+            <li>
+              <span class="${one.level === "error" ? "c-err" : "c-warn"}">${icon("warn")}</span>
+              <span>${one.text}</span>
+            </li>
+          `,
+        ),
+      );
+      if (answer.findings.every((one) => one.level !== "error"))
+        list.insertAdjacentHTML(
+          "beforeend",
+          html`
+            <li><button type="button" class="btn sm" data-do="anyway">${t("start_anyway")}</button></li>
+          `.text,
+        );
+      return;
+    }
+    put(list, "");
+    fire("started", answer.chain[0]);
+    fire("show run", answer.chain[0]);
+  }
+  /* A switch of the plan was moved: it is kept for the next time. */
+  function choose(input) {
+    const chosen = input.name?.match(/^plan-(.+)/)?.[1];
+    if (!chosen) return;
+    wanted = { ...wanted, [chosen]: input.type === "checkbox" ? input.checked : input.value };
+    keep("studio.plan", wanted);
+  }
+  return { draw, mark, start, choose };
+})();
