@@ -30,7 +30,6 @@ class Report:
         self._out = out or sys.stderr
         self._bar = _Bar(self._out)
         self._asked: list[Request] = []
-        self._untold: events.Progress | None = None
         self.failures: list[tuple[str, str]] = []
         self.counts: Counter[str] = Counter()
         self.phase_name = ""
@@ -43,9 +42,6 @@ class Report:
 
     def emit(self, event: Event) -> None:
         """Appends an event to the events file; the terminal hears nothing of it."""
-        untold, self._untold = self._untold, None
-        if untold and not isinstance(event, events.Progress):
-            self.emit(untold)
         if self._events:
             self._events.write(events.to_line(event) + "\n")
             self._events.flush()
@@ -69,14 +65,9 @@ class Report:
 
     def progress(self, done: int, total: int | None = None, note: str = "") -> None:
         """How many items of the phase are done. Called as often as wanted: it tells only as often as is useful."""
-        due = self._bar.advance(done, total, note)
-        rate, eta = self._bar.rate_per_s, self._bar.eta_s
-        progress = events.Progress(phase=self.phase_name, done=done, total=total, rate_per_s=rate, eta_s=eta)
-        if due:
-            self.emit(progress)
-        else:
-            # The page would take the last one that was told for the end of the phase.
-            self._untold = progress
+        if self._bar.advance(done, total, note):
+            rate, eta = self._bar.rate_per_s, self._bar.eta_s
+            self.emit(events.Progress(phase=self.phase_name, done=done, total=total, rate_per_s=rate, eta_s=eta))
 
     def each(self, items: Iterable[T], total: int | None = None) -> Iterator[T]:
         """Gives the items one by one, with progress; ends early when a stop is asked for."""
