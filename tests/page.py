@@ -4,12 +4,13 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from kohya_gui.runs import fake_trainer
 from kohya_gui.runs.queue import Queue
@@ -42,11 +43,15 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Gui:
-    """The page's server, which can be stopped and started again on the same port. All it keeps lies in `folder`."""
+    """The page's server, which can be stopped and started again on the same port. All it keeps lies in `folder`.
+
+    `said` is what its console told until it ended.
+    """
 
     folder: Path
     port: int
     process: subprocess.Popen[str] | None = None
+    said: str = ""
 
     @property
     def url(self) -> str:
@@ -59,6 +64,11 @@ class Gui:
     @property
     def work(self) -> Path:
         return self.folder / "work"
+
+    @property
+    def shots(self) -> Path:
+        """Where screenshots are kept: the folder named by SCREENSHOTS, else pytest's own for this session."""
+        return Path(os.environ.get("SCREENSHOTS", self.folder / "screenshots"))
 
     @property
     def runs_dir(self) -> Path:
@@ -89,7 +99,19 @@ class Gui:
     def _collect(self) -> None:
         assert self.process and self.process.stdout
         self.process.wait(timeout=20)
+        self.said += self.process.stdout.read()
         self.process.stdout.close()
+
+    def end_runs(self) -> None:
+        """Ends what still runs, whatever the server does."""
+        queue = Queue(RunStore(self.runs_dir))
+        for run_id in queue.store.ids():
+            if queue.store.status(run_id).outcome is None:
+                queue.request(run_id, "kill")
+        deadline = time.monotonic() + 20
+        while any(queue.store.outcome(run_id) is None for run_id in queue.store.ids()):
+            assert time.monotonic() < deadline, "A run cannot be ended."
+            time.sleep(0.1)
 
     def queue_fake(self, name: str, *args: str) -> str:
         """Puts a fake trainer into the queue, as a training; returns its id."""
@@ -145,8 +167,23 @@ class Tab:
                 self.page.click("[data-do=add]")
             self.page.fill(f"#pr-pictures-{i}", str(folder))
         self.page.fill("#pr-model", str(model or ""))
-        self.page.fill("#pr-work_dir", str(self.gui.work))
+        self.page.fill("#pr-work_dir", str(self.gui.work / name))
         self.page.click("[data-do=create]")
+
+    def fill(self, stage: str, **values: object) -> None:
+        """Types values into a stage's form, each at its field, which is looked up by the option's name."""
+        for flag, value in values.items():
+            self.page.evaluate("there => Studio.search.go(there)", {"stage": stage, "flag": flag})
+            box = self.page.locator(f"#f-{stage}-{flag}")
+            expect(box).to_be_focused()
+            if isinstance(value, bool):
+                box.set_checked(value)
+            else:
+                box.fill(str(value))
+
+    def shot(self, name: str) -> None:
+        """Keeps a picture of what the tab shows."""
+        self.page.screenshot(path=self.gui.shots / f"{name}.png")
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from kohya_gui.api import Studio
 from kohya_gui.stages import STAGES
 from sd_scripts.options.spec import option_specs
 from sd_scripts.options.values import BadValue, read_value
-
 from tests.page import Gui, Tab
 
 TABS = ("project", "caption", "tag", "metadata", "latents", "train", "runs")
