@@ -30,6 +30,7 @@ class Report:
         self._out = out or sys.stderr
         self._bar = _Bar(self._out)
         self._asked: list[Request] = []
+        self._untold: Event | None = None
         self.failures: list[tuple[str, str]] = []
         self.counts: Counter[str] = Counter()
         self.phase_name = ""
@@ -58,6 +59,7 @@ class Report:
 
     def phase(self, name: str, text: str = "", total: int | None = None) -> None:
         """Begins a phase. `name` is its identifier, `text` what the terminal shows."""
+        self._tell_rest()
         self.phase_name = name
         self.say(text or name.replace("_", " ").capitalize())
         self._bar.start(total)
@@ -65,9 +67,17 @@ class Report:
 
     def progress(self, done: int, total: int | None = None, note: str = "") -> None:
         """How many items of the phase are done. Called as often as wanted: it tells only as often as is useful."""
-        if self._bar.advance(done, total, note):
-            rate, eta = self._bar.rate_per_s, self._bar.eta_s
-            self.emit(events.Progress(phase=self.phase_name, done=done, total=total, rate_per_s=rate, eta_s=eta))
+        due = self._bar.advance(done, total, note)
+        rate, eta = self._bar.rate_per_s, self._bar.eta_s
+        self._untold = events.Progress(phase=self.phase_name, done=done, total=total, rate_per_s=rate, eta_s=eta)
+        if due:
+            self._tell_rest()
+
+    def _tell_rest(self) -> None:
+        """Tells how far the phase came, if that was not told yet: a stopped training ends between two tellings."""
+        if self._untold:
+            self.emit(self._untold)
+        self._untold = None
 
     def each(self, items: Iterable[T], total: int | None = None) -> Iterator[T]:
         """Gives the items one by one, with progress; ends early when a stop is asked for."""
@@ -118,6 +128,7 @@ class Report:
 
     def close(self) -> None:
         """Ends the progress line and the events file."""
+        self._tell_rest()
         self._bar.clear()
         if self._events:
             self._events.close()

@@ -11,8 +11,7 @@ from kohya_gui.stages import STAGES
 from sd_scripts.options.optimizer import OPTIMIZERS
 from sd_scripts.options.spec import option_specs
 from sd_scripts.options.values import BadValue, read_value
-
-from .conftest import Gui, Tab
+from tests.page import Gui, Tab
 
 TABS = ("project", "caption", "tag", "metadata", "latents", "train", "runs")
 ATTACK = '<img src=x onerror="window.hacked=1">'

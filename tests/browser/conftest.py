@@ -1,0 +1,35 @@
+"""One server for the proofs: the page, the worker and the scripts, all of them real.
+
+SCREENSHOTS names the folder for the pictures of the page; without it they lie in pytest's temporary folder.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.page import Gui, Tab, chromium, free_port, new_tab
+
+
+@pytest.fixture(scope="session")
+def gui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gui]:
+    gui = Gui(tmp_path_factory.mktemp("browser"), free_port())
+    gui.shots.mkdir(parents=True, exist_ok=True)
+    gui.start()
+    yield gui
+    gui.end_runs()
+    gui.stop()
+    # Errors are told in the page; one that only the console knows is a fault.
+    assert "Error" not in gui.said and "Traceback" not in gui.said, gui.said
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def tab(browser: Browser, gui: Gui) -> Iterator[Tab]:
+    with new_tab(browser, gui) as tab:
+        yield tab

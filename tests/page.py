@@ -1,0 +1,202 @@
+"""The page as a user meets it: gui.py in a process of its own, and one tab of headless Chromium."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from kohya_gui.runs import fake_trainer
+from kohya_gui.runs.queue import Queue
+from kohya_gui.runs.store import RunStore
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CHROMIUM = os.environ.get("CHROMIUM_PATH", "/usr/bin/chromium")
+FLAGS = [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Headless Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Gui:
+    """The page's server, which can be stopped and started again on the same port. All it keeps lies in `folder`.
+
+    `said` is what its console told until it ended.
+    """
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[str] | None = None
+    said: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    @property
+    def pictures(self) -> Path:
+        return self.folder / "pictures"
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    @property
+    def shots(self) -> Path:
+        """Where screenshots are kept: the folder named by SCREENSHOTS, else pytest's own for this session."""
+        return Path(os.environ.get("SCREENSHOTS", self.folder / "screenshots"))
+
+    @property
+    def runs_dir(self) -> Path:
+        return self.folder / "data" / "runs"
+
+    def start(self) -> None:
+        command = [sys.executable, "gui.py", "--server_port", str(self.port), "--headless"]
+        command += ["--runs_dir", str(self.runs_dir), "--root", str(self.folder)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(self.folder)}
+        self.process = subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        assert "The page is at" in line, line + self.process.stdout.read()
+
+    def stop(self) -> None:
+        assert self.process
+        self.process.terminate()
+        self._collect()
+
+    def kill(self) -> None:
+        """Ends the server as a crash would: nothing is tidied up."""
+        assert self.process
+        self.process.kill()
+        self._collect()
+
+    def _collect(self) -> None:
+        assert self.process and self.process.stdout
+        self.process.wait(timeout=20)
+        self.said += self.process.stdout.read()
+        self.process.stdout.close()
+
+    def end_runs(self) -> None:
+        """Ends what still runs, whatever the server does."""
+        queue = Queue(RunStore(self.runs_dir))
+        for run_id in queue.store.ids():
+            if queue.store.status(run_id).outcome is None:
+                queue.request(run_id, "kill")
+        deadline = time.monotonic() + 20
+        while any(queue.store.outcome(run_id) is None for run_id in queue.store.ids()):
+            assert time.monotonic() < deadline, "A run cannot be ended."
+            time.sleep(0.1)
+
+    def queue_fake(self, name: str, *args: str) -> str:
+        """Puts a fake trainer into the queue, as a training; returns its id."""
+        return self.queue_chain((name, *args))[0]
+
+    def queue_chain(self, *runs: tuple[str, ...]) -> list[str]:
+        """Puts fake trainers into the queue, each after the one before; each is its name and its arguments."""
+        queue = Queue(RunStore(self.runs_dir))
+        facts = {"stage": "train", "title": "Fake", "work_dir": str(self.work), "devices": ["cpu"], "project": "meadow"}
+        program = [sys.executable, str(Path(fake_trainer.__file__))]
+        steps = [{**facts, "name": name, "argv": [*program, *args]} for name, *args in runs]
+        return [record.id for record in queue.add_chain(steps)]
+
+
+class Tab:
+    """One browser tab on the page. Every error of its scripts, and every foreign address, is kept."""
+
+    def __init__(self, page: Page, gui: Gui) -> None:
+        self.page = page
+        self.gui = gui
+        self.errors: list[str] = []
+        self.foreign: list[str] = []
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self._judge(request.url))
+
+    def _judge(self, url: str) -> None:
+        if not url.startswith((self.gui.url, "data:", "blob:")):
+            self.foreign.append(url)
+
+    def open(self, tab: str = "project") -> None:
+        """Loads the page, waits until it knows its project, and opens a tab."""
+        self.page.goto(self.gui.url)
+        self.page.wait_for_function("window.Studio && Studio.store.state.project !== undefined")
+        self.select(tab)
+
+    def select(self, tab: str) -> None:
+        self.page.evaluate("tab => Studio.tabs.open(tab)", tab)
+        self.page.wait_for_selector(f'[data-view="{tab}"] > *')
+
+    def make_project(self, name: str = "meadow", pictures: list[Path] | None = None, model: Path | None = None) -> None:
+        """Creates a project by hand, unless it is there; then opens it."""
+        self.open()
+        known = self.page.evaluate("Studio.store.state.projects.map(one => one.name)")
+        if name not in known:
+            if known:
+                self.page.evaluate("Studio.store.take(null)")
+            self._type_project(name, pictures or [self.gui.pictures], model)
+        else:
+            self.page.evaluate("name => Studio.store.open(name)", name)
+        self.page.wait_for_function("name => Studio.store.state.project?.name === name", arg=name)
+        self.page.wait_for_selector("[data-do=pipeline]")
+
+    def _type_project(self, name: str, pictures: list[Path], model: Path | None) -> None:
+        self.page.fill("#pr-name", name)
+        for i, folder in enumerate(pictures):
+            if i:
+                self.page.click("[data-do=add]")
+            self.page.fill(f"#pr-pictures-{i}", str(folder))
+        self.page.fill("#pr-model", str(model or ""))
+        self.page.fill("#pr-work_dir", str(self.gui.work / name))
+        self.page.click("[data-do=create]")
+
+    def fill(self, stage: str, **values: object) -> None:
+        """Types values into a stage's form, each at its field, which is looked up by the option's name."""
+        for flag, value in values.items():
+            self.page.evaluate("there => Studio.search.go(there)", {"stage": stage, "flag": flag})
+            box = self.page.locator(f"#f-{stage}-{flag}")
+            expect(box).to_be_focused()
+            if isinstance(value, bool):
+                box.set_checked(value)
+            else:
+                box.fill(str(value))
+
+    def shot(self, name: str) -> None:
+        """Keeps a picture of what the tab shows."""
+        self.page.screenshot(path=self.gui.shots / f"{name}.png")
+
+
+@contextmanager
+def new_tab(browser: Browser, gui: Gui) -> Iterator[Tab]:
+    """A tab of its own storage; at its end nothing may have gone wrong in its scripts, nor left this machine."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US")
+    tab = Tab(context.new_page(), gui)
+    yield tab
+    context.close()
+    assert tab.errors == []
+    assert tab.foreign == []
