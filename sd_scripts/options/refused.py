@@ -69,7 +69,7 @@ _FINE_TUNE = {
         "torch_compile", "dynamo_backend", "full_bf16", "fp8_base", "lowram", "highvram", "fused_backward_pass",
     ),
     **_of(
-        f"{_YET}. Training runs on one device.",
+        f"{_YET}. Leave it out: several processes started by accelerate launch train with its defaults.",
         "ddp_timeout", "ddp_gradient_as_bucket_view", "ddp_static_graph", "deepspeed", "zero_stage",
         "offload_optimizer_device", "offload_optimizer_nvme_path", "offload_param_device", "offload_param_nvme_path",
         "zero3_init_flag", "zero3_save_16bit_model", "fp16_master_weights_and_gradients",
