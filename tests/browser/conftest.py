@@ -33,3 +33,5 @@ def browser() -> Iterator[Browser]:
 def tab(browser: Browser, gui: Gui) -> Iterator[Tab]:
     with new_tab(browser, gui) as tab:
         yield tab
+    # A test that failed leaves nothing running for the next one to wait for.
+    gui.end_runs()
