@@ -100,6 +100,7 @@ class Report:
 
     def summary(self, text: str, tables: dict[str, list[dict[str, Any]]] | None = None, **counts: int) -> None:
         """The end of the work: `text` for the terminal, then the items that were left out, each with its reason."""
+        self._tell_rest()
         self.counts.update(counts)
         self.say(text)
         self.list_failures()
