@@ -9,7 +9,7 @@ import pytest
 from sd_scripts.library import events
 from sd_scripts.library.events import KINDS, LineReader, Requests, from_line, request_line, to_line
 from sd_scripts.library.io.atomic import replacing, replacing_folder, write_json
-from sd_scripts.library.report import Report, duration
+from sd_scripts.library.report import Report, counted, duration
 from sd_scripts.library.seeds import derive
 
 EXAMPLES = [
@@ -100,6 +100,10 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         raise RuntimeError
     assert (target / "file").read_text() == "two"
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
+
+
+def test_numbers_and_their_nouns() -> None:
+    assert [counted(n, "step") for n in (0, 1, 1600)] == ["0 steps", "1 step", "1,600 steps"]
 
 
 def test_durations() -> None:

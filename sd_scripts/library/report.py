@@ -197,3 +197,8 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min" if minutes >= 3 else f"{minutes * 60 + left_s} s"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: '1 step', '1,600 steps'."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

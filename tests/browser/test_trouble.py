@@ -135,7 +135,7 @@ def test_a_run_that_fails_says_why(on: Tab, gui: Gui, plain: Path) -> None:
     make_sd1(model)
     on.fill("latents", model_name_or_path=model, max_resolution="128,128")
     start(on, "latents")
-    expect(page.locator(".kg-mon .top .meta")).to_contain_text("blocker")
+    expect(page.locator(".kg-list .run .waiting")).to_contain_text("blocker")
     metadata.write_text(whole[:30], encoding="utf-8")
     page.evaluate("id => Studio.call('run_request', {id, request: 'stop'})", blocker)
     sentence = page.locator(".fail h2")

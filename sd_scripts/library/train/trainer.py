@@ -10,7 +10,7 @@ from sd_scripts.library import events
 from sd_scripts.library.errors import BadOption, NothingUsable, TrainingFailed
 from sd_scripts.library.events import Request
 from sd_scripts.library.models.family import Family, TextSettings
-from sd_scripts.library.report import Report
+from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train import state as states
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
@@ -243,7 +243,8 @@ class Trainer:
         for part, norm in self.movement.norms().items():
             if norm == 0.0:
                 self.report.notice(f"The {part} has not changed: is the learning rate too small?", "warning")
-        self.report.summary(f"Done: {step:,} steps, {self.course.epochs:,} epochs.", steps=step)
+        done = f"Done: {counted(step, 'step')}, {counted(self.course.epochs, 'epoch')}."
+        self.report.summary(done, steps=step)
 
     def _say_stopped(self, sentence: str) -> None:
         self.report.emit(events.Stopped(sentence=sentence))
