@@ -52,7 +52,7 @@ class Project:
 
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> "Project":
-        """A project from what the page sent: paths bare, other texts stripped, empty folders and unknown names left out."""
+        """A project from what the page sent: bare paths, stripped texts, no empty folders and no unknown names."""
         texts = {f.name: str(given.get(f.name) or "").strip() for f in fields(cls) if f.name != "pictures"}
         texts |= {name: bare(texts[name]) for name in ("model", "work_dir")}
         pictures = given.get("pictures") or []
