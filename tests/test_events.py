@@ -76,9 +76,9 @@ def test_a_report_tells_the_file_and_the_terminal(tmp_path: Path) -> None:
     assert report.requests() == ["save", "stop"]
     assert "left out: x.png: the file is empty" in out.getvalue()
     lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
-    assert [line["event"] for line in lines] == ["phase", "progress", "item_failed", "summary", "progress"]
-    assert lines[-1]["done"] == 2
-    assert lines[-2]["counts"] == {"skipped": 1, "tagged": 2}
+    assert [line["event"] for line in lines] == ["phase", "progress", "item_failed", "progress", "summary"]
+    assert lines[-2]["done"] == 2
+    assert lines[-1]["counts"] == {"skipped": 1, "tagged": 2}
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:

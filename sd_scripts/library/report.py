@@ -16,6 +16,8 @@ T = TypeVar("T")
 LISTED_FAILURES = 20
 EVENT_EVERY_S = 0.5
 LINE_EVERY_S = 10.0
+# What ends a phase: how far it came is told before, however short ago the last telling was.
+ENDINGS = (events.Phase, events.Summary, events.Stopped, events.Failed)
 
 
 class Report:
@@ -43,6 +45,8 @@ class Report:
 
     def emit(self, event: Event) -> None:
         """Appends an event to the events file; the terminal hears nothing of it."""
+        if isinstance(event, ENDINGS):
+            self._tell_rest()
         if self._events:
             self._events.write(events.to_line(event) + "\n")
             self._events.flush()
@@ -59,7 +63,6 @@ class Report:
 
     def phase(self, name: str, text: str = "", total: int | None = None) -> None:
         """Begins a phase. `name` is its identifier, `text` what the terminal shows."""
-        self._tell_rest()
         self.phase_name = name
         self.say(text or name.replace("_", " ").capitalize())
         self._bar.start(total)
@@ -75,9 +78,9 @@ class Report:
 
     def _tell_rest(self) -> None:
         """Tells how far the phase came, if that was not told yet: a stopped training ends between two tellings."""
-        if self._untold:
-            self.emit(self._untold)
-        self._untold = None
+        untold, self._untold = self._untold, None
+        if untold:
+            self.emit(untold)
 
     def each(self, items: Iterable[T], total: int | None = None) -> Iterator[T]:
         """Gives the items one by one, with progress; ends early when a stop is asked for."""
@@ -128,7 +131,6 @@ class Report:
 
     def close(self) -> None:
         """Ends the progress line and the events file."""
-        self._tell_rest()
         self._bar.clear()
         if self._events:
             self._events.close()

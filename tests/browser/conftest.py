@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from tests.page import Gui, Tab, chromium, free_port, new_tab
+from tests.page import Gui, Tab, free_port, new_tab
 
 
 @pytest.fixture(scope="session")
@@ -23,13 +23,9 @@ def gui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gui]:
     assert "Error" not in gui.said and "Traceback" not in gui.said, gui.said
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def tab(browser: Browser, gui: Gui) -> Iterator[Tab]:
     with new_tab(browser, gui) as tab:
         yield tab
+    # A test that failed leaves nothing running for the next one to wait for.
+    gui.end_runs()

@@ -51,14 +51,13 @@ def pair(browser: Browser, gui: Gui) -> Iterator[Path]:
 
 
 @pytest.fixture
-def training(tab: Tab, gui: Gui, pair: Path) -> Iterator[Tab]:
-    """A long training of both folders, started from the Train tab and shown; it is gone afterwards."""
+def training(tab: Tab, pair: Path) -> Tab:
+    """A long training of both folders, started from the Train tab and shown."""
     tab.make_project("pair")
     tab.fill("train", max_train_steps=20_000, train_batch_size=1, max_data_loader_n_workers=0, seed=7)
     tab.fill("train", output_name="long")
     start(tab, "train")
-    yield tab
-    gui.end_runs()
+    return tab
 
 
 def test_two_folders_go_through_the_pipeline_together(tab: Tab, gui: Gui, pair: Path) -> None:

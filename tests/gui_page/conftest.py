@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
-from tests.page import Gui, Tab, chromium, free_port, new_tab
+from tests.page import Gui, Tab, free_port, new_tab
 
 
 @pytest.fixture(scope="session")
@@ -20,12 +20,6 @@ def gui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gui]:
     gui.start()
     yield gui
     gui.stop()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
