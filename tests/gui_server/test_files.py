@@ -55,7 +55,7 @@ def test_a_path_may_come_with_the_quotes_it_was_copied_with(home, copied):
 
 
 def test_quotes_inside_a_path_are_its_own():
-    assert bare("it's \"here\"") == "it's \"here\""
+    assert bare('it\'s "here"') == 'it\'s "here"'
     assert bare('"') == '"'
 
 
