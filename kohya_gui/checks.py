@@ -9,7 +9,7 @@ from kohya_gui import found, training_rules  # noqa: F401  (the rules of trainin
 from kohya_gui.command import absolute_values
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.facts import FACTS, Fact
-from kohya_gui.files import Roots
+from kohya_gui.files import Roots, bare
 from kohya_gui.project import Project, check_pictures, is_path
 from kohya_gui.rules import RULES
 from kohya_gui.stages import Stage
@@ -63,7 +63,7 @@ def _read(checked: Checked, typed: dict[str, Any]) -> None:
     for flag, spec in draft.specs.items():
         try:
             value = typed.get(flag)
-            values[flag] = read_value(spec, value.strip() if isinstance(value, str) and spec.path else value)
+            values[flag] = read_value(spec, bare(value) if isinstance(value, str) and spec.path else value)
         except BadValue as error:
             checked.fields[flag] = {"error": _needed(spec) if error.key == "required" else bad_value(error)}
     draft.values = absolute_values(draft.stage, changed_values(draft.stage.options, values), draft.base)
@@ -147,7 +147,7 @@ def _deepdanbooru(draft: Draft, flag: str, path: Path) -> str:
 
 
 def _state(draft: Draft, flag: str, path: Path) -> str:
-    if not path.is_dir():
+    if not (path / "state.json").is_file():
         raise refusal(flag, "path.no_state", path=path)
     return say("found.state")
 

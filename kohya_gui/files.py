@@ -26,6 +26,13 @@ _SHOWN: dict[str, tuple[str, ...]] = {
 }
 
 
+def bare(typed: str) -> str:
+    """A path without the spaces and the quotation marks that came along when it was copied."""
+    text = typed.strip()
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1].strip() if quoted else text
+
+
 class Roots:
     """The folders that the page may reach."""
 
@@ -52,7 +59,8 @@ class Roots:
         """What lies in a folder (of a file: in its folder), for choosing a path of a kind. Errors: BadOption."""
         if kind not in _SHOWN:
             raise refusal("kind", "path.unknown_kind", kind=kind)
-        path = found.existing(self.inside(typed or str(Path.home() if self._has_home() else self.folders[0]), "path"))
+        start = Path.home() if self._has_home() else self.folders[0]
+        path = found.existing(self.inside(bare(typed) or str(start), "path"))
         folder = self.inside(str(path if path.is_dir() else path.parent), "path")
         try:
             folders, files = _entries(folder, _SHOWN[kind])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kohya_gui import found
-from kohya_gui.files import Roots, can_write
+from kohya_gui.files import Roots, bare, can_write
 from kohya_gui.words import refusal, say
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.atomic import write_json
@@ -52,11 +52,12 @@ class Project:
 
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> "Project":
-        """A project from what the page sent; texts are stripped, empty folders and unknown names left out."""
+        """A project from what the page sent: bare paths, stripped texts, no empty folders and no unknown names."""
         texts = {f.name: str(given.get(f.name) or "").strip() for f in fields(cls) if f.name != "pictures"}
+        texts |= {name: bare(texts[name]) for name in ("model", "work_dir")}
         pictures = given.get("pictures") or []
         pictures = pictures.splitlines() if isinstance(pictures, str) else pictures
-        return cls(**texts, pictures=[str(one).strip() for one in pictures if str(one).strip()])
+        return cls(**texts, pictures=[bare(str(one)) for one in pictures if bare(str(one))])
 
 
 class ProjectStore:

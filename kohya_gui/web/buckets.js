@@ -29,7 +29,7 @@ Studio.buckets = (() => {
                   <td class="num">${String(size(row)).replace("x", " × ")}</td>
                   <td class="num">${number(row.images)}</td>
                   <td class="bar"><i style="width:${((row.images / most) * 100).toFixed(1)}%"></i></td>
-                  <td class="num">${percent(row)}</td>
+                  <td class="num">${aspectError(row)}</td>
                 </tr>
               `,
             )}
@@ -45,8 +45,7 @@ Studio.buckets = (() => {
       }
     `;
   }
-  const percent = ({ mean_aspect_error: error }) =>
-    error === undefined || error === null ? "" : `${(error * 100).toFixed(1)}%`;
+  const aspectError = ({ mean_aspect_error: error }) => error?.toFixed(3) ?? "";
 
   async function refresh() {
     if (!place?.isConnected || stage !== "latents") return;

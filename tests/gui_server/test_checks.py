@@ -197,3 +197,13 @@ def test_names_of_optimizers_and_schedules_are_known(place, flag, good, bad):
     for name in good:
         assert ("error", flag) not in found(look(place, "train", **trainable(place, **{flag: name})))
     assert f'"{bad}" is not one of' in text(look(place, "train", **trainable(place, **{flag: bad})), flag)
+
+
+def test_a_state_to_go_on_from_is_more_than_a_folder(place):
+    state = place / "a-state"
+    state.mkdir()
+    assert "error" in look(place, "train", resume=f'"{state}"').fields["resume"]
+    (state / "state.json").write_text("{}")
+    checked = look(place, "train", resume=f'"{state}"')
+    assert "found" in checked.fields["resume"]
+    assert checked.draft.values["resume"] == str(state)

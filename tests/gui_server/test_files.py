@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from kohya_gui import found
-from kohya_gui.files import Roots
+from kohya_gui.files import Roots, bare
+from kohya_gui.project import Project
 from sd_scripts.library.errors import BadOption
 
 
@@ -43,6 +44,19 @@ def test_what_lies_outside_or_is_no_picture_is_not_served(home, path):
 
 def test_pictures_inside_are_served(home):
     assert Roots([home]).image(str(home / "pics" / ".." / "pics" / "a.png")) == (home / "pics" / "a.png").resolve()
+
+
+@pytest.mark.parametrize("copied", ['"{}"', "'{}'", '  "{}" ', " {} "])
+def test_a_path_may_come_with_the_quotes_it_was_copied_with(home, copied):
+    folder = str(home / "pics")
+    assert Roots([home]).browse(copied.format(folder), "pictures")["path"] == folder
+    project = Project.from_json({"pictures": [copied.format(folder)], "work_dir": copied.format(folder)})
+    assert (project.pictures, project.work_dir) == ([folder], folder)
+
+
+def test_quotes_inside_a_path_are_its_own():
+    assert bare('it\'s "here"') == 'it\'s "here"'
+    assert bare('"') == '"'
 
 
 def test_a_root_is_no_prefix_of_names(tmp_path, home):

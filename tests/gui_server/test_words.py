@@ -8,7 +8,7 @@ from kohya_gui.i18n import words
 from sd_scripts.options.values import SENTENCES
 
 CODE = Path(__file__).resolve().parents[2] / "kohya_gui"
-NO_KEYS = ("project.json", "tensorboard.main", "tensorboard.json", "run.json")
+NO_KEYS = ("project.json", "tensorboard.main", "tensorboard.json", "run.json", "state.json")
 GROUPS = "value|path|found|project|check|fact|stage|phase|state|run|preset|pipeline|tensorboard|command|call"
 
 

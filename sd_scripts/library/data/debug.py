@@ -29,12 +29,9 @@ def show(
     plan = data.plan(0, batch_size, seed)
     items = sorted(item for batch in plan for item in batch)
     longest = max((token_count(data.caption(item, 0, seed)) for item in items), default=0)
-    buckets: defaultdict[Size, list[Item]] = defaultdict(list)
-    for item in items:
-        if item.repeat == 0:
-            buckets[data.images[item.image].bucket_px].append(item)
+    buckets = _by_bucket(data, items)
     rows = []
-    for (width, height), first in sorted(buckets.items()):
+    for (width, height), first in buckets.items():
         report.say(f"Bucket {width} x {height}: {_counted(len(first), 'picture')}")
         for item in first[:per_bucket]:
             row = _row(data, item, token_count, seed)
@@ -42,7 +39,7 @@ def show(
             rows.append(row)
         if len(first) > per_bucket:
             report.say(f"  ... and {len(first) - per_bucket:,} more")
-    table = [{"width": w, "height": h, "images": len(found)} for (w, h), found in sorted(buckets.items())]
+    table = [{"width": w, "height": h, "images": len(found)} for (w, h), found in buckets.items()]
     pictures = sum(len(found) for found in buckets.values())
     text = (
         f"{_counted(pictures, 'picture')} in {_counted(len(buckets), 'bucket')}; "
@@ -51,6 +48,15 @@ def show(
     )
     counts = {"pictures": pictures, "items": len(items), "batches": len(plan), "longest_caption_tokens": longest}
     report.summary(text, {"buckets": table, "pictures": rows}, **counts)
+
+
+def _by_bucket(data: TrainingData, items: list[Item]) -> dict[Size, list[Item]]:
+    """Each picture once, whatever its repeats, by the size that it is trained in."""
+    buckets: defaultdict[Size, list[Item]] = defaultdict(list)
+    for item in items:
+        if item.repeat == 0:
+            buckets[data.images[item.image].bucket_px].append(item)
+    return dict(sorted(buckets.items()))
 
 
 def _row(data: TrainingData, item: Item, token_count: Callable[[str], int], seed: int) -> dict[str, Any]:
