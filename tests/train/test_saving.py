@@ -95,6 +95,7 @@ def test_the_header_tells_of_the_training(tmp_path):
     assert header["ss_steps"] == "3" and header["ss_epoch"] == "1"
     assert header["ss_num_train_images"] == "8"
     assert json.loads(header["ss_bucket_info"]) == {"buckets": {"0": {"resolution": [64, 64], "count": 8}}}
+    assert header["modelspec.resolution"] == "64x64"
     assert not any("somebody" in value or str(tmp_path) in value for value in header.values())
 
 

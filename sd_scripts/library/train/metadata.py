@@ -56,6 +56,7 @@ def provenance(
         "ss_max_train_steps": course.total_steps,
         "ss_bucket_info": json.dumps(_buckets(data, options.data.dataset_repeats)),
         "ss_training_started_at": time.time(),
+        "modelspec.resolution": _resolution(data),
     }
     return Provenance({key: str(value) for key, value in facts.items() if key != "ss_vae_name" or value}, course)
 
@@ -63,6 +64,12 @@ def provenance(
 def _bare(name: str | None) -> str | None:
     """The last part of a path, which tells nothing of this machine."""
     return PurePath(name.replace("\\", "/")).name if name else None
+
+
+def _resolution(data: TrainingData) -> str:
+    """The largest size that is trained."""
+    width, height = max((image.bucket_px for image in data.images), key=lambda px: (px[0] * px[1], px))
+    return f"{width}x{height}"
 
 
 def _buckets(data: TrainingData, repeats: int) -> dict[str, Any]:
