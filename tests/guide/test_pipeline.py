@@ -55,7 +55,7 @@ def test_two_folders_by_their_full_paths_train_together(folder):
     assert len(list(folder.glob("*/*_flip.npz"))) == 2
     said = run(folder, "fine_tune.py", *TRAINING, "--in_json=meta_lat2.json", "--dataset_repeats=2")
     assert "4 pictures to train, 4 of them with latents." in said
-    assert "Done: 8 steps, 1 epochs." in said
+    assert "Done: 8 steps, 1 epoch." in said
     assert (folder / "fine_tuned" / "last.ckpt").is_file()
 
 
@@ -65,4 +65,4 @@ def test_captions_or_tags_alone_without_cleaning_and_latents(folder, kind):
     data = ["--in_json=meta.json", "--train_data_dir=train_data1", "--resolution=64,64"]
     said = run(folder, "fine_tune.py", *TRAINING, *data)
     assert "2 pictures to train, 0 of them with latents." in said
-    assert "Done: 2 steps, 1 epochs." in said
+    assert "Done: 2 steps, 1 epoch." in said
