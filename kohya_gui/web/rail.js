@@ -182,7 +182,7 @@ Studio.rail = (() => {
     }
     rail.confirm = false;
     Studio.fire("started", answer.run_id);
-    dialog.say(t(name === "start" ? "said.started" : "said.queued", { what: t(`stage.${stage}`) }), {
+    dialog.say(t(name === "start" && !answer.waits ? "said.started" : "said.queued", { what: t(`stage.${stage}`) }), {
       action: { label: t("open"), pick: () => Studio.fire("show run", answer.run_id) },
     });
     update(stage);
