@@ -151,6 +151,14 @@ def test_merging_offers_the_ending_that_is_there(place):
     assert not tags.blocks(confirmed=True) and tags.blocks(confirmed=False)
 
 
+def test_captions_are_not_offered_as_tags(place):
+    (place / "pics" / "0.txt").unlink()
+    merge = lambda stage: text(look(place, stage, train_data_dir="pics", out_json="m.json"), "caption_extension")  # noqa: E731
+    assert merge("merge_captions") == "No .caption files yet. Run Caption first."
+    (place / "pics" / "0.caption").write_text("a meadow")
+    assert merge("merge_tags") == "No .txt files yet. Run Tag first."
+
+
 def test_keys_and_full_path_agree(place):
     values = {"train_data_dir": "pics", "out_json": "o.json", "in_json": metadata(place)}
     values["model_name_or_path"] = tiny_model(place / "m.safetensors")
