@@ -195,7 +195,8 @@ Studio.rail = (() => {
     form.insist(stage);
     form.answered(stage, rail.answer.fields, found);
     dialog.say((wrong[0] ?? found.find((one) => one.level === "warning") ?? { text: t("said.refused") }).text, {
-      trouble: true,
+      trouble: Boolean(wrong.length),
+      warning: !wrong.length,
     });
     const first = wrong.find((one) => one.field in store.fields(stage));
     if (first) form.jump(stage, first.field);

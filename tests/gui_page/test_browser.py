@@ -286,6 +286,17 @@ def test_a_stage_is_started_from_its_tab(tab: Tab, gui: Gui) -> None:
     page.wait_for_function("Studio.runs.lists().history.some(row => row.stage === 'merge_captions')")
 
 
+def test_a_warning_is_asked_once_and_is_no_error(tab: Tab) -> None:
+    tab.make_project()
+    page = tab.page
+    tab.select("caption")
+    start = page.locator(".kg-rail:visible [data-do=start]")
+    start.click()
+    expect(page.locator(".kg-note.mind")).to_contain_text("will be replaced")
+    expect(page.locator(".kg-note.bad")).to_have_count(0)
+    expect(start).to_contain_text("anyway")
+
+
 def test_a_project_of_several_folders_offers_each(tab: Tab, gui: Gui) -> None:
     tab.make_project()
     page = tab.page
