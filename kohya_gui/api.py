@@ -19,6 +19,7 @@ from kohya_gui.launch import findings_json, program_version, run_facts, run_name
 from kohya_gui.monitor import Monitor
 from kohya_gui.presets import PresetStore
 from kohya_gui.project import Project, ProjectStore
+from kohya_gui.rivals import add_rivals
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunStore
 from kohya_gui.stages import STAGES, Stage, stage_values
@@ -159,18 +160,20 @@ class Studio:
     def start(self, stage: str, values: Values, project: GivenProject = None, confirm: bool = False) -> Json:
         """Queues a stage, which begins as soon as its device is free; or says what stands against it.
 
-        Of a project with several folders, one run for each: they are chained.
+        Of a project with several folders, one run for each: they are chained. `waits`: another run comes first.
         """
         given = self._project(project)
         each = pipeline.folder_steps(_stage(stage), values, given, self.roots)
+        add_rivals(each, self._queue.store)
         waits = next((checked for checked in each if checked.blocks(confirm)), None)
         if waits:
             return {"findings": findings_json(waits.findings)}
         facts = [run_facts(checked, self.repo, run_name(checked)) for checked in each]
         if len(facts) == 1:
-            return {"run_id": self._queue.add(**facts[0]).id}
-        chain = [record.id for record in self._queue.add_chain(facts)]
-        return {"run_id": chain[0], "chain": chain}
+            record = self._queue.add(**facts[0])
+            return {"run_id": record.id, "waits": self._queue.waits(record)}
+        records = self._queue.add_chain(facts)
+        return {"run_id": records[0].id, "chain": [r.id for r in records], "waits": self._queue.waits(records[0])}
 
     @endpoint
     def queue(self, stage: str, values: Values, project: GivenProject = None, confirm: bool = False) -> Json:
@@ -192,6 +195,7 @@ class Studio:
         """Queues all stages as a chain; or says what stands against it."""
         choice = pipeline.Choice(frozenset(skip or ()), caption, tagger, clean, values or {})
         steps = pipeline.plan(self._project(project), choice, self.roots)
+        add_rivals([step.checked for step in steps], self._queue.store)
         if any(step.checked.blocks(confirm) for step in steps):
             return {"findings": findings_json(pipeline.findings(steps))}
         records = self._queue.add_chain([step_facts(step, self.repo) for step in steps])
@@ -260,7 +264,9 @@ class Studio:
         return {"running": server is not None, "url": server.url if server else None}
 
     def _check(self, stage: str, values: Values, project: GivenProject) -> Checked:
-        return check(_stage(stage), values, self._project(project), self.roots)
+        checked = check(_stage(stage), values, self._project(project), self.roots)
+        add_rivals([checked], self._queue.store)
+        return checked
 
     def _time_fact(self, checked: Checked) -> list[tuple[str, str]]:
         """How long a training will take, if it is as fast as the last one."""

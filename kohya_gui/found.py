@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from kohya_gui import words
 from kohya_gui.words import say
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
+from sd_scripts.library.data.latents_files import NEWER
 from sd_scripts.library.errors import UserError
 from sd_scripts.library.io.headers import ModelFacts, model_facts
 from sd_scripts.library.io.metadata import Metadata, read_metadata
@@ -84,6 +85,15 @@ def _own_pictures(folder: Path) -> FolderFacts:
 def _count_below(folder: Path) -> int:
     walked = (names for _, _, names in itertools.islice(os.walk(folder), MOST_FOLDERS))
     return sum(name.lower().endswith(IMAGE_SUFFIXES) and name[0] != "." for names in walked for name in names)
+
+
+@by_time
+def latents_in(folder: Path) -> frozenset[str]:
+    """The names, without ending, of the pictures of a folder that have prepared latents, of whatever size."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name.endswith(".npz")]
+    newer = (NEWER.fullmatch(name) for name in names)
+    return frozenset(name.removesuffix(".npz") for name in names) | {match["stem"] for match in newer if match}
 
 
 def model_at(path: Path) -> ModelFacts | None:

@@ -20,6 +20,9 @@ RULES: dict[str, list[Rule]] = {stage: [] for stage in STAGES}
 _TEXT_STAGES = ("caption_blip", "caption_git", "tag_wd14", "tag_deepdanbooru")
 _MERGES = ("merge_captions", "merge_tags")
 
+# Captions may stand in .txt files; captions are no tags.
+_OTHER_TEXTS = {"merge_captions": (".caption", ".txt"), "merge_tags": (".txt",)}
+
 
 def rule(*stages: str) -> Callable[[Rule], Rule]:
     """Marks a function as a rule of these stages."""
@@ -57,13 +60,14 @@ def texts_there(draft: Draft) -> Iterator[Finding]:
         return
     facts = found.pictures_in(folder)
     if facts.images and not facts.texts[extension]:
-        other = next((ext for ext in (".caption", ".txt") if ext != extension and facts.texts[ext]), None)
+        other = next((ext for ext in _OTHER_TEXTS[draft.stage.id] if ext != extension and facts.texts[ext]), None)
         if other:
             yield draft.error(
                 "caption_extension", "check.other_texts", ext=extension, other=other, n=facts.texts[other]
             )
         else:
-            yield draft.error("caption_extension", "check.no_texts", ext=extension)
+            key = "check.tag_first" if draft.stage.id == "merge_tags" else "check.caption_first"
+            yield draft.error("caption_extension", key, ext=extension)
     elif facts.texts[extension] < facts.images:
         missing = facts.images - facts.texts[extension]
         yield draft.warning(None, "check.some_without_text", n=missing, ext=extension)

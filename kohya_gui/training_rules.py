@@ -1,6 +1,7 @@
 """Rules of a training."""
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from kohya_gui.draft import Draft, Finding
 from kohya_gui.facts import saved_bytes, training_plan
 from kohya_gui.rules import base_model, entries_of, rule
 from kohya_gui.words import size
+from sd_scripts.library.data.images import IMAGE_SUFFIXES
 from sd_scripts.options.optimizer import OPTIMIZERS, SCHEDULES
 
 # A whole model forgets above this; below, nothing is learnt.
@@ -78,6 +80,32 @@ def resolution_known(draft: Draft) -> Iterator[Finding]:
     without = sum("train_resolution" not in entry for entry in entries.values())
     if without and not draft.get("resolution"):
         yield draft.error("resolution", "check.resolution_needed", n=without)
+
+
+@rule("train")
+def latents_prepared(draft: Draft) -> Iterator[Finding]:
+    """Pictures that Latents has given a size should have latents beside them."""
+    entries = entries_of(draft) or {}
+    if draft.get("cache_latents") or not any("train_resolution" in entry for entry in entries.values()):
+        return
+    # A full path as a key stands alone; bare names stand in the folder.
+    places = [os.path.split(os.path.join(draft.get("train_data_dir") or "", key)) for key in entries]
+    there = {folder: _latents_in(Path(folder)) for folder in {folder for folder, _ in places}}
+    without = sum(_stem(name) not in there.get(folder, ()) for folder, name in places)
+    if without:
+        yield draft.warning(None, "check.latents_missing", n=without, all=len(entries))
+
+
+def _latents_in(folder: Path) -> frozenset[str]:
+    try:
+        return found.latents_in(folder)
+    except OSError:
+        return frozenset()
+
+
+def _stem(name: str) -> str:
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix.lower() in IMAGE_SUFFIXES else name
 
 
 @rule("train")

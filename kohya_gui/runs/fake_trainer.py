@@ -27,6 +27,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--step_s", type=float, default=0.02)
     parser.add_argument("--then", choices=THEN, default="end")
+    parser.add_argument("--state", help="the state that it says it saved when it is stopped")
     options = parser.parse_args(argv)
     requests = events.Requests.from_environment()
     print("Train", flush=True)
@@ -36,6 +37,8 @@ def main(argv: list[str]) -> int:
         emit(events.Progress(phase="train", done=step, total=options.steps))
         emit(events.Metric(step=step, epoch=1, values={"loss": 1 / step, "lr": 1e-5}))
         if "stop" in requests.take():
+            if options.state:
+                emit(events.Saved(path=options.state, kind="state", size_bytes=0, step=step))
             emit(events.Stopped(sentence="Stopped as asked."))
             return 0
     if options.then == "fail":

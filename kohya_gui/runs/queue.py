@@ -38,6 +38,11 @@ class Queue:
         self.wake()
         return records
 
+    def waits(self, record: RunRecord) -> bool:
+        """Whether a run that was just added has to wait for a device that an earlier one uses or will use."""
+        before = [i for i in self.store.ids() if i < record.id and self.store.status(i).outcome is None]
+        return any(set(record.devices) & set(self.store.record(i).devices) for i in before)
+
     def wake(self) -> None:
         """Starts the worker if there is work and none lives."""
         if self.store.worker_alive() or not any(self.store.outcome(i) is None for i in self.store.ids()):

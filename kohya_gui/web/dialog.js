@@ -122,15 +122,16 @@ Studio.dialog = (() => {
     (buttons.find((one) => one.getAttribute("aria-checked") === "true") ?? buttons[0])?.focus();
   }
 
-  /* Says something at the edge of the page, for a while; trouble is read out at once and stays longer. */
-  function say(sentence, { trouble = false, action } = {}) {
+  /* Says something at the edge of the page, for a while; trouble and warnings are read out at once and stay longer. */
+  function say(sentence, { trouble = false, warning = false, action } = {}) {
     const note = document.createElement("div");
-    note.className = trouble ? "kg-note bad" : "kg-note";
-    note.setAttribute("role", trouble ? "alert" : "status");
+    const heed = trouble || warning;
+    note.className = trouble ? "kg-note bad" : warning ? "kg-note mind" : "kg-note";
+    note.setAttribute("role", heed ? "alert" : "status");
     put(
       note,
       html`
-        ${icon(trouble ? "warn" : "ok")}
+        ${icon(heed ? "warn" : "ok")}
         <span>${sentence}</span>
         ${
           action &&
@@ -153,7 +154,7 @@ Studio.dialog = (() => {
       if (!("close" in pressed.dataset)) action.pick();
       note.remove();
     });
-    setTimeout(() => note.remove(), trouble ? 15000 : 6000);
+    setTimeout(() => note.remove(), heed ? 15000 : 6000);
   }
   /* Tells of an answer's trouble, if there is any; true when there was. */
   function trouble(answer) {

@@ -86,7 +86,7 @@ Studio.monitor = (() => {
     root.querySelector(".none").hidden = true;
     root.querySelector(".inside").hidden = false;
     const { last } = run;
-    patch(parts.top, news.top(last.row));
+    patch(parts.top, news.top(last));
     patch(parts.failure, news.failure(last));
     patch(parts.phases, news.phases(last));
     patch(parts.facts, news.facts(run));
@@ -158,33 +158,39 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
     Studio.poller.tick();
     Studio.runs.refresh();
   }
-  /* Opens the stage's form with the values of this run; one click takes them back. */
-  async function openSettings(stage) {
+  /* Opens the stage's form with the values of this run, and more; one click takes them back. */
+  async function openSettings(stage, more = {}) {
     const { store } = Studio,
       fields = store.fields(stage),
       before = { ...store.typed(stage) },
-      given = store.given(stage).values;
+      given = store.given(stage).values,
+      wanted = { ...seen.last.values, ...more };
     const differs = ([flag, value]) =>
       flag in fields && store.asText(value) !== store.asText(given[flag] ?? store.plain(fields[flag]));
-    const values = Object.fromEntries(Object.entries(seen.last.values ?? {}).filter(differs));
+    const values = Object.fromEntries(Object.entries(wanted).filter(differs));
     const tab = Studio.stage.tabOf(stage),
       { name } = seen.last.row;
     await Studio.tabs.open(tab);
     if (tab !== "metadata") Studio.stage.choose(tab, stage);
-    if (!Object.keys(seen.last.values ?? {}).length) return;
+    if (!Object.keys(wanted).length) return;
     store.load(stage, { name: store.state.presets[stage], values });
     const undo = () => store.load(stage, { name: store.state.presets[stage], values: before });
     dialog.say(t("said.settings", { name }), { action: { label: t("undo"), pick: undo } });
   }
+  async function goOn(resume) {
+    await openSettings("train", { resume });
+    Studio.search.go({ stage: "train", flag: "resume" });
+  }
   function press(event) {
     const pressed = event.target.closest("button");
     if (!pressed) return;
-    const { request: name, sample, says, settings, tab, option, stage } = pressed.dataset;
+    const { request: name, sample, says, settings, resume, tab, option, stage } = pressed.dataset;
     if (name) request(name);
     if (sample) results.enlarge(sample, says);
     if (tab) Studio.tabs.open(tab);
     if (option) Studio.search.go({ stage, flag: option });
     if (settings) openSettings(settings);
+    if (resume) goOn(resume);
     if ("more" in pressed.dataset)
       dialog.menu(pressed, [
         { label: t("run.kill"), note: t("run.kill_note"), danger: true, pick: () => request("kill") },

@@ -5,7 +5,7 @@ Studio.news = (() => {
   const rounded = (value) => short(Number(value.toPrecision(3)));
   const LIVE = ["running", "stalled"];
 
-  function top(row) {
+  function top({ row, saved: files }) {
     const live = LIVE.includes(row.state),
       training = row.stage === "train";
     const ask = (request, sign, tone = "") => html`
@@ -42,7 +42,7 @@ Studio.news = (() => {
               `
             : ""
         }
-        ${row.state === "done" ? next(row) : ""}${
+        ${goOn(row, files)}${row.state === "done" ? next(row) : ""}${
           Studio.data.forms[row.stage]
             ? html`
                 <button type="button" class="btn sm hide-s" data-settings="${row.stage}">${t("run.settings")}</button>
@@ -58,6 +58,15 @@ Studio.news = (() => {
         `
       }
     `;
+  }
+  /* A training that ended early goes on where its last state was saved. */
+  function goOn(row, files) {
+    const state = files?.findLast((one) => one.kind === "state");
+    return state && row.stage === "train" && ["stopped", "failed"].includes(row.state)
+      ? html`
+          <button type="button" class="btn sm" data-resume="${state.path}">${t("run.go_on")}</button>
+        `
+      : "";
   }
   const NEXT = { caption: "tag", tag: "metadata", metadata: "latents", latents: "train" };
   function next(row) {

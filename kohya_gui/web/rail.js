@@ -182,7 +182,7 @@ Studio.rail = (() => {
     }
     rail.confirm = false;
     Studio.fire("started", answer.run_id);
-    dialog.say(t(name === "start" ? "said.started" : "said.queued", { what: t(`stage.${stage}`) }), {
+    dialog.say(t(name === "start" && !answer.waits ? "said.started" : "said.queued", { what: t(`stage.${stage}`) }), {
       action: { label: t("open"), pick: () => Studio.fire("show run", answer.run_id) },
     });
     update(stage);
@@ -195,7 +195,8 @@ Studio.rail = (() => {
     form.insist(stage);
     form.answered(stage, rail.answer.fields, found);
     dialog.say((wrong[0] ?? found.find((one) => one.level === "warning") ?? { text: t("said.refused") }).text, {
-      trouble: true,
+      trouble: Boolean(wrong.length),
+      warning: !wrong.length,
     });
     const first = wrong.find((one) => one.field in store.fields(stage));
     if (first) form.jump(stage, first.field);

@@ -231,6 +231,21 @@ def test_a_run_is_watched_survives_a_reload_and_is_stopped(tab: Tab, gui: Gui) -
     assert page.evaluate("window.hacked") is None
 
 
+def test_a_stopped_training_goes_on_from_its_state(tab: Tab, gui: Gui) -> None:
+    tab.make_project()
+    page, state = tab.page, str(gui.work / "half-state")
+    run_id = gui.queue_fake("half", "--steps", "2000", "--state", state)
+    tab.open("runs")
+    page.click(f'.run[data-run="{run_id}"]')
+    expect(page.locator(".ph.now .d")).to_contain_text("of 2,000")
+    expect(page.locator("[data-resume]")).to_have_count(0)
+    page.evaluate("id => Studio.call('run_request', {id, request: 'stop'})", run_id)
+    page.get_by_role("button", name="Go on from its state").click()
+    expect(page.locator("#f-train-resume")).to_have_value(state)
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function("!Studio.store.typed('train').resume")
+
+
 def test_the_monitor_follows_a_chain_and_the_focus_stays(tab: Tab, gui: Gui) -> None:
     tab.make_project()
     page = tab.page
@@ -269,6 +284,17 @@ def test_a_stage_is_started_from_its_tab(tab: Tab, gui: Gui) -> None:
     card.locator("[data-do=start]").click()
     expect(page.locator(".kg-note").first).to_contain_text("Merge captions")
     page.wait_for_function("Studio.runs.lists().history.some(row => row.stage === 'merge_captions')")
+
+
+def test_a_warning_is_asked_once_and_is_no_error(tab: Tab) -> None:
+    tab.make_project()
+    page = tab.page
+    tab.select("caption")
+    start = page.locator(".kg-rail:visible [data-do=start]")
+    start.click()
+    expect(page.locator(".kg-note.mind")).to_contain_text("will be replaced")
+    expect(page.locator(".kg-note.bad")).to_have_count(0)
+    expect(start).to_contain_text("anyway")
 
 
 def test_a_project_of_several_folders_offers_each(tab: Tab, gui: Gui) -> None:

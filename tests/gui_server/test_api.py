@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -202,3 +203,29 @@ def test_the_example_is_a_run_and_its_values_fit_every_stage(studio):
     stolen = studio.project_save(answer["project"] | {"name": "mine", "values_file": "/etc/passwd"})
     assert "errors" in stolen or stolen["project"]["values_file"] == ""
     assert wait(studio, answer["run_id"])["state"] in ("stopped", "cancelled")
+
+
+def test_a_start_asks_once_when_a_queued_run_writes_the_same_file(studio, pictures):
+    values = {"train_data_dir": str(pictures), "out_json": str(pictures.parent / "m.json")}
+    begun = studio.start("merge_captions", values)
+    assert begun["waits"] is False
+    wait(studio, begun["run_id"])
+    record = studio._queue.store.record(begun["run_id"])
+    # A program that lasts stands for a long merge.
+    facts = {"title": "", "argv": [sys.executable, "-c", "import time; time.sleep(60)"], "work_dir": str(pictures)}
+    elsewhere = record.values | {"out_json": str(pictures.parent / "elsewhere.json")}
+    before = studio._queue.add("merge_captions", "before", **facts, values=elsewhere).id
+    queued = studio._queue.add("merge_captions", "meadow", **facts, values=record.values).id
+    (pictures.parent / "m.json").unlink(missing_ok=True)
+    (asked,) = [f for f in studio.start("merge_captions", values)["findings"] if f["level"] == "warning"]
+    assert asked["field"] == "out_json" and "writes the same file is already" in asked["text"]
+    assert "meadow" in asked["text"]
+    other = values | {"out_json": str(pictures.parent / "other.json")}
+    assert {f["level"] for f in studio.check("merge_captions", other)["findings"]} == {"fine"}
+    confirmed = studio.start("merge_captions", values, confirm=True)["run_id"]
+    for run_id in (queued, before):
+        studio.run_request(run_id, "kill")
+    for run_id in (before, queued, confirmed):
+        wait(studio, run_id)
+    (pictures.parent / "m.json").unlink(missing_ok=True)
+    assert "run_id" in studio.start("merge_captions", values)

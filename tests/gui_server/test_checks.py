@@ -54,6 +54,8 @@ def metadata(place, name="meta_lat.json", **entry):
 
 
 def trainable(place, **more):
+    for i in range(3):
+        (place / "pics" / f"{i}.npz").touch()
     model = tiny_model(place / "m.safetensors")
     return {"pretrained_model_name_or_path": model, "in_json": metadata(place), "output_dir": str(place / "out")} | more
 
@@ -151,6 +153,14 @@ def test_merging_offers_the_ending_that_is_there(place):
     assert not tags.blocks(confirmed=True) and tags.blocks(confirmed=False)
 
 
+def test_captions_are_not_offered_as_tags(place):
+    (place / "pics" / "0.txt").unlink()
+    merge = lambda stage: text(look(place, stage, train_data_dir="pics", out_json="m.json"), "caption_extension")  # noqa: E731
+    assert merge("merge_captions") == "No .caption files yet. Run Caption first."
+    (place / "pics" / "0.caption").write_text("a meadow")
+    assert merge("merge_tags") == "No .txt files yet. Run Tag first."
+
+
 def test_keys_and_full_path_agree(place):
     values = {"train_data_dir": "pics", "out_json": "o.json", "in_json": metadata(place)}
     values["model_name_or_path"] = tiny_model(place / "m.safetensors")
@@ -164,6 +174,25 @@ def test_metadata_without_text_or_latents(place):
     assert ("error", "in_json") in found(look(place, "train", **values))
     Path(values["in_json"]).write_text(json.dumps({str(place / "pics" / "0.png"): {"caption": "a"}}))
     assert ("error", "resolution") in found(look(place, "train", **values))
+
+
+def test_missing_latents_are_counted(place):
+    values = trainable(place)
+    said = lambda **more: [f.text for f in look(place, "train", **values, **more).findings if "latents" in f.text]  # noqa: E731
+    assert said() == []
+    (place / "pics" / "0.npz").unlink()
+    rest = "no prepared latents; it will be encoded while training, which is slower. Run Latents."
+    assert said() == [f"1 of 3 images has {rest}"]
+    (place / "pics" / "0_0008x0008_sd.npz").touch()
+    assert said() == []
+    for path in (place / "pics").glob("*.npz"):
+        path.unlink()
+    assert said()[0].startswith("3 of 3 images have no prepared latents")
+    assert said(cache_latents=True) == []
+    bare = {str(i): {"caption": "a", "train_resolution": [64, 64]} for i in range(3)}
+    Path(values["in_json"]).write_text(json.dumps(bare))
+    (place / "pics" / "2.npz").touch()
+    assert said(train_data_dir="pics")[0].startswith("2 of 3 images")
 
 
 def test_texts_are_not_replaced_without_asking(place):

@@ -144,3 +144,12 @@ def test_the_worker_leaves_when_nothing_is_left(lab):
     while lab.store.worker_alive() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not lab.store.worker_path.exists()
+
+
+def test_a_run_waits_while_an_earlier_one_holds_its_device(lab):
+    first = lab.store.record(lab.add("first", "--steps", "10000"))
+    second, light = lab.store.record(lab.add("second")), lab.store.record(lab.add("light", devices=()))
+    assert [lab.queue.waits(record) for record in (first, second, light)] == [False, True, False]
+    lab.queue.request(first.id, "stop")
+    lab.wait(second.id)
+    assert not lab.queue.waits(second)

@@ -1,0 +1,35 @@
+"""Runs in the queue that write the very file which a start would write."""
+
+from collections.abc import Iterable, Iterator
+
+from kohya_gui.checks import Checked
+from kohya_gui.draft import Draft, Finding
+from kohya_gui.runs.store import RunRecord, RunStore
+
+# What tells where a stage writes; the first is the field to blame.
+_BESIDE_PICTURES = ("train_data_dir", "caption_extension", "output_path")
+_OUTPUTS = {
+    "caption": _BESIDE_PICTURES,
+    "tag": _BESIDE_PICTURES,
+    "metadata": ("out_json",),
+    "latents": ("out_json",),
+    "train": ("output_name", "output_dir"),
+}
+
+
+def add_rivals(steps: Iterable[Checked], store: RunStore) -> None:
+    """Adds a warning to each step whose output a run that is in the queue writes too."""
+    unended = {i: store.status(i) for i in store.ids() if store.outcome(i) is None}
+    states = {run_id: status.state for run_id, status in unended.items() if status.outcome is None}
+    for step in steps:
+        step.findings += _rivals(step.draft, [(store.record(run_id), state) for run_id, state in states.items()])
+
+
+def _rivals(draft: Draft, queued: list[tuple[RunRecord, str]]) -> Iterator[Finding]:
+    flags = _OUTPUTS[draft.stage.tab]
+    place = [draft.get(flag) for flag in flags]
+    for record, state in queued:
+        if record.stage == draft.stage.id and [record.values.get(flag) for flag in flags] == place:
+            key = "check.same_output_running" if state == "running" else "check.same_output_waiting"
+            yield draft.warning(flags[0], key, name=record.name)
+            return
