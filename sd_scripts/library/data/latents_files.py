@@ -10,7 +10,7 @@ from sd_scripts.library.data.images import IMAGE_SUFFIXES
 from sd_scripts.library.data.latents import BrokenLatents, flip_path, plain_path, read_head
 
 # <stem>_<width>x<height>_sd.npz, the original picture's size in four digits or more.
-NEWER = re.compile(r"(?P<stem>.+)_\d{4,}x\d{4,}_sd\.npz")
+_NEWER = re.compile(r"(?P<stem>.+)_\d{4,}x\d{4,}_sd\.npz")
 
 
 class LatentsFiles(NamedTuple):
@@ -85,7 +85,7 @@ def _list(folder: Path) -> _Listing:
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.suffix == ".npz":
             listing.latents.add(path.name)
-            if newer := NEWER.fullmatch(path.name):
+            if newer := _NEWER.fullmatch(path.name):
                 listing.newer[newer["stem"]] = path.name
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             listing.stems.add(path.stem)
