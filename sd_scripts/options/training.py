@@ -39,7 +39,7 @@ class PrecisionOptions:
     """Number format of the computation: bf16 on recent GPUs, fp16 on older ones, no for float32."""
 
     full_fp16: bool = False
-    """Keep weights and gradients in fp16 too: least memory, least exact. Needs mixed_precision fp16."""
+    """Keep weights and gradients in fp16 too: least memory, least exact. Needs mixed_precision fp16 and a GPU."""
 
     gradient_checkpointing: bool = False
     """Recompute activations instead of keeping them: slower, with much less memory."""
