@@ -85,7 +85,6 @@ def test_a_missing_package_is_named():
 
 def test_schedule_free_saves_the_averaged_weights(tmp_path):
     """It trains weights other than those it gives, and steps only after its own train()."""
-    pytest.importorskip("schedulefree")
     given = {"optimizer_type": "schedulefree.AdamWScheduleFree", "max_train_steps": 4, "save_every_n_steps": 2}
     trainer, recorder = train(tmp_path, save_state=True, **given)
     assert len(recorder.losses) == 4
