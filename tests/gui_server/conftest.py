@@ -56,7 +56,10 @@ class Lab:
 def end_all(runs_dir: Path) -> None:
     """Ends the worker and every run of a folder."""
     for path in [*runs_dir.glob("worker.json"), *runs_dir.glob("*/process.json"), *runs_dir.glob("tensorboard.json")]:
-        found = json.loads(path.read_text() or "{}")
+        try:
+            found = json.loads(path.read_text() or "{}")
+        except FileNotFoundError:
+            continue  # A worker that has nothing more to do takes its file away.
         for one in found.get("servers", [found]):
             if one.get("pid") and psutil.pid_exists(one["pid"]):
                 systems.stop_tree(systems.ProcessId(one["pid"], one["created_s"]), grace_s=0)
