@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from sd_scripts.library.data.augment import check_caching, picture_rules
 from sd_scripts.library.data.read_dataset import rules_of
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
@@ -13,7 +14,9 @@ from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.saving import Names, Occasion, file_format
 from sd_scripts.library.train.schedules import schedule_name
 from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.options.data import ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+from sd_scripts.options.pictures import PictureOptions
 from sd_scripts.options.training import AttentionOptions, PrecisionOptions, SampleOptions, SavingOptions, StateOptions
 
 # File systems take 255 bytes; numbers, times and endings are added.
@@ -25,6 +28,7 @@ def check_training(options: TrainingSettings) -> None:
     check_model(options.model, options.text)
     check_data(options.data.in_json, options.data.train_data_dir)
     rules_of(options.resolution)
+    check_pictures(options.pictures, options.resolution)
     check_attention(options.attention)
     check_precision(options.precision)
     check_saving(options.saving)
@@ -65,6 +69,13 @@ def check_data(in_json: str | None, train_data_dir: str | None) -> None:
     read_metadata(in_json)
     if train_data_dir and not Path(train_data_dir).is_dir():
         raise BadOption("train_data_dir", f"--train_data_dir {train_data_dir}: there is no such folder.")
+
+
+def check_pictures(pictures: PictureOptions, resolution: ResolutionOptions) -> None:
+    """What is asked of pictures has a meaning, and latents are not kept of what changes."""
+    rules = picture_rules(pictures)
+    if resolution.cache_latents:
+        check_caching(rules)
 
 
 def check_attention(attention: AttentionOptions) -> None:
