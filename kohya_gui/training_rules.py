@@ -95,7 +95,8 @@ def latents_prepared(draft: Draft) -> Iterator[Finding]:
     # A full path as a key stands alone; bare names stand in the folder.
     places = [os.path.split(os.path.join(draft.get("train_data_dir") or "", key)) for key in entries]
     there = {folder: _latents_in(Path(folder)) for folder in {folder for folder, _ in places}}
-    without = sum(_stem(name) not in there.get(folder, ()) for folder, name in places)
+    ends = ("", "_flip") if draft.get("flip_aug") else ("",)
+    without = sum(not {_stem(name) + end for end in ends} <= there[folder] for folder, name in places)
     if without:
         yield draft.warning(None, "check.latents_missing", n=without, all=len(entries))
 
