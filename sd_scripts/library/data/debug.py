@@ -18,7 +18,6 @@ def show(
     report: Report,
     *,
     max_tokens: int = 75,
-    batch_size: int = 1,
     seed: int = 0,
     per_bucket: int = SHOWN_PER_BUCKET,
 ) -> None:
@@ -26,7 +25,7 @@ def show(
 
     `token_count`: tokens of a caption before anything is cut off.
     """
-    plan = data.plan(0, batch_size, seed)
+    plan = data.plan(0, seed)
     items = sorted(item for batch in plan for item in batch)
     longest = max((token_count(data.caption(item, Moment(seed=seed))) for item in items), default=0)
     buckets = _by_bucket(data, items)

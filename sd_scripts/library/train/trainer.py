@@ -71,7 +71,7 @@ class Trainer:
         full_vae = options.model.no_half_vae or options.precision.mixed_precision == "no"
         self.encoder = Encoder(self.family, self.accelerator, full_vae)
         settings = TextSettings(options.text.clip_skip, options.text.max_token_length or 75)
-        keep = not options.captions.shuffle_caption
+        keep = not self.data.captions_change
         self.texts = Texts(self.family, settings, self.accelerator, self.method.trains_text_encoder(), keep)
         self.feed = Feed(self.data, report, self._readers, self.accelerator.process_index, self._processes)
         self._cache_latents()
@@ -272,7 +272,7 @@ class Trainer:
         return windows(self._plan(self.place.epoch), self.options.length.gradient_accumulation_steps)
 
     def _plan(self, epoch: int) -> Window:
-        return self.data.plan(epoch, self.options.length.train_batch_size * self._processes, self.seed)
+        return self.data.plan(epoch, self.seed, self._processes)
 
     @property
     def _processes(self) -> int:
