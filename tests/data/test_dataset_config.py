@@ -188,7 +188,7 @@ MISTAKES = {
     SUBSET.replace("resolution = 64", ""): "resolution is needed, such as 512",
     SUBSET.replace(
         'class_tokens = "x"', ""
-    ): "No data found: pics has 2 pictures, of which 2 have neither a .caption file nor",
+    ): "No data found: pics has 2 pictures, of which 2 have neither",
 }
 
 
