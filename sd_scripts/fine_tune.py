@@ -27,10 +27,10 @@ def work(options: FineTuneOptions, report: Report) -> None:
 def show_dataset(options: FineTuneOptions, report: Report) -> None:
     """Shows what would be trained; of the model only the tokenizer is needed."""
     from sd_scripts.library.data import debug
-    from sd_scripts.library.data.read_dataset import read_data
+    from sd_scripts.library.data.read_dataset import open_data
     from sd_scripts.library.models.clip_tokenizer import clip_tokenizer, count_tokens
 
-    data = read_data(options, report)
+    data = open_data(options, report)
     tokenizer = clip_tokenizer("<|endoftext|>")
     debug.show(
         data,

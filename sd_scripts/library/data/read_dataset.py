@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from sd_scripts.library.data.asked import DataSettings, asked_datasets, unused_options
+from sd_scripts.library.data.custom import make_custom_data
 from sd_scripts.library.data.dataset import PictureData
 from sd_scripts.library.data.folder_subset import FolderReader
 from sd_scripts.library.data.latents_files import LatentsFinder
@@ -10,7 +11,18 @@ from sd_scripts.library.data.metadata_subset import MetadataReader
 from sd_scripts.library.data.regularisation import balanced_repeats
 from sd_scripts.library.data.subset_reader import Picture, SubsetReader
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
+from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.report import Report
+
+
+def open_data(options: DataSettings, report: Report, vae_hash: str | None = None) -> TrainingData:
+    """The training data of a script: of the options' datasets, or of a class of the user's own.
+
+    Errors: BadOption, BadFile, NothingUsable.
+    """
+    if options.data.dataset_class:
+        return make_custom_data(options.data.dataset_class, options, report, options.length.seed or 0)
+    return read_data(options, report, vae_hash)
 
 
 def read_data(options: DataSettings, report: Report, vae_hash: str | None = None) -> PictureData:

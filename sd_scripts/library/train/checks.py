@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from sd_scripts.library.data.asked import asked_datasets
+from sd_scripts.library.data.custom import find_class
 from sd_scripts.library.data.subsets import Subset, told_of
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
@@ -60,10 +61,24 @@ def check_names(model: ModelOptions) -> None:
 
 def check_data(options: TrainingSettings) -> None:
     """The datasets are described without mistakes, and their metadata files and folders are there."""
+    data = options.data
+    if data.dataset_class:
+        if data.dataset_config:
+            raise BadOption("dataset_config", "--dataset_config and --dataset_class exclude each other: use one.")
+        _check_class_keeps_latents(options.resolution, find_class(data.dataset_class))
+        return
     for dataset in asked_datasets(options):
         for subset in dataset.subsets:
             with told_of(subset.where):
                 _check_subset(subset)
+
+
+def _check_class_keeps_latents(resolution: ResolutionOptions, found: type) -> None:
+    """Latents can be kept only in data that take them."""
+    for option in ("cache_latents", "cache_latents_to_disk"):
+        missing = [name for name in KEEPING[option] if not hasattr(found, name)]
+        if getattr(resolution, option) and missing:
+            raise BadOption(option, f"--{option} needs a --dataset_class that has {', '.join(missing)}. Leave it out.")
 
 
 def _check_subset(subset: Subset) -> None:
