@@ -36,6 +36,11 @@ def test_good_options_pass_and_make_the_folder(tmp_path):
         ({"sample_prompts": "nowhere.txt"}, "sample_prompts", "there is no such file"),
         ({"optimizer_type": "Adamm"}, "optimizer_type", "there is no such optimizer"),
         ({"optimizer_args": ["a"]}, "optimizer_args", "write name=value"),
+        ({"face_crop_aug_range": "4,2"}, "face_crop_aug_range", "Write the smaller one first: 2.0,4.0"),
+        ({"face_crop_aug_range": "big"}, "face_crop_aug_range", "Write two numbers above 0"),
+        ({"color_aug": True, "cache_latents": True}, "color_aug", "so --cache_latents has nothing to keep"),
+        ({"random_crop": True, "cache_latents": True}, "random_crop", "so --cache_latents has nothing to keep"),
+        ({"face_crop_aug_range": "2,4", "cache_latents": True}, "face_crop_aug_range", "has nothing to keep"),
         ({"lr_scheduler": "rex"}, "lr_scheduler", "there is no such schedule"),
     ],
 )

@@ -14,6 +14,9 @@ from sd_scripts.library.report import Report
 MEMBERS = ("images", "captions_change", "plan", "caption", "load")
 """What a TrainingData has; docs/dataset_class.md explains each."""
 
+KEEPING_MEMBERS = ("uncached", "pixels", "put_latents", "leave_out")
+"""What it has besides, where --cache_latents is to work."""
+
 
 def find_class(name: str) -> type:
     """The class that "module.Class" names; modules are looked for in the working folder too. Errors: BadOption."""

@@ -1,16 +1,20 @@
 """Finds the latents files of pictures, and says which of them cannot be used. Needs no torch."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from sd_scripts.library.data.buckets import Size
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
-from sd_scripts.library.data.latents import BrokenLatents, flip_path, plain_path, read_head
+from sd_scripts.library.data.latents import ANY, BrokenLatents, Expected, Head, flip_path, plain_path, read_head
 
 # <stem>_<width>x<height>_sd.npz, the original picture's size in four digits or more.
 _NEWER = re.compile(r"(?P<stem>.+)_\d{4,}x\d{4,}_sd\.npz")
+
+
+NO_MIRROR = "they have no mirror image, which --flip_aug asks for"
 
 
 class LatentsFiles(NamedTuple):
@@ -37,18 +41,26 @@ class LatentsFinder:
         self._vae_hash = vae_hash
         self._folders: dict[Path, _Listing] = {}
 
-    def of(self, image: Path, bucket_px: Size) -> LatentsFiles:
+    def of(self, image: Path, bucket_px: Size, expected: Expected = ANY) -> LatentsFiles:
         """The latents of a picture in its bucket. What has another size, another source or another VAE is not taken."""
         listing = self._listing(image.parent)
         newer = listing.newer.get(image.stem)
         source_bytes = image.stat().st_size if image.suffix != ".npz" and image.is_file() else None
-        plain, misfit = self._first(image, [plain_path(image).name, newer], bucket_px, source_bytes, flipped=False)
+
+        def misfit_of(head: Head, flipped: bool) -> str:
+            return head.misfit(bucket_px, flipped, source_bytes, self._vae_hash, expected)
+
+        plain, misfit = self._first(image, [plain_path(image).name, newer], lambda head: misfit_of(head, False))
         if plain is None:
             return LatentsFiles(misfit=misfit)
         mirror = flip_path(image)
         # The latents of a picture that is itself called <stem>_flip are not this one's mirror image.
         names = [None if mirror.stem in listing.stems else mirror.name, newer]
-        return LatentsFiles(plain, self._first(image, names, bucket_px, source_bytes, flipped=True)[0])
+        flipped, _ = self._first(image, names, lambda head: misfit_of(head, True))
+        # Of a picture that is not there any more nothing can be made: its latents serve as they are.
+        if expected.mirrored and flipped is None and source_bytes is not None:
+            return LatentsFiles(misfit=NO_MIRROR)
+        return LatentsFiles(plain, flipped)
 
     def any_of(self, image: Path) -> Path | None:
         """A latents file of a picture, of whatever size."""
@@ -58,15 +70,16 @@ class LatentsFinder:
         return image.with_name(found) if found else None
 
     def _first(
-        self, image: Path, names: list[str | None], bucket_px: Size, source_bytes: int | None, *, flipped: bool
+        self, image: Path, names: list[str | None], misfit_of: Callable[[Head], str]
     ) -> tuple[Path | None, str]:
+        """The first of the files that fits, or why the first of them does not."""
         misfit = ""
         for name in names:
             if name not in self._listing(image.parent).latents:
                 continue
             path = image.with_name(name)
             try:
-                found = read_head(path).misfit(bucket_px, flipped, source_bytes, self._vae_hash)
+                found = misfit_of(read_head(path))
             except BrokenLatents:
                 found = "they are broken"
             if not found:

@@ -41,7 +41,13 @@ def prepare_latents(options: PrepareLatentsOptions, report: Report, load_vae: Ca
     report.phase("load_model", f"Loading the VAE of {files.model_name_or_path}")
     encoder, precision, vae_hash = _load(options, report, load_vae)
     wanted = Wanted(
-        rules, vae_hash, precision, options.caching.flip_aug, alpha_mask, keep_fitting=options.caching.skip_existing
+        rules,
+        vae_hash,
+        precision,
+        options.caching.flip_aug,
+        alpha_mask,
+        options.caching.skip_existing,
+        options.caching.resize_interpolation,
     )
     stage = LatentsStage(wanted, encoder, options.loading.batch_size, report)
     if not stage.run(list(keys), options.loading.max_data_loader_n_workers):

@@ -27,6 +27,8 @@ class Batch:
     captions: list[str]
     images: list[int]
     count: int
+    mask_BHW: torch.Tensor | None = None
+    """How much each place of the latents counts in the loss, 0 to 1; None: all of them fully."""
 
 
 class Encoder:
@@ -91,7 +93,15 @@ class BatchMaker:
             captions=[example.caption for example, _ in kept],
             images=[item.image for item in items],
             count=0 if loaded.ghost else len(kept),
+            mask_BHW=self._masks([example for example, _ in kept], kept[0][1].shape[1:]),
         )
+
+    def _masks(self, examples: list[Example], size_HW: torch.Size) -> torch.Tensor | None:
+        """The items' masks; an item without one counts fully."""
+        if all(example.mask_HW is None for example in examples):
+            return None
+        full_HW = torch.ones(size_HW)
+        return self._move(torch.stack([full_HW if e.mask_HW is None else e.mask_HW for e in examples]))
 
     def _latents(self, example: Example, draw: Draw) -> torch.Tensor:
         if example.latents_CHW is not None:

@@ -5,6 +5,7 @@ from typing import Protocol
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
+from sd_scripts.options.pictures import PictureOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
@@ -25,6 +26,7 @@ class TrainingSettings(Protocol):
     data: FineTuneDataOptions
     captions: CaptionOptions
     resolution: ResolutionOptions
+    pictures: PictureOptions
     length: LengthOptions
     optimizer: OptimizerOptions
     schedule: ScheduleOptions
