@@ -16,7 +16,7 @@ def work(options: FineTuneOptions, report: Report) -> None:
     from sd_scripts.library.train.checks import check_data, check_names, check_training
 
     if options.data.debug_dataset:
-        check_data(options.data.in_json, options.data.train_data_dir)
+        check_data(options)
         show_dataset(options, report)
     else:
         check_training(options)
@@ -27,17 +27,16 @@ def work(options: FineTuneOptions, report: Report) -> None:
 def show_dataset(options: FineTuneOptions, report: Report) -> None:
     """Shows what would be trained; of the model only the tokenizer is needed."""
     from sd_scripts.library.data import debug
-    from sd_scripts.library.data.read_dataset import read_fine_tune_data
+    from sd_scripts.library.data.read_dataset import open_data
     from sd_scripts.library.models.clip_tokenizer import clip_tokenizer, count_tokens
 
-    data = read_fine_tune_data(options.data, options.captions, options.resolution, report)
+    data = open_data(options, report)
     tokenizer = clip_tokenizer("<|endoftext|>")
     debug.show(
         data,
         lambda text: count_tokens(tokenizer, text),
         report,
         max_tokens=options.text.max_token_length or 75,
-        batch_size=options.length.train_batch_size,
         seed=options.length.seed or 0,
     )
 

@@ -3,8 +3,10 @@
 import tempfile
 from pathlib import Path
 
-from sd_scripts.library.data.augment import check_caching, picture_rules
-from sd_scripts.library.data.read_dataset import rules_of
+from sd_scripts.library.data.asked import asked_datasets
+from sd_scripts.library.data.augment import check_caching
+from sd_scripts.library.data.custom import KEEPING_MEMBERS, find_class
+from sd_scripts.library.data.subsets import Subset, told_of
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.library.models.family import FileFormat
@@ -16,7 +18,6 @@ from sd_scripts.library.train.schedules import schedule_name
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.data import ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
-from sd_scripts.options.pictures import PictureOptions
 from sd_scripts.options.training import AttentionOptions, PrecisionOptions, SampleOptions, SavingOptions, StateOptions
 
 # File systems take 255 bytes; numbers, times and endings are added.
@@ -26,9 +27,7 @@ LONGEST_NAME_BYTES = 180
 def check_training(options: TrainingSettings) -> None:
     """Checks what can be checked without torch and without reading the model. Errors: BadOption."""
     check_model(options.model, options.text)
-    check_data(options.data.in_json, options.data.train_data_dir)
-    rules_of(options.resolution)
-    check_pictures(options.pictures, options.resolution)
+    check_data(options)
     check_attention(options.attention)
     check_precision(options.precision)
     check_saving(options.saving)
@@ -62,20 +61,39 @@ def check_names(model: ModelOptions) -> None:
         check_name(model.vae)
 
 
-def check_data(in_json: str | None, train_data_dir: str | None) -> None:
-    """The metadata file and the folder of pictures are there."""
-    if not in_json:
-        raise BadOption("in_json", "--in_json is needed: the metadata file that names the pictures and their texts.")
-    read_metadata(in_json)
-    if train_data_dir and not Path(train_data_dir).is_dir():
-        raise BadOption("train_data_dir", f"--train_data_dir {train_data_dir}: there is no such folder.")
+def check_data(options: TrainingSettings) -> None:
+    """The datasets are described without mistakes, and their metadata files and folders are there."""
+    data, sizes = options.data, options.resolution
+    if data.dataset_class:
+        if data.dataset_config:
+            raise BadOption("dataset_config", "--dataset_config and --dataset_class exclude each other: use one.")
+        _check_class_keeps_latents(sizes, find_class(data.dataset_class))
+        return
+    for dataset in asked_datasets(options):
+        for subset in dataset.subsets:
+            with told_of(subset.where):
+                _check_subset(subset)
+                for option in (name for name in ("cache_latents", "cache_latents_to_disk") if getattr(sizes, name)):
+                    check_caching(subset.pictures, option)
 
 
-def check_pictures(pictures: PictureOptions, resolution: ResolutionOptions) -> None:
-    """What is asked of pictures has a meaning, and latents are not kept of what changes."""
-    rules = picture_rules(pictures)
-    if resolution.cache_latents:
-        check_caching(rules)
+def _check_class_keeps_latents(resolution: ResolutionOptions, found: type) -> None:
+    """Latents can be kept only in data that take them."""
+    if resolution.cache_latents_to_disk:
+        sentence = "--cache_latents_to_disk is for pictures: a --dataset_class keeps latents itself. Leave it out."
+        raise BadOption("cache_latents_to_disk", sentence)
+    missing = [name for name in KEEPING_MEMBERS if not hasattr(found, name)]
+    if resolution.cache_latents and missing:
+        sentence = f"--cache_latents needs a --dataset_class that has {', '.join(missing)}. Leave it out."
+        raise BadOption("cache_latents", sentence)
+
+
+def _check_subset(subset: Subset) -> None:
+    file, folder = ("metadata_file", "image_dir") if subset.where else ("in_json", "train_data_dir")
+    if subset.metadata_file:
+        read_metadata(subset.metadata_file, file)
+    if subset.image_dir and not Path(subset.image_dir).is_dir():
+        raise BadOption(folder, f"--{folder} {subset.image_dir}: there is no such folder.")
 
 
 def check_attention(attention: AttentionOptions) -> None:
