@@ -18,7 +18,8 @@ from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
 from sd_scripts.library.events import from_line
 from sd_scripts.library.report import Report
-from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.captions import CaptionOptions
+from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
 from tests.data.bad_pictures import BROKEN, quarters, write_named, write_pictures
 
 

@@ -25,7 +25,8 @@ from sd_scripts.library.example.sd_models import make_sd1
 from sd_scripts.library.models.vae import LoadedVae, load_vae
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
-from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.captions import CaptionOptions
+from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.latents import PrepareLatentsOptions
 from sd_scripts.options.spec import from_values
 from tests.data.bad_pictures import BROKEN, NAMES, ODD, quarters, write_named, write_pictures

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from sd_scripts.library.data.buckets import LATENT_PX, BucketRules, Size, checked_rules, parse_resolution
-from sd_scripts.library.data.caption_rules import CaptionRules
+from sd_scripts.library.data.caption_rules import CaptionRules, caption_rules, idle_options
 from sd_scripts.library.data.captions import training_text
 from sd_scripts.library.data.dataset import FineTuneData, Showing
 from sd_scripts.library.data.entries import PictureFolder, nothing_found
@@ -15,7 +15,8 @@ from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
 from sd_scripts.library.io.metadata import Entry, Metadata, read_metadata
 from sd_scripts.library.report import Report
-from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.captions import CaptionOptions
+from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
 
 
 def read_fine_tune_data(
@@ -29,10 +30,9 @@ def read_fine_tune_data(
 
     Errors: BadOption, BadFile, when there is nothing to read; NothingUsable, when nothing of it can be trained.
     """
-    if captions.caption_separator == "":
-        raise BadOption("caption_separator", "--caption_separator must not be empty. Leave it out for a comma.")
     if data.in_json is None:
         raise BadOption("in_json", "--in_json is needed: the metadata file says which pictures are trained.")
+    shown = caption_rules(captions)
     rules = rules_of(resolution)
     entries = read_metadata(data.in_json)
     if not entries:
@@ -40,6 +40,7 @@ def read_fine_tune_data(
             "in_json", f"No data found: {data.in_json} has no entries. Make it with the merge stages first."
         )
     reader = _Reader(report, rules, vae_hash, PictureFolder(Path(data.train_data_dir) if data.train_data_dir else None))
+    reader.captions = shown
     if rules is None and not any("train_resolution" in entry for entry in entries.values()):
         raise BadOption(
             "resolution",
@@ -52,7 +53,8 @@ def read_fine_tune_data(
     if not reader.images:
         raise NothingUsable(f"No data found: {data.in_json} has {len(entries):,} entries, of which {reader.told()}.")
     reader.notices()
-    shown = CaptionRules(captions.caption_separator, captions.shuffle_caption, captions.keep_tokens)
+    for sentence in idle_options(shown):
+        report.notice(sentence, "warning")
     return FineTuneData(reader.images, reader.latents, Showing(data.dataset_repeats, shown, rules))
 
 
@@ -73,6 +75,8 @@ def rules_of(options: ResolutionOptions) -> BucketRules | None:
 
 class _Reader:
     """Reads the entries one by one, and keeps account of those that cannot be trained."""
+
+    captions = CaptionRules()
 
     def __init__(self, report: Report, rules: BucketRules | None, vae_hash: str | None, folder: PictureFolder) -> None:
         self.images: list[TrainImage] = []
@@ -116,7 +120,8 @@ class _Reader:
             self._leave_out(key, "have no picture", "there is no picture of this name")
             return
         self.places.add(place)
-        text = training_text(entry.get("caption", ""), entry.get("tags", ""))
+        separator, every_line = self.captions.separator, self.captions.wildcards
+        text = training_text(entry.get("caption", ""), entry.get("tags", ""), separator, every_line)
         if not text:
             self.counts["have no text"] += 1
             return
