@@ -1,6 +1,7 @@
 """Trains a whole Stable Diffusion model on pictures and their metadata."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 # The repository's root in place of this folder, so that nothing is loaded under two names.
@@ -28,13 +29,13 @@ def show_dataset(options: FineTuneOptions, report: Report) -> None:
     """Shows what would be trained; of the model only the tokenizer is needed."""
     from sd_scripts.library.data import debug
     from sd_scripts.library.data.read_dataset import read_fine_tune_data
-    from sd_scripts.library.models.clip_tokenizer import clip_tokenizer, count_tokens
+    from sd_scripts.library.models.clip_tokenizer import clip_tokenizer, count_tokens, count_weighted_tokens
 
     data = read_fine_tune_data(options.data, options.captions, options.resolution, report)
     tokenizer = clip_tokenizer("<|endoftext|>")
     debug.show(
         data,
-        lambda text: count_tokens(tokenizer, text),
+        partial(count_weighted_tokens if options.text.weighted_captions else count_tokens, tokenizer),
         report,
         max_tokens=options.text.max_token_length or 75,
         batch_size=options.length.train_batch_size,

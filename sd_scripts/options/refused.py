@@ -43,12 +43,6 @@ _FINE_TUNE = {
         "config_file", "output_config",
     ),
     **_of(
-        f"{_YET}. Edit the captions in the metadata file instead.",
-        "keep_tokens_separator", "secondary_separator", "enable_wildcard", "caption_prefix", "caption_suffix",
-        "weighted_captions", "caption_dropout_rate", "caption_dropout_every_n_epochs", "caption_tag_dropout_rate",
-        "token_warmup_min", "token_warmup_step",
-    ),
-    **_of(
         f"{_YET}. Mirrored latents made by prepare_buckets_latents.py --flip_aug are used without any option.",
         "flip_aug",
     ),

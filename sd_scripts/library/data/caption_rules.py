@@ -3,7 +3,7 @@
 import math
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -83,19 +83,18 @@ def caption_rules(options: CaptionOptions) -> CaptionRules:
     )
 
 
-def idle_options(rules: CaptionRules) -> Iterator[str]:
-    """A sentence for each option that was given and changes nothing, for want of another one."""
+def idle_options(rules: CaptionRules) -> dict[str, tuple[str, ...]]:
+    """{option that was given and changes nothing: the options of which it needs one}."""
+    idle: dict[str, tuple[str, ...]] = {}
     if rules.keep_parts and not (rules.shuffle or rules.part_dropout_rate or rules.warmup_steps):
-        yield (
-            "--keep_tokens changes nothing: parts are kept from --shuffle_caption, --caption_tag_dropout_rate and "
-            "--token_warmup_step, and none of them is given."
-        )
+        idle["keep_tokens"] = ("shuffle_caption", "caption_tag_dropout_rate", "token_warmup_step")
     if rules.warmup_min_parts != CaptionRules.warmup_min_parts and not rules.warmup_steps:
-        yield "--token_warmup_min changes nothing without --token_warmup_step."
+        idle["token_warmup_min"] = ("token_warmup_step",)
+    return idle
 
 
 def final_caption(text: str, rules: CaptionRules, item: Item, moment: Moment) -> str:
-    """The caption of an item. What is drawn by lot derives from (seed, epoch, item); only the warm-up asks for the step.
+    """The caption of an item. What is drawn by lot derives from (seed, epoch, item); the step counts for the warm-up.
 
     With wildcards each line of the text is a caption by itself; without them the first line counts.
     """

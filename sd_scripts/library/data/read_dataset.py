@@ -53,8 +53,8 @@ def read_fine_tune_data(
     if not reader.images:
         raise NothingUsable(f"No data found: {data.in_json} has {len(entries):,} entries, of which {reader.told()}.")
     reader.notices()
-    for sentence in idle_options(shown):
-        report.notice(sentence, "warning")
+    for option, needed in idle_options(shown).items():
+        report.notice(f"--{option} changes nothing without {' or '.join(f'--{name}' for name in needed)}.", "warning")
     return FineTuneData(reader.images, reader.latents, Showing(data.dataset_repeats, shown, rules))
 
 

@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from sd_scripts.library.data.caption_rules import caption_rules
 from sd_scripts.library.data.read_dataset import rules_of
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
@@ -24,6 +25,7 @@ def check_training(options: TrainingSettings) -> None:
     """Checks what can be checked without torch and without reading the model. Errors: BadOption."""
     check_model(options.model, options.text)
     check_data(options.data.in_json, options.data.train_data_dir)
+    caption_rules(options.captions)
     rules_of(options.resolution)
     check_attention(options.attention)
     check_precision(options.precision)

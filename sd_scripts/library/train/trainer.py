@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sd_scripts.library import events
+from sd_scripts.library.data.caption_rules import caption_rules
 from sd_scripts.library.data.training_data import Moment
 from sd_scripts.library.errors import BadOption, NothingUsable, TrainingFailed
 from sd_scripts.library.events import Request
@@ -70,8 +71,9 @@ class Trainer:
         prepare_modules(self.family, options.precision, options.attention, self.accelerator.device)
         full_vae = options.model.no_half_vae or options.precision.mixed_precision == "no"
         self.encoder = Encoder(self.family, self.accelerator, full_vae)
-        settings = TextSettings(options.text.clip_skip, options.text.max_token_length or 75)
-        keep = not options.captions.shuffle_caption
+        text = options.text
+        settings = TextSettings(text.clip_skip, text.max_token_length or 75, text.weighted_captions)
+        keep = not caption_rules(options.captions).changing
         self.texts = Texts(self.family, settings, self.accelerator, self.method.trains_text_encoder(), keep)
         self.feed = Feed(self.data, report, self._readers, self.accelerator.process_index, self._processes)
         self._cache_latents()
