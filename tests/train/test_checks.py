@@ -36,6 +36,8 @@ def test_good_options_pass_and_make_the_folder(tmp_path):
         ({"sample_prompts": "nowhere.txt"}, "sample_prompts", "there is no such file"),
         ({"optimizer_type": "Adamm"}, "optimizer_type", "there is no such optimizer"),
         ({"optimizer_args": ["a"]}, "optimizer_args", "write name=value"),
+        ({"caption_separator": ""}, "caption_separator", "must not be empty"),
+        ({"secondary_separator": ","}, "secondary_separator", "Use another mark"),
         ({"lr_scheduler": "rex"}, "lr_scheduler", "there is no such schedule"),
     ],
 )
