@@ -30,16 +30,19 @@ def show_dataset(options: FineTuneOptions, report: Report) -> None:
     from sd_scripts.library.data import debug
     from sd_scripts.library.data.read_dataset import read_fine_tune_data
     from sd_scripts.library.models.clip_tokenizer import clip_tokenizer, count_tokens, count_weighted_tokens
+    from sd_scripts.library.train.course import course_of
 
     data = read_fine_tune_data(options.data, options.captions, options.resolution, report)
+    batch_size, seed = options.length.train_batch_size, options.length.seed or 0
     tokenizer = clip_tokenizer("<|endoftext|>")
     debug.show(
         data,
         partial(count_weighted_tokens if options.text.weighted_captions else count_tokens, tokenizer),
         report,
         max_tokens=options.text.max_token_length or 75,
-        batch_size=options.length.train_batch_size,
-        seed=options.length.seed or 0,
+        batch_size=batch_size,
+        seed=seed,
+        total_steps=course_of(len(data.plan(0, batch_size, seed)), options.length).total_steps,
     )
 
 

@@ -295,5 +295,15 @@ def test_debug_shows_what_would_be_trained(pics: Path, tmp_path: Path) -> None:
     assert summary.tables["pictures"][0]["caption"] == "x"
     assert summary.counts["longest_caption_tokens"] == 6
     again = Told()
-    show(data, len, again, per_bucket=9)
+    show(data, len, again, per_bucket=9, total_steps=20)
     assert "nothing: it is not a picture" in again.lines.getvalue()
+
+
+def test_debug_shows_captions_at_the_first_step_and_the_longest_of_all(pics: Path, tmp_path: Path) -> None:
+    told = Told()
+    data = read(pics, {"a": {"tags": "1, 2, 3, 4"}}, tmp_path, "64", token_warmup_step=0.5, token_warmup_min=2)
+    show(data, lambda text: len(text.split()), told, total_steps=10)
+    assert "1, 2 [2 tokens]" in told.lines.getvalue()
+    assert "the longest caption has 4 of 75 tokens" in told.lines.getvalue()
+    show(read(pics, {"a": {"tags": "1"}}, tmp_path, "64", caption_dropout_rate=1.0), len, told)
+    assert "(no caption) [0 tokens]" in told.lines.getvalue()

@@ -15,7 +15,6 @@ from sd_scripts.library.train.texts import Texts
 from sd_scripts.options.training import PrecisionOptions
 from tests.train.tiny import tiny_data, tiny_family, train
 
-
 PLAIN = CaptionRules()
 
 
