@@ -123,17 +123,19 @@ LAYOUTS: dict[str, Layout] = {
         },
         sections={
             "model": "v2 v_parameterization vae clip_skip max_token_length no_half_vae",
-            "data": "train_data_dir dataset_repeats resolution debug_dataset",
+            "data": "train_data_dir dataset_repeats resolution dataset_config caption_extension cache_info"
+            " dataset_class debug_dataset",
             "captions": "shuffle_caption keep_tokens keep_tokens_separator caption_separator secondary_separator"
             " enable_wildcard weighted_captions caption_prefix caption_suffix caption_dropout_rate"
             " caption_dropout_every_n_epochs caption_tag_dropout_rate token_warmup_step token_warmup_min",
             "buckets": "enable_bucket min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale"
-            " cache_latents vae_batch_size",
+            " cache_latents cache_latents_to_disk skip_cache_check vae_batch_size",
             "steps": "gradient_accumulation_steps seed",
             "learning_rate": "lr_warmup_steps lr_scheduler_num_cycles lr_scheduler_power",
             "optimizer": "optimizer_args max_grad_norm use_8bit_adam use_lion_optimizer",
             "noise": "noise_offset",
-            "memory": "full_fp16 sdpa xformers mem_eff_attn diffusers_xformers max_data_loader_n_workers",
+            "memory": "full_fp16 sdpa xformers mem_eff_attn diffusers_xformers max_data_loader_n_workers"
+            " persistent_data_loader_workers",
             "saving": "output_dir save_model_as use_safetensors save_precision save_every_n_steps save_n_epoch_ratio"
             " save_last_n_epochs save_last_n_steps",
             "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state resume",
@@ -150,7 +152,9 @@ LAYOUTS: dict[str, Layout] = {
             "max_bucket_reso": given("enable_bucket"),
             "bucket_reso_steps": given("enable_bucket"),
             "bucket_no_upscale": given("enable_bucket"),
-            "vae_batch_size": given("cache_latents"),
+            "caption_extension": given("dataset_config"),
+            "cache_info": given("dataset_config"),
+            "vae_batch_size": any_of(given("cache_latents"), given("cache_latents_to_disk")),
             "lr_scheduler_num_cycles": one_of("lr_scheduler", "cosine_with_restarts"),
             "lr_scheduler_power": one_of("lr_scheduler", "polynomial"),
             "full_fp16": one_of("mixed_precision", "fp16"),
@@ -166,7 +170,8 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 WIDE = ("pretrained_model_name_or_path", "train_data_dir", "caption_weights", "model_id", "repo_id", "project_path",
-        "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "sample_prompts")  # fmt: skip
+        "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "sample_prompts",
+        "dataset_config")  # fmt: skip
 """Fields that take two columns."""
 
 LISTED: dict[str, tuple[str, ...]] = {

@@ -17,7 +17,7 @@ def work(options: FineTuneOptions, report: Report) -> None:
     from sd_scripts.library.train.checks import check_data, check_names, check_training
 
     if options.data.debug_dataset:
-        check_data(options.data.in_json, options.data.train_data_dir)
+        check_data(options)
         show_dataset(options, report)
     else:
         check_training(options)
@@ -28,21 +28,20 @@ def work(options: FineTuneOptions, report: Report) -> None:
 def show_dataset(options: FineTuneOptions, report: Report) -> None:
     """Shows what would be trained; of the model only the tokenizer is needed."""
     from sd_scripts.library.data import debug
-    from sd_scripts.library.data.read_dataset import read_fine_tune_data
+    from sd_scripts.library.data.read_dataset import read_data
     from sd_scripts.library.models.clip_tokenizer import clip_tokenizer, count_tokens, count_weighted_tokens
     from sd_scripts.library.train.course import course_of
 
-    data = read_fine_tune_data(options.data, options.captions, options.resolution, report)
-    batch_size, seed = options.length.train_batch_size, options.length.seed or 0
+    data = read_data(options, report)
+    seed = options.length.seed or 0
     tokenizer = clip_tokenizer("<|endoftext|>")
     debug.show(
         data,
         partial(count_weighted_tokens if options.text.weighted_captions else count_tokens, tokenizer),
         report,
         max_tokens=options.text.max_token_length or 75,
-        batch_size=batch_size,
         seed=seed,
-        total_steps=course_of(len(data.plan(0, batch_size, seed)), options.length).total_steps,
+        total_steps=course_of(len(data.plan(0, seed)), options.length).total_steps,
     )
 
 

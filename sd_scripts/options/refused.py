@@ -35,10 +35,6 @@ _FINE_TUNE = {
         "metadata_preprocessor", "metadata_is_negative_embedding",
     ),
     **_of(
-        f"{_YET}. Name the metadata file with --in_json.",
-        "dataset_config", "dataset_class", "cache_info", "caption_extension", "caption_extention",
-    ),
-    **_of(
         f"{_YET}. Write the options on the command line, or use a preset in the page.",
         "config_file", "output_config",
     ),
@@ -49,14 +45,6 @@ _FINE_TUNE = {
     **_of(
         f"{_YET}. Change the pictures themselves instead.",
         "color_aug", "face_crop_aug_range", "random_crop", "alpha_mask", "resize_interpolation",
-    ),
-    **_of(
-        f"{_YET}. prepare_buckets_latents.py writes latents to disk, and training uses them.",
-        "cache_latents_to_disk", "skip_cache_check",
-    ),
-    **_of(
-        f"{_YET}. Leave it out: readers already stay between epochs.",
-        "persistent_data_loader_workers",
     ),
     **_of(
         f"{_YET}. Use --sdpa and --gradient_checkpointing to save time and memory.",

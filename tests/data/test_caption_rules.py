@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sd_scripts.library.data.caption_rules import CaptionRules, caption_rules, final_caption, idle_options, warm_count
 from sd_scripts.library.data.captions import training_text
-from sd_scripts.library.data.loader import prefetch
+from sd_scripts.library.data.loader import Readers, prefetch
 from sd_scripts.library.data.training_data import Example, Item, Moment
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.captions import CaptionOptions
@@ -200,7 +200,7 @@ def test_captions_do_not_depend_on_the_number_of_readers_or_the_order_of_asking(
     def load(item: Item) -> Example:
         return Example(item, final_caption(text, rules, item, Moment(3)))
 
-    seen = [list(prefetch(batches, load, readers, lambda *_: None)) for readers in (0, 1, 4)]
+    seen = [list(prefetch(batches, load, Readers(readers), lambda *_: None)) for readers in (0, 1, 4)]
     assert seen[0] == seen[1] == seen[2]
     backwards = {item: final_caption(text, rules, item, Moment(3)) for item in reversed(ITEMS[:200])}
     assert {example.item: example.caption for batch in seen[0] for example in batch} == backwards

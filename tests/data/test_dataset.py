@@ -10,16 +10,16 @@ import pytest
 import torch
 from PIL import Image
 
-from sd_scripts.library.data.dataset import FineTuneData
+from sd_scripts.library.data.dataset import PictureData
 from sd_scripts.library.data.debug import show
 from sd_scripts.library.data.images import UnreadableImage
-from sd_scripts.library.data.read_dataset import read_fine_tune_data
+from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
 from sd_scripts.library.events import from_line
 from sd_scripts.library.report import Report
-from sd_scripts.options.captions import CaptionOptions
-from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.spec import from_values
 from tests.data.bad_pictures import BROKEN, quarters, write_named, write_pictures
 
 
@@ -38,18 +38,13 @@ def read(
     resolution: str | None = None,
     told: Told | None = None,
     **options: object,
-) -> FineTuneData:
+) -> PictureData:
     meta = tmp_path / "meta.json"
     meta.write_text(entries if isinstance(entries, str) else json.dumps(entries), encoding="utf-8")
     if isinstance(entries, str) and not entries.startswith(("{}", "[")):
         meta = meta.rename(meta.with_suffix(".jsonl"))
-    data = FineTuneDataOptions(
-        train_data_dir=None if folder is None else str(folder),
-        in_json=str(meta),
-        dataset_repeats=int(options.pop("dataset_repeats", 1)),
-    )
-    sizes = ResolutionOptions(resolution=resolution, enable_bucket=bool(options.pop("enable_bucket", False)))
-    return read_fine_tune_data(data, CaptionOptions(**options), sizes, told or Told())
+    given = {"train_data_dir": folder and str(folder), "in_json": str(meta), "resolution": resolution}
+    return read_data(from_values(FineTuneOptions, given | options), told or Told())
 
 
 def save_latents(path: Path, value: float, bucket: tuple[int, int] = (128, 64)) -> None:
@@ -169,15 +164,15 @@ def test_plans_are_complete_uniform_and_the_same_every_time(tmp_path: Path) -> N
     entries = {str(n): {"tags": "x", "train_resolution": [64 + 64 * (n % 2), 64]} for n in range(12)}
     for n in range(5):
         save_latents(pics / f"{n}.npz", n, (64 + 64 * (n % 2), 64))
-    data = read(pics, entries, tmp_path, dataset_repeats=3)
-    plan = data.plan(0, 4, 7)
+    data = read(pics, entries, tmp_path, dataset_repeats=3, train_batch_size=4)
+    plan = data.plan(0, 7)
     assert sorted(item for batch in plan for item in batch) == [Item(n, r) for n in range(12) for r in range(3)]
     for batch in plan:
         assert len({(data.images[i.image].bucket_px, data.has_latents(i.image)) for i in batch}) == 1
-    assert plan == read(pics, entries, tmp_path, dataset_repeats=3).plan(0, 4, 7)
-    assert plan != data.plan(1, 4, 7)
+    assert plan == read(pics, entries, tmp_path, dataset_repeats=3, train_batch_size=4).plan(0, 7)
+    assert plan != data.plan(1, 7)
     data.leave_out(0)
-    assert all(item.image for batch in data.plan(0, 4, 7) for item in batch)
+    assert all(item.image for batch in data.plan(0, 7) for item in batch)
 
 
 def test_captions_derive_from_the_item(pics: Path, tmp_path: Path) -> None:

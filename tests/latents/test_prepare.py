@@ -18,15 +18,14 @@ from PIL import Image
 from sd_scripts.library.data.images import open_image
 from sd_scripts.library.data.latents import read_latents
 from sd_scripts.library.data.prepare import prepare_latents
-from sd_scripts.library.data.read_dataset import read_fine_tune_data
+from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
 from sd_scripts.library.events import LineReader, Requests, Stopped, Summary, from_line, request_line
 from sd_scripts.library.example.sd_models import make_sd1
 from sd_scripts.library.models.vae import LoadedVae, load_vae
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
-from sd_scripts.options.captions import CaptionOptions
-from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.latents import PrepareLatentsOptions
 from sd_scripts.options.spec import from_values
 from tests.data.bad_pictures import BROKEN, NAMES, ODD, quarters, write_named, write_pictures
@@ -109,13 +108,9 @@ def test_latents_and_sizes_are_written_and_can_be_trained(stage: Stage) -> None:
     assert out["wide"] == {"caption": "wide.png", "train_resolution": [96, 32]}
     assert list(out) == ["a", "b", "wide"]
     assert stage.latents("wide").shape == (4, 4, 12) and stage.latents("a").dtype == np.float32
-    data = read_fine_tune_data(
-        FineTuneDataOptions(train_data_dir=str(stage.pics), in_json=str(stage.folder / "out" / "lat.json")),
-        CaptionOptions(),
-        ResolutionOptions(),
-        Report(out=io.StringIO()),
-        vae_hash=vae_of(str(stage.model)).hash,
-    )
+    given = {"train_data_dir": str(stage.pics), "in_json": str(stage.folder / "out" / "lat.json")}
+    options = from_values(FineTuneOptions, given)
+    data = read_data(options, Report(out=io.StringIO()), vae_hash=vae_of(str(stage.model)).hash)
     assert data.uncached() == [] and [i.bucket_px for i in data.images] == [(64, 64), (64, 64), (96, 32)]
     summary = stage.events[-1]
     assert isinstance(summary, Summary)

@@ -6,24 +6,17 @@ import pytest
 import torch
 from PIL import Image
 
-from sd_scripts.library.data.caption_rules import CaptionRules
-from sd_scripts.library.data.dataset import FineTuneData, Showing
-from sd_scripts.library.data.latents_files import LatentsFiles
 from sd_scripts.library.models.family import TextSettings
 from sd_scripts.library.train.device import make_accelerator
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.options.training import PrecisionOptions
 from tests.train.tiny import tiny_data, tiny_family, train
 
-PLAIN = CaptionRules()
 
-
-def captioned(text, rules=PLAIN):
+def captioned(text):
     """Four pictures with the same text."""
-    images = [replace(image, text=text) for image in tiny_data().images]
-    data = FineTuneData(images, [LatentsFiles()] * 4, Showing(1, rules))
-    for index in range(4):
-        data.put_latents(index, torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(index)))
+    data = tiny_data()
+    data.pictures = [replace(picture, image=replace(picture.image, text=text)) for picture in data.pictures]
     return data
 
 
@@ -75,17 +68,17 @@ def test_samples_draw_weights(tmp_path):
 
 def test_dropped_captions_are_trained_as_empty_ones(tmp_path):
     empty = train(tmp_path, data=captioned(""))[1].losses
-    assert train(tmp_path, data=captioned("a cat", CaptionRules(dropout_rate=1.0)))[1].losses == empty
-    assert train(tmp_path, data=captioned("a cat", CaptionRules(dropout_every_n_epochs=2)))[1].losses != empty
+    assert train(tmp_path, data=captioned("a cat"), caption_dropout_rate=1.0)[1].losses == empty
+    assert train(tmp_path, data=captioned("a cat"), caption_dropout_every_n_epochs=2)[1].losses != empty
 
 
 def test_a_resumed_warm_up_goes_on(tmp_path):
-    rules = CaptionRules(shuffle=True, keep_parts=1, warmup_steps=0.8, part_dropout_rate=0.2)
-    text = "k, a, b, c, d, e, f, g"
-    values = {"train_batch_size": 2, "max_train_steps": 6, "save_every_n_steps": 3, "save_state": True}
-    _, whole = train(tmp_path, data=captioned(text, rules), **values)
+    rules = {"shuffle_caption": True, "keep_tokens": 1, "caption_tag_dropout_rate": 0.2}
+    values = rules | {"train_batch_size": 2, "max_train_steps": 6, "save_every_n_steps": 3, "save_state": True}
+    text, warm = "k, a, b, c, d, e, f, g", {"token_warmup_step": 0.8}
+    _, whole = train(tmp_path, data=captioned(text), **values, **warm)
     state = tmp_path / "out" / "X-step00000003-state"
-    _, resumed = train(tmp_path, data=captioned(text, rules), **values, resume=str(state))
+    _, resumed = train(tmp_path, data=captioned(text), **values, **warm, resume=str(state))
     assert resumed.losses == whole.losses[3:]
-    _, cold = train(tmp_path, data=captioned(text, replace(rules, warmup_steps=0.0)), **values)
+    _, cold = train(tmp_path, data=captioned(text), **values)
     assert cold.losses[0] != whole.losses[0]

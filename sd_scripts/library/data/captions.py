@@ -5,6 +5,9 @@ from pathlib import Path
 
 from sd_scripts.library.errors import BadOption
 
+TEXT_ENDINGS = (".caption", ".txt", ".cap")
+"""Endings that text files beside pictures have."""
+
 
 @dataclass(frozen=True)
 class CaptionText:

@@ -1,17 +1,17 @@
-"""The data of fine-tuning: texts with latents where there are some, else with pixels. Imports torch late."""
+"""The data of training: captions with latents where there are some, else with pixels. Imports torch late."""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sd_scripts.library.data.buckets import BucketRules, Size, cover, latents_hw
-from sd_scripts.library.data.caption_rules import CaptionRules, final_caption
+from sd_scripts.library.data.buckets import Size, cover, latents_hw
+from sd_scripts.library.data.caption_rules import final_caption
 from sd_scripts.library.data.images import UnreadableImage, open_image
 from sd_scripts.library.data.latents import BrokenLatents, read_for_training
-from sd_scripts.library.data.latents_files import LatentsFiles
-from sd_scripts.library.data.plan import plan_batches
+from sd_scripts.library.data.plan import Group, plan_batches
 from sd_scripts.library.data.resize import fill_bucket
+from sd_scripts.library.data.subset_reader import Picture
+from sd_scripts.library.data.subsets import Dataset
 from sd_scripts.library.data.training_data import Example, Item, Moment, TrainImage
 from sd_scripts.library.seeds import derive
 
@@ -19,41 +19,42 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True)
-class Showing:
-    """How images are shown. `rules` are those of the pictures whose sizes were not prepared."""
+class PictureData:
+    """A TrainingData of pictures in datasets.
 
-    repeats: int = 1
-    captions: CaptionRules = CaptionRules()
-    rules: BucketRules | None = None
-
-
-class FineTuneData:
-    """A TrainingData of a metadata file.
-
-    Its images may have latents (prepared on disk, or put here), plain or both plain and mirrored; the others give
-    pixels, for the VAE. A batch is uniform: all latents or all pixels, so that the loop never mixes the two.
+    They may have latents (prepared on disk, or put here), plain or both plain and mirrored; the others give pixels, for
+    the VAE. A batch is uniform: of one dataset, one size, and all latents or all pixels.
     """
 
-    def __init__(self, images: list[TrainImage], latents: list[LatentsFiles], show: Showing) -> None:
-        self.images: Sequence[TrainImage] = images
-        self._latents = latents
-        self._show = show
+    def __init__(
+        self, datasets: Sequence[Dataset], pictures: Sequence[Picture], prior_loss_weight: float = 1.0
+    ) -> None:
+        self.datasets = list(datasets)
+        self.pictures = list(pictures)
+        self.images: Sequence[TrainImage] = [picture.image for picture in pictures]
+        self._prior_loss_weight = prior_loss_weight
         self._memory: dict[tuple[int, bool], torch.Tensor] = {}
         self._left_out: set[int] = set()
 
-    def plan(self, epoch: int, batch_size: int, seed: int) -> list[list[Item]]:
-        """The batches of an epoch (from 0): every item once; each batch of one bucket, all latents or all pixels."""
-        groups: defaultdict[tuple[Size, bool], list[Item]] = defaultdict(list)
-        for index, image in enumerate(self.images):
+    @property
+    def captions_change(self) -> bool:
+        """Whether a picture may have another caption the next time."""
+        return any(subset.captions.changing for dataset in self.datasets for subset in dataset.subsets)
+
+    def plan(self, epoch: int, seed: int, processes: int = 1) -> list[list[Item]]:
+        """The batches of an epoch (from 0) for so many processes together: every item once, in shuffled order."""
+        groups: defaultdict[tuple[int, Size, bool], list[Item]] = defaultdict(list)
+        for index, picture in enumerate(self.pictures):
             if index not in self._left_out:
-                repeats = range(self._show.repeats)
-                groups[image.bucket_px, self.has_latents(index)] += [Item(index, repeat) for repeat in repeats]
-        return plan_batches(dict(sorted(groups.items())), batch_size, seed, epoch)
+                place = picture.dataset, picture.image.bucket_px, self.has_latents(index)
+                groups[place] += [Item(index, repeat) for repeat in range(picture.repeats)]
+        sizes = [dataset.batch_size * processes for dataset in self.datasets]
+        return plan_batches([Group(items, sizes[place[0]]) for place, items in sorted(groups.items())], seed, epoch)
 
     def caption(self, item: Item, moment: Moment) -> str:
         """The final caption of an item."""
-        return final_caption(self.images[item.image].text, self._show.captions, item, moment)
+        picture = self.pictures[item.image]
+        return final_caption(picture.image.text, picture.subset.captions, item, moment)
 
     def load(self, item: Item, moment: Moment) -> Example:
         """An item as it is trained. Where there are mirrored latents, half of the showings draw them.
@@ -61,14 +62,15 @@ class FineTuneData:
         Errors: UnreadableImage.
         """
         caption = self.caption(item, moment)
+        weight = self._prior_loss_weight if self.pictures[item.image].subset.is_reg else 1.0
         if not self.has_latents(item.image):
-            return Example(item, caption, pixels_CHW=self.pixels(item.image))
+            return Example(item, caption, pixels_CHW=self.pixels(item.image), weight=weight)
         mirrored = self._has_mirrored(item.image) and derive(moment.seed, "flip", moment.epoch, *item) % 2 == 1
-        return Example(item, caption, latents_CHW=self._read_latents(item.image, mirrored))
+        return Example(item, caption, latents_CHW=self._read_latents(item.image, mirrored), weight=weight)
 
     def has_latents(self, index: int) -> bool:
         """Whether an image has latents, so that the VAE is not needed for it."""
-        return (index, False) in self._memory or self._latents[index].plain is not None
+        return (index, False) in self._memory or self.pictures[index].latents.plain is not None
 
     def uncached(self) -> list[int]:
         """The images without latents: those that `put_latents` is to be called for when latents are cached."""
@@ -81,7 +83,8 @@ class FineTuneData:
 
         image = self.images[index]
         picture = open_image(image.path)
-        fit = self._show.rules.fit(picture.size) if self._show.rules else None
+        rules = self.datasets[self.pictures[index].dataset].rules
+        fit = rules.fit(picture.size) if rules else None
         if fit is None or fit.bucket_px != image.bucket_px:
             fit = cover(picture.size, image.bucket_px)
         pixels_HWC = fill_bucket(np.array(picture), fit)
@@ -98,14 +101,14 @@ class FineTuneData:
         self._left_out.add(index)
 
     def _has_mirrored(self, index: int) -> bool:
-        return (index, True) in self._memory or self._latents[index].flipped is not None
+        return (index, True) in self._memory or self.pictures[index].latents.flipped is not None
 
     def _read_latents(self, index: int, mirrored: bool) -> "torch.Tensor":
         import torch
 
         if (index, mirrored) in self._memory:
             return self._memory[index, mirrored]
-        files = self._latents[index]
+        files = self.pictures[index].latents
         path = files.flipped if mirrored else files.plain
         if path is None:
             raise UnreadableImage("its latents are not there")

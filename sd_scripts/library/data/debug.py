@@ -18,7 +18,6 @@ def show(
     report: Report,
     *,
     max_tokens: int = 75,
-    batch_size: int = 1,
     seed: int = 0,
     total_steps: int = 1,
     per_bucket: int = SHOWN_PER_BUCKET,
@@ -29,7 +28,7 @@ def show(
     when no warm-up holds parts of it back.
     """
     start, end = (Moment(seed=seed, step=step, total_steps=total_steps) for step in (0, total_steps))
-    plan = data.plan(0, batch_size, seed)
+    plan = data.plan(0, seed)
     items = sorted(item for batch in plan for item in batch)
     longest = max((token_count(data.caption(item, end)) for item in items), default=0)
     buckets = _by_bucket(data, items)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -51,13 +51,23 @@ class Example:
     weight: float = 1.0
 
 
+@runtime_checkable
 class TrainingData(Protocol):
     """A dataset as the loop sees it. The same arguments give the same answers in any process, at any time."""
 
-    images: Sequence[TrainImage]
+    @property
+    def images(self) -> Sequence[TrainImage]:
+        """All images; an item's `image` is a place in this list."""
 
-    def plan(self, epoch: int, batch_size: int, seed: int) -> list[list[Item]]:
-        """The batches of an epoch (from 0): every item once, each batch of one bucket, in shuffled order."""
+    @property
+    def captions_change(self) -> bool:
+        """Whether an image may have another caption the next time; else what the text encoder makes of it is kept."""
+
+    def plan(self, epoch: int, seed: int, processes: int = 1) -> list[list[Item]]:
+        """The batches of an epoch (from 0): every item once, each batch of one bucket, in shuffled order.
+
+        A batch holds the items of all processes: so many times what one of them takes.
+        """
 
     def caption(self, item: Item, moment: Moment) -> str:
         """The final caption of an item."""

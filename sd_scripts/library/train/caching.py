@@ -5,7 +5,7 @@ from typing import Protocol
 
 import torch
 
-from sd_scripts.library.data.loader import prefetch
+from sd_scripts.library.data.loader import Readers, prefetch
 from sd_scripts.library.data.training_data import Example, Item, TrainingData
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
@@ -29,7 +29,7 @@ class CacheableData(TrainingData, Protocol):
 
 
 def cache_latents(
-    data: CacheableData, encoder: Encoder, batch_size: int, readers: int, seed: int, report: Report
+    data: CacheableData, encoder: Encoder, batch_size: int, readers: Readers, seed: int, report: Report
 ) -> None:
     """Makes the latents that are missing, in batches of one size; leaves out what cannot be read.
 

@@ -3,8 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from sd_scripts.library.data.caption_rules import caption_rules
-from sd_scripts.library.data.read_dataset import rules_of
+from sd_scripts.library.data.asked import asked_datasets
+from sd_scripts.library.data.subsets import Subset, told_of
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.library.models.family import FileFormat
@@ -24,9 +24,7 @@ LONGEST_NAME_BYTES = 180
 def check_training(options: TrainingSettings) -> None:
     """Checks what can be checked without torch and without reading the model. Errors: BadOption."""
     check_model(options.model, options.text)
-    check_data(options.data.in_json, options.data.train_data_dir)
-    caption_rules(options.captions)
-    rules_of(options.resolution)
+    check_data(options)
     check_attention(options.attention)
     check_precision(options.precision)
     check_saving(options.saving)
@@ -60,13 +58,20 @@ def check_names(model: ModelOptions) -> None:
         check_name(model.vae)
 
 
-def check_data(in_json: str | None, train_data_dir: str | None) -> None:
-    """The metadata file and the folder of pictures are there."""
-    if not in_json:
-        raise BadOption("in_json", "--in_json is needed: the metadata file that names the pictures and their texts.")
-    read_metadata(in_json)
-    if train_data_dir and not Path(train_data_dir).is_dir():
-        raise BadOption("train_data_dir", f"--train_data_dir {train_data_dir}: there is no such folder.")
+def check_data(options: TrainingSettings) -> None:
+    """The datasets are described without mistakes, and their metadata files and folders are there."""
+    for dataset in asked_datasets(options):
+        for subset in dataset.subsets:
+            with told_of(subset.where):
+                _check_subset(subset)
+
+
+def _check_subset(subset: Subset) -> None:
+    file, folder = ("metadata_file", "image_dir") if subset.where else ("in_json", "train_data_dir")
+    if subset.metadata_file:
+        read_metadata(subset.metadata_file, file)
+    if subset.image_dir and not Path(subset.image_dir).is_dir():
+        raise BadOption(folder, f"--{folder} {subset.image_dir}: there is no such folder.")
 
 
 def check_attention(attention: AttentionOptions) -> None:

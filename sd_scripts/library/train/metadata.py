@@ -52,7 +52,7 @@ def provenance(
         "ss_total_batch_size": batch_size * processes * options.length.gradient_accumulation_steps,
         "ss_num_train_images": len(data.images) * options.data.dataset_repeats,
         "ss_num_reg_images": 0,
-        "ss_num_batches_per_epoch": len(data.plan(0, batch_size * processes, seed)),
+        "ss_num_batches_per_epoch": len(data.plan(0, seed, processes)),
         "ss_num_epochs": course.epochs,
         "ss_max_train_steps": course.total_steps,
         "ss_bucket_info": json.dumps(_buckets(data, options.data.dataset_repeats)),

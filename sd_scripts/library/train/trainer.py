@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sd_scripts.library import events
-from sd_scripts.library.data.caption_rules import caption_rules
+from sd_scripts.library.data.loader import Readers
 from sd_scripts.library.data.training_data import Moment
 from sd_scripts.library.errors import BadOption, NothingUsable, TrainingFailed
 from sd_scripts.library.events import Request
@@ -45,6 +45,8 @@ class Trainer:
         self.accelerator = make_accelerator(options.precision, (options.text.clip_skip or 1) > 1)
         self.main = self.accelerator.is_main_process
         self.report = report
+        workers = options.data
+        self.readers = Readers(workers.max_data_loader_n_workers, workers.persistent_data_loader_workers)
         self.resumed = states.read_facts(options.state.resume) if options.state.resume else None
         self.seed = self._choose_seed()
         self.place = self.resumed.place() if self.resumed else Place()
@@ -62,6 +64,7 @@ class Trainer:
                 self._finish()
             finally:
                 self.tracker.close()
+                self.readers.close()
 
     # --- before the first step
 
@@ -73,9 +76,9 @@ class Trainer:
         self.encoder = Encoder(self.family, self.accelerator, full_vae)
         text = options.text
         settings = TextSettings(text.clip_skip, text.max_token_length or 75, text.weighted_captions)
-        keep = not caption_rules(options.captions).changing
+        keep = not self.data.captions_change
         self.texts = Texts(self.family, settings, self.accelerator, self.method.trains_text_encoder(), keep)
-        self.feed = Feed(self.data, report, self._readers, self.accelerator.process_index, self._processes)
+        self.feed = Feed(self.data, report, self.readers, self.accelerator.process_index, self._processes)
         self._cache_latents()
         self.samples = Samples(options.samples, options.saving, report)
         self.learner = Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed)
@@ -92,7 +95,7 @@ class Trainer:
     def _cache_latents(self) -> None:
         if self.options.resolution.cache_latents and self.data.uncached():
             batch_size = self.options.resolution.vae_batch_size
-            cache_latents(self.data, self.encoder, batch_size, self._readers, self.seed, self.report)
+            cache_latents(self.data, self.encoder, batch_size, self.readers, self.seed, self.report)
             self.encoder.rest()
 
     def _plan_course(self) -> Course:
@@ -274,15 +277,11 @@ class Trainer:
         return windows(self._plan(self.place.epoch), self.options.length.gradient_accumulation_steps)
 
     def _plan(self, epoch: int) -> Window:
-        return self.data.plan(epoch, self.options.length.train_batch_size * self._processes, self.seed)
+        return self.data.plan(epoch, self.seed, self._processes)
 
     @property
     def _processes(self) -> int:
         return int(self.accelerator.num_processes)
-
-    @property
-    def _readers(self) -> int:
-        return self.options.data.max_data_loader_n_workers
 
     @property
     def _optimizer(self) -> str:
