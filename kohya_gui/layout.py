@@ -27,12 +27,12 @@ NEVER: Rule = {"never": True}
 
 
 def given(flag: str) -> Rule:
-    """The other option is on, or has a value."""
+    """The other option is on, or has a value other than 0."""
     return {"flag": flag, "given": True}
 
 
 def absent(flag: str) -> Rule:
-    """The other option is off, or empty."""
+    """The other option is off, empty or 0."""
     return {"flag": flag, "given": False}
 
 
@@ -45,6 +45,9 @@ def any_of(*rules: Rule) -> Rule:
     """At least one of the rules holds."""
     return {"any": list(rules)}
 
+
+_ARRANGED = any_of(given("shuffle_caption"), given("caption_tag_dropout_rate"), given("token_warmup_step"))
+"""Captions are taken apart, so parts of them can be kept."""
 
 MERGE = Layout(
     groups={"merge": "train_data_dir in_json out_json caption_extension full_path"},
@@ -123,7 +126,9 @@ LAYOUTS: dict[str, Layout] = {
             "model": "v2 v_parameterization vae clip_skip max_token_length no_half_vae",
             "data": "train_data_dir dataset_repeats resolution dataset_config caption_extension cache_info"
             " dataset_class debug_dataset",
-            "captions": "shuffle_caption keep_tokens caption_separator",
+            "captions": "shuffle_caption keep_tokens keep_tokens_separator caption_separator secondary_separator"
+            " enable_wildcard weighted_captions caption_prefix caption_suffix caption_dropout_rate"
+            " caption_dropout_every_n_epochs caption_tag_dropout_rate token_warmup_step token_warmup_min",
             "pictures": "flip_aug color_aug random_crop face_crop_aug_range alpha_mask resize_interpolation",
             "buckets": "enable_bucket min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale"
             " cache_latents cache_latents_to_disk skip_cache_check vae_batch_size",
@@ -142,7 +147,9 @@ LAYOUTS: dict[str, Layout] = {
         shown={
             "v_parameterization": given("v2"),
             "clip_skip": absent("v2"),
-            "keep_tokens": given("shuffle_caption"),
+            "keep_tokens": _ARRANGED,
+            "keep_tokens_separator": _ARRANGED,
+            "token_warmup_min": given("token_warmup_step"),
             "color_aug": absent("cache_latents"),
             "random_crop": absent("cache_latents"),
             "face_crop_aug_range": absent("cache_latents"),

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.captions import CaptionOptions
+from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.pictures import PictureOptions

@@ -39,12 +39,6 @@ _FINE_TUNE = {
         "config_file", "output_config",
     ),
     **_of(
-        f"{_YET}. Edit the captions in the metadata file instead.",
-        "keep_tokens_separator", "secondary_separator", "enable_wildcard", "caption_prefix", "caption_suffix",
-        "weighted_captions", "caption_dropout_rate", "caption_dropout_every_n_epochs", "caption_tag_dropout_rate",
-        "token_warmup_min", "token_warmup_step",
-    ),
-    **_of(
         f"{_YET}. Use --sdpa and --gradient_checkpointing to save time and memory.",
         "torch_compile", "dynamo_backend", "full_bf16", "fp8_base", "lowram", "highvram", "fused_backward_pass",
     ),

@@ -252,3 +252,26 @@ def test_a_state_to_go_on_from_is_more_than_a_folder(place):
     checked = look(place, "train", resume=f'"{state}"')
     assert "found" in checked.fields["resume"]
     assert checked.draft.values["resume"] == str(state)
+
+
+def test_captions_are_shown_as_they_are_trained(place):
+    values = trainable(place)
+    entries = {str(place / "pics" / f"{i}.png"): {"caption": f"{i}\nmore", "tags": "a, b"} for i in range(3)}
+    Path(values["in_json"]).write_text(json.dumps(entries))
+    values |= {"resolution": "64", "cache_latents": True}
+
+    def shown(**more):
+        checked = look(place, "train", **values, **more)
+        assert not checked.blocks(confirmed=False), checked.findings
+        return next(f.text for f in checked.findings if f.text.startswith("As trained"))
+
+    assert shown() == 'As trained: "0, a, b" · "1, a, b" · "2, a, b"'
+    assert shown(caption_prefix="sks", caption_tag_dropout_rate="1", keep_tokens="1") == (
+        'As trained: "sks 0" · "sks 1" · "sks 2"'
+    )
+    assert shown(caption_dropout_rate="1") == 'As trained: "" · "" · ""'
+    assert shown(enable_wildcard=True, caption_suffix="x" * 99).count("…") == 3
+    refused = look(place, "train", **values, caption_separator=",", secondary_separator=", ")
+    assert ("error", "secondary_separator") in found(refused)
+    assert ("warning", "keep_tokens") in found(look(place, "train", **values, keep_tokens="1"))
+    assert ("warning", "token_warmup_min") in found(look(place, "train", **values, token_warmup_min="2"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from sd_scripts.library.data.asked import caption_rules
+from sd_scripts.library.data.caption_rules import caption_rules
 from sd_scripts.library.data.dataset import PictureData
 from sd_scripts.library.data.subset_reader import Picture
 from sd_scripts.library.data.subsets import Dataset, Subset

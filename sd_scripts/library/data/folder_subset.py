@@ -75,6 +75,6 @@ class FolderReader(SubsetReader):
         self.add(TrainImage(path.name, path, text, bucket_px), there=True)
 
     def _text(self, info: PictureInfo) -> str:
-        text = training_text(info.caption, "")
+        text = training_text(info.caption, "", every_line=self.subset.captions.wildcards)
         self._texts["file" if text else "tokens"] += bool(text or self.subset.class_tokens)
         return text or self.subset.class_tokens or ""

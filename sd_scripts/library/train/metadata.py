@@ -15,7 +15,8 @@ from sd_scripts.options.spec import flat_values
 _AS_GIVEN = (
     "v2", "learning_rate", "lr_scheduler", "lr_warmup_steps", "gradient_accumulation_steps", "gradient_checkpointing",
     "mixed_precision", "full_fp16", "clip_skip", "max_token_length", "noise_offset", "max_grad_norm", "output_name",
-    "shuffle_caption", "keep_tokens", "cache_latents", "enable_bucket", "bucket_no_upscale", "min_bucket_reso",
+    "shuffle_caption", "keep_tokens", "caption_dropout_rate", "caption_dropout_every_n_epochs",
+    "caption_tag_dropout_rate", "cache_latents", "enable_bucket", "bucket_no_upscale", "min_bucket_reso",
     "max_bucket_reso",
 )  # fmt: skip
 

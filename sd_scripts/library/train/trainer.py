@@ -74,7 +74,8 @@ class Trainer:
         prepare_modules(self.family, options.precision, options.attention, self.accelerator.device)
         full_vae = options.model.no_half_vae or options.precision.mixed_precision == "no"
         self.encoder = Encoder(self.family, self.accelerator, full_vae)
-        settings = TextSettings(options.text.clip_skip, options.text.max_token_length or 75)
+        text = options.text
+        settings = TextSettings(text.clip_skip, text.max_token_length or 75, text.weighted_captions)
         keep = not self.data.captions_change
         self.texts = Texts(self.family, settings, self.accelerator, self.method.trains_text_encoder(), keep)
         self.feed = Feed(self.data, report, self.readers, self.accelerator.process_index, self._processes)
