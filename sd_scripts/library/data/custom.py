@@ -14,7 +14,7 @@ from sd_scripts.library.report import Report
 MEMBERS = ("images", "captions_change", "plan", "caption", "load")
 """What a TrainingData has; docs/dataset_class.md explains each."""
 
-KEEPING_MEMBERS = ("uncached", "pixels", "put_latents", "leave_out")
+KEEPING_MEMBERS = ("uncached", "unchanged", "mirrors", "put_latents", "leave_out")
 """What it has besides, where --cache_latents is to work."""
 
 

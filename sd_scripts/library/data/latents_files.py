@@ -45,10 +45,13 @@ class LatentsFinder:
         """The latents of a picture in its bucket. What has another size, another source or another VAE is not taken."""
         listing = self._listing(image.parent)
         newer = listing.newer.get(image.stem)
-        source_bytes = image.stat().st_size if image.suffix != ".npz" and image.is_file() else None
+        there = image.suffix != ".npz" and image.is_file()
+        source_bytes = image.stat().st_size if there else None
+        # Of a picture that is not there any more nothing can be made: its latents serve as they are.
+        wanted = expected if there else ANY
 
         def misfit_of(head: Head, flipped: bool) -> str:
-            return head.misfit(bucket_px, flipped, source_bytes, self._vae_hash, expected)
+            return head.misfit(bucket_px, flipped, source_bytes, self._vae_hash, wanted)
 
         plain, misfit = self._first(image, [plain_path(image).name, newer], lambda head: misfit_of(head, False))
         if plain is None:
@@ -57,8 +60,7 @@ class LatentsFinder:
         # The latents of a picture that is itself called <stem>_flip are not this one's mirror image.
         names = [None if mirror.stem in listing.stems else mirror.name, newer]
         flipped, _ = self._first(image, names, lambda head: misfit_of(head, True))
-        # Of a picture that is not there any more nothing can be made: its latents serve as they are.
-        if expected.mirrored and flipped is None and source_bytes is not None:
+        if wanted.mirrored and flipped is None:
             return LatentsFiles(misfit=NO_MIRROR)
         return LatentsFiles(plain, flipped)
 

@@ -18,7 +18,10 @@ NOT_NUMBERS = "its latents are not numbers"
 
 @dataclass(frozen=True)
 class Batch:
-    """Items of one size. Latents are scaled; `images`: the items' places in the dataset; `count` items are learnt."""
+    """Items of one size. Latents are scaled; `images`: the items' places in the dataset; `count` items are learnt.
+
+    `mask_BHW`, of the latents' size, says from 0 to 1 how much each place counts; None: all count alike.
+    """
 
     latents_BCHW: torch.Tensor
     noise_BCHW: torch.Tensor
@@ -28,7 +31,6 @@ class Batch:
     images: list[int]
     count: int
     mask_BHW: torch.Tensor | None = None
-    """How much each place of the latents counts in the loss, 0 to 1; None: all of them fully."""
 
 
 class Encoder:

@@ -1,6 +1,7 @@
 """Latents made once, before training, and kept in memory."""
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -18,11 +19,16 @@ class CacheableData(TrainingData, Protocol):
     def uncached(self) -> list[int]:
         """The images without latents."""
 
-    def pixels(self, index: int) -> torch.Tensor:
-        """pixels_CHW of an image, -1 to 1. Errors: UnreadableImage."""
+    def unchanged(self, index: int) -> Example:
+        """An image as it is seen when nothing is drawn by lot: pixels, and its mask if any. Errors: UnreadableImage."""
 
-    def put_latents(self, index: int, latents_CHW: torch.Tensor, mirrored: bool = False) -> None:
-        """Keeps an image's latents, not scaled."""
+    def mirrors(self, index: int) -> bool:
+        """Whether latents of the mirror image are to be put as well."""
+
+    def put_latents(
+        self, index: int, latents_CHW: torch.Tensor, mirrored: bool = False, mask_HW: torch.Tensor | None = None
+    ) -> None:
+        """Keeps an image's latents, not scaled, with their mask."""
 
     def leave_out(self, index: int) -> None:
         """Takes an image out of all later plans."""
@@ -43,29 +49,46 @@ def cache_latents(
         report.failed_item(data.images[item.image].key, reason)
 
     def load(item: Item) -> Example:
-        return Example(item, "", pixels_CHW=data.pixels(item.image))
+        return data.unchanged(item.image)
+
+    def make(examples: list[Example], mirrored: bool) -> list[Example]:
+        """Puts the examples' latents; gives those examples that have some now."""
+        kept = []
+        for example, latents_CHW in _encoded(examples, encoder, seed, mirrored):
+            if torch.isfinite(latents_CHW).all():
+                data.put_latents(example.item.image, latents_CHW, mirrored, example.mask_HW)
+                kept.append(example)
+            else:
+                failed(example.item, f"{NOT_NUMBERS}; add --no_half_vae")
+        return kept
 
     done = 0
     batches = _batches(data, missing, batch_size)
     for batch, examples in zip(batches, prefetch(batches, load, readers, failed), strict=True):
-        for item, latents_CHW in _encoded(examples, encoder, seed):
-            if torch.isfinite(latents_CHW).all():
-                data.put_latents(item.image, latents_CHW)
-            else:
-                failed(item, f"{NOT_NUMBERS}; add --no_half_vae")
+        kept = make(examples, mirrored=False)
+        make([_mirrored(example) for example in kept if data.mirrors(example.item.image)], mirrored=True)
         done += len(batch)
         report.progress(done, len(missing))
         if report.stop_asked():
             return
 
 
-def _encoded(examples: list[Example], encoder: Encoder, seed: int) -> list[tuple[Item, torch.Tensor]]:
+def _mirrored(example: Example) -> Example:
+    assert example.pixels_CHW is not None
+    mask_HW = None if example.mask_HW is None else example.mask_HW.flip(-1)
+    return replace(example, pixels_CHW=example.pixels_CHW.flip(-1), mask_HW=mask_HW)
+
+
+def _encoded(
+    examples: list[Example], encoder: Encoder, seed: int, mirrored: bool
+) -> list[tuple[Example, torch.Tensor]]:
     if not examples:
         return []
-    generators = [torch.Generator().manual_seed(derive(seed, "cache", example.item.image)) for example in examples]
+    purpose = "cache_mirrored" if mirrored else "cache"
+    generators = [torch.Generator().manual_seed(derive(seed, purpose, example.item.image)) for example in examples]
     pixels_BCHW = torch.stack([example.pixels_CHW for example in examples])
     latents_BCHW = encoder.encode(pixels_BCHW, generators).cpu()
-    return [(example.item, latents_CHW) for example, latents_CHW in zip(examples, latents_BCHW, strict=True)]
+    return list(zip(examples, latents_BCHW, strict=True))
 
 
 def _batches(data: CacheableData, images: list[int], batch_size: int) -> list[list[Item]]:
