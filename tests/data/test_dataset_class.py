@@ -74,7 +74,7 @@ def test_mistakes_are_said(write, text):
     ("values", "option", "words"),
     [
         ({"dataset_config": "x.toml"}, "dataset_config", "exclude each other"),
-        ({"cache_latents": True}, "cache_latents", "needs a --dataset_class that has uncached, pixels, put_latents"),
+        ({"cache_latents": True}, "cache_latents", "needs a --dataset_class that has uncached, unchanged, mirrors"),
         ({"cache_latents_to_disk": True}, "cache_latents_to_disk", "a --dataset_class keeps latents itself"),
         ({"dataset_class": "Colours"}, "dataset_class", "write it as module.Class"),
     ],

@@ -1,13 +1,14 @@
-"""Latents in the layout of --cache_latents_to_disk: <stem>_<width>x<height>_sd.npz, several sizes in a file. Torch-free.
+"""Latents in the layout of --cache_latents_to_disk: <stem>_<width>x<height>_sd.npz, several sizes in one. Torch-free.
 
-The first size has the plain names (latents, latents_flipped, original_size, crop_ltrb, alpha_mask); the names of further
-ones end in _<height>x<width> of their latents. Beside them, with the same ending, stands what each was made from.
+The first size has the plain names (latents, latents_flipped, original_size, crop_ltrb, alpha_mask); the names of
+further ones end in _<height>x<width> of their latents. Beside them, with the same ending, stands what they were made
+from.
 """
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sd_scripts.library.data.augment import PictureRules, View, open_picture, see
 from sd_scripts.library.data.buckets import BucketRules, Size, latents_hw
@@ -66,8 +67,9 @@ def add_latents(
     if source.mask_HW is not None:
         arrays["alpha_mask"] = np.asarray(source.mask_HW, dtype=np.float32)
     arrays |= {name: np.array(value) for name, value in facts_of(source.made_from).items()}
+    everything: dict[str, Any] = kept | {name + ending: array for name, array in arrays.items()}
     with replacing(path) as beside:
-        np.savez(beside, **kept, **{name + ending: array for name, array in arrays.items()})
+        np.savez(beside, **everything)
 
 
 def _other_sizes(path: Path, made_from: MadeFrom) -> "dict[str, np.ndarray]":

@@ -42,6 +42,11 @@ class Encoder:
         self._accelerator = accelerator
         self._full_precision = full_precision
 
+    @property
+    def precision(self) -> str:
+        """The number format in which pictures are encoded: no (float32), fp16 or bf16."""
+        return "no" if self._full_precision else str(self._accelerator.mixed_precision)
+
     def encode(self, pixels_BCHW: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
         """latents_BCHW, not scaled, in float32, on the device; each image's sample comes from its own generator."""
         with self._working():
