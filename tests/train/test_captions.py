@@ -1,7 +1,5 @@
 """What captions come to in training: weights, dropouts and the warm-up."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from PIL import Image
@@ -10,14 +8,7 @@ from sd_scripts.library.models.family import TextSettings
 from sd_scripts.library.train.device import make_accelerator
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.options.training import PrecisionOptions
-from tests.train.tiny import tiny_data, tiny_family, train
-
-
-def captioned(text):
-    """Four pictures with the same text."""
-    data = tiny_data()
-    data.pictures = [replace(picture, image=replace(picture.image, text=text)) for picture in data.pictures]
-    return data
+from tests.train.tiny import captioned, tiny_family, train
 
 
 @pytest.mark.parametrize("text", [False, True])

@@ -55,6 +55,13 @@ def tiny_data(count=4, latents=True, repeats=1, side_px=64):
     return data
 
 
+def captioned(text, count=4):
+    """Tiny data whose pictures all have the same text."""
+    data = tiny_data(count)
+    data.pictures = [replace(picture, image=replace(picture.image, text=text)) for picture in data.pictures]
+    return data
+
+
 def options(folder, **values):
     """Options of fine_tune.py with the paths filled in."""
     metadata = Path(folder) / "meta_lat.json"
