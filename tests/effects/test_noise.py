@@ -1,5 +1,6 @@
-"""Effects of the options of noise and loss."""
+"""Effects of the options of the noise and of the loss."""
 
+from tests.effects.check import checked
 from tests.effects.effect import Effect, refused, seen
 
 V = {"v_parameterization": True}
@@ -49,8 +50,10 @@ LOSS = [
     refused("v_pred_like_loss", 0.5, "is not for --v_parameterization", **V),
 ]
 
-MODEL = [
-    Effect("v_parameterization", True, ("losses", "weights", "header", "said"), says="predicts velocity"),
+ROWS = [
+    *NOISE,
+    *LOSS,
+    Effect("v_parameterization", True, ("losses", "said"), says="as few Stable Diffusion 1 models do"),
 ]
 
-ROWS = [*NOISE, *LOSS, *MODEL]
+test_it_changes_what_it_should = checked(ROWS)
