@@ -4,20 +4,16 @@ from collections.abc import Iterator
 
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import rule
-from sd_scripts.options.noise import HUBER_LOSSES, HUBER_SCALED, NEEDED
-
-_LAST_TIMESTEP = 1000
+from sd_scripts.options.noise import HUBER_LOSSES, HUBER_SCALED, NEEDED, TIMESTEPS
 
 
 @rule("train")
 def noise_has_its_needs(draft: Draft) -> Iterator[Finding]:
-    """An option that changes another one needs it; only of the adaptive scale it is an error to stand alone."""
+    """An option that changes another one does nothing without it; the adaptive scale may not stand alone."""
+    if draft.get("adaptive_noise_scale") and not draft.get("noise_offset"):
+        yield draft.error("adaptive_noise_scale", "check.needs", needed="noise_offset")
     for flag, needed in NEEDED.items():
-        if flag not in draft.values or draft.get(needed):
-            continue
-        if flag == "adaptive_noise_scale":
-            yield draft.error(flag, "check.needs", needed=needed)
-        else:
+        if flag in draft.values and not draft.get(needed):
             yield draft.warning(flag, "check.idle_without", needed=needed)
 
 
@@ -34,13 +30,13 @@ def loss_fits_the_prediction(draft: Draft) -> Iterator[Finding]:
 @rule("train")
 def timesteps_left(draft: Draft) -> Iterator[Finding]:
     """There are timesteps to train, and with zero terminal SNR their weights have an end."""
-    low, high = draft.get("min_timestep") or 0, draft.get("max_timestep") or _LAST_TIMESTEP
+    low, high = draft.get("min_timestep") or 0, draft.get("max_timestep") or TIMESTEPS
     if low >= high:
         yield draft.error("min_timestep", "check.timesteps")
     if draft.get("zero_terminal_snr") and not draft.get("v_parameterization"):
         yield draft.warning("zero_terminal_snr", "check.zero_snr")
         for flag in ("debiased_estimation_loss", "v_pred_like_loss"):
-            if draft.get(flag) and high == _LAST_TIMESTEP:
+            if draft.get(flag) and high == TIMESTEPS:
                 yield draft.error(flag, "check.infinite")
 
 

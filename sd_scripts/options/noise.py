@@ -8,6 +8,9 @@ from sd_scripts.options.spec import Range
 LossType = Literal["l1", "l2", "huber", "smooth_l1"]
 HuberSchedule = Literal["constant", "exponential", "snr"]
 
+TIMESTEPS = 1000
+"""Steps of noise in training: 0 is almost the picture, 999 almost only noise."""
+
 
 @dataclass(kw_only=True)
 class NoiseOptions:
@@ -75,7 +78,6 @@ class LossOptions:
 
 NEEDED: dict[str, str] = {
     "noise_offset_random_strength": "noise_offset",
-    "adaptive_noise_scale": "noise_offset",
     "multires_noise_discount": "multires_noise_iterations",
     "ip_noise_gamma_random_strength": "ip_noise_gamma",
 }

@@ -44,7 +44,7 @@ def test_mistakes(tmp_path, values, option, sentence):
         {SCALE: True, "zero_terminal_snr": True, "debiased_estimation_loss": True, **V},
         {"loss_type": "huber", "huber_schedule": "exponential", "huber_c": 0.2, "huber_scale": 2.0},
         {"v_pred_like_loss": 0.1},
-        {"v_pred_like_loss": 0.0, **V},
+        {"v_pred_like_loss": 0.0, "adaptive_noise_scale": 0.0, **V},
     ],
 )
 def test_good_options_are_neither_refused_nor_noticed(tmp_path, values):

@@ -9,9 +9,7 @@ from torch.nn.functional import interpolate
 
 from sd_scripts.library.data.training_data import Item
 from sd_scripts.library.seeds import derive
-from sd_scripts.options.noise import NoiseOptions
-
-TRAINING_TIMESTEPS = 1000
+from sd_scripts.options.noise import TIMESTEPS, NoiseOptions
 
 
 @dataclass(frozen=True)
@@ -47,17 +45,17 @@ class Draw:
             return noise_CHW
         generator = self.generator(item, "ip_noise")
         more_CHW = torch.randn(noise_CHW.shape, generator=generator)
-        strength = self._strength(gamma, self.options.ip_noise_gamma_random_strength, generator)
+        strength = _strength(gamma, self.options.ip_noise_gamma_random_strength, generator)
         return perturbed(noise_CHW, more_CHW, strength)
 
     def timestep(self, item: Item) -> int:
         """One of the steps from min_timestep to just below max_timestep, each as likely as the others."""
-        low, high = self.options.min_timestep or 0, self.options.max_timestep or TRAINING_TIMESTEPS
+        low, high = self.options.min_timestep or 0, self.options.max_timestep or TIMESTEPS
         return int(torch.randint(low, high, (), generator=self.generator(item, "timestep")))
 
     def _offset(self, item: Item, most: float, clean_CHW: Tensor) -> float | Tensor:
         generator = self.generator(item, "offset_strength")
-        offset = self._strength(most, self.options.noise_offset_random_strength, generator)
+        offset = _strength(most, self.options.noise_offset_random_strength, generator)
         scale = self.options.adaptive_noise_scale
         return offset if scale is None else adapted(offset, scale, clean_CHW.mean(dim=(1, 2)).cpu())
 
@@ -68,9 +66,6 @@ class Draw:
         sizes = layer_sizes(height, width, ratios)
         layers = [torch.randn(channels, *size, generator=generator) for size in sizes]
         return multires(noise_CHW, layers, self.options.multires_noise_discount)
-
-    def _strength(self, most: float, random: bool, generator: torch.Generator) -> float:
-        return most * float(torch.rand((), generator=generator)) if random else most
 
 
 def shifted(noise_CHW: Tensor, shift_C: Tensor, offset: float | Tensor) -> Tensor:
@@ -119,3 +114,7 @@ def perturbed(noise_CHW: Tensor, more_CHW: Tensor, strength: float) -> Tensor:
     Source: Ning et al., "Input Perturbation Reduces Exposure Bias in Diffusion Models", 2023, algorithm 1.
     """
     return noise_CHW + strength * more_CHW
+
+
+def _strength(most: float, random: bool, generator: torch.Generator) -> float:
+    return most * float(torch.rand((), generator=generator)) if random else most

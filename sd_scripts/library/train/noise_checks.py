@@ -4,15 +4,13 @@ from collections.abc import Iterator
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.settings import TrainingSettings
-from sd_scripts.options.noise import HUBER_LOSSES, HUBER_SCALED, NEEDED, LossOptions, NoiseOptions
-
-_ALL_TIMESTEPS = 1000
+from sd_scripts.options.noise import HUBER_LOSSES, HUBER_SCALED, NEEDED, TIMESTEPS, LossOptions, NoiseOptions
 
 
 def check_noise(options: TrainingSettings) -> None:
     """Refuses options of noise and loss that contradict each other or leave nothing to learn. Errors: BadOption."""
     noise, loss, velocity = options.noise, options.loss, options.model.v_parameterization
-    if noise.adaptive_noise_scale is not None and not noise.noise_offset:
+    if noise.adaptive_noise_scale and not noise.noise_offset:
         raise BadOption("adaptive_noise_scale", "--adaptive_noise_scale needs a --noise_offset above 0, to add to.")
     if loss.scale_v_pred_loss_like_noise_pred and not velocity:
         option = "scale_v_pred_loss_like_noise_pred"
@@ -31,7 +29,7 @@ def check_noise(options: TrainingSettings) -> None:
 
 def check_timesteps(noise: NoiseOptions) -> None:
     """There is a timestep between the smallest and the largest."""
-    low, high = noise.min_timestep or 0, noise.max_timestep or _ALL_TIMESTEPS
+    low, high = noise.min_timestep or 0, noise.max_timestep or TIMESTEPS
     if low >= high:
         sentence = f"--min_timestep {low} must be less than --max_timestep {high}, which is not trained itself."
         raise BadOption("min_timestep", sentence)
@@ -39,11 +37,11 @@ def check_timesteps(noise: NoiseOptions) -> None:
 
 def check_finite(noise: NoiseOptions, loss: LossOptions) -> None:
     """Some weights divide by the signal-to-noise ratio, which is 0 at the last timestep."""
-    last_is_used = (noise.max_timestep or _ALL_TIMESTEPS) == _ALL_TIMESTEPS
+    last_is_used = (noise.max_timestep or TIMESTEPS) == TIMESTEPS
     for option in ("debiased_estimation_loss", "v_pred_like_loss"):
         if getattr(loss, option) and last_is_used:
             sentence = f"--{option} gives the last timestep of --zero_terminal_snr an infinite weight"
-            raise BadOption(option, f"{sentence}: add --max_timestep {_ALL_TIMESTEPS - 1}.")
+            raise BadOption(option, f"{sentence}: add --max_timestep {TIMESTEPS - 1}.")
 
 
 def idle_options(options: TrainingSettings) -> Iterator[str]:
