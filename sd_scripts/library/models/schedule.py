@@ -39,5 +39,5 @@ def velocity(alphas: Tensor, latents_BCHW: Tensor, noise_BCHW: Tensor, timesteps
 
 
 def _coefficients(alphas: Tensor, like_BCHW: Tensor, timesteps_B: Tensor) -> tuple[Tensor, Tensor]:
-    alpha_B111 = alphas.to(timesteps_B.device)[timesteps_B].view(-1, 1, 1, 1)
+    alpha_B111 = alphas[timesteps_B].view(-1, 1, 1, 1)
     return alpha_B111.sqrt().to(like_BCHW), (1.0 - alpha_B111).sqrt().to(like_BCHW)

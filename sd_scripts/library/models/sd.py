@@ -94,7 +94,7 @@ class StableDiffusion:
 
     def add_noise(self, latents_BCHW: Tensor, noise_BCHW: Tensor, timesteps_B: Tensor) -> Tensor:
         """Noisy latents of scaled ones."""
-        return schedule.noisy(self.alphas_T, latents_BCHW, noise_BCHW, timesteps_B)
+        return schedule.noisy(self._alphas_on(timesteps_B.device), latents_BCHW, noise_BCHW, timesteps_B)
 
     def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, hidden_BLD: Tensor) -> Tensor:
         """The noise, or the velocity, as the U-Net sees it."""
@@ -104,7 +104,7 @@ class StableDiffusion:
         """The noise, or the velocity."""
         if self.prediction_type == "epsilon":
             return noise_BCHW
-        return schedule.velocity(self.alphas_T, latents_BCHW, noise_BCHW, timesteps_B)
+        return schedule.velocity(self._alphas_on(timesteps_B.device), latents_BCHW, noise_BCHW, timesteps_B)
 
     def use_zero_terminal_snr(self) -> None:
         """The last training step is pure noise from now on; samples and saved folders know of it."""
@@ -136,6 +136,11 @@ class StableDiffusion:
                 "last block and its head. They are filled in; no picture depends on them."
             )
         return saving.save(self, request)
+
+    def _alphas_on(self, device: torch.device) -> Tensor:
+        # Moved once: a copy in every step would wait for all that the device still has to do.
+        self.alphas_T = self.alphas_T.to(device)
+        return self.alphas_T
 
     def _layer(self, settings: TextSettings) -> int:
         """Which layer is read, counted from the end: 1 is the last."""

@@ -50,7 +50,7 @@ def constant(alphas_T: Tensor, c: float, scale: float) -> Tensor:
 
 def exponential(alphas_T: Tensor, c: float, scale: float) -> Tensor:
     """scale * c ** (t / T): from scale down to nearly c * scale (Khrapov et al., 2024)."""
-    steps_T = torch.arange(len(alphas_T), dtype=alphas_T.dtype)
+    steps_T = torch.arange(len(alphas_T), dtype=alphas_T.dtype, device=alphas_T.device)
     return scale * torch.exp(math.log(c) / len(alphas_T) * steps_T)
 
 
