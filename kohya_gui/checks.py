@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 # The rules of training register themselves.
-from kohya_gui import caption_checks, found, noise_rules, training_rules  # noqa: F401
+from kohya_gui import caption_checks, dataset_rules, found, noise_rules, training_rules  # noqa: F401
 from kohya_gui.command import absolute_values
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.facts import FACTS, Fact

@@ -17,6 +17,7 @@ LEAVES = (
     "sd_scripts.library.data.captions",
     "sd_scripts.library.data.caption_rules",
     "sd_scripts.library.data.training_data",
+    "sd_scripts.library.data.dataset_config",
     "sd_scripts.library.data.buckets",
     "sd_scripts.library.data.images",
     "sd_scripts.library.io.headers",

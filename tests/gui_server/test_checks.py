@@ -140,6 +140,18 @@ def test_saved_models_are_counted_as_the_trainer_saves_them(place, values, saves
         ({"huber_c": "0"}, "huber_c", "error"),
         ({"huber_c": "0.2"}, "huber_c", "warning"),
         ({"huber_scale": "2", "loss_type": "huber"}, "huber_scale", "warning"),
+        ({"dataset_config": "gone.toml"}, "dataset_config", "error"),
+        ({"dataset_config": "meta.json"}, "dataset_config", "error"),
+        ({"dataset_config": "meta.json", "dataset_class": "a.B"}, "dataset_config", "error"),
+        ({"cache_latents_to_disk": True, "dataset_class": "a.B"}, "cache_latents_to_disk", "error"),
+        ({"random_crop": True, "cache_latents_to_disk": True}, "random_crop", "error"),
+        ({"cache_info": True}, "cache_info", "error"),
+        (
+            {"persistent_data_loader_workers": True, "max_data_loader_n_workers": "0"},
+            "persistent_data_loader_workers",
+            "error",
+        ),
+        ({"caption_extension": ".txt"}, "caption_extension", "error"),
     ],
 )
 def test_rules_of_training(place, values, field, level):
@@ -299,3 +311,20 @@ def test_captions_are_shown_as_they_are_trained(place):
     assert ("error", "secondary_separator") in found(refused)
     assert ("warning", "keep_tokens") in found(look(place, "train", **values, keep_tokens="1"))
     assert ("warning", "token_warmup_min") in found(look(place, "train", **values, token_warmup_min="2"))
+
+
+def test_a_file_of_datasets_takes_the_place_of_the_image_list(place):
+    file = place / "data.toml"
+    config = '[[datasets]]\nresolution = 64\n[[datasets.subsets]]\nimage_dir = "pics"\n'
+    values = {key: value for key, value in trainable(place).items() if key not in ("in_json", "train_data_dir")}
+    file.write_text(config)
+    checked = look(place, "train", **values, dataset_config=str(file))
+    assert not checked.blocks(confirmed=True), checked.findings
+    said = [finding.text for finding in checked.findings]
+    assert "The dataset file can be read: datasets 1, folders and metadata files 1." in said
+    file.write_text(config.replace("pics", "gone"))
+    gone = look(place, "train", **values, dataset_config=str(file))
+    assert text(gone, "dataset_config") == "The file names gone, which is not there."
+    file.write_text(config + "shufle_caption = true")
+    wrong = look(place, "train", **values, dataset_config=str(file))
+    assert "there is no key shufle_caption. Did you mean shuffle_caption?" in text(wrong, "dataset_config")

@@ -43,6 +43,11 @@ def test_good_options_pass_and_make_the_folder(tmp_path):
         ({"face_crop_aug_range": "2,4", "cache_latents": True}, "face_crop_aug_range", "has nothing to keep"),
         ({"caption_separator": ""}, "caption_separator", "must not be empty"),
         ({"secondary_separator": ","}, "secondary_separator", "Use another mark"),
+        (
+            {"persistent_data_loader_workers": True, "max_data_loader_n_workers": 0},
+            "persistent_data_loader_workers",
+            "needs readers",
+        ),
         ({"lr_scheduler": "rex"}, "lr_scheduler", "there is no such schedule"),
     ],
 )

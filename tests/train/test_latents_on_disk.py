@@ -1,6 +1,7 @@
 """--cache_latents_to_disk: what is written, what is used again, and what is made anew."""
 
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,15 @@ import pytest
 from PIL import Image
 
 from sd_scripts.library.data.latents import read_for_training, read_mask
+from sd_scripts.library.data.loader import Readers
 from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.models.vae import weights_hash
-from sd_scripts.library.train.caching import _shares
+from sd_scripts.library.train.batches import Encoder
+from sd_scripts.library.train.caching import _shares, cache_latents
+from sd_scripts.library.train.keepers import OnDisk
+from sd_scripts.library.train.team import Team
 from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import from_values
 from tests.train.tiny import Recorder, make_trainer, tiny_family
@@ -140,6 +145,43 @@ def test_what_cannot_be_written_or_read_is_said(pics):
     Image.new("RGB", (64, 64)).save(pics / "2.jpg")
     with pytest.raises(BadOption, match="2.jpg and pics/2.png would share a file. Rename one"):
         run()
+
+
+def test_processes_share_the_work(pics):
+    """Two processes, played by threads: each makes its part, and both know of all."""
+    Path("data.toml").write_text(CONFIG + SECOND)
+    (pics / "1.png").write_bytes((pics / "1.png").read_bytes()[:200])
+    given = from_values(FineTuneOptions, {"dataset_config": "data.toml", "cache_latents_to_disk": True})
+    data = [read_data(given, Recorder().report, "vae") for _ in range(2)]
+    trainer, _ = make_trainer(Path.cwd())
+    encoder = Encoder(trainer.family, trainer.accelerator, True)
+    meeting, values, made = threading.Barrier(2, timeout=60), [None, None], []
+
+    class Played(Team):
+        def gather(self, own):
+            values[self.rank] = own
+            meeting.wait()
+            found = list(values)
+            meeting.wait()
+            return found
+
+    class Noted(OnDisk):
+        def make(self, loaded):
+            made.extend(read.image for read in loaded)
+            return super().make(loaded)
+
+    def work(rank):
+        keeper = Noted(data[rank], encoder)
+        cache_latents(keeper, data[rank].images, 2, Readers(0), Played(rank, 2), Recorder().report)
+
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(made) == [0, 2, 3, 5]
+    for one in data:
+        assert one.uncached() == [] and {item.image for batch in one.plan(0, 1) for item in batch} == {0, 2, 3, 5}
 
 
 def test_all_sizes_of_a_picture_go_to_one_process():

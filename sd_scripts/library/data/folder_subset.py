@@ -71,7 +71,7 @@ class FolderReader(SubsetReader):
             reason = f"it has no {self.subset.caption_extension} file with text, and no class_tokens are given"
             self.leave_out(path, f"have neither a {self.subset.caption_extension} file nor class_tokens", reason)
             return
-        self.add(TrainImage(path.name, path, text, bucket_px), there=True)
+        self.add(TrainImage(str(path), path, text, bucket_px), there=True)
 
     def _text(self, info: PictureInfo) -> str:
         text = training_text(info.caption, "", every_line=self.subset.captions.wildcards)
