@@ -29,7 +29,9 @@ class TrainingPlan:
 
 
 def training_plan(draft: Draft) -> TrainingPlan | None:
-    """The plan of a training, from its metadata; None as long as there is none."""
+    """The plan of a training, from its metadata; None as long as there is none, and where others are trained."""
+    if draft.get("dataset_config") or draft.get("dataset_class"):
+        return None
     path = draft.path("in_json")
     entries = found.metadata_at(path) if path and path.is_file() and not draft.will_come(path) else None
     if not entries or isinstance(entries, str):

@@ -7,6 +7,7 @@ exactly one of them (tests/gui_page/test_layout.py). Names are keys of the local
 from dataclasses import dataclass, field
 from typing import Any
 
+from sd_scripts.options.noise import HUBER_LOSSES, HUBER_SCALED
 from sd_scripts.options.optimizer import OPTIMIZERS, SCHEDULES
 
 Rule = dict[str, Any]
@@ -27,12 +28,12 @@ NEVER: Rule = {"never": True}
 
 
 def given(flag: str) -> Rule:
-    """The other option is on, or has a value."""
+    """The other option is on, or has a value other than 0."""
     return {"flag": flag, "given": True}
 
 
 def absent(flag: str) -> Rule:
-    """The other option is off, or empty."""
+    """The other option is off, empty or 0."""
     return {"flag": flag, "given": False}
 
 
@@ -45,6 +46,9 @@ def any_of(*rules: Rule) -> Rule:
     """At least one of the rules holds."""
     return {"any": list(rules)}
 
+
+_ARRANGED = any_of(given("shuffle_caption"), given("caption_tag_dropout_rate"), given("token_warmup_step"))
+"""Captions are taken apart, so parts of them can be kept."""
 
 MERGE = Layout(
     groups={"merge": "train_data_dir in_json out_json caption_extension full_path"},
@@ -123,14 +127,20 @@ LAYOUTS: dict[str, Layout] = {
             "model": "v2 v_parameterization vae clip_skip max_token_length no_half_vae",
             "data": "train_data_dir dataset_repeats resolution dataset_config caption_extension cache_info"
             " dataset_class debug_dataset",
-            "captions": "shuffle_caption keep_tokens caption_separator",
+            "captions": "shuffle_caption keep_tokens keep_tokens_separator caption_separator secondary_separator"
+            " enable_wildcard weighted_captions caption_prefix caption_suffix caption_dropout_rate"
+            " caption_dropout_every_n_epochs caption_tag_dropout_rate token_warmup_step token_warmup_min",
             "pictures": "flip_aug color_aug random_crop face_crop_aug_range alpha_mask resize_interpolation",
             "buckets": "enable_bucket min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale"
             " cache_latents cache_latents_to_disk skip_cache_check vae_batch_size",
             "steps": "gradient_accumulation_steps seed",
             "learning_rate": "lr_warmup_steps lr_scheduler_num_cycles lr_scheduler_power",
             "optimizer": "optimizer_args max_grad_norm use_8bit_adam use_lion_optimizer",
-            "noise": "noise_offset",
+            "noise": "noise_offset noise_offset_random_strength adaptive_noise_scale multires_noise_iterations"
+            " multires_noise_discount ip_noise_gamma ip_noise_gamma_random_strength zero_terminal_snr min_timestep"
+            " max_timestep",
+            "loss": "loss_type huber_schedule huber_c huber_scale min_snr_gamma debiased_estimation_loss"
+            " scale_v_pred_loss_like_noise_pred v_pred_like_loss",
             "memory": "full_fp16 sdpa xformers mem_eff_attn diffusers_xformers max_data_loader_n_workers"
             " persistent_data_loader_workers",
             "saving": "output_dir save_model_as use_safetensors save_precision save_every_n_steps save_n_epoch_ratio"
@@ -140,9 +150,10 @@ LAYOUTS: dict[str, Layout] = {
             "logging": "logging_dir log_prefix",
         },
         shown={
-            "v_parameterization": given("v2"),
             "clip_skip": absent("v2"),
-            "keep_tokens": given("shuffle_caption"),
+            "keep_tokens": _ARRANGED,
+            "keep_tokens_separator": _ARRANGED,
+            "token_warmup_min": given("token_warmup_step"),
             "color_aug": absent("cache_latents"),
             "random_crop": absent("cache_latents"),
             "face_crop_aug_range": absent("cache_latents"),
@@ -155,6 +166,16 @@ LAYOUTS: dict[str, Layout] = {
             "vae_batch_size": any_of(given("cache_latents"), given("cache_latents_to_disk")),
             "lr_scheduler_num_cycles": one_of("lr_scheduler", "cosine_with_restarts"),
             "lr_scheduler_power": one_of("lr_scheduler", "polynomial"),
+            "noise_offset_random_strength": given("noise_offset"),
+            "adaptive_noise_scale": given("noise_offset"),
+            "multires_noise_discount": given("multires_noise_iterations"),
+            "ip_noise_gamma_random_strength": given("ip_noise_gamma"),
+            "zero_terminal_snr": given("v_parameterization"),
+            "huber_schedule": one_of("loss_type", *HUBER_LOSSES),
+            "huber_c": one_of("loss_type", *HUBER_LOSSES),
+            "huber_scale": one_of("huber_schedule", *HUBER_SCALED),
+            "scale_v_pred_loss_like_noise_pred": given("v_parameterization"),
+            "v_pred_like_loss": absent("v_parameterization"),
             "full_fp16": one_of("mixed_precision", "fp16"),
             "use_8bit_adam": NEVER,
             "use_lion_optimizer": NEVER,

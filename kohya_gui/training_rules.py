@@ -39,8 +39,8 @@ def model_needed(draft: Draft) -> Iterator[Finding]:
 
 @rule("train")
 def data_needed(draft: Draft) -> Iterator[Finding]:
-    """Training needs metadata, and with bare names the folder that they stand in."""
-    if not draft.get("in_json"):
+    """Training needs metadata, and with bare names the folder that they stand in; or a description of its own."""
+    if not any(draft.get(flag) for flag in ("in_json", "dataset_config", "dataset_class")):
         yield draft.error("in_json", "check.in_json_needed")
     entries = entries_of(draft)
     if entries and not draft.get("train_data_dir") and not Path(next(iter(entries))).is_absolute():
@@ -88,7 +88,7 @@ def resolution_known(draft: Draft) -> Iterator[Finding]:
 def latents_prepared(draft: Draft) -> Iterator[Finding]:
     """Pictures that Latents has given a size should have latents beside them."""
     entries = entries_of(draft) or {}
-    if draft.get("cache_latents") or _changing(draft):
+    if draft.get("cache_latents") or draft.get("cache_latents_to_disk") or _changing(draft):
         return
     if not any("train_resolution" in entry for entry in entries.values()):
         return
@@ -109,7 +109,7 @@ def changing_pictures_have_no_latents(draft: Draft) -> Iterator[Finding]:
     except BadOption as error:
         yield Finding("error", error.option, str(error))
     changing = _changing(draft)
-    if changing and draft.get("cache_latents"):
+    if changing and (draft.get("cache_latents") or draft.get("cache_latents_to_disk")):
         yield draft.error(changing[0], "check.changing_cached", flag=changing[0])
     elif changing and any("train_resolution" in entry for entry in (entries_of(draft) or {}).values()):
         yield draft.warning(changing[0], "check.latents_unused", flag=changing[0])
@@ -143,6 +143,8 @@ def v_prediction_agrees(draft: Draft) -> Iterator[Finding]:
         yield draft.warning("v_parameterization", "check.v_off")
     if model and model.prediction_type == "epsilon" and draft.get("v_parameterization"):
         yield draft.warning("v_parameterization", "check.v_on")
+    if model and (model.kind, model.prediction_type) == ("sd1", None) and draft.get("v_parameterization"):
+        yield draft.warning("v_parameterization", "check.v_sd1")
 
 
 @rule("train")

@@ -42,20 +42,6 @@ class FineTuneDataOptions:
 
 
 @dataclass(kw_only=True)
-class CaptionOptions:
-    """How captions are changed each time they are shown."""
-
-    shuffle_caption: bool = False
-    """Shuffle the parts of the caption, which are separated by caption_separator."""
-
-    caption_separator: str = ","
-    """Text between the parts of a caption."""
-
-    keep_tokens: Annotated[int, Range(low=0), Unit("parts")] = 0
-    """This many parts at the front of a caption are not shuffled."""
-
-
-@dataclass(kw_only=True)
 class ResolutionOptions:
     """The sizes in which pictures are trained when no latents were prepared."""
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from sd_scripts.options.data import CaptionOptions, ResolutionOptions
+from sd_scripts.options.captions import CaptionOptions
+from sd_scripts.options.data import ResolutionOptions
 from sd_scripts.options.pictures import PictureOptions
 from sd_scripts.options.spec import PathTo, Range, Unit
 

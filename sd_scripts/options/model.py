@@ -17,7 +17,7 @@ class ModelOptions:
     """The base model is Stable Diffusion 2."""
 
     v_parameterization: bool = False
-    """The base model predicts velocity (Stable Diffusion 2, 768 px)."""
+    """The base model predicts velocity (Stable Diffusion 2 for 768 px, and some made from Stable Diffusion 1)."""
 
     vae: Annotated[str | None, PathTo("vae")] = None
     """Another VAE to use instead of the base model's own: a file, a diffusers folder or a hub id."""
@@ -35,3 +35,6 @@ class TextEncodingOptions:
 
     max_token_length: Literal[75, 150, 225] | None = None
     """Longest caption in tokens. Empty: 75."""
+
+    weighted_captions: bool = False
+    """Weights in captions: (more), (more:1.3), [less]; \\( is a bracket. Commas in brackets are split by shuffling."""

@@ -39,12 +39,6 @@ _FINE_TUNE = {
         "config_file", "output_config",
     ),
     **_of(
-        f"{_YET}. Edit the captions in the metadata file instead.",
-        "keep_tokens_separator", "secondary_separator", "enable_wildcard", "caption_prefix", "caption_suffix",
-        "weighted_captions", "caption_dropout_rate", "caption_dropout_every_n_epochs", "caption_tag_dropout_rate",
-        "token_warmup_min", "token_warmup_step",
-    ),
-    **_of(
         f"{_YET}. Use --sdpa and --gradient_checkpointing to save time and memory.",
         "torch_compile", "dynamo_backend", "full_bf16", "fp8_base", "lowram", "highvram", "fused_backward_pass",
     ),
@@ -62,16 +56,6 @@ _FINE_TUNE = {
     **_of(
         f"{_YET}. The text encoder is trained with --learning_rate.",
         "learning_rate_te",
-    ),
-    **_of(
-        f"{_YET}. --noise_offset is the one change of the noise for now.",
-        "noise_offset_random_strength", "multires_noise_iterations", "multires_noise_discount", "ip_noise_gamma",
-        "ip_noise_gamma_random_strength", "adaptive_noise_scale", "zero_terminal_snr", "min_timestep", "max_timestep",
-    ),
-    **_of(
-        f"{_YET}. The loss is the mean squared error.",
-        "loss_type", "huber_schedule", "huber_c", "huber_scale", "min_snr_gamma", "debiased_estimation_loss",
-        "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss",
     ),
 }  # fmt: skip
 

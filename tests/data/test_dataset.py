@@ -183,6 +183,34 @@ def test_captions_derive_from_the_item(pics: Path, tmp_path: Path) -> None:
     assert read(pics, {"a": {"tags": "k,  1"}}, tmp_path, "64").caption(Item(0, 0), Moment()) == "k,  1"
 
 
+def test_lines_and_tags_reach_the_captions(pics: Path, tmp_path: Path) -> None:
+    entries = {
+        "a": {"caption": "one\ntwo {x|y}", "tags": "t1, t2"},
+        "b": {"caption": "", "tags": "only tags"},
+        "猫 の": {"caption": "three\n\nfour\n"},
+    }
+    options = {"enable_wildcard": True, "caption_prefix": "p"}
+    data = read(pics, entries, tmp_path, "64", **options)
+    seen = [{data.caption(Item(image, repeat), Moment()) for repeat in range(40)} for image in range(3)]
+    assert seen == [
+        {"p one, t1, t2", "p two x, t1, t2", "p two y, t1, t2"},
+        {"p only tags"},
+        {"p three", "p four"},
+    ]
+    first = read(pics, entries, tmp_path, "64", caption_prefix="p")
+    shown = [first.caption(Item(image, 0), Moment()) for image in range(3)]
+    assert shown == ["p one, t1, t2", "p only tags", "p three"]
+    other = read(pics, {"a": {"caption": "c", "tags": "t1; t2"}}, tmp_path, "64", caption_separator=";")
+    assert other.images[0].text == "c; t1; t2"
+
+
+def test_options_that_change_nothing_are_said(pics: Path, tmp_path: Path) -> None:
+    told = Told()
+    read(pics, {"a": {"tags": "x"}}, tmp_path, "64", told, keep_tokens=1)
+    expected = "--keep_tokens changes nothing without --shuffle_caption or --caption_tag_dropout_rate or"
+    assert expected in told.lines.getvalue()
+
+
 def test_latents_are_drawn_plain_and_mirrored_half_and_half(pics: Path, tmp_path: Path) -> None:
     for name, value in (("a", 1.0), ("a_flip", 2.0), ("b", 3.0)):
         save_latents(pics / f"{name}.npz", value)
@@ -262,5 +290,15 @@ def test_debug_shows_what_would_be_trained(pics: Path, tmp_path: Path) -> None:
     assert summary.tables["pictures"][0]["caption"] == "x"
     assert summary.counts["longest_caption_tokens"] == 6
     again = Told()
-    show(data, len, again, per_bucket=9)
+    show(data, len, again, per_bucket=9, total_steps=20)
     assert "nothing: it is not a picture" in again.lines.getvalue()
+
+
+def test_debug_shows_captions_at_the_first_step_and_the_longest_of_all(pics: Path, tmp_path: Path) -> None:
+    told = Told()
+    data = read(pics, {"a": {"tags": "1, 2, 3, 4"}}, tmp_path, "64", token_warmup_step=0.5, token_warmup_min=2)
+    show(data, lambda text: len(text.split()), told, total_steps=10)
+    assert "1, 2 [2 tokens]" in told.lines.getvalue()
+    assert "the longest caption has 4 of 75 tokens" in told.lines.getvalue()
+    show(read(pics, {"a": {"tags": "1"}}, tmp_path, "64", caption_dropout_rate=1.0), len, told)
+    assert "(no caption) [0 tokens]" in told.lines.getvalue()

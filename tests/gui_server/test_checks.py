@@ -129,11 +129,47 @@ def test_saved_models_are_counted_as_the_trainer_saves_them(place, values, saves
         ({"in_json": "nothing.json"}, "in_json", "error"),
         ({"nonsense": 1}, "nonsense", "error"),
         ({"output_dir": "m.safetensors"}, "output_dir", "error"),
+        ({"v_parameterization": True}, "v_parameterization", "warning"),
+        ({"adaptive_noise_scale": "0.1"}, "adaptive_noise_scale", "error"),
+        ({"multires_noise_discount": "0.5"}, "multires_noise_discount", "warning"),
+        ({"scale_v_pred_loss_like_noise_pred": True}, "scale_v_pred_loss_like_noise_pred", "error"),
+        ({"v_pred_like_loss": "0.1", "v_parameterization": True}, "v_pred_like_loss", "error"),
+        ({"min_timestep": "500", "max_timestep": "500"}, "min_timestep", "error"),
+        ({"zero_terminal_snr": True}, "zero_terminal_snr", "warning"),
+        ({"zero_terminal_snr": True, "debiased_estimation_loss": True}, "debiased_estimation_loss", "error"),
+        ({"huber_c": "0"}, "huber_c", "error"),
+        ({"huber_c": "0.2"}, "huber_c", "warning"),
+        ({"huber_scale": "2", "loss_type": "huber"}, "huber_scale", "warning"),
+        ({"dataset_config": "gone.toml"}, "dataset_config", "error"),
+        ({"dataset_config": "meta.json"}, "dataset_config", "error"),
+        ({"dataset_config": "meta.json", "dataset_class": "a.B"}, "dataset_config", "error"),
+        ({"cache_latents_to_disk": True, "dataset_class": "a.B"}, "cache_latents_to_disk", "error"),
+        ({"random_crop": True, "cache_latents_to_disk": True}, "random_crop", "error"),
+        ({"cache_info": True}, "cache_info", "error"),
+        (
+            {"persistent_data_loader_workers": True, "max_data_loader_n_workers": "0"},
+            "persistent_data_loader_workers",
+            "error",
+        ),
+        ({"caption_extension": ".txt"}, "caption_extension", "error"),
     ],
 )
 def test_rules_of_training(place, values, field, level):
     assert (level, field) in found(look(place, "train", **trainable(place, **values)))
     assert (level, field) not in found(look(place, "train", **trainable(place)))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"noise_offset": "0.1", "adaptive_noise_scale": "0.1", "noise_offset_random_strength": True},
+        {"multires_noise_iterations": "6", "multires_noise_discount": "0.5", "min_timestep": "999"},
+        {"loss_type": "huber", "huber_schedule": "constant", "huber_c": "0.2", "huber_scale": "2"},
+        {"v_pred_like_loss": "0.1", "debiased_estimation_loss": True, "min_snr_gamma": "0", "max_timestep": "1"},
+    ],
+)
+def test_noise_and_loss_that_fit_together_block_nothing(place, values):
+    assert not look(place, "train", **trainable(place, **values)).blocks(confirmed=False)
 
 
 def test_models_are_known_by_their_header(place):
@@ -252,3 +288,43 @@ def test_a_state_to_go_on_from_is_more_than_a_folder(place):
     checked = look(place, "train", resume=f'"{state}"')
     assert "found" in checked.fields["resume"]
     assert checked.draft.values["resume"] == str(state)
+
+
+def test_captions_are_shown_as_they_are_trained(place):
+    values = trainable(place)
+    entries = {str(place / "pics" / f"{i}.png"): {"caption": f"{i}\nmore", "tags": "a, b"} for i in range(3)}
+    Path(values["in_json"]).write_text(json.dumps(entries))
+    values |= {"resolution": "64", "cache_latents": True}
+
+    def shown(**more):
+        checked = look(place, "train", **values, **more)
+        assert not checked.blocks(confirmed=False), checked.findings
+        return next(f.text for f in checked.findings if f.text.startswith("As trained"))
+
+    assert shown() == 'As trained: "0, a, b" · "1, a, b" · "2, a, b"'
+    assert shown(caption_prefix="sks", caption_tag_dropout_rate="1", keep_tokens="1") == (
+        'As trained: "sks 0" · "sks 1" · "sks 2"'
+    )
+    assert shown(caption_dropout_rate="1") == 'As trained: "" · "" · ""'
+    assert shown(enable_wildcard=True, caption_suffix="x" * 99).count("…") == 3
+    refused = look(place, "train", **values, caption_separator=",", secondary_separator=", ")
+    assert ("error", "secondary_separator") in found(refused)
+    assert ("warning", "keep_tokens") in found(look(place, "train", **values, keep_tokens="1"))
+    assert ("warning", "token_warmup_min") in found(look(place, "train", **values, token_warmup_min="2"))
+
+
+def test_a_file_of_datasets_takes_the_place_of_the_image_list(place):
+    file = place / "data.toml"
+    config = '[[datasets]]\nresolution = 64\n[[datasets.subsets]]\nimage_dir = "pics"\n'
+    values = {key: value for key, value in trainable(place).items() if key not in ("in_json", "train_data_dir")}
+    file.write_text(config)
+    checked = look(place, "train", **values, dataset_config=str(file))
+    assert not checked.blocks(confirmed=True), checked.findings
+    said = [finding.text for finding in checked.findings]
+    assert "The dataset file can be read: datasets 1, folders and metadata files 1." in said
+    file.write_text(config.replace("pics", "gone"))
+    gone = look(place, "train", **values, dataset_config=str(file))
+    assert text(gone, "dataset_config") == "The file names gone, which is not there."
+    file.write_text(config + "shufle_caption = true")
+    wrong = look(place, "train", **values, dataset_config=str(file))
+    assert "there is no key shufle_caption. Did you mean shuffle_caption?" in text(wrong, "dataset_config")

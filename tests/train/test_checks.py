@@ -41,6 +41,13 @@ def test_good_options_pass_and_make_the_folder(tmp_path):
         ({"color_aug": True, "cache_latents": True}, "color_aug", "so --cache_latents has nothing to keep"),
         ({"random_crop": True, "cache_latents": True}, "random_crop", "so --cache_latents has nothing to keep"),
         ({"face_crop_aug_range": "2,4", "cache_latents": True}, "face_crop_aug_range", "has nothing to keep"),
+        ({"caption_separator": ""}, "caption_separator", "must not be empty"),
+        ({"secondary_separator": ","}, "secondary_separator", "Use another mark"),
+        (
+            {"persistent_data_loader_workers": True, "max_data_loader_n_workers": 0},
+            "persistent_data_loader_workers",
+            "needs readers",
+        ),
         ({"lr_scheduler": "rex"}, "lr_scheduler", "there is no such schedule"),
     ],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from sd_scripts.library.data.asked import caption_rules
+from sd_scripts.library.data.caption_rules import caption_rules
 from sd_scripts.library.data.dataset import PictureData
 from sd_scripts.library.data.subset_reader import Picture
 from sd_scripts.library.data.subsets import Dataset, Subset
@@ -55,6 +55,13 @@ def tiny_data(count=4, latents=True, repeats=1, side_px=64):
     return data
 
 
+def captioned(text, count=4):
+    """Tiny data whose pictures all have the same text."""
+    data = tiny_data(count)
+    data.pictures = [replace(picture, image=replace(picture.image, text=text)) for picture in data.pictures]
+    return data
+
+
 def options(folder, **values):
     """Options of fine_tune.py with the paths filled in."""
     metadata = Path(folder) / "meta_lat.json"
@@ -93,13 +100,13 @@ class Recorder:
         return self.out.getvalue()
 
 
-def make_trainer(folder, family=None, data=None, text=False, **values):
+def make_trainer(folder, family=None, data=None, text=False, as_asked=True, **values):
     from sd_scripts.library.train.full import FullFineTune
     from sd_scripts.library.train.trainer import Trainer
 
     recorder = Recorder()
     given = options(folder, **values)
-    data = shown_as_asked(data or tiny_data(), given)
+    data = shown_as_asked(data or tiny_data(), given) if as_asked else data
     return Trainer(family or tiny_family(), FullFineTune(text), data, given, recorder.report), recorder
 
 

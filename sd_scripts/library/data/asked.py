@@ -4,12 +4,13 @@ from typing import Any, Protocol
 
 from sd_scripts.library.data.augment import picture_rules
 from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_resolution
-from sd_scripts.library.data.caption_rules import CaptionRules
+from sd_scripts.library.data.caption_rules import caption_rules
 from sd_scripts.library.data.captions import checked_extension
 from sd_scripts.library.data.dataset_config import SPECS, DatasetTables, Table, read_dataset_config
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
 from sd_scripts.library.errors import BadOption
-from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.captions import CaptionOptions
+from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.dataset_config import NAMES_OF_OPTIONS
 from sd_scripts.options.pictures import PictureOptions
 from sd_scripts.options.spec import flat_values, from_values
@@ -86,13 +87,6 @@ def _subset(table: Table, values: dict[str, Any]) -> Subset:
             caption_extension=checked_extension(values["caption_extension"]),
             cache_info=values["cache_info"],
         )
-
-
-def caption_rules(options: CaptionOptions) -> CaptionRules:
-    """The rules that options of captions stand for. Errors: BadOption."""
-    if options.caption_separator == "":
-        raise BadOption("caption_separator", "--caption_separator must not be empty. Leave it out for a comma.")
-    return CaptionRules(options.caption_separator, options.shuffle_caption, options.keep_tokens)
 
 
 def _check_folder_options(data: FineTuneDataOptions) -> None:

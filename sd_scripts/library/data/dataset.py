@@ -10,6 +10,8 @@ from sd_scripts.library.data.buckets import Fit, Size, latents_hw
 from sd_scripts.library.data.caption_rules import final_caption
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.latents import BrokenLatents, read_for_training, read_mask
+from sd_scripts.library.data.latents_cache import Encodable, read_encodable
+from sd_scripts.library.data.latents_files import LatentsFiles
 from sd_scripts.library.data.plan import Group, plan_batches
 from sd_scripts.library.data.shown import as_mask, show
 from sd_scripts.library.data.subset_reader import Picture
@@ -24,15 +26,20 @@ class PictureData:
     """A TrainingData of pictures in datasets.
 
     They may have latents (prepared on disk, or put here), plain or both plain and mirrored; the others give pixels, for
-    the VAE. A batch is uniform: of one dataset, one size, and all latents or all pixels.
+    the VAE, whose hash is `vae_hash`. A batch is uniform: of one dataset, one size, and all latents or all pixels.
     """
 
     def __init__(
-        self, datasets: Sequence[Dataset], pictures: Sequence[Picture], prior_loss_weight: float = 1.0
+        self,
+        datasets: Sequence[Dataset],
+        pictures: Sequence[Picture],
+        vae_hash: str = "",
+        prior_loss_weight: float = 1.0,
     ) -> None:
         self.datasets = list(datasets)
         self.pictures = list(pictures)
         self.images: Sequence[TrainImage] = [picture.image for picture in pictures]
+        self.vae_hash = vae_hash
         self._prior_loss_weight = prior_loss_weight
         self._memory: dict[tuple[int, bool], tuple[torch.Tensor, torch.Tensor | None]] = {}
         self._left_out: set[int] = set()
@@ -94,6 +101,16 @@ class PictureData:
         if tuple(latents_CHW.shape[1:]) != latents_hw(self.images[index].bucket_px):
             raise ValueError(f"latents {tuple(latents_CHW.shape)} do not fit the bucket {self.images[index].bucket_px}")
         self._memory[index, mirrored] = latents_CHW.detach().float().cpu(), mask_HW
+
+    def encodable(self, index: int, precision: str) -> Encodable:
+        """An image for latents on disk, with what they are made from. Errors: UnreadableImage."""
+        picture = self.pictures[index]
+        rules = self.datasets[picture.dataset].rules
+        return read_encodable(picture.image, rules, picture.subset.pictures, self.vae_hash, precision)
+
+    def put_files(self, index: int, files: LatentsFiles) -> None:
+        """Takes latents files that were made for an image. Plans made before are not valid any more."""
+        self.pictures[index] = replace(self.pictures[index], latents=files)
 
     def leave_out(self, index: int) -> None:
         """Takes an image that cannot be read out of all later plans."""

@@ -47,10 +47,9 @@ class FolderReader(SubsetReader):
     def say_more(self, about: str) -> None:
         """How many captions were found, and what stands in for the others."""
         ending, tokens = self.subset.caption_extension, self.subset.class_tokens
-        parts = [f"{self._texts['file']:,} pictures have a {ending} file"]
-        if self._texts["tokens"]:
-            parts.append(f'{self._texts["tokens"]:,} have none and are called "{tokens}" (class_tokens)')
-        self._report.say(f"{about}{', '.join(parts)}.")
+        found = f"{about}{self._texts['file']:,} of {self.total:,} pictures have a {ending} file"
+        stand_in = f'; {self._texts["tokens"]:,} without one are called "{tokens}" (class_tokens)'
+        self._report.say(f"{found}{stand_in if self._texts['tokens'] else ''}.")
         if not self._texts["file"] and (other := self._other_ending()):
             text = f'{about}There are {other} files, which are not read. Write caption_extension = "{other}" for them.'
             self._report.notice(text, "warning")
@@ -72,9 +71,9 @@ class FolderReader(SubsetReader):
             reason = f"it has no {self.subset.caption_extension} file with text, and no class_tokens are given"
             self.leave_out(path, f"have neither a {self.subset.caption_extension} file nor class_tokens", reason)
             return
-        self.add(TrainImage(path.name, path, text, bucket_px), there=True)
+        self.add(TrainImage(str(path), path, text, bucket_px), there=True)
 
     def _text(self, info: PictureInfo) -> str:
-        text = training_text(info.caption, "")
+        text = training_text(info.caption, "", every_line=self.subset.captions.wildcards)
         self._texts["file" if text else "tokens"] += bool(text or self.subset.class_tokens)
         return text or self.subset.class_tokens or ""

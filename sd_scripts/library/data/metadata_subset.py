@@ -70,7 +70,8 @@ class MetadataReader(SubsetReader):
             self.leave_out(key, "have no picture", "there is no picture of this name")
             return
         self._places.add(place)
-        text = training_text(entry.get("caption", ""), entry.get("tags", ""))
+        shown = self.subset.captions
+        text = training_text(entry.get("caption", ""), entry.get("tags", ""), shown.separator, shown.wildcards)
         if not text:
             self.counts["have no text"] += 1
             return

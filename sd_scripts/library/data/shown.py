@@ -32,15 +32,17 @@ def show(
     import torch
 
     picture = open_picture(image.path)
-    fit = buckets.fit(picture.size) if buckets else None
-    # The size may have been prepared with other rules.
-    if fit is None or fit.bucket_px != image.bucket_px:
-        fit = cover(picture.size, image.bucket_px)
-    view = choose(picture.size, fit)
+    view = choose(picture.size, fit_of(picture.size, image.bucket_px, buckets))
     pixels_HWC, mask_HW = see(picture, view, rules)
     # A copy: an unchanged picture is read-only.
     pixels_CHW = torch.tensor(pixels_HWC).permute(2, 0, 1).float() / 127.5 - 1.0
     return Shown(pixels_CHW, as_mask(mask_HW), view)
+
+
+def fit_of(size_px: Size, bucket_px: Size, buckets: BucketRules | None) -> Fit:
+    """How a picture comes into the bucket that was chosen for it; that may have been prepared with other rules."""
+    fit = buckets.fit(size_px) if buckets else None
+    return fit if fit and fit.bucket_px == bucket_px else cover(size_px, bucket_px)
 
 
 def as_mask(mask_HW: "np.ndarray | None") -> "torch.Tensor | None":

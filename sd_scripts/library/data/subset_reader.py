@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sd_scripts.library.data.buckets import Size
+from sd_scripts.library.data.caption_rules import idle_options
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.latents import Expected
 from sd_scripts.library.data.latents_files import LatentsFiles, LatentsFinder
@@ -76,6 +77,10 @@ class SubsetReader(ABC):
         for misfit, count in sorted(self._misfits.items()):
             text = f"{about}Latents that are not used, because {misfit}: {count:,}. They are made anew."
             self._report.notice(text, "warning")
+        dashes = "" if self.subset.where else "--"
+        for option, needed in idle_options(self.subset.captions).items():
+            others = " or ".join(f"{dashes}{name}" for name in needed)
+            self._report.notice(f"{about}{dashes}{option} changes nothing without {others}.", "warning")
 
     def say_more(self, about: str) -> None:
         """What else there is to say of this kind of subset; every sentence begins with `about`."""

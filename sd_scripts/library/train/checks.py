@@ -11,12 +11,13 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.models.hub import check_name
+from sd_scripts.library.train.noise_checks import check_noise
 from sd_scripts.library.train.optimizers import optimizer_name, read_arguments
 from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.saving import Names, Occasion, file_format
 from sd_scripts.library.train.schedules import schedule_name
 from sd_scripts.library.train.settings import TrainingSettings
-from sd_scripts.options.data import ResolutionOptions
+from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.training import AttentionOptions, PrecisionOptions, SampleOptions, SavingOptions, StateOptions
 
@@ -28,12 +29,14 @@ def check_training(options: TrainingSettings) -> None:
     """Checks what can be checked without torch and without reading the model. Errors: BadOption."""
     check_model(options.model, options.text)
     check_data(options)
+    check_readers(options.data)
     check_attention(options.attention)
     check_precision(options.precision)
     check_saving(options.saving)
     check_targets(options)
     check_states(options.state, options.saving)
     check_samples(options.samples)
+    check_noise(options)
     schedule_name(options.schedule)
     optimizer_name(options.optimizer)
     read_arguments(options.optimizer.optimizer_args or [])
@@ -94,6 +97,13 @@ def _check_subset(subset: Subset) -> None:
         read_metadata(subset.metadata_file, file)
     if subset.image_dir and not Path(subset.image_dir).is_dir():
         raise BadOption(folder, f"--{folder} {subset.image_dir}: there is no such folder.")
+
+
+def check_readers(data: FineTuneDataOptions) -> None:
+    """Only readers that there are can be kept."""
+    if data.persistent_data_loader_workers and not data.max_data_loader_n_workers:
+        sentence = "--persistent_data_loader_workers needs readers: --max_data_loader_n_workers 1 or more."
+        raise BadOption("persistent_data_loader_workers", sentence)
 
 
 def check_attention(attention: AttentionOptions) -> None:
