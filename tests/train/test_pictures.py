@@ -17,10 +17,21 @@ from sd_scripts.library.train.noise import Draw
 from tests.train.tiny import Recorder, make_trainer, options, train
 
 COUNT = 4
+LENGTH = {"max_train_steps": 5, "train_batch_size": 4}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def plain_losses(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """Those of pictures that do not change."""
+    return losses(write_pictures(tmp_path_factory.mktemp("plain")), **LENGTH)
+
+
+def write_pictures(folder: Path) -> Path:
     """Four pictures of 96 x 80 px: with a face by name, without, and two half transparent."""
     random = np.random.default_rng(3)
     for index in range(COUNT):
@@ -28,8 +39,8 @@ def folder(tmp_path: Path) -> Path:
         pixels[:, :, 3] = 255
         if index > 1:
             pixels[:, :40, 3] = 0
-        Image.fromarray(pixels).save(tmp_path / f"p_{index}{'_48_40_20_20' if index == 0 else ''}.png")
-    return tmp_path
+        Image.fromarray(pixels).save(folder / f"p_{index}{'_48_40_20_20' if index == 0 else ''}.png")
+    return folder
 
 
 def data_of(folder: Path, recorder: Recorder | None = None, **values):
@@ -58,11 +69,10 @@ RULES = {
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_each_rule_changes_losses_and_comes_again_with_any_number_of_readers(folder, name):
-    length = {"max_train_steps": 5, "train_batch_size": 4}
-    given = length | RULES[name]
-    plain, changed = losses(folder, **length), losses(folder, **given)
-    assert changed != plain
+def test_each_rule_changes_losses_and_comes_again_with_any_number_of_readers(folder, plain_losses, name):
+    given = LENGTH | RULES[name]
+    changed = losses(folder, **given)
+    assert changed != plain_losses
     assert losses(folder, **given, max_data_loader_n_workers=4) == changed
 
 
@@ -98,7 +108,7 @@ def test_cached_latents_come_mirrored_and_with_their_masks(folder):
 @pytest.mark.parametrize("option", ["cache_latents", "cache_latents_to_disk"])
 def test_mirrored_pictures_and_masks_are_learnt_from_kept_latents(folder, option):
     plain = losses(folder, **{option: True})
-    for name in ("flip_aug", "alpha_mask", "resize_interpolation"):
+    for name in ("flip_aug", "alpha_mask"):
         assert losses(folder, **{option: True}, **RULES[name]) != plain, name
 
 
