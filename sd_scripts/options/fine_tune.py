@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.training import (
@@ -43,5 +44,6 @@ class FineTuneOptions:
     noise: NoiseOptions = field(default_factory=NoiseOptions)
     saving: SavingOptions = field(default_factory=SavingOptions)
     state: StateOptions = field(default_factory=StateOptions)
+    hub: HubOptions = field(default_factory=HubOptions)
     logging: LoggingOptions = field(default_factory=LoggingOptions)
     samples: SampleOptions = field(default_factory=SampleOptions)

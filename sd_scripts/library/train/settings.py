@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.training import (
@@ -33,5 +34,6 @@ class TrainingSettings(Protocol):
     noise: NoiseOptions
     saving: SavingOptions
     state: StateOptions
+    hub: HubOptions
     logging: LoggingOptions
     samples: SampleOptions
