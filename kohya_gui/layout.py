@@ -130,7 +130,7 @@ LAYOUTS: dict[str, Layout] = {
             "noise": "noise_offset",
             "memory": "full_fp16 sdpa xformers mem_eff_attn diffusers_xformers max_data_loader_n_workers",
             "saving": "output_dir save_model_as use_safetensors save_precision save_every_n_steps save_n_epoch_ratio"
-            " save_last_n_epochs save_last_n_steps",
+            " save_last_n_epochs save_last_n_steps config_file output_config",
             "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state resume"
             " resume_from_huggingface",
             "upload": "huggingface_repo_id huggingface_path_in_repo huggingface_repo_visibility huggingface_repo_type"
@@ -153,6 +153,9 @@ LAYOUTS: dict[str, Layout] = {
             "use_8bit_adam": NEVER,
             "use_lion_optimizer": NEVER,
             "use_safetensors": NEVER,
+            # Presets are the page's way to keep options.
+            "config_file": NEVER,
+            "output_config": NEVER,
             "save_last_n_epochs": any_of(given("save_every_n_epochs"), given("save_n_epoch_ratio")),
             "save_last_n_steps": given("save_every_n_steps"),
             "save_last_n_epochs_state": given("save_state"),

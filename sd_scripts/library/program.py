@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from sd_scripts.library import events
+from sd_scripts.library.config_output import write_config
 from sd_scripts.library.errors import BadFile, UserError
 from sd_scripts.library.report import Report
 from sd_scripts.options.cli import parse
+from sd_scripts.options.spec import flat_values
 
 Options = TypeVar("Options")
 
@@ -36,10 +38,18 @@ def run_program(options_class: type[Options], work: Callable[[Options, Report], 
     report = Report.from_environment()
     report.emit(events.Start(script=Path(sys.argv[0]).name, pid=os.getpid()))
     try:
-        code = _run(lambda: work(parse(options_class, sys.argv[1:], Path(sys.argv[0]).name), report), report)
+        code = _run(lambda: _work(options_class, work, report), report)
     finally:
         report.close()
     sys.exit(code)
+
+
+def _work(options_class: type[Options], work: Callable[[Options, Report], None], report: Report) -> None:
+    options = parse(options_class, sys.argv[1:], Path(sys.argv[0]).name)
+    if flat_values(options).get("output_config"):
+        write_config(options, report)
+    else:
+        work(options, report)
 
 
 def _run(work: Callable[[], None], report: Report) -> int:

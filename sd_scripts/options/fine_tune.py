@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from sd_scripts.options.config_file import ConfigFileOptions
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
@@ -47,3 +48,4 @@ class FineTuneOptions:
     hub: HubOptions = field(default_factory=HubOptions)
     logging: LoggingOptions = field(default_factory=LoggingOptions)
     samples: SampleOptions = field(default_factory=SampleOptions)
+    config: ConfigFileOptions = field(default_factory=ConfigFileOptions)

@@ -34,10 +34,6 @@ _FINE_TUNE = {
         "dataset_config", "dataset_class", "cache_info", "caption_extension", "caption_extention",
     ),
     **_of(
-        f"{_YET}. Write the options on the command line, or use a preset in the page.",
-        "config_file", "output_config",
-    ),
-    **_of(
         f"{_YET}. Edit the captions in the metadata file instead.",
         "keep_tokens_separator", "secondary_separator", "enable_wildcard", "caption_prefix", "caption_suffix",
         "weighted_captions", "caption_dropout_rate", "caption_dropout_every_n_epochs", "caption_tag_dropout_rate",
