@@ -12,6 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
+import pytest
+from huggingface_hub import constants
+
 WRITES, READS = "hf_may_write", "hf_may_read"
 # What goes by way of the large file storage, as the hub decides by ending and size.
 LARGE = (".safetensors", ".ckpt", ".pt", ".bin")
@@ -47,14 +50,38 @@ class Failure:
 
 @dataclass
 class Hub:
-    """The state behind the server. `repositories`: by kind and id, such as "models/me/cats"."""
+    """The state behind the server. `repositories`: by kind and id, such as "models/me/cats".
+
+    `breaks`: downloads of these names break off once, after so many bytes. `asked`: every request; `ranges`: of which
+    bytes, where not all were asked for.
+    """
 
     address: str = ""
     repositories: dict[str, Stored] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    breaks: dict[str, int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    ranges: list[str] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
+
+    def serve(self, id: str, files: dict[str, bytes]) -> None:
+        """Puts a public model there, in place of one of the same name."""
+        self.repositories[f"models/{id}"] = Stored(False, [files])
+
+    def downloads(self) -> list[str]:
+        """The names of the files that were downloaded."""
+        return [request.split("/", 5)[5] for request in self.asked if re.match(r"GET /[^/]+/[^/]+/resolve/", request)]
+
+    def lead_here(self, patch: pytest.MonkeyPatch, cache: Path) -> None:
+        """Leads the hub's client of this process here, with no token of its own."""
+        patch.setattr(constants, "ENDPOINT", self.address)
+        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        patch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        patch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(cache))
+        template = self.address + "/{repo_id}/resolve/{revision}/{filename}"
+        patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        patch.setattr("huggingface_hub.get_token", lambda: None)
 
     def environment(self, home: Path) -> dict[str, str]:
         """The variables that lead the hub's client here; it keeps what it fetches in `home`."""
@@ -72,6 +99,7 @@ class Hub:
 class _Answer(Exception):
     def __init__(self, status: int, body: object = None, headers: dict[str, str] | None = None) -> None:
         self.status, self.headers = status, headers or {}
+        self.at_most: int | None = None
         self.data = body if isinstance(body, bytes) else json.dumps(body if body is not None else {}).encode()
 
 
@@ -131,7 +159,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(answer.data)
+            self.wfile.write(answer.data[: answer.at_most])
+        if answer.at_most is not None:
+            self.close_connection = True
 
     # --- who asks, and for what
 
@@ -223,8 +253,15 @@ class _Handler(BaseHTTPRequestHandler):
         sha, files = self._at((kind or "models/").rstrip("/"), id, revision)
         if name not in files:
             raise _Answer(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": sha})
-        digest = hashlib.sha256(files[name]).hexdigest()
-        raise _Answer(200, files[name], {"ETag": f'"{digest}"', "X-Repo-Commit": sha})
+        data = files[name]
+        headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": sha, "Accept-Ranges": "bytes"}
+        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
+        if start and self.command == "GET":
+            self.hub.ranges.append(self.headers["Range"])
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        answer = _Answer(206 if start else 200, data[start:], headers)
+        answer.at_most = self.hub.breaks.pop(name, None) if self.command == "GET" else None
+        raise answer
 
 
 _ID = r"(?P<id>[\w.-]+/[\w.-]+)"
@@ -259,3 +296,8 @@ def serving() -> Iterator[Hub]:
             hub.closing.set()
             server.shutdown()
             thread.join()
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its path in it."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -7,12 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
 
-from sd_scripts.library.errors import BadOption
+from sd_scripts.library.errors import BadOption, TrainingFailed
 from sd_scripts.library.io import repository as repositories
 from sd_scripts.library.io.repository import Repository
 from sd_scripts.library.train.checks import check_states
@@ -20,9 +20,9 @@ from sd_scripts.library.train.remote_state import RemoteState, fetch_state, pars
 from sd_scripts.library.train.upload import Uploads, check_upload, make_uploads, prepare_upload
 from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.training import SavingOptions, StateOptions
-from tests.hub import READS, WRITES, Failure, Stored, serving
+from tests.hub import READS, WRITES, Failure, Stored, files_of, serving
 from tests.train.test_program import SCRIPT, arguments, project  # noqa: F401  (project is a fixture)
-from tests.train.tiny import Recorder
+from tests.train.tiny import Recorder, train
 
 
 @pytest.fixture
@@ -34,18 +34,8 @@ def hub():
 @pytest.fixture
 def client(hub, monkeypatch, tmp_path):
     """The hub's client of this process, led to the hub."""
-    monkeypatch.setattr(constants, "ENDPOINT", hub.address)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    template = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    hub.lead_here(monkeypatch, tmp_path / "cache")
     return hub
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 # --- the script
@@ -83,7 +73,7 @@ def test_models_and_states_are_uploaded_and_come_back(project, hub, tmp_path):  
     assert done.returncode == 0, done.stderr
     stored = hub.repositories["models/me/cats"]
     assert stored.private
-    out = files(project / "out")
+    out = files_of(project / "out")
     assert {f"runs/one/{name}": data for name, data in out.items()} == stored.files
     assert {"new.safetensors", "new-step00000002.safetensors", "new-step00000002-state/optimizer.pt"} <= set(out)
     # A save is one commit: nobody meets half a state.
@@ -297,6 +287,32 @@ def test_what_is_being_uploaded_is_not_removed():
     may_go.set()
     going.finish()
     assert sent == ["in/old", "in/new"]
+
+
+def test_the_clients_own_words_stay_out_of_the_log(client, tmp_path, capfd):
+    assert "Made the private repository me/cats" in ready(WRITES)
+    client.failures = [Failure("PUT ", 500, 1)]
+    going, recorder = uploads(wait_each=True)
+    (tmp_path / "a.safetensors").write_bytes(b"abc")
+    with warnings.catch_warnings():
+        # The client passes files on in a way that its own transport calls old.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        going.add(tmp_path / "a.safetensors")
+        going.finish()
+    assert client.repositories["models/me/cats"].files == {"a.safetensors": b"abc"}
+    assert recorder.report.counts == {"uploaded": 1}
+    assert capfd.readouterr().err == ""
+
+
+def test_a_training_that_fails_still_uploads_what_was_saved(client, tmp_path):
+    client.repositories["models/me/cats"] = Stored(False)
+    values = {"huggingface_repo_id": "me/cats", "huggingface_token": WRITES, "async_upload": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with pytest.raises(TrainingFailed):
+            train(tmp_path, learning_rate=1e20, save_every_n_steps=1, save_model_as="ckpt", **values)
+    out = files_of(tmp_path / "out")
+    assert out and client.repositories["models/me/cats"].files == out
 
 
 def test_a_file_that_is_gone_is_said(client, tmp_path):

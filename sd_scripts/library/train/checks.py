@@ -7,7 +7,7 @@ from sd_scripts.library.data.read_dataset import rules_of
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.library.models.family import FileFormat
-from sd_scripts.library.models.hub import check_name
+from sd_scripts.library.models.paths import check_name
 from sd_scripts.library.train.optimizers import optimizer_name, read_arguments
 from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.remote_state import parse_remote

@@ -49,10 +49,7 @@ def prepare_upload(hub: HubOptions, report: Report) -> None:
     """Asks the hub whether uploads will be possible; makes the repository when it is missing. Errors: BadOption."""
     if not hub.huggingface_repo_id:
         return
-    from huggingface_hub.utils import disable_progress_bars
-
-    # Its lines would run through those of training.
-    disable_progress_bars()
+    _quieten_client()
     private = hub.huggingface_repo_visibility != "public"
     if repositories.make_ready(_repository(hub), private):
         kind = "private" if private else "public"
@@ -176,6 +173,14 @@ def make_uploads(hub: HubOptions, report: Report) -> Uploads:
     """The uploads to the repository that the options name."""
     target = _repository(hub)
     return Uploads(_folder(hub), not hub.async_upload, lambda p, place: repositories.upload(target, p, place), report)
+
+
+def _quieten_client() -> None:
+    """Its bars would run through training's lines, and its warnings name addresses that carry signatures."""
+    from huggingface_hub.utils import disable_progress_bars, logging
+
+    disable_progress_bars()
+    logging.set_verbosity_error()
 
 
 def _repository(hub: HubOptions) -> Repository:
