@@ -38,14 +38,18 @@ def run_program(options_class: type[Options], work: Callable[[Options, Report], 
     report = Report.from_environment()
     report.emit(events.Start(script=Path(sys.argv[0]).name, pid=os.getpid()))
     try:
-        code = _run(lambda: _work(options_class, work, report), report)
+        script = Path(sys.argv[0]).name
+        code = _run(lambda: parse_and_work(options_class, work, report, sys.argv[1:], script), report)
     finally:
         report.close()
     sys.exit(code)
 
 
-def _work(options_class: type[Options], work: Callable[[Options, Report], None], report: Report) -> None:
-    options = parse(options_class, sys.argv[1:], Path(sys.argv[0]).name)
+def parse_and_work(
+    options_class: type[Options], work: Callable[[Options, Report], None], report: Report, argv: list[str], script: str
+) -> None:
+    """Does the work that a command line asks for, or writes its options into a file. Errors: UserError."""
+    options = parse(options_class, argv, script)
     if flat_values(options).get("output_config"):
         write_config(options, report)
     else:
