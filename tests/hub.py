@@ -74,14 +74,13 @@ class Hub:
         return [request.split("/", 5)[5] for request in self.asked if re.match(r"GET /[^/]+/[^/]+/resolve/", request)]
 
     def lead_here(self, patch: pytest.MonkeyPatch, cache: Path) -> None:
-        """Leads the hub's client of this process here, with no token of its own."""
+        """Leads the hub's client of this process here."""
         patch.setattr(constants, "ENDPOINT", self.address)
         patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         patch.setattr(constants, "HF_HUB_CACHE", str(cache))
         patch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(cache))
         template = self.address + "/{repo_id}/resolve/{revision}/{filename}"
         patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        patch.setattr("huggingface_hub.get_token", lambda: None)
 
     def environment(self, home: Path) -> dict[str, str]:
         """The variables that lead the hub's client here; it keeps what it fetches in `home`."""

@@ -18,12 +18,13 @@ Studio.field = (() => {
     const text = store.plain(field);
     return text === "" ? t("field.empty") : text;
   }
-  function choice(field, value) {
+  function choice(stage, flag, field, value) {
+    const empty = words(stage, flag, "empty") || t("field.automatic");
     const all = (field.optional || field.default === "" ? [""] : []).concat(field.choices.map(String));
     if (!all.includes(value)) all.push(value);
     return all.map(
       (one) => html`
-        <option value="${one}" ${attr("selected", one === value)}>${one === "" ? t("field.automatic") : one}</option>
+        <option value="${one}" ${attr("selected", one === value)}>${one === "" ? empty : one}</option>
       `,
     );
   }
@@ -57,7 +58,7 @@ Studio.field = (() => {
     if (field.choices)
       return html`
         <select class="in" id="${me}" aria-describedby="${about}">
-          ${choice(field, value)}
+          ${choice(stage, flag, field, value)}
         </select>
       `;
     const keys = { int: "numeric", float: "decimal", number: "decimal" }[field.kind] ?? "text";

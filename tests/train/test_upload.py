@@ -35,6 +35,7 @@ def hub():
 def client(hub, monkeypatch, tmp_path):
     """The hub's client of this process, led to the hub."""
     hub.lead_here(monkeypatch, tmp_path / "cache")
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     return hub
 
 
