@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from sd_scripts.library.errors import BadOption, TrainingFailed
 from sd_scripts.library.io import repository as repositories
@@ -288,6 +289,23 @@ def test_what_is_being_uploaded_is_not_removed():
     may_go.set()
     going.finish()
     assert sent == ["in/old", "in/new"]
+
+
+def test_a_hub_that_falls_silent_is_given_up(client, tmp_path, monkeypatch):
+    monkeypatch.setattr(repositories, "SILENT_FOR_S", 0.3)
+    client.repositories["models/me/cats"] = Stored(False)
+    client.failures = [Failure("/commit/", "hang")]
+    going, recorder = uploads(wait_each=True)
+    (tmp_path / "a").write_bytes(b"a")
+    going.add(tmp_path / "a")
+    assert "a was not uploaded: the hub cannot be reached, or the connection broke off (ReadTimeout)" in recorder.said
+
+
+def test_without_a_network(client, monkeypatch):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    refused("huggingface_repo_id", "the hub cannot be reached", WRITES)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    refused("huggingface_repo_id", "HF_HUB_OFFLINE is set", WRITES)
 
 
 def test_the_clients_own_words_stay_out_of_the_log(client, tmp_path, capfd):

@@ -2,10 +2,16 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.hub import ANSWER_WITHIN_S, is_repository
 
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+# A connection on which nothing moves for so long is given up: by itself the hub's client would wait for ever.
+SILENT_FOR_S = 120.0
 KINDS = ("model", "dataset", "space")
 LOG_IN = "set the environment variable HF_TOKEN, log in with `hf auth login`, or give --huggingface_token"
 
@@ -33,12 +39,12 @@ def make_ready(repository: Repository, private: bool) -> bool:
 
     Errors: BadOption.
     """
-    from huggingface_hub import HfApi, get_token
+    from huggingface_hub import get_token
     from huggingface_hub.errors import RepositoryNotFoundError
 
     if not (repository.token or get_token()):
         raise BadOption("huggingface_token", f"Uploads to the hub need a token: {LOG_IN}.")
-    api = HfApi(token=repository.token)
+    api = _api(repository)
     try:
         api.repo_info(repository.id, repo_type=repository.kind, timeout=ANSWER_WITHIN_S)
     except RepositoryNotFoundError:
@@ -57,14 +63,14 @@ def make_ready(repository: Repository, private: bool) -> bool:
 
 def upload(repository: Repository, source: Path, place: str) -> None:
     """Puts a file, or all files of a folder, at a place in the repository, in one commit. Any error may come."""
-    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub import CommitOperationAdd
 
     if not source.exists():
         raise FileNotFoundError(source)
     files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
     targets = [(PurePosixPath(place) / file.relative_to(source).as_posix()).as_posix() for file in files]
     additions = [CommitOperationAdd(target, file) for target, file in zip(targets, files, strict=True)]
-    api = HfApi(token=repository.token)
+    api = _api(repository)
     for addition in additions:
         # One by one: several at once would run in threads that keep a program from ending when it is interrupted.
         api.preupload_lfs_files(repository.id, [addition], repo_type=repository.kind, free_memory=False)
@@ -101,16 +107,21 @@ _STATUSES = {
 }
 
 
-def _make(repository: Repository, private: bool) -> None:
+def _api(repository: Repository) -> "HfApi":
     from huggingface_hub import HfApi
+    from huggingface_hub.utils import get_session
 
+    get_session().timeout = SILENT_FOR_S
+    return HfApi(token=repository.token)
+
+
+def _make(repository: Repository, private: bool) -> None:
     if repository.kind == "space":
         # A space needs a program of a kind that only its owner knows.
         sentence = f"--huggingface_repo_id: there is no space {repository.id} to upload to. Make it on the hub first."
         raise BadOption("huggingface_repo_id", sentence)
     try:
-        api = HfApi(token=repository.token)
-        api.create_repo(repository.id, repo_type=repository.kind, private=private, exist_ok=True)
+        _api(repository).create_repo(repository.id, repo_type=repository.kind, private=private, exist_ok=True)
     except Exception as error:
         raise _unusable(repository, error) from error
 
