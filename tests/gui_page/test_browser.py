@@ -7,6 +7,7 @@ from gradio_client import Client
 from playwright.sync_api import expect
 
 from kohya_gui.api import Studio
+from kohya_gui.layout import LISTED
 from kohya_gui.stages import STAGES
 from sd_scripts.options.optimizer import OPTIMIZERS
 from sd_scripts.options.spec import option_specs
@@ -85,7 +86,7 @@ def test_the_browser_checks_as_the_command_line_does(tab: Tab) -> None:
     typed = [*numbers, "abc", "cosine", "fp16"]
     for stage in STAGES.values():
         for flag, spec in option_specs(stage.options).items():
-            if spec.kind == "bool" or flag == "lr_scheduler":
+            if spec.kind == "bool" or flag in LISTED:
                 continue
             page_says = tab.page.evaluate(
                 "([stage, flag, typed]) => typed.map(one => Studio.check(Studio.store.fields(stage)[flag], one))",
@@ -121,11 +122,13 @@ def test_fields_are_shown_when_they_matter_and_search_finds_the_hidden(tab: Tab)
     tab.make_project()
     page = tab.page
     tab.select("train")
-    page.locator('.kg-nav a[data-section="model"]').click()
-    hidden = page.locator('.f[data-flag="v_parameterization"]')
+    page.locator('.kg-nav a[data-section="captions"]').click()
+    hidden = page.locator('.f[data-flag="keep_tokens"]')
     expect(hidden).to_be_hidden()
-    page.locator("#f-train-v2").check()
+    page.locator("#f-train-shuffle_caption").check()
     expect(hidden).to_be_visible()
+    page.locator('.kg-nav a[data-section="model"]').click()
+    page.locator("#f-train-v2").check()
     expect(page.locator('.f[data-flag="clip_skip"]')).to_be_hidden()
     page.locator("#f-train-v2").uncheck()
     page.evaluate("document.activeElement.blur()")

@@ -7,6 +7,7 @@ from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.device import check_device, main_report
 from sd_scripts.library.train.full import FullFineTune
+from sd_scripts.library.train.noise_checks import idle_options
 from sd_scripts.library.train.optimizers import check_optimizer
 from sd_scripts.library.train.remote_state import fetch_state
 from sd_scripts.library.train.trainer import Trainer
@@ -19,6 +20,8 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     check_device(options.precision)
     check_optimizer(options.optimizer)
     report = main_report(report)
+    for sentence in idle_options(options):
+        report.notice(sentence, "warning")
     prepare_upload(options.hub, report)
     if options.state.resume_from_huggingface:
         options.state.resume = str(fetch_state(options.state.resume or "", options.hub.huggingface_token, report))
