@@ -104,6 +104,21 @@ def _refused(spec: object, text: str) -> bool:
     return False
 
 
+def test_a_secret_is_neither_taken_nor_kept(tab: Tab) -> None:
+    tab.make_project()
+    page = tab.page
+    tab.select("train")
+    page.evaluate("Studio.search.go({ stage: 'train', flag: 'huggingface_token' })")
+    box = page.locator("#f-train-huggingface_token")
+    expect(box).to_have_attribute("type", "password")
+    box.fill("hf_secret")
+    page.fill("#f-train-seed", "4711")
+    expect(page.locator('.f[data-flag="huggingface_token"]:visible .err')).to_contain_text("The page keeps no secrets")
+    expect(page.locator(".kg-rail:visible pre.cmd")).not_to_contain_text("hf_secret")
+    kept = page.evaluate("JSON.stringify(localStorage)")
+    assert "4711" in kept and "hf_secret" not in kept
+
+
 def test_values_survive_other_tabs_and_a_reload(tab: Tab) -> None:
     tab.make_project()
     page = tab.page
