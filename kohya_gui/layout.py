@@ -110,7 +110,8 @@ LAYOUTS: dict[str, Layout] = {
             "latents": "max_resolution batch_size mixed_precision flip_aug skip_existing",
         },
         sections={
-            "model_and_buckets": "v2 min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale alpha_mask",
+            "model_and_buckets": "v2 min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale alpha_mask"
+            " resize_interpolation",
             "files": "full_path recursive max_data_loader_n_workers",
         },
     ),
@@ -128,6 +129,7 @@ LAYOUTS: dict[str, Layout] = {
             "captions": "shuffle_caption keep_tokens keep_tokens_separator caption_separator secondary_separator"
             " enable_wildcard weighted_captions caption_prefix caption_suffix caption_dropout_rate"
             " caption_dropout_every_n_epochs caption_tag_dropout_rate token_warmup_step token_warmup_min",
+            "pictures": "flip_aug color_aug random_crop face_crop_aug_range alpha_mask resize_interpolation",
             "buckets": "enable_bucket min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale"
             " cache_latents cache_latents_to_disk skip_cache_check vae_batch_size",
             "steps": "gradient_accumulation_steps seed",
@@ -148,6 +150,9 @@ LAYOUTS: dict[str, Layout] = {
             "keep_tokens": _ARRANGED,
             "keep_tokens_separator": _ARRANGED,
             "token_warmup_min": given("token_warmup_step"),
+            "color_aug": absent("cache_latents"),
+            "random_crop": absent("cache_latents"),
+            "face_crop_aug_range": absent("cache_latents"),
             "min_bucket_reso": given("enable_bucket"),
             "max_bucket_reso": given("enable_bucket"),
             "bucket_reso_steps": given("enable_bucket"),
@@ -184,6 +189,7 @@ SUGGESTED: dict[str, tuple[str, ...]] = {
     "caption_extension": (".caption", ".txt"),
     "max_resolution": ("512,512", "640,640", "768,768"),
     "resolution": ("512,512", "640,640", "768,768"),
+    "face_crop_aug_range": ("2.0,4.0", "1.5,3.0"),
     "repo_id": (
         "SmilingWolf/wd-v1-4-convnext-tagger-v2",
         "SmilingWolf/wd-v1-4-moat-tagger-v2",

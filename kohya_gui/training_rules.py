@@ -10,7 +10,9 @@ from kohya_gui.draft import Draft, Finding
 from kohya_gui.facts import saved_bytes, training_plan
 from kohya_gui.rules import base_model, entries_of, rule
 from kohya_gui.words import size
+from sd_scripts.library.data.augment import PictureRules, parse_face_range
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
+from sd_scripts.library.errors import BadOption
 from sd_scripts.options.optimizer import OPTIMIZERS, SCHEDULES
 
 # A whole model forgets above this; below, nothing is learnt.
@@ -86,14 +88,39 @@ def resolution_known(draft: Draft) -> Iterator[Finding]:
 def latents_prepared(draft: Draft) -> Iterator[Finding]:
     """Pictures that Latents has given a size should have latents beside them."""
     entries = entries_of(draft) or {}
-    if draft.get("cache_latents") or not any("train_resolution" in entry for entry in entries.values()):
+    if draft.get("cache_latents") or _changing(draft):
+        return
+    if not any("train_resolution" in entry for entry in entries.values()):
         return
     # A full path as a key stands alone; bare names stand in the folder.
     places = [os.path.split(os.path.join(draft.get("train_data_dir") or "", key)) for key in entries]
     there = {folder: _latents_in(Path(folder)) for folder in {folder for folder, _ in places}}
-    without = sum(_stem(name) not in there.get(folder, ()) for folder, name in places)
+    ends = ("", "_flip") if draft.get("flip_aug") else ("",)
+    without = sum(not {_stem(name) + end for end in ends} <= there[folder] for folder, name in places)
     if without:
         yield draft.warning(None, "check.latents_missing", n=without, all=len(entries))
+
+
+@rule("train")
+def changing_pictures_have_no_latents(draft: Draft) -> Iterator[Finding]:
+    """Latents made before do not serve pictures that differ each time; the range of faces is one."""
+    try:
+        parse_face_range(draft.get("face_crop_aug_range") or "1,1")
+    except BadOption as error:
+        yield Finding("error", error.option, str(error))
+    changing = _changing(draft)
+    if changing and draft.get("cache_latents"):
+        yield draft.error(changing[0], "check.changing_cached", flag=changing[0])
+    elif changing and any("train_resolution" in entry for entry in (entries_of(draft) or {}).values()):
+        yield draft.warning(changing[0], "check.latents_unused", flag=changing[0])
+
+
+def _changing(draft: Draft) -> tuple[str, ...]:
+    return PictureRules(
+        color_aug=bool(draft.get("color_aug")),
+        random_crop=bool(draft.get("random_crop")),
+        face_crop_aug_range=(1.0, 1.0) if draft.get("face_crop_aug_range") else None,
+    ).changing
 
 
 def _latents_in(folder: Path) -> frozenset[str]:

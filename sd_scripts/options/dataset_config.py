@@ -5,6 +5,7 @@ from typing import Annotated
 
 from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.data import ResolutionOptions
+from sd_scripts.options.pictures import PictureOptions
 from sd_scripts.options.spec import PathTo, Range, Unit
 
 
@@ -55,6 +56,7 @@ class DatasetConfigKeys:
     folder: FolderKeys = field(default_factory=FolderKeys)
     counts: CountKeys = field(default_factory=CountKeys)
     captions: CaptionOptions = field(default_factory=CaptionOptions)
+    pictures: PictureOptions = field(default_factory=PictureOptions)
     resolution: ResolutionOptions = field(default_factory=ResolutionOptions)
 
 

@@ -6,6 +6,7 @@ from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
+from sd_scripts.options.pictures import PictureOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
@@ -35,6 +36,7 @@ class FineTuneOptions:
     data: FineTuneDataOptions = field(default_factory=FineTuneDataOptions)
     captions: CaptionOptions = field(default_factory=CaptionOptions)
     resolution: ResolutionOptions = field(default_factory=ResolutionOptions)
+    pictures: PictureOptions = field(default_factory=PictureOptions)
     method: FineTuneMethodOptions = field(default_factory=FineTuneMethodOptions)
     length: LengthOptions = field(default_factory=LengthOptions)
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)

@@ -39,14 +39,6 @@ _FINE_TUNE = {
         "config_file", "output_config",
     ),
     **_of(
-        f"{_YET}. Mirrored latents made by prepare_buckets_latents.py --flip_aug are used without any option.",
-        "flip_aug",
-    ),
-    **_of(
-        f"{_YET}. Change the pictures themselves instead.",
-        "color_aug", "face_crop_aug_range", "random_crop", "alpha_mask", "resize_interpolation",
-    ),
-    **_of(
         f"{_YET}. Use --sdpa and --gradient_checkpointing to save time and memory.",
         "torch_compile", "dynamo_backend", "full_bf16", "fp8_base", "lowram", "highvram", "fused_backward_pass",
     ),

@@ -116,7 +116,7 @@ def test_batches_never_mix_datasets_and_have_their_own_sizes() -> None:
     # 2 pictures three times, 4 regularisation pictures to match them: 12 showings by two; 2 by one.
     assert sorted(len(batch) for batch in plan) == [1, 1] + [2] * 6
     assert sorted(len(batch) for batch in data.plan(0, 1, processes=2)) == [2] + [4] * 3
-    assert '1 pictures have a .txt file, 1 have none and are called "sks dog" (class_tokens)' in said
+    assert '1 of 2 pictures have a .txt file; 1 without one are called "sks dog" (class_tokens)' in said
     assert "6 showings of training pictures, 6 of regularisation pictures" in said
     captions = [data.caption(Item(n, 0), Moment()) for n in range(8)]
     assert captions == ["a sitting dog", "sks dog", *["dog"] * 4, "x", "y"]
@@ -208,10 +208,10 @@ def test_a_file_that_is_not_there() -> None:
 
 def test_caption_files_of_another_ending_are_pointed_at() -> None:
     _, said = read(SUBSET)
-    assert '0 pictures have a .caption file, 2 have none and are called "x"' in said
+    assert '0 of 2 pictures have a .caption file; 2 without one are called "x"' in said
     assert 'There are .txt files, which are not read. Write caption_extension = ".txt"' in said
     _, said = read(SUBSET, caption_extension=".txt")
-    assert "1 pictures have a .txt file" in said
+    assert "1 of 2 pictures have a .txt file" in said
 
 
 @pytest.mark.parametrize("given", [{"cache_info": True}, {"caption_extension": ".txt"}])

@@ -123,6 +123,9 @@ def test_saved_models_are_counted_as_the_trainer_saves_them(place, values, saves
         ({"resolution": "wide"}, "resolution", "error"),
         ({"resolution": "100,100", "enable_bucket": True}, "resolution", "error"),
         ({"output_name": "../../x"}, "output_name", "error"),
+        ({"color_aug": True, "cache_latents": True}, "color_aug", "error"),
+        ({"random_crop": True}, "random_crop", "warning"),
+        ({"face_crop_aug_range": "4,2"}, "face_crop_aug_range", "error"),
         ({"in_json": "nothing.json"}, "in_json", "error"),
         ({"nonsense": 1}, "nonsense", "error"),
         ({"output_dir": "m.safetensors"}, "output_dir", "error"),
@@ -185,6 +188,10 @@ def test_missing_latents_are_counted(place):
     assert said() == [f"1 of 3 images has {rest}"]
     (place / "pics" / "0_0008x0008_sd.npz").touch()
     assert said() == []
+    assert said(flip_aug=True)[0].startswith("2 of 3 images have no prepared latents")
+    (place / "pics" / "1_flip.npz").touch()
+    (place / "pics" / "2_flip.npz").touch()
+    assert said(flip_aug=True) == []
     for path in (place / "pics").glob("*.npz"):
         path.unlink()
     assert said()[0].startswith("3 of 3 images have no prepared latents")
@@ -193,6 +200,15 @@ def test_missing_latents_are_counted(place):
     Path(values["in_json"]).write_text(json.dumps(bare))
     (place / "pics" / "2.npz").touch()
     assert said(train_data_dir="pics")[0].startswith("2 of 3 images")
+
+
+def test_latents_that_are_missing_do_not_matter_to_pictures_that_change(place):
+    values = trainable(place)
+    (place / "pics" / "0.npz").unlink()
+    assert ("warning", None) in found(look(place, "train", **values))
+    checked = look(place, "train", **values, color_aug=True)
+    assert "Prepared latents are not used with color_aug" in text(checked, "color_aug")
+    assert not any("have no prepared latents" in finding.text for finding in checked.findings)
 
 
 def test_texts_are_not_replaced_without_asking(place):

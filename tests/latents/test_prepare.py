@@ -15,10 +15,12 @@ import pytest
 import torch
 from PIL import Image
 
+from sd_scripts.library.data.buckets import BucketRules
 from sd_scripts.library.data.images import open_image
 from sd_scripts.library.data.latents import read_latents
 from sd_scripts.library.data.prepare import prepare_latents
 from sd_scripts.library.data.read_dataset import read_data
+from sd_scripts.library.data.ready import Wanted, make_ready
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
 from sd_scripts.library.events import LineReader, Requests, Stopped, Summary, from_line, request_line
 from sd_scripts.library.example.sd_models import make_sd1
@@ -206,6 +208,30 @@ def test_another_vae_makes_latents_anew(stage: Stage, tmp_path: Path) -> None:
     assert "1 made again: the VAE is another" in stage.said
 
 
+def test_under_a_mask_colours_stay_and_without_one_white_lies_below(tmp_path: Path) -> None:
+    Image.new("RGBA", (64, 64), (200, 10, 20, 0)).save(tmp_path / "clear.png")
+    wanted = Wanted(BucketRules((64, 64)), vae_hash="", precision="no", alpha_mask=True)
+    ready = make_ready(wanted, tmp_path / "clear.png")
+    assert (ready.pixels_HWC == (200, 10, 20)).all() and (ready.alpha_mask_HW == 0).all()
+    plain = make_ready(dataclasses.replace(wanted, alpha_mask=False), tmp_path / "clear.png")
+    assert (plain.pixels_HWC == 255).all() and plain.alpha_mask_HW is None
+
+
+def test_pictures_are_scaled_as_asked_and_the_files_say_how(stage: Stage) -> None:
+    stage.add("a.png")
+    Image.effect_noise((300, 200), 80).convert("RGB").save(stage.pics / "a.png")
+    stage.run()
+    ours = stage.latents("a")
+    stage.run(resize_interpolation="nearest", skip_existing=True)
+    assert "1 made again: they were scaled in another way" in stage.said
+    assert not np.array_equal(stage.latents("a"), ours)
+    with np.load(stage.pics / "a.npz") as file:
+        assert file["resize_interpolation"] == "nearest"
+    stage.run(resize_interpolation="linear", skip_existing=True)
+    stage.run(resize_interpolation="bilinear", skip_existing=True)
+    assert "0 made, 1 kept" in stage.said
+
+
 def test_alpha_masks(stage: Stage) -> None:
     stage.add("opaque.png")
     write_pictures(stage.pics, {"half_transparent.png": ODD["half_transparent.png"]})
@@ -215,6 +241,8 @@ def test_alpha_masks(stage: Stage) -> None:
     assert mask_HW.shape == (64, 64) and mask_HW[0, 0] < 0.05 and mask_HW[-1, 0] > 0.95
     assert (read_latents(stage.pics / "opaque.npz").alpha_mask_HW == 1).all()
     assert read_latents(stage.pics / "half_transparent_flip.npz").alpha_mask_HW.shape == (64, 64)
+    mirrored_HW = read_latents(stage.pics / "half_transparent_flip.npz").alpha_mask_HW
+    assert np.array_equal(mask_HW[:, ::-1], mirrored_HW)
     with pytest.raises(BadOption, match='--alpha_mask "maybe" is neither yes nor no'):
         stage.run(alpha_mask="maybe")
 

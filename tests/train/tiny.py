@@ -100,13 +100,13 @@ class Recorder:
         return self.out.getvalue()
 
 
-def make_trainer(folder, family=None, data=None, text=False, **values):
+def make_trainer(folder, family=None, data=None, text=False, as_asked=True, **values):
     from sd_scripts.library.train.full import FullFineTune
     from sd_scripts.library.train.trainer import Trainer
 
     recorder = Recorder()
     given = options(folder, **values)
-    data = shown_as_asked(data or tiny_data(), given)
+    data = shown_as_asked(data or tiny_data(), given) if as_asked else data
     return Trainer(family or tiny_family(), FullFineTune(text), data, given, recorder.report), recorder
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from sd_scripts.library.data.augment import picture_rules
 from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_resolution
 from sd_scripts.library.data.caption_rules import caption_rules
 from sd_scripts.library.data.captions import checked_extension
@@ -11,6 +12,7 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.dataset_config import NAMES_OF_OPTIONS
+from sd_scripts.options.pictures import PictureOptions
 from sd_scripts.options.spec import flat_values, from_values
 from sd_scripts.options.training import LengthOptions
 
@@ -20,6 +22,7 @@ class DataSettings(Protocol):
 
     data: FineTuneDataOptions
     captions: CaptionOptions
+    pictures: PictureOptions
     resolution: ResolutionOptions
     length: LengthOptions
 
@@ -78,6 +81,7 @@ def _subset(table: Table, values: dict[str, Any]) -> Subset:
             where=table.where,
             repeats=values["num_repeats"],
             captions=caption_rules(from_values(CaptionOptions, values)),
+            pictures=picture_rules(from_values(PictureOptions, values)),
             class_tokens=values.get("class_tokens"),
             is_reg=values.get("is_reg", False),
             caption_extension=checked_extension(values["caption_extension"]),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sd_scripts.library.data.buckets import Size
+from sd_scripts.library.data.facts import described
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.training_data import Example, Item, Moment, TrainingData
 from sd_scripts.library.report import Report
@@ -29,6 +30,8 @@ def show(
     """
     start, end = (Moment(seed=seed, step=step, total_steps=total_steps) for step in (0, total_steps))
     plan = data.plan(0, seed)
+    for line in described(data):
+        report.say(line)
     items = sorted(item for batch in plan for item in batch)
     longest = max((token_count(data.caption(item, end)) for item in items), default=0)
     buckets = _by_bucket(data, items)
@@ -69,14 +72,15 @@ def _row(data: TrainingData, item: Item, token_count: Callable[[str], int], mome
 
 
 def _read_as(data: TrainingData, item: Item, moment: Moment) -> str:
-    """What the picture gives: latents or pixels with their shape, or the reason why nothing."""
+    """What the picture gives: latents or pixels with their shape and weight, or the reason why nothing."""
     try:
         example: Example = data.load(item, moment)
     except UnreadableImage as error:
         return f"nothing: {error}"
+    weight = "" if example.weight == 1.0 else f", weight {example.weight:g}"
     if example.latents_CHW is not None:
-        return f"latents {_shape(example.latents_CHW)}"
-    return f"pixels {_shape(example.pixels_CHW)}"
+        return f"latents {_shape(example.latents_CHW)}{weight}"
+    return f"pixels {_shape(example.pixels_CHW)}{weight}"
 
 
 def _shape(tensor: Any) -> str:

@@ -47,10 +47,9 @@ class FolderReader(SubsetReader):
     def say_more(self, about: str) -> None:
         """How many captions were found, and what stands in for the others."""
         ending, tokens = self.subset.caption_extension, self.subset.class_tokens
-        parts = [f"{self._texts['file']:,} pictures have a {ending} file"]
-        if self._texts["tokens"]:
-            parts.append(f'{self._texts["tokens"]:,} have none and are called "{tokens}" (class_tokens)')
-        self._report.say(f"{about}{', '.join(parts)}.")
+        found = f"{about}{self._texts['file']:,} of {self.total:,} pictures have a {ending} file"
+        stand_in = f'; {self._texts["tokens"]:,} without one are called "{tokens}" (class_tokens)'
+        self._report.say(f"{found}{stand_in if self._texts['tokens'] else ''}.")
         if not self._texts["file"] and (other := self._other_ending()):
             text = f'{about}There are {other} files, which are not read. Write caption_extension = "{other}" for them.'
             self._report.notice(text, "warning")

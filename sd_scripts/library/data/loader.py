@@ -4,9 +4,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from typing import TypeVar
 
-from sd_scripts.library.data.images import UnreadableImage
-from sd_scripts.library.data.training_data import Example, Item
+from sd_scripts.library.data.reading import Prepared, attempt
+from sd_scripts.library.data.training_data import Item
+
+Loaded = TypeVar("Loaded")
 
 # So many batches are read ahead at least, however few readers there are.
 BATCHES_AHEAD = 2
@@ -39,10 +42,10 @@ class Readers:
 
 def prefetch(
     batches: Iterable[list[Item]],
-    load: Callable[[Item], Example],
+    load: Callable[[Item], Loaded],
     readers: Readers,
     on_failure: Callable[[Item, str], None],
-) -> Iterator[list[Example]]:
+) -> Iterator[list[Loaded]]:
     """Gives every batch loaded, in order; what it gives does not depend on the number of readers.
 
     An item that cannot be read is missing from its batch and goes to `on_failure`, in order and in this thread. A batch
@@ -50,13 +53,13 @@ def prefetch(
     """
     if readers.count == 0:
         for batch in batches:
-            yield _collected([_attempt(load, item) for item in batch], on_failure)
+            yield _collected([attempt(load, item) for item in batch], on_failure)
         return
-    waiting: deque[list[Future[tuple[Item, Example | str]]]] = deque()
+    waiting: deque[list[Future[Prepared[Item, Loaded]]]] = deque()
     with readers.pool() as pool:
         try:
             for batch in batches:
-                waiting.append([pool.submit(_attempt, load, item) for item in batch])
+                waiting.append([pool.submit(attempt, load, item) for item in batch])
                 items_ahead = sum(map(len, waiting))
                 if len(waiting) > BATCHES_AHEAD and items_ahead > 2 * readers.count:
                     yield _collected([future.result() for future in waiting.popleft()], on_failure)
@@ -66,28 +69,16 @@ def prefetch(
             _drop([future for batch in waiting for future in batch])
 
 
-def _drop(futures: list[Future[tuple[Item, Example | str]]]) -> None:
+def _drop(futures: list[Future[Prepared[Item, Loaded]]]) -> None:
     """Takes back what is not begun, and waits for what is."""
     wait([future for future in futures if not future.cancel()])
 
 
-def _attempt(load: Callable[[Item], Example], item: Item) -> tuple[Item, Example | str]:
-    """The item with its example, or with the reason why there is none."""
-    try:
-        return item, load(item)
-    except UnreadableImage as error:
-        return item, str(error)
-    except OSError as error:
-        return item, f"it cannot be read ({error.strerror or error})"
-    except MemoryError:
-        return item, "it needs more memory than there is"
-
-
-def _collected(loaded: list[tuple[Item, Example | str]], on_failure: Callable[[Item, str], None]) -> list[Example]:
-    examples = []
-    for item, result in loaded:
-        if isinstance(result, str):
-            on_failure(item, result)
+def _collected(loaded: list[Prepared[Item, Loaded]], on_failure: Callable[[Item, str], None]) -> list[Loaded]:
+    found = []
+    for one in loaded:
+        if one.result is None:
+            on_failure(one.item, one.reason)
         else:
-            examples.append(result)
-    return examples
+            found.append(one.result)
+    return found

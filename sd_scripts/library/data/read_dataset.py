@@ -3,14 +3,27 @@
 from dataclasses import replace
 
 from sd_scripts.library.data.asked import DataSettings, asked_datasets, unused_options
+from sd_scripts.library.data.custom import make_custom_data
 from sd_scripts.library.data.dataset import PictureData
 from sd_scripts.library.data.folder_subset import FolderReader
-from sd_scripts.library.data.latents_files import LatentsFinder
+from sd_scripts.library.data.latents_files import Check, LatentsFinder
 from sd_scripts.library.data.metadata_subset import MetadataReader
 from sd_scripts.library.data.regularisation import balanced_repeats
 from sd_scripts.library.data.subset_reader import Picture, SubsetReader
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
+from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.report import Report
+from sd_scripts.options.data import ResolutionOptions
+
+
+def open_data(options: DataSettings, report: Report, vae_hash: str | None = None) -> TrainingData:
+    """The training data of a script: of the options' datasets, or of a class of the user's own.
+
+    Errors: BadOption, BadFile, NothingUsable.
+    """
+    if options.data.dataset_class:
+        return make_custom_data(options.data.dataset_class, options, report, options.length.seed or 0)
+    return read_data(options, report, vae_hash)
 
 
 def read_data(options: DataSettings, report: Report, vae_hash: str | None = None) -> PictureData:
@@ -22,7 +35,7 @@ def read_data(options: DataSettings, report: Report, vae_hash: str | None = None
     if unused:
         report.notice(f"{' and '.join(unused)}: not used, since --dataset_config names the pictures.", "warning")
     datasets = asked_datasets(options)
-    finder = LatentsFinder(vae_hash)
+    finder = LatentsFinder(vae_hash, latents_check(options.resolution))
     readers = [
         _reader(place, dataset, subset, finder, report)
         for place, dataset in enumerate(datasets)
@@ -32,7 +45,14 @@ def read_data(options: DataSettings, report: Report, vae_hash: str | None = None
     pictures = [picture for place in range(len(datasets)) for picture in _of_dataset(place, readers, report)]
     with_latents = sum(picture.latents.plain is not None for picture in pictures)
     report.say(f"{len(pictures):,} pictures to train, {with_latents:,} of them with latents.")
-    return PictureData(datasets, pictures)
+    return PictureData(datasets, pictures, vae_hash or "")
+
+
+def latents_check(resolution: ResolutionOptions) -> Check:
+    """How closely latents files are looked at: those that are kept for later trainings more closely than others."""
+    if resolution.skip_cache_check:
+        return "nothing"
+    return "content" if resolution.cache_latents_to_disk else "size"
 
 
 def _reader(place: int, dataset: Dataset, subset: Subset, finder: LatentsFinder, report: Report) -> SubsetReader:

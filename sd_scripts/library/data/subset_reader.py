@@ -9,8 +9,10 @@ from pathlib import Path
 from sd_scripts.library.data.buckets import Size
 from sd_scripts.library.data.caption_rules import idle_options
 from sd_scripts.library.data.images import UnreadableImage
+from sd_scripts.library.data.latents import Expected
 from sd_scripts.library.data.latents_files import LatentsFiles, LatentsFinder
 from sd_scripts.library.data.ready import too_small
+from sd_scripts.library.data.resize import same_way
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.errors import NothingUsable
@@ -86,13 +88,21 @@ class SubsetReader(ABC):
 
     def add(self, image: TrainImage, there: bool) -> bool:
         """Takes a picture in, with its latents; False where there is neither the picture nor latents that fit."""
-        latents = self._finder.of(image.path, image.bucket_px)
+        latents = self._latents(image)
         if not there and latents.plain is None:
             return False
         if latents.misfit:
             self._misfits[latents.misfit] += 1
         self.pictures.append(Picture(image, self._place, self.subset, self.subset.repeats, latents))
         return True
+
+    def _latents(self, image: TrainImage) -> LatentsFiles:
+        rules = self.subset.pictures
+        way = rules.resize_interpolation and same_way(rules.resize_interpolation)
+        found = self._finder.of(image.path, image.bucket_px, Expected(rules.flip_aug, rules.alpha_mask, way))
+        if rules.changing and found.plain:
+            return LatentsFiles(misfit=f"--{rules.changing[0]} shows pictures differently each time")
+        return found
 
     def leave_out(self, item: str | Path, what: str, reason: str) -> None:
         """Counts and lists a picture that cannot be trained."""

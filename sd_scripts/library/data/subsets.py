@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from sd_scripts.library.data.augment import PictureRules
 from sd_scripts.library.data.buckets import BucketRules
 from sd_scripts.library.data.caption_rules import CaptionRules
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
@@ -22,6 +23,7 @@ class Subset:
     where: str = ""
     repeats: int = 1
     captions: CaptionRules = CaptionRules()
+    pictures: PictureRules = PictureRules()
     class_tokens: str | None = None
     is_reg: bool = False
     caption_extension: str = ".caption"

@@ -40,7 +40,8 @@ class Example:
     """An item, ready for a batch: latents (C, H/8, W/8; the VAE's sample, not scaled), or pixels (3, H, W; -1 to 1).
 
     Exactly one of the two is given. `caption` is final: shuffled, with its kept parts. `mask_HW`, of the latents' size,
-    says from 0 to 1 how much each place counts in the loss; None: all of them fully.
+    says from 0 to 1 how much each place counts in the loss; None: all of them fully. `seen` tells people how the
+    picture was seen.
     """
 
     item: Item
@@ -49,6 +50,7 @@ class Example:
     pixels_CHW: "torch.Tensor | None" = None
     mask_HW: "torch.Tensor | None" = None
     weight: float = 1.0
+    seen: str = ""
 
 
 @runtime_checkable

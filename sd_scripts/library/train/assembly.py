@@ -1,6 +1,6 @@
 """Puts model, data and method of a script together."""
 
-from sd_scripts.library.data.read_dataset import read_data
+from sd_scripts.library.data.read_dataset import open_data
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.sd import load
 from sd_scripts.library.models.vae import weights_hash
@@ -28,7 +28,7 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     )
     _check_layers(options.text.clip_skip or 1, family.text_encoder.config.num_hidden_layers)
     vae_hash = weights_hash(family.vae.state_dict())
-    data = read_data(options, report, vae_hash)
+    data = open_data(options, report, vae_hash)
     method = FullFineTune(options.method.train_text_encoder)
     Trainer(family, method, data, options, report).run()
 

@@ -18,7 +18,10 @@ NOT_NUMBERS = "its latents are not numbers"
 
 @dataclass(frozen=True)
 class Batch:
-    """Items of one size. Latents are scaled; `images`: the items' places in the dataset; `count` items are learnt."""
+    """Items of one size. Latents are scaled; `images`: the items' places in the dataset; `count` items are learnt.
+
+    `mask_BHW`, of the latents' size, says from 0 to 1 how much each place counts; None: all count alike.
+    """
 
     latents_BCHW: torch.Tensor
     noise_BCHW: torch.Tensor
@@ -27,6 +30,7 @@ class Batch:
     captions: list[str]
     images: list[int]
     count: int
+    mask_BHW: torch.Tensor | None = None
 
 
 class Encoder:
@@ -37,6 +41,11 @@ class Encoder:
         self._family = family
         self._accelerator = accelerator
         self._full_precision = full_precision
+
+    @property
+    def precision(self) -> str:
+        """The number format in which pictures are encoded: no (float32), fp16 or bf16."""
+        return "no" if self._full_precision else str(self._accelerator.mixed_precision)
 
     def encode(self, pixels_BCHW: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
         """latents_BCHW, not scaled, in float32, on the device; each image's sample comes from its own generator."""
@@ -91,7 +100,15 @@ class BatchMaker:
             captions=[example.caption for example, _ in kept],
             images=[item.image for item in items],
             count=0 if loaded.ghost else len(kept),
+            mask_BHW=self._masks([example for example, _ in kept], kept[0][1].shape[1:]),
         )
+
+    def _masks(self, examples: list[Example], size_HW: torch.Size) -> torch.Tensor | None:
+        """The items' masks; an item without one counts fully."""
+        if all(example.mask_HW is None for example in examples):
+            return None
+        full_HW = torch.ones(size_HW)
+        return self._move(torch.stack([full_HW if e.mask_HW is None else e.mask_HW for e in examples]))
 
     def _latents(self, example: Example, draw: Draw) -> torch.Tensor:
         if example.latents_CHW is not None:

@@ -1,12 +1,11 @@
 """Facts of a training for the header of the saved file: the field's ss_* keys; no secrets, no paths of this machine."""
 
-import json
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from sd_scripts.library.data.facts import header_facts
 from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.train.course import Course, Place
 from sd_scripts.library.train.settings import TrainingSettings
@@ -41,7 +40,7 @@ def provenance(
 ) -> Provenance:
     """Collects what is known before the first step."""
     values = flat_values(options)
-    batch_size = options.length.train_batch_size
+    batch_size, plan = options.length.train_batch_size, data.plan(0, seed, processes)
     facts: dict[str, Any] = {f"ss_{name}": values[name] for name in _AS_GIVEN if name in values}
     facts |= {
         "ss_sd_model_name": _bare(values["pretrained_model_name_or_path"]),
@@ -50,12 +49,10 @@ def provenance(
         "ss_seed": seed,
         "ss_batch_size_per_device": batch_size,
         "ss_total_batch_size": batch_size * processes * options.length.gradient_accumulation_steps,
-        "ss_num_train_images": len(data.images) * options.data.dataset_repeats,
-        "ss_num_reg_images": 0,
-        "ss_num_batches_per_epoch": len(data.plan(0, seed, processes)),
+        "ss_num_batches_per_epoch": len(plan),
         "ss_num_epochs": course.epochs,
         "ss_max_train_steps": course.total_steps,
-        "ss_bucket_info": json.dumps(_buckets(data, options.data.dataset_repeats)),
+        **header_facts(data, plan),
         "ss_training_started_at": time.time(),
         "modelspec.resolution": _resolution(data),
     }
@@ -71,9 +68,3 @@ def _resolution(data: TrainingData) -> str:
     """The largest size that is trained."""
     width, height = max((image.bucket_px for image in data.images), key=lambda px: (px[0] * px[1], px))
     return f"{width}x{height}"
-
-
-def _buckets(data: TrainingData, repeats: int) -> dict[str, Any]:
-    counted = Counter(image.bucket_px for image in data.images)
-    rows = enumerate(sorted(counted.items()))
-    return {"buckets": {str(i): {"resolution": list(px), "count": count * repeats} for i, (px, count) in rows}}

@@ -6,6 +6,7 @@ from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
+from sd_scripts.options.pictures import PictureOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
@@ -26,6 +27,7 @@ class TrainingSettings(Protocol):
     data: FineTuneDataOptions
     captions: CaptionOptions
     resolution: ResolutionOptions
+    pictures: PictureOptions
     length: LengthOptions
     optimizer: OptimizerOptions
     schedule: ScheduleOptions

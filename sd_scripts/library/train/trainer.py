@@ -8,7 +8,7 @@ from typing import Any
 
 from sd_scripts.library import events
 from sd_scripts.library.data.loader import Readers
-from sd_scripts.library.data.training_data import Moment
+from sd_scripts.library.data.training_data import Moment, TrainingData
 from sd_scripts.library.errors import BadOption, NothingUsable, TrainingFailed
 from sd_scripts.library.events import Request
 from sd_scripts.library.models.family import Family, TextSettings
@@ -16,10 +16,11 @@ from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train import state as states
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
-from sd_scripts.library.train.caching import CacheableData, cache_latents
+from sd_scripts.library.train.caching import cache_latents
 from sd_scripts.library.train.course import Course, Place, Window, course_of, fingerprint, windows
 from sd_scripts.library.train.device import make_accelerator, memory_explained, prepare_modules
 from sd_scripts.library.train.feed import Feed, Loaded
+from sd_scripts.library.train.keepers import asked_keeper, needs_vae
 from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.metadata import provenance
 from sd_scripts.library.train.method import Method
@@ -30,6 +31,7 @@ from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
 from sd_scripts.library.train.schedules import make_schedule, schedule_name, warmup
 from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.tracking import StepFigures, Tracker
 
@@ -38,7 +40,7 @@ class Trainer:
     """Trains `method`'s part of `family` on `data`. Everything that is asked for by options is done here, in order."""
 
     def __init__(
-        self, family: Family, method: Method, data: CacheableData, options: TrainingSettings, report: Report
+        self, family: Family, method: Method, data: TrainingData, options: TrainingSettings, report: Report
     ) -> None:
         self.family, self.method, self.data, self.options = family, method, data, options
         # Layers that clip_skip skips have no gradient.
@@ -93,10 +95,13 @@ class Trainer:
         self.movement = Movement(self.method.trained())
 
     def _cache_latents(self) -> None:
-        if self.options.resolution.cache_latents and self.data.uncached():
-            batch_size = self.options.resolution.vae_batch_size
-            cache_latents(self.data, self.encoder, batch_size, self.readers, self.seed, self.report)
+        resolution, team = self.options.resolution, Team(self.accelerator.process_index, self._processes)
+        keeper = asked_keeper(resolution, self.data, self.encoder, self.seed)
+        if keeper and keeper.missing():
+            cache_latents(keeper, self.data.images, resolution.vae_batch_size, self.readers, team, self.report)
             self.encoder.rest()
+        elif resolution.cache_latents_to_disk:
+            self.report.say("All latents are on disk already: none are made.")
 
     def _plan_course(self) -> Course:
         batches = len(self._plan(0))
@@ -231,7 +236,7 @@ class Trainer:
         if self.main:
             artist = Artist(self.family, self.texts, self.encoder, self.accelerator, self.seed)
             self.samples.draw(artist, mark, self.place)
-            if not self.data.uncached():
+            if not needs_vae(self.data):
                 self.encoder.rest()
         self.accelerator.wait_for_everyone()
 
