@@ -7,6 +7,7 @@ from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.device import check_device, main_report
 from sd_scripts.library.train.full import FullFineTune
+from sd_scripts.library.train.noise_checks import idle_options
 from sd_scripts.library.train.optimizers import check_optimizer
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.options.fine_tune import FineTuneOptions
@@ -17,6 +18,8 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     check_device(options.precision)
     check_optimizer(options.optimizer)
     report = main_report(report)
+    for sentence in idle_options(options):
+        report.notice(sentence, "warning")
     model = options.model
     report.phase("load_model", f"Loading {model.pretrained_model_name_or_path}")
     family = load(

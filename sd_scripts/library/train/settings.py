@@ -5,13 +5,13 @@ from typing import Protocol
 from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.pictures import PictureOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
     LoggingOptions,
-    NoiseOptions,
     PrecisionOptions,
     SampleOptions,
     SavingOptions,
@@ -34,6 +34,7 @@ class TrainingSettings(Protocol):
     precision: PrecisionOptions
     attention: AttentionOptions
     noise: NoiseOptions
+    loss: LossOptions
     saving: SavingOptions
     state: StateOptions
     logging: LoggingOptions
