@@ -44,7 +44,9 @@ def check(
     _read(checked, typed)
     for flag, value in checked.draft.values.items():
         spec = checked.draft.specs[flag]
-        if spec.path and isinstance(value, str) and value and value != spec.default:
+        if flag in dataset_rules.unused(checked.draft):
+            checked.fields[flag] = {"found": say("found.not_used")}
+        elif spec.path and isinstance(value, str) and value and value != spec.default:
             _look(checked, spec, value)
     errors = [Finding("error", flag, facts["error"]) for flag, facts in checked.fields.items() if "error" in facts]
     checked.findings = [*errors, *checked.findings]
