@@ -72,15 +72,18 @@ def _row(data: TrainingData, item: Item, token_count: Callable[[str], int], mome
 
 
 def _read_as(data: TrainingData, item: Item, moment: Moment) -> str:
-    """What the picture gives: latents or pixels with their shape and weight, or the reason why nothing."""
+    """What the picture gives: latents or pixels, how it was seen, its mask and weight; or the reason why nothing."""
     try:
         example: Example = data.load(item, moment)
     except UnreadableImage as error:
         return f"nothing: {error}"
-    weight = "" if example.weight == 1.0 else f", weight {example.weight:g}"
-    if example.latents_CHW is not None:
-        return f"latents {_shape(example.latents_CHW)}{weight}"
-    return f"pixels {_shape(example.pixels_CHW)}{weight}"
+    pixels, latents_CHW = example.pixels_CHW, example.latents_CHW
+    parts = [f"pixels {_shape(pixels)}" if latents_CHW is None else f"latents {_shape(latents_CHW)}"]
+    parts += [example.seen] if example.seen else []
+    if example.mask_HW is not None:
+        parts.append(f"{float(example.mask_HW.mean()):.0%} of it counts")
+    parts += [] if example.weight == 1.0 else [f"weight {example.weight:g}"]
+    return ", ".join(parts)
 
 
 def _shape(tensor: Any) -> str:
