@@ -45,7 +45,9 @@ def check(
     for flag, value in checked.draft.values.items():
         spec = checked.draft.specs[flag]
         on_hub = spec.path == "state" and checked.draft.get("resume_from_huggingface")
-        if spec.path and isinstance(value, str) and value and value != spec.default and not on_hub:
+        if flag in dataset_rules.unused(checked.draft):
+            checked.fields[flag] = {"found": say("found.not_used")}
+        elif spec.path and isinstance(value, str) and value and value != spec.default and not on_hub:
             _look(checked, spec, value)
     errors = [Finding("error", flag, facts["error"]) for flag, facts in checked.fields.items() if "error" in facts]
     checked.findings = [*errors, *checked.findings]

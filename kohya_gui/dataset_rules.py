@@ -9,6 +9,12 @@ from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.options.dataset_config import PATH_KEYS
 
 
+def unused(draft: Draft) -> tuple[str, ...]:
+    """The options that do not count, as a file of datasets or a class takes their place."""
+    others = draft.get("dataset_config") or draft.get("dataset_class")
+    return ("in_json", "train_data_dir") if others else ()
+
+
 @rule("train")
 def one_source(draft: Draft) -> Iterator[Finding]:
     """A file of datasets and a class exclude each other; a class keeps latents itself."""
