@@ -167,6 +167,7 @@ MISTAKES = {
     SUBSET + "batch_size = 2": r"batch_size cannot stand here. Write it in \[general\] or \[\[datasets\]\]",
     '[general]\nimage_dir = "x"\n' + SUBSET: r"image_dir cannot stand here. Write it in \[\[datasets.subsets\]\]",
     "[general]\ncache_latents = true\n" + SUBSET: "cache_latents holds for the whole run. Write --cache_latents on the",
+    "[general]\ndebug_dataset = true\n" + SUBSET: "debug_dataset holds for the whole run",
     "[general]\ntrain_batch_size = 2\n" + SUBSET: "there is no key train_batch_size. Did you mean batch_size",
     SUBSET + 'shuffle_caption = "yes"': 'shuffle_caption must be true or false, not "yes"',
     SUBSET + "num_repeats = 1.5": "num_repeats must be a whole number, not 1.5",
