@@ -111,6 +111,7 @@ def changing_pictures_have_no_latents(draft: Draft) -> Iterator[Finding]:
         parse_face_range(draft.get("face_crop_aug_range") or "1,1")
     except BadOption as error:
         yield Finding("error", error.option, str(error))
+        return
     changing = _changing(draft)
     if changing and (draft.get("cache_latents") or draft.get("cache_latents_to_disk")):
         yield draft.error(changing[0], "check.changing_cached", flag=changing[0])

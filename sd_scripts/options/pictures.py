@@ -18,8 +18,7 @@ class PictureOptions:
     """Draw the place where a picture is cut to its size, instead of cutting around its centre."""
 
     face_crop_aug_range: str | None = None
-    """Cut around the face, whose place stands in the file's name (name_x_y_width_height.png): the picture then shows
-    this many times the face's size, at least and at most, such as 2.0,4.0."""
+    """Cut around faces (files named name_x_y_width_height.png), to show 2.0,4.0 times their size: least,most."""
 
     alpha_mask: bool = False
     """Take the pictures' transparency as a mask: what is transparent does not count in the loss."""
