@@ -17,7 +17,7 @@ from sd_scripts.library.models.clip_tokenizer import (
     tokenize_weighted,
 )
 from sd_scripts.library.models.family import FileFormat, PredictionType, SaveRequest, TextSettings
-from sd_scripts.library.models.hub import model_path
+from sd_scripts.library.models.paths import model_path
 from sd_scripts.library.models.prompt_weights import weigh
 from sd_scripts.library.models.samplers import sampling_scheduler
 from sd_scripts.library.models.sources import Parts, Source, open_source
