@@ -73,7 +73,7 @@ DATASET_KEYS = (
 """They hold for a whole dataset: not in a subset."""
 
 RUN_OPTIONS = ("cache_latents", "cache_latents_to_disk", "skip_cache_check", "vae_batch_size", "weighted_captions")
-"""Options beside those of a dataset that hold for the whole run: only on the command line."""
+"""Options in the groups above that hold for the whole run: only on the command line."""
 
 NAMES_OF_OPTIONS = {"num_repeats": "dataset_repeats", "batch_size": "train_batch_size"}
 """{key: the option that gives it where the file does not}, where the names differ."""

@@ -367,3 +367,15 @@ def test_all_bad_names_and_odd_pictures_in_one_folder(stage: Stage) -> None:
     out = stage.run(batch_size=4)
     assert all("train_resolution" in entry for entry in out.values())
     assert len(list(stage.pics.glob("*.npz"))) == len(NAMES) + len(ODD)
+
+
+def test_lines_may_name_pictures_with_their_ending(stage: Stage) -> None:
+    stage.add("a.png", "b.png")
+    rows = [{"image_path": "a.png", "tags": "x"}, {"image_path": "b", "tags": "y"}]
+    lines = stage.folder / "in.jsonl"
+    lines.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    out = stage.run(in_json=str(lines))
+    size = {"train_resolution": [64, 64]}
+    assert out == {"a.png": {"tags": "x"} | size, "b": {"tags": "y"} | size}
+    given = {"train_data_dir": str(stage.pics), "in_json": str(stage.folder / "out" / "lat.json")}
+    assert read_data(from_values(FineTuneOptions, given), Report(out=io.StringIO())).uncached() == []

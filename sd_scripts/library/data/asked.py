@@ -70,6 +70,9 @@ def _dataset(tables: DatasetTables, fallback: dict[str, Any]) -> Dataset:
     with told_of(tables.dataset.where):
         rules = rules_of(from_values(ResolutionOptions, values))
     subsets = tuple(_subset(table, fallback | table.values) for table in tables.subsets)
+    if all(subset.is_reg for subset in subsets):
+        sentence = f"{tables.dataset.where}: it has regularisation pictures (is_reg) only. Give it pictures to learn."
+        raise BadOption("dataset_config", sentence)
     return Dataset(subsets, rules, values["batch_size"], own_sizes="resolution" in own)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.options import dataset_config as keys
+from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import OptionSpec, option_specs
 from sd_scripts.options.values import BadValue, check_value
 
@@ -125,9 +126,9 @@ def _unknown(key: str, allowed: Collection[str]) -> str:
     places = [_PLACES[level] for level, known in LEVELS.items() if key in known]
     if places:
         return f"{key} cannot stand here. Write it in {' or '.join(places)}."
-    if key in keys.RUN_OPTIONS:
-        return f"{key} holds for the whole run. Write --{key} on the command line."
     by_flag = {flag: name for name, flag in keys.NAMES_OF_OPTIONS.items()}
+    if key not in by_flag and key in option_specs(FineTuneOptions):
+        return f"{key} holds for the whole run. Write --{key} on the command line."
     near = [by_flag[key]] if key in by_flag else difflib.get_close_matches(key, sorted(allowed), n=1)
     hint = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(sorted(allowed))}."
     return f"there is no key {key}. {hint}"

@@ -59,6 +59,7 @@ class LatentsFinder:
         self._vae_hash = None if check == "nothing" else vae_hash
         self._check = check
         self._folders: dict[Path, _Listing] = {}
+        self._sources: dict[Path, Source] = {}
 
     def of(self, image: Path, bucket_px: Size, expected: Expected = ANY) -> LatentsFiles:
         """The latents of a picture in its bucket. What has another size, another source or another VAE is not taken."""
@@ -93,9 +94,11 @@ class LatentsFinder:
 
     def _source(self, image: Path) -> Source:
         """What the latents of a picture should come from, as far as it is to be checked."""
-        size = image.stat().st_size if self._check != "nothing" else None
-        name = content_hash(image.read_bytes()) if self._check == "content" else None
-        return Source(size, name, self._vae_hash)
+        if image not in self._sources:
+            size = image.stat().st_size if self._check != "nothing" else None
+            name = content_hash(image.read_bytes()) if self._check == "content" else None
+            self._sources[image] = Source(size, name, self._vae_hash)
+        return self._sources[image]
 
     def _first(self, image: Path, names: list[str], misfit_of: Callable[[Head], str]) -> tuple[Path | None, str]:
         """The first of the files that fits, or why the first of them does not."""

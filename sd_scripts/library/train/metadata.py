@@ -57,6 +57,7 @@ def provenance(
         "ss_num_batches_per_epoch": len(plan),
         "ss_num_epochs": course.epochs,
         "ss_max_train_steps": course.total_steps,
+        "ss_cache_latents": values["cache_latents"] or values["cache_latents_to_disk"],
         **header_facts(data, plan),
         "ss_training_started_at": time.time(),
         "modelspec.resolution": _resolution(data),

@@ -57,7 +57,7 @@ class Trainer:
 
     def run(self) -> None:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
-        with memory_explained(self.options.length.train_batch_size, self.options.precision, self.place):
+        with memory_explained(self._batch_size(), self.options.precision, self.place):
             self._prepare()
             if self.report.stop_asked():
                 self._say_stopped("Stopped as asked before the first step.")
@@ -291,6 +291,10 @@ class Trainer:
 
     def _windows(self) -> list[Window]:
         return windows(self._plan(self.place.epoch), self.options.length.gradient_accumulation_steps)
+
+    def _batch_size(self) -> int:
+        """The largest batch of a process; datasets may have sizes of their own."""
+        return -(-max(map(len, self._plan(0)), default=0) // self._processes)
 
     def _plan(self, epoch: int) -> Window:
         return self.data.plan(epoch, self.seed, self._processes)
