@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
+from sd_scripts.options.output import AboutOptions, ConsoleOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
@@ -45,3 +46,5 @@ class FineTuneOptions:
     state: StateOptions = field(default_factory=StateOptions)
     logging: LoggingOptions = field(default_factory=LoggingOptions)
     samples: SampleOptions = field(default_factory=SampleOptions)
+    about: AboutOptions = field(default_factory=AboutOptions)
+    console: ConsoleOptions = field(default_factory=ConsoleOptions)

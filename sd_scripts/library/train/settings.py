@@ -5,6 +5,7 @@ from typing import Protocol
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
+from sd_scripts.options.output import AboutOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
@@ -35,3 +36,4 @@ class TrainingSettings(Protocol):
     state: StateOptions
     logging: LoggingOptions
     samples: SampleOptions
+    about: AboutOptions
