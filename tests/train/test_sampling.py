@@ -39,8 +39,8 @@ def test_samples_by_steps(tmp_path):
     _, recorder = train(tmp_path, sample_prompts=file, sample_every_n_steps=2, sample_at_first=True)
     names = drawn(tmp_path)
     assert len(names) == 4
-    assert re.fullmatch(r"X_e000000_00_\d{14}_5\.png", names[0])
-    assert re.fullmatch(r"X_000002_01_\d{14}_\d+\.png", names[3])
+    assert re.fullmatch(r"X_e000000_00_\d{14}_5\.png", names[2])
+    assert re.fullmatch(r"X_000002_01_\d{14}_\d+\.png", names[1])
     assert [(e.index, e.step, e.prompt) for e in recorder.of("sample")] == [
         (0, 0, "a cat"), (1, 0, "a dog"), (0, 2, "a cat"), (1, 2, "a dog")
     ]  # fmt: skip
