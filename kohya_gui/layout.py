@@ -51,6 +51,13 @@ MERGE = Layout(
     sections={"more": "recursive debug"},
 )
 
+_LOGGED = any_of(given("logging_dir"), given("log_with"))
+_ABOUT = (
+    "metadata_title metadata_author metadata_description metadata_license metadata_tags metadata_usage_hint"
+    " metadata_trigger_phrase metadata_thumbnail metadata_merged_from metadata_preprocessor"
+    " metadata_is_negative_embedding"
+)
+
 LAYOUTS: dict[str, Layout] = {
     "caption_blip": Layout(
         groups={
@@ -133,7 +140,9 @@ LAYOUTS: dict[str, Layout] = {
             " save_last_n_epochs save_last_n_steps",
             "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state resume",
             "samples": "sample_every_n_steps sample_at_first sample_prompts sample_sampler",
-            "logging": "logging_dir log_prefix",
+            "logging": "logging_dir log_with log_prefix log_tracker_name log_tracker_config log_config wandb_run_name"
+            " wandb_api_key console_log_level console_log_file console_log_simple",
+            "about": _ABOUT,
         },
         shown={
             "v_parameterization": given("v2"),
@@ -154,12 +163,20 @@ LAYOUTS: dict[str, Layout] = {
             "save_last_n_steps": given("save_every_n_steps"),
             "save_last_n_epochs_state": given("save_state"),
             "save_last_n_steps_state": given("save_state"),
+            **dict.fromkeys(("log_prefix", "log_tracker_name", "log_tracker_config", "log_config"), _LOGGED),
+            "wandb_run_name": one_of("log_with", "wandb", "all"),
+            # The page keeps no secrets: it says where the key is taken from.
+            "wandb_api_key": NEVER,
+            **dict.fromkeys(_ABOUT.split(), any_of(one_of("save_model_as", "", "safetensors"), given("use_safetensors"))),
+            # Whole models are no embeddings.
+            "metadata_is_negative_embedding": NEVER,
         },
     ),
 }
 
 WIDE = ("pretrained_model_name_or_path", "train_data_dir", "caption_weights", "model_id", "repo_id", "project_path",
-        "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "sample_prompts")  # fmt: skip
+        "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "sample_prompts",
+        "metadata_description")  # fmt: skip
 """Fields that take two columns."""
 
 LISTED: dict[str, tuple[str, ...]] = {

@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 
 from sd_scripts.options.spec import PathTo
 
+# A thumbnail stands in every saved file, before its weights; 256 x 256 px are usual.
+LARGEST_THUMBNAIL_BYTES = 1_000_000
+
 
 @dataclass(kw_only=True)
 class ConsoleOptions:

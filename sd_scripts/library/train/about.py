@@ -8,12 +8,10 @@ from pathlib import Path
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.train.settings import TrainingSettings
-from sd_scripts.options.output import AboutOptions
+from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES, AboutOptions
 from sd_scripts.options.spec import flat_values
 
 _PREFIX = "metadata_"
-# A thumbnail stands in every saved file, before its weights; 256 x 256 px are usual.
-LARGEST_THUMBNAIL_BYTES = 1_000_000
 _ROOT = Path(__file__).resolve().parents[3]
 
 
