@@ -52,6 +52,8 @@ MERGE = Layout(
 )
 
 _LOGGED = any_of(given("logging_dir"), given("log_with"))
+# Only these files have a header that says what they are.
+_HEADED = any_of(one_of("save_model_as", "", "safetensors"), given("use_safetensors"))
 _ABOUT = (
     "metadata_title metadata_author metadata_description metadata_license metadata_tags metadata_usage_hint"
     " metadata_trigger_phrase metadata_thumbnail metadata_merged_from metadata_preprocessor"
@@ -167,7 +169,7 @@ LAYOUTS: dict[str, Layout] = {
             "wandb_run_name": one_of("log_with", "wandb", "all"),
             # The page keeps no secrets: it says where the key is taken from.
             "wandb_api_key": NEVER,
-            **dict.fromkeys(_ABOUT.split(), any_of(one_of("save_model_as", "", "safetensors"), given("use_safetensors"))),
+            **dict.fromkeys(_ABOUT.split(), _HEADED),
             # Whole models are no embeddings.
             "metadata_is_negative_embedding": NEVER,
         },

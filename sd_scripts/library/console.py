@@ -26,6 +26,7 @@ class Console:
         self._log = log
         self.live = out.isatty() and not simple and self.shows("INFO")
         self._drawn = False
+        self._forward: logging.Handler | None = None
 
     def shows(self, level: str) -> bool:
         """Whether lines of a level are shown."""
@@ -54,9 +55,17 @@ class Console:
             print("\r\033[K", end="", file=self._out, flush=True)
             self._drawn = False
 
+    def show_libraries(self, level: Level) -> None:
+        """From now on what the packages underneath log goes the same way as our own lines."""
+        self._forward = _Forward(self)
+        logging.root.addHandler(self._forward)
+        logging.root.setLevel(level)
+
     def close(self) -> None:
         """Leaves the terminal clean, and closes the file."""
         self.clear()
+        if self._forward:
+            logging.root.removeHandler(self._forward)
         if self._log:
             self._log.close()
 
@@ -76,7 +85,7 @@ def console_of(options: ConsoleOptions, out: TextIO) -> Console:
         log,
     )
     if options.console_log_level or log:
-        _show_libraries(console, options.console_log_level or "WARNING")
+        console.show_libraries(options.console_log_level or "WARNING")
     return console
 
 
@@ -87,13 +96,6 @@ def _open(path: str) -> TextIO:
     except OSError as error:
         sentence = f"--console_log_file {path} cannot be written to: {error.strerror}. Choose another file."
         raise BadOption("console_log_file", sentence) from error
-
-
-def _show_libraries(console: Console, level: str) -> None:
-    """What the packages underneath log goes the same way as our own lines."""
-    handler = _Forward(console)
-    logging.root.handlers = [other for other in logging.root.handlers if not isinstance(other, _Forward)] + [handler]
-    logging.root.setLevel(level)
 
 
 class _Forward(logging.Handler):

@@ -1,6 +1,6 @@
 """Flags of sd-scripts that a script of ours does not have, each with the sentence that a user gets instead.
 
-The sentence goes on from the flag's name: "--wandb_api_key is not built yet; ...".
+The sentence goes on from the flag's name: "--tokenizer_cache_dir is not needed: ...".
 """
 
 _YET = "is not built yet"

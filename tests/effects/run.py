@@ -62,6 +62,8 @@ def observe(script: str, values: dict[str, Any], world: Path, here: Path, watche
             _work(script)(options, report)
         except UserError as error:
             found.error = str(error)
+        finally:
+            report.close()
     found.said = _steady(out.getvalue(), here)
     found.error = _steady(found.error, here)
     found.computed, found.threads = dict(seen.computed), dict(seen.threads)

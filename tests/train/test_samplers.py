@@ -1,5 +1,6 @@
 """Every sampler really draws: a picture of its own, the same each time."""
 
+import functools
 from typing import get_args
 
 import pytest
@@ -25,36 +26,30 @@ SAME = {name: name.removeprefix("k_") for name in NAMES}
 PROMPT = Prompt("a red cat", width=64, height=64, sample_steps=5)
 
 
-@pytest.fixture(scope="module")
-def draw():
+def draw(sampler, seed=3):
+    """pixels_CHW of the prompt, drawn anew."""
     family, accelerator = tiny_family(), Accelerator(cpu=True)
     texts = Texts(family, TextSettings(), accelerator, trained=False, keep=False)
-    artist = Artist(family, texts, Encoder(family, accelerator, True), accelerator, seed=1)
-    known = {}
+    with evaluating([family.unet, family.text_encoder]):
+        return Artist(family, texts, Encoder(family, accelerator, True), accelerator, 1).draw(PROMPT, sampler, seed)
 
-    def draw(sampler, seed=3):
-        if (sampler, seed) not in known:
-            with evaluating([family.unet, family.text_encoder]):
-                known[sampler, seed] = artist.draw(PROMPT, sampler, seed)
-        return known[sampler, seed]
 
-    draw.anew = lambda sampler, seed: artist.draw(PROMPT, sampler, seed)
-    return draw
+drawn = functools.cache(draw)
 
 
 @pytest.mark.parametrize("sampler", NAMES)
-def test_a_picture_is_drawn_and_drawn_again(draw, sampler):
-    pixels_CHW = draw(sampler)
+def test_a_picture_is_drawn_and_drawn_again(sampler):
+    pixels_CHW = drawn(sampler)
     assert pixels_CHW.shape == (3, 64, 64) and torch.isfinite(pixels_CHW).all()
     assert pixels_CHW.std() > 0.05
-    assert torch.equal(draw.anew(sampler, 3), pixels_CHW)
-    assert not torch.equal(draw(sampler, seed=4), pixels_CHW)
+    assert torch.equal(draw(sampler), pixels_CHW)
+    assert not torch.equal(drawn(sampler, seed=4), pixels_CHW)
 
 
 @pytest.mark.parametrize("sampler", NAMES)
-def test_samplers_differ_where_they_differ(draw, sampler):
+def test_samplers_differ_where_they_differ(sampler):
     for other in NAMES:
-        assert torch.equal(draw(sampler), draw(other)) == (SAME[sampler] == SAME[other]), other
+        assert torch.equal(drawn(sampler), drawn(other)) == (SAME[sampler] == SAME[other]), other
 
 
 @pytest.mark.parametrize("sampler", NAMES)

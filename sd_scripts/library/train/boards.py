@@ -187,8 +187,8 @@ class _TensorBoard:
         """As a table of text, and for the tab HPARAMS."""
         from torch.utils.tensorboard.summary import hparams
 
-        rows = "".join(f"| {name} | `{json.dumps(value, ensure_ascii=False)}` |\n" for name, value in config.items())
-        self._writer.add_text("config", f"| option | value |\n|---|---|\n{rows}")
+        rows = [f"{name} | `{json.dumps(value, ensure_ascii=False)}`" for name, value in config.items()]
+        self._writer.add_text("config", "\n".join(["option | value", "---|---", *rows]))
         plain = {n: v if isinstance(v, bool | int | float) else str(v) for n, v in config.items() if v is not None}
         for summary in hparams(plain, {}):
             self._writer.file_writer.add_summary(summary)
