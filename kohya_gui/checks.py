@@ -64,6 +64,9 @@ def _read(checked: Checked, typed: dict[str, Any]) -> None:
     for flag, spec in draft.specs.items():
         try:
             value = typed.get(flag)
+            if spec.secret and value:
+                checked.fields[flag] = {"error": say("check.secret")}
+                continue
             values[flag] = read_value(spec, bare(value) if isinstance(value, str) and spec.path else value)
         except BadValue as error:
             checked.fields[flag] = {"error": _needed(spec) if error.key == "required" else bad_value(error)}
