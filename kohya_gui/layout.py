@@ -55,8 +55,8 @@ _LOGGED = any_of(given("logging_dir"), given("log_with"))
 # Only these files have a header that says what they are.
 _HEADED = any_of(one_of("save_model_as", "", "safetensors"), given("use_safetensors"))
 _ABOUT = (
-    "metadata_title metadata_author metadata_description metadata_license metadata_tags metadata_usage_hint"
-    " metadata_trigger_phrase metadata_thumbnail metadata_merged_from metadata_preprocessor"
+    "metadata_title metadata_author metadata_license metadata_description metadata_thumbnail metadata_tags"
+    " metadata_trigger_phrase metadata_usage_hint metadata_merged_from metadata_preprocessor"
     " metadata_is_negative_embedding"
 )
 

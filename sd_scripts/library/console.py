@@ -60,6 +60,8 @@ class Console:
         self._forward = _Forward(self)
         logging.root.addHandler(self._forward)
         logging.root.setLevel(level)
+        # Pillow's details are a line for each part of each picture.
+        logging.getLogger("PIL").setLevel(max(logging.root.level, logging.INFO))
 
     def close(self) -> None:
         """Leaves the terminal clean, and closes the file."""
