@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.output import AboutOptions, ConsoleOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
     LoggingOptions,
-    NoiseOptions,
     PrecisionOptions,
     SampleOptions,
     SavingOptions,
@@ -42,6 +42,7 @@ class FineTuneOptions:
     precision: PrecisionOptions = field(default_factory=PrecisionOptions)
     attention: AttentionOptions = field(default_factory=AttentionOptions)
     noise: NoiseOptions = field(default_factory=NoiseOptions)
+    loss: LossOptions = field(default_factory=LossOptions)
     saving: SavingOptions = field(default_factory=SavingOptions)
     state: StateOptions = field(default_factory=StateOptions)
     logging: LoggingOptions = field(default_factory=LoggingOptions)

@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sd_scripts.library.errors import BadOption, TrainingFailed
-from sd_scripts.library.train.boards import board_names, check_boards, idle_options, logged_options
+from sd_scripts.library.train.boards import board_names, check_boards, idle_logging, logged_options
 from sd_scripts.options.training import LoggingOptions
 from tests.train.tiny import make_trainer, options, tiny_data, train
 
@@ -140,15 +140,15 @@ def test_what_is_missing_is_said_before(monkeypatch):
 
 
 def test_what_has_no_effect_is_said():
-    assert idle_options(LoggingOptions()) == []
-    assert idle_options(LoggingOptions(log_config=True, log_tracker_name="a")) == [
+    assert idle_logging(LoggingOptions()) == []
+    assert idle_logging(LoggingOptions(log_config=True, log_tracker_name="a")) == [
         "--log_tracker_name has no effect without --logging_dir or --log_with.",
         "--log_config has no effect without --logging_dir or --log_with.",
     ]
     named = LoggingOptions(logging_dir="logs", log_config=True, wandb_run_name="first")
-    assert idle_options(named) == ["--wandb_run_name has no effect without --log_with wandb."]
+    assert idle_logging(named) == ["--wandb_run_name has no effect without --log_with wandb."]
     named.log_with = "all"
-    assert idle_options(named) == []
+    assert idle_logging(named) == []
 
 
 def test_only_the_main_process_logs(tmp_path):

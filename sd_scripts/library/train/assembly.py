@@ -2,14 +2,14 @@
 
 from sd_scripts.library.data.read_dataset import read_fine_tune_data
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.models.sd import load
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.about import unwritten
-from sd_scripts.library.train.boards import idle_options
+from sd_scripts.library.train.boards import idle_logging
 from sd_scripts.library.train.device import check_device, main_report
 from sd_scripts.library.train.full import FullFineTune
+from sd_scripts.library.train.noise_checks import idle_options
 from sd_scripts.library.train.optimizers import check_optimizer
 from sd_scripts.library.train.saving import file_format
 from sd_scripts.library.train.trainer import Trainer
@@ -21,6 +21,8 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     check_device(options.precision)
     check_optimizer(options.optimizer)
     report = main_report(report)
+    for sentence in [*idle_options(options), *idle_logging(options.logging)]:
+        report.notice(sentence, "warning")
     model = options.model
     report.phase("load_model", f"Loading {model.pretrained_model_name_or_path}")
     family = load(
@@ -31,17 +33,12 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
         report=report,
     )
     _check_layers(options.text.clip_skip or 1, family.text_encoder.config.num_hidden_layers)
-    _say_idle(options, file_format(options.saving, family.source_format), report)
+    for sentence in unwritten(options.about, file_format(options.saving, family.source_format)):
+        report.notice(sentence, "warning")
     vae_hash = weights_hash(family.vae.state_dict())
     data = read_fine_tune_data(options.data, options.captions, options.resolution, report, vae_hash)
     method = FullFineTune(options.method.train_text_encoder)
     Trainer(family, method, data, options, report).run()
-
-
-def _say_idle(options: FineTuneOptions, format: FileFormat, report: Report) -> None:
-    """Says which options have no effect in this training."""
-    for sentence in [*idle_options(options.logging), *unwritten(options.about, format)]:
-        report.notice(sentence, "warning")
 
 
 def _check_layers(clip_skip: int, layers: int) -> None:

@@ -83,7 +83,7 @@ def check_boards(logging: LoggingOptions) -> None:
     _tables(logging)
 
 
-def idle_options(logging: LoggingOptions) -> list[str]:
+def idle_logging(logging: LoggingOptions) -> list[str]:
     """A sentence for each option that has no effect, as what it belongs to is not asked for."""
     needs = {
         "wandb": (["wandb_run_name", "wandb_api_key"], "--log_with wandb"),

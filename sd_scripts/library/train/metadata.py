@@ -19,13 +19,14 @@ from sd_scripts.options.spec import flat_values
 # Options whose value stands in the header as it is, under ss_<name>.
 _AS_GIVEN = (
     "v2", "learning_rate", "lr_scheduler", "lr_warmup_steps", "gradient_accumulation_steps", "gradient_checkpointing",
-    "mixed_precision", "full_fp16", "clip_skip", "max_token_length", "noise_offset", "max_grad_norm", "output_name",
+    "mixed_precision", "full_fp16", "clip_skip", "max_token_length", "max_grad_norm", "output_name",
     "shuffle_caption", "keep_tokens", "cache_latents", "enable_bucket", "bucket_no_upscale", "min_bucket_reso",
-    "max_bucket_reso", "adaptive_noise_scale", "caption_dropout_rate", "caption_dropout_every_n_epochs",
-    "caption_tag_dropout_rate", "color_aug", "face_crop_aug_range", "flip_aug", "fp8_base", "huber_c", "huber_scale",
-    "huber_schedule", "ip_noise_gamma", "ip_noise_gamma_random_strength", "loss_type", "lowram", "min_snr_gamma",
-    "multires_noise_discount", "multires_noise_iterations", "noise_offset_random_strength", "random_crop",
-    "resize_interpolation", "zero_terminal_snr",
+    "max_bucket_reso", "noise_offset", "noise_offset_random_strength", "adaptive_noise_scale",
+    "multires_noise_iterations", "multires_noise_discount", "ip_noise_gamma", "ip_noise_gamma_random_strength",
+    "zero_terminal_snr", "min_timestep", "max_timestep", "loss_type", "huber_schedule", "huber_c", "huber_scale",
+    "min_snr_gamma", "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss", "caption_dropout_rate",
+    "caption_dropout_every_n_epochs", "caption_tag_dropout_rate", "color_aug", "face_crop_aug_range", "flip_aug",
+    "fp8_base", "lowram", "random_crop", "resize_interpolation",
 )  # fmt: skip
 # The header of a file is read whole by whoever opens it.
 LISTED_TAGS = 10_000
@@ -59,8 +60,8 @@ def provenance(
         "ss_base_model_version": f"sd_v{2 if values['v2'] else 1}{'_v' if values['v_parameterization'] else ''}",
         "ss_session_id": random.SystemRandom().randrange(2**32),
         "ss_optimizer": optimizer,
-        "ss_debiased_estimation": values.get("debiased_estimation_loss", False),
         "ss_seed": seed,
+        "ss_debiased_estimation": options.loss.debiased_estimation_loss,
         "ss_batch_size_per_device": batch_size,
         "ss_total_batch_size": batch_size * processes * options.length.gradient_accumulation_steps,
         "ss_num_train_images": len(data.images) * repeats,

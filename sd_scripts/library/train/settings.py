@@ -4,13 +4,13 @@ from typing import Protocol
 
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.output import AboutOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
     LoggingOptions,
-    NoiseOptions,
     PrecisionOptions,
     SampleOptions,
     SavingOptions,
@@ -32,6 +32,7 @@ class TrainingSettings(Protocol):
     precision: PrecisionOptions
     attention: AttentionOptions
     noise: NoiseOptions
+    loss: LossOptions
     saving: SavingOptions
     state: StateOptions
     logging: LoggingOptions
