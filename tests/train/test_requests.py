@@ -13,11 +13,11 @@ def ask(tmp_path, request, at=2, **values):
     control, data = tmp_path / "control.jsonl", tiny_data()
     loaded, load = [], data.load
 
-    def asking(item, epoch, seed):
+    def asking(item, moment):
         loaded.append(item)
         if len(loaded) == at:
             control.write_text(request_line(request))
-        return load(item, epoch, seed)
+        return load(item, moment)
 
     data.load = asking
     trainer, recorder = make_trainer(tmp_path, data=data, max_train_steps=8, **values)

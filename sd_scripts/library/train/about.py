@@ -11,7 +11,12 @@ from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES, AboutOptions
 from sd_scripts.options.spec import flat_values
 
-_PREFIX = "metadata_"
+# Options whose text stands in the header as it is, under modelspec.<name without metadata_>.
+_AS_GIVEN = (
+    "metadata_title", "metadata_author", "metadata_description", "metadata_license", "metadata_tags",
+    "metadata_usage_hint", "metadata_merged_from", "metadata_trigger_phrase", "metadata_preprocessor",
+    "metadata_is_negative_embedding",
+)  # fmt: skip
 _ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -26,10 +31,11 @@ def model_spec(options: TrainingSettings) -> dict[str, str]:
 
     Errors: BadOption.
     """
-    given = {name: value for name, value in flat_values(options.about).items() if value}
-    spec = {f"modelspec.{name.removeprefix(_PREFIX)}": str(value) for name, value in given.items()}
-    if "modelspec.thumbnail" in spec:
-        spec["modelspec.thumbnail"] = data_url(spec["modelspec.thumbnail"])
+    about = options.about
+    given = {name: getattr(about, name) for name in _AS_GIVEN}
+    spec = {f"modelspec.{name.removeprefix('metadata_')}": value for name, value in given.items() if value}
+    if about.metadata_thumbnail:
+        spec["modelspec.thumbnail"] = data_url(about.metadata_thumbnail)
     if options.text.clip_skip is not None:
         spec["modelspec.encoder_layer"] = str(options.text.clip_skip)
     return {"modelspec.implementation_version": f"sd-trainer/{_version()}", **_timesteps(options), **spec}
