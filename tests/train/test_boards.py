@@ -8,6 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sd_scripts.library.errors import BadOption, TrainingFailed
+from sd_scripts.library.train import boards
 from sd_scripts.library.train.boards import board_names, check_boards, idle_logging, logged_options
 from sd_scripts.options.training import LoggingOptions
 from tests.train.tiny import make_trainer, options, tiny_data, train
@@ -87,6 +88,23 @@ def test_a_training_that_fails_closes_its_log(tmp_path):
     with pytest.raises(TrainingFailed):
         trainer.run()
     assert list(logs(tmp_path)) == ["#"]
+
+
+def test_a_log_that_cannot_be_opened_closes_the_others(tmp_path, monkeypatch):
+    closed = []
+
+    class Opened:
+        def __init__(self, plan):
+            self.close = lambda failed: closed.append((plan.folder.parent.name, failed))
+
+    def broken(plan):
+        raise BadOption("log_with", "no")
+
+    monkeypatch.setattr(boards, "_BOARDS", {"tensorboard": Opened, "wandb": broken})
+    asked = options(tmp_path, log_with="all", logging_dir=str(tmp_path / "logs"))
+    with pytest.raises(BadOption), boards.open_boards(asked, main=True):
+        pass
+    assert closed == [("logs", True)]
 
 
 def test_what_may_be_shown(tmp_path):

@@ -53,8 +53,10 @@ class Board(Protocol):
 @contextmanager
 def open_boards(options: TrainingSettings, main: bool) -> Iterator[list[Board]]:
     """The boards that the options ask for, open for a while; none but in the main process. Errors: BadOption."""
-    boards = [_BOARDS[name](_plan(name, options)) for name in board_names(options.logging) if main]
+    boards: list[Board] = []
     try:
+        for name in board_names(options.logging) if main else []:
+            boards.append(_BOARDS[name](_plan(name, options)))
         yield boards
     except BaseException:
         for board in boards:
