@@ -44,7 +44,9 @@ def check(
     _read(checked, typed)
     for flag, value in checked.draft.values.items():
         spec = checked.draft.specs[flag]
-        if spec.path and isinstance(value, str) and value and value != spec.default and not is_data(value):
+        on_hub = spec.path == "state" and checked.draft.get("resume_from_huggingface")
+        no_path = on_hub or is_data(value)
+        if spec.path and isinstance(value, str) and value and value != spec.default and not no_path:
             _look(checked, spec, value)
     errors = [Finding("error", flag, facts["error"]) for flag, facts in checked.fields.items() if "error" in facts]
     checked.findings = [*errors, *checked.findings]

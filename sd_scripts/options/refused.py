@@ -16,17 +16,8 @@ _FINE_TUNE = {
         "tokenizer_cache_dir",
     ),
     **_of(
-        f"{_YET}. Upload the saved files with the hub's own tools.",
-        "huggingface_repo_id", "huggingface_repo_type", "huggingface_path_in_repo", "huggingface_token",
-        "huggingface_repo_visibility", "save_state_to_huggingface", "resume_from_huggingface", "async_upload",
-    ),
-    **_of(
         f"{_YET}. Name the metadata file with --in_json.",
         "dataset_config", "dataset_class", "cache_info", "caption_extension", "caption_extention",
-    ),
-    **_of(
-        f"{_YET}. Write the options on the command line, or use a preset in the page.",
-        "config_file", "output_config",
     ),
     **_of(
         f"{_YET}. Edit the captions in the metadata file instead.",
