@@ -27,6 +27,10 @@ _HABITS = (
     " the file turns on cannot be turned off on the command line, as with sd-scripts.",
     "States (`--resume`) are of our own kind: step, epoch, order and noise go on exactly. Those of sd-scripts cannot be"
     " read.",
+    "`--console_log_file` is added to, not overwritten, and the terminal shows the same lines.",
+    "wandb is given figures, samples and, with `--log_config`, the options: not the command line, not what the terminal"
+    " shows, no paths. `--wandb_api_key` is not written into any file.",
+    "The name of a sample's file always ends in its seed.",
     "Where sd-scripts' fine_tune.py accepts a flag and ignores it, the flag means here what train_network.py does.",
 )
 

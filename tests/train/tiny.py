@@ -44,7 +44,7 @@ def tiny_data(count=4, latents=True, repeats=1, side_px=64):
     """Pictures of one size; with latents in memory, or as files to be read."""
     folder = Path(tempfile.mkdtemp())
     images = [TrainImage(f"picture{i}", folder / f"{i}.png", TEXTS[i % 8], (side_px, side_px)) for i in range(count)]
-    subset = Subset(metadata_file="tiny.json", repeats=repeats)
+    subset = Subset(metadata_file="meta_lat.json", repeats=repeats)
     data = PictureData([Dataset((subset,))], [Picture(image, 0, subset, repeats) for image in images])
     generator = torch.Generator().manual_seed(7)
     for i, image in enumerate(images):
@@ -111,11 +111,12 @@ def make_trainer(folder, family=None, data=None, text=False, as_asked=True, **va
 
 
 def shown_as_asked(data, given):
-    """Tiny data is made without options: batch size and caption rules are those of the training that takes it."""
+    """Tiny data is made without options: batch size, repeats and captions are those of the training that takes it."""
     (dataset,), size = data.datasets, given.length.train_batch_size
-    subset = replace(dataset.subsets[0], captions=caption_rules(given.captions))
+    repeats = max(given.data.dataset_repeats, dataset.subsets[0].repeats)
+    subset = replace(dataset.subsets[0], captions=caption_rules(given.captions), repeats=repeats)
     data.datasets = [replace(dataset, subsets=(subset,), batch_size=size)]
-    data.pictures = [replace(picture, subset=subset) for picture in data.pictures]
+    data.pictures = [replace(picture, subset=subset, repeats=repeats) for picture in data.pictures]
     return data
 
 

@@ -1,7 +1,8 @@
 """What training data are, in figures and names: for the headers of saved files and for --debug_dataset. Torch-free."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from sd_scripts.library.data.dataset import PictureData
@@ -112,9 +113,14 @@ def _folders(pictures: list[Picture]) -> dict[str, Any]:
 
 
 def _tags(pictures: list[Picture]) -> dict[str, dict[str, int]]:
-    """{folder or file: {tag in small letters: pictures that have it}}, the most frequent first."""
-    counted: dict[str, Counter[str]] = {}
+    """{folder or file: its tags with their frequency}."""
+    texts: defaultdict[str, list[str]] = defaultdict(list)
     for picture in pictures:
-        tags = {tag.strip().lower() for tag in picture.image.text.split(",")} - {""}
-        counted.setdefault(picture.subset.name, Counter()).update(tags)
-    return {name: dict(tags.most_common(LISTED_TAGS)) for name, tags in counted.items()}
+        texts[picture.subset.name].append(picture.image.text)
+    return {name: tag_frequency(several) for name, several in texts.items()}
+
+
+def tag_frequency(texts: Iterable[str]) -> dict[str, int]:
+    """{tag in small letters: how often it stands in the texts}, the most frequent first."""
+    counted = Counter(tag for text in texts for part in text.split(",") if (tag := part.strip().lower()))
+    return dict(counted.most_common(LISTED_TAGS))

@@ -1,12 +1,15 @@
 """Facts of a training for the header of the saved file: the field's ss_* keys; no secrets, no paths of this machine."""
 
+import random
 import time
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from sd_scripts.library.data.facts import header_facts
 from sd_scripts.library.data.training_data import TrainingData
+from sd_scripts.library.io.hashes import file_hashes
+from sd_scripts.library.train.about import model_spec
 from sd_scripts.library.train.course import Course, Place
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.spec import flat_values
@@ -21,7 +24,7 @@ _AS_GIVEN = (
     "resize_interpolation", "noise_offset", "noise_offset_random_strength", "adaptive_noise_scale",
     "multires_noise_iterations", "multires_noise_discount", "ip_noise_gamma", "ip_noise_gamma_random_strength",
     "zero_terminal_snr", "min_timestep", "max_timestep", "loss_type", "huber_schedule", "huber_c", "huber_scale",
-    "min_snr_gamma", "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss",
+    "min_snr_gamma", "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss", "fp8_base", "lowram",
 )  # fmt: skip
 
 
@@ -47,8 +50,10 @@ def provenance(
     batch_size, plan = options.length.train_batch_size, data.plan(0, seed, processes)
     facts: dict[str, Any] = {f"ss_{name}": values[name] for name in _AS_GIVEN if name in values}
     facts |= {
-        "ss_sd_model_name": _bare(values["pretrained_model_name_or_path"]),
-        "ss_vae_name": _bare(values["vae"]),
+        **_origin("sd_model", values["pretrained_model_name_or_path"]),
+        **_origin("vae", values["vae"]),
+        "ss_base_model_version": f"sd_v{2 if values['v2'] else 1}{'_v' if values['v_parameterization'] else ''}",
+        "ss_session_id": random.SystemRandom().randrange(2**32),
         "ss_optimizer": optimizer,
         "ss_seed": seed,
         "ss_debiased_estimation": options.loss.debiased_estimation_loss,
@@ -61,8 +66,18 @@ def provenance(
         **header_facts(data, plan),
         "ss_training_started_at": time.time(),
         "modelspec.resolution": _resolution(data),
+        **model_spec(options),
     }
-    return Provenance({key: str(value) for key, value in facts.items() if key != "ss_vae_name" or value}, course)
+    return Provenance({key: str(value) for key, value in facts.items()}, course)
+
+
+def _origin(part: str, name: str | None) -> dict[str, str]:
+    """The name of a file that was read, and its hashes as other programs know it."""
+    if not name:
+        return {}
+    hashes = file_hashes(Path(name)) if Path(name).is_file() else None
+    known = {f"ss_{part}_hash": hashes.legacy, f"ss_new_{part}_hash": hashes.sha256} if hashes else {}
+    return {f"ss_{part}_name": _bare(name) or "", **known}
 
 
 def _bare(name: str | None) -> str | None:

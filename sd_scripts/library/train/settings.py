@@ -8,6 +8,7 @@ from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
+from sd_scripts.options.output import AboutOptions
 from sd_scripts.options.pictures import PictureOptions
 from sd_scripts.options.training import (
     AttentionOptions,
@@ -41,3 +42,4 @@ class TrainingSettings(Protocol):
     hub: HubOptions
     logging: LoggingOptions
     samples: SampleOptions
+    about: AboutOptions
