@@ -7,7 +7,7 @@ exactly one of them (tests/gui_page/test_layout.py). Names are keys of the local
 from dataclasses import dataclass, field
 from typing import Any
 
-from sd_scripts.options.optimizer import OPTIMIZERS, SCHEDULES
+from sd_scripts.options.optimizer import OPTIMIZER_GROUPS, SCHEDULES
 
 Rule = dict[str, Any]
 Places = dict[str, str]
@@ -44,6 +44,11 @@ def one_of(flag: str, *values: str) -> Rule:
 def any_of(*rules: Rule) -> Rule:
     """At least one of the rules holds."""
     return {"any": list(rules)}
+
+
+def scheduled_by(flag: str) -> Rule:
+    """The chosen schedule reads this option."""
+    return one_of("lr_scheduler", *(name for name, flags in SCHEDULES.items() if flag in flags))
 
 
 MERGE = Layout(
@@ -125,7 +130,8 @@ LAYOUTS: dict[str, Layout] = {
             "buckets": "enable_bucket min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale"
             " cache_latents vae_batch_size",
             "steps": "gradient_accumulation_steps seed",
-            "learning_rate": "lr_warmup_steps lr_scheduler_num_cycles lr_scheduler_power",
+            "learning_rate": "learning_rate_te lr_warmup_steps lr_decay_steps lr_scheduler_num_cycles"
+            " lr_scheduler_power lr_scheduler_timescale lr_scheduler_min_lr_ratio lr_scheduler_type lr_scheduler_args",
             "optimizer": "optimizer_args max_grad_norm use_8bit_adam use_lion_optimizer",
             "noise": "noise_offset",
             "memory": "full_fp16 sdpa xformers mem_eff_attn diffusers_xformers max_data_loader_n_workers",
@@ -144,8 +150,14 @@ LAYOUTS: dict[str, Layout] = {
             "bucket_reso_steps": given("enable_bucket"),
             "bucket_no_upscale": given("enable_bucket"),
             "vae_batch_size": given("cache_latents"),
-            "lr_scheduler_num_cycles": one_of("lr_scheduler", "cosine_with_restarts"),
-            "lr_scheduler_power": one_of("lr_scheduler", "polynomial"),
+            "learning_rate_te": given("train_text_encoder"),
+            "lr_warmup_steps": scheduled_by("lr_warmup_steps"),
+            "lr_decay_steps": scheduled_by("lr_decay_steps"),
+            "lr_scheduler_num_cycles": scheduled_by("lr_scheduler_num_cycles"),
+            "lr_scheduler_power": scheduled_by("lr_scheduler_power"),
+            "lr_scheduler_timescale": scheduled_by("lr_scheduler_timescale"),
+            "lr_scheduler_min_lr_ratio": scheduled_by("lr_scheduler_min_lr_ratio"),
+            "lr_scheduler_args": any_of(given("lr_scheduler_type"), scheduled_by("lr_scheduler_args")),
             "full_fp16": one_of("mixed_precision", "fp16"),
             "use_8bit_adam": NEVER,
             "use_lion_optimizer": NEVER,
@@ -159,16 +171,18 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 WIDE = ("pretrained_model_name_or_path", "train_data_dir", "caption_weights", "model_id", "repo_id", "project_path",
-        "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "sample_prompts")  # fmt: skip
+        "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "lr_scheduler_args",
+        "sample_prompts")  # fmt: skip
 """Fields that take two columns."""
 
 LISTED: dict[str, tuple[str, ...]] = {
-    "lr_scheduler": SCHEDULES,
+    "lr_scheduler": tuple(SCHEDULES),
 }
 """Free text on the command line, but a list in the form."""
 
 SUGGESTED: dict[str, tuple[str, ...]] = {
-    "optimizer_type": OPTIMIZERS,
+    "lr_scheduler_type": ("CosineAnnealingLR", "CosineAnnealingWarmRestarts", "OneCycleLR", "StepLR", "MultiStepLR",
+                          "ExponentialLR", "PolynomialLR", "LinearLR", "ConstantLR", "CyclicLR"),
     "caption_extension": (".caption", ".txt"),
     "max_resolution": ("512,512", "640,640", "768,768"),
     "resolution": ("512,512", "640,640", "768,768"),
@@ -183,3 +197,8 @@ SUGGESTED: dict[str, tuple[str, ...]] = {
     "model_id": ("microsoft/git-large-textcaps", "microsoft/git-large-coco", "microsoft/git-base-coco"),
 }
 """Offered while typing; anything else may be typed."""
+
+GROUPED: dict[str, dict[str, tuple[str, ...]]] = {
+    "optimizer_type": OPTIMIZER_GROUPS,
+}
+"""Suggestions that stand under headings; a heading is a key of the locales."""

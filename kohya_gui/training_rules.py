@@ -1,5 +1,6 @@
 """Rules of a training."""
 
+import difflib
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -11,20 +12,30 @@ from kohya_gui.facts import saved_bytes, training_plan
 from kohya_gui.rules import base_model, entries_of, rule
 from kohya_gui.words import size
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
-from sd_scripts.options.optimizer import OPTIMIZERS, SCHEDULES
+from sd_scripts.options.optimizer import (
+    OPTIMIZER_GROUPS,
+    OPTIMIZERS,
+    SCHEDULES,
+    finds_its_rate,
+    is_schedule_free,
+)
 
 # A whole model forgets above this; below, nothing is learnt.
 _HIGH_RATE, _LOW_RATE = 1e-4, 1e-8
+# What D-Adaptation and Prodigy scale is about 1.
+_LOWEST_SCALE = 0.1
 
 
 @rule("train")
 def names_known(draft: Draft) -> Iterator[Finding]:
     """Optimizer and schedule are known by name; an optimizer may also be a class with its module."""
     optimizer, schedule = draft.get("optimizer_type"), draft.get("lr_scheduler")
-    if optimizer and "." not in optimizer and optimizer.lower() not in map(str.lower, OPTIMIZERS):
-        choices = ", ".join((*OPTIMIZERS, "module.Class"))
+    by_lower = {name.lower(): name for name in OPTIMIZERS}
+    if optimizer and "." not in optimizer and optimizer.lower() not in by_lower:
+        near = [by_lower[name] for name in difflib.get_close_matches(optimizer.lower(), by_lower, n=4, cutoff=0.5)]
+        choices = ", ".join((*(near or OPTIMIZER_GROUPS["usual"]), "…", "module.Class"))
         yield draft.error("optimizer_type", "value.not_a_choice", value=optimizer, choices=choices)
-    if schedule.lower() not in SCHEDULES:
+    if schedule.lower().partition(":")[0] not in SCHEDULES:
         yield draft.error("lr_scheduler", "value.not_a_choice", value=schedule, choices=", ".join(SCHEDULES))
 
 
@@ -168,9 +179,46 @@ def kept_of_what_is_saved(draft: Draft) -> Iterator[Finding]:
 @rule("train")
 def rate_usual(draft: Draft) -> Iterator[Finding]:
     """A learning rate far from the usual is most often a slip of the pen."""
-    rate = draft.get("learning_rate")
-    if rate is not None and not _LOW_RATE <= rate <= _HIGH_RATE:
+    rate, optimizer = draft.get("learning_rate"), draft.get("optimizer_type")
+    if rate is None or _adafactor_decides(draft):
+        return
+    if finds_its_rate(optimizer):
+        if rate <= _LOWEST_SCALE:
+            yield draft.warning("learning_rate", "check.rate_scaled", rate=rate, optimizer=optimizer)
+    elif not _LOW_RATE <= rate <= _HIGH_RATE:
         yield draft.warning("learning_rate", "check.rate_unusual", rate=rate)
+
+
+@rule("train")
+def rates_agree(draft: Draft) -> Iterator[Finding]:
+    """An optimizer that finds one factor takes one rate; a rate of what is not trained does nothing."""
+    rate_te, optimizer = draft.get("learning_rate_te"), draft.get("optimizer_type")
+    if rate_te is None:
+        return
+    if not draft.get("train_text_encoder"):
+        yield draft.warning("learning_rate_te", "check.text_encoder_off")
+    elif finds_its_rate(optimizer) and rate_te not in (0, draft.get("learning_rate")):
+        yield draft.error("learning_rate_te", "check.one_rate", optimizer=optimizer)
+
+
+@rule("train")
+def schedule_fits(draft: Draft) -> Iterator[Finding]:
+    """Schedule-free optimizers and AdaFactor go their own way, and only AdaFactor has a schedule of its own."""
+    optimizer, schedule = draft.get("optimizer_type"), draft.get("lr_scheduler").lower().partition(":")[0]
+    if schedule == "adafactor":
+        if not _adafactor_decides(draft):
+            yield draft.error("lr_scheduler", "check.adafactor_schedule")
+        return
+    other = next((flag for flag in ("lr_scheduler_type", "lr_warmup_steps") if draft.get(flag)), None)
+    blamed = "lr_scheduler" if schedule != "constant" else other
+    if blamed and (is_schedule_free(optimizer) or _adafactor_decides(draft)):
+        yield draft.warning(blamed, "check.schedule_unused", optimizer=optimizer)
+
+
+def _adafactor_decides(draft: Draft) -> bool:
+    """AdaFactor finds its rates itself, unless it is told not to."""
+    words = [word.replace(" ", "").lower() for word in draft.get("optimizer_args") or []]
+    return draft.get("optimizer_type").lower() == "adafactor" and "relative_step=false" not in words
 
 
 @rule("train")

@@ -1,6 +1,7 @@
 """The command line of a script: tyro reads it; what is wrong is said in one sentence."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -29,13 +30,27 @@ def parse(options_class: type[Options], argv: list[str], script: str) -> Options
         raise _sentence(event, argv, specs)
 
     with tyro_errors.on_parse_error(explain):
-        options = tyro.cli(options_class, args=argv, prog=script, config=_CONFIG, use_underscores=True)
+        options = tyro.cli(options_class, args=_percent_as_share(argv, specs), prog=script, config=_CONFIG, use_underscores=True)
     for name, value in flat_values(options).items():
         try:
             check_value(specs[name], value)
         except BadValue as error:
             raise BadOption(name, f"{shown(specs[name])} {value}: {error}") from error
     return options
+
+
+def _percent_as_share(argv: list[str], specs: dict[str, OptionSpec]) -> list[str]:
+    """`10%` as 0.1 after a flag whose number may be a share of all steps."""
+    flags = {f"--{name}" for name, spec in specs.items() if spec.kind == "number"}
+    words = list(argv)
+    for place, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        before = words[place - 1] if place else ""
+        if re.fullmatch(r"[\d.]+%", value) and flag in flags:
+            words[place] = f"{flag}={read_value(specs[flag[2:]], value)}"
+        elif re.fullmatch(r"[\d.]+%", word) and before in flags:
+            words[place] = str(read_value(specs[before[2:]], word))
+    return words
 
 
 def refuse(argv: list[str], script: str, specs: dict[str, OptionSpec]) -> None:

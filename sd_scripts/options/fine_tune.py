@@ -1,10 +1,12 @@
 """Options of fine_tune.py: a composition of groups."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
+from sd_scripts.options.spec import Range
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
@@ -23,6 +25,9 @@ class FineTuneMethodOptions:
 
     train_text_encoder: bool = False
     """Train the text encoder as well as the U-Net."""
+
+    learning_rate_te: Annotated[float | None, Range(low=0.0, zero="not trained")] = None
+    """Learning rate of the text encoder. Empty: learning_rate. 0: it is not trained."""
 
 
 @dataclass(kw_only=True)

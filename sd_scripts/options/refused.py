@@ -75,15 +75,6 @@ _FINE_TUNE = {
         "zero3_init_flag", "zero3_save_16bit_model", "fp16_master_weights_and_gradients",
     ),
     **_of(
-        f"{_YET}. --lr_scheduler knows constant, linear, cosine, cosine_with_restarts and polynomial.",
-        "lr_scheduler_type", "lr_scheduler_args", "lr_decay_steps", "lr_scheduler_timescale",
-        "lr_scheduler_min_lr_ratio",
-    ),
-    **_of(
-        f"{_YET}. The text encoder is trained with --learning_rate.",
-        "learning_rate_te",
-    ),
-    **_of(
         f"{_YET}. --noise_offset is the one change of the noise for now.",
         "noise_offset_random_strength", "multires_noise_iterations", "multires_noise_discount", "ip_noise_gamma",
         "ip_noise_gamma_random_strength", "adaptive_noise_scale", "zero_terminal_snr", "min_timestep", "max_timestep",

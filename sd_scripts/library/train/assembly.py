@@ -8,6 +8,7 @@ from sd_scripts.library.report import Report
 from sd_scripts.library.train.device import check_device, main_report
 from sd_scripts.library.train.full import FullFineTune
 from sd_scripts.library.train.optimizers import check_optimizer
+from sd_scripts.library.train.optimizing import check_text_rate, notices
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.options.fine_tune import FineTuneOptions
 
@@ -15,8 +16,11 @@ from sd_scripts.options.fine_tune import FineTuneOptions
 def fine_tune(options: FineTuneOptions, report: Report) -> None:
     """fine_tune.py, once its options are checked."""
     check_device(options.precision)
+    check_text_rate(options.optimizer, options.method)
     check_optimizer(options.optimizer)
     report = main_report(report)
+    for text in notices(options.optimizer, options.schedule, options.method):
+        report.notice(text, "warning")
     model = options.model
     report.phase("load_model", f"Loading {model.pretrained_model_name_or_path}")
     family = load(
@@ -29,7 +33,7 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     _check_layers(options.text.clip_skip or 1, family.text_encoder.config.num_hidden_layers)
     vae_hash = weights_hash(family.vae.state_dict())
     data = read_fine_tune_data(options.data, options.captions, options.resolution, report, vae_hash)
-    method = FullFineTune(options.method.train_text_encoder)
+    method = FullFineTune(options.method.train_text_encoder, options.method.learning_rate_te)
     Trainer(family, method, data, options, report).run()
 
 

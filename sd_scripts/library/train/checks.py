@@ -8,10 +8,10 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.models.hub import check_name
-from sd_scripts.library.train.optimizers import optimizer_name, read_arguments
+from sd_scripts.library.train.optimizers import optimizer_arguments
+from sd_scripts.library.train.optimizing import check_optimizing
 from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.saving import Names, Occasion, file_format
-from sd_scripts.library.train.schedules import schedule_name
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.training import AttentionOptions, PrecisionOptions, SampleOptions, SavingOptions, StateOptions
@@ -31,9 +31,8 @@ def check_training(options: TrainingSettings) -> None:
     check_targets(options)
     check_states(options.state, options.saving)
     check_samples(options.samples)
-    schedule_name(options.schedule)
-    optimizer_name(options.optimizer)
-    read_arguments(options.optimizer.optimizer_args or [])
+    optimizer_arguments(options.optimizer)
+    check_optimizing(options.optimizer, options.schedule, options.length)
     _plain_name("log_prefix", options.logging.log_prefix)
     writable("output_dir", options.saving.output_dir)
     if options.logging.logging_dir:
