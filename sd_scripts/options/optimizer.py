@@ -20,7 +20,7 @@ OPTIMIZER_GROUPS: dict[str, tuple[str, ...]] = {
     "torch": ("Adam", "Adagrad", "Adadelta", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD"),
     "more": (
         "CAME", "Ranger", "Ranger21", "A2Grad", "AccSGD", "AdaBelief", "AdaBound", "AdaGC", "AdaGO", "Adai", "Adalite",
-        "AdamC", "AdamG", "AdaMod", "AdamP", "AdamS", "AdaMuon", "AdamWSN", "Adan", "AdaNorm", "AdaPNM", "AdaShift",
+        "AdamC", "AdamG", "AdaMod", "AdamP", "AdamS", "AdaMuon", "AdamWSN", "Adan", "AdaNorm", "AdaPNM",
         "AdaSmooth", "AdaTAM", "AdEMAMix", "ADOPT", "AggMo", "Aida", "Alice", "Amos", "Ano", "APOLLO", "ApolloDQN",
         "AvaGrad", "BCOS", "Conda", "DASH", "DiffGrad", "DualAdam", "EmoFact", "EmoLynx", "EmoNavi", "EXAdam", "FAdam",
         "Fira", "FlashAdamW", "FOCUS", "Fromage", "FTRL", "GaLore", "Grams", "Gravity", "GrokFastAdamW", "Kate", "Kron",

@@ -89,19 +89,21 @@ class Recorder:
         return self.out.getvalue()
 
 
-def make_trainer(folder, family=None, data=None, text=False, **values):
+def make_trainer(folder, family=None, data=None, text=False, text_rate=None, **values):
     from sd_scripts.library.train.full import FullFineTune
     from sd_scripts.library.train.trainer import Trainer
 
     recorder = Recorder()
     data = data or tiny_data()
-    trainer = Trainer(family or tiny_family(), FullFineTune(text), data, options(folder, **values), recorder.report)
+    trainer = Trainer(
+        family or tiny_family(), FullFineTune(text, text_rate), data, options(folder, **values), recorder.report
+    )
     return trainer, recorder
 
 
-def train(folder, family=None, data=None, text=False, **values):
+def train(folder, family=None, data=None, text=False, text_rate=None, **values):
     """Trains to the end; (trainer, recorder)."""
-    trainer, recorder = make_trainer(folder, family, data, text, **values)
+    trainer, recorder = make_trainer(folder, family, data, text, text_rate, **values)
     trainer.run()
     return trainer, recorder
 

@@ -58,6 +58,7 @@ _REPEATS = "computes the loss several times in a step"
 CANNOT: dict[str, str] = {
     "AdaHessian": _SECOND_ORDER,
     "AdaLOMO": _WHOLE_MODEL,
+    "AdaShift": "keeps its memory in a form that no saved state can hold",
     "AdamMini": "takes a language model and looks for its parts by name",
     "AliG": "needs the loss in each step",
     "BSAM": _REPEATS,
@@ -74,9 +75,15 @@ CANNOT: dict[str, str] = {
 """Optimizers of torch and pytorch-optimizer that cannot train here, each with its reason."""
 
 KEPT_CLASSES = (
-    "collections.deque",
     "pytorch_optimizer.optimizer.scion.LMONorm",
     "pytorch_optimizer.optimizer.utils.galore.GaLoreProjector",
+    "pytorch_optimizer.optimizer.utils.graft.AdaGradGraft",
+    "pytorch_optimizer.optimizer.utils.graft.Graft",
+    "pytorch_optimizer.optimizer.utils.graft.RMSPropGraft",
+    "pytorch_optimizer.optimizer.utils.graft.SGDGraft",
+    "pytorch_optimizer.optimizer.utils.graft.SQRTNGraft",
+    "pytorch_optimizer.optimizer.utils.partition.BlockPartitioner",
+    "pytorch_optimizer.optimizer.utils.partition.PreConditionerType",
     "pytorch_optimizer.optimizer.utils.preconditioner.PreConditioner",
 )
 """What optimizers keep in their state beside numbers, lists and texts; a state that is read may hold these."""

@@ -34,10 +34,12 @@ def make_optimizer(groups: Groups, settings: OptimizerSettings) -> "torch.optim.
     name = optimizer_name(settings)
     builder = _builder(name)
     arguments = optimizer_arguments(settings)
-    check_arguments(builder, arguments, "optimizer_args", name, ("params", "lr"))
+    taken = inspect.signature(builder).parameters
+    # Weights, its first argument under whatever name, and the rate are given here.
+    check_arguments(builder, arguments, "optimizer_args", name, kept=(next(iter(taken)), "lr"))
     if sets_its_rates(settings):
         groups = [{**group, "lr": None} for group in groups]
-    elif "lr" in inspect.signature(builder).parameters:
+    elif "lr" in taken:
         arguments = {**arguments, "lr": settings.learning_rate}
     if name in MUON:
         groups = _matrices_apart(groups, arguments)

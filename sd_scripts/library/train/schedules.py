@@ -82,8 +82,8 @@ def make_scheduler(settings: ScheduleSettings, optimizer: "torch.optim.Optimizer
     arguments = read_arguments(settings.lr_scheduler_args, "lr_scheduler_args", _TEXTS)
     if not callable(builder):
         raise BadOption("lr_scheduler_type", f"--lr_scheduler_type {name} is no class of a scheduler.")
-    check_arguments(builder, arguments, "lr_scheduler_args", name, ("optimizer",))
     try:
+        check_arguments(builder, arguments, "lr_scheduler_args", name, ("optimizer",))
         scheduler = builder(optimizer, **arguments)
     except (TypeError, ValueError, AssertionError, RuntimeError, KeyError) as error:
         reason = str(error).rstrip(".")
