@@ -50,7 +50,7 @@ class AttentionOptions:
     """How attention is computed. At most one of these."""
 
     sdpa: bool = False
-    """PyTorch's scaled dot product attention: fast, exact, always there."""
+    """PyTorch's scaled dot product attention: fast, exact, always there; what is used when none is named."""
 
     xformers: bool = False
     """xformers' attention; needs the package (./setup.sh install --xformers)."""

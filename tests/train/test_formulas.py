@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sd_scripts.library.data.training_data import Item
+from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.models.family import TextSettings
 from sd_scripts.library.train.course import Course, Place, course_of, fingerprint, windows
 from sd_scripts.library.train.losses import mse_per_item
@@ -66,7 +66,7 @@ def test_the_first_loss_is_what_diffusers_says(tmp_path):
     family, data = tiny_family(), tiny_data(1, side_px=128)
     scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     draw, item = Draw(1, 0), Item(0, 0)
-    latents_BCHW = data.load(item, 0, 1).latents_CHW[None] * 0.18215
+    latents_BCHW = data.load(item, Moment(seed=1)).latents_CHW[None] * 0.18215
     noise_BCHW = draw.noise(item, latents_BCHW.shape[1:])[None]
     timesteps_B = torch.tensor([draw.timestep(item)])
     with torch.no_grad():

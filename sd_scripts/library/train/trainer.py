@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sd_scripts.library import events
+from sd_scripts.library.data.training_data import Moment
 from sd_scripts.library.errors import BadOption, NothingUsable, TrainingFailed
 from sd_scripts.library.events import Request
 from sd_scripts.library.models.family import Family, TextSettings
@@ -144,7 +145,7 @@ class Trainer:
         draw = Draw(self.seed, epoch, self.options.noise.noise_offset)
         planned = self._windows()[self.place.window :]
         learnt, from_its_start = 0, self.place.window == 0
-        with contextlib.closing(self.feed.windows(planned, epoch, self.seed)) as loading:
+        with contextlib.closing(self.feed.windows(planned, self._moment())) as loading:
             for window, data_s in timed(loading):
                 learnt += self._train_step(window, draw, data_s)
                 ended = self.place.advance(self.course)
@@ -263,6 +264,9 @@ class Trainer:
         )
 
     # --- small answers
+
+    def _moment(self) -> Moment:
+        return Moment(self.place.epoch, self.place.step, self.course.total_steps, self.seed)
 
     def _windows(self) -> list[Window]:
         return windows(self._plan(self.place.epoch), self.options.length.gradient_accumulation_steps)
