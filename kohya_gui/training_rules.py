@@ -33,8 +33,8 @@ def names_known(draft: Draft) -> Iterator[Finding]:
     by_lower = {name.lower(): name for name in OPTIMIZERS}
     if optimizer and "." not in optimizer and optimizer.lower() not in by_lower:
         near = [by_lower[name] for name in difflib.get_close_matches(optimizer.lower(), by_lower, n=4, cutoff=0.5)]
-        choices = ", ".join((*(near or OPTIMIZER_GROUPS["usual"]), "…", "module.Class"))
-        yield draft.error("optimizer_type", "value.not_a_choice", value=optimizer, choices=choices)
+        names = ", ".join(near or OPTIMIZER_GROUPS["usual"])
+        yield draft.error("optimizer_type", "check.no_optimizer", value=optimizer, names=names)
     if schedule.lower().partition(":")[0] not in SCHEDULES:
         yield draft.error("lr_scheduler", "value.not_a_choice", value=schedule, choices=", ".join(SCHEDULES))
 

@@ -18,6 +18,9 @@ Options = TypeVar("Options")
 _CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
 
 
+_PERCENT = re.compile(r"(\d+\.?\d*|\.\d+)%")
+
+
 def parse(options_class: type[Options], argv: list[str], script: str) -> Options:
     """The options that `argv` gives; `--help` prints and exits with 0.
 
@@ -29,8 +32,9 @@ def parse(options_class: type[Options], argv: list[str], script: str) -> Options
     def explain(event: tyro_errors.ParseErrorEvent) -> None:
         raise _sentence(event, argv, specs)
 
+    words = _percent_as_share(argv, specs)
     with tyro_errors.on_parse_error(explain):
-        options = tyro.cli(options_class, args=_percent_as_share(argv, specs), prog=script, config=_CONFIG, use_underscores=True)
+        options = tyro.cli(options_class, args=words, prog=script, config=_CONFIG, use_underscores=True)
     for name, value in flat_values(options).items():
         try:
             check_value(specs[name], value)
@@ -44,11 +48,11 @@ def _percent_as_share(argv: list[str], specs: dict[str, OptionSpec]) -> list[str
     flags = {f"--{name}" for name, spec in specs.items() if spec.kind == "number"}
     words = list(argv)
     for place, word in enumerate(words):
-        flag, equals, value = word.partition("=")
+        flag, _, value = word.partition("=")
         before = words[place - 1] if place else ""
-        if re.fullmatch(r"[\d.]+%", value) and flag in flags:
+        if _PERCENT.fullmatch(value) and flag in flags:
             words[place] = f"{flag}={read_value(specs[flag[2:]], value)}"
-        elif re.fullmatch(r"[\d.]+%", word) and before in flags:
+        elif _PERCENT.fullmatch(word) and before in flags:
             words[place] = str(read_value(specs[before[2:]], word))
     return words
 

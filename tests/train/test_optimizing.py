@@ -23,7 +23,7 @@ FIXED = ADAFACTOR | {"optimizer_args": ["relative_step=False"]}
         ({"optimizer_type": "DAdaptSGD", "lr_warmup_steps": 2}, "lr_warmup_steps", "DAdaptSGD cannot take a step"),
         ({"optimizer_type": "FTRL", "learning_rate": 0.0}, "learning_rate", "at a learning rate of 0"),
         ({"lr_warmup_steps": 1.5}, "lr_warmup_steps", "write whole steps, or a share"),
-        ({"lr_scheduler": "warmup_stable_decay", "lr_decay_steps": 99}, "lr_decay_steps", "more than the 3 of training"),
+        ({"lr_scheduler": "warmup_stable_decay", "lr_decay_steps": 99}, "lr_decay_steps", "than the 3 of training"),
     ],
 )
 def test_what_cannot_be(tmp_path, values, option, sentence):

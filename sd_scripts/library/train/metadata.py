@@ -9,12 +9,13 @@ from typing import Any
 
 from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.train.course import Course, Place
+from sd_scripts.library.train.optimizers import described
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.spec import flat_values
 
 # Options whose value stands in the header as it is, under ss_<name>.
 _AS_GIVEN = (
-    "v2", "learning_rate", "lr_scheduler", "lr_warmup_steps", "gradient_accumulation_steps", "gradient_checkpointing",
+    "v2", "learning_rate", "lr_warmup_steps", "gradient_accumulation_steps", "gradient_checkpointing",
     "mixed_precision", "full_fp16", "clip_skip", "max_token_length", "noise_offset", "max_grad_norm", "output_name",
     "shuffle_caption", "keep_tokens", "cache_latents", "enable_bucket", "bucket_no_upscale", "min_bucket_reso",
     "max_bucket_reso",
@@ -35,9 +36,7 @@ class Provenance:
         return self.fixed | {key: str(value) for key, value in now.items()}
 
 
-def provenance(
-    options: TrainingSettings, data: TrainingData, course: Course, seed: int, optimizer: str, processes: int
-) -> Provenance:
+def provenance(options: TrainingSettings, data: TrainingData, course: Course, seed: int, processes: int) -> Provenance:
     """Collects what is known before the first step."""
     values = flat_values(options)
     batch_size = options.length.train_batch_size
@@ -45,7 +44,9 @@ def provenance(
     facts |= {
         "ss_sd_model_name": _bare(values["pretrained_model_name_or_path"]),
         "ss_vae_name": _bare(values["vae"]),
-        "ss_optimizer": optimizer,
+        "ss_optimizer": described(options.optimizer),
+        "ss_lr_scheduler": options.schedule.lr_scheduler_type or options.schedule.lr_scheduler,
+        "ss_text_encoder_lr": values.get("learning_rate_te"),
         "ss_seed": seed,
         "ss_batch_size_per_device": batch_size,
         "ss_total_batch_size": batch_size * processes * options.length.gradient_accumulation_steps,
@@ -58,7 +59,8 @@ def provenance(
         "ss_training_started_at": time.time(),
         "modelspec.resolution": _resolution(data),
     }
-    return Provenance({key: str(value) for key, value in facts.items() if key != "ss_vae_name" or value}, course)
+    absent = {key for key in ("ss_vae_name", "ss_text_encoder_lr") if facts[key] is None}
+    return Provenance({key: str(value) for key, value in facts.items() if key not in absent}, course)
 
 
 def _bare(name: str | None) -> str | None:

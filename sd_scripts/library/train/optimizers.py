@@ -80,6 +80,13 @@ def optimizer_arguments(settings: OptimizerSettings) -> dict[str, Any]:
     return {**arguments, "relative_step": True} if arguments.get("warmup_init") else arguments
 
 
+def described(settings: OptimizerSettings) -> str:
+    """The optimizer with the given arguments, for the saved file: AdamW(weight_decay=0.1). Errors: BadOption."""
+    given = read_arguments(settings.optimizer_args, "optimizer_args")
+    arguments = ",".join(f"{name}={value}" for name, value in given.items())
+    return optimizer_name(settings) + (f"({arguments})" if arguments else "")
+
+
 def sets_its_rates(settings: OptimizerSettings) -> bool:
     """Whether the optimizer takes no learning rate at all: AdaFactor with relative steps. Errors: BadOption."""
     return optimizer_name(settings) == "AdaFactor" and bool(optimizer_arguments(settings)["relative_step"])

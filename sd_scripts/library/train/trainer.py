@@ -81,7 +81,7 @@ class Trainer:
         self.schedule = choose_schedule(options.optimizer, options.schedule, self.course.total_steps)
         self.maker = BatchMaker(self.family, self.encoder, self.data.images, report)
         self.tracker = Tracker(options.logging if self.main else None, report, self.course)
-        facts = provenance(options, self.data, self.course, self.seed, self._optimizer, self._processes)
+        facts = provenance(options, self.data, self.course, self.seed, self._processes)
         contents = self.learner.contents
         self.archive = Archive(self.family, self.method, options, self.course, facts, contents, report)
         self._resume()
