@@ -1,6 +1,5 @@
 """Rules of a training."""
 
-import difflib
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from sd_scripts.options.optimizer import (
     SCHEDULES,
     finds_its_rate,
     is_schedule_free,
+    optimizers_like,
 )
 
 # A whole model forgets above this; below, nothing is learnt.
@@ -30,10 +30,8 @@ _LOWEST_SCALE = 0.1
 def names_known(draft: Draft) -> Iterator[Finding]:
     """Optimizer and schedule are known by name; an optimizer may also be a class with its module."""
     optimizer, schedule = draft.get("optimizer_type"), draft.get("lr_scheduler")
-    by_lower = {name.lower(): name for name in OPTIMIZERS}
-    if optimizer and "." not in optimizer and optimizer.lower() not in by_lower:
-        near = [by_lower[name] for name in difflib.get_close_matches(optimizer.lower(), by_lower, n=4, cutoff=0.5)]
-        names = ", ".join(near or OPTIMIZER_GROUPS["usual"])
+    if optimizer and "." not in optimizer and optimizer.lower() not in map(str.lower, OPTIMIZERS):
+        names = ", ".join(optimizers_like(optimizer) or OPTIMIZER_GROUPS["usual"])
         yield draft.error("optimizer_type", "check.no_optimizer", value=optimizer, names=names)
     if schedule.lower().partition(":")[0] not in SCHEDULES:
         yield draft.error("lr_scheduler", "value.not_a_choice", value=schedule, choices=", ".join(SCHEDULES))

@@ -1,5 +1,6 @@
 """Options of the optimizer and of the learning rate."""
 
+import difflib
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -54,6 +55,14 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
     "adafactor": (),
 }  # fmt: skip
 """All schedules of the learning rate, each with the options that it reads."""
+
+
+def optimizers_like(asked: str) -> list[str]:
+    """Names that may have been meant: those that contain what was asked for, or are spelt nearly so; at most 3."""
+    by_lower = {name.lower(): name for name in OPTIMIZERS}
+    containing = [name for name in by_lower if asked.lower() in name]
+    near = containing or difflib.get_close_matches(asked.lower(), by_lower, n=3, cutoff=0.5)
+    return [by_lower[name] for name in near[:3]]
 
 
 def finds_its_rate(optimizer: str) -> bool:

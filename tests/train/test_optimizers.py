@@ -64,8 +64,8 @@ def test_arguments_reach_the_optimizer():
 @pytest.mark.parametrize(
     ("values", "option", "sentence"),
     [
-        ({"optimizer_type": "AdamW8"}, "optimizer_type", "Did you mean AdamW or AdamW8bit"),
-        ({"optimizer_type": "zzzz"}, "optimizer_type", "Use AdamW, Lion, AdaFactor, SGDNesterov or another"),
+        ({"optimizer_type": "AdamW8"}, "optimizer_type", "Did you mean AdamW8bit or PagedAdamW8bit"),
+        ({"optimizer_type": "zzzz"}, "optimizer_type", "Use AdamW, Lion, AdaFactor, SGDNesterov, another of torch"),
         ({"optimizer_type": "torch.optim.Nope"}, "optimizer_type", "torch.optim has no class Nope"),
         ({"optimizer_type": "torch.nn.Linear"}, "optimizer_type", "is no class of a torch optimizer"),
         ({"optimizer_args": ["weight_decay"]}, "optimizer_args", "write name=value"),

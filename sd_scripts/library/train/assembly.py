@@ -7,8 +7,9 @@ from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.device import check_device, main_report
 from sd_scripts.library.train.full import FullFineTune
-from sd_scripts.library.train.optimizers import check_optimizer
+from sd_scripts.library.train.optimizers import trial_optimizer
 from sd_scripts.library.train.optimizing import check_text_rate, notices
+from sd_scripts.library.train.schedules import make_scheduler
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.options.fine_tune import FineTuneOptions
 
@@ -17,7 +18,7 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     """fine_tune.py, once its options are checked."""
     check_device(options.precision)
     check_text_rate(options.optimizer, options.method)
-    check_optimizer(options.optimizer)
+    make_scheduler(options.schedule, trial_optimizer(options.optimizer))
     report = main_report(report)
     for text in notices(options.optimizer, options.schedule, options.method):
         report.notice(text, "warning")

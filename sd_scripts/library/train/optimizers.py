@@ -1,6 +1,5 @@
 """Optimizers by name: many known ones, and any class of any installed package. Imports torch late."""
 
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.arguments import check_arguments, load_named, read_arguments
 from sd_scripts.library.train.known_optimizers import CANNOT, KNOWN, MUON
-from sd_scripts.options.optimizer import OPTIMIZER_GROUPS, finds_its_rate
+from sd_scripts.options.optimizer import OPTIMIZER_GROUPS, finds_its_rate, optimizers_like
 
 if TYPE_CHECKING:
     import torch
@@ -51,12 +50,12 @@ def make_optimizer(groups: Groups, settings: OptimizerSettings) -> "torch.optim.
     return optimizer
 
 
-def check_optimizer(settings: OptimizerSettings) -> None:
-    """Makes the optimizer over one number, before anything is loaded. Errors: BadOption, NotInstalled."""
+def trial_optimizer(settings: OptimizerSettings) -> "torch.optim.Optimizer":
+    """The optimizer over one number: what is wrong shows before anything is loaded. Errors: BadOption, NotInstalled."""
     import torch
 
     one = torch.nn.Parameter(torch.zeros(1))
-    make_optimizer([{"params": [one], "lr": settings.learning_rate, "name": "one"}], settings)
+    return make_optimizer([{"params": [one], "lr": settings.learning_rate, "name": "one"}], settings)
 
 
 def optimizer_name(settings: OptimizerSettings) -> str:
@@ -137,12 +136,11 @@ def _known_name(asked: str) -> str:
     _refuse({name.lower(): name for name in CANNOT}.get(asked.lower(), ""))
     if asked.lower() in by_lower:
         return by_lower[asked.lower()]
-    close = difflib.get_close_matches(asked.lower(), by_lower, n=3, cutoff=0.5)
-    if close:
-        near = f"Did you mean {' or '.join(by_lower[name] for name in close)}?"
+    if close := optimizers_like(asked):
+        near = f"Did you mean {' or '.join(close)}?"
     else:
         usual = ", ".join(OPTIMIZER_GROUPS["usual"])
-        near = f"Use {usual} or another that docs/options.md lists, or a class with its module: torch.optim.RAdam."
+        near = f"Use {usual}, another of torch or pytorch-optimizer by its name, or a class with its module."
     raise BadOption("optimizer_type", f'--optimizer_type "{asked}": there is no such optimizer. {near}')
 
 
