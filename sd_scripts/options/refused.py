@@ -74,16 +74,6 @@ _FINE_TUNE = {
         "offload_optimizer_device", "offload_optimizer_nvme_path", "offload_param_device", "offload_param_nvme_path",
         "zero3_init_flag", "zero3_save_16bit_model", "fp16_master_weights_and_gradients",
     ),
-    **_of(
-        f"{_YET}. --noise_offset is the one change of the noise for now.",
-        "noise_offset_random_strength", "multires_noise_iterations", "multires_noise_discount", "ip_noise_gamma",
-        "ip_noise_gamma_random_strength", "adaptive_noise_scale", "zero_terminal_snr", "min_timestep", "max_timestep",
-    ),
-    **_of(
-        f"{_YET}. The loss is the mean squared error.",
-        "loss_type", "huber_schedule", "huber_c", "huber_scale", "min_snr_gamma", "debiased_estimation_loss",
-        "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss",
-    ),
 }  # fmt: skip
 
 REFUSED: dict[str, dict[str, str]] = {"fine_tune": _FINE_TUNE}

@@ -63,14 +63,6 @@ class AttentionOptions:
 
 
 @dataclass(kw_only=True)
-class NoiseOptions:
-    """The noise that the model learns to remove."""
-
-    noise_offset: Annotated[float | None, Range(low=0.0)] = None
-    """Adds a shift of the whole picture to the noise: very dark and very bright pictures are learnt. 0.05 to 0.1."""
-
-
-@dataclass(kw_only=True)
 class SavingOptions:
     """What is saved, when, and how."""
 

@@ -7,6 +7,7 @@ from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.device import check_device, main_report
 from sd_scripts.library.train.full import FullFineTune
+from sd_scripts.library.train.noise_checks import idle_options
 from sd_scripts.library.train.optimizers import trial_optimizer
 from sd_scripts.library.train.optimizing import check_text_rate, notices
 from sd_scripts.library.train.schedules import make_scheduler
@@ -20,8 +21,8 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     check_text_rate(options.optimizer, options.method)
     make_scheduler(options.schedule, trial_optimizer(options.optimizer))
     report = main_report(report)
-    for text in notices(options.optimizer, options.schedule, options.method):
-        report.notice(text, "warning")
+    for sentence in (*notices(options.optimizer, options.schedule, options.method), *idle_options(options)):
+        report.notice(sentence, "warning")
     model = options.model
     report.phase("load_model", f"Loading {model.pretrained_model_name_or_path}")
     family = load(

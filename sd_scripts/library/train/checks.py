@@ -8,6 +8,7 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.models.hub import check_name
+from sd_scripts.library.train.noise_checks import check_noise
 from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
 from sd_scripts.library.train.prompts import read_prompts
@@ -31,6 +32,7 @@ def check_training(options: TrainingSettings) -> None:
     check_targets(options)
     check_states(options.state, options.saving)
     check_samples(options.samples)
+    check_noise(options)
     optimizer_arguments(options.optimizer)
     check_optimizing(options.optimizer, options.schedule, options.length)
     _plain_name("log_prefix", options.logging.log_prefix)

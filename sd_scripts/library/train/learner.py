@@ -11,7 +11,7 @@ from sd_scripts.library.models.family import Family
 from sd_scripts.library.seeds import derive
 from sd_scripts.library.train.batches import Batch
 from sd_scripts.library.train.curves import Schedule
-from sd_scripts.library.train.losses import mse_per_item
+from sd_scripts.library.train.losses import make_loss
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.optimizers import learning_rates, make_optimizer, set_learning_rates
 from sd_scripts.library.train.predictor import Predictor
@@ -48,6 +48,8 @@ class Learner:
         self._seed = seed
         # An infinite norm clips nothing, and the gradient's own is told all the same.
         self._max_grad_norm = options.optimizer.max_grad_norm or float("inf")
+        velocity = family.prediction_type == "v_prediction"
+        self._loss = make_loss(family.alphas_T, velocity, options.loss, accelerator.device)
         self._predictor, self._stepper = accelerator.prepare(predictor, self.optimizer)
         self.contents = Contents(method.trained(), self.optimizer, accelerator.scaler, self._scheduler)
 
@@ -79,11 +81,11 @@ class Learner:
 
     def losses(self, batch: Batch) -> torch.Tensor:
         """losses_B: how far the prediction is from its target, item by item."""
-        noisy_BCHW = self._family.add_noise(batch.latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
+        noisy_BCHW = self._family.add_noise(batch.latents_BCHW, batch.input_noise_BCHW, batch.timesteps_B)
         target_BCHW = self._family.target(batch.latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
         texts = self._texts.arguments(batch.captions)
         prediction_BCHW = self._predictor(noisy_BCHW, batch.timesteps_B, **texts)
-        return mse_per_item(prediction_BCHW, target_BCHW)
+        return self._loss.per_item(prediction_BCHW, target_BCHW, batch.timesteps_B, batch.mask_BHW)
 
     def _sharing_gradients(self, last: bool) -> AbstractContextManager[Any]:
         """Processes exchange gradients once a window, with its last batch."""

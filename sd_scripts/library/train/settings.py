@@ -4,12 +4,12 @@ from typing import Protocol
 
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
     LoggingOptions,
-    NoiseOptions,
     PrecisionOptions,
     SampleOptions,
     SavingOptions,
@@ -31,6 +31,7 @@ class TrainingSettings(Protocol):
     precision: PrecisionOptions
     attention: AttentionOptions
     noise: NoiseOptions
+    loss: LossOptions
     saving: SavingOptions
     state: StateOptions
     logging: LoggingOptions

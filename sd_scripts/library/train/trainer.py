@@ -67,6 +67,9 @@ class Trainer:
     def _prepare(self) -> None:
         options, report = self.options, self.report
         self.method.prepare(self.family)
+        if options.noise.zero_terminal_snr:
+            # First of all: the loss and the samples follow from the schedule.
+            self.family.use_zero_terminal_snr()
         prepare_modules(self.family, options.precision, options.attention, self.accelerator.device)
         full_vae = options.model.no_half_vae or options.precision.mixed_precision == "no"
         self.encoder = Encoder(self.family, self.accelerator, full_vae)
@@ -142,7 +145,7 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         epoch = self.place.epoch
-        draw = Draw(self.seed, epoch, self.options.noise.noise_offset)
+        draw = Draw(self.seed, epoch, self.options.noise)
         planned = self._windows()[self.place.window :]
         learnt, from_its_start = 0, self.place.window == 0
         with contextlib.closing(self.feed.windows(planned, self._moment())) as loading:
