@@ -11,30 +11,6 @@ from kohya_gui.facts import saved_bytes, training_plan
 from kohya_gui.rules import base_model, entries_of, rule
 from kohya_gui.words import size
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
-from sd_scripts.options.optimizer import (
-    OPTIMIZER_GROUPS,
-    OPTIMIZERS,
-    SCHEDULES,
-    finds_its_rate,
-    is_schedule_free,
-    optimizers_like,
-)
-
-# A whole model forgets above this; below, nothing is learnt.
-_HIGH_RATE, _LOW_RATE = 1e-4, 1e-8
-# What D-Adaptation and Prodigy scale is about 1.
-_LOWEST_SCALE = 0.1
-
-
-@rule("train")
-def names_known(draft: Draft) -> Iterator[Finding]:
-    """Optimizer and schedule are known by name; an optimizer may also be a class with its module."""
-    optimizer, schedule = draft.get("optimizer_type"), draft.get("lr_scheduler")
-    if optimizer and "." not in optimizer and optimizer.lower() not in map(str.lower, OPTIMIZERS):
-        names = ", ".join(optimizers_like(optimizer) or OPTIMIZER_GROUPS["usual"])
-        yield draft.error("optimizer_type", "check.no_optimizer", value=optimizer, names=names)
-    if schedule.lower().partition(":")[0] not in SCHEDULES:
-        yield draft.error("lr_scheduler", "value.not_a_choice", value=schedule, choices=", ".join(SCHEDULES))
 
 
 @rule("train")
@@ -174,51 +150,6 @@ def kept_of_what_is_saved(draft: Draft) -> Iterator[Finding]:
             yield draft.error(f"save_last_n_{unit}", "check.nothing_to_keep", needed=needed)
         if states and not (is_saved and draft.get("save_state")):
             yield draft.error(f"save_last_n_{unit}_state", "check.nothing_to_keep", needed=f"save_state, {needed}")
-
-
-@rule("train")
-def rate_usual(draft: Draft) -> Iterator[Finding]:
-    """A learning rate far from the usual is most often a slip of the pen."""
-    rate, optimizer = draft.get("learning_rate"), draft.get("optimizer_type")
-    if rate is None or _adafactor_decides(draft):
-        return
-    if finds_its_rate(optimizer):
-        if rate <= _LOWEST_SCALE:
-            yield draft.warning("learning_rate", "check.rate_scaled", rate=rate, optimizer=optimizer)
-    elif not _LOW_RATE <= rate <= _HIGH_RATE:
-        yield draft.warning("learning_rate", "check.rate_unusual", rate=rate)
-
-
-@rule("train")
-def rates_agree(draft: Draft) -> Iterator[Finding]:
-    """An optimizer that finds one factor takes one rate; a rate of what is not trained does nothing."""
-    rate_te, optimizer = draft.get("learning_rate_te"), draft.get("optimizer_type")
-    if rate_te is None:
-        return
-    if not draft.get("train_text_encoder"):
-        yield draft.warning("learning_rate_te", "check.text_encoder_off")
-    elif finds_its_rate(optimizer) and rate_te not in (0, draft.get("learning_rate")):
-        yield draft.error("learning_rate_te", "check.one_rate", optimizer=optimizer)
-
-
-@rule("train")
-def schedule_fits(draft: Draft) -> Iterator[Finding]:
-    """Schedule-free optimizers and AdaFactor go their own way, and only AdaFactor has a schedule of its own."""
-    optimizer, schedule = draft.get("optimizer_type"), draft.get("lr_scheduler").lower().partition(":")[0]
-    if schedule == "adafactor":
-        if not _adafactor_decides(draft):
-            yield draft.error("lr_scheduler", "check.adafactor_schedule")
-        return
-    other = next((flag for flag in ("lr_scheduler_type", "lr_warmup_steps") if draft.get(flag)), None)
-    blamed = "lr_scheduler" if schedule != "constant" else other
-    if blamed and (is_schedule_free(optimizer) or _adafactor_decides(draft)):
-        yield draft.warning(blamed, "check.schedule_unused", optimizer=optimizer)
-
-
-def _adafactor_decides(draft: Draft) -> bool:
-    """AdaFactor finds its rates itself, unless it is told not to."""
-    words = [word.replace(" ", "").lower() for word in draft.get("optimizer_args") or []]
-    return draft.get("optimizer_type").lower() == "adafactor" and "relative_step=false" not in words
 
 
 @rule("train")

@@ -121,6 +121,8 @@ def test_steps_may_be_a_share():
     ("values", "option", "sentence"),
     [
         ({"lr_scheduler": "cosin"}, "lr_scheduler", "Did you mean cosine?"),
+        ({"lr_scheduler": "adafactor:fast"}, "lr_scheduler", '"adafactor:fast": there is no such schedule'),
+        ({"lr_scheduler": "cosine:2"}, "lr_scheduler", "Did you mean cosine?"),
         ({"lr_scheduler": "zzz"}, "lr_scheduler", "Use constant, constant_with_warmup, linear"),
         ({"lr_scheduler": "piecewise_constant"}, "lr_scheduler_args", "needs the argument step_rules"),
         ({"lr_scheduler": "piecewise_constant", "lr_scheduler_args": ["step_rules=1-2,3"]}, "lr_scheduler_args",

@@ -89,7 +89,7 @@ def test_a_missing_package_is_named():
         make(optimizer_type="no_such_package.Best")
 
 
-@pytest.mark.parametrize("name", ["AdamWScheduleFree", "schedulefree.SGDScheduleFree", "ScheduleFreeAdamW"])
+@pytest.mark.parametrize("name", ["AdamWScheduleFree", "pytorch_optimizer.ScheduleFreeSGD"])
 def test_schedule_free_saves_the_averaged_weights(tmp_path, name):
     """It trains weights other than those it gives, and steps only after its own train()."""
     given = {"optimizer_type": name, "max_train_steps": 4, "save_every_n_steps": 2}

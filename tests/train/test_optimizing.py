@@ -56,6 +56,7 @@ def test_what_can_be(tmp_path, values):
         (ADAFACTOR | {"lr_scheduler": "cosine", "lr_warmup_steps": 2},
          ["itself", "AdaFactor, which has a way of its own in place of a schedule, does not use --lr_scheduler and"
                     " --lr_warmup_steps"]),
+        (ADAFACTOR | {"lr_scheduler": "adafactor:1e-3"}, ["itself", "adafactor:1e-3 is the same as adafactor"]),
         (FIXED | {"lr_scheduler": "cosine"}, []),
         (SCHEDULE_FREE | {"lr_warmup_steps": 2},
          ["does not use --lr_warmup_steps", "say --optimizer_args warmup_steps="]),

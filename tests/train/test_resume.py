@@ -16,7 +16,7 @@ FIVE = {"train_batch_size": 2, "lr_scheduler": "cosine", "noise_offset": 0.05, "
 
 
 # tests/train/test_every_optimizer.py goes on with each, over a few weights.
-KINDS = ["AdaFactor", "AdamW8bit", "Prodigy", "came", "Muon"]
+KINDS = ["AdaFactor", "AdamW8bit", "Prodigy", "came"]
 
 
 @pytest.mark.parametrize(("optimizer", "stop_at"), [("AdamW", 3), ("AdamW", 4), *((name, 4) for name in KINDS)])

@@ -115,6 +115,8 @@ def _about_schedule(optimizer: OptimizerOptions, schedule: ScheduleOptions) -> I
         unused = _given(schedule, "lr_scheduler", *SCHEDULES[schedule_name(schedule)])
     if unused:
         yield f"{what} does not use {' and '.join(f'--{option}' for option in unused)}."
+    if ":" in schedule.lr_scheduler:
+        yield f"--lr_scheduler {schedule.lr_scheduler} is the same as adafactor: the rates are AdaFactor's own."
     if is_schedule_free(name) and "lr_warmup_steps" in unused:
         yield f"For a warm-up of {name} say --optimizer_args warmup_steps=..."
     if schedule_name(schedule) == "warmup_stable_decay" and not schedule.lr_decay_steps:

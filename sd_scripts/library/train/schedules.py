@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sd_scripts.library.errors import BadOption, TrainingFailed
@@ -49,12 +50,21 @@ def make_schedule(settings: ScheduleSettings, total_steps: int, learning_rate: f
 
 def schedule_name(settings: ScheduleSettings) -> str:
     """The schedule's name in lower case; of `adafactor:1e-3` the name alone. Errors: BadOption, for an unknown one."""
-    name = settings.lr_scheduler.lower().partition(":")[0]
-    if name in CURVES:
+    name, colon, rate = settings.lr_scheduler.lower().partition(":")
+    if name in CURVES and not colon:
+        return name
+    if name == "adafactor" and _is_number(rate):
         return name
     close = difflib.get_close_matches(name, CURVES, n=1, cutoff=0.5)
     hint = f"Did you mean {close[0]}?" if close else f"Use {', '.join(CURVES)}."
     raise BadOption("lr_scheduler", f'--lr_scheduler "{settings.lr_scheduler}": there is no such schedule. {hint}')
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def steps_of(option: str, asked: int | float, total_steps: int) -> int:
