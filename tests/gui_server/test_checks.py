@@ -288,7 +288,7 @@ def test_a_state_to_go_on_from_is_more_than_a_folder(place):
         ({"lr_scheduler_type": "StepLR", "optimizer_type": "AdaFactor"}, "error", "lr_scheduler_type", "leave this"),
         ({"lr_scheduler_type": "StepLR", "lr_warmup_steps": "10%"}, "error", "lr_warmup_steps", "Leave one of them"),
         ({"lr_scheduler": "piecewise_constant"}, "error", "lr_scheduler_args", "needs its steps"),
-        ({"lr_scheduler": "piecewise_constant", "lr_scheduler_args": "step_rules=1:2,0"}, None, "lr_scheduler_args", ""),
+        ({"lr_scheduler": "piecewise_constant", "lr_scheduler_args": "step_rules=1:2"}, None, "lr_scheduler_args", ""),
         ({"lr_warmup_steps": "10%"}, None, "lr_warmup_steps", ""),
     ],
 )  # fmt: skip

@@ -44,6 +44,7 @@ def test_a_class_steps_once_a_step_and_goes_on_exactly(tmp_path, name, arguments
     resumed, again = train(tmp_path, resume=str(tmp_path / "out" / "X-step00000002-state"), **given)
     assert rates(again) == rates(recorder)[2:]
     assert again.losses == recorder.losses[2:]
+    assert "goes on from the state, with the learning rates that stand there" in again.said
 
 
 def test_a_state_of_another_class_is_refused(tmp_path):

@@ -115,6 +115,8 @@ class Trainer:
             self.place.window = 0
             text = "The pictures, the batch size or the accumulation differ from the state's: its epoch begins anew."
             self.report.notice(text, "warning")
+        if scheduler := self.options.schedule.lr_scheduler_type:
+            self.report.notice(f"{scheduler} goes on from the state, with the learning rates that stand there.")
         self.report.notice(f"Going on after step {self.place.step:,}, in epoch {self.place.epoch + 1}.")
 
     def _choose_seed(self) -> int:
