@@ -44,7 +44,8 @@ def check(
     _read(checked, typed)
     for flag, value in checked.draft.values.items():
         spec = checked.draft.specs[flag]
-        if spec.path and isinstance(value, str) and value and value != spec.default:
+        on_hub = spec.path == "state" and checked.draft.get("resume_from_huggingface")
+        if spec.path and isinstance(value, str) and value and value != spec.default and not on_hub:
             _look(checked, spec, value)
     errors = [Finding("error", flag, facts["error"]) for flag, facts in checked.fields.items() if "error" in facts]
     checked.findings = [*errors, *checked.findings]
@@ -64,6 +65,9 @@ def _read(checked: Checked, typed: dict[str, Any]) -> None:
     for flag, spec in draft.specs.items():
         try:
             value = typed.get(flag)
+            if spec.secret and value:
+                checked.fields[flag] = {"error": say("check.secret")}
+                continue
             values[flag] = read_value(spec, bare(value) if isinstance(value, str) and spec.path else value)
         except BadValue as error:
             checked.fields[flag] = {"error": _needed(spec) if error.key == "required" else bad_value(error)}

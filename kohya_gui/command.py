@@ -17,7 +17,10 @@ _HUB = ("model", "vae")
 def absolute_values(stage: Stage, values: dict[str, Any], base: Path) -> dict[str, Any]:
     """The values with every path made absolute, so that the command runs from anywhere; hub ids stay."""
     specs = option_specs(stage.options)
-    return {flag: _absolute(specs[flag], value, base) for flag, value in values.items()}
+    there = {"resume"} if values.get("resume_from_huggingface") else set()
+    return {
+        flag: value if flag in there else _absolute(specs[flag], value, base) for flag, value in values.items()
+    }
 
 
 def _absolute(spec: OptionSpec, value: Any, base: Path) -> Any:

@@ -141,8 +141,11 @@ LAYOUTS: dict[str, Layout] = {
             " scale_v_pred_loss_like_noise_pred v_pred_like_loss",
             "memory": "full_fp16 sdpa xformers mem_eff_attn diffusers_xformers max_data_loader_n_workers",
             "saving": "output_dir save_model_as use_safetensors save_precision save_every_n_steps save_n_epoch_ratio"
-            " save_last_n_epochs save_last_n_steps",
-            "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state resume",
+            " save_last_n_epochs save_last_n_steps config_file output_config",
+            "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state resume"
+            " resume_from_huggingface",
+            "upload": "huggingface_repo_id huggingface_path_in_repo huggingface_repo_visibility huggingface_repo_type"
+            " save_state_to_huggingface async_upload huggingface_token",
             "samples": "sample_every_n_steps sample_at_first sample_prompts sample_sampler",
             "logging": "logging_dir log_prefix",
         },
@@ -176,10 +179,21 @@ LAYOUTS: dict[str, Layout] = {
             "use_8bit_adam": NEVER,
             "use_lion_optimizer": NEVER,
             "use_safetensors": NEVER,
+            # Presets are the page's way to keep options.
+            "config_file": NEVER,
+            "output_config": NEVER,
             "save_last_n_epochs": any_of(given("save_every_n_epochs"), given("save_n_epoch_ratio")),
             "save_last_n_steps": given("save_every_n_steps"),
             "save_last_n_epochs_state": given("save_state"),
             "save_last_n_steps_state": given("save_state"),
+            "resume_from_huggingface": given("resume"),
+            "huggingface_path_in_repo": given("huggingface_repo_id"),
+            "huggingface_repo_visibility": given("huggingface_repo_id"),
+            "huggingface_repo_type": given("huggingface_repo_id"),
+            "save_state_to_huggingface": given("huggingface_repo_id"),
+            "async_upload": given("huggingface_repo_id"),
+            # The page keeps no secrets: it says where the token is taken from.
+            "huggingface_token": NEVER,
         },
     ),
 }
@@ -191,6 +205,8 @@ WIDE = ("pretrained_model_name_or_path", "train_data_dir", "caption_weights", "m
 
 LISTED: dict[str, tuple[str, ...]] = {
     "lr_scheduler": tuple(SCHEDULES),
+    "huggingface_repo_type": ("model", "dataset", "space"),
+    "huggingface_repo_visibility": ("private", "public"),
 }
 """Free text on the command line, but a list in the form."""
 

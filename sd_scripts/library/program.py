@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from sd_scripts.library import events
+from sd_scripts.library.config_output import write_config
 from sd_scripts.library.errors import BadFile, UserError
 from sd_scripts.library.report import Report
 from sd_scripts.options.cli import parse
+from sd_scripts.options.spec import flat_values
 
 Options = TypeVar("Options")
 
@@ -36,10 +38,22 @@ def run_program(options_class: type[Options], work: Callable[[Options, Report], 
     report = Report.from_environment()
     report.emit(events.Start(script=Path(sys.argv[0]).name, pid=os.getpid()))
     try:
-        code = _run(lambda: work(parse(options_class, sys.argv[1:], Path(sys.argv[0]).name), report), report)
+        script = Path(sys.argv[0]).name
+        code = _run(lambda: parse_and_work(options_class, work, report, sys.argv[1:], script), report)
     finally:
         report.close()
     sys.exit(code)
+
+
+def parse_and_work(
+    options_class: type[Options], work: Callable[[Options, Report], None], report: Report, argv: list[str], script: str
+) -> None:
+    """Does the work that a command line asks for, or writes its options into a file. Errors: UserError."""
+    options = parse(options_class, argv, script)
+    if flat_values(options).get("output_config"):
+        write_config(options, report)
+    else:
+        work(options, report)
 
 
 def _run(work: Callable[[], None], report: Report) -> int:

@@ -104,8 +104,7 @@ class ScheduleOptions:
     """How the learning rate changes."""
 
     lr_scheduler: str = "constant"
-    """Schedule: constant, linear, cosine, cosine_with_restarts, cosine_with_min_lr, polynomial, inverse_sqrt,
-    warmup_stable_decay, piecewise_constant, constant_with_warmup, or adafactor (AdaFactor's own)."""
+    """Schedule: constant, linear, cosine, polynomial, inverse_sqrt or another of those in docs/options.md."""
 
     lr_scheduler_type: str = ""
     """A scheduler class in place of lr_scheduler: a name of torch.optim.lr_scheduler, or module.Class."""

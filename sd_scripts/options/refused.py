@@ -24,11 +24,6 @@ _FINE_TUNE = {
         "console_log_level", "console_log_file", "console_log_simple",
     ),
     **_of(
-        f"{_YET}. Upload the saved files with the hub's own tools.",
-        "huggingface_repo_id", "huggingface_repo_type", "huggingface_path_in_repo", "huggingface_token",
-        "huggingface_repo_visibility", "save_state_to_huggingface", "resume_from_huggingface", "async_upload",
-    ),
-    **_of(
         f"{_YET}. Leave it out: the file gets its technical facts all the same.",
         "metadata_title", "metadata_author", "metadata_description", "metadata_license", "metadata_tags",
         "metadata_usage_hint", "metadata_thumbnail", "metadata_merged_from", "metadata_trigger_phrase",
@@ -37,10 +32,6 @@ _FINE_TUNE = {
     **_of(
         f"{_YET}. Name the metadata file with --in_json.",
         "dataset_config", "dataset_class", "cache_info", "caption_extension", "caption_extention",
-    ),
-    **_of(
-        f"{_YET}. Write the options on the command line, or use a preset in the page.",
-        "config_file", "output_config",
     ),
     **_of(
         f"{_YET}. Edit the captions in the metadata file instead.",

@@ -116,6 +116,9 @@ class StateOptions:
     resume: Annotated[str | None, PathTo("state")] = None
     """State folder to go on from: step, epoch, order, schedule and optimizer continue."""
 
+    resume_from_huggingface: bool = False
+    """The state to go on from lies on the Hugging Face hub: resume is owner/name/path:revision:type."""
+
 
 @dataclass(kw_only=True)
 class LoggingOptions:

@@ -298,3 +298,35 @@ def test_rates_and_schedules_suit_the_optimizer(place, values, level, flag, said
     assert levels == ([level] if level else [])
     if level:
         assert said in text(checked, flag)
+
+
+def test_secrets_are_not_taken(place):
+    checked = look(place, "train", **trainable(place, huggingface_token="hf_secret"))
+    assert ("error", "huggingface_token") in found(checked)
+    assert "HF_TOKEN" in text(checked, "huggingface_token")
+    assert "hf_secret" not in repr(checked)
+
+
+def test_uploads_need_a_repository_a_token_and_states(place, monkeypatch):
+    monkeypatch.setattr("kohya_gui.training_rules.get_token", lambda: None)
+    values = trainable(place, huggingface_repo_id="me/cats", save_state_to_huggingface=True)
+    assert {("error", "huggingface_repo_id"), ("error", "save_state_to_huggingface")} <= found(
+        look(place, "train", **values)
+    )
+    assert "hf auth login" in text(look(place, "train", **values), "huggingface_repo_id")
+    monkeypatch.setattr("kohya_gui.training_rules.get_token", lambda: "hf_x")
+    values["save_state"] = True
+    assert not {field for _, field in found(look(place, "train", **values))} & set(values)
+    values["huggingface_repo_id"] = "cats"
+    assert "owner/name" in text(look(place, "train", **values), "huggingface_repo_id")
+    values["huggingface_repo_id"] = ""
+    assert ("error", "save_state_to_huggingface") in found(look(place, "train", **values))
+
+
+def test_a_state_on_the_hub_is_no_path(place):
+    values = trainable(place, resume="me/cats/x-state:main", resume_from_huggingface=True)
+    checked = look(place, "train", **values)
+    assert checked.draft.values["resume"] == "me/cats/x-state:main"
+    assert "resume" not in {field for _, field in found(checked)}
+    values["resume"] = ""
+    assert ("error", "resume_from_huggingface") in found(look(place, "train", **values))

@@ -10,8 +10,10 @@ from sd_scripts.library.train.full import FullFineTune
 from sd_scripts.library.train.noise_checks import idle_options
 from sd_scripts.library.train.optimizers import trial_optimizer
 from sd_scripts.library.train.optimizing import check_text_rate, notices
+from sd_scripts.library.train.remote_state import fetch_state
 from sd_scripts.library.train.schedules import make_scheduler
 from sd_scripts.library.train.trainer import Trainer
+from sd_scripts.library.train.upload import prepare_upload
 from sd_scripts.options.fine_tune import FineTuneOptions
 
 
@@ -23,6 +25,9 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     report = main_report(report)
     for sentence in (*notices(options.optimizer, options.schedule, options.method), *idle_options(options)):
         report.notice(sentence, "warning")
+    prepare_upload(options.hub, report)
+    if options.state.resume_from_huggingface:
+        options.state.resume = str(fetch_state(options.state.resume or "", options.hub.huggingface_token, report))
     model = options.model
     report.phase("load_model", f"Loading {model.pretrained_model_name_or_path}")
     family = load(

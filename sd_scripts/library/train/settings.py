@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
@@ -34,5 +35,6 @@ class TrainingSettings(Protocol):
     loss: LossOptions
     saving: SavingOptions
     state: StateOptions
+    hub: HubOptions
     logging: LoggingOptions
     samples: SampleOptions

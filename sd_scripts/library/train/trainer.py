@@ -31,6 +31,7 @@ from sd_scripts.library.train.saving import Occasion, occasions
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.tracking import StepFigures, Tracker
+from sd_scripts.library.train.upload import make_uploads
 
 
 class Trainer:
@@ -59,6 +60,9 @@ class Trainer:
             try:
                 self._train()
                 self._finish()
+            except TrainingFailed:
+                self.uploads.finish()
+                raise
             finally:
                 self.tracker.close()
 
@@ -86,7 +90,8 @@ class Trainer:
         self.tracker = Tracker(options.logging if self.main else None, report, self.course)
         facts = provenance(options, self.data, self.course, self.seed, self._processes)
         contents = self.learner.contents
-        self.archive = Archive(self.family, self.method, options, self.course, facts, contents, report)
+        self.uploads = make_uploads(options.hub, report)
+        self.archive = Archive(self.family, self.method, options, self.course, facts, contents, report, self.uploads)
         self._resume()
         self.movement = Movement(self.method.trained())
 
@@ -192,6 +197,7 @@ class Trainer:
 
     def _after_step(self, ended_epoch: int | None) -> None:
         step = self.place.step
+        self.uploads.tell()
         for occasion in occasions(self.options.saving, self.course, step, ended_epoch):
             self._save(occasion)
         mark = self.samples.due(step, ended_epoch)
@@ -240,6 +246,7 @@ class Trainer:
         if step < total_steps:
             occasion = Occasion("step", step)
             self._save(occasion, model=False, state=True)
+            self.uploads.finish()
             state = self.archive.names.state(occasion)
             self._say_stopped(f"Stopped as asked after step {step:,} of {total_steps:,}. Go on with --resume {state}")
             return
@@ -249,6 +256,7 @@ class Trainer:
         for part, norm in self.movement.norms().items():
             if norm == 0.0:
                 self.report.notice(f"The {part} has not changed: is the learning rate too small?", "warning")
+        self.uploads.finish()
         done = f"Done: {counted(step, 'step')}, {counted(self.course.epochs, 'epoch')}."
         self.report.summary(done, steps=step)
 
