@@ -30,6 +30,10 @@ _HABITS = (
     " read.",
     "Optimizers are known by name in any letter case: those that sd-scripts knows, those of torch.optim, and those of"
     " pytorch-optimizer besides. What a schedule-free optimizer, or AdaFactor with own rates, does not use is said.",
+    "`--console_log_file` is added to, not overwritten, and the terminal shows the same lines.",
+    "wandb is given figures, samples and, with `--log_config`, the options: not the command line, not what the terminal"
+    " shows, no paths. `--wandb_api_key` is not written into any file.",
+    "The name of a sample's file always ends in its seed.",
     "Where sd-scripts' fine_tune.py accepts a flag and ignores it, the flag means here what train_network.py does.",
 )
 

@@ -57,6 +57,15 @@ MERGE = Layout(
     sections={"more": "recursive debug"},
 )
 
+_LOGGED = any_of(given("logging_dir"), given("log_with"))
+# Only these files have a header that says what they are.
+_HEADED = any_of(one_of("save_model_as", "", "safetensors"), given("use_safetensors"))
+_ABOUT = (
+    "metadata_title metadata_author metadata_license metadata_description metadata_thumbnail metadata_tags"
+    " metadata_trigger_phrase metadata_usage_hint metadata_merged_from metadata_preprocessor"
+    " metadata_is_negative_embedding"
+)
+
 LAYOUTS: dict[str, Layout] = {
     "caption_blip": Layout(
         groups={
@@ -147,7 +156,9 @@ LAYOUTS: dict[str, Layout] = {
             "upload": "huggingface_repo_id huggingface_path_in_repo huggingface_repo_visibility huggingface_repo_type"
             " save_state_to_huggingface async_upload huggingface_token",
             "samples": "sample_every_n_steps sample_at_first sample_prompts sample_sampler",
-            "logging": "logging_dir log_prefix",
+            "logging": "logging_dir log_with log_prefix log_tracker_name log_tracker_config log_config wandb_run_name"
+            " wandb_api_key console_log_level console_log_file console_log_simple",
+            "about": _ABOUT,
         },
         shown={
             "clip_skip": absent("v2"),
@@ -194,13 +205,20 @@ LAYOUTS: dict[str, Layout] = {
             "async_upload": given("huggingface_repo_id"),
             # The page keeps no secrets: it says where the token is taken from.
             "huggingface_token": NEVER,
+            **dict.fromkeys(("log_prefix", "log_tracker_name", "log_tracker_config", "log_config"), _LOGGED),
+            "wandb_run_name": one_of("log_with", "wandb", "all"),
+            # The page keeps no secrets: it says where the key is taken from.
+            "wandb_api_key": NEVER,
+            **dict.fromkeys(_ABOUT.split(), _HEADED),
+            # Whole models are no embeddings.
+            "metadata_is_negative_embedding": NEVER,
         },
     ),
 }
 
 WIDE = ("pretrained_model_name_or_path", "train_data_dir", "caption_weights", "model_id", "repo_id", "project_path",
         "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "lr_scheduler_args",
-        "sample_prompts")  # fmt: skip
+        "sample_prompts", "metadata_description")  # fmt: skip
 """Fields that take two columns."""
 
 LISTED: dict[str, tuple[str, ...]] = {

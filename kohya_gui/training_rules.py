@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,6 +139,16 @@ def samples_have_prompts(draft: Draft) -> Iterator[Finding]:
         yield draft.error("sample_prompts", "check.prompts_needed")
     if draft.get("sample_prompts") and not asked:
         yield draft.warning("sample_every_n_epochs", "check.prompts_unused")
+
+
+@rule("train")
+def logs_can_be_kept(draft: Draft) -> Iterator[Finding]:
+    """TensorBoard needs a folder, wandb its package."""
+    asked = draft.get("log_with")
+    if asked in ("tensorboard", "all") and not draft.get("logging_dir"):
+        yield draft.error("logging_dir", "check.logging_dir_needed")
+    if asked in ("wandb", "all") and importlib.util.find_spec("wandb") is None:
+        yield draft.error("log_with", "check.no_wandb", python=sys.executable)
 
 
 @rule("train")

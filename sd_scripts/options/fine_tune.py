@@ -9,6 +9,7 @@ from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
+from sd_scripts.options.output import AboutOptions, ConsoleOptions
 from sd_scripts.options.spec import Range
 from sd_scripts.options.training import (
     AttentionOptions,
@@ -54,4 +55,6 @@ class FineTuneOptions:
     hub: HubOptions = field(default_factory=HubOptions)
     logging: LoggingOptions = field(default_factory=LoggingOptions)
     samples: SampleOptions = field(default_factory=SampleOptions)
+    about: AboutOptions = field(default_factory=AboutOptions)
+    console: ConsoleOptions = field(default_factory=ConsoleOptions)
     config: ConfigFileOptions = field(default_factory=ConfigFileOptions)

@@ -1,6 +1,6 @@
 """Flags of sd-scripts that a script of ours does not have, each with the sentence that a user gets instead.
 
-The sentence goes on from the flag's name: "--wandb_api_key is not built yet; ...".
+The sentence goes on from the flag's name: "--tokenizer_cache_dir is not needed: ...".
 """
 
 _YET = "is not built yet"
@@ -14,20 +14,6 @@ _FINE_TUNE = {
     **_of(
         "is not needed: the tokenizer comes with this program.",
         "tokenizer_cache_dir",
-    ),
-    **_of(
-        f"{_YET}. TensorBoard logs are written when --logging_dir is given.",
-        "log_with", "log_tracker_name", "log_tracker_config", "log_config", "wandb_run_name", "wandb_api_key",
-    ),
-    **_of(
-        f"{_YET}. Redirect the terminal's output to keep a log.",
-        "console_log_level", "console_log_file", "console_log_simple",
-    ),
-    **_of(
-        f"{_YET}. Leave it out: the file gets its technical facts all the same.",
-        "metadata_title", "metadata_author", "metadata_description", "metadata_license", "metadata_tags",
-        "metadata_usage_hint", "metadata_thumbnail", "metadata_merged_from", "metadata_trigger_phrase",
-        "metadata_preprocessor", "metadata_is_negative_embedding",
     ),
     **_of(
         f"{_YET}. Name the metadata file with --in_json.",

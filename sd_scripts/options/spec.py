@@ -30,12 +30,14 @@ class Unit:
     name: str
 
 
-PathKind = Literal["pictures", "folder", "model", "vae", "json_in", "json_out", "file", "project", "state"]
+PathKind = Literal[
+    "pictures", "folder", "model", "vae", "json_in", "json_out", "file", "file_out", "picture", "project", "state"
+]
 
 
 @dataclass(frozen=True)
 class PathTo:
-    """The option is a path (or, for models, perhaps a hub id); `kind` says to what."""
+    """The option is a path (or, for models, perhaps a hub id, for a picture a data: URL); `kind` says to what."""
 
     kind: PathKind
 

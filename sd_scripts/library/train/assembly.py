@@ -5,12 +5,15 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.sd import load
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
+from sd_scripts.library.train.about import unwritten
+from sd_scripts.library.train.boards import idle_logging
 from sd_scripts.library.train.device import check_device, main_report
 from sd_scripts.library.train.full import FullFineTune
 from sd_scripts.library.train.noise_checks import idle_options
 from sd_scripts.library.train.optimizers import trial_optimizer
 from sd_scripts.library.train.optimizing import check_text_rate, notices
 from sd_scripts.library.train.remote_state import fetch_state
+from sd_scripts.library.train.saving import file_format
 from sd_scripts.library.train.schedules import make_scheduler
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.library.train.upload import prepare_upload
@@ -23,7 +26,8 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     check_text_rate(options.optimizer, options.method)
     make_scheduler(options.schedule, trial_optimizer(options.optimizer))
     report = main_report(report)
-    for sentence in (*notices(options.optimizer, options.schedule, options.method), *idle_options(options)):
+    told = notices(options.optimizer, options.schedule, options.method)
+    for sentence in (*told, *idle_options(options), *idle_logging(options.logging)):
         report.notice(sentence, "warning")
     prepare_upload(options.hub, report)
     if options.state.resume_from_huggingface:
@@ -38,6 +42,8 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
         report=report,
     )
     _check_layers(options.text.clip_skip or 1, family.text_encoder.config.num_hidden_layers)
+    for sentence in unwritten(options.about, file_format(options.saving, family.source_format)):
+        report.notice(sentence, "warning")
     vae_hash = weights_hash(family.vae.state_dict())
     data = read_fine_tune_data(options.data, options.captions, options.resolution, report, vae_hash)
     method = FullFineTune(options.method.train_text_encoder, options.method.learning_rate_te)

@@ -8,6 +8,8 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.models.paths import check_name
+from sd_scripts.library.train.about import check_about
+from sd_scripts.library.train.boards import check_boards
 from sd_scripts.library.train.noise_checks import check_noise
 from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
@@ -39,6 +41,9 @@ def check_training(options: TrainingSettings) -> None:
     optimizer_arguments(options.optimizer)
     check_optimizing(options.optimizer, options.schedule, options.length)
     _plain_name("log_prefix", options.logging.log_prefix)
+    _plain_name("log_tracker_name", options.logging.log_tracker_name)
+    check_boards(options.logging)
+    check_about(options.about)
     writable("output_dir", options.saving.output_dir)
     if options.logging.logging_dir:
         writable("logging_dir", options.logging.logging_dir)

@@ -7,6 +7,7 @@ from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
+from sd_scripts.options.output import AboutOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
@@ -38,3 +39,4 @@ class TrainingSettings(Protocol):
     hub: HubOptions
     logging: LoggingOptions
     samples: SampleOptions
+    about: AboutOptions
