@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 # The rules of training register themselves.
-from kohya_gui import caption_checks, dataset_rules, found, noise_rules, training_rules  # noqa: F401
+from kohya_gui import (  # noqa: F401
+    caption_checks,
+    dataset_rules,
+    found,
+    noise_rules,
+    rate_rules,
+    training_rules,
+)
 from kohya_gui.command import absolute_values, is_data
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.facts import FACTS, Fact

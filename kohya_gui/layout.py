@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sd_scripts.options.noise import HUBER_LOSSES, HUBER_SCALED
-from sd_scripts.options.optimizer import OPTIMIZERS, SCHEDULES
+from sd_scripts.options.optimizer import OPTIMIZER_GROUPS, SCHEDULES
 
 Rule = dict[str, Any]
 Places = dict[str, str]
@@ -49,6 +49,12 @@ def any_of(*rules: Rule) -> Rule:
 
 _ARRANGED = any_of(given("shuffle_caption"), given("caption_tag_dropout_rate"), given("token_warmup_step"))
 """Captions are taken apart, so parts of them can be kept."""
+
+
+def scheduled_by(flag: str) -> Rule:
+    """The chosen schedule reads this option."""
+    return one_of("lr_scheduler", *(name for name, flags in SCHEDULES.items() if flag in flags))
+
 
 MERGE = Layout(
     groups={"merge": "train_data_dir in_json out_json caption_extension full_path"},
@@ -143,7 +149,8 @@ LAYOUTS: dict[str, Layout] = {
             "buckets": "enable_bucket min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale"
             " cache_latents cache_latents_to_disk skip_cache_check vae_batch_size",
             "steps": "gradient_accumulation_steps seed",
-            "learning_rate": "lr_warmup_steps lr_scheduler_num_cycles lr_scheduler_power",
+            "learning_rate": "learning_rate_te lr_warmup_steps lr_decay_steps lr_scheduler_num_cycles"
+            " lr_scheduler_power lr_scheduler_timescale lr_scheduler_min_lr_ratio lr_scheduler_type lr_scheduler_args",
             "optimizer": "optimizer_args max_grad_norm use_8bit_adam use_lion_optimizer",
             "noise": "noise_offset noise_offset_random_strength adaptive_noise_scale multires_noise_iterations"
             " multires_noise_discount ip_noise_gamma ip_noise_gamma_random_strength zero_terminal_snr min_timestep"
@@ -178,8 +185,14 @@ LAYOUTS: dict[str, Layout] = {
             "caption_extension": given("dataset_config"),
             "cache_info": given("dataset_config"),
             "vae_batch_size": any_of(given("cache_latents"), given("cache_latents_to_disk")),
-            "lr_scheduler_num_cycles": one_of("lr_scheduler", "cosine_with_restarts"),
-            "lr_scheduler_power": one_of("lr_scheduler", "polynomial"),
+            "learning_rate_te": given("train_text_encoder"),
+            "lr_warmup_steps": scheduled_by("lr_warmup_steps"),
+            "lr_decay_steps": scheduled_by("lr_decay_steps"),
+            "lr_scheduler_num_cycles": scheduled_by("lr_scheduler_num_cycles"),
+            "lr_scheduler_power": scheduled_by("lr_scheduler_power"),
+            "lr_scheduler_timescale": scheduled_by("lr_scheduler_timescale"),
+            "lr_scheduler_min_lr_ratio": scheduled_by("lr_scheduler_min_lr_ratio"),
+            "lr_scheduler_args": any_of(given("lr_scheduler_type"), scheduled_by("lr_scheduler_args")),
             "noise_offset_random_strength": given("noise_offset"),
             "adaptive_noise_scale": given("noise_offset"),
             "multires_noise_discount": given("multires_noise_iterations"),
@@ -221,19 +234,20 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 WIDE = ("pretrained_model_name_or_path", "train_data_dir", "caption_weights", "model_id", "repo_id", "project_path",
-        "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "sample_prompts",
-        "dataset_config", "metadata_description")  # fmt: skip
+        "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "lr_scheduler_args",
+        "sample_prompts", "dataset_config", "metadata_description")  # fmt: skip
 """Fields that take two columns."""
 
 LISTED: dict[str, tuple[str, ...]] = {
-    "lr_scheduler": SCHEDULES,
+    "lr_scheduler": tuple(SCHEDULES),
     "huggingface_repo_type": ("model", "dataset", "space"),
     "huggingface_repo_visibility": ("private", "public"),
 }
 """Free text on the command line, but a list in the form."""
 
 SUGGESTED: dict[str, tuple[str, ...]] = {
-    "optimizer_type": OPTIMIZERS,
+    "lr_scheduler_type": ("CosineAnnealingLR", "CosineAnnealingWarmRestarts", "OneCycleLR", "StepLR", "MultiStepLR",
+                          "ExponentialLR", "PolynomialLR", "LinearLR", "ConstantLR", "CyclicLR"),
     "caption_extension": (".caption", ".txt"),
     "max_resolution": ("512,512", "640,640", "768,768"),
     "resolution": ("512,512", "640,640", "768,768"),
@@ -249,3 +263,8 @@ SUGGESTED: dict[str, tuple[str, ...]] = {
     "model_id": ("microsoft/git-large-textcaps", "microsoft/git-large-coco", "microsoft/git-base-coco"),
 }
 """Offered while typing; anything else may be typed."""
+
+GROUPED: dict[str, dict[str, tuple[str, ...]]] = {
+    "optimizer_type": OPTIMIZER_GROUPS,
+}
+"""Suggestions that stand under headings; a heading is a key of the locales."""

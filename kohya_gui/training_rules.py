@@ -17,21 +17,6 @@ from kohya_gui.words import size
 from sd_scripts.library.data.augment import PictureRules, parse_face_range
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
 from sd_scripts.library.errors import BadOption
-from sd_scripts.options.optimizer import OPTIMIZERS, SCHEDULES
-
-# A whole model forgets above this; below, nothing is learnt.
-_HIGH_RATE, _LOW_RATE = 1e-4, 1e-8
-
-
-@rule("train")
-def names_known(draft: Draft) -> Iterator[Finding]:
-    """Optimizer and schedule are known by name; an optimizer may also be a class with its module."""
-    optimizer, schedule = draft.get("optimizer_type"), draft.get("lr_scheduler")
-    if optimizer and "." not in optimizer and optimizer.lower() not in map(str.lower, OPTIMIZERS):
-        choices = ", ".join((*OPTIMIZERS, "module.Class"))
-        yield draft.error("optimizer_type", "value.not_a_choice", value=optimizer, choices=choices)
-    if schedule.lower() not in SCHEDULES:
-        yield draft.error("lr_scheduler", "value.not_a_choice", value=schedule, choices=", ".join(SCHEDULES))
 
 
 @rule("train")
@@ -231,14 +216,6 @@ def uploads_possible(draft: Draft) -> Iterator[Finding]:
         )
     if draft.get("resume_from_huggingface") and not draft.get("resume"):
         yield draft.error("resume_from_huggingface", "check.needs", flag="resume_from_huggingface", needed="resume")
-
-
-@rule("train")
-def rate_usual(draft: Draft) -> Iterator[Finding]:
-    """A learning rate far from the usual is most often a slip of the pen."""
-    rate = draft.get("learning_rate")
-    if rate is not None and not _LOW_RATE <= rate <= _HIGH_RATE:
-        yield draft.warning("learning_rate", "check.rate_unusual", rate=rate)
 
 
 @rule("train")

@@ -1,6 +1,7 @@
 """Options of fine_tune.py: a composition of groups."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.config_file import ConfigFileOptions
@@ -11,6 +12,7 @@ from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.output import AboutOptions, ConsoleOptions
 from sd_scripts.options.pictures import PictureOptions
+from sd_scripts.options.spec import Range
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
@@ -28,6 +30,9 @@ class FineTuneMethodOptions:
 
     train_text_encoder: bool = False
     """Train the text encoder as well as the U-Net."""
+
+    learning_rate_te: Annotated[float | None, Range(low=0.0, zero="not trained")] = None
+    """Learning rate of the text encoder. Empty: learning_rate. 0: it is not trained."""
 
 
 @dataclass(kw_only=True)

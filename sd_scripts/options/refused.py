@@ -25,15 +25,6 @@ _FINE_TUNE = {
         "offload_optimizer_device", "offload_optimizer_nvme_path", "offload_param_device", "offload_param_nvme_path",
         "zero3_init_flag", "zero3_save_16bit_model", "fp16_master_weights_and_gradients",
     ),
-    **_of(
-        f"{_YET}. --lr_scheduler knows constant, linear, cosine, cosine_with_restarts and polynomial.",
-        "lr_scheduler_type", "lr_scheduler_args", "lr_decay_steps", "lr_scheduler_timescale",
-        "lr_scheduler_min_lr_ratio",
-    ),
-    **_of(
-        f"{_YET}. The text encoder is trained with --learning_rate.",
-        "learning_rate_te",
-    ),
 }  # fmt: skip
 
 REFUSED: dict[str, dict[str, str]] = {"fine_tune": _FINE_TUNE}

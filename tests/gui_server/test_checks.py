@@ -273,13 +273,19 @@ def test_it_is_quick(place):
 
 
 @pytest.mark.parametrize(
-    ("flag", "good", "bad"),
-    [("optimizer_type", ("adamw8bit", "torch.optim.RAdam", ""), "Adamm"), ("lr_scheduler", ("LINEAR",), "sine")],
+    ("flag", "good", "bad", "said"),
+    [
+        ("optimizer_type", ("adamw8bit", "came", "torch.optim.RAdam", ""), "Adamm", "is no known optimizer. Known are"),
+        ("optimizer_type", ("Prodigy",), "zzz", "Known are AdamW, Lion, AdaFactor, SGDNesterov and others"),
+        ("lr_scheduler", ("LINEAR", "adafactor:1e-3"), "sine", "is not one of constant"),
+    ],
 )
-def test_names_of_optimizers_and_schedules_are_known(place, flag, good, bad):
+def test_names_of_optimizers_and_schedules_are_known(place, flag, good, bad, said):
+    own = {"optimizer_type": "AdaFactor"} if flag == "lr_scheduler" else {}
     for name in good:
-        assert ("error", flag) not in found(look(place, "train", **trainable(place, **{flag: name})))
-    assert f'"{bad}" is not one of' in text(look(place, "train", **trainable(place, **{flag: bad})), flag)
+        assert ("error", flag) not in found(look(place, "train", **trainable(place, **(own | {flag: name}))))
+    told = text(look(place, "train", **trainable(place, **{flag: bad})), flag)
+    assert f'"{bad}"' in told and said in told
 
 
 def test_logs_have_a_folder_and_their_package(place, monkeypatch):
@@ -377,6 +383,38 @@ def test_a_file_of_datasets_takes_the_place_of_the_image_list(place):
     file.write_text(config + "shufle_caption = true")
     wrong = look(place, "train", **values, dataset_config=str(file))
     assert "there is no key shufle_caption. Did you mean shuffle_caption?" in text(wrong, "dataset_config")
+
+
+@pytest.mark.parametrize(
+    ("values", "level", "flag", "said"),
+    [
+        ({"optimizer_type": "prodigy", "learning_rate": "1e-5"}, "warning", "learning_rate", "is far too low"),
+        ({"optimizer_type": "prodigy", "learning_rate": "1"}, None, "learning_rate", ""),
+        ({"optimizer_type": "AdamW", "learning_rate": "1"}, "warning", "learning_rate", "unusual for a whole model"),
+        ({"optimizer_type": "AdaFactor", "learning_rate": "1"}, None, "learning_rate", ""),
+        ({"optimizer_type": "AdaFactor", "learning_rate": "1", "optimizer_args": "relative_step=False"}, "warning",
+         "learning_rate", "unusual"),
+        ({"learning_rate_te": "1e-6"}, "warning", "learning_rate_te", "no effect"),
+        ({"learning_rate_te": "1", "train_text_encoder": True}, None, "learning_rate_te", ""),
+        ({"optimizer_type": "DAdaptAdam", "learning_rate_te": "0.5", "learning_rate": "1", "train_text_encoder": True},
+         "error", "learning_rate_te", "takes one learning rate for everything"),
+        ({"lr_scheduler": "adafactor:1e-3"}, "error", "lr_scheduler", "needs the optimizer AdaFactor"),
+        ({"lr_scheduler": "adafactor", "optimizer_type": "adafactor"}, None, "lr_scheduler", ""),
+        ({"lr_scheduler": "cosine", "optimizer_type": "AdamWScheduleFree"}, "warning", "lr_scheduler", "own way"),
+        ({"lr_warmup_steps": "10%", "optimizer_type": "ScheduleFreeAdamW"}, "warning", "lr_warmup_steps", "own way"),
+        ({"lr_scheduler_type": "StepLR", "optimizer_type": "AdaFactor"}, "error", "lr_scheduler_type", "leave this"),
+        ({"lr_scheduler_type": "StepLR", "lr_warmup_steps": "10%"}, "error", "lr_warmup_steps", "Leave one of them"),
+        ({"lr_scheduler": "piecewise_constant"}, "error", "lr_scheduler_args", "needs its steps"),
+        ({"lr_scheduler": "piecewise_constant", "lr_scheduler_args": "step_rules=1:2"}, None, "lr_scheduler_args", ""),
+        ({"lr_warmup_steps": "10%"}, None, "lr_warmup_steps", ""),
+    ],
+)  # fmt: skip
+def test_rates_and_schedules_suit_the_optimizer(place, values, level, flag, said):
+    checked = look(place, "train", **trainable(place, **values))
+    levels = [one for one, blamed in found(checked) if blamed == flag and one != "fine"]
+    assert levels == ([level] if level else [])
+    if level:
+        assert said in text(checked, flag)
 
 
 def test_secrets_are_not_taken(place):

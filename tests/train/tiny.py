@@ -100,14 +100,14 @@ class Recorder:
         return self.out.getvalue()
 
 
-def make_trainer(folder, family=None, data=None, text=False, as_asked=True, **values):
+def make_trainer(folder, family=None, data=None, text=False, as_asked=True, text_rate=None, **values):
     from sd_scripts.library.train.full import FullFineTune
     from sd_scripts.library.train.trainer import Trainer
 
     recorder = Recorder()
     given = options(folder, **values)
     data = shown_as_asked(data or tiny_data(), given) if as_asked else data
-    return Trainer(family or tiny_family(), FullFineTune(text), data, given, recorder.report), recorder
+    return Trainer(family or tiny_family(), FullFineTune(text, text_rate), data, given, recorder.report), recorder
 
 
 def shown_as_asked(data, given):
@@ -120,9 +120,9 @@ def shown_as_asked(data, given):
     return data
 
 
-def train(folder, family=None, data=None, text=False, **values):
+def train(folder, family=None, data=None, text=False, text_rate=None, **values):
     """Trains to the end; (trainer, recorder)."""
-    trainer, recorder = make_trainer(folder, family, data, text, **values)
+    trainer, recorder = make_trainer(folder, family, data, text, text_rate, **values)
     trainer.run()
     return trainer, recorder
 

@@ -10,9 +10,11 @@ from sd_scripts.library.train.boards import idle_logging
 from sd_scripts.library.train.device import check_device, main_report
 from sd_scripts.library.train.full import FullFineTune
 from sd_scripts.library.train.noise_checks import idle_options
-from sd_scripts.library.train.optimizers import check_optimizer
+from sd_scripts.library.train.optimizers import trial_optimizer
+from sd_scripts.library.train.optimizing import check_text_rate, notices
 from sd_scripts.library.train.remote_state import fetch_state
 from sd_scripts.library.train.saving import file_format
+from sd_scripts.library.train.schedules import make_scheduler
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.library.train.upload import prepare_upload
 from sd_scripts.options.fine_tune import FineTuneOptions
@@ -21,9 +23,11 @@ from sd_scripts.options.fine_tune import FineTuneOptions
 def fine_tune(options: FineTuneOptions, report: Report) -> None:
     """fine_tune.py, once its options are checked."""
     check_device(options.precision)
-    check_optimizer(options.optimizer)
+    check_text_rate(options.optimizer, options.method)
+    make_scheduler(options.schedule, trial_optimizer(options.optimizer))
     report = main_report(report)
-    for sentence in [*idle_options(options), *idle_logging(options.logging)]:
+    told = notices(options.optimizer, options.schedule, options.method)
+    for sentence in (*told, *idle_options(options), *idle_logging(options.logging)):
         report.notice(sentence, "warning")
     prepare_upload(options.hub, report)
     if options.state.resume_from_huggingface:
@@ -42,7 +46,7 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
         report.notice(sentence, "warning")
     vae_hash = weights_hash(family.vae.state_dict())
     data = open_data(options, report, vae_hash)
-    method = FullFineTune(options.method.train_text_encoder)
+    method = FullFineTune(options.method.train_text_encoder, options.method.learning_rate_te)
     Trainer(family, method, data, options, report).run()
 
 

@@ -14,11 +14,11 @@ from sd_scripts.library.models.paths import check_name
 from sd_scripts.library.train.about import check_about
 from sd_scripts.library.train.boards import check_boards
 from sd_scripts.library.train.noise_checks import check_noise
-from sd_scripts.library.train.optimizers import optimizer_name, read_arguments
+from sd_scripts.library.train.optimizers import optimizer_arguments
+from sd_scripts.library.train.optimizing import check_optimizing
 from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.remote_state import parse_remote
 from sd_scripts.library.train.saving import Names, Occasion, file_format
-from sd_scripts.library.train.schedules import schedule_name
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.upload import check_upload
 from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
@@ -42,9 +42,8 @@ def check_training(options: TrainingSettings) -> None:
     check_upload(options.hub, options.state)
     check_samples(options.samples)
     check_noise(options)
-    schedule_name(options.schedule)
-    optimizer_name(options.optimizer)
-    read_arguments(options.optimizer.optimizer_args or [])
+    optimizer_arguments(options.optimizer)
+    check_optimizing(options.optimizer, options.schedule, options.length)
     _plain_name("log_prefix", options.logging.log_prefix)
     _plain_name("log_tracker_name", options.logging.log_tracker_name)
     check_boards(options.logging)

@@ -10,11 +10,12 @@ import torch
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.seeds import derive
 from sd_scripts.library.train.batches import Batch
+from sd_scripts.library.train.curves import Schedule
 from sd_scripts.library.train.losses import make_loss
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.optimizers import learning_rates, make_optimizer, set_learning_rates
 from sd_scripts.library.train.predictor import Predictor
-from sd_scripts.library.train.schedules import Schedule
+from sd_scripts.library.train.schedules import advance, make_scheduler
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.state import Contents
 from sd_scripts.library.train.texts import Texts
@@ -38,6 +39,8 @@ class Learner:
         groups = method.parameter_groups(options.optimizer.learning_rate)
         predictor = Predictor(family, method.trained(), texts.settings)
         self.optimizer = make_optimizer(groups, options.optimizer)
+        # Before accelerate wraps the optimizer: torch's schedulers count its steps.
+        self._scheduler = make_scheduler(options.schedule, self.optimizer)
         self._parameters = [parameter for group in groups for parameter in group["params"]]
         self._family = family
         self._texts = texts
@@ -48,14 +51,15 @@ class Learner:
         velocity = family.prediction_type == "v_prediction"
         self._loss = make_loss(family.alphas_T, velocity, options.loss, accelerator.device)
         self._predictor, self._stepper = accelerator.prepare(predictor, self.optimizer)
-        self.contents = Contents(method.trained(), self.optimizer, accelerator.scaler)
+        self.contents = Contents(method.trained(), self.optimizer, accelerator.scaler, self._scheduler)
 
     def step(self, batches: Sequence[Batch], step: int, schedule: Schedule) -> Outcome:
         """One optimizer step, the `step`th from 0. The loss is the mean over the items of all batches and processes."""
         items = self._over_processes(torch.tensor(float(sum(batch.count for batch in batches))))
         total = torch.zeros((), device=self._accelerator.device)
         self._stepper.train()
-        set_learning_rates(self.optimizer, schedule(step))
+        if self._scheduler is None:
+            set_learning_rates(self.optimizer, schedule(step))
         for micro, batch in enumerate(batches):
             torch.manual_seed(derive(self._seed, "step", step, micro))
             with self._sharing_gradients(micro == len(batches) - 1):
@@ -67,6 +71,8 @@ class Learner:
         self._stepper.step()
         rates = learning_rates(self.optimizer)
         self._stepper.zero_grad()
+        if self._scheduler is not None and not self._stepper.step_was_skipped:
+            advance(self._scheduler)
         return Outcome(self._over_processes(total), grad_norm, rates)
 
     def rest(self) -> None:

@@ -11,12 +11,13 @@ from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.io.hashes import file_hashes
 from sd_scripts.library.train.about import model_spec
 from sd_scripts.library.train.course import Course, Place
+from sd_scripts.library.train.optimizers import described
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.spec import flat_values
 
 # Options whose value stands in the header as it is, under ss_<name>.
 _AS_GIVEN = (
-    "v2", "learning_rate", "lr_scheduler", "lr_warmup_steps", "gradient_accumulation_steps", "gradient_checkpointing",
+    "v2", "learning_rate", "lr_warmup_steps", "gradient_accumulation_steps", "gradient_checkpointing",
     "mixed_precision", "full_fp16", "clip_skip", "max_token_length", "max_grad_norm", "output_name",
     "shuffle_caption", "keep_tokens", "caption_dropout_rate", "caption_dropout_every_n_epochs",
     "caption_tag_dropout_rate", "cache_latents", "enable_bucket", "bucket_no_upscale", "min_bucket_reso",
@@ -42,19 +43,20 @@ class Provenance:
         return self.fixed | {key: str(value) for key, value in now.items()}
 
 
-def provenance(
-    options: TrainingSettings, data: TrainingData, course: Course, seed: int, optimizer: str, processes: int
-) -> Provenance:
+def provenance(options: TrainingSettings, data: TrainingData, course: Course, seed: int, processes: int) -> Provenance:
     """Collects what is known before the first step."""
     values = flat_values(options)
     batch_size, plan = options.length.train_batch_size, data.plan(0, seed, processes)
+    text_rate = values.get("learning_rate_te")
     facts: dict[str, Any] = {f"ss_{name}": values[name] for name in _AS_GIVEN if name in values}
     facts |= {
         **_origin("sd_model", values["pretrained_model_name_or_path"]),
         **_origin("vae", values["vae"]),
         "ss_base_model_version": f"sd_v{2 if values['v2'] else 1}{'_v' if values['v_parameterization'] else ''}",
         "ss_session_id": random.SystemRandom().randrange(2**32),
-        "ss_optimizer": optimizer,
+        "ss_optimizer": described(options.optimizer),
+        "ss_lr_scheduler": options.schedule.lr_scheduler_type or options.schedule.lr_scheduler,
+        **({} if text_rate is None else {"ss_text_encoder_lr": text_rate}),
         "ss_seed": seed,
         "ss_debiased_estimation": options.loss.debiased_estimation_loss,
         "ss_batch_size_per_device": batch_size,

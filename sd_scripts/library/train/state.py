@@ -6,6 +6,7 @@ trained weights, the optimizer's memory and the scaler of fp16. No generator's s
 
 import json
 import pickle
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.atomic import replacing_folder
 from sd_scripts.library.io.checkpoints import write_safetensors
 from sd_scripts.library.train.course import Place
+from sd_scripts.library.train.known_optimizers import KEPT_CLASSES
 
 VERSION = 1
 
@@ -42,11 +44,15 @@ class Facts:
 
 @dataclass(frozen=True)
 class Contents:
-    """What is saved and restored: trained modules by part, the optimizer, and the scaler where there is one."""
+    """What is saved and restored: trained modules by part, the optimizer, and where there is one the scaler of fp16
+
+    and the scheduler object of the learning rate.
+    """
 
     modules: dict[str, nn.Module]
     optimizer: Any
     scaler: Any = None
+    scheduler: Any = None
 
 
 def save_state(folder: Path, facts: Facts, contents: Contents) -> Path:
@@ -57,6 +63,9 @@ def save_state(folder: Path, facts: Facts, contents: Contents) -> Path:
         torch.save(contents.optimizer.state_dict(), beside / "optimizer.pt")
         if contents.scaler is not None:
             torch.save(contents.scaler.state_dict(), beside / "scaler.pt")
+        if contents.scheduler is not None:
+            kept = {"class": _class_of(contents.scheduler), "state": contents.scheduler.state_dict()}
+            torch.save(kept, beside / "scheduler.pt")
         (beside / "state.json").write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
     return folder
 
@@ -91,10 +100,13 @@ def restore(folder: str, facts: Facts, contents: Contents) -> None:
             f"--resume {folder}: its optimizer is {facts.optimizer} over other parts. Train as when it was saved."
         )
         raise BadOption("resume", sentence) from error
-    # The optimizer's memory is the state's; the learning rate is what the options say now.
-    for group, rate in zip(contents.optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
-        group.pop("initial_lr", None)
+    if contents.scheduler is not None:
+        _restore_scheduler(Path(folder) / "scheduler.pt", contents.scheduler)
+    else:
+        # The optimizer's memory is the state's; the learning rate is what the options say now.
+        for group, rate in zip(contents.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+            group.pop("initial_lr", None)
     if contents.scaler is not None:
         contents.scaler.load_state_dict(_load(Path(folder) / "scaler.pt"))
 
@@ -131,9 +143,28 @@ def _restore_module(file: Path, module: nn.Module) -> None:
     module.load_state_dict(tensors)
 
 
+def _restore_scheduler(file: Path, scheduler: Any) -> None:
+    kept = _load(file)
+    if kept["class"] != _class_of(scheduler):
+        sentence = f"its --lr_scheduler_type is {kept['class']}, and this run's is {_class_of(scheduler)}."
+        raise BadOption("resume", f"--resume {file.parent}: {sentence}")
+    scheduler.load_state_dict(kept["state"])
+
+
+def _class_of(thing: Any) -> str:
+    return f"{type(thing).__module__}.{type(thing).__name__}"
+
+
+def _known_classes() -> list[Any]:
+    """Classes beside numbers that optimizers keep in their state, of packages that are in use."""
+    places = [name.rpartition(".") for name in KEPT_CLASSES]
+    return [getattr(sys.modules[module], name) for module, _, name in places if module in sys.modules]
+
+
 def _load(file: Path) -> Any:
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_known_classes()):
+            return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise BadOption("resume", f"--resume {file.parent}: it has no {file.name}. Choose another state.") from error
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:

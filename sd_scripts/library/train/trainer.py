@@ -28,9 +28,9 @@ from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.movement import Movement
 from sd_scripts.library.train.noise import Draw
 from sd_scripts.library.train.optimizers import optimizer_name
+from sd_scripts.library.train.optimizing import choose_schedule, warmup_notices
 from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
-from sd_scripts.library.train.schedules import make_schedule, schedule_name, warmup
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.texts import Texts
@@ -94,9 +94,9 @@ class Trainer:
         self.samples = Samples(options.samples, options.saving, self.data.images, report)
         self.learner = Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed)
         self.course = self._plan_course()
-        self.schedule = make_schedule(options.schedule, self.course.total_steps)
+        self.schedule = choose_schedule(options.optimizer, options.schedule, self.course.total_steps)
         self.maker = BatchMaker(self.family, self.encoder, self.data.images, report)
-        facts = provenance(options, self.data, self.course, self.seed, self._optimizer, self._processes)
+        facts = provenance(options, self.data, self.course, self.seed, self._processes)
         contents = self.learner.contents
         self.uploads = make_uploads(options.hub, report)
         self.archive = Archive(self.family, self.method, options, self.course, facts, contents, report, self.uploads)
@@ -131,6 +131,8 @@ class Trainer:
             self.place.window = 0
             text = "The pictures, the batch size or the accumulation differ from the state's: its epoch begins anew."
             self.report.notice(text, "warning")
+        if scheduler := self.options.schedule.lr_scheduler_type:
+            self.report.notice(f"{scheduler} goes on from the state, with the learning rates that stand there.")
         self.report.notice(f"Going on after step {self.place.step:,}, in epoch {self.place.epoch + 1}.")
 
     def _choose_seed(self) -> int:
@@ -317,14 +319,8 @@ class Trainer:
         return broadcast_object_list([value])[0]
 
     def _say_course(self) -> None:
-        course, schedule = self.course, self.options.schedule
-        warmup_steps = warmup(schedule.lr_warmup_steps, course.total_steps)
-        if schedule_name(schedule) == "constant" and warmup_steps:
-            self.report.notice(
-                f"lr_scheduler constant with {warmup_steps:,} warm-up steps works as constant_with_warmup."
-            )
-        if warmup_steps >= course.total_steps:
-            text = f"The warm-up of {warmup_steps:,} steps never ends: there are {course.total_steps:,} steps in all."
+        course = self.course
+        for text in warmup_notices(self.options.optimizer, self.options.schedule, course.total_steps):
             self.report.notice(text, "warning")
         device = self.accelerator.device
         text = f"{len(self.data.images):,} pictures, {course.steps_per_epoch:,} steps an epoch, on {device}"
