@@ -75,9 +75,6 @@ DATASET_KEYS = (
 RUN_OPTIONS = ("cache_latents", "cache_latents_to_disk", "skip_cache_check", "vae_batch_size", "weighted_captions")
 """Options in the groups above that hold for the whole run: only on the command line."""
 
-NAMES_OF_OPTIONS = {"num_repeats": "dataset_repeats", "batch_size": "train_batch_size"}
-"""{key: the option that gives it where the file does not}, where the names differ."""
-
 REFUSED_KEYS = {
     "network_multiplier": "is for networks (LoRA), which fine_tune.py does not train. Leave it out.",
     "validation_seed": "is for a validation loss, which fine_tune.py does not have. Leave it out.",

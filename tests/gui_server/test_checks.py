@@ -376,7 +376,7 @@ def test_a_file_of_datasets_takes_the_place_of_the_image_list(place):
     # What the project fills in by itself does not stand in the way.
     linked = look(place, "train", **values, dataset_config=str(file), in_json="gone.json")
     assert not linked.blocks(confirmed=True)
-    assert linked.fields["in_json"]["found"] == "Not used: the pictures are named elsewhere."
+    assert linked.fields["in_json"]["found"] == "Not needed: the pictures come from elsewhere."
     file.write_text(config.replace("pics", "gone"))
     gone = look(place, "train", **values, dataset_config=str(file))
     assert text(gone, "dataset_config") == "The file names gone, which is not there."

@@ -94,7 +94,7 @@ def test_regularisation_pictures_weigh_as_asked():
     show(halved, len, told.report)
     assert "Dataset 1: 64 x 64, batches of 2\n  pics: 2 pictures, 4 showings an epoch\n" in told.said
     assert "  reg: 3 regularisation pictures, 4 showings an epoch\nDataset 2: 128 x 64, batches of 1\n" in told.said
-    assert "reg/0.png (pixels 3 x 64 x 64, weight 0.5)\n    noise [5 tokens]" in told.said
+    assert "weight 0.5)\n    noise [5 tokens]" in told.said
 
 
 def test_data_of_a_class_train():

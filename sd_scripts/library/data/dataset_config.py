@@ -19,6 +19,9 @@ SPECS = {
 }  # fmt: skip
 """{key: what it takes}, for all levels."""
 
+NAMES_OF_OPTIONS = {"num_repeats": "dataset_repeats", "batch_size": "train_batch_size"}
+"""{key: the option that gives it where the file does not}, where the names differ."""
+
 _SHARED = frozenset(SPECS) - frozenset(keys.PATH_KEYS)
 LEVELS: dict[str, frozenset[str]] = {
     "general": _SHARED,
@@ -126,7 +129,7 @@ def _unknown(key: str, allowed: Collection[str]) -> str:
     places = [_PLACES[level] for level, known in LEVELS.items() if key in known]
     if places:
         return f"{key} cannot stand here. Write it in {' or '.join(places)}."
-    by_flag = {flag: name for name, flag in keys.NAMES_OF_OPTIONS.items()}
+    by_flag = {flag: name for name, flag in NAMES_OF_OPTIONS.items()}
     if key not in by_flag and key in option_specs(FineTuneOptions):
         return f"{key} holds for the whole run. Write --{key} on the command line."
     near = [by_flag[key]] if key in by_flag else difflib.get_close_matches(key, sorted(allowed), n=1)
