@@ -100,7 +100,7 @@ class Recorder:
         return self.out.getvalue()
 
 
-def make_trainer(folder, family=None, data=None, text=False, as_asked=True, text_rate=None, **values):
+def make_trainer(folder, family=None, data=None, text=False, text_rate=None, as_asked=True, **values):
     from sd_scripts.library.train.full import FullFineTune
     from sd_scripts.library.train.trainer import Trainer
 
