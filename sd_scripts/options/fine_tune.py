@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.training import (
@@ -40,6 +41,9 @@ class FineTuneOptions:
     schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
     precision: PrecisionOptions = field(default_factory=PrecisionOptions)
     attention: AttentionOptions = field(default_factory=AttentionOptions)
+    compilation: CompileOptions = field(default_factory=CompileOptions)
+    parallel: ParallelOptions = field(default_factory=ParallelOptions)
+    zero: DeepSpeedOptions = field(default_factory=DeepSpeedOptions)
     noise: NoiseOptions = field(default_factory=NoiseOptions)
     saving: SavingOptions = field(default_factory=SavingOptions)
     state: StateOptions = field(default_factory=StateOptions)

@@ -65,16 +65,6 @@ _FINE_TUNE = {
         "persistent_data_loader_workers",
     ),
     **_of(
-        f"{_YET}. Use --sdpa and --gradient_checkpointing to save time and memory.",
-        "torch_compile", "dynamo_backend", "full_bf16", "fp8_base", "lowram", "highvram", "fused_backward_pass",
-    ),
-    **_of(
-        f"{_YET}. Leave it out: several processes started by accelerate launch train with its defaults.",
-        "ddp_timeout", "ddp_gradient_as_bucket_view", "ddp_static_graph", "deepspeed", "zero_stage",
-        "offload_optimizer_device", "offload_optimizer_nvme_path", "offload_param_device", "offload_param_nvme_path",
-        "zero3_init_flag", "zero3_save_16bit_model", "fp16_master_weights_and_gradients",
-    ),
-    **_of(
         f"{_YET}. --lr_scheduler knows constant, linear, cosine, cosine_with_restarts and polynomial.",
         "lr_scheduler_type", "lr_scheduler_args", "lr_decay_steps", "lr_scheduler_timescale",
         "lr_scheduler_min_lr_ratio",

@@ -5,7 +5,6 @@ import pytest
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.checks import check_training
 from sd_scripts.library.train.device import make_accelerator
-from sd_scripts.options.training import PrecisionOptions
 from tests.train.tiny import options
 
 
@@ -59,7 +58,7 @@ def test_folders_that_cannot_be_written(tmp_path, option):
     assert caught.value.option == option
 
 
-def test_fp16_needs_a_gpu():
+def test_fp16_needs_a_gpu(tmp_path):
     with pytest.raises(BadOption, match="Use --mixed_precision bf16 or no") as caught:
-        make_accelerator(PrecisionOptions(mixed_precision="fp16"))
+        make_accelerator(options(tmp_path, mixed_precision="fp16"))
     assert caught.value.option == "mixed_precision"

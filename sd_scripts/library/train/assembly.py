@@ -5,8 +5,10 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.sd import load
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
-from sd_scripts.library.train.device import check_device, main_report
+from sd_scripts.library.train.compiling import check_backend
+from sd_scripts.library.train.device import check_device, loading_device, main_report, say_without_gpu
 from sd_scripts.library.train.full import FullFineTune
+from sd_scripts.library.train.fused import check_fused
 from sd_scripts.library.train.optimizers import check_optimizer
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.options.fine_tune import FineTuneOptions
@@ -16,7 +18,11 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     """fine_tune.py, once its options are checked."""
     check_device(options.precision)
     check_optimizer(options.optimizer)
+    if options.precision.fused_backward_pass:
+        check_fused(options.optimizer)
+    check_backend(options.compilation)
     report = main_report(report)
+    say_without_gpu(options.precision, report)
     model = options.model
     report.phase("load_model", f"Loading {model.pretrained_model_name_or_path}")
     family = load(
@@ -25,6 +31,7 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
         v_parameterization=model.v_parameterization,
         vae=model.vae,
         report=report,
+        device=loading_device(options.precision),
     )
     _check_layers(options.text.clip_skip or 1, family.text_encoder.config.num_hidden_layers)
     vae_hash = weights_hash(family.vae.state_dict())

@@ -8,13 +8,14 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.models.hub import check_name
+from sd_scripts.library.train.machine_checks import check_machine
 from sd_scripts.library.train.optimizers import optimizer_name, read_arguments
 from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.saving import Names, Occasion, file_format
 from sd_scripts.library.train.schedules import schedule_name
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
-from sd_scripts.options.training import AttentionOptions, PrecisionOptions, SampleOptions, SavingOptions, StateOptions
+from sd_scripts.options.training import AttentionOptions, SampleOptions, SavingOptions, StateOptions
 
 # File systems take 255 bytes; numbers, times and endings are added.
 LONGEST_NAME_BYTES = 180
@@ -26,7 +27,7 @@ def check_training(options: TrainingSettings) -> None:
     check_data(options.data.in_json, options.data.train_data_dir)
     rules_of(options.resolution)
     check_attention(options.attention)
-    check_precision(options.precision)
+    check_machine(options)
     check_saving(options.saving)
     check_targets(options)
     check_states(options.state, options.saving)
@@ -73,12 +74,6 @@ def check_attention(attention: AttentionOptions) -> None:
     if len(asked) > 1:
         flags = " and ".join(f"--{name}" for name in asked)
         raise BadOption(asked[1], f"{flags} exclude each other: use one, --sdpa if in doubt.")
-
-
-def check_precision(precision: PrecisionOptions) -> None:
-    """full_fp16 needs the scaling of gradients that mixed precision fp16 brings."""
-    if precision.full_fp16 and precision.mixed_precision != "fp16":
-        raise BadOption("full_fp16", "--full_fp16 needs --mixed_precision fp16.")
 
 
 def check_saving(saving: SavingOptions) -> None:

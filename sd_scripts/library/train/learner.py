@@ -10,6 +10,7 @@ import torch
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.seeds import derive
 from sd_scripts.library.train.batches import Batch
+from sd_scripts.library.train.fused import FusedSteps
 from sd_scripts.library.train.losses import mse_per_item
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.optimizers import learning_rates, make_optimizer, set_learning_rates
@@ -45,6 +46,8 @@ class Learner:
         self._seed = seed
         # An infinite norm clips nothing, and the gradient's own is told all the same.
         self._max_grad_norm = options.optimizer.max_grad_norm or float("inf")
+        fused = options.precision.fused_backward_pass
+        self._fused = FusedSteps(self.optimizer, self._max_grad_norm) if fused else None
         self._predictor, self._stepper = accelerator.prepare(predictor, self.optimizer)
         self.contents = Contents(method.trained(), self.optimizer, accelerator.scaler)
 
@@ -61,11 +64,16 @@ class Learner:
                 # Gradients are averaged over processes, and are to be added up.
                 self._accelerator.backward(loss * self._accelerator.num_processes)
             total += loss.detach()
-        grad_norm = self._accelerator.clip_grad_norm_(self._parameters, self._max_grad_norm)
-        self._stepper.step()
+        grad_norm = self._fused.grad_norm() if self._fused else self._step()
         rates = learning_rates(self.optimizer)
         self._stepper.zero_grad()
         return Outcome(self._over_processes(total), grad_norm, rates)
+
+    def _step(self) -> torch.Tensor:
+        """Changes the weights; gives the norm of the gradient."""
+        grad_norm = self._accelerator.clip_grad_norm_(self._parameters, self._max_grad_norm)
+        self._stepper.step()
+        return torch.as_tensor(grad_norm)
 
     def rest(self) -> None:
         """Puts the weights in place that are to be saved or looked at: schedule-free optimizers train others."""

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.training import (
@@ -30,6 +31,9 @@ class TrainingSettings(Protocol):
     schedule: ScheduleOptions
     precision: PrecisionOptions
     attention: AttentionOptions
+    compilation: CompileOptions
+    parallel: ParallelOptions
+    zero: DeepSpeedOptions
     noise: NoiseOptions
     saving: SavingOptions
     state: StateOptions

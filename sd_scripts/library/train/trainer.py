@@ -15,8 +15,9 @@ from sd_scripts.library.train import state as states
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
 from sd_scripts.library.train.caching import CacheableData, cache_latents
+from sd_scripts.library.train.compiling import compile_modules, uncompiled
 from sd_scripts.library.train.course import Course, Place, Window, course_of, fingerprint, windows
-from sd_scripts.library.train.device import make_accelerator, memory_explained, prepare_modules
+from sd_scripts.library.train.device import make_accelerator, memory_explained, prepare_modules, vae_stays
 from sd_scripts.library.train.feed import Feed, Loaded
 from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.metadata import provenance
@@ -24,6 +25,7 @@ from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.movement import Movement
 from sd_scripts.library.train.noise import Draw
 from sd_scripts.library.train.optimizers import optimizer_name
+from sd_scripts.library.train.parallel import say_what_is_moot
 from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
 from sd_scripts.library.train.schedules import make_schedule, schedule_name, warmup
@@ -39,10 +41,10 @@ class Trainer:
         self, family: Family, method: Method, data: CacheableData, options: TrainingSettings, report: Report
     ) -> None:
         self.family, self.method, self.data, self.options = family, method, data, options
-        # Layers that clip_skip skips have no gradient.
-        self.accelerator = make_accelerator(options.precision, (options.text.clip_skip or 1) > 1)
+        self.accelerator = make_accelerator(options)
         self.main = self.accelerator.is_main_process
         self.report = report
+        say_what_is_moot(options.parallel, self._processes, report)
         self.resumed = states.read_facts(options.state.resume) if options.state.resume else None
         self.seed = self._choose_seed()
         self.place = self.resumed.place() if self.resumed else Place()
@@ -68,12 +70,13 @@ class Trainer:
         self.method.prepare(self.family)
         prepare_modules(self.family, options.precision, options.attention, self.accelerator.device)
         full_vae = options.model.no_half_vae or options.precision.mixed_precision == "no"
-        self.encoder = Encoder(self.family, self.accelerator, full_vae)
+        self.encoder = Encoder(self.family, self.accelerator, full_vae, vae_stays(options.precision))
         settings = TextSettings(options.text.clip_skip, options.text.max_token_length or 75)
         keep = not options.captions.shuffle_caption
         self.texts = Texts(self.family, settings, self.accelerator, self.method.trains_text_encoder(), keep)
         self.feed = Feed(self.data, report, self._readers, self.accelerator.process_index, self._processes)
         self._cache_latents()
+        self._compile()
         self.samples = Samples(options.samples, options.saving, report)
         self.learner = Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed)
         self.course = self._plan_course()
@@ -91,6 +94,11 @@ class Trainer:
             batch_size = self.options.resolution.vae_batch_size
             cache_latents(self.data, self.encoder, batch_size, self._readers, self.seed, self.report)
             self.encoder.rest()
+
+    def _compile(self) -> None:
+        if self.options.compilation.torch_compile:
+            texts = [self.family.text_encoder] if self.method.trains_text_encoder() else []
+            compile_modules([self.family.unet, *texts], self.options.compilation)
 
     def _plan_course(self) -> Course:
         batches = len(self._plan(0))
@@ -224,7 +232,8 @@ class Trainer:
         self.learner.rest()
         if self.main:
             artist = Artist(self.family, self.texts, self.encoder, self.accelerator, self.seed)
-            self.samples.draw(artist, mark, self.place)
+            with uncompiled():
+                self.samples.draw(artist, mark, self.place)
             if not self.data.uncached():
                 self.encoder.rest()
         self.accelerator.wait_for_everyone()

@@ -1,0 +1,47 @@
+"""The model as compiled code (torch.compile). Nothing is renamed, so what is saved is the same as without."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import nn
+
+from sd_scripts.library.errors import BadOption
+from sd_scripts.options.device import CompileOptions
+
+# As the options spell it: as torch does.
+_NAMES = {"tensort": "tensorrt"}
+
+
+def check_backend(compilation: CompileOptions) -> None:
+    """Compiles one addition, before a model is loaded. Errors: BadOption, where the backend is not there or fails."""
+    if not compilation.torch_compile:
+        return
+    name = compilation.dynamo_backend
+    there = ", ".join(known for known in torch._dynamo.list_backends() if known not in _NAMES.values())
+    if _backend(compilation) not in torch._dynamo.list_backends(None):
+        sentence = f"this PyTorch has no such compiler. Use one of {there}."
+        raise BadOption("dynamo_backend", f"--dynamo_backend {name}: {sentence}")
+    try:
+        one = torch.ones(2, device="cuda" if torch.cuda.is_available() else "cpu")
+        torch.compile(lambda number: number + 1, backend=_backend(compilation))(one)
+    except Exception as error:  # whatever a compiler that is not whole stumbles over
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        sentence = f"this compiler does not work here ({reason}). Use another, or leave out --torch_compile."
+        raise BadOption("dynamo_backend", f"--dynamo_backend {name}: {sentence}") from error
+
+
+def compile_modules(modules: Iterable[nn.Module], compilation: CompileOptions) -> None:
+    """From its next call on, each module runs as compiled code; one code serves all sizes of pictures and batches."""
+    for module in modules:
+        module.compile(backend=_backend(compilation), dynamic=True)
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Compiled modules run as they were written: for a few pictures, compiling again would take longer."""
+    return torch.compiler.set_stance("force_eager")
+
+
+def _backend(compilation: CompileOptions) -> str:
+    return _NAMES.get(compilation.dynamo_backend, compilation.dynamo_backend)
