@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 import torch
+from torch import nn
 
 from sd_scripts.library.errors import BadOption, TrainingFailed
 from sd_scripts.library.models.family import Family
@@ -76,7 +77,8 @@ def prepare_modules(family: Family, precision: Precision, attention: AttentionOp
     highvram. Errors: NotInstalled.
     """
     for module in (family.unet, family.text_encoder):
-        module.to(weights_dtype(precision))
+        # diffusers' own `to` warns of dtypes, whatever they are.
+        nn.Module.to(module, weights_dtype(precision))
         if precision.fp8_base and not any(parameter.requires_grad for parameter in module.parameters()):
             store_in_fp8(module, keep_exact=True)
         module.to(device)

@@ -1,6 +1,6 @@
 """Optimizer steps within the backward pass: each weight changes as soon as its gradient is there, which then goes."""
 
-from typing import Any
+from functools import partial
 
 import torch
 from torch import nn
@@ -18,25 +18,27 @@ class FusedSteps:
         self._optimizer = optimizer
         self._max_norm = max_norm
         self._squares: list[torch.Tensor] = []
-        for group in optimizer.param_groups:
+        # By its number: an optimizer's groups are other objects once a state is loaded.
+        for number, group in enumerate(optimizer.param_groups):
             for parameter in group["params"]:
-                parameter.register_post_accumulate_grad_hook(lambda ready, group=group: self._take(group, ready))
+                parameter.register_post_accumulate_grad_hook(partial(self._take, number))
 
     def grad_norm(self) -> torch.Tensor:
         """The norm of all gradients of the last backward pass, before any was scaled down."""
         squares, self._squares = self._squares, []
         return torch.stack(squares).sum().sqrt()
 
-    def _take(self, group: dict[str, Any], parameter: torch.Tensor) -> None:
+    def _take(self, number: int, parameter: torch.Tensor) -> None:
         norm = torch.nn.utils.clip_grad_norm_([parameter], self._max_norm)
         self._squares.append(norm.detach().float().square())
-        step_one(self._optimizer, group, parameter)
+        step_one(self._optimizer, number, parameter)
         parameter.grad = None
 
 
-def step_one(optimizer: torch.optim.Optimizer, group: dict[str, Any], parameter: torch.Tensor) -> None:
+def step_one(optimizer: torch.optim.Optimizer, number: int, parameter: torch.Tensor) -> None:
     """A step of one parameter of a group; the optimizer's memory is the same as after a step of all."""
-    groups, parameters = optimizer.param_groups, group["params"]
+    groups = optimizer.param_groups
+    group, parameters = groups[number], groups[number]["params"]
     # The optimizer sees nothing else for a moment: looking through all parameters for each would take long.
     optimizer.param_groups, group["params"] = [group], [parameter]
     try:
@@ -68,7 +70,7 @@ def _trial(settings: OptimizerSettings, fused: bool) -> torch.Tensor:
             parameter.grad = torch.sin(parameter.detach() * 3) + 0.1
         if fused:
             for parameter in parameters:
-                step_one(optimizer, optimizer.param_groups[0], parameter)
+                step_one(optimizer, 0, parameter)
         else:
             optimizer.step()
     return torch.cat([parameter.detach().flatten() for parameter in parameters]) - before
