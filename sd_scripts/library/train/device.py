@@ -12,7 +12,7 @@ from sd_scripts.library.errors import BadOption, TrainingFailed
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import Place
-from sd_scripts.library.train.parallel import accelerator_arguments, local_rank
+from sd_scripts.library.train.parallel import accelerator_arguments, allow_autocast, local_rank
 from sd_scripts.library.train.precision import store_in_fp8, weights_dtype
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.training import AttentionOptions
@@ -65,6 +65,8 @@ def make_accelerator(options: TrainingSettings) -> Any:
     accelerator = Accelerator(
         mixed_precision=precision.mixed_precision, gradient_accumulation_plugin=whole, **accelerator_arguments(options)
     )
+    if options.zero.deepspeed:
+        allow_autocast(accelerator)
     if precision.full_fp16:
         _allow_fp16_gradients(accelerator)
     return accelerator

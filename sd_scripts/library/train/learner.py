@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.seeds import derive
+from sd_scripts.library.train import zero
 from sd_scripts.library.train.batches import Batch
 from sd_scripts.library.train.fused import FusedSteps
 from sd_scripts.library.train.losses import mse_per_item
@@ -49,7 +51,8 @@ class Learner:
         fused = options.precision.fused_backward_pass
         self._fused = FusedSteps(self.optimizer, self._max_grad_norm) if fused else None
         self._predictor, self._stepper = accelerator.prepare(predictor, self.optimizer)
-        self.contents = Contents(method.trained(), self.optimizer, accelerator.scaler)
+        self._engine = zero.engine_of(accelerator)
+        self.contents = Contents(method.trained(), self.optimizer, accelerator.scaler, self._engine)
 
     def step(self, batches: Sequence[Batch], step: int, schedule: Schedule) -> Outcome:
         """One optimizer step, the `step`th from 0. The loss is the mean over the items of all batches and processes."""
@@ -62,7 +65,7 @@ class Learner:
             with self._sharing_gradients(micro == len(batches) - 1):
                 loss = (self.losses(batch) * batch.weights_B).sum() / items
                 # Gradients are averaged over processes, and are to be added up.
-                self._accelerator.backward(loss * self._accelerator.num_processes)
+                self._backward(loss * self._accelerator.num_processes, micro == len(batches) - 1)
             total += loss.detach()
         grad_norm = self._fused.grad_norm() if self._fused else self._step()
         rates = learning_rates(self.optimizer)
@@ -71,9 +74,11 @@ class Learner:
 
     def _step(self) -> torch.Tensor:
         """Changes the weights; gives the norm of the gradient."""
+        if self._engine:
+            return zero.grad_norm(self._engine)
         grad_norm = self._accelerator.clip_grad_norm_(self._parameters, self._max_grad_norm)
         self._stepper.step()
-        return torch.as_tensor(grad_norm)
+        return grad_norm
 
     def rest(self) -> None:
         """Puts the weights in place that are to be saved or looked at: schedule-free optimizers train others."""
@@ -84,12 +89,30 @@ class Learner:
         noisy_BCHW = self._family.add_noise(batch.latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
         target_BCHW = self._family.target(batch.latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
         texts = self._texts.arguments(batch.captions)
-        prediction_BCHW = self._predictor(noisy_BCHW, batch.timesteps_B, **texts)
+        with self._accelerator.autocast():
+            prediction_BCHW = self._predictor(noisy_BCHW, batch.timesteps_B, **texts).float()
         return mse_per_item(prediction_BCHW, target_BCHW)
 
     def _sharing_gradients(self, last: bool) -> AbstractContextManager[Any]:
-        """Processes exchange gradients once a window, with its last batch."""
-        return nullcontext() if last else self._accelerator.no_sync(self._predictor)
+        """Processes exchange gradients once a window, with its last batch; DeepSpeed sees to that itself."""
+        return nullcontext() if last or self._engine else self._accelerator.no_sync(self._predictor)
+
+    def _backward(self, loss: torch.Tensor, last: bool) -> None:
+        if self._engine:
+            zero.backward(self._engine, loss, last)
+        else:
+            self._accelerator.backward(loss)
+
+    def whole_weights(self) -> AbstractContextManager[None]:
+        """Meanwhile the trained modules' states are whole, where processes hold parts. All processes enter together."""
+        if self._engine is None:
+            return nullcontext()
+        return zero.whole_weights(self.contents.modules.values(), self._engine, self._accelerator.is_main_process)
+
+    def write_parts(self, state: Path) -> None:
+        """Where processes hold parts, each writes its own for a state. All processes call this together."""
+        if self._engine:
+            zero.write_parts(self._engine, state)
 
     def _over_processes(self, number: torch.Tensor) -> torch.Tensor:
         number = number.to(self._accelerator.device)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sd_scripts.library.errors import BadOption, NotInstalled
+from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.training import PrecisionOptions
@@ -19,6 +20,7 @@ def check_machine(options: TrainingSettings) -> None:
     check_fused_backward(options)
     check_processes(options.parallel, options.zero)
     check_deepspeed(options.zero, options.precision)
+    check_divided(options)
 
 
 def check_formats(precision: PrecisionOptions) -> None:
@@ -92,6 +94,20 @@ def check_deepspeed(zero: DeepSpeedOptions, precision: PrecisionOptions) -> None
     if importlib.util.find_spec("deepspeed") is None:
         command = f"{sys.executable} -m pip install deepspeed"
         raise NotInstalled(f"--deepspeed needs the package deepspeed, which is not installed. Install it: {command}")
+
+
+def check_divided(options: TrainingSettings) -> None:
+    """What needs whole weights does not go with weights, or an optimizer's memory, in parts."""
+    if not options.zero.deepspeed:
+        return
+    if optimizer_name(options.optimizer) == "AdaFactor":
+        raise BadOption("optimizer_type", "AdaFactor looks at whole matrices, and --deepspeed divides them. Use AdamW.")
+    samples = options.samples
+    if options.zero.zero_stage == 3 and (
+        samples.sample_at_first or samples.sample_every_n_steps or samples.sample_every_n_epochs
+    ):
+        sentence = "samples are drawn by one process, and --zero_stage 3 divides the weights. Use --zero_stage 2."
+        raise BadOption("sample_prompts", f"--sample_prompts: {sentence}")
 
 
 def _check_alone(zero: DeepSpeedOptions) -> None:

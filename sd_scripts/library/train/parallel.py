@@ -4,6 +4,8 @@ import os
 from datetime import timedelta
 from typing import Any
 
+import torch
+
 from sd_scripts.library.report import Report
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.settings import TrainingSettings
@@ -16,6 +18,11 @@ def accelerator_arguments(options: TrainingSettings) -> dict[str, Any]:
     if options.zero.deepspeed:
         arguments["deepspeed_plugin"] = zero.plugin(options)
     return arguments
+
+
+def allow_autocast(accelerator: Any) -> None:
+    """accelerate leaves mixed precision to DeepSpeed, which casts what is trained; the rest needs it as well."""
+    accelerator.native_amp = accelerator.mixed_precision != "no"
 
 
 def say_what_is_moot(parallel: ParallelOptions, processes: int, report: Report) -> None:
@@ -41,6 +48,8 @@ def _handlers(options: TrainingSettings) -> list[Any]:
         gradient_as_bucket_view=parallel.ddp_gradient_as_bucket_view,
         static_graph=parallel.ddp_static_graph,
     )
-    if parallel.ddp_timeout is None:
-        return [exchange]
-    return [exchange, InitProcessGroupKwargs(timeout=timedelta(minutes=parallel.ddp_timeout))]
+    minutes = parallel.ddp_timeout
+    timeout = timedelta(minutes=minutes) if minutes else None
+    # With DeepSpeed accelerate chooses no way of exchange for processors by itself.
+    backend = "gloo" if options.zero.deepspeed and not torch.cuda.is_available() else None
+    return [exchange, InitProcessGroupKwargs(backend=backend, timeout=timeout)]

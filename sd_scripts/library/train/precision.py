@@ -8,6 +8,8 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 
+from sd_scripts.library.train.replaced import replace_in_state
+
 FP8 = torch.float8_e4m3fn
 
 
@@ -45,7 +47,7 @@ def store_in_fp8(module: nn.Module, keep_exact: bool) -> None:
         layer.weight = nn.Parameter(to_fp8(layer.weight), requires_grad=False)
         layer.__class__ = _HELD_IN_FP8[type(layer)]
     if exact:
-        module.register_state_dict_post_hook(_giving(exact))
+        replace_in_state(module, exact)
 
 
 class Fp8Linear(nn.Linear):
@@ -90,10 +92,3 @@ def _widened(layer: Any, input: torch.Tensor, compute: Callable[[torch.Tensor], 
 
     with saved_tensors_hooks(pack, unpack):
         return compute(wide)
-
-
-def _giving(exact: dict[str, torch.Tensor]) -> Callable[..., None]:
-    def give(module: nn.Module, state: dict[str, torch.Tensor], prefix: str, metadata: Any) -> None:
-        state.update({prefix + name: tensor for name, tensor in exact.items()})
-
-    return give

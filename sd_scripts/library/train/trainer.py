@@ -12,6 +12,7 @@ from sd_scripts.library.events import Request
 from sd_scripts.library.models.family import Family, TextSettings
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train import state as states
+from sd_scripts.library.train import zero
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
 from sd_scripts.library.train.caching import CacheableData, cache_latents
@@ -70,6 +71,8 @@ class Trainer:
         self.method.prepare(self.family)
         prepare_modules(self.family, options.precision, options.attention, self.accelerator.device)
         full_vae = options.model.no_half_vae or options.precision.mixed_precision == "no"
+        if options.zero.zero3_init_flag:
+            zero.divide(self.method.trained().values(), self.accelerator)
         self.encoder = Encoder(self.family, self.accelerator, full_vae, vae_stays(options.precision))
         settings = TextSettings(options.text.clip_skip, options.text.max_token_length or 75)
         keep = not options.captions.shuffle_caption
@@ -87,7 +90,8 @@ class Trainer:
         contents = self.learner.contents
         self.archive = Archive(self.family, self.method, options, self.course, facts, contents, report)
         self._resume()
-        self.movement = Movement(self.method.trained())
+        with self.learner.whole_weights():
+            self.movement = Movement(self.method.trained())
 
     def _cache_latents(self) -> None:
         if self.options.resolution.cache_latents and self.data.uncached():
@@ -113,7 +117,7 @@ class Trainer:
         if self.place.step >= self.course.total_steps:
             text = f"The state stands at step {self.place.step:,}, and training ends at {self.course.total_steps:,}."
             raise BadOption("max_train_steps", f"{text} Ask for more steps or epochs.")
-        states.check_fits(folder, facts, self.method.kind, self.family.name, self._optimizer)
+        states.check_fits(folder, facts, self.method.kind, self.family.name, self._optimizer_of_states)
         states.restore(folder, facts, self.learner.contents)
         if self.place.window and facts.plan != fingerprint(self._windows()):
             self.place.window = 0
@@ -218,14 +222,20 @@ class Trainer:
     def _save(self, occasion: Occasion, model: bool = True, state: bool | None = None) -> None:
         self.tracker.flush()
         self.learner.rest()
-        if self.main:
-            with_state = self.options.state.save_state if state is None else state
-            if with_state:
-                self.tracker.last_save = self.archive.save_state(occasion, self._facts())
-            if model:
-                self.tracker.last_save = self.archive.save_model(occasion, self.place)
-            self.archive.remove_older(occasion)
+        with_state = self.options.state.save_state if state is None else state
+        if with_state:
+            self.learner.write_parts(self.archive.names.state(occasion))
+        with self.learner.whole_weights():
+            if self.main:
+                self._write(occasion, model, with_state)
         self.accelerator.wait_for_everyone()
+
+    def _write(self, occasion: Occasion, model: bool, state: bool) -> None:
+        if state:
+            self.tracker.last_save = self.archive.save_state(occasion, self._facts())
+        if model:
+            self.tracker.last_save = self.archive.save_model(occasion, self.place)
+        self.archive.remove_older(occasion)
 
     def _sample(self, mark: str) -> None:
         self.tracker.flush()
@@ -249,7 +259,9 @@ class Trainer:
         self.report.phase("save", "Saving")
         state_options = self.options.state
         self._save(Occasion("last", step), state=state_options.save_state or state_options.save_state_on_train_end)
-        for part, norm in self.movement.norms().items():
+        with self.learner.whole_weights():
+            norms = self.movement.norms() if self.main else {}
+        for part, norm in norms.items():
             if norm == 0.0:
                 self.report.notice(f"The {part} has not changed: is the learning rate too small?", "warning")
         done = f"Done: {counted(step, 'step')}, {counted(self.course.epochs, 'epoch')}."
@@ -268,7 +280,7 @@ class Trainer:
             plan=fingerprint(self._windows()),
             method=self.method.kind,
             family=self.family.name,
-            optimizer=self._optimizer,
+            optimizer=self._optimizer_of_states,
         )
 
     # --- small answers
@@ -290,6 +302,10 @@ class Trainer:
     @property
     def _optimizer(self) -> str:
         return optimizer_name(self.options.optimizer)
+
+    @property
+    def _optimizer_of_states(self) -> str:
+        return self._optimizer + zero.kind(self.options, self._processes)
 
     def _agree(self, value: Any) -> Any:
         """The main process's value, in every process."""
