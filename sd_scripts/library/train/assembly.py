@@ -5,6 +5,7 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.sd import load
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
+from sd_scripts.library.train import zero
 from sd_scripts.library.train.compiling import check_backend
 from sd_scripts.library.train.device import check_device, loading_device, main_report, say_without_gpu
 from sd_scripts.library.train.full import FullFineTune
@@ -21,6 +22,7 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     if options.precision.fused_backward_pass:
         check_fused(options.optimizer)
     check_backend(options.compilation)
+    zero.check_drives(options.zero)
     report = main_report(report)
     say_without_gpu(options.precision, report)
     model = options.model

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.options.device import CompileOptions
+from sd_scripts.options.device import Backends, CompileOptions
 
 # As the options spell it: as torch does.
 _NAMES = {"tensort": "tensorrt"}
@@ -18,9 +18,9 @@ def check_backend(compilation: CompileOptions) -> None:
     """Compiles one addition, before a model is loaded. Errors: BadOption, where the backend is not there or fails."""
     if not compilation.torch_compile:
         return
-    name = compilation.dynamo_backend
-    there = ", ".join(known for known in torch._dynamo.list_backends() if known not in _NAMES.values())
-    if _backend(compilation) not in torch._dynamo.list_backends(None):
+    name, known = compilation.dynamo_backend, torch._dynamo.list_backends(None)
+    if _backend(compilation) not in known:
+        there = ", ".join(backend for backend in get_args(Backends) if backend in known)
         sentence = f"this PyTorch has no such compiler. Use one of {there}."
         raise BadOption("dynamo_backend", f"--dynamo_backend {name}: {sentence}")
     try:
@@ -33,7 +33,7 @@ def check_backend(compilation: CompileOptions) -> None:
 
 
 def compile_modules(modules: Iterable[nn.Module], compilation: CompileOptions) -> None:
-    """From its next call on, each module runs as compiled code; one code serves all sizes of pictures and batches."""
+    """From its next call on, each module runs as compiled code; sizes of pictures and batches are variables in it."""
     for module in modules:
         module.compile(backend=_backend(compilation), dynamic=True)
 

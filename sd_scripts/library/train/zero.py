@@ -17,6 +17,7 @@ from torch import nn
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.replaced import replace_in_state
 from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.options.device import DeepSpeedOptions
 
 _TAG = "parts"
 
@@ -41,6 +42,17 @@ def plugin(options: TrainingSettings) -> Any:
     )
     made.deepspeed_config |= _more(options)
     return made
+
+
+def check_drives(settings: DeepSpeedOptions) -> None:
+    """DeepSpeed can reach an NVMe drive from here, where one is asked for. Errors: BadOption."""
+    for what in ("optimizer", "param"):
+        if getattr(settings, f"offload_{what}_device") == "nvme":
+            from deepspeed.ops.op_builder import AsyncIOBuilder
+
+            if not AsyncIOBuilder().is_compatible():
+                sentence = "DeepSpeed cannot reach drives here: it needs the system's library libaio. Use cpu."
+                raise BadOption(f"offload_{what}_device", f"--offload_{what}_device nvme: {sentence}")
 
 
 def _more(options: TrainingSettings) -> dict[str, Any]:
