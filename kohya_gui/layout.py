@@ -7,6 +7,7 @@ exactly one of them (tests/gui_page/test_layout.py). Names are keys of the local
 from dataclasses import dataclass, field
 from typing import Any
 
+from sd_scripts.options.noise import HUBER_LOSSES, HUBER_SCALED
 from sd_scripts.options.optimizer import OPTIMIZERS, SCHEDULES
 
 Rule = dict[str, Any]
@@ -127,7 +128,11 @@ LAYOUTS: dict[str, Layout] = {
             "steps": "gradient_accumulation_steps seed",
             "learning_rate": "lr_warmup_steps lr_scheduler_num_cycles lr_scheduler_power",
             "optimizer": "optimizer_args max_grad_norm use_8bit_adam use_lion_optimizer",
-            "noise": "noise_offset",
+            "noise": "noise_offset noise_offset_random_strength adaptive_noise_scale multires_noise_iterations"
+            " multires_noise_discount ip_noise_gamma ip_noise_gamma_random_strength zero_terminal_snr min_timestep"
+            " max_timestep",
+            "loss": "loss_type huber_schedule huber_c huber_scale min_snr_gamma debiased_estimation_loss"
+            " scale_v_pred_loss_like_noise_pred v_pred_like_loss",
             "memory": "full_fp16 sdpa xformers mem_eff_attn diffusers_xformers max_data_loader_n_workers",
             "saving": "output_dir save_model_as use_safetensors save_precision save_every_n_steps save_n_epoch_ratio"
             " save_last_n_epochs save_last_n_steps",
@@ -136,7 +141,6 @@ LAYOUTS: dict[str, Layout] = {
             "logging": "logging_dir log_prefix",
         },
         shown={
-            "v_parameterization": given("v2"),
             "clip_skip": absent("v2"),
             "keep_tokens": given("shuffle_caption"),
             "min_bucket_reso": given("enable_bucket"),
@@ -146,6 +150,16 @@ LAYOUTS: dict[str, Layout] = {
             "vae_batch_size": given("cache_latents"),
             "lr_scheduler_num_cycles": one_of("lr_scheduler", "cosine_with_restarts"),
             "lr_scheduler_power": one_of("lr_scheduler", "polynomial"),
+            "noise_offset_random_strength": given("noise_offset"),
+            "adaptive_noise_scale": given("noise_offset"),
+            "multires_noise_discount": given("multires_noise_iterations"),
+            "ip_noise_gamma_random_strength": given("ip_noise_gamma"),
+            "zero_terminal_snr": given("v_parameterization"),
+            "huber_schedule": one_of("loss_type", *HUBER_LOSSES),
+            "huber_c": one_of("loss_type", *HUBER_LOSSES),
+            "huber_scale": one_of("huber_schedule", *HUBER_SCALED),
+            "scale_v_pred_loss_like_noise_pred": given("v_parameterization"),
+            "v_pred_like_loss": absent("v_parameterization"),
             "full_fp16": one_of("mixed_precision", "fp16"),
             "use_8bit_adam": NEVER,
             "use_lion_optimizer": NEVER,

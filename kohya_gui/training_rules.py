@@ -116,6 +116,8 @@ def v_prediction_agrees(draft: Draft) -> Iterator[Finding]:
         yield draft.warning("v_parameterization", "check.v_off")
     if model and model.prediction_type == "epsilon" and draft.get("v_parameterization"):
         yield draft.warning("v_parameterization", "check.v_on")
+    if model and (model.kind, model.prediction_type) == ("sd1", None) and draft.get("v_parameterization"):
+        yield draft.warning("v_parameterization", "check.v_sd1")
 
 
 @rule("train")

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
     LoggingOptions,
-    NoiseOptions,
     PrecisionOptions,
     SampleOptions,
     SavingOptions,
@@ -45,6 +45,7 @@ class FineTuneOptions:
     parallel: ParallelOptions = field(default_factory=ParallelOptions)
     zero: DeepSpeedOptions = field(default_factory=DeepSpeedOptions)
     noise: NoiseOptions = field(default_factory=NoiseOptions)
+    loss: LossOptions = field(default_factory=LossOptions)
     saving: SavingOptions = field(default_factory=SavingOptions)
     state: StateOptions = field(default_factory=StateOptions)
     logging: LoggingOptions = field(default_factory=LoggingOptions)

@@ -17,7 +17,7 @@ class ModelOptions:
     """The base model is Stable Diffusion 2."""
 
     v_parameterization: bool = False
-    """The base model predicts velocity (Stable Diffusion 2, 768 px)."""
+    """The base model predicts velocity (Stable Diffusion 2 for 768 px, and some made from Stable Diffusion 1)."""
 
     vae: Annotated[str | None, PathTo("vae")] = None
     """Another VAE to use instead of the base model's own: a file, a diffusers folder or a hub id."""

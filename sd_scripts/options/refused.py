@@ -73,16 +73,6 @@ _FINE_TUNE = {
         f"{_YET}. The text encoder is trained with --learning_rate.",
         "learning_rate_te",
     ),
-    **_of(
-        f"{_YET}. --noise_offset is the one change of the noise for now.",
-        "noise_offset_random_strength", "multires_noise_iterations", "multires_noise_discount", "ip_noise_gamma",
-        "ip_noise_gamma_random_strength", "adaptive_noise_scale", "zero_terminal_snr", "min_timestep", "max_timestep",
-    ),
-    **_of(
-        f"{_YET}. The loss is the mean squared error.",
-        "loss_type", "huber_schedule", "huber_c", "huber_scale", "min_snr_gamma", "debiased_estimation_loss",
-        "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss",
-    ),
 }  # fmt: skip
 
 REFUSED: dict[str, dict[str, str]] = {"fine_tune": _FINE_TUNE}

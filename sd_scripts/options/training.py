@@ -65,7 +65,7 @@ class AttentionOptions:
     """How attention is computed. At most one of these."""
 
     sdpa: bool = False
-    """PyTorch's scaled dot product attention: fast, exact, always there."""
+    """PyTorch's scaled dot product attention: fast, exact, always there; what is used when none is named."""
 
     xformers: bool = False
     """xformers' attention; needs the package (./setup.sh install --xformers)."""
@@ -75,14 +75,6 @@ class AttentionOptions:
 
     diffusers_xformers: bool = False
     """xformers' attention as diffusers switches it on; needs the package."""
-
-
-@dataclass(kw_only=True)
-class NoiseOptions:
-    """The noise that the model learns to remove."""
-
-    noise_offset: Annotated[float | None, Range(low=0.0)] = None
-    """Adds a shift of the whole picture to the noise: very dark and very bright pictures are learnt. 0.05 to 0.1."""
 
 
 @dataclass(kw_only=True)

@@ -14,7 +14,7 @@ from sd_scripts.library.data.dataset import FineTuneData
 from sd_scripts.library.data.debug import show
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.read_dataset import read_fine_tune_data
-from sd_scripts.library.data.training_data import Item
+from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
 from sd_scripts.library.events import from_line
 from sd_scripts.library.report import Report
@@ -181,21 +181,21 @@ def test_plans_are_complete_uniform_and_the_same_every_time(tmp_path: Path) -> N
 
 def test_captions_derive_from_the_item(pics: Path, tmp_path: Path) -> None:
     data = read(pics, {"a": {"tags": "k, 1, 2, 3, 4, 5"}}, tmp_path, "64", shuffle_caption=True, keep_tokens=1)
-    shown = [data.caption(Item(0, r), e, 0) for r in range(3) for e in range(3)]
-    assert shown == [data.caption(Item(0, r), e, 0) for r in range(3) for e in range(3)]
+    shown = [data.caption(Item(0, r), Moment(e)) for r in range(3) for e in range(3)]
+    assert shown == [data.caption(Item(0, r), Moment(e)) for r in range(3) for e in range(3)]
     assert len(set(shown)) > 5 and all(caption.startswith("k, ") for caption in shown)
-    assert read(pics, {"a": {"tags": "k,  1"}}, tmp_path, "64").caption(Item(0, 0), 0, 0) == "k,  1"
+    assert read(pics, {"a": {"tags": "k,  1"}}, tmp_path, "64").caption(Item(0, 0), Moment()) == "k,  1"
 
 
 def test_latents_are_drawn_plain_and_mirrored_half_and_half(pics: Path, tmp_path: Path) -> None:
     for name, value in (("a", 1.0), ("a_flip", 2.0), ("b", 3.0)):
         save_latents(pics / f"{name}.npz", value)
     data = read(pics, {"a": {"tags": "x"} | READY, "b": {"tags": "x"} | READY}, tmp_path, dataset_repeats=200)
-    drawn = [float(data.load(Item(0, r), 0, 0).latents_CHW.mean()) for r in range(200)]
+    drawn = [float(data.load(Item(0, r), Moment()).latents_CHW.mean()) for r in range(200)]
     assert 70 < drawn.count(1.0) < 130 and drawn.count(1.0) + drawn.count(2.0) == 200
-    assert drawn == [float(data.load(Item(0, r), 0, 0).latents_CHW.mean()) for r in range(200)]
-    assert drawn != [float(data.load(Item(0, r), 1, 0).latents_CHW.mean()) for r in range(200)]
-    assert {float(data.load(Item(1, r), 0, 0).latents_CHW.mean()) for r in range(20)} == {3.0}
+    assert drawn == [float(data.load(Item(0, r), Moment()).latents_CHW.mean()) for r in range(200)]
+    assert drawn != [float(data.load(Item(0, r), Moment(1)).latents_CHW.mean()) for r in range(200)]
+    assert {float(data.load(Item(1, r), Moment()).latents_CHW.mean()) for r in range(20)} == {3.0}
     assert data.uncached() == []
 
 
@@ -208,7 +208,7 @@ def test_pictures_without_latents_that_fit_give_pixels(pics: Path, tmp_path: Pat
     assert data.uncached() == [0, 1]
     assert "because they have another size: 1" in told.lines.getvalue()
     assert "because they are broken: 1" in told.lines.getvalue()
-    pixels_CHW = data.load(Item(0, 0), 0, 0).pixels_CHW
+    pixels_CHW = data.load(Item(0, 0), Moment()).pixels_CHW
     assert pixels_CHW.shape == (3, 64, 128) and pixels_CHW.dtype == torch.float32
     assert pixels_CHW.min() >= -1 and pixels_CHW.max() <= 1
     # Red above on the left, blue below: 96 x 64 scaled to 128 x 85, cut above and below.
@@ -217,9 +217,9 @@ def test_pictures_without_latents_that_fit_give_pixels(pics: Path, tmp_path: Pat
 
     data.put_latents(0, torch.full((4, 8, 16), 5.0))
     assert data.uncached() == [1]
-    assert data.load(Item(0, 0), 0, 0).latents_CHW.mean() == 5.0
+    assert data.load(Item(0, 0), Moment()).latents_CHW.mean() == 5.0
     data.put_latents(0, torch.full((4, 8, 16), 6.0), mirrored=True)
-    assert {float(data.load(Item(0, 0), e, 0).latents_CHW.mean()) for e in range(20)} == {5.0, 6.0}
+    assert {float(data.load(Item(0, 0), Moment(e)).latents_CHW.mean()) for e in range(20)} == {5.0, 6.0}
     with pytest.raises(ValueError, match="do not fit"):
         data.put_latents(1, torch.zeros(4, 8, 8))
 
@@ -232,7 +232,7 @@ def test_latents_alone_can_be_trained(tmp_path: Path) -> None:
     entries = {"a": {"tags": "x"} | READY, "b": {"tags": "x"} | READY, "c": {"tags": "x"} | READY}
     data = read(pics, entries, tmp_path)
     assert [image.key for image in data.images] == ["a", "b"]
-    assert data.load(Item(1, 0), 0, 0).latents_CHW.shape == (4, 8, 16)
+    assert data.load(Item(1, 0), Moment()).latents_CHW.shape == (4, 8, 16)
 
 
 def test_what_breaks_while_training_is_an_unreadable_image(pics: Path, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_what_breaks_while_training_is_an_unreadable_image(pics: Path, tmp_path:
     (pics / "b.png").unlink()
     for index in (0, 1):
         with pytest.raises(UnreadableImage):
-            data.load(Item(index, 0), 0, 0)
+            data.load(Item(index, 0), Moment())
 
 
 def test_debug_shows_what_would_be_trained(pics: Path, tmp_path: Path) -> None:

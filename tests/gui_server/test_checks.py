@@ -126,11 +126,35 @@ def test_saved_models_are_counted_as_the_trainer_saves_them(place, values, saves
         ({"in_json": "nothing.json"}, "in_json", "error"),
         ({"nonsense": 1}, "nonsense", "error"),
         ({"output_dir": "m.safetensors"}, "output_dir", "error"),
+        ({"v_parameterization": True}, "v_parameterization", "warning"),
+        ({"adaptive_noise_scale": "0.1"}, "adaptive_noise_scale", "error"),
+        ({"multires_noise_discount": "0.5"}, "multires_noise_discount", "warning"),
+        ({"scale_v_pred_loss_like_noise_pred": True}, "scale_v_pred_loss_like_noise_pred", "error"),
+        ({"v_pred_like_loss": "0.1", "v_parameterization": True}, "v_pred_like_loss", "error"),
+        ({"min_timestep": "500", "max_timestep": "500"}, "min_timestep", "error"),
+        ({"zero_terminal_snr": True}, "zero_terminal_snr", "warning"),
+        ({"zero_terminal_snr": True, "debiased_estimation_loss": True}, "debiased_estimation_loss", "error"),
+        ({"huber_c": "0"}, "huber_c", "error"),
+        ({"huber_c": "0.2"}, "huber_c", "warning"),
+        ({"huber_scale": "2", "loss_type": "huber"}, "huber_scale", "warning"),
     ],
 )
 def test_rules_of_training(place, values, field, level):
     assert (level, field) in found(look(place, "train", **trainable(place, **values)))
     assert (level, field) not in found(look(place, "train", **trainable(place)))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"noise_offset": "0.1", "adaptive_noise_scale": "0.1", "noise_offset_random_strength": True},
+        {"multires_noise_iterations": "6", "multires_noise_discount": "0.5", "min_timestep": "999"},
+        {"loss_type": "huber", "huber_schedule": "constant", "huber_c": "0.2", "huber_scale": "2"},
+        {"v_pred_like_loss": "0.1", "debiased_estimation_loss": True, "min_snr_gamma": "0", "max_timestep": "1"},
+    ],
+)
+def test_noise_and_loss_that_fit_together_block_nothing(place, values):
+    assert not look(place, "train", **trainable(place, **values)).blocks(confirmed=False)
 
 
 def test_models_are_known_by_their_header(place):

@@ -143,7 +143,7 @@ def test_every_sampler_finds_the_picture_that_a_perfect_model_predicts(family, s
 
 def perfect_alpha(family, scheduler, step):
     """alpha-bar at a step, which may lie between two of training."""
-    sigmas = ((1 - family._alphas) / family._alphas).sqrt()
+    sigmas = ((1 - family.alphas_T) / family.alphas_T).sqrt()
     low = sigmas[step.long()]
     high = sigmas[(step.long() + 1).clamp(max=999)]
     sigma = low + (high - low) * (step - step.long())

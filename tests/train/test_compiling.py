@@ -11,6 +11,7 @@ from sd_scripts.library.train.compiling import check_backend, compile_modules
 from sd_scripts.options.device import CompileOptions
 from tests.train.tiny import train
 
+
 @pytest.fixture
 def compiled(monkeypatch):
     """How many graphs the backend eager was asked to compile, and how often they were called."""

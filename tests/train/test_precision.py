@@ -35,7 +35,8 @@ def test_what_full_bf16_saves_is_bf16_but_for_the_vae(tmp_path):
 def test_full_bf16_goes_on_exactly(tmp_path):
     given = {**BF16, "max_train_steps": 4, "save_every_n_steps": 2, "save_state": True}
     _, whole = train(tmp_path, text=True, **given)
-    _, resumed = train(tmp_path, tiny_family(1), text=True, **given, resume=str(tmp_path / "out" / "X-step00000002-state"))
+    state = str(tmp_path / "out" / "X-step00000002-state")
+    _, resumed = train(tmp_path, tiny_family(1), text=True, **given, resume=state)
     assert resumed.losses == whole.losses[2:]
 
 

@@ -99,6 +99,30 @@ def test_the_header_tells_of_the_training(tmp_path):
     assert not any("somebody" in value or str(tmp_path) in value for value in header.values())
 
 
+def test_the_header_tells_of_noise_and_loss(tmp_path):
+    """Under the keys that other programs know, with their defaults."""
+    train(tmp_path, max_train_steps=1, noise_offset=0.1, min_snr_gamma=5.0, debiased_estimation_loss=True)
+    with safe_open(tmp_path / "out" / "X.safetensors", "pt") as file:
+        header = file.metadata()
+    expected = {
+        "ss_adaptive_noise_scale": "None",
+        "ss_debiased_estimation": "True",
+        "ss_huber_c": "0.1",
+        "ss_huber_scale": "1.0",
+        "ss_huber_schedule": "snr",
+        "ss_ip_noise_gamma": "None",
+        "ss_ip_noise_gamma_random_strength": "False",
+        "ss_loss_type": "l2",
+        "ss_min_snr_gamma": "5.0",
+        "ss_multires_noise_discount": "0.3",
+        "ss_multires_noise_iterations": "None",
+        "ss_noise_offset": "0.1",
+        "ss_noise_offset_random_strength": "False",
+        "ss_zero_terminal_snr": "False",
+    }
+    assert {key: header[key] for key in expected} == expected
+
+
 def test_number_formats_of_what_is_saved(tmp_path):
     base = make_sd1(tmp_path / "half.safetensors", dtype=torch.float16)
     train(tmp_path, load(str(base)), max_train_steps=1, save_every_n_steps=1)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sd_scripts.library.data.buckets import BucketRules, Size, cover, latents_hw
+from sd_scripts.library.data.caption_rules import CaptionRules, final_caption
 from sd_scripts.library.data.images import UnreadableImage, open_image
 from sd_scripts.library.data.latents import BrokenLatents, read_for_training
 from sd_scripts.library.data.latents_files import LatentsFiles
-from sd_scripts.library.data.plan import plan_batches, shuffled_caption
+from sd_scripts.library.data.plan import plan_batches
 from sd_scripts.library.data.resize import fill_bucket
-from sd_scripts.library.data.training_data import Example, Item, TrainImage
+from sd_scripts.library.data.training_data import Example, Item, Moment, TrainImage
 from sd_scripts.library.seeds import derive
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ class Showing:
     """How images are shown. `rules` are those of the pictures whose sizes were not prepared."""
 
     repeats: int = 1
-    shuffle: bool = False
-    separator: str = ","
-    keep_parts: int = 0
+    captions: CaptionRules = CaptionRules()
     rules: BucketRules | None = None
 
 
@@ -52,22 +51,19 @@ class FineTuneData:
                 groups[image.bucket_px, self.has_latents(index)] += [Item(index, repeat) for repeat in repeats]
         return plan_batches(dict(sorted(groups.items())), batch_size, seed, epoch)
 
-    def caption(self, item: Item, epoch: int, seed: int) -> str:
-        """The final caption of an item in an epoch."""
-        text, show = self.images[item.image].text, self._show
-        if not show.shuffle:
-            return text
-        return shuffled_caption(text, show.separator, show.keep_parts, derive(seed, "caption", epoch, *item))
+    def caption(self, item: Item, moment: Moment) -> str:
+        """The final caption of an item."""
+        return final_caption(self.images[item.image].text, self._show.captions, item, moment)
 
-    def load(self, item: Item, epoch: int, seed: int) -> Example:
-        """An item as it is trained in an epoch. Where there are mirrored latents, half of the showings draw them.
+    def load(self, item: Item, moment: Moment) -> Example:
+        """An item as it is trained. Where there are mirrored latents, half of the showings draw them.
 
         Errors: UnreadableImage.
         """
-        caption = self.caption(item, epoch, seed)
+        caption = self.caption(item, moment)
         if not self.has_latents(item.image):
             return Example(item, caption, pixels_CHW=self.pixels(item.image))
-        mirrored = self._has_mirrored(item.image) and derive(seed, "flip", epoch, *item) % 2 == 1
+        mirrored = self._has_mirrored(item.image) and derive(moment.seed, "flip", moment.epoch, *item) % 2 == 1
         return Example(item, caption, latents_CHW=self._read_latents(item.image, mirrored))
 
     def has_latents(self, index: int) -> bool:

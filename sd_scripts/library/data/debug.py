@@ -6,7 +6,7 @@ from typing import Any
 
 from sd_scripts.library.data.buckets import Size
 from sd_scripts.library.data.images import UnreadableImage
-from sd_scripts.library.data.training_data import Example, Item, TrainingData
+from sd_scripts.library.data.training_data import Example, Item, Moment, TrainingData
 from sd_scripts.library.report import Report
 
 SHOWN_PER_BUCKET = 5
@@ -28,7 +28,7 @@ def show(
     """
     plan = data.plan(0, batch_size, seed)
     items = sorted(item for batch in plan for item in batch)
-    longest = max((token_count(data.caption(item, 0, seed)) for item in items), default=0)
+    longest = max((token_count(data.caption(item, Moment(seed=seed))) for item in items), default=0)
     buckets = _by_bucket(data, items)
     rows = []
     for (width, height), first in buckets.items():
@@ -62,14 +62,14 @@ def _by_bucket(data: TrainingData, items: list[Item]) -> dict[Size, list[Item]]:
 def _row(data: TrainingData, item: Item, token_count: Callable[[str], int], seed: int) -> dict[str, Any]:
     image = data.images[item.image]
     row = {"path": str(image.path), "width": image.bucket_px[0], "height": image.bucket_px[1]}
-    caption = data.caption(item, 0, seed)
+    caption = data.caption(item, Moment(seed=seed))
     return row | {"caption": caption, "tokens": token_count(caption), "read_as": _read_as(data, item, seed)}
 
 
 def _read_as(data: TrainingData, item: Item, seed: int) -> str:
     """What the picture gives: latents or pixels with their shape, or the reason why nothing."""
     try:
-        example: Example = data.load(item, 0, seed)
+        example: Example = data.load(item, Moment(seed=seed))
     except UnreadableImage as error:
         return f"nothing: {error}"
     if example.latents_CHW is not None:

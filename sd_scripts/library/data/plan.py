@@ -1,4 +1,4 @@
-"""Which items make up the batches of an epoch, and the captions as they are shown. Pure functions; needs no torch."""
+"""Which items make up the batches of an epoch. Pure functions; needs no torch."""
 
 import random
 from collections.abc import Hashable, Mapping, Sequence
@@ -21,12 +21,3 @@ def plan_batches(groups: Mapping[Hashable, Sequence[Item]], batch_size: int, see
         batches += [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
     order.shuffle(batches)
     return batches
-
-
-def shuffled_caption(text: str, separator: str, keep_parts: int, seed: int) -> str:
-    """The caption's parts with the first ones in their place and the rest shuffled, joined by ", ". Empty parts go."""
-    parts = [part.strip() for part in text.split(separator)]
-    parts = [part for part in parts if part]
-    rest = parts[keep_parts:]
-    random.Random(seed).shuffle(rest)
-    return ", ".join(parts[:keep_parts] + rest)

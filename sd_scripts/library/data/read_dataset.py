@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from sd_scripts.library.data.buckets import LATENT_PX, BucketRules, Size, checked_rules, parse_resolution
+from sd_scripts.library.data.caption_rules import CaptionRules
 from sd_scripts.library.data.captions import training_text
 from sd_scripts.library.data.dataset import FineTuneData, Showing
 from sd_scripts.library.data.entries import PictureFolder, nothing_found
@@ -51,10 +52,8 @@ def read_fine_tune_data(
     if not reader.images:
         raise NothingUsable(f"No data found: {data.in_json} has {len(entries):,} entries, of which {reader.told()}.")
     reader.notices()
-    show = Showing(
-        data.dataset_repeats, captions.shuffle_caption, captions.caption_separator, captions.keep_tokens, rules
-    )
-    return FineTuneData(reader.images, reader.latents, show)
+    shown = CaptionRules(captions.caption_separator, captions.shuffle_caption, captions.keep_tokens)
+    return FineTuneData(reader.images, reader.latents, Showing(data.dataset_repeats, shown, rules))
 
 
 def rules_of(options: ResolutionOptions) -> BucketRules | None:

@@ -16,6 +16,15 @@ class Item(NamedTuple):
     repeat: int
 
 
+class Moment(NamedTuple):
+    """When something is shown: epoch and optimizer step (from 0) of a training of `total_steps`, and its seed."""
+
+    epoch: int = 0
+    step: int = 0
+    total_steps: int = 1
+    seed: int = 0
+
+
 @dataclass(frozen=True)
 class TrainImage:
     """An image to be trained. `bucket_px` is (width, height); its latents have bucket_px / 8."""
@@ -30,13 +39,15 @@ class TrainImage:
 class Example:
     """An item, ready for a batch: latents (C, H/8, W/8; the VAE's sample, not scaled), or pixels (3, H, W; -1 to 1).
 
-    Exactly one of the two is given. `caption` is final: shuffled, with its kept parts.
+    Exactly one of the two is given. `caption` is final: shuffled, with its kept parts. `mask_HW`, of the latents' size,
+    says from 0 to 1 how much each place counts in the loss; None: all of them fully.
     """
 
     item: Item
     caption: str
     latents_CHW: "torch.Tensor | None" = None
     pixels_CHW: "torch.Tensor | None" = None
+    mask_HW: "torch.Tensor | None" = None
     weight: float = 1.0
 
 
@@ -48,8 +59,8 @@ class TrainingData(Protocol):
     def plan(self, epoch: int, batch_size: int, seed: int) -> list[list[Item]]:
         """The batches of an epoch (from 0): every item once, each batch of one bucket, in shuffled order."""
 
-    def caption(self, item: Item, epoch: int, seed: int) -> str:
-        """The final caption of an item in an epoch."""
+    def caption(self, item: Item, moment: Moment) -> str:
+        """The final caption of an item."""
 
-    def load(self, item: Item, epoch: int, seed: int) -> Example:
-        """An item as it is trained in an epoch; which of plain and mirrored derives from (seed, epoch, item)."""
+    def load(self, item: Item, moment: Moment) -> Example:
+        """An item as it is trained; all that is drawn by lot derives from (seed, epoch, item), never from the step."""

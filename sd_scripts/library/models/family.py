@@ -41,6 +41,8 @@ class Family(Protocol):
     prediction_type: PredictionType
     latent_scale: float
     """Latents are multiplied by this before noise is added (0.18215 for SD1 and SD2)."""
+    alphas_T: "torch.Tensor"
+    """alpha-bar of each training step (Ho et al. 2020, eq. 4)."""
     unet: "nn.Module"
     text_encoder: "nn.Module"
     vae: "nn.Module"
@@ -77,6 +79,9 @@ class Family(Protocol):
         self, latents_BCHW: "torch.Tensor", noise_BCHW: "torch.Tensor", timesteps_B: "torch.Tensor"
     ) -> "torch.Tensor":
         """What the prediction should be: the noise, or the velocity."""
+
+    def use_zero_terminal_snr(self) -> None:
+        """From now on the last training step is pure noise: in training, in samples, and in saved folders."""
 
     def use_attention(self, kind: Literal["default", "sdpa", "mem_eff_attn", "xformers", "diffusers_xformers"]) -> None:
         """How attention is computed from now on. Errors: NotInstalled, where xformers is asked for and missing."""

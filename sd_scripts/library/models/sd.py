@@ -37,6 +37,9 @@ def load(
     path = model_path(name_or_path)
     source = open_source(path, device)
     _check(source, v2, v_parameterization)
+    if v_parameterization and not source.prediction_type and not source.variant.config_v and report:
+        few = "few Stable Diffusion 1 models do. Leave out --v_parameterization if it predicts noise"
+        report.notice(f"{path} is taken for a model that predicts velocity, as {few}.", "warning")
     known = configs.base_config(source.variant.config)
     if v_parameterization:
         known = _merged(known, configs.base_config(source.variant.config_v)) if source.variant.config_v else known
@@ -61,7 +64,7 @@ class StableDiffusion:
         self.vae_dtype = one_dtype(vae.state_dict())
         self.latent_scale = float(vae.config.scaling_factor)
         self._scheduler = scheduler
-        self._alphas = schedule.alphas_cumprod(
+        self.alphas_T = schedule.alphas_cumprod(
             scheduler["num_train_timesteps"], scheduler["beta_start"], scheduler["beta_end"]
         )
         self._report = report or Report()
@@ -95,7 +98,7 @@ class StableDiffusion:
 
     def add_noise(self, latents_BCHW: Tensor, noise_BCHW: Tensor, timesteps_B: Tensor) -> Tensor:
         """Noisy latents of scaled ones."""
-        return schedule.noisy(self._alphas, latents_BCHW, noise_BCHW, timesteps_B)
+        return schedule.noisy(self._alphas_on(timesteps_B.device), latents_BCHW, noise_BCHW, timesteps_B)
 
     def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, hidden_BLD: Tensor) -> Tensor:
         """The noise, or the velocity, as the U-Net sees it."""
@@ -105,7 +108,14 @@ class StableDiffusion:
         """The noise, or the velocity."""
         if self.prediction_type == "epsilon":
             return noise_BCHW
-        return schedule.velocity(self._alphas, latents_BCHW, noise_BCHW, timesteps_B)
+        return schedule.velocity(self._alphas_on(timesteps_B.device), latents_BCHW, noise_BCHW, timesteps_B)
+
+    def use_zero_terminal_snr(self) -> None:
+        """The last training step is pure noise from now on; samples and saved folders know of it."""
+        self.alphas_T = schedule.with_zero_terminal_snr(self.alphas_T)
+        # A sampler must begin at that step, but noise says nothing there to a model that predicts noise.
+        spacing = "trailing" if self.prediction_type == "v_prediction" else "leading"
+        self._scheduler = self._scheduler | {"rescale_betas_zero_snr": True, "timestep_spacing": spacing}
 
     def use_attention(self, kind: Literal["default", "sdpa", "mem_eff_attn", "xformers", "diffusers_xformers"]) -> None:
         """How the U-Net attends from now on. Errors: NotInstalled."""
@@ -130,6 +140,11 @@ class StableDiffusion:
                 "last block and its head. They are filled in; no picture depends on them."
             )
         return saving.save(self, request)
+
+    def _alphas_on(self, device: torch.device) -> Tensor:
+        # Moved once: a copy in every step would wait for all that the device still has to do.
+        self.alphas_T = self.alphas_T.to(device)
+        return self.alphas_T
 
     def _layer(self, settings: TextSettings) -> int:
         """Which layer is read, counted from the end: 1 is the last."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sd_scripts.library.errors import BadFile
+from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io.checkpoints import CPU, Checkpoint, open_checkpoint
+from sd_scripts.library.io.headers import model_facts
 from sd_scripts.library.models import configs
 from sd_scripts.library.models.folders import read_part
 from sd_scripts.library.models.hub import model_path
@@ -39,9 +40,11 @@ class LoadedVae:
 def load_vae(name_or_path: str, v2: bool = False) -> LoadedVae:
     """The VAE of a model, or a VAE by itself: .safetensors, .ckpt, a diffusers folder (or its vae folder) or a hub id.
 
-    Errors: BadFile, when there is no VAE in it.
+    Errors: BadFile, when there is no VAE in it; BadOption, when a whole model is of another version than `v2` says.
     """
-    vae = read_vae(model_path(name_or_path, only="vae"), v2)
+    path = model_path(name_or_path, only="vae")
+    _check_version(path, v2)
+    vae = read_vae(path, v2)
     dtype, fingerprint = one_dtype(vae.state_dict()), weights_hash(vae.state_dict())
     module = vae.float().eval().requires_grad_(False)
     return LoadedVae(module, fingerprint, float(vae.config.scaling_factor), dtype)
@@ -79,6 +82,13 @@ def weights_hash(tensors: Mapping[str, Tensor]) -> str:
         found.update(name.encode())
         found.update(tensors[name].detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
     return found.hexdigest()
+
+
+def _check_version(path: Path, v2: bool) -> None:
+    kind = model_facts(path).kind
+    if kind in ("sd1", "sd2") and (kind == "sd2") != v2:
+        advice = "leave out --v2" if v2 else "add --v2"
+        raise BadOption("v2", f"{path} is a Stable Diffusion {kind[-1]} model: {advice}.")
 
 
 def _from_folder(folder: Path, device: torch.device) -> "AutoencoderKL":

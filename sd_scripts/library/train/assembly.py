@@ -10,6 +10,7 @@ from sd_scripts.library.train.compiling import check_backend
 from sd_scripts.library.train.device import check_device, loading_device, main_report, say_without_gpu
 from sd_scripts.library.train.full import FullFineTune
 from sd_scripts.library.train.fused import check_fused
+from sd_scripts.library.train.noise_checks import idle_options
 from sd_scripts.library.train.optimizers import check_optimizer
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.options.fine_tune import FineTuneOptions
@@ -25,6 +26,8 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     zero.check_drives(options.zero)
     report = main_report(report)
     say_without_gpu(options.precision, report)
+    for sentence in idle_options(options):
+        report.notice(sentence, "warning")
     model = options.model
     report.phase("load_model", f"Loading {model.pretrained_model_name_or_path}")
     family = load(

@@ -18,15 +18,21 @@ NOT_NUMBERS = "its latents are not numbers"
 
 @dataclass(frozen=True)
 class Batch:
-    """Items of one size. Latents are scaled; `images`: the items' places in the dataset; `count` items are learnt."""
+    """Items of one size. Latents are scaled; `images`: the items' places in the dataset; `count` items are learnt.
+
+    `noise_BCHW` is to be found, `input_noise_BCHW` is what the latents are mixed with: the same, or somewhat more.
+    `mask_BHW`, of the latents' size, says from 0 to 1 how much each place counts; None: all count alike.
+    """
 
     latents_BCHW: torch.Tensor
     noise_BCHW: torch.Tensor
+    input_noise_BCHW: torch.Tensor
     timesteps_B: torch.Tensor
     weights_B: torch.Tensor
     captions: list[str]
     images: list[int]
     count: int
+    mask_BHW: torch.Tensor | None = None
 
 
 class Encoder:
@@ -84,11 +90,14 @@ class BatchMaker:
         if not kept:
             return None
         items = [example.item for example, _ in kept]
-        noise = [draw.noise(example.item, latents_CHW.shape) for example, latents_CHW in kept]
+        scale = self._family.latent_scale
+        noise = [draw.noise(example.item, latents_CHW * scale) for example, latents_CHW in kept]
+        input_noise = [draw.input_noise(item, noise_CHW) for item, noise_CHW in zip(items, noise, strict=True)]
         weights = [0.0 if loaded.ghost else example.weight for example, _ in kept]
         return Batch(
-            latents_BCHW=torch.stack([latents_CHW for _, latents_CHW in kept]) * self._family.latent_scale,
+            latents_BCHW=self._move(torch.stack([latents_CHW for _, latents_CHW in kept])) * scale,
             noise_BCHW=self._move(torch.stack(noise)),
+            input_noise_BCHW=self._move(torch.stack(input_noise)),
             timesteps_B=self._move(torch.tensor([draw.timestep(item) for item in items])),
             weights_B=self._move(torch.tensor(weights)),
             captions=[example.caption for example, _ in kept],
@@ -98,15 +107,14 @@ class BatchMaker:
 
     def _latents(self, example: Example, draw: Draw) -> torch.Tensor:
         if example.latents_CHW is not None:
-            return self._move(example.latents_CHW.float())
+            # They stay on the CPU until their batch is whole: looking at them does not wait for the device.
+            return example.latents_CHW.float()
         assert example.pixels_CHW is not None
         # One at a time needs the least memory beside the U-Net's.
         return self._encoder.encode(example.pixels_CHW[None], [draw.generator(example.item, "vae")])[0]
 
     def _finite(self, example: Example, latents_CHW: torch.Tensor) -> bool:
-        # Prepared latents are on the CPU, so looking at them does not wait for the device.
-        looked_at = latents_CHW if example.latents_CHW is None else example.latents_CHW
-        finite = bool(torch.isfinite(looked_at).all())
+        finite = bool(torch.isfinite(latents_CHW).all())
         if not finite and example.item.image not in self._told:
             self._told.add(example.item.image)
             fix = "add --no_half_vae" if example.latents_CHW is None else "prepare its latents again"

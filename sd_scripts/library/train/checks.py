@@ -9,6 +9,7 @@ from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.models.hub import check_name
 from sd_scripts.library.train.machine_checks import check_machine
+from sd_scripts.library.train.noise_checks import check_noise
 from sd_scripts.library.train.optimizers import optimizer_name, read_arguments
 from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.saving import Names, Occasion, file_format
@@ -32,6 +33,7 @@ def check_training(options: TrainingSettings) -> None:
     check_targets(options)
     check_states(options.state, options.saving)
     check_samples(options.samples)
+    check_noise(options)
     schedule_name(options.schedule)
     optimizer_name(options.optimizer)
     read_arguments(options.optimizer.optimizer_args or [])

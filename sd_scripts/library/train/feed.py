@@ -3,11 +3,10 @@
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from typing import cast
 
 from sd_scripts.library.data.loader import prefetch
-from sd_scripts.library.data.training_data import Example, Item, TrainingData
+from sd_scripts.library.data.training_data import Example, Item, Moment, TrainingData
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import Window
 
@@ -31,10 +30,15 @@ class Feed:
     processes: int = 1
     told: set[int] = field(default_factory=set)
 
-    def windows(self, planned: list[Window], epoch: int, seed: int) -> Generator[list[Loaded]]:
-        """Each window's batches, without what cannot be loaded."""
+    def windows(self, planned: list[Window], first: Moment) -> Generator[list[Loaded]]:
+        """Each window's batches, without what cannot be loaded; `first` is the moment of the first window."""
         batches = [self._share(batch) for window in planned for batch in window]
-        load = partial(_load, self.data, epoch, seed)
+        # An item is shown once an epoch, so its step is known by it.
+        steps = {item: first.step + ahead for ahead, window in enumerate(planned) for b in window for item in b}
+
+        def load(item: Item) -> Example:
+            return self.data.load(item, first._replace(step=steps[item]))
+
         # prefetch is a generator; closing it ends its readers.
         loading = cast("Generator[list[Example]]", prefetch(batches, load, self.readers, self._failed))
         with closing(loading):
@@ -49,6 +53,3 @@ class Feed:
             self.told.add(item.image)
             self.report.failed_item(self.data.images[item.image].key, reason)
 
-
-def _load(data: TrainingData, epoch: int, seed: int, item: Item) -> Example:
-    return data.load(item, epoch, seed)

@@ -13,7 +13,7 @@ from sd_scripts.library.seeds import derive
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.batches import Batch
 from sd_scripts.library.train.fused import FusedSteps
-from sd_scripts.library.train.losses import mse_per_item
+from sd_scripts.library.train.losses import make_loss
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.optimizers import learning_rates, make_optimizer, set_learning_rates
 from sd_scripts.library.train.predictor import Predictor
@@ -50,6 +50,8 @@ class Learner:
         self._max_grad_norm = options.optimizer.max_grad_norm or float("inf")
         fused = options.precision.fused_backward_pass
         self._fused = FusedSteps(self.optimizer, self._max_grad_norm) if fused else None
+        velocity = family.prediction_type == "v_prediction"
+        self._loss = make_loss(family.alphas_T, velocity, options.loss, accelerator.device)
         self._predictor, self._stepper = accelerator.prepare(predictor, self.optimizer)
         self._engine = zero.engine_of(accelerator)
         self.contents = Contents(method.trained(), self.optimizer, accelerator.scaler, self._engine)
@@ -86,12 +88,12 @@ class Learner:
 
     def losses(self, batch: Batch) -> torch.Tensor:
         """losses_B: how far the prediction is from its target, item by item."""
-        noisy_BCHW = self._family.add_noise(batch.latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
+        noisy_BCHW = self._family.add_noise(batch.latents_BCHW, batch.input_noise_BCHW, batch.timesteps_B)
         target_BCHW = self._family.target(batch.latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
         texts = self._texts.arguments(batch.captions)
         with self._accelerator.autocast():
             prediction_BCHW = self._predictor(noisy_BCHW, batch.timesteps_B, **texts).float()
-        return mse_per_item(prediction_BCHW, target_BCHW)
+        return self._loss.per_item(prediction_BCHW, target_BCHW, batch.timesteps_B, batch.mask_BHW)
 
     def _sharing_gradients(self, last: bool) -> AbstractContextManager[Any]:
         """Processes exchange gradients once a window, with its last batch; DeepSpeed sees to that itself."""

@@ -15,9 +15,12 @@ from sd_scripts.options.spec import flat_values
 # Options whose value stands in the header as it is, under ss_<name>.
 _AS_GIVEN = (
     "v2", "learning_rate", "lr_scheduler", "lr_warmup_steps", "gradient_accumulation_steps", "gradient_checkpointing",
-    "mixed_precision", "full_fp16", "clip_skip", "max_token_length", "noise_offset", "max_grad_norm", "output_name",
+    "mixed_precision", "full_fp16", "clip_skip", "max_token_length", "max_grad_norm", "output_name",
     "shuffle_caption", "keep_tokens", "cache_latents", "enable_bucket", "bucket_no_upscale", "min_bucket_reso",
-    "max_bucket_reso",
+    "max_bucket_reso", "noise_offset", "noise_offset_random_strength", "adaptive_noise_scale",
+    "multires_noise_iterations", "multires_noise_discount", "ip_noise_gamma", "ip_noise_gamma_random_strength",
+    "zero_terminal_snr", "min_timestep", "max_timestep", "loss_type", "huber_schedule", "huber_c", "huber_scale",
+    "min_snr_gamma", "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss",
 )  # fmt: skip
 
 
@@ -47,6 +50,7 @@ def provenance(
         "ss_vae_name": _bare(values["vae"]),
         "ss_optimizer": optimizer,
         "ss_seed": seed,
+        "ss_debiased_estimation": options.loss.debiased_estimation_loss,
         "ss_batch_size_per_device": batch_size,
         "ss_total_batch_size": batch_size * processes * options.length.gradient_accumulation_steps,
         "ss_num_train_images": len(data.images) * options.data.dataset_repeats,

@@ -5,12 +5,12 @@ from typing import Protocol
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
     LoggingOptions,
-    NoiseOptions,
     PrecisionOptions,
     SampleOptions,
     SavingOptions,
@@ -35,6 +35,7 @@ class TrainingSettings(Protocol):
     parallel: ParallelOptions
     zero: DeepSpeedOptions
     noise: NoiseOptions
+    loss: LossOptions
     saving: SavingOptions
     state: StateOptions
     logging: LoggingOptions

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sd_scripts.library import events
+from sd_scripts.library.data.training_data import Moment
 from sd_scripts.library.errors import BadOption, NothingUsable, TrainingFailed
 from sd_scripts.library.events import Request
 from sd_scripts.library.models.family import Family, TextSettings
@@ -69,6 +70,9 @@ class Trainer:
     def _prepare(self) -> None:
         options, report = self.options, self.report
         self.method.prepare(self.family)
+        if options.noise.zero_terminal_snr:
+            # First of all: the loss and the samples follow from the schedule.
+            self.family.use_zero_terminal_snr()
         prepare_modules(self.family, options.precision, options.attention, self.accelerator.device)
         full_vae = options.model.no_half_vae or options.precision.mixed_precision == "no"
         if options.zero.zero3_init_flag:
@@ -153,10 +157,10 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         epoch = self.place.epoch
-        draw = Draw(self.seed, epoch, self.options.noise.noise_offset)
+        draw = Draw(self.seed, epoch, self.options.noise)
         planned = self._windows()[self.place.window :]
         learnt, from_its_start = 0, self.place.window == 0
-        with contextlib.closing(self.feed.windows(planned, epoch, self.seed)) as loading:
+        with contextlib.closing(self.feed.windows(planned, self._moment())) as loading:
             for window, data_s in timed(loading):
                 learnt += self._train_step(window, draw, data_s)
                 ended = self.place.advance(self.course)
@@ -284,6 +288,9 @@ class Trainer:
         )
 
     # --- small answers
+
+    def _moment(self) -> Moment:
+        return Moment(self.place.epoch, self.place.step, self.course.total_steps, self.seed)
 
     def _windows(self) -> list[Window]:
         return windows(self._plan(self.place.epoch), self.options.length.gradient_accumulation_steps)

@@ -1,0 +1,105 @@
+"""The world in which the scripts run, and each run only once."""
+
+import json
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.effects.run import Observed, needed, observe
+
+Run = Callable[[str, dict[str, Any], bool], Observed]
+
+PICTURES = {"a": (96, 64), "b": (64, 96), "c": (128, 128), "d": (128, 128)}
+TEXTS = {
+    "a": ("a red cat", "cat, sitting, red_fur, outdoors"),
+    "b": ("a blue dog", "dog, running, blue sky, rating:safe"),
+    "c": ("one (tree:1.5)", "tree, {tall|small}, green leaves"),
+    "d": ("two anime women", "2girls, long hair, blue eyes, red eyes"),
+}
+
+RULES = """version = 1
+[tags]
+[captions]
+replace = [{ from = ["cat"], to = "lion" }]
+"""
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four pictures (one half transparent, one in a folder below), captions and tags, their metadata, and models."""
+    from sd_scripts.library.example import sd_models, taggers
+
+    folder = tmp_path_factory.mktemp("world") / "world"
+    _write_pictures(folder / "pictures")
+    entries = {stem: {"caption": caption, "tags": tags} for stem, (caption, tags) in TEXTS.items() if stem != "d"}
+    (folder / "meta.json").write_text(json.dumps(entries), encoding="utf-8")
+    dirty = {stem: {"caption": caption, "tags": tags} for stem, (caption, tags) in TEXTS.items()}
+    (folder / "dirty.json").write_text(json.dumps(dirty), encoding="utf-8")
+    (folder / "one.json").write_text(json.dumps({"a": entries["a"]}), encoding="utf-8")
+    (folder / "rules.toml").write_text(RULES, encoding="utf-8")
+    (folder / "prompts.txt").write_text("a red cat --w 64 --h 64 --s 2\n", encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sd_models.make_sd1(folder / "sd1.safetensors")
+        sd_models.make_sd1(folder / "other.safetensors", seed=1)
+        sd_models.make_sd2(folder / "sd2.safetensors")
+        taggers.make_blip(folder / "blip")
+        taggers.make_git(folder / "git")
+        taggers.make_wd14(folder / "taggers" / "tiny_wd14")
+        taggers.make_wd14(folder / "taggers" / "tiny_mapping", "mapping")
+        taggers.make_deepdanbooru(folder / "deepdanbooru")
+    _teach_writing(folder / "git")
+    _add_made(folder, "state", "fine_tune.py", "out/X-state", max_train_steps=1, save_state_on_train_end=True)
+    out_json = "{here}/pictures/meta.json"
+    _add_made(folder, "prepared", "finetune/prepare_buckets_latents.py", "pictures", out_json=out_json)
+    return folder
+
+
+def _teach_writing(folder: Path) -> None:
+    """The tiny GIT says "that says hand" of a picture."""
+    path = folder / "tokenizer.json"
+    words = path.read_text(encoding="utf-8").replace('"picture"', '"that"').replace('"cup"', '"says"')
+    path.write_text(words, encoding="utf-8")
+
+
+def _add_made(folder: Path, name: str, script: str, made: str, **values: Any) -> None:
+    """Puts what a script makes into the world: a state, a folder with latents."""
+    elsewhere = folder.with_name(f"for_{name}")
+    assert not observe(script, needed(script) | values, folder, elsewhere).error
+    shutil.copytree(elsewhere / made, folder / name)
+
+
+def _write_pictures(folder: Path) -> None:
+    (folder / "below").mkdir(parents=True)
+    random = np.random.default_rng(5)
+    for stem, (width, height) in PICTURES.items():
+        place = folder / "below" if stem == "d" else folder
+        channels = 4 if stem == "c" else 3
+        coarse = random.integers(0, 256, (8, 8, channels), dtype=np.uint8)
+        if channels == 4:
+            coarse[:4, :, 3], coarse[4:, :, 3] = 0, 255
+        Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(place / f"{stem}.png")
+        caption, tags = TEXTS[stem]
+        (place / f"{stem}.caption").write_text(caption, encoding="utf-8")
+        (place / f"{stem}.txt").write_text(tags, encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Runs a script with options besides the needed ones; what was run once is remembered."""
+    known: dict[str, Observed] = {}
+
+    def run(script: str, values: dict[str, Any], watched: bool = False) -> Observed:
+        name = json.dumps([script, values, watched], sort_keys=True)
+        if name not in known:
+            here = tmp_path_factory.mktemp("run") / "here"
+            known[name] = observe(script, needed(script) | values, world, here, watched)
+        return known[name]
+
+    return run

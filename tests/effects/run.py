@@ -1,0 +1,195 @@
+"""Runs a script's work in a small world of its own, and tells what came of it."""
+
+import contextlib
+import hashlib
+import importlib
+import io
+import json
+import os
+import random
+import re
+import shutil
+import warnings
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sd_scripts.library.errors import UserError
+from sd_scripts.library.report import Report
+from sd_scripts.options.scripts import SCRIPTS
+from sd_scripts.options.spec import from_values, option_specs
+from tests.effects.watch import watching
+
+# What differs from run to run by itself: clocks, sizes of processes, identifiers drawn anew.
+_TIMES = re.compile(r"\d{14}|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z?|[\d.,]+/s|\d+ (s|min|h) left")
+_VOLATILE_TAGS = re.compile(r"_s$|/s$|memory|time|bytes", re.IGNORECASE)
+_VOLATILE_KEYS = re.compile(r"started_at|finished_at|session_id|modelspec\.date|hash_sha256")
+
+
+@dataclass
+class Observed:
+    """What a run came to. The same run gives the same."""
+
+    said: str = ""
+    error: str = ""
+    losses: list[float] = field(default_factory=list)
+    rates: list[dict[str, float]] = field(default_factory=list)
+    weights: str = ""
+    header: dict[str, str] = field(default_factory=dict)
+    logged: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    samples: dict[str, str] = field(default_factory=dict)
+    computed: dict[str, int] = field(default_factory=dict)
+    """How often the processor did what, with which types and shapes."""
+    threads: dict[str, int] = field(default_factory=dict)
+
+
+def observe(script: str, values: dict[str, Any], world: Path, here: Path, watched: bool = False) -> Observed:
+    """Runs a script with options in a copy of the world, made at `here`. `watched`: `computed` too, slower."""
+    shutil.copytree(world, here, copy_function=_copy)
+    before = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
+    options = from_values(SCRIPTS[script], {name: _placed(value, here) for name, value in values.items()})
+    found, out = Observed(), io.StringIO()
+    events: list[Any] = []
+    report = Report(out=out)
+    report.emit = events.append  # type: ignore[method-assign]
+    _fresh()
+    with contextlib.chdir(here), contextlib.redirect_stdout(out), watching(watched) as seen, warnings.catch_warnings():
+        # numpy asks tensors for a copy in an older way, in diffusers' samplers too.
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        try:
+            _work(script)(options, report)
+        except UserError as error:
+            found.error = str(error)
+    found.said = _steady(out.getvalue(), here)
+    found.error = _steady(found.error, here)
+    found.computed, found.threads = dict(seen.computed), dict(seen.threads)
+    for event in (event for event in events if event.event == "metric"):
+        found.losses.append(event.values["loss"])
+        found.rates.append({name: rate for name, rate in event.values.items() if name.startswith("lr")})
+    changed = [path for path in sorted(here.rglob("*")) if before.get(path) != path.stat().st_mtime_ns]
+    for path in (path for path in changed if path.is_file()):
+        _note(found, path, _steady(str(path.relative_to(here)), here))
+    return found
+
+
+def _work(script: str) -> Any:
+    return importlib.import_module("sd_scripts." + script.removesuffix(".py").replace("/", ".")).work
+
+
+def _copy(source: str, target: str) -> None:
+    # Models are only read: a second name does.
+    os.link(source, target) if source.endswith((".safetensors", ".onnx", ".keras")) else shutil.copy2(source, target)
+
+
+def _placed(value: Any, here: Path) -> Any:
+    if isinstance(value, list):
+        return [_placed(one, here) for one in value]
+    return value.replace("{here}", str(here)) if isinstance(value, str) else value
+
+
+def _steady(text: str, here: Path) -> str:
+    """Without clocks, progress lines and the place of the run."""
+    text = _TIMES.sub("#", text.replace(str(here), "{here}"))
+    return "\n".join(line for line in text.splitlines() if not re.match(r"\s+[\d,]+( of|$|,)", line))
+
+
+def _note(found: Observed, path: Path, name: str) -> None:
+    if path.name.startswith("events.out.tfevents"):
+        found.logged |= _logged(path)
+        found.files[name.rpartition("/")[0]] = "log"
+    elif path.suffix == ".safetensors":
+        weights, header = _checkpoint(path)
+        found.files[name] = weights
+        if name.startswith("out/X."):
+            found.weights, found.header = weights, header
+    elif "sample" in path.parts:
+        found.samples[name] = _digest(path.read_bytes())
+    elif path.suffix == ".npz":
+        with zipfile.ZipFile(path) as arrays:
+            found.files[name] = _digest(b"".join(arrays.read(key) for key in sorted(arrays.namelist())))
+    elif path.suffix in (".pt", ".bin", ".ckpt", ".pkl", ".onnx") or "-state" in name:
+        found.files[name] = "there"
+    else:
+        found.files[name] = _digest(path.read_bytes())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+def _checkpoint(path: Path) -> tuple[str, dict[str, str]]:
+    """The digest of the tensors with their types, and the steady part of the header."""
+    with path.open("rb") as file:
+        head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        rest = file.read()
+    header = head.pop("__metadata__", {})
+    weights = _digest(json.dumps(head, sort_keys=True).encode() + rest)
+    return weights, {key: text for key, text in header.items() if not _VOLATILE_KEYS.search(key)}
+
+
+def _logged(path: Path) -> dict[str, Any]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = EventAccumulator(str(path))
+    log.Reload()
+    values = {tag: [(e.step, e.value) for e in log.Scalars(tag)] for tag in log.Tags()["scalars"]}
+    steady: dict[str, Any] = {tag: points for tag, points in values.items() if not _VOLATILE_TAGS.search(tag)}
+    return steady | dict.fromkeys(log.Tags()["images"], "picture") | dict.fromkeys(log.Tags()["tensors"], "text")
+
+
+def _fresh() -> None:
+    """As a new process would begin."""
+    import numpy as np
+    import torch
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(True)
+    torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
+
+
+def needed(script: str) -> dict[str, Any]:
+    """The options that every run of a script has."""
+    here = {name: f"{{here}}/{path}" for name, path in _PATHS[script].items()}
+    assert set(here) <= set(option_specs(SCRIPTS[script]))
+    return here | _PLAIN.get(script, {})
+
+
+_MERGE = {"train_data_dir": "pictures", "out_json": "new.json"}
+_PATHS: dict[str, dict[str, str]] = {
+    "fine_tune.py": {
+        "pretrained_model_name_or_path": "sd1.safetensors",
+        "train_data_dir": "pictures",
+        "in_json": "meta.json",
+        "output_dir": "out",
+    },
+    "finetune/make_captions.py": {"train_data_dir": "pictures", "caption_weights": "blip"},
+    "finetune/make_captions_by_git.py": {"train_data_dir": "pictures", "model_id": "git"},
+    "finetune/tag_images_by_wd14_tagger.py": {"train_data_dir": "pictures", "model_dir": "taggers"},
+    "finetune/tag_images_by_deepdanbooru.py": {"train_data_dir": "pictures", "project_path": "deepdanbooru"},
+    "finetune/merge_captions_to_metadata.py": _MERGE,
+    "finetune/merge_dd_tags_to_metadata.py": _MERGE,
+    "finetune/clean_captions_and_tags.py": {"in_json": "dirty.json", "out_json": "new.json"},
+    "finetune/prepare_buckets_latents.py": {
+        "train_data_dir": "pictures",
+        "in_json": "meta.json",
+        "out_json": "new.json",
+        "model_name_or_path": "sd1.safetensors",
+    },
+}
+_PLAIN: dict[str, dict[str, Any]] = {
+    "fine_tune.py": {
+        "output_name": "X",
+        "resolution": "64",
+        "max_train_steps": 2,
+        "train_batch_size": 2,
+        "learning_rate": 1e-3,
+        "seed": 1,
+        "max_data_loader_n_workers": 0,
+    },
+    "finetune/tag_images_by_wd14_tagger.py": {"repo_id": "tiny/wd14", "thresh": 0.2},
+    "finetune/prepare_buckets_latents.py": {"max_resolution": "64,64", "min_bucket_reso": 64, "max_bucket_reso": 128},
+}
