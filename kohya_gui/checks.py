@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kohya_gui import found, noise_rules, training_rules  # noqa: F401  (the rules of training register themselves)
+from kohya_gui import found, machine_rules, noise_rules, training_rules  # noqa: F401  (the rules of training register themselves)
 from kohya_gui.command import absolute_values
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.facts import FACTS, Fact

@@ -59,7 +59,8 @@ def test_it_goes_on_from_a_state_of_whole_steps(tmp_path):
     state = str(tmp_path / "out" / "X-step00000002-state")
     _, resumed = train(tmp_path, tiny_family(1), tiny_data(5), True, **given, resume=state)
     assert resumed.losses == whole.losses[2:]
-    _, other = train(tmp_path, tiny_family(1), tiny_data(5), True, **given | {"fused_backward_pass": False}, resume=state)
+    given["fused_backward_pass"] = False
+    _, other = train(tmp_path, tiny_family(1), tiny_data(5), True, **given, resume=state)
     assert other.losses == pytest.approx(whole.losses[2:], rel=1e-5)
 
 

@@ -15,7 +15,8 @@ from sd_scripts.options.spec import flat_values
 # Options whose value stands in the header as it is, under ss_<name>.
 _AS_GIVEN = (
     "v2", "learning_rate", "lr_scheduler", "lr_warmup_steps", "gradient_accumulation_steps", "gradient_checkpointing",
-    "mixed_precision", "full_fp16", "clip_skip", "max_token_length", "max_grad_norm", "output_name",
+    "mixed_precision", "full_fp16", "fp8_base", "lowram", "clip_skip", "max_token_length", "max_grad_norm",
+    "output_name",
     "shuffle_caption", "keep_tokens", "cache_latents", "enable_bucket", "bucket_no_upscale", "min_bucket_reso",
     "max_bucket_reso", "noise_offset", "noise_offset_random_strength", "adaptive_noise_scale",
     "multires_noise_iterations", "multires_noise_discount", "ip_noise_gamma", "ip_noise_gamma_random_strength",
