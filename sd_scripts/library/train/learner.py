@@ -54,6 +54,8 @@ class Learner:
         self._loss = make_loss(family.alphas_T, velocity, options.loss, accelerator.device)
         self._predictor, self._stepper = accelerator.prepare(predictor, self.optimizer)
         self._engine = zero.engine_of(accelerator)
+        # torch cannot leave an exchange out of a static graph; what was averaged before stays the same by another.
+        self._exchanges_each = options.parallel.ddp_static_graph
         self.contents = Contents(method.trained(), self.optimizer, accelerator.scaler, self._engine)
 
     def step(self, batches: Sequence[Batch], step: int, schedule: Schedule) -> Outcome:
@@ -97,7 +99,8 @@ class Learner:
 
     def _sharing_gradients(self, last: bool) -> AbstractContextManager[Any]:
         """Processes exchange gradients once a window, with its last batch; DeepSpeed sees to that itself."""
-        return nullcontext() if last or self._engine else self._accelerator.no_sync(self._predictor)
+        exchanged = last or self._engine or self._exchanges_each
+        return nullcontext() if exchanged else self._accelerator.no_sync(self._predictor)
 
     def _backward(self, loss: torch.Tensor, last: bool) -> None:
         if self._engine:

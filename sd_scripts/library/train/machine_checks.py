@@ -21,6 +21,9 @@ def check_machine(options: TrainingSettings) -> None:
     check_processes(options.parallel, options.zero)
     check_deepspeed(options.zero, options.precision)
     check_divided(options)
+    if options.zero.deepspeed and importlib.util.find_spec("deepspeed") is None:
+        command = f"{sys.executable} -m pip install deepspeed"
+        raise NotInstalled(f"--deepspeed needs the package deepspeed, which is not installed. Install it: {command}")
 
 
 def check_formats(precision: PrecisionOptions) -> None:
@@ -70,7 +73,7 @@ def check_processes(parallel: ParallelOptions, zero: DeepSpeedOptions) -> None:
 
 
 def check_deepspeed(zero: DeepSpeedOptions, precision: PrecisionOptions) -> None:
-    """Its options stand together, and its package is there. Errors: BadOption, NotInstalled."""
+    """Its options stand together."""
     if not zero.deepspeed:
         _check_alone(zero)
         return
@@ -91,9 +94,6 @@ def check_deepspeed(zero: DeepSpeedOptions, precision: PrecisionOptions) -> None
         raise BadOption(
             "fp16_master_weights_and_gradients", f"--fp16_master_weights_and_gradients needs {needed}."
         )
-    if importlib.util.find_spec("deepspeed") is None:
-        command = f"{sys.executable} -m pip install deepspeed"
-        raise NotInstalled(f"--deepspeed needs the package deepspeed, which is not installed. Install it: {command}")
 
 
 def check_divided(options: TrainingSettings) -> None:

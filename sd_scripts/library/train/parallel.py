@@ -48,8 +48,11 @@ def _handlers(options: TrainingSettings) -> list[Any]:
         gradient_as_bucket_view=parallel.ddp_gradient_as_bucket_view,
         static_graph=parallel.ddp_static_graph,
     )
-    minutes = parallel.ddp_timeout
-    timeout = timedelta(minutes=minutes) if minutes else None
-    # With DeepSpeed accelerate chooses no way of exchange for processors by itself.
-    backend = "gloo" if options.zero.deepspeed and not torch.cuda.is_available() else None
-    return [exchange, InitProcessGroupKwargs(backend=backend, timeout=timeout)]
+    group: dict[str, Any] = {}
+    if parallel.ddp_timeout is not None:
+        group["timeout"] = timedelta(minutes=parallel.ddp_timeout)
+    if options.zero.deepspeed and not torch.cuda.is_available():
+        # With DeepSpeed accelerate chooses no way of exchange for processors by itself.
+        group["backend"] = "gloo"
+    # Only where something is asked for: by itself this changes the time that GPUs wait.
+    return [exchange, InitProcessGroupKwargs(**group)] if group else [exchange]
