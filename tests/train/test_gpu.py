@@ -1,4 +1,4 @@
-"""What only a GPU can prove: half precision with scaled gradients, memory. On a machine without one, this is skipped."""
+"""What only a GPU can prove: scaled gradients, memory, its compiler. On a machine without one, this is skipped."""
 
 import math
 

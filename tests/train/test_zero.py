@@ -108,6 +108,7 @@ def train(project, out, *more):
     environment |= {} if "--deepspeed" in more else {"ACCELERATE_USE_CPU": "true"}
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
         environment.pop(name, None)
+    (project / f"{out}.jsonl").unlink(missing_ok=True)
     done = subprocess.run([*launch, str(SCRIPT), *given], cwd=project, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in (project / f"{out}.jsonl").read_text().splitlines()]
@@ -115,10 +116,15 @@ def train(project, out, *more):
     return metrics, load_file(project / out / "X.safetensors")
 
 
+@pytest.fixture(scope="module")
+def undivided(project):
+    return train(project, "plain")
+
+
 @needs_deepspeed
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
-def test_it_trains_as_without_and_saves_whole_weights(project, stage):
-    plain, expected = train(project, "plain")
+def test_it_trains_as_without_and_saves_whole_weights(project, undivided, stage):
+    plain, expected = undivided
     divided, saved = train(project, f"stage{stage}", "--deepspeed", f"--zero_stage={stage}")
     assert [told["loss"] for told in divided] == pytest.approx([told["loss"] for told in plain], rel=1e-5)
     if stage:

@@ -15,6 +15,7 @@ from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.parallel import accelerator_arguments, allow_autocast, local_rank
 from sd_scripts.library.train.precision import store_in_fp8, weights_dtype
 from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.library.train.zero import is_divided
 from sd_scripts.options.training import AttentionOptions
 
 AttentionKind = Literal["default", "sdpa", "mem_eff_attn", "xformers", "diffusers_xformers"]
@@ -78,7 +79,7 @@ def prepare_modules(family: Family, precision: Precision, attention: AttentionOp
     Mixed precision keeps the weights in float32 and computes in less. The VAE waits on the CPU, except with lowram and
     highvram. Errors: NotInstalled.
     """
-    for module in (family.unet, family.text_encoder):
+    for module in (part for part in (family.unet, family.text_encoder) if not is_divided(part)):
         # diffusers' own `to` warns of dtypes, whatever they are.
         nn.Module.to(module, weights_dtype(precision))
         if precision.fp8_base and not any(parameter.requires_grad for parameter in module.parameters()):

@@ -73,10 +73,10 @@ class Trainer:
         if options.noise.zero_terminal_snr:
             # First of all: the loss and the samples follow from the schedule.
             self.family.use_zero_terminal_snr()
-        prepare_modules(self.family, options.precision, options.attention, self.accelerator.device)
-        full_vae = options.model.no_half_vae or options.precision.mixed_precision == "no"
         if options.zero.zero3_init_flag:
             zero.divide(self.method.trained().values(), self.accelerator)
+        prepare_modules(self.family, options.precision, options.attention, self.accelerator.device)
+        full_vae = options.model.no_half_vae or options.precision.mixed_precision == "no"
         self.encoder = Encoder(self.family, self.accelerator, full_vae, vae_stays(options.precision))
         settings = TextSettings(options.text.clip_skip, options.text.max_token_length or 75)
         keep = not options.captions.shuffle_caption

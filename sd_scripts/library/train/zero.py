@@ -20,6 +20,7 @@ from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.device import DeepSpeedOptions
 
 _TAG = "parts"
+_COMPUTED_IN = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def plugin(options: TrainingSettings) -> Any:
@@ -91,7 +92,14 @@ def divide(modules: Iterable[nn.Module], accelerator: Any) -> None:
     import deepspeed
 
     for module in modules:
+        # DeepSpeed casts what it trains, but not what is divided already.
+        nn.Module.to(module, _COMPUTED_IN[accelerator.mixed_precision])
         deepspeed.zero.Init(module=module, config_dict_or_path=accelerator.deepspeed_plugin.deepspeed_config)
+
+
+def is_divided(module: nn.Module) -> bool:
+    """Whether each process has but a part of a module's weights, which lies where it belongs."""
+    return any(hasattr(parameter, "ds_id") for parameter in module.parameters())
 
 
 def backward(engine: Any, loss: torch.Tensor, last: bool) -> None:
