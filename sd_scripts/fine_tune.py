@@ -16,6 +16,7 @@ def work(options: FineTuneOptions, report: Report) -> None:
     from sd_scripts.library.train.checks import check_data, check_names, check_training
     from sd_scripts.library.train.machine_checks import check_frozen
 
+    report.use_console(options.console)
     if options.data.debug_dataset:
         check_data(options.data.in_json, options.data.train_data_dir)
         show_dataset(options, report)

@@ -16,6 +16,7 @@ from sd_scripts.library.train import state as states
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
+from sd_scripts.library.train.boards import open_boards
 from sd_scripts.library.train.caching import CacheableData, cache_latents
 from sd_scripts.library.train.compiling import compile_modules, uncompiled
 from sd_scripts.library.train.course import Course, Place, Window, course_of, fingerprint, windows
@@ -34,6 +35,7 @@ from sd_scripts.library.train.schedules import make_schedule, schedule_name, war
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.tracking import StepFigures, Tracker
+from sd_scripts.library.train.upload import make_uploads
 
 
 class Trainer:
@@ -54,16 +56,19 @@ class Trainer:
 
     def run(self) -> None:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
-        with memory_explained(self.options.length.train_batch_size, self.options.precision, self.place):
+        memory = memory_explained(self.options.length.train_batch_size, self.options.precision, self.place)
+        with open_boards(self.options, self.main) as boards, memory:
             self._prepare()
             if self.report.stop_asked():
                 self._say_stopped("Stopped as asked before the first step.")
                 return
+            self.tracker = Tracker(boards, self.report, self.course)
             try:
                 self._train()
                 self._finish()
-            finally:
-                self.tracker.close()
+            except TrainingFailed:
+                self.uploads.finish()
+                raise
 
     # --- before the first step
 
@@ -84,15 +89,15 @@ class Trainer:
         self.feed = Feed(self.data, report, self._readers, self.accelerator.process_index, self._processes)
         self._cache_latents()
         self._compile()
-        self.samples = Samples(options.samples, options.saving, report)
+        self.samples = Samples(options.samples, options.saving, self.data.images, report)
         self.learner = Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed)
         self.course = self._plan_course()
         self.schedule = make_schedule(options.schedule, self.course.total_steps)
         self.maker = BatchMaker(self.family, self.encoder, self.data.images, report)
-        self.tracker = Tracker(options.logging if self.main else None, report, self.course)
         facts = provenance(options, self.data, self.course, self.seed, self._optimizer, self._processes)
         contents = self.learner.contents
-        self.archive = Archive(self.family, self.method, options, self.course, facts, contents, report)
+        self.uploads = make_uploads(options.hub, report)
+        self.archive = Archive(self.family, self.method, options, self.course, facts, contents, report, self.uploads)
         self._resume()
         with self.learner.whole_weights():
             self.movement = Movement(self.method.trained())
@@ -149,11 +154,11 @@ class Trainer:
         total_steps = self.course.total_steps
         self._say_course()
         if self.options.samples.sample_at_first and not self.resumed:
-            self._sample("000000")
+            self._sample("e000000")
         self.report.phase("train", f"Training: {total_steps:,} steps", total_steps)
         while self.place.step < total_steps and not self._stopping():
             self._train_epoch()
-        self.tracker.flush()
+        self.tracker.end()
 
     def _train_epoch(self) -> None:
         epoch = self.place.epoch
@@ -202,6 +207,7 @@ class Trainer:
 
     def _after_step(self, ended_epoch: int | None) -> None:
         step = self.place.step
+        self.uploads.tell()
         for occasion in occasions(self.options.saving, self.course, step, ended_epoch):
             self._save(occasion)
         mark = self.samples.due(step, ended_epoch)
@@ -247,7 +253,8 @@ class Trainer:
         if self.main:
             artist = Artist(self.family, self.texts, self.encoder, self.accelerator, self.seed)
             with uncompiled():
-                self.samples.draw(artist, mark, self.place)
+                drawn = self.samples.draw(artist, mark, self.place)
+            self.tracker.draw(drawn, self.place.step)
             if not self.data.uncached():
                 self.encoder.rest()
         self.accelerator.wait_for_everyone()
@@ -257,6 +264,7 @@ class Trainer:
         if step < total_steps:
             occasion = Occasion("step", step)
             self._save(occasion, model=False, state=True)
+            self.uploads.finish()
             state = self.archive.names.state(occasion)
             self._say_stopped(f"Stopped as asked after step {step:,} of {total_steps:,}. Go on with --resume {state}")
             return
@@ -268,6 +276,7 @@ class Trainer:
         for part, norm in norms.items():
             if norm == 0.0:
                 self.report.notice(f"The {part} has not changed: is the learning rate too small?", "warning")
+        self.uploads.finish()
         done = f"Done: {counted(step, 'step')}, {counted(self.course.epochs, 'epoch')}."
         self.report.summary(done, steps=step)
 
