@@ -65,6 +65,6 @@ def deepspeed_agrees(draft: Draft) -> Iterator[Finding]:
             yield draft.error(flag, "check.exclusive", first=flag, second="deepspeed")
     for what in ("optimizer", "param"):
         if draft.get(f"offload_{what}_device") == "nvme" and not draft.get(f"offload_{what}_nvme_path"):
-            yield draft.error(f"offload_{what}_nvme_path", "check.nothing_to_keep", needed=f"offload_{what}_nvme_path")
+            yield draft.error(f"offload_{what}_device", "check.nothing_to_keep", needed=f"offload_{what}_nvme_path")
     if importlib.util.find_spec("deepspeed") is None:
         yield draft.error("deepspeed", "check.no_deepspeed")

@@ -49,6 +49,8 @@ def test_good_options_pass_and_make_the_folder(tmp_path):
         (ZERO | NVME, "offload_optimizer_nvme_path", "nvme needs --offload_optimizer_nvme_path: a folder"),
         (ZERO | NVME | {"offload_optimizer_nvme_path": "no"}, "offload_optimizer_nvme_path", "there is no such folder"),
         (ZERO | {"offload_optimizer_nvme_path": "x"}, "offload_optimizer_nvme_path", "offload_optimizer_device nvme"),
+        (ZERO | {"optimizer_type": "AdaFactor"}, "optimizer_type", "AdaFactor looks at whole matrices"),
+        (ZERO | {"zero_stage": 3, "sample_at_first": True}, "sample_prompts", "Use --zero_stage 2"),
         (ZERO | {"zero3_init_flag": True}, "zero3_init_flag", "--zero3_init_flag needs --zero_stage 3"),
         (ZERO | {"zero3_save_16bit_model": True}, "zero3_save_16bit_model", "needs --zero_stage 3"),
         (ZERO | {"fp16_master_weights_and_gradients": True}, "fp16_master_weights_and_gradients", "needs --mixed_p"),

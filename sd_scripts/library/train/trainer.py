@@ -248,6 +248,10 @@ class Trainer:
         self.archive.remove_older(occasion)
 
     def _sample(self, mark: str) -> None:
+        if self.options.zero.deepspeed and self.options.zero.zero_stage == 3:
+            text = "No samples: one process draws them, and zero_stage 3 divides the weights among all."
+            self.report.notice(text, "warning")
+            return
         self.tracker.flush()
         self.learner.rest()
         if self.main:
