@@ -27,7 +27,8 @@ def check_backend(compilation: CompileOptions) -> None:
         one = torch.ones(2, device="cuda" if torch.cuda.is_available() else "cpu")
         torch.compile(lambda number: number + 1, backend=_backend(compilation))(one)
     except Exception as error:  # whatever a compiler that is not whole stumbles over
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        inner = getattr(error, "inner_exception", error)
+        reason = (str(inner).strip().splitlines() or [type(inner).__name__])[0].rstrip(".")
         sentence = f"this compiler does not work here ({reason}). Use another, or leave out --torch_compile."
         raise BadOption("dynamo_backend", f"--dynamo_backend {name}: {sentence}") from error
 
