@@ -10,6 +10,7 @@ from kohya_gui import (  # noqa: F401
     caption_checks,
     dataset_rules,
     found,
+    machine_rules,
     noise_rules,
     rate_rules,
     training_rules,

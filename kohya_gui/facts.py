@@ -67,7 +67,8 @@ def saved_bytes(draft: Draft, model: ModelFacts | None) -> float | None:
     if model is None:
         return None
     # Weights are trained and saved in float32, unless the user asks for less.
-    saved = draft.get("save_precision") or ("fp16" if draft.get("full_fp16") else "float")
+    trained = "fp16" if draft.get("full_fp16") else "bf16" if draft.get("full_bf16") else "float"
+    saved = draft.get("save_precision") or trained
     return model.size_bytes * _BYTES[saved] / _BYTES.get(model.dtype or "", 4)
 
 

@@ -157,8 +157,11 @@ LAYOUTS: dict[str, Layout] = {
             " max_timestep",
             "loss": "loss_type huber_schedule huber_c huber_scale min_snr_gamma debiased_estimation_loss"
             " scale_v_pred_loss_like_noise_pred v_pred_like_loss",
-            "memory": "full_fp16 sdpa xformers mem_eff_attn diffusers_xformers max_data_loader_n_workers"
-            " persistent_data_loader_workers",
+            "memory": "full_fp16 full_bf16 fp8_base fused_backward_pass lowram highvram sdpa xformers mem_eff_attn"
+            " diffusers_xformers torch_compile dynamo_backend max_data_loader_n_workers persistent_data_loader_workers",
+            "several_gpus": "ddp_timeout ddp_gradient_as_bucket_view ddp_static_graph deepspeed zero_stage"
+            " offload_optimizer_device offload_optimizer_nvme_path offload_param_device offload_param_nvme_path"
+            " zero3_init_flag zero3_save_16bit_model fp16_master_weights_and_gradients",
             "saving": "output_dir save_model_as use_safetensors save_precision save_every_n_steps save_n_epoch_ratio"
             " save_last_n_epochs save_last_n_steps config_file output_config",
             "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state resume"
@@ -204,6 +207,19 @@ LAYOUTS: dict[str, Layout] = {
             "scale_v_pred_loss_like_noise_pred": given("v_parameterization"),
             "v_pred_like_loss": absent("v_parameterization"),
             "full_fp16": one_of("mixed_precision", "fp16"),
+            "full_bf16": one_of("mixed_precision", "bf16"),
+            "fp8_base": one_of("mixed_precision", "fp16", "bf16"),
+            "dynamo_backend": given("torch_compile"),
+            "ddp_gradient_as_bucket_view": absent("deepspeed"),
+            "ddp_static_graph": absent("deepspeed"),
+            "zero_stage": given("deepspeed"),
+            "offload_optimizer_device": given("deepspeed"),
+            "offload_optimizer_nvme_path": one_of("offload_optimizer_device", "nvme"),
+            "offload_param_device": one_of("zero_stage", "3"),
+            "offload_param_nvme_path": one_of("offload_param_device", "nvme"),
+            "zero3_init_flag": one_of("zero_stage", "3"),
+            "zero3_save_16bit_model": one_of("zero_stage", "3"),
+            "fp16_master_weights_and_gradients": one_of("offload_optimizer_device", "cpu"),
             "use_8bit_adam": NEVER,
             "use_lion_optimizer": NEVER,
             "use_safetensors": NEVER,

@@ -150,9 +150,7 @@ def one_attention(draft: Draft) -> Iterator[Finding]:
 
 @rule("train")
 def precision_agrees(draft: Draft) -> Iterator[Finding]:
-    """fp16 weights need fp16 computation; clip_skip is not for SD2; half precision wants a GPU."""
-    if draft.get("full_fp16") and draft.get("mixed_precision") != "fp16":
-        yield draft.error("full_fp16", "check.full_fp16")
+    """clip_skip is not for SD2; half precision wants a GPU."""
     if draft.get("clip_skip") and draft.get("v2"):
         yield draft.error("clip_skip", "check.clip_skip")
     if draft.get("mixed_precision") == "fp16" and devices.names() == ["cpu"]:

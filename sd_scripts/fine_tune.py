@@ -15,6 +15,7 @@ from sd_scripts.options.fine_tune import FineTuneOptions  # noqa: E402
 def work(options: FineTuneOptions, report: Report) -> None:
     """Checks first; the heavy imports come after that."""
     from sd_scripts.library.train.checks import check_data, check_names, check_training
+    from sd_scripts.library.train.machine_checks import check_frozen
 
     report.use_console(options.console)
     if options.data.debug_dataset:
@@ -22,6 +23,7 @@ def work(options: FineTuneOptions, report: Report) -> None:
         show_dataset(options, report)
     else:
         check_training(options)
+        check_frozen(options.precision, [] if options.method.train_text_encoder else ["text_encoder"])
         check_names(options.model)
         train(options, report)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.config_file import ConfigFileOptions
 from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.noise import LossOptions, NoiseOptions
@@ -51,6 +52,9 @@ class FineTuneOptions:
     schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
     precision: PrecisionOptions = field(default_factory=PrecisionOptions)
     attention: AttentionOptions = field(default_factory=AttentionOptions)
+    compilation: CompileOptions = field(default_factory=CompileOptions)
+    parallel: ParallelOptions = field(default_factory=ParallelOptions)
+    zero: DeepSpeedOptions = field(default_factory=DeepSpeedOptions)
     noise: NoiseOptions = field(default_factory=NoiseOptions)
     loss: LossOptions = field(default_factory=LossOptions)
     saving: SavingOptions = field(default_factory=SavingOptions)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.checkpoints import CPU
 from sd_scripts.library.models import attention, configs, saving, schedule
 from sd_scripts.library.models.clip_tokenizer import (
     count_tokens,
@@ -32,13 +33,16 @@ def load(
     v_parameterization: bool = False,
     vae: str | None = None,
     report: Report | None = None,
+    device: torch.device = CPU,
 ) -> "StableDiffusion":
     """A model out of a .safetensors or .ckpt file (which needs no hub), a diffusers folder or a hub id.
+
+    Its weights are read straight onto `device`.
 
     Errors: BadFile, when it is no such model; BadOption, when an option and the model disagree.
     """
     path = model_path(name_or_path)
-    source = open_source(path)
+    source = open_source(path, device)
     _check(source, v2, v_parameterization)
     if v_parameterization and not source.prediction_type and not source.variant.config_v and report:
         few = "few Stable Diffusion 1 models do. Leave out --v_parameterization if it predicts noise"
@@ -47,7 +51,7 @@ def load(
     if v_parameterization:
         known = _merged(known, configs.base_config(source.variant.config_v)) if source.variant.config_v else known
         known["scheduler"]["prediction_type"] = "v_prediction"
-    own_vae = read_vae(model_path(vae, only="vae"), v2) if vae else source.vae()
+    own_vae = read_vae(model_path(vae, only="vae"), v2, device) if vae else source.vae()
     return StableDiffusion(source, source.parts(known), own_vae, known["scheduler"], report)
 
 

@@ -5,10 +5,13 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.sd import load
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
+from sd_scripts.library.train import zero
 from sd_scripts.library.train.about import unwritten
 from sd_scripts.library.train.boards import idle_logging
-from sd_scripts.library.train.device import check_device, main_report
+from sd_scripts.library.train.compiling import check_backend
+from sd_scripts.library.train.device import check_device, loading_device, main_report, say_without_gpu
 from sd_scripts.library.train.full import FullFineTune
+from sd_scripts.library.train.fused import check_fused
 from sd_scripts.library.train.noise_checks import idle_options
 from sd_scripts.library.train.optimizers import trial_optimizer
 from sd_scripts.library.train.optimizing import check_text_rate, notices
@@ -25,7 +28,12 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     check_device(options.precision)
     check_text_rate(options.optimizer, options.method)
     make_scheduler(options.schedule, trial_optimizer(options.optimizer))
+    if options.precision.fused_backward_pass:
+        check_fused(options.optimizer)
+    check_backend(options.compilation)
+    zero.check_drives(options.zero)
     report = main_report(report)
+    say_without_gpu(options.precision, report)
     told = notices(options.optimizer, options.schedule, options.method)
     for sentence in (*told, *idle_options(options), *idle_logging(options.logging)):
         report.notice(sentence, "warning")
@@ -40,6 +48,7 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
         v_parameterization=model.v_parameterization,
         vae=model.vae,
         report=report,
+        device=loading_device(options.precision),
     )
     _check_layers(options.text.clip_skip or 1, family.text_encoder.config.num_hidden_layers)
     for sentence in unwritten(options.about, file_format(options.saving, family.source_format)):

@@ -38,11 +38,12 @@ class Batch:
 class Encoder:
     """The VAE at work: without gradients, in the precision that was asked for."""
 
-    def __init__(self, family: Family, accelerator: Any, full_precision: bool) -> None:
+    def __init__(self, family: Family, accelerator: Any, full_precision: bool, stays: bool = False) -> None:
         self.device: torch.device = accelerator.device
         self._family = family
         self._accelerator = accelerator
         self._full_precision = full_precision
+        self._stays = stays
 
     @property
     def precision(self) -> str:
@@ -60,8 +61,10 @@ class Encoder:
             return self._family.decode_latents(latents_BCHW.to(self.device)).float()
 
     def rest(self) -> None:
-        """Frees the device's memory until the VAE is needed again."""
-        self._family.vae.to("cpu")
+        """Frees the device's memory until the VAE is needed again, unless it is to stay there."""
+        if not self._stays:
+            self._family.vae.to("cpu")
+            torch.cuda.empty_cache()
 
     @contextmanager
     def _working(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.models.paths import check_name
 from sd_scripts.library.train.about import check_about
 from sd_scripts.library.train.boards import check_boards
+from sd_scripts.library.train.machine_checks import check_machine
 from sd_scripts.library.train.noise_checks import check_noise
 from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
@@ -23,7 +24,7 @@ from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.upload import check_upload
 from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
-from sd_scripts.options.training import AttentionOptions, PrecisionOptions, SampleOptions, SavingOptions, StateOptions
+from sd_scripts.options.training import AttentionOptions, SampleOptions, SavingOptions, StateOptions
 
 # File systems take 255 bytes; numbers, times and endings are added.
 LONGEST_NAME_BYTES = 180
@@ -35,7 +36,7 @@ def check_training(options: TrainingSettings) -> None:
     check_data(options)
     check_readers(options.data)
     check_attention(options.attention)
-    check_precision(options.precision)
+    check_machine(options)
     check_saving(options.saving)
     check_targets(options)
     check_states(options.state, options.saving)
@@ -119,12 +120,6 @@ def check_attention(attention: AttentionOptions) -> None:
     if len(asked) > 1:
         flags = " and ".join(f"--{name}" for name in asked)
         raise BadOption(asked[1], f"{flags} exclude each other: use one, --sdpa if in doubt.")
-
-
-def check_precision(precision: PrecisionOptions) -> None:
-    """full_fp16 needs the scaling of gradients that mixed precision fp16 brings."""
-    if precision.full_fp16 and precision.mixed_precision != "fp16":
-        raise BadOption("full_fp16", "--full_fp16 needs --mixed_precision fp16.")
 
 
 def check_saving(saving: SavingOptions) -> None:

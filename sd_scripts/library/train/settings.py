@@ -4,6 +4,7 @@ from typing import Protocol
 
 from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.noise import LossOptions, NoiseOptions
@@ -35,6 +36,9 @@ class TrainingSettings(Protocol):
     schedule: ScheduleOptions
     precision: PrecisionOptions
     attention: AttentionOptions
+    compilation: CompileOptions
+    parallel: ParallelOptions
+    zero: DeepSpeedOptions
     noise: NoiseOptions
     loss: LossOptions
     saving: SavingOptions

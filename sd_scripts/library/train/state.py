@@ -17,6 +17,7 @@ from torch import nn
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.atomic import replacing_folder
 from sd_scripts.library.io.checkpoints import write_safetensors
+from sd_scripts.library.train import zero
 from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.known_optimizers import KEPT_CLASSES
 
@@ -44,15 +45,17 @@ class Facts:
 
 @dataclass(frozen=True)
 class Contents:
-    """What is saved and restored: trained modules by part, the optimizer, and where there is one the scaler of fp16
-
+    """What is saved and restored: trained modules by part, the optimizer, and where there are such the scaler of fp16
     and the scheduler object of the learning rate.
+
+    `engine`: DeepSpeed's, whose processes hold parts of these.
     """
 
     modules: dict[str, nn.Module]
     optimizer: Any
     scaler: Any = None
     scheduler: Any = None
+    engine: Any = None
 
 
 def save_state(folder: Path, facts: Facts, contents: Contents) -> Path:
@@ -60,7 +63,10 @@ def save_state(folder: Path, facts: Facts, contents: Contents) -> Path:
     with replacing_folder(folder) as beside:
         for part, module in contents.modules.items():
             write_safetensors(beside / f"{part}.safetensors", module.state_dict())
-        torch.save(contents.optimizer.state_dict(), beside / "optimizer.pt")
+        if contents.engine is not None:
+            zero.parts_beside(folder).rename(beside / "deepspeed")
+        else:
+            torch.save(contents.optimizer.state_dict(), beside / "optimizer.pt")
         if contents.scaler is not None:
             torch.save(contents.scaler.state_dict(), beside / "scaler.pt")
         if contents.scheduler is not None:
@@ -90,16 +96,11 @@ def read_facts(folder: str) -> Facts:
 
 def restore(folder: str, facts: Facts, contents: Contents) -> None:
     """Puts a state's weights, optimizer and scaler in place of the present ones. Errors: BadOption."""
-    for part, module in contents.modules.items():
-        _restore_module(Path(folder) / f"{part}.safetensors", module)
     rates = [group["lr"] for group in contents.optimizer.param_groups]
-    try:
-        contents.optimizer.load_state_dict(_load(Path(folder) / "optimizer.pt"))
-    except (ValueError, KeyError) as error:
-        sentence = (
-            f"--resume {folder}: its optimizer is {facts.optimizer} over other parts. Train as when it was saved."
-        )
-        raise BadOption("resume", sentence) from error
+    if contents.engine is not None:
+        zero.read_parts(contents.engine, Path(folder) / "deepspeed")
+    else:
+        _restore_whole(Path(folder), facts, contents)
     if contents.scheduler is not None:
         _restore_scheduler(Path(folder) / "scheduler.pt", contents.scheduler)
     else:
@@ -120,6 +121,18 @@ def check_fits(folder: str, facts: Facts, method: str, family: str, optimizer: s
     ):
         if saved != now:
             raise BadOption("resume", f"--resume {folder}: its {what} is {saved}, and this run's is {now}.")
+
+
+def _restore_whole(folder: Path, facts: Facts, contents: Contents) -> None:
+    for part, module in contents.modules.items():
+        _restore_module(folder / f"{part}.safetensors", module)
+    try:
+        contents.optimizer.load_state_dict(_load(folder / "optimizer.pt"))
+    except (ValueError, KeyError) as error:
+        sentence = (
+            f"--resume {folder}: its optimizer is {facts.optimizer} over other parts. Train as when it was saved."
+        )
+        raise BadOption("resume", sentence) from error
 
 
 def _restore_module(file: Path, module: nn.Module) -> None:
