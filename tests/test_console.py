@@ -74,6 +74,24 @@ def test_simple_is_the_words_alone_on_standard_output(tmp_path, capsys):
     assert [line.strip() for line in log.read_text(encoding="utf-8").splitlines()] == ALL
 
 
+def test_simple_shows_letters_that_the_system_lacks(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="cp1252"))
+    report = Report()
+    report.use_console(ConsoleOptions(console_log_simple=True))
+    report.say("left out: \u732b.png")
+    report.close()
+    assert written.getvalue().decode("ascii").strip() == r"left out: \u732b.png"
+
+
+def test_a_package_that_logs_nonsense_harms_nothing(capsys, monkeypatch):
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    report = Report(out=io.StringIO())
+    report.use_console(ConsoleOptions(console_log_level="WARNING"))
+    logging.getLogger("somebody").warning("%d", "a")
+    report.close()
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True

@@ -1,5 +1,6 @@
 """Where lines for people go: the terminal, and a file when one is asked for."""
 
+import io
 import logging
 import sys
 import time
@@ -80,15 +81,18 @@ class Console:
 def console_of(options: ConsoleOptions, out: TextIO) -> Console:
     """The console that the options ask for; `out` is where it goes when they do not say. Errors: BadOption."""
     log = _open(options.console_log_file) if options.console_log_file else None
-    console = Console(
-        sys.stdout if options.console_log_simple else out,
-        options.console_log_level or "INFO",
-        options.console_log_simple,
-        log,
-    )
+    simple = options.console_log_simple
+    console = Console(_plain_output() if simple else out, options.console_log_level or "INFO", simple, log)
     if options.console_log_level or log:
         console.show_libraries(options.console_log_level or "WARNING")
     return console
+
+
+def _plain_output() -> TextIO:
+    """Standard output, which by itself fails at letters that the system's encoding lacks; standard error does not."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    return sys.stdout
 
 
 def _open(path: str) -> TextIO:
@@ -101,13 +105,18 @@ def _open(path: str) -> TextIO:
 
 
 class _Forward(logging.Handler):
+    """Shows what packages log; a line that cannot be made harms nothing."""
+
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
         level = record.levelname if record.levelname in logging.getLevelNamesMapping() else "INFO"
-        self._console.line(f"{record.name}: {record.getMessage()}", level)
+        try:
+            self._console.line(f"{record.name}: {record.getMessage()}", level)
+        except Exception:  # whatever the package's own arguments fail with
+            self.handleError(record)
 
 
 class Bar:
