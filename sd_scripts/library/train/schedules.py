@@ -68,8 +68,8 @@ def _is_number(text: str) -> bool:
 
 
 def steps_of(option: str, asked: int | float, total_steps: int) -> int:
-    """Steps; a number below 1 is a share of all steps. Errors: BadOption, for a fraction above 1."""
-    if 0 < asked < 1:
+    """Steps; a fraction, up to 1.0, is a share of all steps. Errors: BadOption, for a fraction above that."""
+    if isinstance(asked, float) and asked <= 1.0:
         return round(asked * total_steps)
     if asked != int(asked):
         raise BadOption(option, f"--{option} {asked}: write whole steps, or a share of all steps below 1, such as 0.1.")
