@@ -31,7 +31,7 @@ def needs_are_met(draft: Draft) -> Iterator[Finding]:
             yield draft.error(flag, "check.nothing_to_keep", needed=needed)
     if draft.get("dynamo_backend") != "inductor" and not draft.get("torch_compile"):
         yield draft.error("dynamo_backend", "check.nothing_to_keep", needed="torch_compile")
-    if draft.get("fp8_base") and draft.get("train_text_encoder"):
+    if draft.get("fp8_base") and draft.get("train_text_encoder") and draft.get("learning_rate_te") != 0:
         yield draft.error("fp8_base", "check.exclusive", first="fp8_base", second="train_text_encoder")
     if draft.get("lowram") and draft.get("highvram"):
         yield draft.error("highvram", "check.exclusive", first="lowram", second="highvram")

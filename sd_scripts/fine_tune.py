@@ -23,7 +23,7 @@ def work(options: FineTuneOptions, report: Report) -> None:
         show_dataset(options, report)
     else:
         check_training(options)
-        check_frozen(options.precision, [] if options.method.train_text_encoder else ["text_encoder"])
+        check_frozen(options.precision, [] if options.method.trains_text_encoder else ["text_encoder"])
         check_names(options.model)
         train(options, report)
 

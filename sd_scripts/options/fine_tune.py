@@ -35,6 +35,11 @@ class FineTuneMethodOptions:
     learning_rate_te: Annotated[float | None, Range(low=0.0, zero="not trained")] = None
     """Learning rate of the text encoder. Empty: learning_rate. 0: it is not trained."""
 
+    @property
+    def trains_text_encoder(self) -> bool:
+        """Whether the text encoder is trained: at a rate of 0 it would cost as much, and learn nothing."""
+        return self.train_text_encoder and self.learning_rate_te != 0
+
 
 @dataclass(kw_only=True)
 class FineTuneOptions:

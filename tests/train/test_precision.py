@@ -11,6 +11,7 @@ from sd_scripts.library.io.checkpoints import open_checkpoint
 from sd_scripts.library.train.device import loading_device
 from sd_scripts.library.train.machine_checks import check_frozen
 from sd_scripts.library.train.precision import FP8, Fp8Conv2d, Fp8Linear, store_in_fp8, to_fp8
+from sd_scripts.options.fine_tune import FineTuneMethodOptions
 from sd_scripts.options.training import PrecisionOptions
 from tests.train.tiny import make_trainer, tiny_data, tiny_family, train, weights
 
@@ -114,6 +115,11 @@ def test_fp8_base_needs_a_part_that_is_not_trained():
     with pytest.raises(BadOption, match="every part of the model is trained") as caught:
         check_frozen(PrecisionOptions(fp8_base=True), [])
     assert caught.value.option == "fp8_base"
+
+
+def test_a_text_encoder_with_a_rate_of_0_is_not_trained():
+    assert FineTuneMethodOptions(train_text_encoder=True).trains_text_encoder
+    assert not FineTuneMethodOptions(train_text_encoder=True, learning_rate_te=0.0).trains_text_encoder
 
 
 @pytest.mark.parametrize(("stays", "moved"), [({}, ["cpu"]), ({"lowram": True}, []), ({"highvram": True}, [])])

@@ -19,7 +19,7 @@ from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.example.sd_models import make_sd1
 from sd_scripts.library.models.sd import load
 from sd_scripts.library.report import Report
-from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.fine_tune import FineTuneMethodOptions, FineTuneOptions
 from sd_scripts.options.spec import from_values
 
 
@@ -107,7 +107,8 @@ def make_trainer(folder, family=None, data=None, text=False, text_rate=None, as_
     recorder = Recorder()
     given = options(folder, **values)
     data = shown_as_asked(data or tiny_data(), given) if as_asked else data
-    return Trainer(family or tiny_family(), FullFineTune(text, text_rate), data, given, recorder.report), recorder
+    method = FullFineTune(FineTuneMethodOptions(train_text_encoder=text, learning_rate_te=text_rate))
+    return Trainer(family or tiny_family(), method, data, given, recorder.report), recorder
 
 
 def shown_as_asked(data, given):

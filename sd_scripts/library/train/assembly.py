@@ -55,7 +55,7 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
         report.notice(sentence, "warning")
     vae_hash = weights_hash(family.vae.state_dict())
     data = open_data(options, report, vae_hash)
-    method = FullFineTune(options.method.train_text_encoder, options.method.learning_rate_te)
+    method = FullFineTune(options.method)
     Trainer(family, method, data, options, report).run()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from sd_scripts.library.models.family import Family, SaveRequest
+from sd_scripts.options.fine_tune import FineTuneMethodOptions
 
 
 class FullFineTune:
@@ -13,10 +14,9 @@ class FullFineTune:
 
     kind = "full"
 
-    def __init__(self, train_text_encoder: bool = False, learning_rate_te: float | None = None) -> None:
-        # At a rate of 0 it would cost as much, and learn nothing.
-        self._with_text = train_text_encoder and learning_rate_te != 0
-        self._text_rate = learning_rate_te
+    def __init__(self, options: FineTuneMethodOptions) -> None:
+        self._with_text = options.trains_text_encoder
+        self._text_rate = options.learning_rate_te
         self._trained: dict[str, nn.Module] = {}
 
     def prepare(self, family: Family) -> None:
