@@ -85,6 +85,11 @@ def test_states_of_other_trainings_are_refused(tmp_path, state):
     refused(tmp_path, state, "version 99")
 
 
+def test_a_state_that_does_not_fit_is_refused_before_latents_are_made(tmp_path, state):
+    with pytest.raises(BadOption, match="its optimizer is AdamW"):
+        make_trainer(tmp_path, data=tiny_data(2, latents=False), resume=str(state), optimizer_type="Lion")
+
+
 def test_a_changed_plan_begins_its_epoch_anew(tmp_path, state):
     trainer, recorder = train(tmp_path, data=tiny_data(4), resume=str(state), max_train_epochs=2, train_batch_size=2)
     assert "its epoch begins anew" in recorder.said

@@ -36,14 +36,14 @@ class Batch:
 
 
 class Encoder:
-    """The VAE at work: without gradients, in the precision that was asked for."""
+    """The VAE at work: without gradients, in the precision that was asked for. `stays`: it keeps its place."""
 
     def __init__(self, family: Family, accelerator: Any, full_precision: bool, stays: bool = False) -> None:
         self.device: torch.device = accelerator.device
         self._family = family
         self._accelerator = accelerator
         self._full_precision = full_precision
-        self._stays = stays
+        self.stays = stays
 
     @property
     def precision(self) -> str:
@@ -62,7 +62,7 @@ class Encoder:
 
     def rest(self) -> None:
         """Frees the device's memory until the VAE is needed again, unless it is to stay there."""
-        if not self._stays:
+        if not self.stays:
             self._family.vae.to("cpu")
             torch.cuda.empty_cache()
 

@@ -9,6 +9,7 @@ from sd_scripts.library.data.loader import Readers, prefetch
 from sd_scripts.library.data.training_data import Example, Item, Moment, TrainingData
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import Window
+from sd_scripts.library.train.team import Team
 
 
 @dataclass(frozen=True)
@@ -20,17 +21,17 @@ class Loaded:
 
 
 NO_READERS = Readers(0)
+ALONE = Team()
 
 
 @dataclass(frozen=True)
 class Feed:
-    """Loads items for process `rank` of `processes`; what cannot be loaded is left out, counted and listed once."""
+    """Loads this process's items; what cannot be loaded is left out, counted and listed once."""
 
     data: TrainingData
     report: Report
     readers: Readers = NO_READERS
-    rank: int = 0
-    processes: int = 1
+    team: Team = ALONE
     told: set[int] = field(default_factory=set)
 
     def windows(self, planned: list[Window], first: Moment) -> Generator[list[Loaded]]:
@@ -46,10 +47,10 @@ class Feed:
         loading = cast("Generator[list[Example]]", prefetch(batches, load, self.readers, self._failed))
         with closing(loading):
             for window in planned:
-                yield [Loaded(next(loading), ghost=len(batch) <= self.rank) for batch in window]
+                yield [Loaded(next(loading), ghost=len(batch) <= self.team.rank) for batch in window]
 
     def _share(self, batch: list[Item]) -> list[Item]:
-        return batch[self.rank :: self.processes] or batch[:1]
+        return batch[self.team.rank :: self.team.size] or batch[:1]
 
     def _failed(self, item: Item, reason: str) -> None:
         if item.image not in self.told:

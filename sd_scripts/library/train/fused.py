@@ -1,6 +1,8 @@
 """Optimizer steps within the backward pass: each weight changes as soon as its gradient is there, which then goes."""
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,7 +14,7 @@ _TRIAL_STEPS = 8
 
 
 class FusedSteps:
-    """Makes the optimizer step in the backward pass. Each gradient is scaled down to `max_norm` by itself."""
+    """The Steps that are made in the backward pass. Each gradient is scaled down to `max_norm` by itself."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, max_norm: float) -> None:
         self._optimizer = optimizer
@@ -23,7 +25,15 @@ class FusedSteps:
             for parameter in group["params"]:
                 parameter.register_post_accumulate_grad_hook(partial(self._take, number))
 
-    def grad_norm(self) -> torch.Tensor:
+    def exchange(self, last: bool) -> AbstractContextManager[Any]:
+        """Nothing is exchanged: there is one process."""
+        return nullcontext()
+
+    def backward(self, loss: torch.Tensor, last: bool) -> None:
+        """Changes the weights on its way; a window has one batch."""
+        loss.backward()
+
+    def finish(self) -> torch.Tensor:
         """The norm of all gradients of the last backward pass, before any was scaled down."""
         squares, self._squares = self._squares, []
         return torch.stack(squares).sum().sqrt()

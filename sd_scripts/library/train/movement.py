@@ -17,6 +17,10 @@ class Movement:
         """The Euclidean norm of the change of the remembered weights, by part."""
         return {part: float((_glance(self._parts[part]) - before).norm()) for part, before in self._before.items()}
 
+    def still(self) -> list[str]:
+        """The parts that have not changed at all."""
+        return [part for part, norm in self.norms().items() if norm == 0.0]
+
 
 @torch.no_grad()
 def _glance(module: nn.Module) -> torch.Tensor:

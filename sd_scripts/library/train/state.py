@@ -7,6 +7,7 @@ trained weights, the optimizer's memory and the scaler of fp16. No generator's s
 import json
 import pickle
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,18 @@ class Contents:
     scaler: Any = None
     scheduler: Any = None
     engine: Any = None
+
+    def whole(self, main: bool) -> AbstractContextManager[None]:
+        """Meanwhile the modules' states are whole in the `main` process, where processes hold parts of them.
+
+        All processes enter together.
+        """
+        return nullcontext() if self.engine is None else zero.whole_weights(self.modules.values(), self.engine, main)
+
+    def write_parts(self, folder: Path) -> None:
+        """Where processes hold parts, each writes its own for a state. All processes call this together."""
+        if self.engine is not None:
+            zero.write_parts(self.engine, folder)
 
 
 def save_state(folder: Path, facts: Facts, contents: Contents) -> Path:

@@ -20,3 +20,12 @@ class Team:
         from accelerate.utils import gather_object
 
         return list(gather_object([own]))
+
+    def agree(self, own: T) -> T:
+        """The main process's value, in all of them; each must call it. It must be picklable."""
+        if self.size == 1:
+            return own
+        from accelerate.utils import broadcast_object_list
+
+        agreed: T = broadcast_object_list([own])[0]
+        return agreed

@@ -1,15 +1,14 @@
 """The one training loop, for every family, method and dataset."""
 
 import contextlib
-import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sd_scripts.library import events
 from sd_scripts.library.data.loader import Readers
 from sd_scripts.library.data.training_data import Moment, TrainingData
-from sd_scripts.library.errors import BadOption, NothingUsable, TrainingFailed
+from sd_scripts.library.errors import NothingUsable, TrainingFailed
 from sd_scripts.library.events import Request
 from sd_scripts.library.models.family import Family, TextSettings
 from sd_scripts.library.report import Report, counted
@@ -17,9 +16,10 @@ from sd_scripts.library.train import state as states
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
-from sd_scripts.library.train.boards import open_boards
+from sd_scripts.library.train.beginning import check_goal, choose_seed, take_up
+from sd_scripts.library.train.boards import Board, open_boards
 from sd_scripts.library.train.caching import cache_latents
-from sd_scripts.library.train.compiling import compile_modules, uncompiled
+from sd_scripts.library.train.compiling import compile_modules
 from sd_scripts.library.train.course import Course, Place, Window, course_of, fingerprint, windows
 from sd_scripts.library.train.device import make_accelerator, memory_explained, prepare_modules, vae_stays
 from sd_scripts.library.train.feed import Feed, Loaded
@@ -31,6 +31,7 @@ from sd_scripts.library.train.movement import Movement
 from sd_scripts.library.train.noise import Draw
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.optimizing import choose_schedule, warmup_notices
+from sd_scripts.library.train.outputs import Outputs
 from sd_scripts.library.train.parallel import say_what_is_moot
 from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
@@ -50,12 +51,13 @@ class Trainer:
         self.family, self.method, self.data, self.options = family, method, data, options
         self.accelerator = make_accelerator(options)
         self.main = self.accelerator.is_main_process
+        self.team = Team(self.accelerator.process_index, self.accelerator.num_processes)
         self.report = report
         workers = options.data
         self.readers = Readers(workers.max_data_loader_n_workers, workers.persistent_data_loader_workers)
-        say_what_is_moot(options.parallel, self._processes, report)
-        self.resumed = states.read_facts(options.state.resume) if options.state.resume else None
-        self.seed = self._choose_seed()
+        say_what_is_moot(options.parallel, self.team.size, report)
+        self.resumed = self._read_state()
+        self.seed = choose_seed(options.length.seed, self.resumed, self.team, report)
         self.place = self.resumed.place() if self.resumed else Place()
         self._asked: set[Request] = set()
 
@@ -63,11 +65,10 @@ class Trainer:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
         memory = memory_explained(self._batch_size(), self.options.precision, self.place)
         with open_boards(self.options, self.main) as boards, memory:
-            self._prepare()
+            self._prepare(boards)
             if self.report.stop_asked():
                 self._say_stopped("Stopped as asked before the first step.")
                 return
-            self.tracker = Tracker(boards, self.report, self.course)
             try:
                 self._train()
                 self._finish()
@@ -79,8 +80,25 @@ class Trainer:
 
     # --- before the first step
 
-    def _prepare(self) -> None:
-        options, report = self.options, self.report
+    def _prepare(self, boards: Sequence[Board] = ()) -> None:
+        self._prepare_model()
+        self.texts = self._make_texts()
+        self.feed = Feed(self.data, self.report, self.readers, self.team)
+        self._cache_latents()
+        self._compile()
+        self.learner = Learner(self.family, self.method, self.texts, self.options, self.accelerator, self.seed)
+        self.course = self._plan_course()
+        self.schedule = choose_schedule(self.options.optimizer, self.options.schedule, self.course.total_steps)
+        self.maker = BatchMaker(self.family, self.encoder, self.data.images, self.report)
+        self.uploads = make_uploads(self.options.hub, self.report)
+        self.tracker = Tracker(boards, self.report, self.course)
+        self.outputs = self._make_outputs()
+        self._resume()
+        with self.learner.contents.whole(self.main):
+            self.movement = Movement(self.method.trained())
+
+    def _prepare_model(self) -> None:
+        options = self.options
         self.method.prepare(self.family)
         if options.noise.zero_terminal_snr:
             # First of all: the loss and the samples follow from the schedule.
@@ -90,34 +108,31 @@ class Trainer:
         prepare_modules(self.family, options.precision, options.attention, self.accelerator.device)
         full_vae = options.model.no_half_vae or options.precision.mixed_precision == "no"
         self.encoder = Encoder(self.family, self.accelerator, full_vae, vae_stays(options.precision))
-        text = options.text
+
+    def _make_texts(self) -> Texts:
+        text = self.options.text
         settings = TextSettings(text.clip_skip, text.max_token_length or 75, text.weighted_captions)
         keep = not self.data.captions_change
-        self.texts = Texts(self.family, settings, self.accelerator, self.method.trains_text_encoder(), keep)
-        self.feed = Feed(self.data, report, self.readers, self.accelerator.process_index, self._processes)
-        self._cache_latents()
-        self._compile()
-        self.samples = Samples(options.samples, options.saving, self.data.images, report)
-        self.learner = Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed)
-        self.course = self._plan_course()
-        self.schedule = choose_schedule(options.optimizer, options.schedule, self.course.total_steps)
-        self.maker = BatchMaker(self.family, self.encoder, self.data.images, report)
-        facts = provenance(options, self.data, self.course, self.seed, self._processes)
+        return Texts(self.family, settings, self.accelerator, self.method.trains_text_encoder(), keep)
+
+    def _make_outputs(self) -> Outputs:
+        options, report = self.options, self.report
+        facts = provenance(options, self.data, self.course, self.seed, self.team.size)
         contents = self.learner.contents
-        self.uploads = make_uploads(options.hub, report)
-        self.archive = Archive(self.family, self.method, options, self.course, facts, contents, report, self.uploads)
-        self._resume()
-        with self.learner.whole_weights():
-            self.movement = Movement(self.method.trained())
+        archive = Archive(self.family, self.method, options, self.course, facts, contents, report, self.uploads)
+        samples = Samples(options.samples, options.saving, self.data.images, report)
+        artist = Artist(self.family, self.texts, self.encoder, self.accelerator, self.seed)
+        return Outputs(self.learner, archive, samples, artist, self.tracker, self.accelerator)
 
     def _cache_latents(self) -> None:
-        resolution, team = self.options.resolution, Team(self.accelerator.process_index, self._processes)
+        resolution = self.options.resolution
         keeper = asked_keeper(resolution, self.data, self.encoder, self.seed)
         if keeper and keeper.missing():
-            cache_latents(keeper, self.data.images, resolution.vae_batch_size, self.readers, team, self.report)
+            cache_latents(keeper, self.data.images, resolution.vae_batch_size, self.readers, self.team, self.report)
             self.encoder.rest()
         elif resolution.cache_latents_to_disk:
             self.report.say("All latents are on disk already: none are made.")
+        self.encoder.stays |= needs_vae(self.data)
 
     def _compile(self) -> None:
         if self.options.compilation.torch_compile:
@@ -130,36 +145,21 @@ class Trainer:
             raise NothingUsable("Not one picture can be used; the list above says why.")
         return course_of(batches, self.options.length)
 
-    def _resume(self) -> None:
-        folder, facts = self.options.state.resume, self.resumed
-        if not folder or not facts:
-            return
-        if self.place.step >= self.course.total_steps:
-            text = f"The state stands at step {self.place.step:,}, and training ends at {self.course.total_steps:,}."
-            raise BadOption("max_train_steps", f"{text} Ask for more steps or epochs.")
+    def _read_state(self) -> states.Facts | None:
+        """What the state says of itself that training goes on from. Errors: BadOption, also where it does not fit."""
+        folder = self.options.state.resume
+        if not folder:
+            return None
+        facts = states.read_facts(folder)
         states.check_fits(folder, facts, self.method.kind, self.family.name, self._optimizer_of_states)
-        states.restore(folder, facts, self.learner.contents)
-        if self.place.window and facts.plan != fingerprint(self._windows()):
-            self.place.window = 0
-            text = "The pictures, the batch size or the accumulation differ from the state's: its epoch begins anew."
-            self.report.notice(text, "warning")
-        if scheduler := self.options.schedule.lr_scheduler_type:
-            self.report.notice(f"{scheduler} goes on from the state, with the learning rates that stand there.")
-        self.report.notice(f"Going on after step {self.place.step:,}, in epoch {self.place.epoch + 1}.")
+        return facts
 
-    def _choose_seed(self) -> int:
-        """The state's, the option's, or a new one; the same in all processes."""
-        given = self.options.length.seed
+    def _resume(self) -> None:
         if self.resumed:
-            if given not in (None, self.resumed.seed):
-                text = f"The state goes on with its own seed {self.resumed.seed}; --seed {given} is not used."
-                self.report.notice(text, "warning")
-            return self.resumed.seed
-        if given is not None:
-            return given
-        seed: int = self._agree(random.SystemRandom().randrange(2**32))
-        self.report.notice(f"Seed {seed}.")
-        return seed
+            check_goal(self.place, self.course)
+            states.restore(self.options.state.resume or "", self.resumed, self.learner.contents)
+            plan = fingerprint(self._windows())
+            take_up(self.place, self.resumed, plan, self.options.schedule.lr_scheduler_type, self.report)
 
     # --- the loop
 
@@ -211,7 +211,7 @@ class Trainer:
 
     def _batch(self, loaded: Loaded, draw: Draw) -> Batch | None:
         batch = self.maker.make(loaded, draw)
-        if batch is None and self._processes > 1:
+        if batch is None and self.team.size > 1:
             # The other processes would wait for this one's gradients for ever.
             raise TrainingFailed(
                 "A batch has no usable picture. Take out the pictures listed above, or use one process."
@@ -223,10 +223,10 @@ class Trainer:
         self.uploads.tell()
         for occasion in occasions(self.options.saving, self.course, step, ended_epoch):
             self._save(occasion)
-        mark = self.samples.due(step, ended_epoch)
+        mark = self.outputs.samples.due(step, ended_epoch)
         if mark is not None:
             self._sample(mark)
-        for request in self._agree(self.report.requests()):
+        for request in self.team.agree(self.report.requests()):
             self._answer(request)
 
     def _answer(self, request: Request) -> None:
@@ -243,38 +243,15 @@ class Trainer:
     # --- what is written
 
     def _save(self, occasion: Occasion, model: bool = True, state: bool | None = None) -> None:
-        self.tracker.flush()
-        self.learner.rest()
         with_state = self.options.state.save_state if state is None else state
-        if with_state:
-            self.learner.write_parts(self.archive.names.state(occasion))
-        with self.learner.whole_weights():
-            if self.main:
-                self._write(occasion, model, with_state)
-        self.accelerator.wait_for_everyone()
-
-    def _write(self, occasion: Occasion, model: bool, state: bool) -> None:
-        if state:
-            self.tracker.last_save = self.archive.save_state(occasion, self._facts())
-        if model:
-            self.tracker.last_save = self.archive.save_model(occasion, self.place)
-        self.archive.remove_older(occasion)
+        self.outputs.save(occasion, self._facts(), model, with_state)
 
     def _sample(self, mark: str) -> None:
         if self.options.zero.deepspeed and self.options.zero.zero_stage == 3:
             text = "No samples: one process draws them, and zero_stage 3 divides the weights among all."
             self.report.notice(text, "warning")
-            return
-        self.tracker.flush()
-        self.learner.rest()
-        if self.main:
-            artist = Artist(self.family, self.texts, self.encoder, self.accelerator, self.seed)
-            with uncompiled():
-                drawn = self.samples.draw(artist, mark, self.place)
-            self.tracker.draw(drawn, self.place.step)
-            if not needs_vae(self.data):
-                self.encoder.rest()
-        self.accelerator.wait_for_everyone()
+        else:
+            self.outputs.draw(mark, self.place)
 
     def _finish(self) -> None:
         step, total_steps = self.place.step, self.course.total_steps
@@ -282,17 +259,16 @@ class Trainer:
             occasion = Occasion("step", step)
             self._save(occasion, model=False, state=True)
             self.uploads.finish()
-            state = self.archive.names.state(occasion)
+            state = self.outputs.archive.names.state(occasion)
             self._say_stopped(f"Stopped as asked after step {step:,} of {total_steps:,}. Go on with --resume {state}")
             return
         self.report.phase("save", "Saving")
         state_options = self.options.state
         self._save(Occasion("last", step), state=state_options.save_state or state_options.save_state_on_train_end)
-        with self.learner.whole_weights():
-            norms = self.movement.norms() if self.main else {}
-        for part, norm in norms.items():
-            if norm == 0.0:
-                self.report.notice(f"The {part} has not changed: is the learning rate too small?", "warning")
+        with self.learner.contents.whole(self.main):
+            still = self.movement.still() if self.main else []
+        for part in still:
+            self.report.notice(f"The {part} has not changed: is the learning rate too small?", "warning")
         self.uploads.finish()
         done = f"Done: {counted(step, 'step')}, {counted(self.course.epochs, 'epoch')}."
         self.report.summary(done, steps=step)
@@ -323,30 +299,14 @@ class Trainer:
 
     def _batch_size(self) -> int:
         """The largest batch of a process; datasets may have sizes of their own."""
-        return -(-max(map(len, self._plan(0)), default=0) // self._processes)
+        return -(-max(map(len, self._plan(0)), default=0) // self.team.size)
 
     def _plan(self, epoch: int) -> Window:
-        return self.data.plan(epoch, self.seed, self._processes)
-
-    @property
-    def _processes(self) -> int:
-        return int(self.accelerator.num_processes)
-
-    @property
-    def _optimizer(self) -> str:
-        return optimizer_name(self.options.optimizer)
+        return self.data.plan(epoch, self.seed, self.team.size)
 
     @property
     def _optimizer_of_states(self) -> str:
-        return self._optimizer + zero.kind(self.options, self._processes)
-
-    def _agree(self, value: Any) -> Any:
-        """The main process's value, in every process."""
-        if self._processes == 1:
-            return value
-        from accelerate.utils import broadcast_object_list
-
-        return broadcast_object_list([value])[0]
+        return optimizer_name(self.options.optimizer) + zero.kind(self.options, self.team.size)
 
     def _say_course(self) -> None:
         course = self.course

@@ -7,7 +7,8 @@ DeepSpeed itself is imported late: it is no dependency.
 import os
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -102,18 +103,27 @@ def is_divided(module: nn.Module) -> bool:
     return any(hasattr(parameter, "ds_id") for parameter in module.parameters())
 
 
-def backward(engine: Any, loss: torch.Tensor, last: bool) -> None:
-    """Adds up gradients; with the last batch of a window the optimizer makes its step."""
-    engine.set_gradient_accumulation_boundary(is_boundary=last)
-    engine.backward(loss)
-    if last:
-        engine.step()
+@dataclass(frozen=True)
+class DividedSteps:
+    """The Steps that DeepSpeed's engine makes: it exchanges and clips gradients itself."""
 
+    engine: Any
 
-def grad_norm(engine: Any) -> torch.Tensor:
-    """The norm of the gradient of the last step; stage 0 does not tell it."""
-    norm = engine.get_global_grad_norm()
-    return torch.as_tensor(float("nan") if norm is None else norm)
+    def exchange(self, last: bool) -> AbstractContextManager[Any]:
+        """The engine sees to it."""
+        return nullcontext()
+
+    def backward(self, loss: torch.Tensor, last: bool) -> None:
+        """Adds up gradients; with the last batch of a window the optimizer makes its step."""
+        self.engine.set_gradient_accumulation_boundary(is_boundary=last)
+        self.engine.backward(loss)
+        if last:
+            self.engine.step()
+
+    def finish(self) -> torch.Tensor:
+        """The norm of the gradient of the last step; stage 0 does not tell it."""
+        norm = self.engine.get_global_grad_norm()
+        return torch.as_tensor(float("nan") if norm is None else norm)
 
 
 @contextmanager
