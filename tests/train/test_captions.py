@@ -7,7 +7,7 @@ from PIL import Image
 from sd_scripts.library.models.family import TextSettings
 from sd_scripts.library.train.device import make_accelerator
 from sd_scripts.library.train.texts import Texts
-from sd_scripts.options.training import PrecisionOptions
+from sd_scripts.options.fine_tune import FineTuneOptions
 from tests.train.tiny import captioned, tiny_family, train
 
 
@@ -32,7 +32,7 @@ def test_weights_with_long_captions_and_clip_skip(tmp_path):
 
 
 def test_prompts_always_have_weights_and_captions_when_asked_for():
-    family, accelerator = tiny_family(), make_accelerator(PrecisionOptions())
+    family, accelerator = tiny_family(), make_accelerator(FineTuneOptions())
 
     def texts(weighted):
         return Texts(family, TextSettings(weighted=weighted), accelerator, trained=False, keep=False)
