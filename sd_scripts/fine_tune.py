@@ -14,8 +14,9 @@ from sd_scripts.options.fine_tune import FineTuneOptions  # noqa: E402
 
 def work(options: FineTuneOptions, report: Report) -> None:
     """Checks first; the heavy imports come after that."""
-    from sd_scripts.library.train.checks import check_data, check_names, check_training
-    from sd_scripts.library.train.machine_checks import check_frozen
+    from sd_scripts.library.train.checks.data import check_data
+    from sd_scripts.library.train.checks.machine import check_frozen
+    from sd_scripts.library.train.checks.training import check_names, check_training
 
     report.use_console(options.console)
     if options.data.debug_dataset:

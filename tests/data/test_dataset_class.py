@@ -11,7 +11,7 @@ from sd_scripts.library.data.facts import described
 from sd_scripts.library.data.read_dataset import open_data
 from sd_scripts.library.data.training_data import Item, Moment, TrainingData
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.train.checks import check_data
+from sd_scripts.library.train.checks.data import check_data
 from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import from_values
 from tests.train.tiny import Recorder

@@ -3,7 +3,7 @@
 import pytest
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.train.checks import check_training
+from sd_scripts.library.train.checks.training import check_training
 from sd_scripts.library.train.device import make_accelerator
 from tests.train.tiny import options
 

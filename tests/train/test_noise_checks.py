@@ -3,8 +3,8 @@
 import pytest
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.train.checks import check_training
-from sd_scripts.library.train.noise_checks import check_noise, idle_options
+from sd_scripts.library.train.checks.noise import check_noise, idle_options
+from sd_scripts.library.train.checks.training import check_training
 from tests.train.tiny import options
 
 V = {"v_parameterization": True}

@@ -3,8 +3,8 @@
 import pytest
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.train.checks import check_training
-from sd_scripts.library.train.optimizing import check_text_rate, choose_schedule, notices
+from sd_scripts.library.train.checks.training import check_training
+from sd_scripts.library.train.optimizing import check_text_rate, choose_schedule, rate_notices
 from tests.train.tiny import options, tiny_data, train
 
 SCHEDULE_FREE = {"optimizer_type": "AdamWScheduleFree"}
@@ -71,7 +71,7 @@ def test_what_can_be(tmp_path, values):
 )  # fmt: skip
 def test_what_a_user_should_know(tmp_path, values, said):
     given = options(tmp_path, **values)
-    texts = notices(given.optimizer, given.schedule, given.method)
+    texts = rate_notices(given.optimizer, given.schedule, given.method)
     assert len(texts) == len(said)
     assert all(part in text for part, text in zip(said, texts, strict=True))
 

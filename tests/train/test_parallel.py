@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sd_scripts.library.train.parallel import accelerator_arguments
+from sd_scripts.library.train.notices import notices
+from sd_scripts.library.train.parallel import accelerator_arguments, idle_alone
 from tests.train.tiny import options, tiny_data, train
 
 ROOT = Path(__file__).parents[2]
@@ -67,5 +68,6 @@ def test_what_accelerate_is_made_with(tmp_path):
 
 @pytest.mark.parametrize("option", ASKED)
 def test_one_process_is_told_that_it_is_one(tmp_path, option):
-    _, recorder = train(tmp_path, max_train_steps=1, **{option: ASKED[option]})
-    assert f"--{option} has no effect: there is one process." in recorder.said
+    given = options(tmp_path, **{option: ASKED[option]})
+    assert list(notices(given)) == [f"--{option} has no effect: there is one process."]
+    assert list(idle_alone(given.parallel, 2)) == []

@@ -8,8 +8,8 @@ from torch import nn
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.example.sd_models import make_sd1
 from sd_scripts.library.io.checkpoints import open_checkpoint
+from sd_scripts.library.train.checks.machine import check_frozen
 from sd_scripts.library.train.device import loading_device
-from sd_scripts.library.train.machine_checks import check_frozen
 from sd_scripts.library.train.precision import FP8, Fp8Conv2d, Fp8Linear, store_in_fp8, to_fp8
 from sd_scripts.options.fine_tune import FineTuneMethodOptions
 from sd_scripts.options.training import PrecisionOptions

@@ -16,7 +16,7 @@ from huggingface_hub import constants
 from sd_scripts.library.errors import BadOption, TrainingFailed
 from sd_scripts.library.io import repository as repositories
 from sd_scripts.library.io.repository import Repository
-from sd_scripts.library.train.checks import check_states
+from sd_scripts.library.train.checks.output import check_states
 from sd_scripts.library.train.remote_state import RemoteState, fetch_state, parse_remote
 from sd_scripts.library.train.upload import Uploads, check_upload, make_uploads, prepare_upload
 from sd_scripts.options.hub import HubOptions

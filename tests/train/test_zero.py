@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from sd_scripts.library.errors import NotInstalled
 from sd_scripts.library.example.sd_models import make_sd1
 from sd_scripts.library.train import zero
-from sd_scripts.library.train.checks import check_training
+from sd_scripts.library.train.checks.training import check_training
 from tests.train.tiny import options
 
 SCRIPT = Path(__file__).parents[2] / "sd_scripts" / "fine_tune.py"

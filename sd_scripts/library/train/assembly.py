@@ -5,19 +5,14 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.sd import load
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
-from sd_scripts.library.train import zero
 from sd_scripts.library.train.about import unwritten
-from sd_scripts.library.train.boards import idle_logging
-from sd_scripts.library.train.compiling import check_backend
-from sd_scripts.library.train.device import check_device, loading_device, main_report, say_without_gpu
+from sd_scripts.library.train.checks.here import check_here
+from sd_scripts.library.train.device import loading_device, main_report
 from sd_scripts.library.train.full import FullFineTune
-from sd_scripts.library.train.fused import check_fused
-from sd_scripts.library.train.noise_checks import idle_options
-from sd_scripts.library.train.optimizers import trial_optimizer
-from sd_scripts.library.train.optimizing import check_text_rate, notices
+from sd_scripts.library.train.notices import notices
+from sd_scripts.library.train.optimizing import check_text_rate
 from sd_scripts.library.train.remote_state import fetch_state
 from sd_scripts.library.train.saving import file_format
-from sd_scripts.library.train.schedules import make_scheduler
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.library.train.upload import prepare_upload
 from sd_scripts.options.fine_tune import FineTuneOptions
@@ -25,17 +20,10 @@ from sd_scripts.options.fine_tune import FineTuneOptions
 
 def fine_tune(options: FineTuneOptions, report: Report) -> None:
     """fine_tune.py, once its options are checked."""
-    check_device(options.precision)
+    check_here(options)
     check_text_rate(options.optimizer, options.method)
-    make_scheduler(options.schedule, trial_optimizer(options.optimizer))
-    if options.precision.fused_backward_pass:
-        check_fused(options.optimizer)
-    check_backend(options.compilation)
-    zero.check_drives(options.zero)
     report = main_report(report)
-    say_without_gpu(options.precision, report)
-    told = notices(options.optimizer, options.schedule, options.method)
-    for sentence in (*told, *idle_options(options), *idle_logging(options.logging)):
+    for sentence in notices(options):
         report.notice(sentence, "warning")
     prepare_upload(options.hub, report)
     if options.state.resume_from_huggingface:

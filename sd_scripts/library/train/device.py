@@ -12,9 +12,10 @@ from sd_scripts.library.errors import BadOption, TrainingFailed
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import Place
-from sd_scripts.library.train.parallel import accelerator_arguments, allow_autocast, local_rank
+from sd_scripts.library.train.parallel import accelerator_arguments, allow_autocast
 from sd_scripts.library.train.precision import store_in_fp8, weights_dtype
 from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.library.train.team import launched, local_rank
 from sd_scripts.library.train.zero import is_divided
 from sd_scripts.options.training import AttentionOptions
 
@@ -45,7 +46,7 @@ def check_device(precision: Precision) -> None:
 
 def main_report(report: Report) -> Report:
     """The report in the first process, and one that nobody hears in the others: they would say everything again."""
-    return report if os.environ.get("RANK", "0") == "0" else Report(out=open(os.devnull, "w"))  # noqa: SIM115
+    return report if launched().rank == 0 else Report(out=open(os.devnull, "w"))  # noqa: SIM115
 
 
 def loading_device(precision: Precision) -> torch.device:
@@ -96,11 +97,11 @@ def vae_stays(precision: Precision) -> bool:
     return precision.lowram or precision.highvram
 
 
-def say_without_gpu(precision: Precision, report: Report) -> None:
-    """Options about the GPU's memory do nothing without one; the run is the same, so this is said and not refused."""
+def idle_without_gpu(precision: Precision) -> Iterator[str]:
+    """A sentence for each option about the GPU's memory where there is none."""
     for option in ("lowram", "highvram"):
         if getattr(precision, option) and not torch.cuda.is_available():
-            report.notice(f"--{option} has no effect: there is no GPU.", "warning")
+            yield f"--{option} has no effect: there is no GPU."
 
 
 def attention_kind(attention: AttentionOptions) -> AttentionKind:

@@ -73,7 +73,7 @@ def check_text_rate(optimizer: OptimizerOptions, text: TextRate) -> None:
         raise BadOption("learning_rate_te", sentence)
 
 
-def notices(optimizer: OptimizerOptions, schedule: ScheduleOptions, text: TextRate) -> list[str]:
+def rate_notices(optimizer: OptimizerOptions, schedule: ScheduleOptions, text: TextRate) -> list[str]:
     """What a user should know of his choice before training begins. Errors: BadOption."""
     return [*_about_rates(optimizer, text), *_about_schedule(optimizer, schedule)]
 

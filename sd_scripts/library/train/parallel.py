@@ -1,12 +1,11 @@
 """Several processes: what the options mean to accelerate."""
 
-import os
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import torch
 
-from sd_scripts.library.report import Report
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.device import ParallelOptions
@@ -25,17 +24,11 @@ def allow_autocast(accelerator: Any) -> None:
     accelerator.native_amp = accelerator.mixed_precision != "no"
 
 
-def say_what_is_moot(parallel: ParallelOptions, processes: int, report: Report) -> None:
-    """Options for several processes do nothing for one; the run is the same, so this is said and not refused."""
-    if processes == 1:
-        for option in ("ddp_timeout", "ddp_gradient_as_bucket_view", "ddp_static_graph"):
-            if getattr(parallel, option):
-                report.notice(f"--{option} has no effect: there is one process.", "warning")
-
-
-def local_rank() -> int:
-    """The number of this process on its machine, which is that of its GPU."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+def idle_alone(parallel: ParallelOptions, processes: int) -> Iterator[str]:
+    """A sentence for each option for several processes that is given to one."""
+    for option in ("ddp_timeout", "ddp_gradient_as_bucket_view", "ddp_static_graph"):
+        if processes == 1 and getattr(parallel, option):
+            yield f"--{option} has no effect: there is one process."
 
 
 def _handlers(options: TrainingSettings) -> list[Any]:

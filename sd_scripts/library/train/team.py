@@ -1,5 +1,6 @@
-"""The processes that train together."""
+"""The processes that train together. Needs no torch, but to talk to each other."""
 
+import os
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -29,3 +30,13 @@ class Team:
 
         agreed: T = broadcast_object_list([own])[0]
         return agreed
+
+
+def launched() -> Team:
+    """The team as a launcher says it; one process by itself is the first of one."""
+    return Team(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+
+
+def local_rank() -> int:
+    """The number of this process on its machine, which is that of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))

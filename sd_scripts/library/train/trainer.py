@@ -32,7 +32,6 @@ from sd_scripts.library.train.noise import Draw
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.optimizing import choose_schedule, warmup_notices
 from sd_scripts.library.train.outputs import Outputs
-from sd_scripts.library.train.parallel import say_what_is_moot
 from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
 from sd_scripts.library.train.settings import TrainingSettings
@@ -55,7 +54,6 @@ class Trainer:
         self.report = report
         workers = options.data
         self.readers = Readers(workers.max_data_loader_n_workers, workers.persistent_data_loader_workers)
-        say_what_is_moot(options.parallel, self.team.size, report)
         self.resumed = self._read_state()
         self.seed = choose_seed(options.length.seed, self.resumed, self.team, report)
         self.place = self.resumed.place() if self.resumed else Place()

@@ -18,6 +18,7 @@ from torch import nn
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.replaced import replace_in_state
 from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.library.train.team import launched
 from sd_scripts.options.device import DeepSpeedOptions
 
 _TAG = "parts"
@@ -59,7 +60,7 @@ def check_drives(settings: DeepSpeedOptions) -> None:
 
 def _more(options: TrainingSettings) -> dict[str, Any]:
     """What the plugin has no arguments for."""
-    batch_size, processes = options.length.train_batch_size, int(os.environ["WORLD_SIZE"])
+    batch_size, processes = options.length.train_batch_size, launched().size
     config: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": batch_size,
         "train_batch_size": batch_size * processes,

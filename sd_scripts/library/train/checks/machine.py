@@ -1,7 +1,6 @@
 """What must be true of number formats, memory and processes before a model is loaded. Needs no torch."""
 
 import importlib.util
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +8,15 @@ from pathlib import Path
 from sd_scripts.library.errors import BadOption, NotInstalled
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.library.train.team import launched
 from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
-from sd_scripts.options.training import PrecisionOptions
+from sd_scripts.options.training import AttentionOptions, PrecisionOptions
 
 
 def check_machine(options: TrainingSettings) -> None:
     """Checks the options of the machine that trains. Errors: BadOption, NotInstalled."""
     check_formats(options.precision)
+    check_attention(options.attention)
     check_compilation(options.compilation)
     check_fused_backward(options)
     check_processes(options.parallel, options.zero)
@@ -35,6 +36,14 @@ def check_formats(precision: PrecisionOptions) -> None:
         raise BadOption("fp8_base", "--fp8_base needs --mixed_precision bf16 or fp16: 8 bits are only for keeping.")
     if precision.lowram and precision.highvram:
         raise BadOption("highvram", "--lowram and --highvram are for opposite machines. Use one of them.")
+
+
+def check_attention(attention: AttentionOptions) -> None:
+    """At most one way of attention is asked for."""
+    asked = [name for name in ("sdpa", "xformers", "mem_eff_attn", "diffusers_xformers") if getattr(attention, name)]
+    if len(asked) > 1:
+        flags = " and ".join(f"--{name}" for name in asked)
+        raise BadOption(asked[1], f"{flags} exclude each other: use one, --sdpa if in doubt.")
 
 
 def check_frozen(precision: PrecisionOptions, frozen: Sequence[str]) -> None:
@@ -57,7 +66,7 @@ def check_fused_backward(options: TrainingSettings) -> None:
     reasons = {
         "--gradient_accumulation_steps above 1: each gradient is used at once": _accumulates(options),
         "--mixed_precision fp16: its scaled gradients are checked after the pass. Use bf16": _scales(options),
-        "several processes: gradients are exchanged after the pass": int(os.environ.get("WORLD_SIZE", "1")) > 1,
+        "several processes: gradients are exchanged after the pass": launched().size > 1,
         "--deepspeed, which makes its own steps": options.zero.deepspeed,
     }
     for reason, holds in reasons.items():

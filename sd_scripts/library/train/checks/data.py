@@ -1,0 +1,55 @@
+"""What must be true of the training data before a model is loaded. Needs no torch."""
+
+from pathlib import Path
+
+from sd_scripts.library.data.asked import asked_datasets
+from sd_scripts.library.data.augment import check_caching
+from sd_scripts.library.data.custom import KEEPING_MEMBERS, find_class
+from sd_scripts.library.data.subsets import Subset, told_of
+from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.metadata import read_metadata
+from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
+
+
+def check_data(options: TrainingSettings) -> None:
+    """The datasets are described without mistakes, and their metadata files and folders are there."""
+    data, sizes = options.data, options.resolution
+    check_readers(data)
+    if data.dataset_class:
+        if data.dataset_config:
+            raise BadOption("dataset_config", "--dataset_config and --dataset_class exclude each other: use one.")
+        _check_class_keeps_latents(sizes, find_class(data.dataset_class))
+        return
+    for dataset in asked_datasets(options):
+        for subset in dataset.subsets:
+            with told_of(subset.where):
+                _check_subset(subset)
+                for option in (name for name in ("cache_latents", "cache_latents_to_disk") if getattr(sizes, name)):
+                    check_caching(subset.pictures, option)
+
+
+def _check_class_keeps_latents(resolution: ResolutionOptions, found: type) -> None:
+    """Latents can be kept only in data that take them."""
+    if resolution.cache_latents_to_disk:
+        sentence = "--cache_latents_to_disk is for pictures: a --dataset_class keeps latents itself. Leave it out."
+        raise BadOption("cache_latents_to_disk", sentence)
+    missing = [name for name in KEEPING_MEMBERS if not hasattr(found, name)]
+    if resolution.cache_latents and missing:
+        sentence = f"--cache_latents needs a --dataset_class that has {', '.join(missing)}. Leave it out."
+        raise BadOption("cache_latents", sentence)
+
+
+def _check_subset(subset: Subset) -> None:
+    file, folder = ("metadata_file", "image_dir") if subset.where else ("in_json", "train_data_dir")
+    if subset.metadata_file:
+        read_metadata(subset.metadata_file, file)
+    if subset.image_dir and not Path(subset.image_dir).is_dir():
+        raise BadOption(folder, f"--{folder} {subset.image_dir}: there is no such folder.")
+
+
+def check_readers(data: FineTuneDataOptions) -> None:
+    """Only readers that there are can be kept."""
+    if data.persistent_data_loader_workers and not data.max_data_loader_n_workers:
+        sentence = "--persistent_data_loader_workers needs readers: --max_data_loader_n_workers 1 or more."
+        raise BadOption("persistent_data_loader_workers", sentence)

@@ -1,0 +1,48 @@
+"""What must be true before a model is loaded; each finding is a BadOption. Needs no torch."""
+
+from sd_scripts.library.errors import BadOption
+from sd_scripts.library.models.paths import check_name
+from sd_scripts.library.train.about import check_about
+from sd_scripts.library.train.boards import check_boards
+from sd_scripts.library.train.checks.data import check_data
+from sd_scripts.library.train.checks.machine import check_machine
+from sd_scripts.library.train.checks.noise import check_noise
+from sd_scripts.library.train.checks.output import check_folders, check_output
+from sd_scripts.library.train.optimizers import optimizer_arguments
+from sd_scripts.library.train.optimizing import check_optimizing
+from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.library.train.upload import check_upload
+from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+
+
+def check_training(options: TrainingSettings) -> None:
+    """Checks what can be checked without torch and without reading the model. Errors: BadOption."""
+    check_model(options.model, options.text)
+    check_data(options)
+    check_machine(options)
+    check_output(options)
+    check_upload(options.hub, options.state)
+    check_noise(options)
+    optimizer_arguments(options.optimizer)
+    check_optimizing(options.optimizer, options.schedule, options.length)
+    check_boards(options.logging)
+    check_about(options.about)
+    check_folders(options)
+
+
+def check_model(model: ModelOptions, text: TextEncodingOptions) -> None:
+    """A base model is named; clip_skip stands only where it has a meaning."""
+    option = "pretrained_model_name_or_path"
+    if not model.pretrained_model_name_or_path:
+        raise BadOption(option, f"--{option} is needed: a .safetensors or .ckpt file, a diffusers folder or a hub id.")
+    if model.v2 and text.clip_skip is not None:
+        raise BadOption(
+            "clip_skip", "--clip_skip is not for --v2: Stable Diffusion 2 uses its last but one layer by itself."
+        )
+
+
+def check_names(model: ModelOptions) -> None:
+    """The model and the VAE are there, or could be on the hub. Errors: BadFile."""
+    check_name(model.pretrained_model_name_or_path or "")
+    if model.vae:
+        check_name(model.vae)
