@@ -1,9 +1,10 @@
 """The world in which the scripts run, and each run only once."""
 
+import functools
 import json
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,16 @@ def _write_pictures(folder: Path) -> None:
         caption, tags = TEXTS[stem]
         (place / f"{stem}.caption").write_text(caption, encoding="utf-8")
         (place / f"{stem}.txt").write_text(tags, encoding="utf-8")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_tokenizer() -> Iterator[None]:
+    """Made once: it is only read, and making it takes a quarter of a run."""
+    from sd_scripts.library.models import sources
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "clip_tokenizer", functools.cache(sources.clip_tokenizer))
+        yield
 
 
 @pytest.fixture(scope="session")
