@@ -57,7 +57,7 @@ class PrecisionOptions:
     """Load the model straight into the GPU's memory: for machines with little RAM."""
 
     highvram: bool = False
-    """Keep the VAE and what is cached in the GPU's memory: faster where it has room."""
+    """Keep the VAE in the GPU's memory while it is not needed too: faster where it has room."""
 
 
 @dataclass(kw_only=True)
