@@ -92,7 +92,7 @@ HALF_ROOT = 2**-0.5
         ({"lr_scheduler": "constant_with_warmup", "lr_warmup_steps": 4}, [0, 0.25, 0.5, 0.75]),
         ({"lr_scheduler": "linear"}, [1, 0.75, 0.5, 0.25]),
         ({"lr_scheduler": "LINEAR", "lr_warmup_steps": 0.5}, [0, 0.5, 1, 0.5]),
-        ({"lr_scheduler": "linear", "lr_warmup_steps": 1.0}, [0, 1, 2 / 3, 1 / 3]),
+        ({"lr_scheduler": "linear", "lr_warmup_steps": 1}, [0, 1, 2 / 3, 1 / 3]),
         ({"lr_scheduler": "cosine"}, [1, 0.5 + HALF_ROOT / 2, 0.5, 0.5 - HALF_ROOT / 2]),
         ({"lr_scheduler": "cosine_with_restarts", "lr_scheduler_num_cycles": 2}, [1, 0.5, 1, 0.5]),
         ({"lr_scheduler": "polynomial", "lr_scheduler_power": 2, "lr_scheduler_args": ["lr_end=0"]},
@@ -111,7 +111,7 @@ def test_all_schedules_have_a_curve():
 
 
 def test_steps_may_be_a_share():
-    assert [steps_of("lr_warmup_steps", asked, 200) for asked in (0, 0.1, 1.0, 1, 30)] == [0, 20, 1, 1, 30]
+    assert [steps_of("lr_warmup_steps", asked, 200) for asked in (0, 0.1, 1.0, 1, 30)] == [0, 20, 200, 1, 30]
     with pytest.raises(BadOption, match="--lr_warmup_steps 1.5: write whole steps, or a share") as caught:
         steps_of("lr_warmup_steps", 1.5, 200)
     assert caught.value.option == "lr_warmup_steps"

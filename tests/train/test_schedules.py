@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sd_scripts.library.errors import BadOption, NotInstalled, TrainingFailed
-from sd_scripts.library.train.schedules import advance, make_scheduler, steps_of
+from sd_scripts.library.train.schedules import advance, make_scheduler
 from sd_scripts.options.optimizer import ScheduleOptions
 from tests.train.tiny import train
 
@@ -16,12 +16,6 @@ def rates(recorder, part="unet"):
 def test_the_rate_follows_the_schedule(tmp_path):
     _, recorder = train(tmp_path, lr_scheduler="linear", lr_warmup_steps=1, max_train_steps=4, learning_rate=0.003)
     assert rates(recorder) == pytest.approx([0, 0.003, 0.002, 0.001])
-
-
-def test_steps_may_be_a_share_of_all_up_to_the_whole():
-    assert [steps_of("lr_decay_steps", asked, 40) for asked in (0, 0.0, 0.1, 0.5, 1.0, 1, 12, 12.0)] == [
-        0, 0, 4, 20, 40, 1, 12, 12,
-    ]  # fmt: skip
 
 
 def test_constant_with_warmup_is_said(tmp_path):

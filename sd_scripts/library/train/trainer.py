@@ -62,7 +62,7 @@ class Trainer:
     def run(self) -> None:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
         memory = memory_explained(self._batch_size(), self.options.precision, self.place)
-        with open_boards(self.options, self.main) as boards, memory:
+        with open_boards(self.options, self.main) as boards, memory, contextlib.closing(self.readers):
             self._prepare(boards)
             if self.report.stop_asked():
                 self._say_stopped("Stopped as asked before the first step.")
@@ -73,8 +73,6 @@ class Trainer:
             except TrainingFailed:
                 self.uploads.finish()
                 raise
-            finally:
-                self.readers.close()
 
     # --- before the first step
 
