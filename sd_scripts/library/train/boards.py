@@ -1,53 +1,23 @@
-"""Where figures and samples are logged: TensorBoard and wandb, each imported when it is asked for. Needs no torch."""
+"""Where figures and samples are logged: which boards are asked for, and what each is opened with. Needs no torch."""
 
 import importlib.util
 import inspect
-import json
-import os
 import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.train.board_kinds import Board, BoardPlan, TensorBoard, Wandb
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.spec import flat_values, option_specs
 from sd_scripts.options.training import LoggingOptions
 
-PROJECT = "finetuning"
 # What SummaryWriter takes besides its folder.
 _TENSORBOARD_SETTINGS = ("purge_step", "max_queue", "flush_secs", "filename_suffix")
-# wandb would store the command line with its secrets, the paths of this machine and what the terminal showed.
-_PRIVATE = {"x_disable_meta": True, "disable_git": True, "disable_code": True, "console": "off"}
-
-
-@dataclass(frozen=True)
-class BoardPlan:
-    """What a board is opened with. `config`: the options to log; `table`: the settings of log_tracker_config."""
-
-    folder: Path | None
-    project: str | None
-    run_name: str | None
-    api_key: str | None
-    config: dict[str, Any] = field(default_factory=dict)
-    table: dict[str, Any] = field(default_factory=dict)
-
-
-class Board(Protocol):
-    """A log of figures and pictures."""
-
-    def scalars(self, values: dict[str, float], step: int) -> None:
-        """Logs figures after a step."""
-
-    def picture(self, tag: str, path: Path, caption: str, step: int) -> None:
-        """Logs a picture."""
-
-    def close(self, failed: bool) -> None:
-        """Ends the log."""
 
 
 @contextmanager
@@ -159,73 +129,4 @@ def _wandb_settings() -> tuple[str, ...]:
     return tuple(inspect.signature(wandb.init).parameters)
 
 
-class _TensorBoard:
-    """Event files in the log's folder."""
-
-    def __init__(self, plan: BoardPlan) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        assert plan.folder is not None
-        self._writer = SummaryWriter(str(plan.folder / (plan.project or "")), **plan.table)
-        if plan.config:
-            self._write_config(plan.config)
-
-    def scalars(self, values: dict[str, float], step: int) -> None:
-        for tag, value in values.items():
-            self._writer.add_scalar(tag, value, step)
-
-    def picture(self, tag: str, path: Path, caption: str, step: int) -> None:
-        import numpy as np
-        from PIL import Image
-
-        with Image.open(path) as picture:
-            self._writer.add_image(tag, np.array(picture), step, dataformats="HWC")
-        self._writer.add_text(f"{tag}/prompt", caption, step)
-
-    def close(self, failed: bool) -> None:
-        self._writer.close()
-
-    def _write_config(self, config: dict[str, Any]) -> None:
-        """As a table of text, and for the tab HPARAMS."""
-        from torch.utils.tensorboard.summary import hparams
-
-        rows = [f"{name} | `{json.dumps(value, ensure_ascii=False)}`" for name, value in config.items()]
-        self._writer.add_text("config", "\n".join(["option | value", "---|---", *rows]))
-        plain = {n: v if isinstance(v, bool | int | float) else str(v) for n, v in config.items() if v is not None}
-        for summary in hparams(plain, {}):
-            self._writer.file_writer.add_summary(summary)
-
-
-class _Wandb:
-    """A run in wandb."""
-
-    def __init__(self, plan: BoardPlan) -> None:
-        import wandb
-
-        if plan.api_key:
-            # For this process only: wandb.login would write it into a file.
-            os.environ["WANDB_API_KEY"] = plan.api_key
-        if plan.folder:
-            plan.folder.mkdir(parents=True, exist_ok=True)
-        own = {"project": plan.project or PROJECT, "name": plan.run_name, "dir": plan.folder}
-        settings = _PRIVATE | plan.table.get("settings", {})
-        config = plan.config | plan.table.get("config", {})
-        try:
-            self._run = wandb.init(**{**own, **plan.table, "settings": settings, "config": config})
-        except Exception as error:  # its own errors, and those of what it is built on
-            advice = "Set WANDB_API_KEY, or WANDB_MODE=offline to send nothing."
-            why = str(error).rstrip(".")
-            raise BadOption("log_with", f"--log_with: wandb does not start: {why}. {advice}") from error
-        self._image = wandb.Image
-
-    def scalars(self, values: dict[str, float], step: int) -> None:
-        self._run.log(values, step=step)
-
-    def picture(self, tag: str, path: Path, caption: str, step: int) -> None:
-        self._run.log({tag: self._image(str(path), caption=caption)}, step=step)
-
-    def close(self, failed: bool) -> None:
-        self._run.finish(exit_code=1 if failed else 0)
-
-
-_BOARDS: dict[str, Callable[[BoardPlan], Board]] = {"tensorboard": _TensorBoard, "wandb": _Wandb}
+_BOARDS: dict[str, Callable[[BoardPlan], Board]] = {"tensorboard": TensorBoard, "wandb": Wandb}

@@ -11,7 +11,7 @@ import torch
 from sd_scripts.library import events
 from sd_scripts.library.errors import TrainingFailed
 from sd_scripts.library.report import Report
-from sd_scripts.library.train.boards import Board
+from sd_scripts.library.train.board_kinds import Board
 from sd_scripts.library.train.course import Course
 from sd_scripts.library.train.sampling import Drawing
 

@@ -17,7 +17,8 @@ from sd_scripts.library.train import zero
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
 from sd_scripts.library.train.beginning import check_goal, choose_seed, take_up
-from sd_scripts.library.train.boards import Board, open_boards
+from sd_scripts.library.train.board_kinds import Board
+from sd_scripts.library.train.boards import open_boards
 from sd_scripts.library.train.caching import cache_latents
 from sd_scripts.library.train.compiling import compile_modules
 from sd_scripts.library.train.course import Course, Place, Window, course_of, fingerprint, windows
