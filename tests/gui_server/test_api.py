@@ -110,7 +110,7 @@ def test_errors_block_a_start_and_warnings_ask_once(studio, pictures):
     values = {"train_data_dir": str(pictures), "out_json": str(pictures.parent / "m.json")}
     wrong = studio.start("merge_tags", values | {"in_json": "missing.json"}, confirm=True)
     assert {"level": "error", "field": "in_json"}.items() <= wrong["findings"][0].items()
-    assert studio.runs() == {"queue": [], "history": []}
+    assert studio.runs() == {"queue": [], "history": [], "paused": False}
     asked = studio.start("merge_tags", values)
     assert [f["level"] for f in asked["findings"]] == ["warning"]
     run_id = studio.start("merge_tags", values, confirm=True)["run_id"]
