@@ -89,6 +89,11 @@ class Monitor:
         self._known(run_id)
         return log.part(self.store.log_path(run_id), offset, self.store.outcome(run_id) is not None, newest)
 
+    def log_before(self, run_id: str, end: int) -> Json:
+        """What a run printed before a place. Errors: BadOption."""
+        self._known(run_id)
+        return log.before(self.store.log_path(run_id), end)
+
     def find_in_log(self, run_id: str, text: str) -> Json:
         """Where a text stands in what a run printed. Errors: BadOption."""
         self._known(run_id)

@@ -38,9 +38,9 @@ class RunEndpoints:
         return self._monitor.run(id, since_event)
 
     @endpoint
-    def run_log(self, id: str, offset: int = 0) -> Json:
-        """What a run printed, from a place on; a negative offset counts from the end."""
-        return self._monitor.log(id, offset)
+    def run_log(self, id: str, offset: int = 0, before: int | None = None) -> Json:
+        """What a run printed, from a place on (a negative offset counts from the end), or what stands `before` one."""
+        return self._monitor.log(id, offset) if before is None else self._monitor.log_before(id, before)
 
     @endpoint
     def run_log_find(self, id: str, text: str) -> Json:
@@ -64,7 +64,7 @@ class RunEndpoints:
 
     @endpoint
     def run_move(self, id: str, to: str) -> Json:
-        """Moves a waiting run, with what waits of its chain: first, up, down, or before the run that `to` names."""
+        """Moves a waiting run, with what waits of its chain: first, up, down, last, or before a run."""
         self._monitor.row(id)
         return {"runs": self._queue.move(id, to)}
 

@@ -8,6 +8,19 @@ MAX_FOUND = 1000
 SHOWN_LETTERS = 300
 
 
+def before(path: Path, end: int) -> dict[str, Any]:
+    """The part of the text that ends at a place, from the beginning of a line."""
+    if not path.is_file():
+        return {"text": "", "start": 0, "next_offset": 0, "size": 0}
+    with open(path, "rb") as stream:
+        size = stream.seek(0, 2)
+        end = max(0, min(end, size))
+        start = stream.seek(max(0, end - PART_BYTES))
+        data = stream.read(end - start)
+    cut = data.find(b"\n") + 1 if start else 0
+    return {"text": data[cut:].decode("utf-8", errors="replace"), "start": start + cut, "next_offset": end, "size": size}
+
+
 def part(path: Path, offset: int, complete: bool, newest: bool = False) -> dict[str, Any]:
     """The text from a place on (negative: counted from the end), at most a part of it, from `start` to `next_offset`.
 
@@ -20,8 +33,13 @@ def part(path: Path, offset: int, complete: bool, newest: bool = False) -> dict[
         start = max(0, end + offset) if offset < 0 else min(offset, end)
         if newest:
             start = max(start, end - PART_BYTES)
+        asked = start == offset
         stream.seek(start)
         data = stream.read(PART_BYTES)
+    if start and not asked:
+        # Counted from the end, it may begin within a line.
+        cut = data.find(b"\n") + 1
+        start, data = start + cut, data[cut:]
     # Cut behind a whole line, so that no letter of several bytes is torn apart.
     reached_end = complete and start + len(data) == end
     whole = data if reached_end else data[: data.rfind(b"\n") + 1] or (data if complete else b"")

@@ -124,14 +124,14 @@ class Queue:
     def move(self, run_id: str, to: str) -> list[str]:
         """Moves a waiting run with what waits of its chain; gives all that moved.
 
-        `to`: first, up, down, or the run that it shall come before. Errors: BadOption, when it no longer waits.
+        `to`: first, up, down, last, or the run that it shall come before. Errors: BadOption, when it no longer waits.
         """
         with self.changing() as order:
             self._waiting(run_id)
             entries = self._entries(order)
             at = next(i for i, entry in enumerate(entries) if run_id in entry)
             moved = entries.pop(at)
-            places = {"first": 0, "up": max(0, at - 1), "down": at + 1}
+            places = {"first": 0, "up": max(0, at - 1), "down": at + 1, "last": len(entries)}
             place = places.get(to)
             if place is None:
                 place = at if to in moved else next((i for i, entry in enumerate(entries) if to in entry), None)

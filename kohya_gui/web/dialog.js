@@ -86,7 +86,7 @@ Studio.dialog = (() => {
     );
     layer().append(list);
     const place = button.getBoundingClientRect();
-    list.style.top = `${place.bottom + 4}px`;
+    list.style.top = `${Math.max(8, Math.min(place.bottom + 4, window.innerHeight - list.offsetHeight - 8))}px`;
     list.style.left = `${Math.max(8, Math.min(place.left, window.innerWidth - list.offsetWidth - 8))}px`;
     const buttons = [...list.children];
     const close = () => {
