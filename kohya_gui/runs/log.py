@@ -18,7 +18,8 @@ def before(path: Path, end: int) -> dict[str, Any]:
         start = stream.seek(max(0, end - PART_BYTES))
         data = stream.read(end - start)
     cut = data.find(b"\n") + 1 if start else 0
-    return {"text": data[cut:].decode("utf-8", errors="replace"), "start": start + cut, "next_offset": end, "size": size}
+    text = data[cut:].decode("utf-8", errors="replace")
+    return {"text": text, "start": start + cut, "next_offset": end, "size": size}
 
 
 def part(path: Path, offset: int, complete: bool, newest: bool = False) -> dict[str, Any]:

@@ -38,11 +38,15 @@ Studio.actions = (() => {
     const answer = await request(row, "cancel");
     if (!done(answer)) return;
     const next = queue.slice(at + 1).find((one) => !answer.runs.includes(one.id));
-    dialog.say(t("said.cancel"), { action: { label: t("undo"), pick: () => putBack(row, next) } });
+    dialog.say(t("said.cancel"), { action: { label: t("undo"), pick: () => putBack(row, answer.runs, next) } });
   }
-  async function putBack(row, next) {
+  /* What was taken out is queued anew at its place, and leaves no trace in the history. */
+  async function putBack(row, gone, next) {
     const answer = await request(row, "retry");
-    if (!dialog.trouble(answer) && next) await call("run_move", { id: answer.run_id, to: next.id });
+    if (!answer.error) {
+      if (next) await call("run_move", { id: answer.run_id, to: next.id });
+      await call("runs_delete", { ids: gone });
+    }
     done(answer);
   }
   async function again(row) {
