@@ -23,8 +23,13 @@ def absolute_values(stage: Stage, values: dict[str, Any], base: Path) -> dict[st
     }
 
 
+def is_data(value: Any) -> bool:
+    """Whether a value is no path but the file itself, as a data: URL."""
+    return isinstance(value, str) and value.startswith("data:")
+
+
 def _absolute(spec: OptionSpec, value: Any, base: Path) -> Any:
-    if spec.path is None or not value or value == spec.default:
+    if spec.path is None or not value or value == spec.default or is_data(value):
         return value
     if spec.path in _HUB and not is_path(value) and not (base / value).exists():
         return value

@@ -63,7 +63,9 @@ Studio.field = (() => {
         </select>
       `;
     const keys = { int: "numeric", float: "decimal", number: "decimal" }[field.kind] ?? "text";
+    /* What is typed is kept by the browser, so secrets are not typed here: the help says where they go. */
     const attributes = html`
+      ${attr("readonly", field.secret)}
       value="${value}"
       placeholder="${store.plain(field) || words(stage, flag, "empty")}"
       type="${field.secret ? "password" : "text"}"

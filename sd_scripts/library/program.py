@@ -64,16 +64,17 @@ def _run(work: Callable[[], None], report: Report) -> int:
     except UserError as error:
         report.emit(events.Failed(sentence=str(error), option=getattr(error, "option", None)))
         report.list_failures()
-        report.say(f"Error: {error}")
+        report.say(f"Error: {error}", "CRITICAL")
         return error.exit_code
     except KeyboardInterrupt:
         report.emit(events.Failed(sentence="Interrupted before the present step was finished."))
-        report.say("Interrupted.")
+        report.say("Interrupted.", "CRITICAL")
         return 130
     except Exception as error:
         report.emit(events.Failed(sentence=f"The program failed: {type(error).__name__}: {error}"))
         report.say(
-            traceback.format_exc() + "This is a fault of the program, not of yours: please report the lines above."
+            traceback.format_exc() + "This is a fault of the program, not of yours: please report the lines above.",
+            "CRITICAL",
         )
         return 1
 

@@ -64,6 +64,8 @@ def observe(script: str, values: dict[str, Any], world: Path, here: Path, watche
             parse_and_work(SCRIPTS[script], _work(script), report, argv, Path(script).name)
         except UserError as error:
             found.error = str(error)
+        finally:
+            report.close()
     found.said = _steady(out.getvalue(), here)
     found.error = _steady(found.error, here)
     found.computed, found.threads = dict(seen.computed), dict(seen.threads)

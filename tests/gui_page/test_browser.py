@@ -154,6 +154,21 @@ def test_fields_are_shown_when_they_matter_and_search_finds_the_hidden(tab: Tab)
     expect(page.locator("#f-train-use_lion_optimizer")).to_be_focused()
 
 
+def test_a_secret_cannot_be_typed_and_its_help_says_where_it_goes(tab: Tab) -> None:
+    tab.make_project()
+    page = tab.page
+    tab.select("train")
+    page.keyboard.press("/")
+    page.keyboard.type("wandb_api_key")
+    page.keyboard.press("Enter")
+    field = page.locator("#f-train-wandb_api_key")
+    expect(field).to_be_focused()
+    expect(field).not_to_be_editable()
+    page.keyboard.type("very secret")
+    expect(field).to_have_value("")
+    expect(page.locator(".kg-tip:visible, [role=tooltip]:visible").first).to_contain_text("WANDB_API_KEY")
+
+
 def test_names_to_choose_from_open_in_full_and_others_may_be_typed(tab: Tab) -> None:
     tab.make_project()
     page = tab.page
@@ -162,13 +177,20 @@ def test_names_to_choose_from_open_in_full_and_others_may_be_typed(tab: Tab) -> 
     box.fill("AdamW8bit")
     field.locator("[data-names-open]").click()
     expect(field.locator("[role=option]")).to_have_text(list(OPTIMIZERS))
+    expect(field.locator(".head").first).to_have_text("Usual")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    expect(box).to_have_value("Lion")
+    expect(box).to_have_value("PagedAdamW8bit")
     expect(box).to_have_attribute("aria-expanded", "false")
-    expect(page.locator(".kg-rail:visible pre.cmd")).to_contain_text("--optimizer_type Lion")
+    expect(page.locator(".kg-rail:visible pre.cmd")).to_contain_text("--optimizer_type PagedAdamW8bit")
+    box.press("Control+a")
+    box.press_sequentially("lion8")
+    expect(field.locator("[role=option]")).to_have_text(["Lion8bit", "PagedLion8bit"])
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(box).to_have_value("PagedLion8bit")
     box.fill("Adamm")
-    expect(field.locator(".err")).to_contain_text("is not one of AdamW")
+    expect(field.locator(".err")).to_contain_text('"Adamm" is no known optimizer. Known are Ada')
     box.fill("torch.optim.RAdam")
     expect(field.locator(".err")).to_be_empty()
     field.locator(".reset").click()

@@ -68,8 +68,8 @@ def test_help_is_quick_and_complete(script: str) -> None:
 
 
 def test_refused_flags_say_why() -> None:
-    with pytest.raises(BadOption, match="^--wandb_api_key is not built yet. TensorBoard logs"):
-        parse(FineTuneOptions, ["--wandb_api_key=secret"], "fine_tune.py")
+    with pytest.raises(BadOption, match="^--tokenizer_cache_dir is not needed: the tokenizer comes with this program."):
+        parse(FineTuneOptions, ["--tokenizer_cache_dir=there"], "fine_tune.py")
 
 
 SENTENCES = {
@@ -108,6 +108,15 @@ def test_former_spellings_and_the_third_positional() -> None:
 def test_the_last_of_two_equal_flags_wins() -> None:
     options = parse(FineTuneOptions, ["--seed", "1", "--seed=2"], "fine_tune.py")
     assert options.length.seed == 2
+
+
+@pytest.mark.parametrize("argv", [["--lr_warmup_steps", "10%"], ["--lr_warmup_steps=10%"]])
+def test_a_share_of_all_steps_may_be_given_in_percent(argv: list[str]) -> None:
+    assert parse(FineTuneOptions, argv, "fine_tune.py").schedule.lr_warmup_steps == 0.1
+    with pytest.raises(BadOption, match="--lr_warmup_steps 1.0.%: "):
+        parse(FineTuneOptions, ["--lr_warmup_steps", "1.0.%"], "fine_tune.py")
+    with pytest.raises(BadOption, match="--seed 10%: "):
+        parse(FineTuneOptions, ["--seed", "10%"], "fine_tune.py")
 
 
 WORDS = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=12)
