@@ -312,7 +312,7 @@ def test_a_failed_run_says_why(tab: Tab, gui: Gui) -> None:
     tab.page.click('.run:has-text("broken")')
     expect(tab.page.locator(".fail h2")).to_have_text("The loss is not a number.")
     expect(tab.page.locator(".fail pre")).to_contain_text("Error: The loss is not a number.")
-    expect(tab.page.locator("[data-request=retry]")).to_be_visible()
+    expect(tab.page.locator("[data-act=again]")).to_be_visible()
 
 
 def test_a_stage_is_started_from_its_tab(tab: Tab, gui: Gui) -> None:
