@@ -146,7 +146,7 @@ def test_a_run_that_fails_says_why(on: Tab, gui: Gui, plain: Path) -> None:
     on.shot("failed_run")
 
     metadata.write_text(whole, encoding="utf-8")
-    page.click("[data-request=retry]")
+    page.click("[data-act=again]")
     expect(page.locator(".kg-mon .top .st")).to_have_class("st done", timeout=NEWS_MS)
     assert len(list(plain.glob("*.npz"))) == 3
 
