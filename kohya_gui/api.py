@@ -1,58 +1,40 @@
 """What the page and other programs can ask: every answer is a plain JSON value, every trouble a sentence."""
 
-import functools
 import locale
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from kohya_gui import devices, example, pipeline
-from kohya_gui.arguments import Json, Values, checked_arguments, fits
+from kohya_gui.arguments import Json, Values, fits
 from kohya_gui.checks import Checked, check
 from kohya_gui.command import stage_argv, texts, with_placeholders
+from kohya_gui.endpoint import ENDPOINTS, endpoint
 from kohya_gui.facts import training_plan
 from kohya_gui.files import Roots
 from kohya_gui.launch import findings_json, program_version, run_facts, run_name, step_facts
 from kohya_gui.monitor import Monitor
-from kohya_gui.presets import PresetStore
+from kohya_gui.preset_api import PresetEndpoints
+from kohya_gui.presets import PresetStore, known_stage
 from kohya_gui.project import Project, ProjectStore
 from kohya_gui.rivals import add_rivals
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunStore
-from kohya_gui.stages import STAGES, Stage, stage_values
+from kohya_gui.stages import STAGES, stage_values
 from kohya_gui.state import project_state
 from kohya_gui.tensorboard import TensorBoards
-from kohya_gui.words import duration, refusal, say, speaking
-from sd_scripts.library.errors import UserError
+from kohya_gui.words import duration, refusal, say
 
 GivenProject = dict[str, str | list[str] | None] | str | None
 """A project by its name, or as the page holds it."""
 
-_ENDPOINTS: list[str] = []
 
-
-def endpoint(method: Callable[..., Json]) -> Callable[..., Json]:
-    """Makes a method reachable from the page by its name; what its user did wrong becomes an answer."""
-    _ENDPOINTS.append(method.__name__)
-
-    @functools.wraps(method)
-    def answered(self: "Studio", *args: Any, lang: str = "en", **kwargs: Any) -> Json:
-        with speaking(lang):
-            try:
-                return method(self, **checked_arguments(method, args, kwargs))
-            except UserError as error:
-                return {"error": str(error), "field": getattr(error, "option", None)}
-
-    return answered
-
-
-class Studio:
+class Studio(PresetEndpoints):
     """The server side of the page. Methods may be called from several threads."""
 
-    ENDPOINTS = _ENDPOINTS
+    ENDPOINTS = ENDPOINTS
 
     def __init__(self, runs_dir: Path, roots: list[Path], presets_dir: Path, repo: Path) -> None:
         self.repo = repo
@@ -139,7 +121,7 @@ class Studio:
     @endpoint
     def stage_values(self, stage: str, project: GivenProject = None, folder_index: int = 0) -> Json:
         """What project and earlier stages give to a stage, for one of the project's folders."""
-        filled = stage_values(_stage(stage), self._project(project), folder_index)
+        filled = stage_values(known_stage(stage), self._project(project), folder_index)
         return {"values": filled.values, "links": filled.links}
 
     @endpoint
@@ -163,7 +145,7 @@ class Studio:
         Of a project with several folders, one run for each: they are chained. `waits`: another run comes first.
         """
         given = self._project(project)
-        each = pipeline.folder_steps(_stage(stage), values, given, self.roots)
+        each = pipeline.folder_steps(known_stage(stage), values, given, self.roots)
         add_rivals(each, self._queue.store)
         waits = next((checked for checked in each if checked.blocks(confirm)), None)
         if waits:
@@ -229,25 +211,6 @@ class Studio:
         return self._monitor.poll(run, since_event, log_offset)
 
     @endpoint
-    def presets(self, stage: str) -> Json:
-        """The presets of a stage. Whoever loads one takes its values and resets everything else."""
-        return {kind: [asdict(preset) for preset in found] for kind, found in self._presets.all(stage).items()}
-
-    @endpoint
-    def preset_save(self, stage: str, name: str, description: str, values: Values) -> Json:
-        """Keeps values as a preset, without those that the open project gives: a preset fits every project."""
-        current = self._projects.current
-        given = stage_values(_stage(stage), self._projects.get(current)).values if current else {}
-        own = {flag: value for flag, value in values.items() if str(given.get(flag)) != str(value)}
-        return {"preset": asdict(self._presets.save(stage, name, description, own))}
-
-    @endpoint
-    def preset_delete(self, stage: str, name: str) -> Json:
-        """Deletes one of the user's presets."""
-        self._presets.delete(stage, name)
-        return {"ok": True}
-
-    @endpoint
     def browse(self, path: str = "", kind: str = "folder") -> Json:
         """What lies in a folder, for choosing a path of a kind."""
         return self.roots.browse(path, kind)
@@ -264,7 +227,7 @@ class Studio:
         return {"running": server is not None, "url": server.url if server else None}
 
     def _check(self, stage: str, values: Values, project: GivenProject) -> Checked:
-        checked = check(_stage(stage), values, self._project(project), self.roots)
+        checked = check(known_stage(stage), values, self._project(project), self.roots)
         add_rivals([checked], self._queue.store)
         return checked
 
@@ -284,9 +247,3 @@ class Studio:
             given.values_file = known[given.name].values_file if given.name in known else ""
             return given
         return self._projects.get(project) if project else Project()
-
-
-def _stage(name: str) -> Stage:
-    if name not in STAGES:
-        raise refusal("stage", "stage.unknown", stage=name)
-    return STAGES[name]
