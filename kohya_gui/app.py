@@ -14,10 +14,10 @@ from kohya_gui.stages import STAGES
 
 WEB = Path(__file__).parent / "web"
 TABS = ("project", "caption", "tag", "metadata", "latents", "train", "runs")
-STYLES = ("base", "header", "form", "project", "runs", "dialog", "small")
+STYLES = ("base", "header", "form", "project", "runs", "dialog", "presets", "small")
 SCRIPTS = (
     "core", "store", "check", "dialog", "combo", "field", "tip", "form", "rail", "stage", "metadata", "tabs",
-    "pathbrowser", "presets", "search", "chart", "poller", "runbar", "buckets", "results", "news", "monitor", "runs",
+    "pathbrowser", "difference", "importing", "presets", "search", "chart", "poller", "runbar", "buckets", "results", "news", "monitor", "runs",
     "plan", "project", "header",
 )  # fmt: skip
 """In the order in which they need each other."""

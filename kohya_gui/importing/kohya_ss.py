@@ -35,7 +35,9 @@ def read_kohya_ss(settings: Settings, name: str) -> Report:
     if method:
         report.about.append(say("import.method", method=say(f"import.name.{method}")))
     taker = Taker(report, zero_is_unset=True)
-    for key, given in settings.items():
+    # Words of a command line win over everything else.
+    last = "additional_parameters"
+    for key, given in sorted(settings.items(), key=lambda item: item[0] == last):
         rule = _RULES.get(key)
         if rule:
             rule(taker, settings, given)
@@ -82,7 +84,7 @@ def _attention(taker: Taker, settings: Settings, given: Any) -> None:
     if is_off(given):
         taker.unused("xformers", given, say("import.off"))
     elif name in ("xformers", "sdpa"):
-        taker.take(name, True, "xformers", say("import.named_switch", flag=name))
+        taker.take(name, True, "xformers", say("import.named_switch", flag=name), given)
     else:
         taker.leave("xformers", given, say("import.no_attention"))
 
@@ -91,14 +93,14 @@ def _adam_8bit(taker: Taker, settings: Settings, given: Any) -> None:
     if is_off(given) or settings.get("optimizer"):
         taker.unused("use_8bit_adam", given, say("import.off" if is_off(given) else "import.optimizer_wins"))
     else:
-        taker.take("optimizer_type", "AdamW8bit", "use_8bit_adam", say("import.now", flag="optimizer_type"))
+        taker.take("optimizer_type", "AdamW8bit", "use_8bit_adam", say("import.now", flag="optimizer_type"), given)
 
 
 def _wandb(taker: Taker, settings: Settings, given: Any) -> None:
     if is_off(given) or settings.get("log_with"):
         taker.unused("use_wandb", given, say("import.off"))
     else:
-        taker.take("log_with", "wandb", "use_wandb", say("import.now", flag="log_with"))
+        taker.take("log_with", "wandb", "use_wandb", say("import.now", flag="log_with"), given)
 
 
 def _warmup(taker: Taker, settings: Settings, given: Any) -> None:
@@ -111,7 +113,7 @@ def _warmup(taker: Taker, settings: Settings, given: Any) -> None:
     except ValueError:
         share = -1.0
     if 0 < share < 1:
-        taker.take("lr_warmup_steps", share, "lr_warmup", say("import.percent"))
+        taker.take("lr_warmup_steps", share, "lr_warmup", say("import.percent"), given)
     else:
         taker.leave("lr_warmup", given, say("import.no_percent"))
 
@@ -135,7 +137,7 @@ def _metadata_file(taker: Taker, settings: Settings, given: Any, key: str, wante
     elif not folder:
         taker.leave(key, given, say("import.no_folder"))
     else:
-        taker.take("in_json", f"{folder.rstrip('/')}/{given}", key, say("import.joined"))
+        taker.take("in_json", f"{folder.rstrip('/')}/{given}", key, say("import.joined"), given)
 
 
 def _part_of_in_json(taker: Taker, settings: Settings, given: Any, key: str) -> None:

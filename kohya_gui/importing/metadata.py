@@ -77,7 +77,7 @@ def _resolution(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
     if key == "modelspec.resolution" and ("ss_resolution" in metadata or "ss_datasets" in metadata):
         taker.unused(key, given, say("import.fact"))
     elif numbers:
-        taker.take("resolution", ",".join(numbers), key, say("import.written"))
+        taker.take("resolution", ",".join(numbers), key, say("import.written"), given)
     else:
         taker.take("resolution", given, key)
 
@@ -89,7 +89,7 @@ def _optimizer(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
         short = optimizer(name.rpartition(".")[2])[0]
     except Unfit:
         short = name
-    taker.take("optimizer_type", short, key, "" if short == name else say("import.written"))
+    taker.take("optimizer_type", short, key, "" if short == name else say("import.written"), given)
     if arguments:
         words = [word.replace(" ", "") for word in re.split(r",\s*(?=\w+=)", arguments.removesuffix(")")) if word]
         taker.take("optimizer_args", words, f"{key} (…)")
@@ -105,14 +105,14 @@ def _epochs(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
 
 def _prediction(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
     if given.startswith("v"):
-        taker.take("v_parameterization", True, key, say("import.named_switch", flag="v_parameterization"))
+        taker.take("v_parameterization", True, key, say("import.named_switch", flag="v_parameterization"), given)
     else:
         taker.unused(key, given, say("import.off"))
 
 
 def _architecture(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
     if given.startswith("stable-diffusion-v2"):
-        taker.take("v2", True, key, say("import.named_switch", flag="v2"))
+        taker.take("v2", True, key, say("import.named_switch", flag="v2"), given)
     elif given.startswith("stable-diffusion-v1"):
         taker.unused(key, given, say("import.fact"))
     else:
@@ -141,7 +141,7 @@ def _face_crop(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
     except (ValueError, SyntaxError, TypeError):
         taker.take("face_crop_aug_range", given, key)
     else:
-        taker.take("face_crop_aug_range", f"{low},{high}", key, say("import.written"))
+        taker.take("face_crop_aug_range", f"{low},{high}", key, say("import.written"), given)
 
 
 _RULES: dict[str, Callable[[Taker, str, str, Metadata], None]] = {

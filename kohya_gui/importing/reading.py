@@ -37,7 +37,7 @@ def _of_json(text: str, name: str) -> Report:
         found: dict[str, Any] = json.loads(text)
     except json.JSONDecodeError as error:
         raise refusal("text", "import.broken_json", line=error.lineno, why=error.msg) from error
-    if "__metadata__" in found:
+    if isinstance(found.get("__metadata__"), dict):
         return read_metadata(found["__metadata__"], name)
     if ours.is_ours(found):
         return ours.read_ours(found)

@@ -43,8 +43,11 @@ class Taker:
         """The option of a flag, which may be an old name of it."""
         return self._known.get(flag)
 
-    def take(self, flag: str, given: Any, key: str | None = None, how: str = "") -> None:
-        """Takes a value for a flag. `key`: its name in the source; `how`: what was changed about it already."""
+    def take(self, flag: str, given: Any, key: str | None = None, how: str = "", stood: Any = None) -> None:
+        """Takes a value for a flag. `key`: its name in the source.
+
+        `how`: what was changed about it already, and `stood`: as it stood before that.
+        """
         key, spec = key or flag, self.spec(flag)
         if given is None or given in ("", []) or str(given).lower() == "none":
             self.unused(key, given, say("import.empty"))
@@ -55,7 +58,7 @@ class Taker:
         elif self._is_unset(spec, given):
             self.unused(key, given, say("import.zero"))
         else:
-            self._read(spec, given, key, how)
+            self._read(spec, given, key, how, given if stood is None else stood)
 
     def leave(self, key: str, given: Any, why: str) -> None:
         """Says of a value why it is not taken."""
@@ -65,17 +68,17 @@ class Taker:
         """Says that there is nothing to take."""
         self.report.add(Line(key, shown(given), "unused", why))
 
-    def _read(self, spec: OptionSpec, given: Any, key: str, how: str) -> None:
+    def _read(self, spec: OptionSpec, given: Any, key: str, how: str, stood: Any) -> None:
         try:
             value, changed = read_given(spec, given)
         except BadValue as error:
-            self.leave(key, given, bad_value(error))
+            self.leave(key, stood, bad_value(error))
             return
         except Unfit as error:
-            self.leave(key, given, str(error))
+            self.leave(key, stood, str(error))
             return
         how = " ".join(filter(None, [how, changed]))
-        self.report.add(Line(key, shown(given), "changed" if how else "taken", how, spec.name, value))
+        self.report.add(Line(key, shown(stood), "changed" if how else "taken", how, spec.name, value))
 
     def _is_unset(self, spec: OptionSpec, given: Any) -> bool:
         if spec.kind in ("bool", "str"):

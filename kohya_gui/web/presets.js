@@ -1,19 +1,21 @@
-/* Presets of the open tab's stage: what each would change, load, delete; and keeping the present values as a new one. */
+/* The browser of presets: find, look at, load, copy, edit, delete, take along; and keep the form's values as one. */
 "use strict";
 Studio.presets = (() => {
-  const { html, attr, put, icon, t, call, store, field, dialog, data, page, fire } = Studio;
+  const { html, attr, put, icon, t, call, store, field, dialog, data, page, fire, importing, difference } = Studio;
   const lists = {}; /* stage -> {builtin, mine} as last loaded */
+  const drafts = {}; /* stage -> what was imported and is not kept yet */
 
   async function load(stage) {
     const answer = await call("presets", { stage });
     if (!answer.error) lists[stage] = answer;
-    return lists[stage] ?? { builtin: [], mine: [] };
+    return (lists[stage] ??= { builtin: [], mine: [] });
   }
   /* Our own presets have their words in every language; the English name tells them apart. */
   const shownName = (preset) => preset[page.lang]?.name ?? preset.name;
   const shownDescription = (preset) => preset[page.lang]?.description ?? preset.description;
-  const named = (stage, name) =>
-    [...(lists[stage]?.builtin ?? []), ...(lists[stage]?.mine ?? [])].find((one) => one.name === name);
+  const all = (stage) => [...(drafts[stage] ?? []), ...(lists[stage]?.builtin ?? []), ...(lists[stage]?.mine ?? [])];
+  const idOf = (preset) => `${preset.draft ? "draft" : "kept"}:${preset.name}`;
+  const kept = (stage, name) => all(stage).find((one) => !one.draft && one.name === name);
 
   /* The stages of the open tab; none on Project and Runs. */
   const stages = () => data.tabs[page.tab] ?? [];
@@ -21,6 +23,17 @@ Studio.presets = (() => {
 
   function open() {
     const body = html`
+      <div class="pre-top">
+        <select class="in" name="stage" aria-label="${t("preset.stage")}">
+          ${Object.keys(data.forms).map(
+            (one) => html`
+              <option value="${one}" ${attr("selected", one === stage())}>${t(`stage.${one}`)}</option>
+            `,
+          )}
+        </select>
+        <input class="in" type="search" placeholder="${t("preset.search")}" aria-label="${t("preset.search")}" />
+        <button type="button" class="btn" data-step="import">${icon("plus")}${t("preset.import")}</button>
+      </div>
       <div class="pre">
         <div class="pre-list"></div>
         <div class="pre-one"></div>
@@ -28,164 +41,289 @@ Studio.presets = (() => {
       <form class="pre-save">
         <h3>${t("preset.keep")}</h3>
         <div class="row">
-          <input
-            class="in"
-            name="name"
-            maxlength="60"
-            required
-            placeholder="${t("preset.name")}"
-            aria-label="${t("preset.name")}"
-          />
-          <input
-            class="in"
-            name="description"
-            maxlength="200"
-            placeholder="${t("preset.description")}"
-            aria-label="${t("preset.description")}"
-          />
+          ${named("", "")}
+          <select class="in" name="scope" aria-label="${t("preset.scope")}">
+            <option value="changed">${t("preset.scope_changed")}</option>
+            <option value="all">${t("preset.scope_all")}</option>
+          </select>
           <button class="btn">${icon("save")}${t("preset.save")}</button>
         </div>
       </form>
     `;
-    dialog.open({ title: t("preset.title", { stage: t(`tab.${page.tab}`) }), body, wide: true, ready: begin });
+    dialog.open({ title: t("preset.title"), body, wide: true, ready: begin });
   }
+  const named = (name, description) => html`
+    <input
+      class="in"
+      name="name"
+      maxlength="60"
+      required
+      value="${name}"
+      placeholder="${t("preset.name")}"
+      aria-label="${t("preset.name")}"
+    />
+    <input
+      class="in"
+      name="description"
+      maxlength="200"
+      value="${description}"
+      placeholder="${t("preset.description")}"
+      aria-label="${t("preset.description")}"
+    />
+  `;
+
   async function begin(box, close) {
+    box.classList.add("presets");
+    const list = box.querySelector(".pre-list"),
+      one = box.querySelector(".pre-one"),
+      search = box.querySelector("[type=search]");
     let at = stage(),
-      shown = store.state.presets[at];
+      shown = `kept:${store.state.presets[at]}`;
+    const preset = () => all(at).find((each) => idOf(each) === shown);
     const draw = async (fresh) => {
       if (fresh) await load(at);
-      if (!named(at, shown)) shown = [...lists[at].builtin, ...lists[at].mine][0]?.name;
-      put(
-        box.querySelector(".pre-list"),
-        html`
-          ${stages().length > 1 && page.tab === "metadata" ? switcher(at) : ""}${group(t("preset.builtin"), lists[at].builtin, shown)}
-          ${group(t("preset.mine"), lists[at].mine, shown)}
-        `,
-      );
-      put(
-        box.querySelector(".pre-one"),
-        shown
-          ? details(at, named(at, shown))
-          : html`
-              <p class="muted">${t("preset.none")}</p>
-            `,
-      );
+      const found = all(at).filter((each) => matches(at, each, search.value));
+      if (!found.some((each) => idOf(each) === shown)) shown = found.length ? idOf(found[0]) : "";
+      put(list, groups(found, shown));
+      put(one, preset() ? details(at, preset()) : message(t("preset.none")));
+      difference.count(one);
     };
+    const show = (next, fresh) => {
+      shown = next;
+      return draw(fresh);
+    };
+    const steps = {
+      apply: () => apply(at, preset(), difference.chosen(one), close),
+      all: (pressed) => difference.choose(one, pressed.dataset.all === "yes"),
+      copy: () => edit(at, preset(), t("preset.copy_of", { name: shownName(preset()) }), show),
+      edit: () => edit(at, preset(), preset().name, show),
+      keep_draft: () => keepDraft(at, preset(), show),
+      update: () => update(at, preset(), () => draw(true)),
+      remove: () => remove(at, preset(), () => draw(true)),
+      export: () => takeAlong(at, preset()),
+      import: async () => {
+        const report = await importing.open(at);
+        if (!report) return;
+        at = report.stage;
+        box.querySelector("[name=stage]").value = at;
+        search.value = "";
+        drafts[at] = [draftOf(report)];
+        await show(idOf(drafts[at][0]), true);
+        one.scrollIntoView({ block: "nearest" });
+      },
+    };
+    box.addEventListener("click", (event) => {
+      const pressed = event.target.closest("button");
+      if (!pressed) return;
+      if (pressed.dataset.id) show(pressed.dataset.id);
+      steps[pressed.dataset.step]?.(pressed);
+    });
     box.addEventListener("change", (event) => {
       if (event.target.name === "stage") {
         at = event.target.value;
-        draw(true);
+        show(`kept:${store.state.presets[at]}`, true);
       }
+      difference.count(one);
     });
-    box.addEventListener("click", async (event) => {
-      const pressed = event.target.closest("button");
-      if (pressed?.dataset.name) {
-        shown = pressed.dataset.name;
-        draw();
-      }
-      if (pressed && "apply" in pressed.dataset) {
-        store.load(at, named(at, shown));
-        close();
-        dialog.say(t("said.preset", { name: shownName(named(at, shown)) }));
-      }
-      if (pressed && "remove" in pressed.dataset) remove(at, shown, draw);
-    });
-    box.querySelector("form").addEventListener("submit", async (event) => {
+    search.addEventListener("input", () => draw());
+    box.querySelector(".pre-save").addEventListener("submit", async (event) => {
       event.preventDefault();
-      const name = event.target.elements.name.value.trim(),
-        description = event.target.elements.description.value.trim();
-      const known = lists[at].mine.some((one) => one.name === name);
-      if (known && !(await dialog.confirm(t("preset.replace"), t("preset.replace_ask", { name }), t("preset.replace"))))
-        return;
-      if (dialog.trouble(await call("preset_save", { stage: at, name, description, values: store.typed(at) }))) return;
-      store.state.presets[at] = name;
-      shown = name;
-      await draw(true);
-      fire("preset", at);
-      dialog.say(t("said.preset_saved", { name }));
+      const { name, description, scope } = event.target.elements;
+      if (await save(at, name.value.trim(), description.value.trim(), scope.value)) {
+        search.value = "";
+        show(`kept:${name.value.trim()}`, true);
+      }
     });
     await draw(true);
   }
-  async function remove(at, name, draw) {
-    if (!(await dialog.confirm(t("preset.delete"), t("preset.delete_ask", { name }), t("preset.delete")))) return;
-    if (!dialog.trouble(await call("preset_delete", { stage: at, name }))) draw(true);
-  }
-  const switcher = (at) => html`
-    <select class="in" name="stage" aria-label="${t("preset.stage")}">
-      ${stages().map(
-        (one) => html`
-          <option value="${one}" ${attr("selected", one === at)}>${t(`stage.${one}`)}</option>
-        `,
-      )}
-    </select>
-  `;
-  const group = (title, presets, shown) => html`
-    <h3>${title}</h3>
-    ${
-      presets.length
-        ? presets.map(
-            (one) => html`
-              <button type="button" class="pre-item" aria-pressed="${one.name === shown}" data-name="${one.name}">
-                ${shownName(one)}
-              </button>
-            `,
-          )
-        : html`
-            <p class="muted">${t("preset.none")}</p>
-          `
-    }
+  const message = (text) => html`
+    <p class="muted">${text}</p>
   `;
 
-  /* What loading would change: each flag from what it is to what it becomes; what the preset does not name is reset. */
+  /* Every word must stand in a preset's name, its description, or what it sets. */
+  function matches(at, preset, text) {
+    const sets = Object.entries(preset.values).map(([flag, value]) => `${flag} ${label(at, flag)} ${say(value)}`);
+    const words = [preset.name, shownName(preset), shownDescription(preset), ...sets].join(" ").toLowerCase();
+    return text
+      .toLowerCase()
+      .split(/\s+/)
+      .every((word) => words.includes(word));
+  }
+  const label = (at, flag) => (flag in store.fields(at) ? field.label(at, flag) : flag);
+  const { say } = difference;
+
+  function groups(found, shown) {
+    const kinds = [
+      ["preset.imported", found.filter((one) => one.draft)],
+      ["preset.builtin", found.filter((one) => one.builtin)],
+      ["preset.mine", found.filter((one) => !one.builtin && !one.draft)],
+    ];
+    return kinds
+      .filter(([kind, presets]) => presets.length || kind === "preset.mine")
+      .map(
+        ([kind, presets]) => html`
+          <h3>${t(kind)}</h3>
+          ${presets.length ? presets.map((one) => item(one, shown)) : message(t("preset.none"))}
+        `,
+      );
+  }
+  const item = (preset, shown) => html`
+    <button type="button" class="pre-item" aria-pressed="${idOf(preset) === shown}" data-id="${idOf(preset)}">
+      <b>${shownName(preset)}</b>
+      <small>${shownDescription(preset)}</small>
+    </button>
+  `;
+
   function details(at, preset) {
-    const after = (flag) => preset.values[flag] ?? store.given(at).values[flag] ?? store.plain(store.fields(at)[flag]);
-    const flags = store
-      .differences(at, preset.values)
-      .filter((flag) => store.asText(store.value(at, flag)) !== store.asText(after(flag)));
-    const say = (value) =>
-      value === true ? t("field.on") : value === false ? t("field.off") : store.asText(value) || t("field.empty");
+    const sets = Object.entries(preset.values);
+    const tool = (step, sign, danger) => html`
+      <button type="button" class="btn sm ${danger ? "danger" : ""}" data-step="${step}">
+        ${sign && icon(sign)}${t(`preset.${step}`)}
+      </button>
+    `;
+    const tools = preset.draft
+      ? tool("keep_draft", "save")
+      : [
+          preset.builtin ? tool("copy", "copy") : [tool("edit", "list"), tool("update", "save")],
+          tool("export", "down"),
+          preset.builtin ? "" : tool("remove", "cross", true),
+        ];
     return html`
       <h2>${shownName(preset)}</h2>
       <p class="muted">${shownDescription(preset)}</p>
-      <div class="diff" role="region" tabindex="0" aria-label="${t("preset.changes")}"><dl>
-        ${flags.map(
-          (flag) => html`
-            <dt>
-              ${field.label(at, flag)}${
-                flag in preset.values
-                  ? ""
-                  : html`
-                      <small class="muted">${t("preset.resets")}</small>
-                    `
-              }
-            </dt>
-            <dd>
-              <span class="muted">${say(store.value(at, flag))}</span>
-              →
-              <b>${say(after(flag))}</b>
-            </dd>
-          `,
-        )}
-      </dl></div>
-      ${
-        flags.length
-          ? ""
-          : html`
-              <p class="c-ok">${icon("ok")} ${t("preset.same")}</p>
-            `
-      }
-      <div class="acts">
+      <div class="tools">
         ${
-          preset.builtin
-            ? ""
-            : html`
-                <button type="button" class="btn danger" data-remove>${t("preset.delete")}</button>
-              `
+          preset.builtin &&
+          html`
+            <span class="chip">${t("preset.read_only")}</span>
+          `
+        }
+        ${
+          preset.scope === "all" &&
+          html`
+            <span class="chip">${t("preset.scope_all")}</span>
+          `
         }
         <span class="sp"></span>
-        <button type="button" class="btn pri" data-apply>${t("preset.load")}</button>
+        ${tools}
       </div>
+      ${
+        preset.unknown?.length
+          ? html`
+              <p class="c-warn">${t("preset.unknown", { flags: preset.unknown.join(", ") })}</p>
+            `
+          : ""
+      }
+      ${preset.report ? importing.report(preset.report) : ""}
+      <details class="sets">
+        <summary>${t("preset.sets", { n: sets.length })}</summary>
+        <dl>
+          ${sets.map(
+            ([flag, value]) => html`
+              <dt>${label(at, flag)} <small class="mono muted">${flag}</small></dt>
+              <dd>${say(value)}</dd>
+            `,
+          )}
+        </dl>
+      </details>
+      ${difference.draw(at, preset)}
     `;
+  }
+
+  async function apply(at, preset, flags, close) {
+    const before = { name: store.state.presets[at], values: { ...store.typed(at) } };
+    store.apply(at, preset, flags);
+    close();
+    const tab = Studio.stage.tabOf(at);
+    if (tab !== page.tab) await Studio.tabs.open(tab);
+    if (tab !== "metadata") Studio.stage.choose(tab, at);
+    const undo = { label: t("undo"), pick: () => store.load(at, before) };
+    dialog.say(t("said.preset", { name: shownName(preset) }), { action: undo });
+  }
+  /* Keeps the form's values; true when that was done. */
+  async function save(at, name, description, scope) {
+    const known = lists[at].mine.some((one) => one.name === name);
+    if (known && !(await dialog.confirm(t("preset.replace"), t("preset.replace_ask", { name }), t("preset.replace"))))
+      return false;
+    const values = scope === "all" ? store.values(at) : store.typed(at);
+    const asked = { stage: at, name, description, values, all: scope === "all" };
+    if (dialog.trouble(await call("preset_save", asked))) return false;
+    store.state.presets[at] = name;
+    fire("preset", at);
+    dialog.say(t("said.preset_saved", { name }));
+    return true;
+  }
+  async function update(at, preset, done) {
+    if (await save(at, preset.name, preset.description, preset.scope)) done();
+  }
+  async function remove(at, { name }, done) {
+    if (!(await dialog.confirm(t("preset.remove"), t("preset.delete_ask", { name }), t("preset.remove")))) return;
+    if (!dialog.trouble(await call("preset_delete", { stage: at, name }))) done();
+  }
+  const edit = (at, preset, name, show) =>
+    ask(preset.builtin ? t("preset.copy") : t("preset.edit"), name, shownDescription(preset), async (typed) => {
+      const change = { stage: at, name: preset.name, new_name: typed.name, description: typed.description };
+      const answer = await call("preset_edit", change);
+      if (answer.error) return answer;
+      if (store.state.presets[at] === preset.name && !preset.builtin) store.state.presets[at] = typed.name;
+      fire("preset", at);
+      show(`kept:${answer.preset.name}`, true);
+      return answer;
+    });
+  const keepDraft = (at, preset, show) =>
+    ask(t("preset.keep_draft"), preset.name, preset.description, async ({ name, description }) => {
+      const answer = await call("preset_save", { stage: at, name, description, values: preset.values });
+      if (!answer.error) {
+        drafts[at] = [];
+        show(`kept:${answer.preset.name}`, true);
+      }
+      return answer;
+    });
+  const draftOf = (report) => ({
+    name: report.name || t(`import.source_${report.source}`),
+    description: report.description || t(`import.source_${report.source}`),
+    values: report.values,
+    draft: true,
+    report,
+  });
+
+  /* Asks for a name and a description until the server takes them. */
+  function ask(title, name, description, send) {
+    const body = html`
+      <form class="ask">
+        <label>
+          <span>${t("preset.name")}</span>
+          <input class="in" name="name" maxlength="60" required value="${name}" />
+        </label>
+        <label>
+          <span>${t("preset.description")}</span>
+          <input class="in" name="description" maxlength="200" value="${description}" />
+        </label>
+        <div class="err" role="alert"></div>
+        <div class="acts">
+          <button type="button" class="btn" data-close>${t("cancel")}</button>
+          <button class="btn pri">${t("preset.save")}</button>
+        </div>
+      </form>
+    `;
+    const ready = (box, close) =>
+      box.querySelector("form").addEventListener("submit", async (event) => {
+        event.preventDefault();
+        const typed = event.target.elements;
+        const answer = await send({ name: typed.name.value.trim(), description: typed.description.value.trim() });
+        if (answer.error) box.querySelector(".err").textContent = answer.error;
+        else close(answer);
+      });
+    return dialog.open({ title, body, ready });
+  }
+  async function takeAlong(at, preset) {
+    const answer = await call("preset_export", { stage: at, name: preset.name });
+    if (dialog.trouble(answer)) return;
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([answer.text], { type: "application/json" }));
+    link.download = answer.file_name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   }
 
   /* What the header says: the preset of the open stage and how many values differ from it. */
@@ -194,7 +332,7 @@ Studio.presets = (() => {
     const at = stage(),
       name = store.state.presets[at];
     if (name && !lists[at]) await load(at);
-    const preset = name && named(at, name);
+    const preset = name && kept(at, name);
     return { name: preset ? shownName(preset) : null, changed: store.differences(at, preset?.values ?? {}).length };
   }
   return { open, state };
