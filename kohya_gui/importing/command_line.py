@@ -6,8 +6,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from kohya_gui.importing.report import Report
-from kohya_gui.importing.shells import Shell, has_variable, shell_of, split_commands
-from kohya_gui.importing.taker import Taker, belongs_to, is_secret, table
+from kohya_gui.importing.shells import VARIABLE, shell_of, split_commands
+from kohya_gui.importing.taker import HIDDEN, Taker, belongs_to, is_secret, table
 from kohya_gui.stages import STAGES
 from kohya_gui.words import refusal, say
 
@@ -16,8 +16,7 @@ _OURS = {PurePosixPath(stage.script).name: stage.id for stage in STAGES.values()
 
 def read_command(text: str, stage: str, name: str) -> Report:
     """The report of a command. `stage`: the one that is meant where the text names no script. Errors: BadOption."""
-    shell = shell_of(text)
-    commands = split_commands(text, shell)
+    commands = split_commands(text, shell_of(text))
     words = next((words for words in commands if _script_at(words) is not None), None)
     words = words or next((words for words in commands if any(word.startswith("--") for word in words)), None)
     if words is None:
@@ -30,7 +29,7 @@ def read_command(text: str, stage: str, name: str) -> Report:
         _about_script(report, script)
         _take_launch(taker, words[:at])
     start = at + 1 if at is not None else next(i for i, word in enumerate(words) if word.startswith("--"))
-    take_words(taker, words[start:], shell=shell)
+    take_words(taker, words[start:])
     return report
 
 
@@ -39,13 +38,13 @@ def words_of(text: str) -> list[str]:
     return [word for words in split_commands(text, shell_of(text)) for word in words]
 
 
-def take_words(taker: Taker, words: list[str], before: str = "", shell: Shell = "sh") -> None:
+def take_words(taker: Taker, words: list[str], before: str = "") -> None:
     """Takes options and their values. `before`: what stands in the report before each name."""
     places = [spec for spec in taker.specs.values() if spec.positional]
     for flag, values in _given(taker, words):
-        key = before + (f"--{flag}" if flag else " ".join(values))
-        if any(has_variable(value, shell) for value in values) and not is_secret(flag):
-            taker.leave(key, values, say("import.variable"))
+        key = before + (f"--{flag}" if flag else " ".join(values).replace(VARIABLE, ""))
+        if any(VARIABLE in value for value in values) and not is_secret(flag):
+            taker.leave(key, [value.replace(VARIABLE, "") for value in values], say("import.variable"))
         elif flag:
             _take(taker, flag, values, key)
         elif places:
@@ -105,13 +104,14 @@ def _take_launch(taker: Taker, words: list[str]) -> None:
         at += 1
         variable = re.fullmatch(r"([A-Za-z_]\w*)=(.*)", word)
         if variable:
-            taker.leave(variable[1], "" if is_secret(variable[1]) else variable[2], say("import.environment"))
+            value = HIDDEN if is_secret(variable[1]) else variable[2].replace(VARIABLE, "")
+            taker.leave(variable[1], value, say("import.environment"))
         elif word.startswith("--"):
             name, _, value = word.partition("=")
             if not value and at < len(words) and not words[at].startswith("-"):
                 value = words[at]
                 at += 1
-            taker.leave(f"accelerate {name}", value, belongs_to("launch"))
+            taker.leave(f"accelerate {name}", value.replace(VARIABLE, ""), belongs_to("launch"))
 
 
 def _about_script(report: Report, script: str) -> None:

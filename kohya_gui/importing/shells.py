@@ -5,36 +5,42 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Shell = Literal["sh", "cmd", "powershell"]
+Commands = list[list[str]]
+
+VARIABLE = "\ufdd0"
+"""Stands in a word before a variable, whose value only its shell knows. No text has this character."""
 
 
 @dataclass(frozen=True)
 class _Grammar:
-    """`escape` takes the meaning from the next letter; `quotes` begin a text that only they end."""
+    """`escape` takes the meaning from the next letter; `escaped`: those from which it takes it within double quotes."""
 
     escape: str
-    quotes: str
-    comment: str
+    escaped: str
     separators: tuple[str, ...]
 
 
 _GRAMMARS: dict[Shell, _Grammar] = {
-    "sh": _Grammar("\\", "\"'", "#", ("&&", "||", ";", "|", "&", "\n")),
-    "cmd": _Grammar("^", '"', "", ("&&", "||", "|", "&", "\n")),
-    "powershell": _Grammar("`", "\"'", "#", (";", "|", "\n")),
+    "sh": _Grammar("\\", '\\"$`\n', ("&&", "||", ";", "|", "&", "\n")),
+    "powershell": _Grammar("`", '`"$\n', (";", "|", "\n")),
 }
 
 _MARKS: tuple[tuple[Shell, str], ...] = (
     ("powershell", r"`[ \t]*$|^[ \t]*& |\$env:"),
-    ("cmd", r"\^[ \t]*$|%\w+%|^[ \t]*(set|rem|call|@echo)\b"),
+    ("cmd", r"\^[ \t]*$|\^[\"%&()!<>|]|%\w+%|^[ \t]*(set|rem|call|@echo)\b"),
     ("sh", r"\\[ \t]*$|\$\w|\$\{"),
+    ("powershell", r"(?s)''.*(?<!\w)[A-Za-z]:\\|(?<!\w)[A-Za-z]:\\.*''"),
     ("cmd", r"(?<!\w)[A-Za-z]:\\|\\\\\w|\.exe\b|\w\\\w"),
 )
-"""What gives a shell away, the surest first."""
+"""What gives a shell away, the surest first; what stands between single quotes is left out. cmd has none of those."""
 
-_VARIABLES: dict[Shell, str] = {"sh": r"\$[{(A-Za-z_]", "cmd": r"%[^%\s]+%", "powershell": r"\$[{(A-Za-z_]"}
+_QUOTED = re.compile(r"'[^'\n]*'|(\"[^\"\n]*\")")
 
-_GOES_ON = re.compile(r"[ \t]*[\\^`]?[ \t]*\r?\n(?=[ \t]*--)")
+_GOES_ON = re.compile(r"[ \t]*[\\^`]?[ \t]*\n(?=[ \t]*--)")
 """A line break before an option: the command goes on, also where its mark was lost or has a space behind it."""
+
+_NAME = re.compile(r"\$[A-Za-z_{(]")
+_CMD_NAME = re.compile(r"%[^%\s^]+%")
 
 
 @dataclass
@@ -42,78 +48,139 @@ class _Word:
     letters: list[str] = field(default_factory=list)
     begun: bool = False
 
+    def end(self, command: list[str]) -> None:
+        """Puts the word into a command, if it has begun."""
+        if self.begun:
+            command.append("".join(self.letters))
+        self.letters.clear()
+        self.begun = False
+
 
 def shell_of(text: str) -> Shell:
     """The shell that a command was written for."""
+    text = _QUOTED.sub(lambda quoted: quoted[1] or "''", text)
     return next((shell for shell, mark in _MARKS if re.search(mark, text, re.MULTILINE | re.IGNORECASE)), "sh")
 
 
-def has_variable(word: str, shell: Shell) -> bool:
-    """Whether a word holds a variable, whose value only that shell knows."""
-    return bool(re.search(_VARIABLES[shell], word))
-
-
-def split_commands(text: str, shell: Shell) -> list[list[str]]:
+def split_commands(text: str, shell: Shell) -> Commands:
     """The words of every command in a text."""
-    grammar = _GRAMMARS[shell]
     text = _GOES_ON.sub(" ", text.replace("\r\n", "\n"))
-    commands: list[list[str]] = [[]]
+    if shell == "cmd":
+        commands = [_words_of_windows(line) for line in _cmd_lines(text)]
+    else:
+        commands = _split(text, _GRAMMARS[shell], doubled_quotes=shell == "powershell")
+    return [command for command in commands if command]
+
+
+def _split(text: str, grammar: _Grammar, doubled_quotes: bool) -> Commands:
+    commands: Commands = [[]]
     word = _Word()
     at = 0
     while at < len(text):
         separator = next((one for one in grammar.separators if text.startswith(one, at)), None)
         if separator or text[at].isspace():
-            _end(word, commands)
+            word.end(commands[-1])
             if separator:
                 commands.append([])
             at += len(separator or " ")
-        elif text[at] == grammar.comment and not word.begun:
-            at = (text.find("\n", at) + len(text) + 1) % (len(text) + 1)
+        elif text[at] == "#" and not word.begun:
+            line_end = text.find("\n", at)
+            at = line_end if line_end >= 0 else len(text)
+        elif text[at] in "\"'":
+            at = _read_quoted(text, at, grammar, doubled_quotes, word)
         else:
-            at = _read(text, at, shell, word)
-    _end(word, commands)
-    return [command for command in commands if command]
+            at = _read_plain(text, at, grammar, word)
+    word.end(commands[-1])
+    return commands
 
 
-def _end(word: _Word, commands: list[list[str]]) -> None:
-    if word.begun:
-        commands[-1].append("".join(word.letters))
-    word.letters.clear()
-    word.begun = False
-
-
-def _read(text: str, at: int, shell: Shell, word: _Word) -> int:
-    """Reads one letter, escape or quoted text into a word; where it ends."""
-    grammar = _GRAMMARS[shell]
+def _read_plain(text: str, at: int, grammar: _Grammar, word: _Word) -> int:
+    """Reads one letter, or an escaped one; where it ends."""
     if text[at] == grammar.escape and at + 1 < len(text):
         if text[at + 1] != "\n":
-            word.letters.append(text[at + 1])
             word.begun = True
+            word.letters.append(text[at + 1])
         return at + 2
     word.begun = True
-    if text[at] in grammar.quotes:
-        return _read_quoted(text, at, shell, word)
-    word.letters.append(text[at])
+    word.letters.append((VARIABLE if _NAME.match(text, at) else "") + text[at])
     return at + 1
 
 
-def _read_quoted(text: str, at: int, shell: Shell, word: _Word) -> int:
-    """Reads what stands between quotes; one that nothing ends goes to the end of the text."""
-    quote, escape = text[at], _QUOTED_ESCAPES[shell] if text[at] == '"' else ""
+def _read_quoted(text: str, at: int, grammar: _Grammar, doubled_quotes: bool, word: _Word) -> int:
+    """Reads what stands between quotes; what nothing ends goes to the end of the text."""
+    quote = text[at]
+    word.begun = True
     at += 1
-    while at < len(text) and text[at] != quote:
-        escaped = text[at] == escape[:1] and text[at + 1 : at + 2] in tuple(escape[1:])
-        if escaped and text[at + 1] != "\n":
-            word.letters.append(text[at + 1])
-        elif not escaped:
-            word.letters.append(text[at])
-        at += 2 if escaped else 1
-    if shell == "powershell" and text[at + 1 : at + 2] == quote:
-        # Two quotes within quotes are one.
-        word.letters.append(quote)
-        return _read_quoted(text, at + 1, shell, word)
-    return at + 1
+    while at < len(text):
+        following = text[at + 1 : at + 2]
+        if text[at] == quote and not (doubled_quotes and following == quote):
+            return at + 1
+        if text[at] == quote:
+            word.letters.append(quote)
+            at += 2
+        elif quote == '"' and text[at] == grammar.escape and following and following in grammar.escaped:
+            word.letters.append(following.strip("\n"))
+            at += 2
+        else:
+            is_variable = quote == '"' and _NAME.match(text, at)
+            word.letters.append((VARIABLE if is_variable else "") + text[at])
+            at += 1
+    return at
 
 
-_QUOTED_ESCAPES: dict[Shell, str] = {"sh": '\\"\\$`\n', "cmd": '\\"', "powershell": '`"$`\n'}
-"""The escape within double quotes, and behind it the letters that it escapes."""
+def _cmd_lines(text: str) -> list[str]:
+    """What cmd hands to programs: variables marked, its carets gone, one text for each command."""
+    lines = [""]
+    quoted = False
+    at = 0
+    while at < len(text):
+        name = _CMD_NAME.match(text, at)
+        if name:
+            lines[-1] += VARIABLE + name[0]
+            at = name.end()
+            continue
+        if text[at] == "^" and not quoted:
+            lines[-1] += text[at + 1 : at + 2].strip("\n")
+            at += 2
+            continue
+        if text[at] == "\n" or (text[at] in "&|" and not quoted):
+            lines.append("")
+            quoted = False
+        else:
+            quoted ^= text[at] == '"'
+            lines[-1] += text[at]
+        at += 1
+    return lines
+
+
+def _words_of_windows(line: str) -> list[str]:
+    """Words as a program on Windows reads them: a backslash means itself, except before a quote."""
+    words: list[str] = []
+    word = _Word()
+    quoted = False
+    at = 0
+    while at < len(line):
+        slashes = len(line) - at - len(line[at:].lstrip("\\"))
+        before_quote = line[at + slashes : at + slashes + 1] == '"'
+        if slashes:
+            word.begun = True
+            word.letters.append("\\" * (slashes // 2 if before_quote else slashes))
+            at += slashes
+            if before_quote and slashes % 2:
+                word.letters.append('"')
+                at += 1
+        elif line[at] == '"' and quoted and line[at + 1 : at + 2] == '"':
+            word.letters.append('"')
+            at += 2
+        elif line[at] == '"':
+            word.begun, quoted = True, not quoted
+            at += 1
+        elif line[at].isspace() and not quoted:
+            word.end(words)
+            at += 1
+        else:
+            word.begun = True
+            word.letters.append(line[at])
+            at += 1
+    word.end(words)
+    return words

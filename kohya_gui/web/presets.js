@@ -84,13 +84,14 @@ Studio.presets = (() => {
       if (fresh) await load(at);
       const found = all(at).filter((each) => matches(at, each, search.value));
       if (!found.some((each) => idOf(each) === shown)) shown = found.length ? idOf(found[0]) : "";
-      put(list, groups(found, shown));
+      put(list, groups(found, shown, lists[at].mine.length));
       put(one, preset() ? details(at, preset()) : message(t("preset.none")));
       difference.count(one);
     };
-    const show = (next, fresh) => {
+    const show = async (next, fresh) => {
       shown = next;
-      return draw(fresh);
+      await draw(fresh);
+      if (fresh) fire("preset", at);
     };
     const steps = {
       apply: () => apply(at, preset(), difference.chosen(one), close),
@@ -98,8 +99,8 @@ Studio.presets = (() => {
       copy: () => edit(at, preset(), t("preset.copy_of", { name: shownName(preset()) }), show),
       edit: () => edit(at, preset(), preset().name, show),
       keep_draft: () => keepDraft(at, preset(), show),
-      update: () => update(at, preset(), () => draw(true)),
-      remove: () => remove(at, preset(), () => draw(true)),
+      update: () => update(at, preset(), () => show(shown, true)),
+      remove: () => remove(at, preset(), () => show(shown, true)),
       export: () => takeAlong(at, preset()),
       import: async () => {
         const report = await importing.open(at);
@@ -152,14 +153,14 @@ Studio.presets = (() => {
   const label = (at, flag) => (flag in store.fields(at) ? field.label(at, flag) : flag);
   const { say } = difference;
 
-  function groups(found, shown) {
+  function groups(found, shown, haveMine) {
     const kinds = [
       ["preset.imported", found.filter((one) => one.draft)],
       ["preset.builtin", found.filter((one) => one.builtin)],
       ["preset.mine", found.filter((one) => !one.builtin && !one.draft)],
     ];
     return kinds
-      .filter(([kind, presets]) => presets.length || kind === "preset.mine")
+      .filter(([kind, presets]) => presets.length || (kind === "preset.mine" && !haveMine))
       .map(
         ([kind, presets]) => html`
           <h3>${t(kind)}</h3>
@@ -249,7 +250,6 @@ Studio.presets = (() => {
     const asked = { stage: at, name, description, values, all: scope === "all" };
     if (dialog.trouble(await call("preset_save", asked))) return false;
     store.state.presets[at] = name;
-    fire("preset", at);
     dialog.say(t("said.preset_saved", { name }));
     return true;
   }
@@ -266,7 +266,6 @@ Studio.presets = (() => {
       const answer = await call("preset_edit", change);
       if (answer.error) return answer;
       if (store.state.presets[at] === preset.name && !preset.builtin) store.state.presets[at] = typed.name;
-      fire("preset", at);
       show(`kept:${answer.preset.name}`, true);
       return answer;
     });
