@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kohya_gui import found, noise_rules, training_rules  # noqa: F401  (the rules of training register themselves)
-from kohya_gui.command import absolute_values
+from kohya_gui.command import absolute_values, is_data
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.facts import FACTS, Fact
 from kohya_gui.files import Roots, bare
@@ -15,6 +15,7 @@ from kohya_gui.rules import RULES
 from kohya_gui.stages import Stage
 from kohya_gui.words import bad_value, refusal, say, size
 from sd_scripts.library.errors import BadOption
+from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES
 from sd_scripts.options.spec import OptionSpec, PathKind
 from sd_scripts.options.values import BadValue, changed_values, read_value
 
@@ -43,7 +44,9 @@ def check(
     _read(checked, typed)
     for flag, value in checked.draft.values.items():
         spec = checked.draft.specs[flag]
-        if spec.path and isinstance(value, str) and value and value != spec.default:
+        on_hub = spec.path == "state" and checked.draft.get("resume_from_huggingface")
+        no_path = on_hub or is_data(value)
+        if spec.path and isinstance(value, str) and value and value != spec.default and not no_path:
             _look(checked, spec, value)
     errors = [Finding("error", flag, facts["error"]) for flag, facts in checked.fields.items() if "error" in facts]
     checked.findings = [*errors, *checked.findings]
@@ -63,6 +66,9 @@ def _read(checked: Checked, typed: dict[str, Any]) -> None:
     for flag, spec in draft.specs.items():
         try:
             value = typed.get(flag)
+            if spec.secret and value:
+                checked.fields[flag] = {"error": say("check.secret")}
+                continue
             values[flag] = read_value(spec, bare(value) if isinstance(value, str) and spec.path else value)
         except BadValue as error:
             checked.fields[flag] = {"error": _needed(spec) if error.key == "required" else bad_value(error)}
@@ -140,6 +146,17 @@ def _file(draft: Draft, flag: str, path: Path) -> str:
     return say("found.file", size=size(path.stat().st_size))
 
 
+def _file_out(draft: Draft, flag: str, path: Path) -> str:
+    return _file(draft, flag, path) if path.exists() else say("found.will_be_made")
+
+
+def _picture(draft: Draft, flag: str, path: Path) -> str:
+    found_file = _file(draft, flag, path)
+    if path.stat().st_size > LARGEST_THUMBNAIL_BYTES:
+        raise refusal(flag, "path.picture_too_large", limit=size(LARGEST_THUMBNAIL_BYTES))
+    return found_file
+
+
 def _deepdanbooru(draft: Draft, flag: str, path: Path) -> str:
     if not (path / "project.json").is_file():
         raise refusal(flag, "path.no_deepdanbooru", path=path)
@@ -160,6 +177,8 @@ _LOOKS: dict[str, Callable[[Draft, str, Path], str]] = {
     "json_in": _json_in,
     "json_out": _json_out,
     "file": _file,
+    "file_out": _file_out,
+    "picture": _picture,
     "project": _deepdanbooru,
     "state": _state,
 }

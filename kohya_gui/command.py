@@ -17,11 +17,19 @@ _HUB = ("model", "vae")
 def absolute_values(stage: Stage, values: dict[str, Any], base: Path) -> dict[str, Any]:
     """The values with every path made absolute, so that the command runs from anywhere; hub ids stay."""
     specs = option_specs(stage.options)
-    return {flag: _absolute(specs[flag], value, base) for flag, value in values.items()}
+    there = {"resume"} if values.get("resume_from_huggingface") else set()
+    return {
+        flag: value if flag in there else _absolute(specs[flag], value, base) for flag, value in values.items()
+    }
+
+
+def is_data(value: Any) -> bool:
+    """Whether a value is no path but the file itself, as a data: URL."""
+    return isinstance(value, str) and value.startswith("data:")
 
 
 def _absolute(spec: OptionSpec, value: Any, base: Path) -> Any:
-    if spec.path is None or not value or value == spec.default:
+    if spec.path is None or not value or value == spec.default or is_data(value):
         return value
     if spec.path in _HUB and not is_path(value) and not (base / value).exists():
         return value

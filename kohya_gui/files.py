@@ -23,6 +23,8 @@ _SHOWN: dict[str, tuple[str, ...]] = {
     "json_in": (".json", ".jsonl"),
     "json_out": (".json", ".jsonl"),
     "file": ("",),
+    "file_out": ("",),
+    "picture": IMAGE_SUFFIXES,
 }
 
 

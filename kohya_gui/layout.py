@@ -52,6 +52,15 @@ MERGE = Layout(
     sections={"more": "recursive debug"},
 )
 
+_LOGGED = any_of(given("logging_dir"), given("log_with"))
+# Only these files have a header that says what they are.
+_HEADED = any_of(one_of("save_model_as", "", "safetensors"), given("use_safetensors"))
+_ABOUT = (
+    "metadata_title metadata_author metadata_license metadata_description metadata_thumbnail metadata_tags"
+    " metadata_trigger_phrase metadata_usage_hint metadata_merged_from metadata_preprocessor"
+    " metadata_is_negative_embedding"
+)
+
 LAYOUTS: dict[str, Layout] = {
     "caption_blip": Layout(
         groups={
@@ -135,10 +144,15 @@ LAYOUTS: dict[str, Layout] = {
             " scale_v_pred_loss_like_noise_pred v_pred_like_loss",
             "memory": "full_fp16 sdpa xformers mem_eff_attn diffusers_xformers max_data_loader_n_workers",
             "saving": "output_dir save_model_as use_safetensors save_precision save_every_n_steps save_n_epoch_ratio"
-            " save_last_n_epochs save_last_n_steps",
-            "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state resume",
+            " save_last_n_epochs save_last_n_steps config_file output_config",
+            "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state resume"
+            " resume_from_huggingface",
+            "upload": "huggingface_repo_id huggingface_path_in_repo huggingface_repo_visibility huggingface_repo_type"
+            " save_state_to_huggingface async_upload huggingface_token",
             "samples": "sample_every_n_steps sample_at_first sample_prompts sample_sampler",
-            "logging": "logging_dir log_prefix",
+            "logging": "logging_dir log_with log_prefix log_tracker_name log_tracker_config log_config wandb_run_name"
+            " wandb_api_key console_log_level console_log_file console_log_simple",
+            "about": _ABOUT,
         },
         shown={
             "clip_skip": absent("v2"),
@@ -164,20 +178,41 @@ LAYOUTS: dict[str, Layout] = {
             "use_8bit_adam": NEVER,
             "use_lion_optimizer": NEVER,
             "use_safetensors": NEVER,
+            # Presets are the page's way to keep options.
+            "config_file": NEVER,
+            "output_config": NEVER,
             "save_last_n_epochs": any_of(given("save_every_n_epochs"), given("save_n_epoch_ratio")),
             "save_last_n_steps": given("save_every_n_steps"),
             "save_last_n_epochs_state": given("save_state"),
             "save_last_n_steps_state": given("save_state"),
+            "resume_from_huggingface": given("resume"),
+            "huggingface_path_in_repo": given("huggingface_repo_id"),
+            "huggingface_repo_visibility": given("huggingface_repo_id"),
+            "huggingface_repo_type": given("huggingface_repo_id"),
+            "save_state_to_huggingface": given("huggingface_repo_id"),
+            "async_upload": given("huggingface_repo_id"),
+            # The page keeps no secrets: it says where the token is taken from.
+            "huggingface_token": NEVER,
+            **dict.fromkeys(("log_prefix", "log_tracker_name", "log_tracker_config", "log_config"), _LOGGED),
+            "wandb_run_name": one_of("log_with", "wandb", "all"),
+            # The page keeps no secrets: it says where the key is taken from.
+            "wandb_api_key": NEVER,
+            **dict.fromkeys(_ABOUT.split(), _HEADED),
+            # Whole models are no embeddings.
+            "metadata_is_negative_embedding": NEVER,
         },
     ),
 }
 
 WIDE = ("pretrained_model_name_or_path", "train_data_dir", "caption_weights", "model_id", "repo_id", "project_path",
-        "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "sample_prompts")  # fmt: skip
+        "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "sample_prompts",
+        "metadata_description")  # fmt: skip
 """Fields that take two columns."""
 
 LISTED: dict[str, tuple[str, ...]] = {
     "lr_scheduler": SCHEDULES,
+    "huggingface_repo_type": ("model", "dataset", "space"),
+    "huggingface_repo_visibility": ("private", "public"),
 }
 """Free text on the command line, but a list in the form."""
 

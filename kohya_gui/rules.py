@@ -19,6 +19,7 @@ RULES: dict[str, list[Rule]] = {stage: [] for stage in STAGES}
 
 _TEXT_STAGES = ("caption_blip", "caption_git", "tag_wd14", "tag_deepdanbooru")
 _MERGES = ("merge_captions", "merge_tags")
+_FILES_OUT = ("json_out", "file_out")
 
 # Captions may stand in .txt files; captions are no tags.
 _OTHER_TEXTS = {"merge_captions": (".caption", ".txt"), "merge_tags": (".txt",)}
@@ -136,8 +137,8 @@ def can_be_written(draft: Draft) -> Iterator[Finding]:
         path = draft.path(flag) if spec.path else None
         if path is None or path == Path(spec.default or ""):
             continue
-        written = spec.path in ("folder", "json_out") or (spec.path == "pictures" and writes_beside_pictures)
-        if written and not can_write(path.parent if spec.path == "json_out" else path):
+        written = spec.path in ("folder", *_FILES_OUT) or (spec.path == "pictures" and writes_beside_pictures)
+        if written and not can_write(path.parent if spec.path in _FILES_OUT else path):
             yield draft.error(flag, "path.not_writable", path=path)
 
 

@@ -2,8 +2,12 @@
 
 import importlib.util
 import os
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from huggingface_hub import get_token
 
 from kohya_gui import devices, found
 from kohya_gui.draft import Draft, Finding
@@ -153,6 +157,16 @@ def samples_have_prompts(draft: Draft) -> Iterator[Finding]:
 
 
 @rule("train")
+def logs_can_be_kept(draft: Draft) -> Iterator[Finding]:
+    """TensorBoard needs a folder, wandb its package."""
+    asked = draft.get("log_with")
+    if asked in ("tensorboard", "all") and not draft.get("logging_dir"):
+        yield draft.error("logging_dir", "check.logging_dir_needed")
+    if asked in ("wandb", "all") and importlib.util.find_spec("wandb") is None:
+        yield draft.error("log_with", "check.no_wandb", python=sys.executable)
+
+
+@rule("train")
 def kept_of_what_is_saved(draft: Draft) -> Iterator[Finding]:
     """Keeping the last ones presupposes that some are saved."""
     saved = {
@@ -165,6 +179,30 @@ def kept_of_what_is_saved(draft: Draft) -> Iterator[Finding]:
             yield draft.error(f"save_last_n_{unit}", "check.nothing_to_keep", needed=needed)
         if states and not (is_saved and draft.get("save_state")):
             yield draft.error(f"save_last_n_{unit}_state", "check.nothing_to_keep", needed=f"save_state, {needed}")
+
+
+_WITH_REPOSITORY = ("huggingface_path_in_repo", "huggingface_repo_type", "huggingface_repo_visibility",
+                    "save_state_to_huggingface", "async_upload")  # fmt: skip
+
+
+@rule("train")
+def uploads_possible(draft: Draft) -> Iterator[Finding]:
+    """Uploads go to a repository and need a token; states are uploaded only where some are saved."""
+    repository = draft.get("huggingface_repo_id")
+    for flag in _WITH_REPOSITORY:
+        if draft.get(flag) and not repository:
+            yield draft.error(flag, "check.needs", flag=flag, needed="huggingface_repo_id")
+    if repository and not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        yield draft.error("huggingface_repo_id", "check.hub_id")
+    elif repository and not get_token():
+        yield draft.error("huggingface_repo_id", "check.hub_token")
+    saved = draft.get("save_state") or draft.get("save_state_on_train_end")
+    if repository and draft.get("save_state_to_huggingface") and not saved:
+        yield draft.error(
+            "save_state_to_huggingface", "check.needs", flag="save_state_to_huggingface", needed="save_state"
+        )
+    if draft.get("resume_from_huggingface") and not draft.get("resume"):
+        yield draft.error("resume_from_huggingface", "check.needs", flag="resume_from_huggingface", needed="resume")
 
 
 @rule("train")

@@ -15,6 +15,7 @@ def work(options: FineTuneOptions, report: Report) -> None:
     """Checks first; the heavy imports come after that."""
     from sd_scripts.library.train.checks import check_data, check_names, check_training
 
+    report.use_console(options.console)
     if options.data.debug_dataset:
         check_data(options.data.in_json, options.data.train_data_dir)
         show_dataset(options, report)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from sd_scripts.library import events
+from sd_scripts.library.console import duration
 from sd_scripts.library.events import KINDS, LineReader, Requests, from_line, request_line, to_line
 from sd_scripts.library.io.atomic import replacing, replacing_folder, write_json
-from sd_scripts.library.report import Report, counted, duration
+from sd_scripts.library.report import Report, counted
 from sd_scripts.library.seeds import derive
 
 EXAMPLES = [

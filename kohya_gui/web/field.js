@@ -18,12 +18,14 @@ Studio.field = (() => {
     const text = store.plain(field);
     return text === "" ? t("field.empty") : text;
   }
-  function choice(field, value) {
+  function choice(stage, flag, value) {
+    const field = store.fields(stage)[flag],
+      empty = words(stage, flag, "empty") || t("field.automatic");
     const all = (field.optional || field.default === "" ? [""] : []).concat(field.choices.map(String));
     if (!all.includes(value)) all.push(value);
     return all.map(
       (one) => html`
-        <option value="${one}" ${attr("selected", one === value)}>${one === "" ? t("field.automatic") : one}</option>
+        <option value="${one}" ${attr("selected", one === value)}>${one === "" ? empty : one}</option>
       `,
     );
   }
@@ -57,11 +59,13 @@ Studio.field = (() => {
     if (field.choices)
       return html`
         <select class="in" id="${me}" aria-describedby="${about}">
-          ${choice(field, value)}
+          ${choice(stage, flag, value)}
         </select>
       `;
     const keys = { int: "numeric", float: "decimal", number: "decimal" }[field.kind] ?? "text";
+    /* What is typed is kept by the browser, so secrets are not typed here: the help says where they go. */
     const attributes = html`
+      ${attr("readonly", field.secret)}
       value="${value}"
       placeholder="${store.plain(field) || words(stage, flag, "empty")}"
       type="${field.secret ? "password" : "text"}"
@@ -162,7 +166,7 @@ Studio.field = (() => {
     const value = store.value(stage, flag),
       place = box.querySelector(".in, input");
     if (place.type === "checkbox") place.checked = value;
-    else if (place.tagName === "SELECT") Studio.put(place, choice(store.fields(stage)[flag], value));
+    else if (place.tagName === "SELECT") Studio.put(place, choice(stage, flag, value));
     else if (place.value !== value) place.value = value;
   }
 

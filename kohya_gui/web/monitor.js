@@ -178,7 +178,7 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
     dialog.say(t("said.settings", { name }), { action: { label: t("undo"), pick: undo } });
   }
   async function goOn(resume) {
-    await openSettings("train", { resume });
+    await openSettings("train", { resume, resume_from_huggingface: false });
     Studio.search.go({ stage: "train", flag: "resume" });
   }
   function press(event) {

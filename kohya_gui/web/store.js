@@ -26,9 +26,14 @@ Studio.store = (() => {
   }
   const values = (stage) => ({ ...given(stage).values, ...typed(stage) });
 
+  const only = (all, holds) => Object.fromEntries(Object.entries(all).filter(([name]) => holds(name)));
   function save() {
     if (state.project === undefined) return;
-    keep(keyOf(state.project), { typed: state.typed, presets: state.presets });
+    const open = Object.entries(state.typed).map(([stage, flags]) => [
+      stage,
+      only(flags, (flag) => !fields(stage)[flag]?.secret),
+    ]);
+    keep(keyOf(state.project), { typed: Object.fromEntries(open), presets: state.presets });
   }
   function set(stage, flag, text) {
     const field = fields(stage)[flag];
@@ -87,7 +92,7 @@ Studio.store = (() => {
     state.typed = {};
     for (const [stage, flags] of Object.entries(found.typed ?? {})) {
       if (!data.forms[stage]) continue;
-      state.typed[stage] = Object.fromEntries(Object.entries(flags).filter(([flag]) => flag in fields(stage)));
+      state.typed[stage] = only(flags, (flag) => flag in fields(stage));
     }
     state.presets = found.presets ?? {};
   }

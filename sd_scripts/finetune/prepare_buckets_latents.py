@@ -21,7 +21,7 @@ def work(options: PrepareLatentsOptions, report: Report) -> None:
 
 def read_vae(name_or_path: str, v2: bool) -> Any:
     """The model's VAE. Its module brings torch along, so it is imported when everything else has been checked."""
-    from sd_scripts.library.models.hub import check_name
+    from sd_scripts.library.models.paths import check_name
 
     check_name(name_or_path)
     from sd_scripts.library.models.vae import load_vae

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from sd_scripts.library import events
+from sd_scripts.library.config_output import write_config
 from sd_scripts.library.errors import BadFile, UserError
 from sd_scripts.library.report import Report
 from sd_scripts.options.cli import parse
+from sd_scripts.options.spec import flat_values
 
 Options = TypeVar("Options")
 
@@ -36,10 +38,22 @@ def run_program(options_class: type[Options], work: Callable[[Options, Report], 
     report = Report.from_environment()
     report.emit(events.Start(script=Path(sys.argv[0]).name, pid=os.getpid()))
     try:
-        code = _run(lambda: work(parse(options_class, sys.argv[1:], Path(sys.argv[0]).name), report), report)
+        script = Path(sys.argv[0]).name
+        code = _run(lambda: parse_and_work(options_class, work, report, sys.argv[1:], script), report)
     finally:
         report.close()
     sys.exit(code)
+
+
+def parse_and_work(
+    options_class: type[Options], work: Callable[[Options, Report], None], report: Report, argv: list[str], script: str
+) -> None:
+    """Does the work that a command line asks for, or writes its options into a file. Errors: UserError."""
+    options = parse(options_class, argv, script)
+    if flat_values(options).get("output_config"):
+        write_config(options, report)
+    else:
+        work(options, report)
 
 
 def _run(work: Callable[[], None], report: Report) -> int:
@@ -50,16 +64,17 @@ def _run(work: Callable[[], None], report: Report) -> int:
     except UserError as error:
         report.emit(events.Failed(sentence=str(error), option=getattr(error, "option", None)))
         report.list_failures()
-        report.say(f"Error: {error}")
+        report.say(f"Error: {error}", "CRITICAL")
         return error.exit_code
     except KeyboardInterrupt:
         report.emit(events.Failed(sentence="Interrupted before the present step was finished."))
-        report.say("Interrupted.")
+        report.say("Interrupted.", "CRITICAL")
         return 130
     except Exception as error:
         report.emit(events.Failed(sentence=f"The program failed: {type(error).__name__}: {error}"))
         report.say(
-            traceback.format_exc() + "This is a fault of the program, not of yours: please report the lines above."
+            traceback.format_exc() + "This is a fault of the program, not of yours: please report the lines above.",
+            "CRITICAL",
         )
         return 1
 

@@ -2,20 +2,19 @@
 
 import os
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from sd_scripts.library import events
+from sd_scripts.library.console import Bar, Console, Level, console_of
 from sd_scripts.library.events import Event, Request, Requests
+from sd_scripts.options.output import ConsoleOptions
 
 T = TypeVar("T")
 
 LISTED_FAILURES = 20
-EVENT_EVERY_S = 0.5
-LINE_EVERY_S = 10.0
 # What ends a phase: how far it came is told before, however short ago the last telling was.
 ENDINGS = (events.Phase, events.Summary, events.Stopped, events.Failed)
 
@@ -30,7 +29,8 @@ class Report:
         self._events = events_path.open("a", encoding="utf-8", errors="backslashreplace") if events_path else None
         self._requests = requests or Requests(None)
         self._out = out or sys.stderr
-        self._bar = _Bar(self._out)
+        self._console = Console(self._out)
+        self._bar = Bar()
         self._asked: list[Request] = []
         self._untold: Event | None = None
         self.failures: list[tuple[str, str]] = []
@@ -51,14 +51,17 @@ class Report:
             self._events.write(events.to_line(event) + "\n")
             self._events.flush()
 
-    def say(self, text: str) -> None:
+    def use_console(self, options: ConsoleOptions) -> None:
+        """From now on lines go where the options say. Errors: BadOption."""
+        self._console = console_of(options, self._out)
+
+    def say(self, text: str, level: Level = "INFO") -> None:
         """A line for the terminal."""
-        self._bar.clear()
-        print(text, file=self._out, flush=True)
+        self._console.line(text, level)
 
     def notice(self, text: str, level: Any = "info") -> None:
         """Something the user should know: in the terminal and in the page."""
-        self.say(text if level == "info" else f"Warning: {text}")
+        self.say(text if level == "info" else f"Warning: {text}", "INFO" if level == "info" else "WARNING")
         self.emit(events.Notice(level=level, text=text))
 
     def phase(self, name: str, text: str = "", total: int | None = None) -> None:
@@ -70,7 +73,7 @@ class Report:
 
     def progress(self, done: int, total: int | None = None, note: str = "") -> None:
         """How many items of the phase are done. Called as often as wanted: it tells only as often as is useful."""
-        due = self._bar.advance(done, total, note)
+        due = self._bar.advance(done, total, note, self._console)
         rate, eta = self._bar.rate_per_s, self._bar.eta_s
         self._untold = events.Progress(phase=self.phase_name, done=done, total=total, rate_per_s=rate, eta_s=eta)
         if due:
@@ -111,9 +114,9 @@ class Report:
     def list_failures(self) -> None:
         """Lists the items that were left out, each with its reason, in the terminal."""
         for item, reason in self.failures[:LISTED_FAILURES]:
-            self.say(f"  left out: {item}: {reason}")
+            self.say(f"  left out: {item}: {reason}", "ERROR")
         if len(self.failures) > LISTED_FAILURES:
-            self.say(f"  ... and {len(self.failures) - LISTED_FAILURES} more")
+            self.say(f"  ... and {len(self.failures) - LISTED_FAILURES} more", "ERROR")
 
     def requests(self) -> list[Request]:
         """What was asked since the last call."""
@@ -131,72 +134,9 @@ class Report:
 
     def close(self) -> None:
         """Ends the progress line and the events file."""
-        self._bar.clear()
+        self._console.close()
         if self._events:
             self._events.close()
-
-
-class _Bar:
-    """The progress line: rewritten in place on a terminal, a new line now and then in a log."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._live = out.isatty()
-        self._shown = False
-        self.start(None)
-
-    def start(self, total: int | None) -> None:
-        self._begun_s = self._told_s = self._printed_s = time.monotonic()
-        self._first: int | None = None
-        self._total = total
-        self.rate_per_s: float | None = None
-        self.eta_s: float | None = None
-
-    def advance(self, done: int, total: int | None, note: str) -> bool:
-        """True when it is time to tell the page."""
-        now_s = time.monotonic()
-        self._total = total if total is not None else self._total
-        if self._first is None:
-            self._first, self._begun_s = done - 1, min(self._begun_s, now_s)
-        elapsed_s = now_s - self._begun_s
-        last = done == self._total
-        if elapsed_s > 0.2:
-            self.rate_per_s = (done - self._first) / elapsed_s
-            self.eta_s = (self._total - done) / self.rate_per_s if self._total and self.rate_per_s else None
-        if last or now_s - self._printed_s > (0.1 if self._live else LINE_EVERY_S):
-            self._printed_s = now_s
-            self._print(done, note)
-        if last or self._told_s == self._begun_s or now_s - self._told_s > EVENT_EVERY_S:
-            self._told_s = now_s
-            return True
-        return False
-
-    def clear(self) -> None:
-        if self._shown:
-            print("\r\033[K", end="", file=self._out, flush=True)
-            self._shown = False
-
-    def _print(self, done: int, note: str) -> None:
-        parts = [f"{done:,} of {self._total:,}" if self._total else f"{done:,}"]
-        if self.rate_per_s:
-            parts.append(f"{self.rate_per_s:.2f}/s")
-        if self.eta_s:
-            parts.append(f"{duration(self.eta_s)} left")
-        line = "  " + ", ".join([*parts, *([note] if note else [])])
-        if self._live:
-            print(f"\r\033[K{line}", end="", file=self._out, flush=True)
-            self._shown = True
-        else:
-            print(line, file=self._out, flush=True)
-
-
-def duration(seconds: float) -> str:
-    """A duration in the two largest units: '2 h 5 min', '3 min', '12 s'."""
-    minutes, left_s = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min" if minutes >= 3 else f"{minutes * 60 + left_s} s"
 
 
 def counted(number: int, noun: str) -> str:

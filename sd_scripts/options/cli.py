@@ -8,8 +8,9 @@ import tyro
 from tyro import _errors as tyro_errors
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.options.config_file import given_names, read_config
 from sd_scripts.options.refused import REFUSED
-from sd_scripts.options.spec import OptionSpec, flat_values, option_specs
+from sd_scripts.options.spec import OptionSpec, flat_values, from_values, option_specs
 from sd_scripts.options.values import BadValue, check_value, read_value
 
 Options = TypeVar("Options")
@@ -30,12 +31,18 @@ def parse(options_class: type[Options], argv: list[str], script: str) -> Options
 
     with tyro_errors.on_parse_error(explain):
         options = tyro.cli(options_class, args=argv, prog=script, config=_CONFIG, use_underscores=True)
-    for name, value in flat_values(options).items():
+    values = flat_values(options)
+    for name, value in values.items():
         try:
             check_value(specs[name], value)
         except BadValue as error:
             raise BadOption(name, f"{shown(specs[name])} {value}: {error}") from error
-    return options
+    if not values.get("config_file") or values["output_config"]:
+        return options
+    read = read_config(values["config_file"], specs, REFUSED.get(Path(script).stem, {}))
+    given = given_names(argv, specs)
+    taken = {name: value for name, value in read.items() if name not in given}
+    return cast(Options, from_values(cast(type, options_class), values | taken))
 
 
 def refuse(argv: list[str], script: str, specs: dict[str, OptionSpec]) -> None:

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field
 
+from sd_scripts.options.config_file import ConfigFileOptions
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
+from sd_scripts.options.output import AboutOptions, ConsoleOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
@@ -44,5 +47,9 @@ class FineTuneOptions:
     loss: LossOptions = field(default_factory=LossOptions)
     saving: SavingOptions = field(default_factory=SavingOptions)
     state: StateOptions = field(default_factory=StateOptions)
+    hub: HubOptions = field(default_factory=HubOptions)
     logging: LoggingOptions = field(default_factory=LoggingOptions)
     samples: SampleOptions = field(default_factory=SampleOptions)
+    about: AboutOptions = field(default_factory=AboutOptions)
+    console: ConsoleOptions = field(default_factory=ConsoleOptions)
+    config: ConfigFileOptions = field(default_factory=ConfigFileOptions)

@@ -1,6 +1,6 @@
 """Flags of sd-scripts that a script of ours does not have, each with the sentence that a user gets instead.
 
-The sentence goes on from the flag's name: "--wandb_api_key is not built yet; ...".
+The sentence goes on from the flag's name: "--tokenizer_cache_dir is not needed: ...".
 """
 
 _YET = "is not built yet"
@@ -16,31 +16,8 @@ _FINE_TUNE = {
         "tokenizer_cache_dir",
     ),
     **_of(
-        f"{_YET}. TensorBoard logs are written when --logging_dir is given.",
-        "log_with", "log_tracker_name", "log_tracker_config", "log_config", "wandb_run_name", "wandb_api_key",
-    ),
-    **_of(
-        f"{_YET}. Redirect the terminal's output to keep a log.",
-        "console_log_level", "console_log_file", "console_log_simple",
-    ),
-    **_of(
-        f"{_YET}. Upload the saved files with the hub's own tools.",
-        "huggingface_repo_id", "huggingface_repo_type", "huggingface_path_in_repo", "huggingface_token",
-        "huggingface_repo_visibility", "save_state_to_huggingface", "resume_from_huggingface", "async_upload",
-    ),
-    **_of(
-        f"{_YET}. Leave it out: the file gets its technical facts all the same.",
-        "metadata_title", "metadata_author", "metadata_description", "metadata_license", "metadata_tags",
-        "metadata_usage_hint", "metadata_thumbnail", "metadata_merged_from", "metadata_trigger_phrase",
-        "metadata_preprocessor", "metadata_is_negative_embedding",
-    ),
-    **_of(
         f"{_YET}. Name the metadata file with --in_json.",
         "dataset_config", "dataset_class", "cache_info", "caption_extension", "caption_extention",
-    ),
-    **_of(
-        f"{_YET}. Write the options on the command line, or use a preset in the page.",
-        "config_file", "output_config",
     ),
     **_of(
         f"{_YET}. Edit the captions in the metadata file instead.",

@@ -30,12 +30,14 @@ class Unit:
     name: str
 
 
-PathKind = Literal["pictures", "folder", "model", "vae", "json_in", "json_out", "file", "project", "state"]
+PathKind = Literal[
+    "pictures", "folder", "model", "vae", "json_in", "json_out", "file", "file_out", "picture", "project", "state"
+]
 
 
 @dataclass(frozen=True)
 class PathTo:
-    """The option is a path (or, for models, perhaps a hub id); `kind` says to what."""
+    """The option is a path (or, for models, perhaps a hub id, for a picture a data: URL); `kind` says to what."""
 
     kind: PathKind
 
@@ -94,6 +96,30 @@ def option_specs(options_class: type) -> dict[str, OptionSpec]:
     return specs
 
 
+@dataclass(frozen=True)
+class Group:
+    """Options that belong together: `name` is the field's in the script's class, empty for options without a group."""
+
+    name: str
+    help: str
+    specs: tuple[OptionSpec, ...]
+
+
+def option_groups(options_class: type) -> list[Group]:
+    """The options of a script by group, in the order of their declaration."""
+    specs = option_specs(options_class)
+    groups: list[Group] = []
+    for field, hint in _fields(options_class):
+        if dataclasses.is_dataclass(hint):
+            inner = typing.cast(type, hint)
+            groups.append(Group(field.name, _first_line(inner), tuple(option_specs(inner).values())))
+        elif groups and not groups[-1].name:
+            groups[-1] = dataclasses.replace(groups[-1], specs=(*groups[-1].specs, specs[field.name]))
+        else:
+            groups.append(Group("", "", (specs[field.name],)))
+    return groups
+
+
 def flat_values(options: Any) -> dict[str, Any]:
     """{name: value} of an options object, its groups flattened."""
     values: dict[str, Any] = {}
@@ -112,6 +138,10 @@ def from_values(options_class: type, values: dict[str, Any]) -> Any:
         elif field.name in values:
             taken[field.name] = values[field.name]
     return options_class(**taken)
+
+
+def _first_line(owner: type) -> str:
+    return inspect.cleandoc(owner.__doc__ or "").partition("\n")[0]
 
 
 def _fields(options_class: type) -> Iterator[tuple[dataclasses.Field[Any], Any]]:

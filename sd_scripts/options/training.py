@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from sd_scripts.options.spec import PathTo, Range, Unit
+from sd_scripts.options.spec import PathTo, Range, Secret, Unit
 
 Samplers = Literal[
     "ddim", "pndm", "lms", "euler", "euler_a", "heun", "dpm_2", "dpm_2_a", "dpmsolver", "dpmsolver++", "dpmsingle",
@@ -116,16 +116,37 @@ class StateOptions:
     resume: Annotated[str | None, PathTo("state")] = None
     """State folder to go on from: step, epoch, order, schedule and optimizer continue."""
 
+    resume_from_huggingface: bool = False
+    """The state to go on from lies on the Hugging Face hub: resume is owner/name/path:revision:type."""
+
 
 @dataclass(kw_only=True)
 class LoggingOptions:
-    """Logs for TensorBoard."""
+    """Logs of the training's figures and samples."""
 
     logging_dir: Annotated[str | None, PathTo("folder")] = None
-    """Folder for TensorBoard logs. Empty: none are written."""
+    """Folder for the logs. Empty: no TensorBoard logs are written, and wandb keeps its own in ./wandb."""
+
+    log_with: Literal["tensorboard", "wandb", "all"] | None = None
+    """Where figures and samples are logged. Empty: TensorBoard, when logging_dir is given."""
 
     log_prefix: str | None = None
     """Text before the date in the name of the log's folder."""
+
+    log_tracker_name: str | None = None
+    """Project in wandb (empty: finetuning), and a folder of this name within the log's folder for TensorBoard."""
+
+    log_tracker_config: Annotated[str | None, PathTo("file")] = None
+    """TOML file with further settings of the logs: tables [wandb], for wandb.init, and [tensorboard]."""
+
+    log_config: bool = False
+    """Log the options of this training too. Secrets are left out, and paths are cut down to their last names."""
+
+    wandb_run_name: str | None = None
+    """Name of this run in wandb. Empty: wandb finds one."""
+
+    wandb_api_key: Annotated[str | None, Secret()] = None
+    """Key of your wandb account. Safer: the environment variable WANDB_API_KEY, or "wandb login" once."""
 
 
 @dataclass(kw_only=True)

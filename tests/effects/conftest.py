@@ -43,6 +43,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "dirty.json").write_text(json.dumps(dirty), encoding="utf-8")
     (folder / "one.json").write_text(json.dumps({"a": entries["a"]}), encoding="utf-8")
     (folder / "rules.toml").write_text(RULES, encoding="utf-8")
+    (folder / "options.toml").write_text("[noise]\nnoise_offset = 0.3\n", encoding="utf-8")
     (folder / "prompts.txt").write_text("a red cat --w 64 --h 64 --s 2\n", encoding="utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from sd_scripts.library.errors import UserError
+from sd_scripts.library.program import parse_and_work
 from sd_scripts.library.report import Report
 from sd_scripts.options.scripts import SCRIPTS
-from sd_scripts.options.spec import from_values, option_specs
+from sd_scripts.options.spec import option_specs
+from sd_scripts.options.values import to_argv
 from tests.effects.watch import watching
 
 # What differs from run to run by itself: clocks, sizes of processes, identifiers drawn anew.
@@ -49,7 +51,7 @@ def observe(script: str, values: dict[str, Any], world: Path, here: Path, watche
     """Runs a script with options in a copy of the world, made at `here`. `watched`: `computed` too, slower."""
     shutil.copytree(world, here, copy_function=_copy)
     before = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
-    options = from_values(SCRIPTS[script], {name: _placed(value, here) for name, value in values.items()})
+    argv = to_argv(SCRIPTS[script], {name: _placed(value, here) for name, value in values.items()})
     found, out = Observed(), io.StringIO()
     events: list[Any] = []
     report = Report(out=out)
@@ -59,9 +61,11 @@ def observe(script: str, values: dict[str, Any], world: Path, here: Path, watche
         # numpy asks tensors for a copy in an older way, in diffusers' samplers too.
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         try:
-            _work(script)(options, report)
+            parse_and_work(SCRIPTS[script], _work(script), report, argv, Path(script).name)
         except UserError as error:
             found.error = str(error)
+        finally:
+            report.close()
     found.said = _steady(out.getvalue(), here)
     found.error = _steady(found.error, here)
     found.computed, found.threads = dict(seen.computed), dict(seen.threads)

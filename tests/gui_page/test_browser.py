@@ -7,6 +7,7 @@ from gradio_client import Client
 from playwright.sync_api import expect
 
 from kohya_gui.api import Studio
+from kohya_gui.layout import LISTED
 from kohya_gui.stages import STAGES
 from sd_scripts.options.optimizer import OPTIMIZERS
 from sd_scripts.options.spec import option_specs
@@ -85,7 +86,7 @@ def test_the_browser_checks_as_the_command_line_does(tab: Tab) -> None:
     typed = [*numbers, "abc", "cosine", "fp16"]
     for stage in STAGES.values():
         for flag, spec in option_specs(stage.options).items():
-            if spec.kind == "bool" or flag == "lr_scheduler":
+            if spec.kind == "bool" or flag in LISTED:
                 continue
             page_says = tab.page.evaluate(
                 "([stage, flag, typed]) => typed.map(one => Studio.check(Studio.store.fields(stage)[flag], one))",
@@ -101,6 +102,21 @@ def _refused(spec: object, text: str) -> bool:
     except BadValue:
         return True
     return False
+
+
+def test_a_secret_is_neither_taken_nor_kept(tab: Tab) -> None:
+    tab.make_project()
+    page = tab.page
+    tab.select("train")
+    page.evaluate("Studio.search.go({ stage: 'train', flag: 'huggingface_token' })")
+    box = page.locator("#f-train-huggingface_token")
+    expect(box).to_have_attribute("type", "password")
+    box.fill("hf_secret")
+    page.fill("#f-train-learning_rate", "4.711e-6")
+    expect(page.locator('.f[data-flag="huggingface_token"]:visible .err')).to_contain_text("The page keeps no secrets")
+    expect(page.locator(".kg-rail:visible pre.cmd")).not_to_contain_text("hf_secret")
+    kept = page.evaluate("JSON.stringify(localStorage)")
+    assert "4.711e-6" in kept and "hf_secret" not in kept
 
 
 def test_values_survive_other_tabs_and_a_reload(tab: Tab) -> None:
@@ -136,6 +152,21 @@ def test_fields_are_shown_when_they_matter_and_search_finds_the_hidden(tab: Tab)
     expect(page.locator("#kg-hits [aria-selected=true]")).to_contain_text("--use_lion_optimizer")
     page.keyboard.press("Enter")
     expect(page.locator("#f-train-use_lion_optimizer")).to_be_focused()
+
+
+def test_a_secret_cannot_be_typed_and_its_help_says_where_it_goes(tab: Tab) -> None:
+    tab.make_project()
+    page = tab.page
+    tab.select("train")
+    page.keyboard.press("/")
+    page.keyboard.type("wandb_api_key")
+    page.keyboard.press("Enter")
+    field = page.locator("#f-train-wandb_api_key")
+    expect(field).to_be_focused()
+    expect(field).not_to_be_editable()
+    page.keyboard.type("very secret")
+    expect(field).to_have_value("")
+    expect(page.locator(".kg-tip:visible, [role=tooltip]:visible").first).to_contain_text("WANDB_API_KEY")
 
 
 def test_names_to_choose_from_open_in_full_and_others_may_be_typed(tab: Tab) -> None:

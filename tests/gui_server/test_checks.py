@@ -1,6 +1,8 @@
 """What the page says before a start."""
 
+import importlib.util
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -252,6 +254,49 @@ def test_names_of_optimizers_and_schedules_are_known(place, flag, good, bad):
     assert f'"{bad}" is not one of' in text(look(place, "train", **trainable(place, **{flag: bad})), flag)
 
 
+def test_logs_have_a_folder_and_their_package(place, monkeypatch):
+    checked = look(place, "train", **trainable(place, log_with="tensorboard"))
+    assert ("error", "logging_dir") in found(checked)
+    assert text(checked, "logging_dir") == "TensorBoard needs a folder for its logs."
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "wandb" else there(name))
+    checked = look(place, "train", **trainable(place, log_with="wandb"))
+    assert text(checked, "log_with").startswith(f'wandb is not installed. Install it with "{sys.executable}" -m pip')
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: there("json") if name == "wandb" else there(name))
+    checked = look(place, "train", **trainable(place, log_with="all", logging_dir=str(place / "logs")))
+    assert not {field for _, field in found(checked)} & {"log_with", "logging_dir"}
+
+
+def test_a_key_of_wandb_is_not_taken(place):
+    checked = look(place, "train", **trainable(place, wandb_api_key="very secret"))
+    assert ("error", "wandb_api_key") in found(checked)
+    assert "wandb_api_key" not in checked.draft.values and "very secret" not in repr(checked)
+
+
+def test_a_thumbnail_is_a_small_picture_or_a_data_url(place):
+    (place / "large.png").write_bytes(bytes(1_000_001))
+    values = {
+        str(place / "pics" / "0.png"): None,
+        "data:image/png;base64,AAAA": None,
+        str(place / "large.png"): "It is larger than 1 MB, and every saved file would hold it. Choose a smaller one.",
+        str(place / "none.png"): f"There is no file {place / 'none.png'}.",
+    }
+    for value, trouble in values.items():
+        checked = look(place, "train", **trainable(place, metadata_thumbnail=value))
+        assert checked.draft.values["metadata_thumbnail"] == value
+        assert checked.fields.get("metadata_thumbnail", {}).get("error") == trouble
+
+
+def test_the_copy_of_the_log_can_be_written(place):
+    log = place / "logs" / "said.log"
+    checked = look(place, "train", **trainable(place, console_log_file=str(log)))
+    assert checked.fields["console_log_file"] == {"found": "will be made"}
+    log.parent.mkdir()
+    log.write_text("earlier")
+    checked = look(place, "train", **trainable(place, console_log_file=str(log)))
+    assert checked.fields["console_log_file"] == {"found": "file, 7 B"}
+
+
 def test_a_state_to_go_on_from_is_more_than_a_folder(place):
     state = place / "a-state"
     state.mkdir()
@@ -260,3 +305,35 @@ def test_a_state_to_go_on_from_is_more_than_a_folder(place):
     checked = look(place, "train", resume=f'"{state}"')
     assert "found" in checked.fields["resume"]
     assert checked.draft.values["resume"] == str(state)
+
+
+def test_secrets_are_not_taken(place):
+    checked = look(place, "train", **trainable(place, huggingface_token="hf_secret"))
+    assert ("error", "huggingface_token") in found(checked)
+    assert "HF_TOKEN" in text(checked, "huggingface_token")
+    assert "hf_secret" not in repr(checked)
+
+
+def test_uploads_need_a_repository_a_token_and_states(place, monkeypatch):
+    monkeypatch.setattr("kohya_gui.training_rules.get_token", lambda: None)
+    values = trainable(place, huggingface_repo_id="me/cats", save_state_to_huggingface=True)
+    assert {("error", "huggingface_repo_id"), ("error", "save_state_to_huggingface")} <= found(
+        look(place, "train", **values)
+    )
+    assert "hf auth login" in text(look(place, "train", **values), "huggingface_repo_id")
+    monkeypatch.setattr("kohya_gui.training_rules.get_token", lambda: "hf_x")
+    values["save_state"] = True
+    assert not {field for _, field in found(look(place, "train", **values))} & set(values)
+    values["huggingface_repo_id"] = "cats"
+    assert "owner/name" in text(look(place, "train", **values), "huggingface_repo_id")
+    values["huggingface_repo_id"] = ""
+    assert ("error", "save_state_to_huggingface") in found(look(place, "train", **values))
+
+
+def test_a_state_on_the_hub_is_no_path(place):
+    values = trainable(place, resume="me/cats/x-state:main", resume_from_huggingface=True)
+    checked = look(place, "train", **values)
+    assert checked.draft.values["resume"] == "me/cats/x-state:main"
+    assert "resume" not in {field for _, field in found(checked)}
+    values["resume"] = ""
+    assert ("error", "resume_from_huggingface") in found(look(place, "train", **values))

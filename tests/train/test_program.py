@@ -58,7 +58,7 @@ def test_accelerate_launch_trains(project):
     phases = [event["name"] for event in events if event["event"] == "phase"]
     assert phases == ["load_model", "dataset", "cache_latents", "train", "save"]
     assert [event["step"] for event in events if event["event"] == "metric"] == [1, 2, 3]
-    assert len(list((project / "out" / "sample").glob("new_000000_00_*.png"))) == 1
+    assert len(list((project / "out" / "sample").glob("new_e000000_00_*.png"))) == 1
     assert len(list((project / "logs").glob("20*/events*"))) == 1
     assert load(str(project / "out" / "new.safetensors")).source_format == "safetensors"
 

@@ -5,7 +5,7 @@ import torch
 
 from sd_scripts.library.errors import TrainingFailed
 from sd_scripts.library.events import Requests, request_line
-from tests.train.tiny import make_trainer, tiny_data, tiny_family, train
+from tests.train.tiny import TEXTS, make_trainer, tiny_data, tiny_family, train
 
 
 def ask(tmp_path, request, at=2, **values):
@@ -13,11 +13,11 @@ def ask(tmp_path, request, at=2, **values):
     control, data = tmp_path / "control.jsonl", tiny_data()
     loaded, load = [], data.load
 
-    def asking(item, epoch, seed):
+    def asking(item, moment):
         loaded.append(item)
         if len(loaded) == at:
             control.write_text(request_line(request))
-        return load(item, epoch, seed)
+        return load(item, moment)
 
     data.load = asking
     trainer, recorder = make_trainer(tmp_path, data=data, max_train_steps=8, **values)
@@ -51,13 +51,18 @@ def test_save_goes_on(tmp_path):
     assert kinds == [("state", 2), ("model", 2), ("state", 8), ("model", 8)]
 
 
-@pytest.mark.parametrize("with_prompts", [True, False])
-def test_sample_now(tmp_path, with_prompts):
+def test_sample_now(tmp_path):
     file = tmp_path / "prompts.txt"
-    file.write_text("a cat --w 64 --h 64 --s 1")
-    _, recorder = ask(tmp_path, "sample", **({"sample_prompts": str(file)} if with_prompts else {}))
-    assert [event.step for event in recorder.of("sample")] == ([2] if with_prompts else [])
-    assert ("Samples need prompts" in recorder.said) != with_prompts
+    file.write_text("a dog --w 64 --h 64 --s 1")
+    _, recorder = ask(tmp_path, "sample", sample_prompts=str(file))
+    assert [(event.step, event.prompt) for event in recorder.of("sample")] == [(2, "a dog")]
+    assert "No --sample_prompts" not in recorder.said
+
+
+def test_sample_now_without_prompts_draws_the_first_texts(tmp_path):
+    _, recorder = ask(tmp_path, "sample")
+    assert [(event.step, event.prompt) for event in recorder.of("sample")] == [(2, text) for text in TEXTS[:4]]
+    assert "No --sample_prompts were given: the texts of the first pictures are drawn." in recorder.said
 
 
 def test_ctrl_c_takes_the_same_path(tmp_path):

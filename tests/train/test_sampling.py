@@ -39,8 +39,8 @@ def test_samples_by_steps(tmp_path):
     _, recorder = train(tmp_path, sample_prompts=file, sample_every_n_steps=2, sample_at_first=True)
     names = drawn(tmp_path)
     assert len(names) == 4
-    assert re.fullmatch(r"X_000000_00_\d{14}_5\.png", names[0])
-    assert re.fullmatch(r"X_000002_01_\d{14}_\d+\.png", names[3])
+    assert re.fullmatch(r"X_e000000_00_\d{14}_5\.png", names[2])
+    assert re.fullmatch(r"X_000002_01_\d{14}_\d+\.png", names[1])
     assert [(e.index, e.step, e.prompt) for e in recorder.of("sample")] == [
         (0, 0, "a cat"), (1, 0, "a dog"), (0, 2, "a cat"), (1, 2, "a dog")
     ]  # fmt: skip
@@ -96,9 +96,67 @@ def test_all_file_kinds_read_alike(tmp_path):
     assert read_prompts(prompts(tmp_path, toml, "p.toml")) == expected
 
 
+def test_defaults_of_a_file_yield_to_a_prompt_of_its_own(tmp_path):
+    toml = """
+        [prompt]
+        width = 640
+        height = 384
+        scale = 5
+        negative_prompt = "rain"
+        [[prompt.subset]]
+        prompt = "a cat"
+        [[prompt.subset]]
+        prompt = "a dog"
+        scale = 9.5
+        negative_prompt = ""
+        seed = 4
+    """
+    assert read_prompts(prompts(tmp_path, toml, "p.toml")) == [
+        Prompt("a cat", "rain", 640, 384, scale=5.0),
+        Prompt("a dog", "", 640, 384, seed=4, scale=9.5),
+    ]
+    alone = '[prompt]\nprompt = "a cat"\nsample_steps = 3\n'
+    assert read_prompts(prompts(tmp_path, alone, "p.toml")) == [Prompt("a cat", sample_steps=3)]
+
+
+def test_options_may_be_written_in_capitals(tmp_path):
+    assert read_prompts(prompts(tmp_path, "a cat --W 64 --N rain --SS euler")) == [
+        Prompt("a cat", "rain", 64, sample_sampler="euler")
+    ]
+
+
+def test_what_other_families_have_is_read_and_said(tmp_path):
+    row = {"prompt": "a cat", "guidance_scale": 3.5, "controlnet_image": "edges.png"}
+    expected = [Prompt("a cat", guidance_scale=3.5, controlnet_image="edges.png")]
+    assert read_prompts(prompts(tmp_path, "a cat --g 3.5 --cn edges.png")) == expected
+    assert read_prompts(prompts(tmp_path, json.dumps([row]), "p.json")) == expected
+    file = prompts(tmp_path, f"a cat {SMALL}\na dog {SMALL} --g 3.5 --cn edges.png")
+    _, recorder = train(tmp_path, sample_prompts=file, sample_every_n_steps=3)
+    notices = [event.text for event in recorder.of("notice") if event.level == "warning"]
+    assert notices[:2] == [
+        "Sample prompt 2: --g 3.5 is for models that were distilled for guidance, as FLUX was; here --l is the scale."
+        " It is drawn without.",
+        "Sample prompt 2: --cn edges.png needs a ControlNet, and none is trained here. It is drawn without.",
+    ]
+    assert len(drawn(tmp_path)) == 2
+
+
+def test_each_option_of_a_prompt_changes_its_picture(tmp_path):
+    options = ["--n rain --l 9", "--l 3", "--s 3", "--d 6", "--ss euler_a", "--w 128", "--h 128"]
+    lines = [f"a cat --w 64 --h 64 --s 2 --d 5 --l 7 {option}" for option in ["", *options]]
+    file = prompts(tmp_path, "\n".join([*lines, lines[0]]))
+    _, recorder = train(tmp_path, sample_prompts=file, sample_every_n_steps=3)
+    pictures = [picture(event.path) for event in recorder.of("sample")]
+    assert len(pictures) == 9 and pictures[0] == pictures[-1]
+    assert len(set(pictures)) == 8
+    assert [size for size, _ in pictures[-3:-1]] == [(128, 64), (64, 128)]
+
+
 @pytest.mark.parametrize(
     ("text", "name", "sentence"),
     [
+        ("a cat --s 1000", "p.txt", "sample_steps 1000 must be 999 or less"),
+        ("a cat --l -1", "p.txt", "scale -1 must be 0 or more"),
         ("# nothing\n", "p.txt", "has no prompts"),
         ("a cat\na dog --w x", "p.txt", 'line 2: width "x" is not a whole number'),
         ("a cat --w 4", "p.txt", "width 4 must be 8 or more"),

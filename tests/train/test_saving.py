@@ -54,8 +54,8 @@ def test_folders_that_are_no_models_stay(tmp_path):
     (tmp_path / "X-000001").mkdir()
     (tmp_path / "X-000002").mkdir()
     (tmp_path / "X-000002" / "model_index.json").write_text("{}")
-    removed = Names(tmp_path, "X").remove_older("epoch", 5, states=False)
-    assert [path.name for path in removed] == ["X-000002"]
+    older = Names(tmp_path, "X").older("epoch", 5, states=False)
+    assert [path.name for path in older] == ["X-000002"]
 
 
 def test_the_last_epoch_is_the_end():

@@ -11,7 +11,7 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models import attention, configs, saving, schedule
 from sd_scripts.library.models.clip_tokenizer import count_tokens, from_chunks, to_chunks, tokenize
 from sd_scripts.library.models.family import FileFormat, PredictionType, SaveRequest, TextSettings
-from sd_scripts.library.models.hub import model_path
+from sd_scripts.library.models.paths import model_path
 from sd_scripts.library.models.samplers import sampling_scheduler
 from sd_scripts.library.models.sources import Parts, Source, open_source
 from sd_scripts.library.models.vae import read_vae

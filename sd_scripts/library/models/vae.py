@@ -14,9 +14,9 @@ from sd_scripts.library.io.checkpoints import Checkpoint, open_checkpoint
 from sd_scripts.library.io.headers import model_facts
 from sd_scripts.library.models import configs
 from sd_scripts.library.models.folders import read_part
-from sd_scripts.library.models.hub import model_path
 from sd_scripts.library.models.layout import VAE_PREFIX
 from sd_scripts.library.models.layout.vae import vae_names, vae_to_diffusers, with_new_attention_names
+from sd_scripts.library.models.paths import model_path
 from sd_scripts.library.models.weights import build, one_dtype
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from sd_scripts.library.train import state as states
 from sd_scripts.library.train.course import Course, Place
 from sd_scripts.library.train.metadata import Provenance
 from sd_scripts.library.train.method import Method
-from sd_scripts.library.train.saving import Names, Occasion, file_dtype, file_format, kept_from
+from sd_scripts.library.train.saving import Names, Occasion, file_dtype, file_format, kept_from, remove
 from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.library.train.upload import Uploads
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Archive:
     provenance: Provenance
     contents: states.Contents
     report: Report
+    uploads: Uploads
 
     @property
     def names(self) -> Names:
@@ -40,18 +42,24 @@ class Archive:
         )
         path = self.method.save(self.family, request)
         self.report.saved(path, "model", step=place.step, epoch=place.epoch)
+        if self.options.hub.huggingface_repo_id:
+            self.uploads.add(path)
         return path
 
     def save_state(self, occasion: Occasion, facts: states.Facts) -> Path:
         """Writes the state. Errors: BadFile."""
         path = states.save_state(self.names.state(occasion), facts, self.contents)
         self.report.saved(path, "state", step=facts.step, epoch=facts.epoch)
+        if self.options.hub.save_state_to_huggingface:
+            self.uploads.add(path)
         return path
 
     def remove_older(self, occasion: Occasion) -> None:
         """Removes the models and states that the options do not keep beside the one of this occasion."""
         models, saved_states = kept_from(occasion, self.options.saving, self.options.state, self.course)
-        removed = self.names.remove_older(occasion.kind, models, states=False)
-        removed += self.names.remove_older(occasion.kind, saved_states, states=True)
-        for path in removed:
+        older = self.names.older(occasion.kind, models, states=False)
+        older += self.names.older(occasion.kind, saved_states, states=True)
+        self.uploads.release(older)
+        for path in older:
+            remove(path)
             self.report.say(f"Removed {path.name}.")

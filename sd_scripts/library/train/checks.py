@@ -7,13 +7,17 @@ from sd_scripts.library.data.read_dataset import rules_of
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.library.models.family import FileFormat
-from sd_scripts.library.models.hub import check_name
+from sd_scripts.library.models.paths import check_name
+from sd_scripts.library.train.about import check_about
+from sd_scripts.library.train.boards import check_boards
 from sd_scripts.library.train.noise_checks import check_noise
 from sd_scripts.library.train.optimizers import optimizer_name, read_arguments
 from sd_scripts.library.train.prompts import read_prompts
+from sd_scripts.library.train.remote_state import parse_remote
 from sd_scripts.library.train.saving import Names, Occasion, file_format
 from sd_scripts.library.train.schedules import schedule_name
 from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.library.train.upload import check_upload
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.training import AttentionOptions, PrecisionOptions, SampleOptions, SavingOptions, StateOptions
 
@@ -31,12 +35,16 @@ def check_training(options: TrainingSettings) -> None:
     check_saving(options.saving)
     check_targets(options)
     check_states(options.state, options.saving)
+    check_upload(options.hub, options.state)
     check_samples(options.samples)
     check_noise(options)
     schedule_name(options.schedule)
     optimizer_name(options.optimizer)
     read_arguments(options.optimizer.optimizer_args or [])
     _plain_name("log_prefix", options.logging.log_prefix)
+    _plain_name("log_tracker_name", options.logging.log_tracker_name)
+    check_boards(options.logging)
+    check_about(options.about)
     writable("output_dir", options.saving.output_dir)
     if options.logging.logging_dir:
         writable("logging_dir", options.logging.logging_dir)
@@ -131,7 +139,11 @@ def check_states(state: StateOptions, saving: SavingOptions) -> None:
         if getattr(state, option) and not (state.save_state and saved):
             flag = "--save_every_n_epochs" if "epochs" in option else "--save_every_n_steps"
             raise BadOption(option, f"--{option} needs --save_state and {flag}.")
-    if state.resume and not (Path(state.resume) / "state.json").is_file():
+    if state.resume_from_huggingface:
+        if not state.resume:
+            raise BadOption("resume_from_huggingface", "--resume_from_huggingface needs --resume owner/name/path.")
+        parse_remote(state.resume)
+    elif state.resume and not (Path(state.resume) / "state.json").is_file():
         what = "no state (it has no state.json)" if Path(state.resume).is_dir() else "no such folder"
         raise BadOption("resume", f"--resume {state.resume}: there is {what}. Name a folder whose name ends in -state.")
 

@@ -1,13 +1,17 @@
 """Facts of a training for the header of the saved file: the field's ss_* keys; no secrets, no paths of this machine."""
 
 import json
+import random
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from sd_scripts.library.data.training_data import TrainingData
+from sd_scripts.library.io.hashes import file_hashes
+from sd_scripts.library.train.about import model_spec
 from sd_scripts.library.train.course import Course, Place
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.spec import flat_values
@@ -20,8 +24,12 @@ _AS_GIVEN = (
     "max_bucket_reso", "noise_offset", "noise_offset_random_strength", "adaptive_noise_scale",
     "multires_noise_iterations", "multires_noise_discount", "ip_noise_gamma", "ip_noise_gamma_random_strength",
     "zero_terminal_snr", "min_timestep", "max_timestep", "loss_type", "huber_schedule", "huber_c", "huber_scale",
-    "min_snr_gamma", "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss",
+    "min_snr_gamma", "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss", "caption_dropout_rate",
+    "caption_dropout_every_n_epochs", "caption_tag_dropout_rate", "color_aug", "face_crop_aug_range", "flip_aug",
+    "fp8_base", "lowram", "random_crop", "resize_interpolation",
 )  # fmt: skip
+# The header of a file is read whole by whoever opens it.
+LISTED_TAGS = 10_000
 
 
 @dataclass(frozen=True)
@@ -43,26 +51,47 @@ def provenance(
 ) -> Provenance:
     """Collects what is known before the first step."""
     values = flat_values(options)
-    batch_size = options.length.train_batch_size
+    batch_size, repeats = options.length.train_batch_size, options.data.dataset_repeats
+    source = _bare(options.data.in_json) or ""
     facts: dict[str, Any] = {f"ss_{name}": values[name] for name in _AS_GIVEN if name in values}
     facts |= {
-        "ss_sd_model_name": _bare(values["pretrained_model_name_or_path"]),
-        "ss_vae_name": _bare(values["vae"]),
+        **_origin("sd_model", values["pretrained_model_name_or_path"]),
+        **_origin("vae", values["vae"]),
+        "ss_base_model_version": f"sd_v{2 if values['v2'] else 1}{'_v' if values['v_parameterization'] else ''}",
+        "ss_session_id": random.SystemRandom().randrange(2**32),
         "ss_optimizer": optimizer,
         "ss_seed": seed,
         "ss_debiased_estimation": options.loss.debiased_estimation_loss,
         "ss_batch_size_per_device": batch_size,
         "ss_total_batch_size": batch_size * processes * options.length.gradient_accumulation_steps,
-        "ss_num_train_images": len(data.images) * options.data.dataset_repeats,
+        "ss_num_train_images": len(data.images) * repeats,
         "ss_num_reg_images": 0,
         "ss_num_batches_per_epoch": len(data.plan(0, batch_size * processes, seed)),
         "ss_num_epochs": course.epochs,
         "ss_max_train_steps": course.total_steps,
-        "ss_bucket_info": json.dumps(_buckets(data, options.data.dataset_repeats)),
+        "ss_bucket_info": json.dumps(_buckets(data, repeats)),
+        "ss_dataset_dirs": json.dumps({source: {"n_repeats": repeats, "img_count": len(data.images)}}),
+        "ss_tag_frequency": json.dumps({source: tag_frequency(image.text for image in data.images)}),
         "ss_training_started_at": time.time(),
         "modelspec.resolution": _resolution(data),
+        **model_spec(options),
     }
-    return Provenance({key: str(value) for key, value in facts.items() if key != "ss_vae_name" or value}, course)
+    return Provenance({key: str(value) for key, value in facts.items()}, course)
+
+
+def tag_frequency(texts: Iterable[str]) -> dict[str, int]:
+    """{tag in small letters: pictures that have it}, the most frequent first."""
+    counted = Counter(tag for text in texts for part in text.split(",") if (tag := part.strip().lower()))
+    return dict(counted.most_common(LISTED_TAGS))
+
+
+def _origin(part: str, name: str | None) -> dict[str, str]:
+    """The name of a file that was read, and its hashes as other programs know it."""
+    if not name:
+        return {}
+    hashes = file_hashes(Path(name)) if Path(name).is_file() else None
+    known = {f"ss_{part}_hash": hashes.legacy, f"ss_new_{part}_hash": hashes.sha256} if hashes else {}
+    return {f"ss_{part}_name": _bare(name) or "", **known}
 
 
 def _bare(name: str | None) -> str | None:

@@ -3,11 +3,13 @@
 import json
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
+from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.training import Samplers
 
@@ -16,7 +18,10 @@ OPTION = "sample_prompts"
 
 @dataclass(frozen=True)
 class Prompt:
-    """A picture to draw. Sizes in px; `seed` and `sampler` None: as the run says."""
+    """A picture to draw. Sizes in px; `seed` and `sampler` None: as the run says.
+
+    The last two are for models of other families: read, so that their users' files can be used, and not followed.
+    """
 
     prompt: str
     negative_prompt: str = ""
@@ -26,6 +31,8 @@ class Prompt:
     scale: float = 7.5
     sample_steps: int = 30
     sample_sampler: str | None = None
+    guidance_scale: float | None = None
+    controlnet_image: str | None = None
 
 
 # What stands after two dashes in a line of a .txt file -> the field of Prompt.
@@ -37,8 +44,18 @@ _FLAGS = {
     "l": "scale",
     "s": "sample_steps",
     "ss": "sample_sampler",
+    "g": "guidance_scale",
+    "cn": "controlnet_image",
 }
 _FIELDS = [field.name for field in fields(Prompt)]
+# Fields that Stable Diffusion has no use for, and why.
+_UNUSED = {
+    "guidance_scale": "--g {value} is for models that were distilled for guidance, as FLUX was; here --l is the scale",
+    "controlnet_image": "--cn {value} needs a ControlNet, and none is trained here",
+}
+LONGEST_STEPS = 999
+# So many pictures' texts stand in for prompts.
+OWN = 4
 
 
 def read_prompts(path: str) -> list[Prompt]:
@@ -60,6 +77,17 @@ def read_prompts(path: str) -> list[Prompt]:
     return found
 
 
+def prompts_of_images(images: Iterable[TrainImage]) -> list[Prompt]:
+    """What is drawn when no prompts are given: the first few pictures' texts, in their sizes."""
+    return [Prompt(image.text, width=image.bucket_px[0], height=image.bucket_px[1]) for image in islice(images, OWN)]
+
+
+def unused(prompt: Prompt) -> list[str]:
+    """What of a prompt cannot be followed, each with its reason."""
+    given = {name: getattr(prompt, name) for name in _UNUSED}
+    return [_UNUSED[name].format(value=value) for name, value in given.items() if value is not None]
+
+
 def whole_eights(prompt: Prompt) -> Prompt:
     """The prompt with its sides rounded to multiples of 8, as the model needs them."""
     return replace(prompt, width=max(8, round(prompt.width / 8) * 8), height=max(8, round(prompt.height / 8) * 8))
@@ -76,6 +104,7 @@ def _read_line(line: str, where: str) -> Prompt:
     values: dict[str, Any] = {"prompt": prompt.strip()}
     for option in options:
         flag, _, value = option.strip().partition(" ")
+        flag = flag.lower()
         if flag not in _FLAGS:
             raise BadOption(OPTION, f"{where}: there is no option --{flag}. Use {', '.join('--' + f for f in _FLAGS)}.")
         values[_FLAGS[flag]] = value.strip()
@@ -126,15 +155,16 @@ def _text(value: Any, where: str) -> str:
     return value
 
 
-def _number(low: float, kind: type[int] | type[float]) -> Callable[[Any, str], Any]:
+def _number(low: float, kind: type[int] | type[float], high: float = 2**63) -> Callable[[Any, str], Any]:
     def convert(value: Any, where: str) -> Any:
         try:
             number = kind(value)
         except (TypeError, ValueError, OverflowError) as error:
             what = "a whole number" if kind is int else "a number"
             raise BadOption(OPTION, f'{where} "{value}" is not {what}.') from error
-        if not low <= number <= 2**63:
-            raise BadOption(OPTION, f"{where} {value} must be {low} or more.")
+        if not low <= number <= high:
+            limit = f"{high} or less" if number > high else f"{low} or more"
+            raise BadOption(OPTION, f"{where} {value} must be {limit}.")
         return number
 
     return convert
@@ -153,7 +183,9 @@ _CONVERT: dict[str, Callable[[Any, str], Any]] = {
     "height": _number(8, int),
     "seed": _number(0, int),
     "scale": _number(0, float),
-    "sample_steps": _number(1, int),
+    "sample_steps": _number(1, int, LONGEST_STEPS),
     "sample_sampler": _sampler,
+    "guidance_scale": _number(0, float),
+    "controlnet_image": _text,
 }
 _READERS: dict[str, Callable[[str, str], list[Prompt]]] = {".json": _read_json, ".toml": _read_toml}

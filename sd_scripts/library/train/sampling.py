@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from sd_scripts.library import events
+from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
 from sd_scripts.library.train.batches import Encoder
 from sd_scripts.library.train.course import Place
-from sd_scripts.library.train.prompts import Prompt, read_prompts, whole_eights
+from sd_scripts.library.train.prompts import Prompt, prompts_of_images, read_prompts, unused, whole_eights
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.options.training import SampleOptions, SavingOptions
 
@@ -57,11 +58,23 @@ class Artist:
         return self.encoder.decode(latents_BCHW / self.family.latent_scale)[0]
 
 
-class Samples:
-    """The prompts of a run, and where their pictures go."""
+@dataclass(frozen=True)
+class Drawing:
+    """A sample that was written. `index` is the prompt's place, from 0."""
 
-    def __init__(self, options: SampleOptions, saving: SavingOptions, report: Report) -> None:
+    path: Path
+    prompt: str
+    index: int
+
+
+class Samples:
+    """The prompts of a run, and where their pictures go. `images` give prompts where none are named."""
+
+    def __init__(
+        self, options: SampleOptions, saving: SavingOptions, images: Sequence[TrainImage], report: Report
+    ) -> None:
         self._options = options
+        self._images = images
         self._folder = Path(saving.output_dir or ".") / "sample"
         self._name = saving.output_name
         self._report = report
@@ -69,6 +82,8 @@ class Samples:
         if options.sample_prompts:
             for index, prompt in enumerate(read_prompts(options.sample_prompts)):
                 self._prompts.append(self._rounded(index, prompt))
+                for reason in unused(prompt):
+                    report.notice(f"Sample prompt {index + 1}: {reason}. It is drawn without.", "warning")
 
     def due(self, step: int, ended_epoch: int | None) -> str | None:
         """The mark in the file names where samples are due after this step: that of the epoch, or of the step."""
@@ -78,14 +93,16 @@ class Samples:
         every = self._options.sample_every_n_steps
         return f"{step:06d}" if every and step % every == 0 else None
 
-    def draw(self, artist: Artist, mark: str, place: Place) -> list[Path]:
+    def draw(self, artist: Artist, mark: str, place: Place) -> list[Drawing]:
         """Draws all prompts into PNG files; a prompt without a seed has one that stays the same over the run."""
         if not self._prompts:
-            self._report.notice("Samples need prompts: name a file with --sample_prompts.", "warning")
+            self._prompts = prompts_of_images(self._images)
+            text = "No --sample_prompts were given: the texts of the first pictures are drawn."
+            self._report.notice(text)
         with evaluating([artist.family.unet, artist.family.text_encoder]):
             return [self._draw_one(artist, index, mark, place) for index in range(len(self._prompts))]
 
-    def _draw_one(self, artist: Artist, index: int, mark: str, place: Place) -> Path:
+    def _draw_one(self, artist: Artist, index: int, mark: str, place: Place) -> Drawing:
         prompt = self._prompts[index]
         seed = prompt.seed if prompt.seed is not None else derive(artist.seed, "sample", index) % 2**32
         pixels_CHW = artist.draw(prompt, self._options.sample_sampler, seed)
@@ -96,7 +113,7 @@ class Samples:
             path=str(path.absolute()), prompt=prompt.prompt, index=index, step=place.step, epoch=place.epoch
         )
         self._report.emit(told)
-        return path
+        return Drawing(path, prompt.prompt, index)
 
     def _rounded(self, index: int, prompt: Prompt) -> Prompt:
         rounded = whole_eights(prompt)

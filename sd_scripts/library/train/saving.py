@@ -44,14 +44,11 @@ class Names:
         path = self.path(occasion)
         return path.with_name(path.name + "-state")
 
-    def remove_older(self, kind: Kind, before: int, states: bool) -> list[Path]:
-        """Removes this run's models, or states, of epochs or steps before a number. Gives what was removed."""
+    def older(self, kind: Kind, before: int, states: bool) -> list[Path]:
+        """This run's models, or states, of epochs or steps before a number."""
         if kind == "last":
             return []
-        removed = [path for number, path in self._saved(kind, states) if number < before]
-        for path in removed:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        return removed
+        return [path for number, path in self._saved(kind, states) if number < before]
 
     def _prefix(self, kind: Kind) -> str:
         if kind == "epoch":
@@ -67,6 +64,11 @@ class Names:
             # A folder of that name which is no model or state is not ours to remove.
             if match and (path.is_file() or (path / mark).is_file()):
                 yield int(match[1]), path
+
+
+def remove(saved: Path) -> None:
+    """Removes a model or a state, be it a file or a folder."""
+    shutil.rmtree(saved) if saved.is_dir() else saved.unlink()
 
 
 def file_format(saving: SavingOptions, source: FileFormat) -> FileFormat:

@@ -3,9 +3,11 @@
 from typing import Protocol
 
 from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
+from sd_scripts.options.output import AboutOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
@@ -34,5 +36,7 @@ class TrainingSettings(Protocol):
     loss: LossOptions
     saving: SavingOptions
     state: StateOptions
+    hub: HubOptions
     logging: LoggingOptions
     samples: SampleOptions
+    about: AboutOptions

@@ -1,19 +1,19 @@
-"""Figures of the training: to the terminal and the events file, and to TensorBoard where a folder is given."""
+"""Figures of the training: to the terminal, the events file, and the boards that are asked for."""
 
 import math
-import time
 from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from sd_scripts.library import events
 from sd_scripts.library.errors import TrainingFailed
 from sd_scripts.library.report import Report
+from sd_scripts.library.train.boards import Board
 from sd_scripts.library.train.course import Course
-from sd_scripts.options.training import LoggingOptions
+from sd_scripts.library.train.sampling import Drawing
 
 NAMED_IMAGES = 5
 
@@ -35,17 +35,20 @@ class StepFigures:
 class Tracker:
     """Reads each step's figures one step late, so that the device need not be waited for."""
 
-    def __init__(self, logging: LoggingOptions | None, report: Report, course: Course) -> None:
+    def __init__(self, boards: Sequence[Board], report: Report, course: Course) -> None:
+        self._boards = boards
         self._report = report
         self._course = course
         self._recent: deque[float] = deque(maxlen=course.steps_per_epoch)
         self._pending: StepFigures | None = None
-        self._writer = _writer(logging)
+        self._told: StepFigures | None = None
         self.last_save: Path | None = None
 
     def step(self, figures: StepFigures) -> None:
         """Takes a step's figures and tells those of the step before."""
         self.flush()
+        if self._told and self._told.epoch != figures.epoch:
+            self._end_epoch()
         self._pending = figures
 
     def flush(self) -> None:
@@ -60,14 +63,22 @@ class Tracker:
         average = sum(self._recent) / len(self._recent)
         values = self._values(figures, loss, average)
         self._report.emit(events.Metric(step=figures.step, epoch=figures.epoch, values=values))
-        self._write(figures, loss, average)
+        self._log(figures, loss, average)
+        self._told = figures
         note = f"epoch {figures.epoch} of {self._course.epochs}, loss {average:.4f}"
         self._report.progress(figures.step, self._course.total_steps, note)
 
-    def close(self) -> None:
-        """Ends the logs."""
-        if self._writer:
-            self._writer.close()
+    def draw(self, drawings: Iterable[Drawing], step: int) -> None:
+        """Logs samples that were written after a step."""
+        for drawing in drawings:
+            for board in self._boards:
+                board.picture(f"sample_{drawing.index}", drawing.path, drawing.prompt, step)
+
+    def end(self) -> None:
+        """Tells what is not yet told of the last step and its epoch. Errors: TrainingFailed."""
+        self.flush()
+        if self._told:
+            self._end_epoch()
 
     def _values(self, figures: StepFigures, loss: float, average: float) -> dict[str, float]:
         values = {
@@ -83,9 +94,8 @@ class Tracker:
         # An overflow of fp16 gives no norm: the scaler leaves that step out.
         return values | ({"grad_norm": grad_norm} if math.isfinite(grad_norm) else {})
 
-    def _write(self, figures: StepFigures, loss: float, average: float) -> None:
-        if self._writer is None:
-            return
+    def _log(self, figures: StepFigures, loss: float, average: float) -> None:
+        """Under the names that sd-scripts' users know, where it has one."""
         scalars = {
             "loss/current": loss,
             "loss/average": average,
@@ -94,8 +104,13 @@ class Tracker:
             "time/step_s": figures.step_s,
             "time/data_s": figures.data_s,
         }
-        for tag, value in scalars.items():
-            self._writer.add_scalar(tag, value, figures.step)
+        for board in self._boards:
+            board.scalars(scalars, figures.step)
+
+    def _end_epoch(self) -> None:
+        assert self._told is not None
+        for board in self._boards:
+            board.scalars({"loss/epoch_average": sum(self._recent) / len(self._recent)}, self._told.step)
 
     def _not_finite(self, figures: StepFigures, loss: float) -> str:
         what = "NaN" if math.isnan(loss) else "infinite"
@@ -105,15 +120,6 @@ class Tracker:
         return (
             f"Loss became {what} at step {figures.step} (pictures: {named}{more}). {saved} Try a lower --learning_rate."
         )
-
-
-def _writer(logging: LoggingOptions | None) -> Any:
-    if logging is None or not logging.logging_dir:
-        return None
-    from torch.utils.tensorboard import SummaryWriter
-
-    name = f"{logging.log_prefix or ''}{time.strftime('%Y%m%d%H%M%S')}"
-    return SummaryWriter(str(Path(logging.logging_dir) / name))
 
 
 def _memory_bytes() -> int:

@@ -15,6 +15,7 @@ from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train import state as states
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
+from sd_scripts.library.train.boards import open_boards
 from sd_scripts.library.train.caching import CacheableData, cache_latents
 from sd_scripts.library.train.course import Course, Place, Window, course_of, fingerprint, windows
 from sd_scripts.library.train.device import make_accelerator, memory_explained, prepare_modules
@@ -31,6 +32,7 @@ from sd_scripts.library.train.schedules import make_schedule, schedule_name, war
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.tracking import StepFigures, Tracker
+from sd_scripts.library.train.upload import make_uploads
 
 
 class Trainer:
@@ -51,16 +53,19 @@ class Trainer:
 
     def run(self) -> None:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
-        with memory_explained(self.options.length.train_batch_size, self.options.precision, self.place):
+        memory = memory_explained(self.options.length.train_batch_size, self.options.precision, self.place)
+        with open_boards(self.options, self.main) as boards, memory:
             self._prepare()
             if self.report.stop_asked():
                 self._say_stopped("Stopped as asked before the first step.")
                 return
+            self.tracker = Tracker(boards, self.report, self.course)
             try:
                 self._train()
                 self._finish()
-            finally:
-                self.tracker.close()
+            except TrainingFailed:
+                self.uploads.finish()
+                raise
 
     # --- before the first step
 
@@ -78,15 +83,15 @@ class Trainer:
         self.texts = Texts(self.family, settings, self.accelerator, self.method.trains_text_encoder(), keep)
         self.feed = Feed(self.data, report, self._readers, self.accelerator.process_index, self._processes)
         self._cache_latents()
-        self.samples = Samples(options.samples, options.saving, report)
+        self.samples = Samples(options.samples, options.saving, self.data.images, report)
         self.learner = Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed)
         self.course = self._plan_course()
         self.schedule = make_schedule(options.schedule, self.course.total_steps)
         self.maker = BatchMaker(self.family, self.encoder, self.data.images, report)
-        self.tracker = Tracker(options.logging if self.main else None, report, self.course)
         facts = provenance(options, self.data, self.course, self.seed, self._optimizer, self._processes)
         contents = self.learner.contents
-        self.archive = Archive(self.family, self.method, options, self.course, facts, contents, report)
+        self.uploads = make_uploads(options.hub, report)
+        self.archive = Archive(self.family, self.method, options, self.course, facts, contents, report, self.uploads)
         self._resume()
         self.movement = Movement(self.method.trained())
 
@@ -137,11 +142,11 @@ class Trainer:
         total_steps = self.course.total_steps
         self._say_course()
         if self.options.samples.sample_at_first and not self.resumed:
-            self._sample("000000")
+            self._sample("e000000")
         self.report.phase("train", f"Training: {total_steps:,} steps", total_steps)
         while self.place.step < total_steps and not self._stopping():
             self._train_epoch()
-        self.tracker.flush()
+        self.tracker.end()
 
     def _train_epoch(self) -> None:
         epoch = self.place.epoch
@@ -190,6 +195,7 @@ class Trainer:
 
     def _after_step(self, ended_epoch: int | None) -> None:
         step = self.place.step
+        self.uploads.tell()
         for occasion in occasions(self.options.saving, self.course, step, ended_epoch):
             self._save(occasion)
         mark = self.samples.due(step, ended_epoch)
@@ -228,7 +234,7 @@ class Trainer:
         self.learner.rest()
         if self.main:
             artist = Artist(self.family, self.texts, self.encoder, self.accelerator, self.seed)
-            self.samples.draw(artist, mark, self.place)
+            self.tracker.draw(self.samples.draw(artist, mark, self.place), self.place.step)
             if not self.data.uncached():
                 self.encoder.rest()
         self.accelerator.wait_for_everyone()
@@ -238,6 +244,7 @@ class Trainer:
         if step < total_steps:
             occasion = Occasion("step", step)
             self._save(occasion, model=False, state=True)
+            self.uploads.finish()
             state = self.archive.names.state(occasion)
             self._say_stopped(f"Stopped as asked after step {step:,} of {total_steps:,}. Go on with --resume {state}")
             return
@@ -247,6 +254,7 @@ class Trainer:
         for part, norm in self.movement.norms().items():
             if norm == 0.0:
                 self.report.notice(f"The {part} has not changed: is the learning rate too small?", "warning")
+        self.uploads.finish()
         done = f"Done: {counted(step, 'step')}, {counted(self.course.epochs, 'epoch')}."
         self.report.summary(done, steps=step)
 

@@ -1,0 +1,135 @@
+"""options.md and options-ja.md: every option of every script, with the words of the page."""
+
+from kohya_gui.i18n import t, words
+from kohya_gui.layout import LAYOUTS, LISTED
+from kohya_gui.stages import STAGES, Stage
+from sd_scripts.options.spec import OptionSpec, option_specs
+
+_WORDS = {
+    "en": {
+        "title": "# All options",
+        "intro": "Every option of every script, in the order in which the page shows them. In a terminal, `--help` of a"
+        " script lists the same. What sd-scripts has besides, and why it is refused, stands in"
+        " [compatibility.md](compatibility.md).",
+        "made": "Written by docs/make_docs.py from the declarations in sd_scripts/options; do not edit.",
+        "other": "[日本語](options-ja.md)",
+        "heads": ("Option", "On the page", "What it does", "Values", "Default"),
+        "required": "needed",
+        "on": "on",
+        "off": "off",
+        "bool": "switch",
+        "int": "whole number",
+        "float": "number",
+        "number": "number",
+        "str": "text",
+        "many": "several: {kind}",
+        "low": "{low} or more",
+        "high": "{high} or less",
+        "between": "{low} to {high}",
+        "or_zero": "or 0",
+        "former": "formerly {names}",
+        "secret": "secret: never stored or shown",
+    },
+    "ja": {
+        "title": "# すべてのオプション",
+        "intro": "すべてのスクリプトのすべてのオプションを、画面に表示される順に並べたものです。"
+        "ターミナルではスクリプトの `--help` で同じ一覧が出ます。sd-scripts にあってここにないオプションとその理由は"
+        " [compatibility.md](compatibility.md) (英語) にあります。",
+        "made": "docs/make_docs.py が sd_scripts/options の宣言から書き出したものです。直接編集しないでください。",
+        "other": "[English](options.md)",
+        "heads": ("オプション", "画面での名前", "説明", "値", "既定値"),
+        "required": "必須",
+        "on": "オン",
+        "off": "オフ",
+        "bool": "スイッチ",
+        "int": "整数",
+        "float": "数値",
+        "number": "数値",
+        "str": "文字列",
+        "many": "複数の{kind}",
+        "low": "{low} 以上",
+        "high": "{high} 以下",
+        "between": "{low} から {high}",
+        "or_zero": "または 0",
+        "former": "旧名 {names}",
+        "secret": "秘密の値。保存も表示もしません",
+    },
+}
+
+
+def options(lang: str) -> str:
+    """The document in a language, as Markdown."""
+    say = _WORDS[lang]
+    head = [str(say["title"]), "", str(say["other"]), "", str(say["intro"]), "", f"<!-- {say['made']} -->"]
+    contents = [f"- [{_title(stage, lang)}: `{stage.script}`](#{stage.id})" for stage in STAGES.values()]
+    chapters = [line for stage in STAGES.values() for line in _chapter(stage, lang)]
+    return "\n".join([*head, "", *contents, *chapters]) + "\n"
+
+
+def _title(stage: Stage, lang: str) -> str:
+    return t(f"stage.{stage.id}", lang)
+
+
+def _chapter(stage: Stage, lang: str) -> list[str]:
+    specs, layout = option_specs(stage.options), LAYOUTS[stage.id]
+    about = t(f"about.{stage.id}", lang)
+    lines = ["", f'<a id="{stage.id}"></a>', "", f"## {_title(stage, lang)}: `{stage.script}`", "", about]
+    heads = _WORDS[lang]["heads"]
+    for name, flags in (*layout.groups.items(), *layout.sections.items()):
+        lines += ["", f"### {t(f'section.{name}', lang)}", "", _row(*heads), _row(*["---"] * len(heads))]
+        lines += [_option(stage, specs[flag], lang) for flag in flags.split()]
+    return lines
+
+
+def _option(stage: Stage, spec: OptionSpec, lang: str) -> str:
+    name = f"`{spec.name}`" if spec.positional else f"`--{spec.name}`"
+    return _row(
+        name, _page(stage, spec, "label", lang), _page(stage, spec, "help", lang), _values(spec, lang),
+        _default(stage, spec, lang),
+    )  # fmt: skip
+
+
+def _page(stage: Stage, spec: OptionSpec, part: str, lang: str) -> str:
+    """What the page says of an option: of this stage, or of all; nothing where it says nothing."""
+    known = words(lang)
+    return known.get(f"stage_option.{stage.id}.{spec.name}.{part}") or known.get(f"option.{spec.name}.{part}", "")
+
+
+def _values(spec: OptionSpec, lang: str) -> str:
+    say = _WORDS[lang]
+    choices = spec.choices or LISTED.get(spec.name, ())
+    kind = ", ".join(f"`{choice}`" for choice in choices) or str(say[spec.kind])
+    facts = [str(say["many"]).format(kind=kind) if spec.many else kind, _range(spec, lang)]
+    if spec.unit:
+        facts.append(t(f"unit.{spec.unit}", lang))
+    if spec.secret:
+        facts.append(str(say["secret"]))
+    if spec.former:
+        facts.append(str(say["former"]).format(names=", ".join(f"`--{name}`" for name in spec.former)))
+    return "; ".join(fact for fact in facts if fact)
+
+
+def _range(spec: OptionSpec, lang: str) -> str:
+    say, low, high = _WORDS[lang], spec.range.low, spec.range.high
+    kind = "between" if low is not None and high is not None else "low" if low is not None else "high"
+    if low is None and high is None:
+        return ""
+    text = str(say[kind]).format(low=_number(low), high=_number(high))
+    zero_outside = spec.range.zero is not None and low is not None and low > 0
+    return f"{text} {say['or_zero']}" if zero_outside else text
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def _default(stage: Stage, spec: OptionSpec, lang: str) -> str:
+    if spec.required:
+        return str(_WORDS[lang]["required"])
+    if isinstance(spec.default, bool):
+        return str(_WORDS[lang]["on" if spec.default else "off"])
+    return _page(stage, spec, "empty", lang) if spec.default is None else f"`{spec.default}`"
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

@@ -1,0 +1,162 @@
+"""Where lines for people go: the terminal, and a file when one is asked for."""
+
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Literal, TextIO
+
+from sd_scripts.library.errors import BadOption
+from sd_scripts.options.output import ConsoleOptions
+
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+EVENT_EVERY_S = 0.5
+DRAW_EVERY_S = 0.1
+LINE_EVERY_S = 10.0
+
+
+class Console:
+    """Shows lines that are important enough. `simple`: lines alone, without time, level or a bar that is redrawn."""
+
+    def __init__(self, out: TextIO, level: Level = "INFO", simple: bool = False, log: TextIO | None = None) -> None:
+        self._out = out
+        self._least = logging.getLevelNamesMapping()[level]
+        self._simple = simple
+        self._log = log
+        self.live = out.isatty() and not simple and self.shows("INFO")
+        self._drawn = False
+        self._forward: logging.Handler | None = None
+
+    def shows(self, level: str) -> bool:
+        """Whether lines of a level are shown."""
+        return logging.getLevelNamesMapping()[level] >= self._least
+
+    def line(self, text: str, level: str = "INFO") -> None:
+        """A line of its own, here and in the file."""
+        if self.shows(level):
+            self.clear()
+            print(text, file=self._out, flush=True)
+            self._write(text, level)
+
+    def progress(self, text: str, draw: bool, line: bool) -> None:
+        """How far the work is: drawn over what was drawn last where that is possible, and now and then a line."""
+        if self.live and draw:
+            print(f"\r\033[K{text}", end="", file=self._out, flush=True)
+            self._drawn = True
+        if line and self.shows("INFO"):
+            self._write(text, "INFO")
+            if not self.live:
+                print(text, file=self._out, flush=True)
+
+    def clear(self) -> None:
+        """Takes away what is drawn."""
+        if self._drawn:
+            print("\r\033[K", end="", file=self._out, flush=True)
+            self._drawn = False
+
+    def show_libraries(self, level: Level) -> None:
+        """From now on what the packages underneath log goes the same way as our own lines."""
+        self._forward = _Forward(self)
+        logging.root.addHandler(self._forward)
+        logging.root.setLevel(level)
+        # Pillow's details are a line for each part of each picture.
+        logging.getLogger("PIL").setLevel(max(logging.root.level, logging.INFO))
+
+    def close(self) -> None:
+        """Leaves the terminal clean, and closes the file."""
+        self.clear()
+        if self._forward:
+            logging.root.removeHandler(self._forward)
+        if self._log:
+            self._log.close()
+
+    def _write(self, text: str, level: str) -> None:
+        if self._log:
+            mark = "" if self._simple else f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level:<8} "
+            print(f"{mark}{text}", file=self._log, flush=True)
+
+
+def console_of(options: ConsoleOptions, out: TextIO) -> Console:
+    """The console that the options ask for; `out` is where it goes when they do not say. Errors: BadOption."""
+    log = _open(options.console_log_file) if options.console_log_file else None
+    console = Console(
+        sys.stdout if options.console_log_simple else out,
+        options.console_log_level or "INFO",
+        options.console_log_simple,
+        log,
+    )
+    if options.console_log_level or log:
+        console.show_libraries(options.console_log_level or "WARNING")
+    return console
+
+
+def _open(path: str) -> TextIO:
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "a", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        sentence = f"--console_log_file {path} cannot be written to: {error.strerror}. Choose another file."
+        raise BadOption("console_log_file", sentence) from error
+
+
+class _Forward(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = record.levelname if record.levelname in logging.getLevelNamesMapping() else "INFO"
+        self._console.line(f"{record.name}: {record.getMessage()}", level)
+
+
+class Bar:
+    """The progress of a phase: when it is to be shown, and how fast it goes."""
+
+    def __init__(self) -> None:
+        self.start(None)
+
+    def start(self, total: int | None) -> None:
+        """A phase begins."""
+        self._begun_s = self._told_s = self._lined_s = self._drawn_s = time.monotonic()
+        self._first: int | None = None
+        self._total = total
+        self.rate_per_s: float | None = None
+        self.eta_s: float | None = None
+
+    def advance(self, done: int, total: int | None, note: str, console: Console) -> bool:
+        """Shows it when it is time; True when it is time to tell the page."""
+        now_s = time.monotonic()
+        self._total = total if total is not None else self._total
+        if self._first is None:
+            self._first, self._begun_s = done - 1, min(self._begun_s, now_s)
+        elapsed_s = now_s - self._begun_s
+        if elapsed_s > 0.2:
+            self.rate_per_s = (done - self._first) / elapsed_s
+            self.eta_s = (self._total - done) / self.rate_per_s if self._total and self.rate_per_s else None
+        last = done == self._total
+        line, draw = last or now_s - self._lined_s > LINE_EVERY_S, last or now_s - self._drawn_s > DRAW_EVERY_S
+        self._lined_s = now_s if line else self._lined_s
+        self._drawn_s = now_s if draw else self._drawn_s
+        console.progress(self._text(done, note), draw, line)
+        if last or self._told_s == self._begun_s or now_s - self._told_s > EVENT_EVERY_S:
+            self._told_s = now_s
+            return True
+        return False
+
+    def _text(self, done: int, note: str) -> str:
+        parts = [f"{done:,} of {self._total:,}" if self._total else f"{done:,}"]
+        if self.rate_per_s:
+            parts.append(f"{self.rate_per_s:.2f}/s")
+        if self.eta_s:
+            parts.append(f"{duration(self.eta_s)} left")
+        return "  " + ", ".join([*parts, *([note] if note else [])])
+
+
+def duration(seconds: float) -> str:
+    """A duration in the two largest units: '2 h 5 min', '3 min', '12 s'."""
+    minutes, left_s = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes >= 3 else f"{minutes * 60 + left_s} s"

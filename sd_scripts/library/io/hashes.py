@@ -1,0 +1,23 @@
+"""Hashes by which other programs know a model file."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+_LEGACY_START, _LEGACY_BYTES = 0x100000, 0x10000
+
+
+class Hashes(NamedTuple):
+    """Of a file: the short hash that AUTOMATIC1111's web UI had first, and its SHA-256."""
+
+    legacy: str
+    sha256: str
+
+
+def file_hashes(path: Path) -> Hashes:
+    """The hashes of a file."""
+    with open(path, "rb") as file:
+        whole = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(_LEGACY_START)
+        legacy = hashlib.sha256(file.read(_LEGACY_BYTES)).hexdigest()[:8]
+    return Hashes(legacy, whole)

@@ -1,0 +1,231 @@
+"""Where figures and samples are logged: TensorBoard and wandb, each imported when it is asked for. Needs no torch."""
+
+import importlib.util
+import inspect
+import json
+import os
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any, Protocol, cast
+
+from sd_scripts.library.errors import BadOption
+from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.options.spec import flat_values, option_specs
+from sd_scripts.options.training import LoggingOptions
+
+PROJECT = "finetuning"
+# What SummaryWriter takes besides its folder.
+_TENSORBOARD_SETTINGS = ("purge_step", "max_queue", "flush_secs", "filename_suffix")
+# wandb would store the command line with its secrets, the paths of this machine and what the terminal showed.
+_PRIVATE = {"x_disable_meta": True, "disable_git": True, "disable_code": True, "console": "off"}
+
+
+@dataclass(frozen=True)
+class BoardPlan:
+    """What a board is opened with. `config`: the options to log; `table`: the settings of log_tracker_config."""
+
+    folder: Path | None
+    project: str | None
+    run_name: str | None
+    api_key: str | None
+    config: dict[str, Any] = field(default_factory=dict)
+    table: dict[str, Any] = field(default_factory=dict)
+
+
+class Board(Protocol):
+    """A log of figures and pictures."""
+
+    def scalars(self, values: dict[str, float], step: int) -> None:
+        """Logs figures after a step."""
+
+    def picture(self, tag: str, path: Path, caption: str, step: int) -> None:
+        """Logs a picture."""
+
+    def close(self, failed: bool) -> None:
+        """Ends the log."""
+
+
+@contextmanager
+def open_boards(options: TrainingSettings, main: bool) -> Iterator[list[Board]]:
+    """The boards that the options ask for, open for a while; none but in the main process. Errors: BadOption."""
+    boards: list[Board] = []
+    try:
+        for name in board_names(options.logging) if main else []:
+            boards.append(_BOARDS[name](_plan(name, options)))
+        yield boards
+    except BaseException:
+        for board in boards:
+            board.close(failed=True)
+        raise
+    for board in boards:
+        board.close(failed=False)
+
+
+def board_names(logging: LoggingOptions) -> list[str]:
+    """Which boards are asked for; TensorBoard where only a folder is given."""
+    asked = logging.log_with or ("tensorboard" if logging.logging_dir else None)
+    return list(_BOARDS) if asked == "all" else [asked] if asked else []
+
+
+def check_boards(logging: LoggingOptions) -> None:
+    """Every board that is asked for can be opened, as far as that can be told before. Errors: BadOption."""
+    names = board_names(logging)
+    if "tensorboard" in names and not logging.logging_dir:
+        raise BadOption(
+            "logging_dir", f"--log_with {logging.log_with} needs --logging_dir: the folder for TensorBoard's logs."
+        )
+    if "wandb" in names and importlib.util.find_spec("wandb") is None:
+        sentence = f'--log_with {logging.log_with} needs the package wandb: "{sys.executable}" -m pip install wandb'
+        raise BadOption("log_with", sentence)
+    _tables(logging)
+
+
+def idle_logging(logging: LoggingOptions) -> list[str]:
+    """A sentence for each option that has no effect, as what it belongs to is not asked for."""
+    needs = {
+        "wandb": (["wandb_run_name", "wandb_api_key"], "--log_with wandb"),
+        "": (["log_prefix", "log_tracker_name", "log_tracker_config", "log_config"], "--logging_dir or --log_with"),
+    }
+    names = board_names(logging)
+    return [
+        f"--{flag} has no effect without {needed}."
+        for board, (flags, needed) in needs.items()
+        for flag in flags
+        if getattr(logging, flag) and not (board in names if board else names)
+    ]
+
+
+def logged_options(options: Any) -> dict[str, Any]:
+    """The options of a run as they may be shown to others: no secrets, of paths only the last part."""
+    specs = option_specs(cast(type, type(options)))
+    values = {name: value for name, value in flat_values(options).items() if not specs[name].secret}
+    return {name: _last_part(value) if specs[name].path else value for name, value in values.items()}
+
+
+def _plan(board: str, options: TrainingSettings) -> BoardPlan:
+    logging = options.logging
+    date = f"{logging.log_prefix or ''}{time.strftime('%Y%m%d%H%M%S')}"
+    return BoardPlan(
+        folder=Path(logging.logging_dir) / date if logging.logging_dir else None,
+        project=logging.log_tracker_name,
+        run_name=logging.wandb_run_name,
+        api_key=logging.wandb_api_key,
+        config=logged_options(options) if logging.log_config else {},
+        table=_tables(logging).get(board, {}),
+    )
+
+
+def _last_part(path: str | None) -> str | None:
+    return PurePath(path.replace("\\", "/")).name if path else path
+
+
+def _tables(logging: LoggingOptions) -> dict[str, dict[str, Any]]:
+    """{board: settings} of log_tracker_config. Errors: BadOption."""
+    path = logging.log_tracker_config
+    if not path:
+        return {}
+    option = f"--log_tracker_config {path}"
+    try:
+        tables = tomllib.loads(Path(path).read_text("utf-8-sig"))
+    except OSError as error:
+        raise BadOption("log_tracker_config", f"{option} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # both of broken TOML and of what is no UTF-8
+        raise BadOption("log_tracker_config", f"{option} is no TOML: {error}.") from error
+    for name, table in tables.items():
+        if name not in _BOARDS or not isinstance(table, dict):
+            raise BadOption("log_tracker_config", f'{option}: "{name}" is not known. Write [tensorboard] or [wandb].')
+        if name in board_names(logging):
+            _check_settings(option, name, table)
+    return tables
+
+
+def _check_settings(option: str, board: str, table: dict[str, Any]) -> None:
+    known = _TENSORBOARD_SETTINGS if board == "tensorboard" else _wandb_settings()
+    for name in table:
+        if name not in known:
+            raise BadOption(
+                "log_tracker_config", f"{option}: [{board}] has no setting {name}. It knows {', '.join(known)}."
+            )
+
+
+def _wandb_settings() -> tuple[str, ...]:
+    import wandb
+
+    return tuple(inspect.signature(wandb.init).parameters)
+
+
+class _TensorBoard:
+    """Event files in the log's folder."""
+
+    def __init__(self, plan: BoardPlan) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        assert plan.folder is not None
+        self._writer = SummaryWriter(str(plan.folder / (plan.project or "")), **plan.table)
+        if plan.config:
+            self._write_config(plan.config)
+
+    def scalars(self, values: dict[str, float], step: int) -> None:
+        for tag, value in values.items():
+            self._writer.add_scalar(tag, value, step)
+
+    def picture(self, tag: str, path: Path, caption: str, step: int) -> None:
+        import numpy as np
+        from PIL import Image
+
+        with Image.open(path) as picture:
+            self._writer.add_image(tag, np.array(picture), step, dataformats="HWC")
+        self._writer.add_text(f"{tag}/prompt", caption, step)
+
+    def close(self, failed: bool) -> None:
+        self._writer.close()
+
+    def _write_config(self, config: dict[str, Any]) -> None:
+        """As a table of text, and for the tab HPARAMS."""
+        from torch.utils.tensorboard.summary import hparams
+
+        rows = [f"{name} | `{json.dumps(value, ensure_ascii=False)}`" for name, value in config.items()]
+        self._writer.add_text("config", "\n".join(["option | value", "---|---", *rows]))
+        plain = {n: v if isinstance(v, bool | int | float) else str(v) for n, v in config.items() if v is not None}
+        for summary in hparams(plain, {}):
+            self._writer.file_writer.add_summary(summary)
+
+
+class _Wandb:
+    """A run in wandb."""
+
+    def __init__(self, plan: BoardPlan) -> None:
+        import wandb
+
+        if plan.api_key:
+            # For this process only: wandb.login would write it into a file.
+            os.environ["WANDB_API_KEY"] = plan.api_key
+        if plan.folder:
+            plan.folder.mkdir(parents=True, exist_ok=True)
+        own = {"project": plan.project or PROJECT, "name": plan.run_name, "dir": plan.folder}
+        settings = _PRIVATE | plan.table.get("settings", {})
+        config = plan.config | plan.table.get("config", {})
+        try:
+            self._run = wandb.init(**{**own, **plan.table, "settings": settings, "config": config})
+        except Exception as error:  # its own errors, and those of what it is built on
+            advice = "Set WANDB_API_KEY, or WANDB_MODE=offline to send nothing."
+            why = str(error).rstrip(".")
+            raise BadOption("log_with", f"--log_with: wandb does not start: {why}. {advice}") from error
+        self._image = wandb.Image
+
+    def scalars(self, values: dict[str, float], step: int) -> None:
+        self._run.log(values, step=step)
+
+    def picture(self, tag: str, path: Path, caption: str, step: int) -> None:
+        self._run.log({tag: self._image(str(path), caption=caption)}, step=step)
+
+    def close(self, failed: bool) -> None:
+        self._run.finish(exit_code=1 if failed else 0)
+
+
+_BOARDS: dict[str, Callable[[BoardPlan], Board]] = {"tensorboard": _TensorBoard, "wandb": _Wandb}
