@@ -17,8 +17,8 @@ TABS = ("project", "caption", "tag", "metadata", "latents", "train", "runs")
 STYLES = ("base", "header", "form", "project", "runs", "dialog", "presets", "small")
 SCRIPTS = (
     "core", "store", "check", "dialog", "combo", "field", "tip", "form", "rail", "stage", "metadata", "tabs",
-    "pathbrowser", "difference", "importing", "presets", "search", "chart", "poller", "runbar", "buckets", "results",
-    "news", "monitor", "runs", "plan", "project", "header",
+    "pathbrowser", "difference", "importing", "keeping", "presets", "search", "chart", "poller", "runbar", "buckets",
+    "results", "news", "monitor", "runs", "plan", "project", "header",
 )  # fmt: skip
 """In the order in which they need each other."""
 

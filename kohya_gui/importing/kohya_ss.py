@@ -7,7 +7,7 @@ from typing import Any
 
 from kohya_gui.importing import command_line
 from kohya_gui.importing.report import Report
-from kohya_gui.importing.taker import Taker, belongs_to, elsewhere, is_off, table
+from kohya_gui.importing.taker import HIDDEN, Taker, belongs_to, elsewhere, is_off, is_secret, table
 from kohya_gui.stages import STAGES
 from kohya_gui.words import say
 from sd_scripts.options.spec import option_specs
@@ -28,8 +28,10 @@ def is_kohya_ss(settings: Settings) -> bool:
     return 2 * sum(key in known or group_of(key) is not None for key in settings) >= max(1, len(settings))
 
 
-def read_kohya_ss(settings: Settings, name: str) -> Report:
-    """The report of a settings file."""
+def read_kohya_ss(settings: Settings, name: str, stage: str) -> Report:
+    """The report of a settings file, for training; or for a stage before it whose settings such files hold as well."""
+    if stage in table("kohya_ss")["stages"]:
+        return _for_earlier_stage(settings, name, stage)
     report = Report("kohya_ss", "train", name)
     method = next((method for method, keys in _METHODS.items() if any(key in settings for key in keys)), None)
     if method:
@@ -76,6 +78,21 @@ def _elsewhere(taker: Taker, settings: Settings, key: str, given: Any, group: st
         taker.unused(key, given, say("import.family_off", family=say(f"import.name.{group}")))
     else:
         taker.leave(key, given, belongs_to(group))
+
+
+def _for_earlier_stage(settings: Settings, name: str, stage: str) -> Report:
+    report = Report("kohya_ss", stage, name)
+    taker = Taker(report, zero_is_unset=True)
+    flags = table("kohya_ss")["stages"][stage]
+    for key, given in settings.items():
+        if key not in flags:
+            why = say("import.other_stage", stage=say("stage.train"))
+            taker.unused(key, HIDDEN if is_secret(key) else given, why)
+        elif key.endswith("_filename"):
+            _take_file(taker, settings, given, key, flags[key])
+        else:
+            taker.take(flags[key], given, key)
+    return report
 
 
 def _attention(taker: Taker, settings: Settings, given: Any) -> None:
@@ -129,15 +146,20 @@ def _epochs(taker: Taker, settings: Settings, given: Any) -> None:
 
 def _metadata_file(taker: Taker, settings: Settings, given: Any, key: str, wanted: str) -> None:
     """One of two files in train_dir; `use_latent_files` says which."""
+    if not is_off(given) and settings.get("use_latent_files", "Yes") != wanted:
+        taker.unused(key, given, say("import.other_file"))
+    else:
+        _take_file(taker, settings, given, key, "in_json")
+
+
+def _take_file(taker: Taker, settings: Settings, given: Any, key: str, flag: str) -> None:
     folder = str(settings.get("train_dir") or "")
     if is_off(given):
         taker.unused(key, given, say("import.empty"))
-    elif settings.get("use_latent_files", "Yes") != wanted:
-        taker.unused(key, given, say("import.other_file"))
     elif not folder:
         taker.leave(key, given, say("import.no_folder"))
     else:
-        taker.take("in_json", f"{folder.rstrip('/')}/{given}", key, say("import.joined"), given)
+        taker.take(flag, f"{folder.rstrip('/')}/{given}", key, say("import.joined"), given)
 
 
 def _part_of_in_json(taker: Taker, settings: Settings, given: Any, key: str) -> None:

@@ -26,13 +26,13 @@ def read_settings(text: str, file_name: str, stage: str) -> Report:
     if not text or len(text) > LONGEST_LETTERS:
         raise refusal("text", "import.too_long" if text else "import.nothing")
     if text.startswith("{"):
-        return _of_json(text, name)
+        return _of_json(text, name, stage)
     if file_name.lower().endswith(".toml") or not _is_command(text):
         return read_toml(parsed(text), name)
     return read_command(text, stage, name)
 
 
-def _of_json(text: str, name: str) -> Report:
+def _of_json(text: str, name: str, stage: str) -> Report:
     try:
         found: dict[str, Any] = json.loads(text)
     except json.JSONDecodeError as error:
@@ -43,7 +43,7 @@ def _of_json(text: str, name: str) -> Report:
         return ours.read_ours(found)
     if not is_kohya_ss(found):
         raise refusal("text", "import.unknown_json")
-    return read_kohya_ss(found, name)
+    return read_kohya_ss(found, name, stage)
 
 
 def _is_command(text: str) -> bool:

@@ -1,7 +1,7 @@
 /* The browser of presets: find, look at, load, copy, edit, delete, take along; and keep the form's values as one. */
 "use strict";
 Studio.presets = (() => {
-  const { html, attr, put, icon, t, call, store, field, dialog, data, page, fire, importing, difference } = Studio;
+  const { html, attr, put, icon, t, call, store, field, dialog, data, page, fire, importing, difference, keeping } = Studio;
   const lists = {}; /* stage -> {builtin, mine} as last loaded */
   const drafts = {}; /* stage -> what was imported and is not kept yet */
 
@@ -14,6 +14,7 @@ Studio.presets = (() => {
   const shownName = (preset) => preset[page.lang]?.name ?? preset.name;
   const shownDescription = (preset) => preset[page.lang]?.description ?? preset.description;
   const all = (stage) => [...(drafts[stage] ?? []), ...(lists[stage]?.builtin ?? []), ...(lists[stage]?.mine ?? [])];
+  const copyName = (preset) => t("preset.copy_of", { name: shownName(preset).slice(0, 50) });
   const idOf = (preset) => `${preset.draft ? "draft" : "kept"}:${preset.name}`;
   const kept = (stage, name) => all(stage).find((one) => !one.draft && one.name === name);
 
@@ -41,7 +42,21 @@ Studio.presets = (() => {
       <form class="pre-save">
         <h3>${t("preset.keep")}</h3>
         <div class="row">
-          ${named("", "")}
+          <input
+            class="in"
+            name="name"
+            maxlength="60"
+            required
+            placeholder="${t("preset.name")}"
+            aria-label="${t("preset.name")}"
+          />
+          <input
+            class="in"
+            name="description"
+            maxlength="200"
+            placeholder="${t("preset.description")}"
+            aria-label="${t("preset.description")}"
+          />
           <select class="in" name="scope" aria-label="${t("preset.scope")}">
             <option value="changed">${t("preset.scope_changed")}</option>
             <option value="all">${t("preset.scope_all")}</option>
@@ -52,26 +67,6 @@ Studio.presets = (() => {
     `;
     dialog.open({ title: t("preset.title"), body, wide: true, ready: begin });
   }
-  const named = (name, description) => html`
-    <input
-      class="in"
-      name="name"
-      maxlength="60"
-      required
-      value="${name}"
-      placeholder="${t("preset.name")}"
-      aria-label="${t("preset.name")}"
-    />
-    <input
-      class="in"
-      name="description"
-      maxlength="200"
-      value="${description}"
-      placeholder="${t("preset.description")}"
-      aria-label="${t("preset.description")}"
-    />
-  `;
-
   async function begin(box, close) {
     box.classList.add("presets");
     const list = box.querySelector(".pre-list"),
@@ -93,15 +88,22 @@ Studio.presets = (() => {
       await draw(fresh);
       if (fresh) fire("preset", at);
     };
+    /* After a change on the server: shows what it made. */
+    const changed = async (change) => {
+      const made = await change;
+      if (!made) return;
+      search.value = "";
+      await show(`kept:${made.name}`, true);
+    };
     const steps = {
       apply: () => apply(at, preset(), difference.chosen(one), close),
       all: (pressed) => difference.choose(one, pressed.dataset.all === "yes"),
-      copy: () => edit(at, preset(), t("preset.copy_of", { name: shownName(preset()) }), show),
-      edit: () => edit(at, preset(), preset().name, show),
-      keep_draft: () => keepDraft(at, preset(), show),
-      update: () => update(at, preset(), () => show(shown, true)),
-      remove: () => remove(at, preset(), () => show(shown, true)),
-      export: () => takeAlong(at, preset()),
+      copy: () => changed(keeping.edit(at, preset(), copyName(preset()), shownDescription(preset()))),
+      edit: () => changed(keeping.edit(at, preset(), preset().name, preset().description)),
+      keep_draft: () => changed(keeping.keep(at, preset(), () => delete drafts[at])),
+      update: () => changed(keeping.save(at, preset(), lists[at].mine)),
+      remove: () => changed(keeping.remove(at, preset())),
+      export: () => keeping.takeAlong(at, preset()),
       import: async () => {
         const report = await importing.open(at);
         if (!report) return;
@@ -127,13 +129,11 @@ Studio.presets = (() => {
       difference.count(one);
     });
     search.addEventListener("input", () => draw());
-    box.querySelector(".pre-save").addEventListener("submit", async (event) => {
+    box.querySelector(".pre-save").addEventListener("submit", (event) => {
       event.preventDefault();
       const { name, description, scope } = event.target.elements;
-      if (await save(at, name.value.trim(), description.value.trim(), scope.value)) {
-        search.value = "";
-        show(`kept:${name.value.trim()}`, true);
-      }
+      const wanted = { name: name.value.trim(), description: description.value.trim(), scope: scope.value };
+      changed(keeping.save(at, wanted, lists[at].mine));
     });
     await draw(true);
   }
@@ -241,43 +241,6 @@ Studio.presets = (() => {
     const undo = { label: t("undo"), pick: () => store.load(at, before) };
     dialog.say(t("said.preset", { name: shownName(preset) }), { action: undo });
   }
-  /* Keeps the form's values; true when that was done. */
-  async function save(at, name, description, scope) {
-    const known = lists[at].mine.some((one) => one.name === name);
-    if (known && !(await dialog.confirm(t("preset.replace"), t("preset.replace_ask", { name }), t("preset.replace"))))
-      return false;
-    const values = scope === "all" ? store.values(at) : store.typed(at);
-    const asked = { stage: at, name, description, values, all: scope === "all" };
-    if (dialog.trouble(await call("preset_save", asked))) return false;
-    store.state.presets[at] = name;
-    dialog.say(t("said.preset_saved", { name }));
-    return true;
-  }
-  async function update(at, preset, done) {
-    if (await save(at, preset.name, preset.description, preset.scope)) done();
-  }
-  async function remove(at, { name }, done) {
-    if (!(await dialog.confirm(t("preset.remove"), t("preset.delete_ask", { name }), t("preset.remove")))) return;
-    if (!dialog.trouble(await call("preset_delete", { stage: at, name }))) done();
-  }
-  const edit = (at, preset, name, show) =>
-    ask(preset.builtin ? t("preset.copy") : t("preset.edit"), name, shownDescription(preset), async (typed) => {
-      const change = { stage: at, name: preset.name, new_name: typed.name, description: typed.description };
-      const answer = await call("preset_edit", change);
-      if (answer.error) return answer;
-      if (store.state.presets[at] === preset.name && !preset.builtin) store.state.presets[at] = typed.name;
-      show(`kept:${answer.preset.name}`, true);
-      return answer;
-    });
-  const keepDraft = (at, preset, show) =>
-    ask(t("preset.keep_draft"), preset.name, preset.description, async ({ name, description }) => {
-      const answer = await call("preset_save", { stage: at, name, description, values: preset.values });
-      if (!answer.error) {
-        drafts[at] = [];
-        show(`kept:${answer.preset.name}`, true);
-      }
-      return answer;
-    });
   const draftOf = (report) => ({
     name: report.name || t(`import.source_${report.source}`),
     description: report.description || t(`import.source_${report.source}`),
@@ -285,45 +248,6 @@ Studio.presets = (() => {
     draft: true,
     report,
   });
-
-  /* Asks for a name and a description until the server takes them. */
-  function ask(title, name, description, send) {
-    const body = html`
-      <form class="ask">
-        <label>
-          <span>${t("preset.name")}</span>
-          <input class="in" name="name" maxlength="60" required value="${name}" />
-        </label>
-        <label>
-          <span>${t("preset.description")}</span>
-          <input class="in" name="description" maxlength="200" value="${description}" />
-        </label>
-        <div class="err" role="alert"></div>
-        <div class="acts">
-          <button type="button" class="btn" data-close>${t("cancel")}</button>
-          <button class="btn pri">${t("preset.save")}</button>
-        </div>
-      </form>
-    `;
-    const ready = (box, close) =>
-      box.querySelector("form").addEventListener("submit", async (event) => {
-        event.preventDefault();
-        const typed = event.target.elements;
-        const answer = await send({ name: typed.name.value.trim(), description: typed.description.value.trim() });
-        if (answer.error) box.querySelector(".err").textContent = answer.error;
-        else close(answer);
-      });
-    return dialog.open({ title, body, ready });
-  }
-  async function takeAlong(at, preset) {
-    const answer = await call("preset_export", { stage: at, name: preset.name });
-    if (dialog.trouble(answer)) return;
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([answer.text], { type: "application/json" }));
-    link.download = answer.file_name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  }
 
   /* What the header says: the preset of the open stage and how many values differ from it. */
   async function state() {

@@ -1,4 +1,4 @@
-"""Presets as their user meets them: found, looked at, applied in part, kept, copied, taken along, and read from elsewhere."""
+"""Presets as their user meets them: found, applied in part, kept, copied, taken along, and read from elsewhere."""
 
 import json
 import re

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kohya_gui.importing.reading import read_settings
+from kohya_gui.importing.taker import HIDDEN
 from kohya_gui.layout import LISTED
 from kohya_gui.presets import PresetStore
 from kohya_gui.stages import STAGES
@@ -126,6 +127,22 @@ def test_empty_fields_and_zeros_that_mean_nothing_leave_the_default():
 )  # fmt: skip
 def test_kohya_ss_means_by_its_keys(settings, values):
     assert read({**settings, **ALWAYS}).values() == {**values, **ALWAYS}
+
+
+def test_the_same_file_also_holds_what_came_before_training():
+    settings = {**ALWAYS, "image_folder": "/p", "train_dir": "/w", "caption_metadata_filename": "c.json", "v2": True,
+                "latent_metadata_filename": "l.json", "batch_size": "4", "max_resolution": "768,768",
+                "wandb_api_key": "s", "max_bucket_reso": "x", "caption_extension": ".txt"}  # fmt: skip
+    assert line_of(read(settings), "batch_size").why == say("import.group.stage_latents")
+    report = read(settings, stage="latents")
+    assert (report.stage, report.values()) == ("latents", {
+        "train_data_dir": "/p", "in_json": "/w/c.json", "out_json": "/w/l.json", "v2": True, "batch_size": 4,
+        "max_resolution": "768,768",
+    })  # fmt: skip
+    assert line_of(report, "max_bucket_reso").state == "left"
+    assert line_of(report, "wandb_api_key").given == HIDDEN
+    merged = {"train_data_dir": "/p", "out_json": "/w/c.json", "caption_extension": ".txt"}
+    assert read(settings, stage="merge_captions").values() == merged
 
 
 def test_what_belongs_elsewhere_says_where():
