@@ -29,14 +29,15 @@ _MARKS: tuple[tuple[Shell, str], ...] = (
     ("powershell", r"`[ \t]*$|^[ \t]*& |\$env:"),
     ("cmd", r"\^[ \t]*$|\^[\"%&()!<>|]|%\w+%|^[ \t]*(set|rem|call|@echo)\b"),
     ("sh", r"\\[ \t]*$|\$\w|\$\{"),
-    ("powershell", r"(?s)''.*(?<!\w)[A-Za-z]:\\|(?<!\w)[A-Za-z]:\\.*''"),
-    ("cmd", r"(?<!\w)[A-Za-z]:\\|\\\\\w|\.exe\b|\w\\\w"),
 )
-"""What gives a shell away, the surest first; what stands between single quotes is left out. cmd has none of those."""
+"""What gives a shell away, the surest first."""
+
+_WINDOWS = re.compile(r"(?<!\w)[A-Za-z]:\\|\\\\\w|\.exe\b|\w\\\w")
+"""Paths as they are written on Windows."""
 
 _QUOTED = re.compile(r"'[^'\n]*'|(\"[^\"\n]*\")")
 
-_GOES_ON = re.compile(r"[ \t]*[\\^`]?[ \t]*\n(?=[ \t]*--)")
+_GOES_ON = re.compile(r"(?<![ \t])[ \t]*(?:[\\^`][ \t]*)?\n(?=[ \t]*--)")
 """A line break before an option: the command goes on, also where its mark was lost or has a space behind it."""
 
 _NAME = re.compile(r"\$[A-Za-z_{(]")
@@ -58,8 +59,12 @@ class _Word:
 
 def shell_of(text: str) -> Shell:
     """The shell that a command was written for."""
+    # What stands between single quotes is nobody's mark; that there are some is: cmd knows none.
     text = _QUOTED.sub(lambda quoted: quoted[1] or "''", text)
-    return next((shell for shell, mark in _MARKS if re.search(mark, text, re.MULTILINE | re.IGNORECASE)), "sh")
+    found = next((shell for shell, mark in _MARKS if re.search(mark, text, re.MULTILINE | re.IGNORECASE)), None)
+    if found or not _WINDOWS.search(text):
+        return found or "sh"
+    return "powershell" if "''" in text else "cmd"
 
 
 def split_commands(text: str, shell: Shell) -> Commands:
@@ -160,7 +165,7 @@ def _words_of_windows(line: str) -> list[str]:
     quoted = False
     at = 0
     while at < len(line):
-        slashes = len(line) - at - len(line[at:].lstrip("\\"))
+        slashes = next((i for i in range(len(line) - at) if line[at + i] != "\\"), len(line) - at)
         before_quote = line[at + slashes : at + slashes + 1] == '"'
         if slashes:
             word.begun = True
