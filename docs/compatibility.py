@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sd_scripts.library.train.known_optimizers import CANNOT
 from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.spec import OptionSpec, option_specs
 
@@ -27,6 +28,8 @@ _HABITS = (
     " the file turns on cannot be turned off on the command line, as with sd-scripts.",
     "States (`--resume`) are of our own kind: step, epoch, order and noise go on exactly. Those of sd-scripts cannot be"
     " read.",
+    "Optimizers are known by name in any letter case: those that sd-scripts knows, those of torch.optim, and those of"
+    " pytorch-optimizer besides. What a schedule-free optimizer, or AdaFactor with own rates, does not use is said.",
     "`--console_log_file` is added to, not overwritten, and the terminal shows the same lines.",
     "wandb is given figures, samples and, with `--log_config`, the options: not the command line, not what the terminal"
     " shows, no paths. `--wandb_api_key` is not written into any file.",
@@ -53,6 +56,10 @@ def compatibility() -> str:
         "",
         *(f"- {habit}" for habit in _HABITS),
         *_refused(tables),
+        "",
+        "## Optimizers of torch and pytorch-optimizer that cannot train here",
+        "",
+        *(f"- `{name}` {reason}." for name, reason in CANNOT.items()),
         *_aliases(tables),
         *_differences(tables),
         *_ours(tables),

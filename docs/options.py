@@ -1,7 +1,7 @@
 """options.md and options-ja.md: every option of every script, with the words of the page."""
 
 from kohya_gui.i18n import t, words
-from kohya_gui.layout import LAYOUTS, LISTED
+from kohya_gui.layout import GROUPED, LAYOUTS, LISTED
 from kohya_gui.stages import STAGES, Stage
 from sd_scripts.options.spec import OptionSpec, option_specs
 
@@ -14,6 +14,7 @@ _WORDS = {
         "made": "Written by docs/make_docs.py from the declarations in sd_scripts/options; do not edit.",
         "other": "[日本語](options-ja.md)",
         "heads": ("Option", "On the page", "What it does", "Values", "Default"),
+        "names": "Names that `--{flag}` takes",
         "required": "needed",
         "on": "on",
         "off": "off",
@@ -38,6 +39,7 @@ _WORDS = {
         "made": "docs/make_docs.py が sd_scripts/options の宣言から書き出したものです。直接編集しないでください。",
         "other": "[English](options.md)",
         "heads": ("オプション", "画面での名前", "説明", "値", "既定値"),
+        "names": "`--{flag}` に書ける名前",
         "required": "必須",
         "on": "オン",
         "off": "オフ",
@@ -63,7 +65,16 @@ def options(lang: str) -> str:
     head = [str(say["title"]), "", str(say["other"]), "", str(say["intro"]), "", f"<!-- {say['made']} -->"]
     contents = [f"- [{_title(stage, lang)}: `{stage.script}`](#{stage.id})" for stage in STAGES.values()]
     chapters = [line for stage in STAGES.values() for line in _chapter(stage, lang)]
-    return "\n".join([*head, "", *contents, *chapters]) + "\n"
+    names = [line for flag in GROUPED for line in _names(flag, lang)]
+    return "\n".join([*head, "", *contents, *chapters, *names]) + "\n"
+
+
+def _names(flag: str, lang: str) -> list[str]:
+    """The names that the page suggests for an option, under their headings."""
+    lines = ["", f"## {str(_WORDS[lang]['names']).format(flag=flag)}", ""]
+    for heading, names in GROUPED[flag].items():
+        lines.append(f"- {t(f'names.{heading}', lang)}: {', '.join(f'`{name}`' for name in names)}")
+    return lines
 
 
 def _title(stage: Stage, lang: str) -> str:

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kohya_gui import found, noise_rules, training_rules  # noqa: F401  (the rules of training register themselves)
+# The rules of training register themselves.
+from kohya_gui import (  # noqa: F401
+    caption_checks,
+    dataset_rules,
+    found,
+    machine_rules,
+    noise_rules,
+    rate_rules,
+    training_rules,
+)
 from kohya_gui.command import absolute_values, is_data
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.facts import FACTS, Fact
@@ -46,7 +55,9 @@ def check(
         spec = checked.draft.specs[flag]
         on_hub = spec.path == "state" and checked.draft.get("resume_from_huggingface")
         no_path = on_hub or is_data(value)
-        if spec.path and isinstance(value, str) and value and value != spec.default and not no_path:
+        if flag in dataset_rules.unused(checked.draft):
+            checked.fields[flag] = {"found": say("found.not_used")}
+        elif spec.path and isinstance(value, str) and value and value != spec.default and not no_path:
             _look(checked, spec, value)
     errors = [Finding("error", flag, facts["error"]) for flag, facts in checked.fields.items() if "error" in facts]
     checked.findings = [*errors, *checked.findings]

@@ -29,7 +29,9 @@ class TrainingPlan:
 
 
 def training_plan(draft: Draft) -> TrainingPlan | None:
-    """The plan of a training, from its metadata; None as long as there is none."""
+    """The plan of a training, from its metadata; None as long as there is none, and where others are trained."""
+    if draft.get("dataset_config") or draft.get("dataset_class"):
+        return None
     path = draft.path("in_json")
     entries = found.metadata_at(path) if path and path.is_file() and not draft.will_come(path) else None
     if not entries or isinstance(entries, str):
@@ -65,7 +67,8 @@ def saved_bytes(draft: Draft, model: ModelFacts | None) -> float | None:
     if model is None:
         return None
     # Weights are trained and saved in float32, unless the user asks for less.
-    saved = draft.get("save_precision") or ("fp16" if draft.get("full_fp16") else "float")
+    trained = "fp16" if draft.get("full_fp16") else "bf16" if draft.get("full_bf16") else "float"
+    saved = draft.get("save_precision") or trained
     return model.size_bytes * _BYTES[saved] / _BYTES.get(model.dtype or "", 4)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kohya_gui.layout import LAYOUTS, LISTED, SUGGESTED, WIDE, Layout
+from kohya_gui.layout import GROUPED, LAYOUTS, LISTED, SUGGESTED, WIDE, Layout
 from sd_scripts.options.spec import OptionSpec, option_specs
 
 Schema = dict[str, Any]
@@ -47,7 +47,7 @@ def _field(spec: OptionSpec, layout: Layout) -> Schema:
         "kind": spec.kind,
         "default": spec.default,
         "choices": list(spec.choices or LISTED.get(spec.name, ())),
-        "suggested": list(SUGGESTED.get(spec.name, ())),
+        "suggested": _suggested(spec.name),
         "many": spec.many,
         "optional": spec.optional,
         "required": spec.required,
@@ -62,3 +62,9 @@ def _field(spec: OptionSpec, layout: Layout) -> Schema:
         "shown": layout.shown.get(spec.name),
     }
     return {name: value for name, value in facts.items() if value is not None and value is not False and value != []}
+
+
+def _suggested(flag: str) -> list[tuple[str, list[str]]]:
+    """Names to choose from, under headings; the heading is empty where there is but one group."""
+    groups = GROUPED.get(flag, {"": SUGGESTED.get(flag, ())})
+    return [(heading, list(names)) for heading, names in groups.items() if names]

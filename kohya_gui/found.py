@@ -92,11 +92,15 @@ def _count_below(folder: Path) -> int:
 
 @by_time
 def latents_in(folder: Path) -> frozenset[str]:
-    """The names, without ending, of the pictures of a folder that have prepared latents, of whatever size."""
+    """The names, without ending, of the pictures of a folder that have prepared latents, of whatever size.
+
+    With "_flip" behind it, a name stands for mirrored latents.
+    """
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.name.endswith(".npz")]
-    newer = (_NEWER_LATENTS.fullmatch(name) for name in names)
-    return frozenset(name.removesuffix(".npz") for name in names) | {match["stem"] for match in newer if match}
+    newer = [match["stem"] for name in names if (match := _NEWER_LATENTS.fullmatch(name))]
+    # A file of the newer layout may hold both ways; only reading it would tell.
+    return frozenset(name.removesuffix(".npz") for name in names) | {*newer, *(f"{stem}_flip" for stem in newer)}
 
 
 def model_at(path: Path) -> ModelFacts | None:

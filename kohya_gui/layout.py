@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sd_scripts.options.noise import HUBER_LOSSES, HUBER_SCALED
-from sd_scripts.options.optimizer import OPTIMIZERS, SCHEDULES
+from sd_scripts.options.optimizer import OPTIMIZER_GROUPS, SCHEDULES
 
 Rule = dict[str, Any]
 Places = dict[str, str]
@@ -28,12 +28,12 @@ NEVER: Rule = {"never": True}
 
 
 def given(flag: str) -> Rule:
-    """The other option is on, or has a value."""
+    """The other option is on, or has a value other than 0."""
     return {"flag": flag, "given": True}
 
 
 def absent(flag: str) -> Rule:
-    """The other option is off, or empty."""
+    """The other option is off, empty or 0."""
     return {"flag": flag, "given": False}
 
 
@@ -45,6 +45,15 @@ def one_of(flag: str, *values: str) -> Rule:
 def any_of(*rules: Rule) -> Rule:
     """At least one of the rules holds."""
     return {"any": list(rules)}
+
+
+_ARRANGED = any_of(given("shuffle_caption"), given("caption_tag_dropout_rate"), given("token_warmup_step"))
+"""Captions are taken apart, so parts of them can be kept."""
+
+
+def scheduled_by(flag: str) -> Rule:
+    """The chosen schedule reads this option."""
+    return one_of("lr_scheduler", *(name for name, flags in SCHEDULES.items() if flag in flags))
 
 
 MERGE = Layout(
@@ -117,7 +126,8 @@ LAYOUTS: dict[str, Layout] = {
             "latents": "max_resolution batch_size mixed_precision flip_aug skip_existing",
         },
         sections={
-            "model_and_buckets": "v2 min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale alpha_mask",
+            "model_and_buckets": "v2 min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale alpha_mask"
+            " resize_interpolation",
             "files": "full_path recursive max_data_loader_n_workers",
         },
     ),
@@ -130,19 +140,28 @@ LAYOUTS: dict[str, Layout] = {
         },
         sections={
             "model": "v2 v_parameterization vae clip_skip max_token_length no_half_vae",
-            "data": "train_data_dir dataset_repeats resolution debug_dataset",
-            "captions": "shuffle_caption keep_tokens caption_separator",
+            "data": "train_data_dir dataset_repeats resolution dataset_config caption_extension cache_info"
+            " dataset_class debug_dataset",
+            "captions": "shuffle_caption keep_tokens keep_tokens_separator caption_separator secondary_separator"
+            " enable_wildcard weighted_captions caption_prefix caption_suffix caption_dropout_rate"
+            " caption_dropout_every_n_epochs caption_tag_dropout_rate token_warmup_step token_warmup_min",
+            "pictures": "flip_aug color_aug random_crop face_crop_aug_range alpha_mask resize_interpolation",
             "buckets": "enable_bucket min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale"
-            " cache_latents vae_batch_size",
+            " cache_latents cache_latents_to_disk skip_cache_check vae_batch_size",
             "steps": "gradient_accumulation_steps seed",
-            "learning_rate": "lr_warmup_steps lr_scheduler_num_cycles lr_scheduler_power",
+            "learning_rate": "learning_rate_te lr_warmup_steps lr_decay_steps lr_scheduler_num_cycles"
+            " lr_scheduler_power lr_scheduler_timescale lr_scheduler_min_lr_ratio lr_scheduler_type lr_scheduler_args",
             "optimizer": "optimizer_args max_grad_norm use_8bit_adam use_lion_optimizer",
             "noise": "noise_offset noise_offset_random_strength adaptive_noise_scale multires_noise_iterations"
             " multires_noise_discount ip_noise_gamma ip_noise_gamma_random_strength zero_terminal_snr min_timestep"
             " max_timestep",
             "loss": "loss_type huber_schedule huber_c huber_scale min_snr_gamma debiased_estimation_loss"
             " scale_v_pred_loss_like_noise_pred v_pred_like_loss",
-            "memory": "full_fp16 sdpa xformers mem_eff_attn diffusers_xformers max_data_loader_n_workers",
+            "memory": "full_fp16 full_bf16 fp8_base fused_backward_pass lowram highvram sdpa xformers mem_eff_attn"
+            " diffusers_xformers torch_compile dynamo_backend max_data_loader_n_workers persistent_data_loader_workers",
+            "several_gpus": "ddp_timeout ddp_gradient_as_bucket_view ddp_static_graph deepspeed zero_stage"
+            " offload_optimizer_device offload_optimizer_nvme_path offload_param_device offload_param_nvme_path"
+            " zero3_init_flag zero3_save_16bit_model fp16_master_weights_and_gradients",
             "saving": "output_dir save_model_as use_safetensors save_precision save_every_n_steps save_n_epoch_ratio"
             " save_last_n_epochs save_last_n_steps config_file output_config",
             "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state resume"
@@ -156,14 +175,27 @@ LAYOUTS: dict[str, Layout] = {
         },
         shown={
             "clip_skip": absent("v2"),
-            "keep_tokens": given("shuffle_caption"),
+            "keep_tokens": _ARRANGED,
+            "keep_tokens_separator": _ARRANGED,
+            "token_warmup_min": given("token_warmup_step"),
+            "color_aug": absent("cache_latents"),
+            "random_crop": absent("cache_latents"),
+            "face_crop_aug_range": absent("cache_latents"),
             "min_bucket_reso": given("enable_bucket"),
             "max_bucket_reso": given("enable_bucket"),
             "bucket_reso_steps": given("enable_bucket"),
             "bucket_no_upscale": given("enable_bucket"),
-            "vae_batch_size": given("cache_latents"),
-            "lr_scheduler_num_cycles": one_of("lr_scheduler", "cosine_with_restarts"),
-            "lr_scheduler_power": one_of("lr_scheduler", "polynomial"),
+            "caption_extension": given("dataset_config"),
+            "cache_info": given("dataset_config"),
+            "vae_batch_size": any_of(given("cache_latents"), given("cache_latents_to_disk")),
+            "learning_rate_te": given("train_text_encoder"),
+            "lr_warmup_steps": scheduled_by("lr_warmup_steps"),
+            "lr_decay_steps": scheduled_by("lr_decay_steps"),
+            "lr_scheduler_num_cycles": scheduled_by("lr_scheduler_num_cycles"),
+            "lr_scheduler_power": scheduled_by("lr_scheduler_power"),
+            "lr_scheduler_timescale": scheduled_by("lr_scheduler_timescale"),
+            "lr_scheduler_min_lr_ratio": scheduled_by("lr_scheduler_min_lr_ratio"),
+            "lr_scheduler_args": any_of(given("lr_scheduler_type"), scheduled_by("lr_scheduler_args")),
             "noise_offset_random_strength": given("noise_offset"),
             "adaptive_noise_scale": given("noise_offset"),
             "multires_noise_discount": given("multires_noise_iterations"),
@@ -175,6 +207,19 @@ LAYOUTS: dict[str, Layout] = {
             "scale_v_pred_loss_like_noise_pred": given("v_parameterization"),
             "v_pred_like_loss": absent("v_parameterization"),
             "full_fp16": one_of("mixed_precision", "fp16"),
+            "full_bf16": one_of("mixed_precision", "bf16"),
+            "fp8_base": one_of("mixed_precision", "fp16", "bf16"),
+            "dynamo_backend": given("torch_compile"),
+            "ddp_gradient_as_bucket_view": absent("deepspeed"),
+            "ddp_static_graph": absent("deepspeed"),
+            "zero_stage": given("deepspeed"),
+            "offload_optimizer_device": given("deepspeed"),
+            "offload_optimizer_nvme_path": one_of("offload_optimizer_device", "nvme"),
+            "offload_param_device": one_of("zero_stage", "3"),
+            "offload_param_nvme_path": one_of("offload_param_device", "nvme"),
+            "zero3_init_flag": one_of("zero_stage", "3"),
+            "zero3_save_16bit_model": one_of("zero_stage", "3"),
+            "fp16_master_weights_and_gradients": one_of("offload_optimizer_device", "cpu"),
             "use_8bit_adam": NEVER,
             "use_lion_optimizer": NEVER,
             "use_safetensors": NEVER,
@@ -205,22 +250,24 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 WIDE = ("pretrained_model_name_or_path", "train_data_dir", "caption_weights", "model_id", "repo_id", "project_path",
-        "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "sample_prompts",
-        "metadata_description")  # fmt: skip
+        "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "lr_scheduler_args",
+        "sample_prompts", "dataset_config", "metadata_description")  # fmt: skip
 """Fields that take two columns."""
 
 LISTED: dict[str, tuple[str, ...]] = {
-    "lr_scheduler": SCHEDULES,
+    "lr_scheduler": tuple(SCHEDULES),
     "huggingface_repo_type": ("model", "dataset", "space"),
     "huggingface_repo_visibility": ("private", "public"),
 }
 """Free text on the command line, but a list in the form."""
 
 SUGGESTED: dict[str, tuple[str, ...]] = {
-    "optimizer_type": OPTIMIZERS,
+    "lr_scheduler_type": ("CosineAnnealingLR", "CosineAnnealingWarmRestarts", "OneCycleLR", "StepLR", "MultiStepLR",
+                          "ExponentialLR", "PolynomialLR", "LinearLR", "ConstantLR", "CyclicLR"),
     "caption_extension": (".caption", ".txt"),
     "max_resolution": ("512,512", "640,640", "768,768"),
     "resolution": ("512,512", "640,640", "768,768"),
+    "face_crop_aug_range": ("2.0,4.0", "1.5,3.0"),
     "repo_id": (
         "SmilingWolf/wd-v1-4-convnext-tagger-v2",
         "SmilingWolf/wd-v1-4-moat-tagger-v2",
@@ -232,3 +279,8 @@ SUGGESTED: dict[str, tuple[str, ...]] = {
     "model_id": ("microsoft/git-large-textcaps", "microsoft/git-large-coco", "microsoft/git-base-coco"),
 }
 """Offered while typing; anything else may be typed."""
+
+GROUPED: dict[str, dict[str, tuple[str, ...]]] = {
+    "optimizer_type": OPTIMIZER_GROUPS,
+}
+"""Suggestions that stand under headings; a heading is a key of the locales."""

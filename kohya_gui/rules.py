@@ -143,8 +143,10 @@ def can_be_written(draft: Draft) -> Iterator[Finding]:
 
 
 def entries_of(draft: Draft) -> Metadata | None:
-    """The entries of the metadata that a stage reads; None as long as there are none."""
+    """The entries of the metadata that a stage reads; None as long as there are none, and where others are trained."""
     path = draft.path("in_json")
+    if draft.get("dataset_config") or draft.get("dataset_class"):
+        return None
     if path is None or draft.will_come(path) or not path.is_file():
         return None
     entries = found.metadata_at(path)

@@ -14,22 +14,9 @@ from kohya_gui.draft import Draft, Finding
 from kohya_gui.facts import saved_bytes, training_plan
 from kohya_gui.rules import base_model, entries_of, rule
 from kohya_gui.words import size
+from sd_scripts.library.data.augment import PictureRules, parse_face_range
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
-from sd_scripts.options.optimizer import OPTIMIZERS, SCHEDULES
-
-# A whole model forgets above this; below, nothing is learnt.
-_HIGH_RATE, _LOW_RATE = 1e-4, 1e-8
-
-
-@rule("train")
-def names_known(draft: Draft) -> Iterator[Finding]:
-    """Optimizer and schedule are known by name; an optimizer may also be a class with its module."""
-    optimizer, schedule = draft.get("optimizer_type"), draft.get("lr_scheduler")
-    if optimizer and "." not in optimizer and optimizer.lower() not in map(str.lower, OPTIMIZERS):
-        choices = ", ".join((*OPTIMIZERS, "module.Class"))
-        yield draft.error("optimizer_type", "value.not_a_choice", value=optimizer, choices=choices)
-    if schedule.lower() not in SCHEDULES:
-        yield draft.error("lr_scheduler", "value.not_a_choice", value=schedule, choices=", ".join(SCHEDULES))
+from sd_scripts.library.errors import BadOption
 
 
 @rule("train")
@@ -41,8 +28,8 @@ def model_needed(draft: Draft) -> Iterator[Finding]:
 
 @rule("train")
 def data_needed(draft: Draft) -> Iterator[Finding]:
-    """Training needs metadata, and with bare names the folder that they stand in."""
-    if not draft.get("in_json"):
+    """Training needs metadata, and with bare names the folder that they stand in; or a description of its own."""
+    if not any(draft.get(flag) for flag in ("in_json", "dataset_config", "dataset_class")):
         yield draft.error("in_json", "check.in_json_needed")
     entries = entries_of(draft)
     if entries and not draft.get("train_data_dir") and not Path(next(iter(entries))).is_absolute():
@@ -90,14 +77,40 @@ def resolution_known(draft: Draft) -> Iterator[Finding]:
 def latents_prepared(draft: Draft) -> Iterator[Finding]:
     """Pictures that Latents has given a size should have latents beside them."""
     entries = entries_of(draft) or {}
-    if draft.get("cache_latents") or not any("train_resolution" in entry for entry in entries.values()):
+    if draft.get("cache_latents") or draft.get("cache_latents_to_disk") or _changing(draft):
+        return
+    if not any("train_resolution" in entry for entry in entries.values()):
         return
     # A full path as a key stands alone; bare names stand in the folder.
     places = [os.path.split(os.path.join(draft.get("train_data_dir") or "", key)) for key in entries]
     there = {folder: _latents_in(Path(folder)) for folder in {folder for folder, _ in places}}
-    without = sum(_stem(name) not in there.get(folder, ()) for folder, name in places)
+    ends = ("", "_flip") if draft.get("flip_aug") else ("",)
+    without = sum(not {_stem(name) + end for end in ends} <= there[folder] for folder, name in places)
     if without:
         yield draft.warning(None, "check.latents_missing", n=without, all=len(entries))
+
+
+@rule("train")
+def changing_pictures_have_no_latents(draft: Draft) -> Iterator[Finding]:
+    """Latents made before do not serve pictures that differ each time; the range of faces is one."""
+    try:
+        parse_face_range(draft.get("face_crop_aug_range") or "1,1")
+    except BadOption as error:
+        yield Finding("error", error.option, str(error))
+        return
+    changing = _changing(draft)
+    if changing and (draft.get("cache_latents") or draft.get("cache_latents_to_disk")):
+        yield draft.error(changing[0], "check.changing_cached", flag=changing[0])
+    elif changing and any("train_resolution" in entry for entry in (entries_of(draft) or {}).values()):
+        yield draft.warning(changing[0], "check.latents_unused", flag=changing[0])
+
+
+def _changing(draft: Draft) -> tuple[str, ...]:
+    return PictureRules(
+        color_aug=bool(draft.get("color_aug")),
+        random_crop=bool(draft.get("random_crop")),
+        face_crop_aug_range=(1.0, 1.0) if draft.get("face_crop_aug_range") else None,
+    ).changing
 
 
 def _latents_in(folder: Path) -> frozenset[str]:
@@ -137,9 +150,7 @@ def one_attention(draft: Draft) -> Iterator[Finding]:
 
 @rule("train")
 def precision_agrees(draft: Draft) -> Iterator[Finding]:
-    """fp16 weights need fp16 computation; clip_skip is not for SD2; half precision wants a GPU."""
-    if draft.get("full_fp16") and draft.get("mixed_precision") != "fp16":
-        yield draft.error("full_fp16", "check.full_fp16")
+    """clip_skip is not for SD2; half precision wants a GPU."""
     if draft.get("clip_skip") and draft.get("v2"):
         yield draft.error("clip_skip", "check.clip_skip")
     if draft.get("mixed_precision") == "fp16" and devices.names() == ["cpu"]:
@@ -203,14 +214,6 @@ def uploads_possible(draft: Draft) -> Iterator[Finding]:
         )
     if draft.get("resume_from_huggingface") and not draft.get("resume"):
         yield draft.error("resume_from_huggingface", "check.needs", flag="resume_from_huggingface", needed="resume")
-
-
-@rule("train")
-def rate_usual(draft: Draft) -> Iterator[Finding]:
-    """A learning rate far from the usual is most often a slip of the pen."""
-    rate = draft.get("learning_rate")
-    if rate is not None and not _LOW_RATE <= rate <= _HIGH_RATE:
-        yield draft.warning("learning_rate", "check.rate_unusual", rate=rate)
 
 
 @rule("train")

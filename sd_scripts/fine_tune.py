@@ -1,6 +1,7 @@
 """Trains a whole Stable Diffusion model on pictures and their metadata."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 # The repository's root in place of this folder, so that nothing is loaded under two names.
@@ -14,13 +15,15 @@ from sd_scripts.options.fine_tune import FineTuneOptions  # noqa: E402
 def work(options: FineTuneOptions, report: Report) -> None:
     """Checks first; the heavy imports come after that."""
     from sd_scripts.library.train.checks import check_data, check_names, check_training
+    from sd_scripts.library.train.machine_checks import check_frozen
 
     report.use_console(options.console)
     if options.data.debug_dataset:
-        check_data(options.data.in_json, options.data.train_data_dir)
+        check_data(options)
         show_dataset(options, report)
     else:
         check_training(options)
+        check_frozen(options.precision, [] if options.method.train_text_encoder else ["text_encoder"])
         check_names(options.model)
         train(options, report)
 
@@ -28,18 +31,20 @@ def work(options: FineTuneOptions, report: Report) -> None:
 def show_dataset(options: FineTuneOptions, report: Report) -> None:
     """Shows what would be trained; of the model only the tokenizer is needed."""
     from sd_scripts.library.data import debug
-    from sd_scripts.library.data.read_dataset import read_fine_tune_data
-    from sd_scripts.library.models.clip_tokenizer import clip_tokenizer, count_tokens
+    from sd_scripts.library.data.read_dataset import open_data
+    from sd_scripts.library.models.clip_tokenizer import clip_tokenizer, count_tokens, count_weighted_tokens
+    from sd_scripts.library.train.course import course_of
 
-    data = read_fine_tune_data(options.data, options.captions, options.resolution, report)
+    data = open_data(options, report)
+    seed = options.length.seed or 0
     tokenizer = clip_tokenizer("<|endoftext|>")
     debug.show(
         data,
-        lambda text: count_tokens(tokenizer, text),
+        partial(count_weighted_tokens if options.text.weighted_captions else count_tokens, tokenizer),
         report,
         max_tokens=options.text.max_token_length or 75,
-        batch_size=options.length.train_batch_size,
-        seed=options.length.seed or 0,
+        seed=seed,
+        total_steps=course_of(len(data.plan(0, seed)), options.length).total_steps,
     )
 
 

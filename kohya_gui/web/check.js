@@ -8,6 +8,8 @@ Studio.check = (() => {
   function word(field, text) {
     if (field.kind === "bool") return "";
     if (field.kind !== "str") {
+      /* Where a number may be a share of all steps, it may also be given in percent. */
+      if (field.kind === "number" && text.trim().endsWith("%")) text = text.trim().slice(0, -1);
       if (!NUMBER.test(text.trim()))
         return t("check.not_a_number", { value: text, example: field.kind === "int" ? "8" : t("check.example") });
       const value = Number(text);

@@ -1,10 +1,12 @@
-/* A text field with names to choose from: all of them are shown when it is opened, and anything may be typed. */
+/* A text field with names to choose from, in groups: the button shows all of them, typing those that contain what is
+   typed. Anything else may be typed too. */
 "use strict";
 Studio.combo = (() => {
   const { html, attr, icon, put, t } = Studio;
+  const FEW = 12; /* so few names are not narrowed down */
 
-  /* `attributes`: what every text field of a form carries, as markup. */
-  const draw = (id, attributes, label, names) => html`
+  /* `attributes`: what every text field of a form carries, as markup. `groups`: [heading, names], heading "" for none. */
+  const draw = (id, attributes, label, groups) => html`
     <div class="combo">
       <input
         class="in"
@@ -12,8 +14,8 @@ Studio.combo = (() => {
         role="combobox"
         aria-expanded="false"
         aria-controls="${id}-l"
-        aria-autocomplete="none"
-        data-names="${JSON.stringify(names)}"
+        aria-autocomplete="list"
+        data-groups="${JSON.stringify(groups)}"
         ${attributes}
       />
       <button type="button" tabindex="-1" data-names-open aria-label="${t("field.names", { label })}">
@@ -26,22 +28,37 @@ Studio.combo = (() => {
     const box = place.closest(".combo");
     return box && { input: box.querySelector("input"), list: box.querySelector("ul") };
   };
-  function show({ input, list }, at) {
-    const names = JSON.parse(input.dataset.names);
+  const groupsOf = ({ input }) => JSON.parse(input.dataset.groups);
+  const namesOf = (groups) => groups.flatMap(([, names]) => names);
+  const optionsOf = ({ list }) => [...list.querySelectorAll("[role=option]")];
+  /* The groups with the names that contain a text. */
+  const containing = (groups, text) =>
+    groups.map(([heading, names]) => [heading, names.filter((name) => name.toLowerCase().includes(text.toLowerCase()))]);
+
+  function show(parts, groups, chosen) {
+    const { input, list } = parts;
     list.hidden = false;
     input.setAttribute("aria-expanded", "true");
     put(
       list,
-      names.map(
-        (name, i) => html`
-          <li role="option" id="${list.id}-${i}" data-i="${i}" aria-selected="${i === at}"
-            ${attr("data-now", name === input.value)}>${name}</li>
-        `,
-      ),
+      groups
+        .filter(([, names]) => names.length)
+        .flatMap(([heading, names]) => [
+          heading &&
+            html`
+              <li role="none" class="head">${t(`names.${heading}`)}</li>
+            `,
+          ...names.map(
+            (name) => html`
+              <li role="option" id="${list.id}-${name}" data-name="${name}" aria-selected="${name === chosen}"
+                ${attr("data-now", name === input.value)}>${name}</li>
+            `,
+          ),
+        ]),
     );
-    const chosen = list.children[at];
-    input.setAttribute("aria-activedescendant", chosen?.id ?? "");
-    chosen?.scrollIntoView({ block: "nearest" });
+    const place = list.querySelector("[aria-selected=true]");
+    input.setAttribute("aria-activedescendant", place?.id ?? "");
+    place?.scrollIntoView({ block: "nearest" });
   }
   function hide({ input, list }) {
     list.hidden = true;
@@ -49,44 +66,64 @@ Studio.combo = (() => {
     input.removeAttribute("aria-activedescendant");
   }
   const isOpen = ({ list }) => !list.hidden;
-  const chosenAt = ({ list }) => [...list.children].findIndex((one) => one.ariaSelected === "true");
-  function take(parts, at) {
-    parts.input.value = JSON.parse(parts.input.dataset.names)[at];
+  function take(parts, name) {
+    parts.input.value = name;
     parts.input.dispatchEvent(new Event("input", { bubbles: true }));
+    hide(parts);
+  }
+  /* What is shown, as groups. */
+  function shown(parts) {
+    const names = new Set(optionsOf(parts).map((one) => one.dataset.name));
+    return groupsOf(parts).map(([heading, all]) => [heading, all.filter((name) => names.has(name))]);
   }
   function pressed(event) {
     const parts = partsOf(event.target);
     if (!parts) return;
-    const names = JSON.parse(parts.input.dataset.names),
-      at = isOpen(parts) ? chosenAt(parts) : names.indexOf(parts.input.value);
+    const open = isOpen(parts),
+      groups = open ? shown(parts) : groupsOf(parts),
+      names = namesOf(groups),
+      chosen = open ? parts.list.querySelector("[aria-selected=true]")?.dataset.name : parts.input.value;
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) {
+      const at = names.indexOf(chosen),
+        next = at < 0 ? (step > 0 ? 0 : names.length - 1) : (at + step + names.length) % names.length;
       event.preventDefault();
-      show(parts, isOpen(parts) ? (at + step + names.length) % names.length : Math.max(at, 0));
-    } else if (event.key === "Enter" && isOpen(parts) && at >= 0) {
+      show(parts, groups, open || at < 0 ? names[next] : chosen);
+    } else if (event.key === "Enter" && open && chosen) {
       event.preventDefault();
-      take(parts, at);
-    } else if (event.key === "Escape" && isOpen(parts)) hide(parts);
+      take(parts, chosen);
+    } else if (event.key === "Escape" && open) hide(parts);
+  }
+  function typed(event) {
+    const parts = partsOf(event.target);
+    if (!parts) return;
+    const groups = groupsOf(parts),
+      text = parts.input.value.trim(),
+      near = containing(groups, text),
+      found = namesOf(near);
+    const helps = event.isTrusted && text && found.length && found[0].toLowerCase() !== text.toLowerCase();
+    if (helps && namesOf(groups).length > FEW) show(parts, near);
+    else hide(parts);
   }
   /* Serves every such field below an element. */
   function attend(root) {
     root.addEventListener("keydown", pressed);
     root.addEventListener("mousedown", (event) => {
       const parts = partsOf(event.target),
-        name = event.target.closest("[data-i]");
+        name = event.target.closest("[data-name]");
       if (!parts || event.target === parts.input) return;
       event.preventDefault(); /* the cursor stays in the field */
-      if (name) take(parts, Number(name.dataset.i));
+      if (name) take(parts, name.dataset.name);
+      else if (event.target.closest(".head")) return;
       else if (isOpen(parts)) hide(parts);
       else {
         parts.input.focus();
         Studio.tip.hide();
-        show(parts, JSON.parse(parts.input.dataset.names).indexOf(parts.input.value));
+        show(parts, groupsOf(parts), parts.input.value);
       }
     });
-    const leave = (event) => partsOf(event.target) && hide(partsOf(event.target));
-    root.addEventListener("focusout", leave);
-    root.addEventListener("input", leave);
+    root.addEventListener("focusout", (event) => partsOf(event.target) && hide(partsOf(event.target)));
+    root.addEventListener("input", typed);
   }
   return { draw, attend };
 })();

@@ -15,7 +15,8 @@ Studio.form = (() => {
     is: (stage, rule) => rule.is.includes(String(store.value(stage, rule.flag))),
     given: (stage, rule) => {
       const value = store.value(stage, rule.flag);
-      return (value !== "" && value !== false) === rule.given;
+      /* 0 is no share, and no time. */
+      return (value !== "" && value !== false && Number(value) !== 0) === rule.given;
     },
   };
   const holds = (stage, rule) => RULES[Object.keys(RULES).find((kind) => kind in rule)](stage, rule);

@@ -36,7 +36,8 @@ def config_text(options: Any) -> str:
         table = tomlkit.table()
         for spec in group.specs:
             if spec.name in changed and not spec.secret and spec.name not in ON_COMMAND_LINE_ONLY:
-                table.add(tomlkit.comment(spec.help))
+                for line in spec.help.splitlines():
+                    table.add(tomlkit.comment(line))
                 table.add(spec.name, changed[spec.name])
         if table:
             document.add(group.name, table)

@@ -1,6 +1,7 @@
 """The command line of a script: tyro reads it; what is wrong is said in one sentence."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,6 +19,9 @@ Options = TypeVar("Options")
 _CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
 
 
+_PERCENT = re.compile(r"(\d+\.?\d*|\.\d+)%")
+
+
 def parse(options_class: type[Options], argv: list[str], script: str) -> Options:
     """The options that `argv` gives; `--help` prints and exits with 0.
 
@@ -29,8 +33,9 @@ def parse(options_class: type[Options], argv: list[str], script: str) -> Options
     def explain(event: tyro_errors.ParseErrorEvent) -> None:
         raise _sentence(event, argv, specs)
 
+    words = _percent_as_share(argv, specs)
     with tyro_errors.on_parse_error(explain):
-        options = tyro.cli(options_class, args=argv, prog=script, config=_CONFIG, use_underscores=True)
+        options = tyro.cli(options_class, args=words, prog=script, config=_CONFIG, use_underscores=True)
     values = flat_values(options)
     for name, value in values.items():
         try:
@@ -43,6 +48,20 @@ def parse(options_class: type[Options], argv: list[str], script: str) -> Options
     given = given_names(argv, specs)
     taken = {name: value for name, value in read.items() if name not in given}
     return cast(Options, from_values(cast(type, options_class), values | taken))
+
+
+def _percent_as_share(argv: list[str], specs: dict[str, OptionSpec]) -> list[str]:
+    """`10%` as 0.1 after a flag whose number may be a share of all steps."""
+    flags = {f"--{name}" for name, spec in specs.items() if spec.kind == "number"}
+    words = list(argv)
+    for place, word in enumerate(words):
+        flag, _, value = word.partition("=")
+        before = words[place - 1] if place else ""
+        if _PERCENT.fullmatch(value) and flag in flags:
+            words[place] = f"{flag}={read_value(specs[flag[2:]], value)}"
+        elif _PERCENT.fullmatch(word) and before in flags:
+            words[place] = str(read_value(specs[before[2:]], word))
+    return words
 
 
 def refuse(argv: list[str], script: str, specs: dict[str, OptionSpec]) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from sd_scripts.options.spec import PathTo, Range, Unit
+from sd_scripts.options.spec import PathTo, Range, Unit, former
 
 
 @dataclass(kw_only=True)
@@ -16,8 +16,20 @@ class FineTuneDataOptions:
     in_json: Annotated[str | None, PathTo("json_in")] = None
     """Metadata file: which pictures are trained, and their texts."""
 
+    dataset_config: Annotated[str | None, PathTo("file")] = None
+    """File (TOML or JSON) that describes several datasets, instead of in_json and train_data_dir."""
+
+    dataset_class: str | None = None
+    """A class of your own that gives the training data, as module.Class; see docs/dataset_class.md."""
+
     dataset_repeats: Annotated[int, Range(low=1)] = 1
     """How often each picture is seen in one epoch."""
+
+    caption_extension: Annotated[str, *former("caption_extention")] = ".caption"
+    """Ending of the caption files in the picture folders of a dataset_config."""
+
+    cache_info: bool = False
+    """Keep sizes and captions of a dataset_config's picture folders in a file there: the next start is quicker."""
 
     debug_dataset: bool = False
     """Show what would be trained (pictures, final captions, token counts, buckets) and end."""
@@ -25,19 +37,8 @@ class FineTuneDataOptions:
     max_data_loader_n_workers: Annotated[int, Range(low=0, zero="read in the main thread")] = 8
     """Readers that prepare the next batches while the model works."""
 
-
-@dataclass(kw_only=True)
-class CaptionOptions:
-    """How captions are changed each time they are shown."""
-
-    shuffle_caption: bool = False
-    """Shuffle the parts of the caption, which are separated by caption_separator."""
-
-    caption_separator: str = ","
-    """Text between the parts of a caption."""
-
-    keep_tokens: Annotated[int, Range(low=0), Unit("parts")] = 0
-    """This many parts at the front of a caption are not shuffled."""
+    persistent_data_loader_workers: bool = False
+    """Keep the readers from one epoch to the next instead of starting new ones; matters for short epochs."""
 
 
 @dataclass(kw_only=True)
@@ -64,6 +65,12 @@ class ResolutionOptions:
 
     cache_latents: bool = False
     """Make the latents once, before training, and keep them in memory."""
+
+    cache_latents_to_disk: bool = False
+    """Make the latents once, before training, and keep them in files beside the pictures for later trainings."""
+
+    skip_cache_check: bool = False
+    """Trust latents files by their size alone, without asking whether the picture or the VAE has changed."""
 
     vae_batch_size: Annotated[int, Range(low=1), Unit("images")] = 1
     """Images that the VAE sees at once while latents are made."""

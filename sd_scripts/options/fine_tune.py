@@ -1,14 +1,19 @@
 """Options of fine_tune.py: a composition of groups."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
+from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.config_file import ConfigFileOptions
-from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.output import AboutOptions, ConsoleOptions
+from sd_scripts.options.pictures import PictureOptions
+from sd_scripts.options.spec import Range
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
@@ -27,6 +32,9 @@ class FineTuneMethodOptions:
     train_text_encoder: bool = False
     """Train the text encoder as well as the U-Net."""
 
+    learning_rate_te: Annotated[float | None, Range(low=0.0, zero="not trained")] = None
+    """Learning rate of the text encoder. Empty: learning_rate. 0: it is not trained."""
+
 
 @dataclass(kw_only=True)
 class FineTuneOptions:
@@ -37,12 +45,16 @@ class FineTuneOptions:
     data: FineTuneDataOptions = field(default_factory=FineTuneDataOptions)
     captions: CaptionOptions = field(default_factory=CaptionOptions)
     resolution: ResolutionOptions = field(default_factory=ResolutionOptions)
+    pictures: PictureOptions = field(default_factory=PictureOptions)
     method: FineTuneMethodOptions = field(default_factory=FineTuneMethodOptions)
     length: LengthOptions = field(default_factory=LengthOptions)
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
     precision: PrecisionOptions = field(default_factory=PrecisionOptions)
     attention: AttentionOptions = field(default_factory=AttentionOptions)
+    compilation: CompileOptions = field(default_factory=CompileOptions)
+    parallel: ParallelOptions = field(default_factory=ParallelOptions)
+    zero: DeepSpeedOptions = field(default_factory=DeepSpeedOptions)
     noise: NoiseOptions = field(default_factory=NoiseOptions)
     loss: LossOptions = field(default_factory=LossOptions)
     saving: SavingOptions = field(default_factory=SavingOptions)

@@ -66,6 +66,9 @@ class CachingOptions:
     alpha_mask: str = ""
     """Write the pictures' transparency into the latents files as a mask for training: "1" or "true" for yes."""
 
+    resize_interpolation: Literal["lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic", "area"] | None = None
+    """How pictures are scaled. Empty: area averaging to shrink, Lanczos to enlarge."""
+
     skip_existing: bool = False
     """Keep latents that still fit; make only what is new or has changed."""
 

@@ -35,3 +35,6 @@ class TextEncodingOptions:
 
     max_token_length: Literal[75, 150, 225] | None = None
     """Longest caption in tokens. Empty: 75."""
+
+    weighted_captions: bool = False
+    """Weights in captions: (more), (more:1.3), [less]; \\( is a bracket. Commas in brackets are split by shuffling."""

@@ -1,15 +1,79 @@
 """Options of the optimizer and of the learning rate."""
 
+import difflib
 from dataclasses import dataclass
 from typing import Annotated
 
-from sd_scripts.options.spec import Range
+from sd_scripts.options.spec import Range, Unit
 
-OPTIMIZERS = ("AdamW", "AdamW8bit", "Lion", "AdaFactor", "SGD", "SGDNesterov")
-"""The optimizers that are known by a short name; any other is named by its class with its module."""
+OPTIMIZER_GROUPS: dict[str, tuple[str, ...]] = {
+    "usual": ("AdamW", "Lion", "AdaFactor", "SGDNesterov"),
+    "low_memory": (
+        "AdamW8bit", "PagedAdamW8bit", "PagedAdamW", "PagedAdamW32bit", "Adam8bit", "PagedAdam8bit", "PagedAdam",
+        "PagedAdam32bit", "Lion8bit", "PagedLion8bit", "PagedLion", "PagedLion32bit", "AdEMAMix8bit",
+        "PagedAdEMAMix8bit", "PagedAdEMAMix", "Adagrad8bit", "LAMB8bit", "LARS8bit", "RMSprop8bit", "SGDNesterov8bit",
+    ),
+    "own_rate": (
+        "Prodigy", "DAdaptation", "DAdaptAdamPreprint", "DAdaptAdam", "DAdaptAdaGrad", "DAdaptAdan", "DAdaptAdanIP",
+        "DAdaptLion", "DAdaptSGD",
+    ),
+    "schedule_free": ("AdamWScheduleFree", "RAdamScheduleFree", "SGDScheduleFree"),
+    "torch": ("Adam", "Adagrad", "Adadelta", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD"),
+    "more": (
+        "CAME", "Ranger", "Ranger21", "A2Grad", "AccSGD", "AdaBelief", "AdaBound", "AdaGC", "AdaGO", "Adai", "Adalite",
+        "AdamC", "AdamG", "AdaMod", "AdamP", "AdamS", "AdaMuon", "AdamWSN", "Adan", "AdaNorm", "AdaPNM",
+        "AdaSmooth", "AdaTAM", "AdEMAMix", "ADOPT", "AggMo", "Aida", "Alice", "Amos", "Ano", "APOLLO", "ApolloDQN",
+        "AvaGrad", "BCOS", "Conda", "DASH", "DiffGrad", "DualAdam", "EmoFact", "EmoLynx", "EmoNavi", "EXAdam", "FAdam",
+        "Fira", "FlashAdamW", "FOCUS", "Fromage", "FTRL", "GaLore", "Grams", "Gravity", "GrokFastAdamW", "Kate", "Kron",
+        "Lamb", "LaProp", "LARS", "MADGRAD", "Magma", "MARS", "MSVAG", "Muon", "MuonClip", "Nero", "NorMuon",
+        "NovoGrad", "PAdam", "PID", "PNM", "QHAdam", "QHM", "RACS", "ROSE", "SaRA", "ScalableShampoo",
+        "ScheduleFreeAdamW", "ScheduleFreeRAdam", "ScheduleFreeSGD", "SCION", "SCIONLight", "SGDP", "SGDSaI", "SGDW",
+        "Shampoo", "SignSGD", "SimplifiedAdEMAMix", "SM3", "SOAP", "SPAM", "SRMM", "StableAdamW", "StableSPAM", "SWATS",
+        "TAM", "Tiger", "VSGD", "Yogi",
+    ),
+}  # fmt: skip
+"""The optimizers that are known by a short name, in groups; any other is named by its class with its module."""
 
-SCHEDULES = ("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial")
-"""All schedules of the learning rate."""
+OPTIMIZERS = tuple(name for names in OPTIMIZER_GROUPS.values() for name in names)
+"""All of them."""
+
+_WARMUP = "lr_warmup_steps"
+_ARGUMENTS = "lr_scheduler_args"
+SCHEDULES: dict[str, tuple[str, ...]] = {
+    "constant": (_WARMUP,),
+    "constant_with_warmup": (_WARMUP,),
+    "linear": (_WARMUP,),
+    "cosine": (_WARMUP, _ARGUMENTS),
+    "cosine_with_restarts": (_WARMUP, "lr_scheduler_num_cycles"),
+    "cosine_with_min_lr": (_WARMUP, "lr_scheduler_min_lr_ratio", "lr_scheduler_num_cycles", _ARGUMENTS),
+    "polynomial": (_WARMUP, "lr_scheduler_power", _ARGUMENTS),
+    "inverse_sqrt": (_WARMUP, "lr_scheduler_timescale"),
+    "warmup_stable_decay": (
+        _WARMUP, "lr_decay_steps", "lr_scheduler_min_lr_ratio", "lr_scheduler_num_cycles", _ARGUMENTS,
+    ),
+    "piecewise_constant": (_ARGUMENTS,),
+    "adafactor": (),
+}  # fmt: skip
+"""All schedules of the learning rate, each with the options that it reads."""
+
+
+def optimizers_like(asked: str) -> list[str]:
+    """Names that may have been meant: those that contain what was asked for, or are spelt nearly so; at most 3."""
+    by_lower = {name.lower(): name for name in OPTIMIZERS}
+    containing = [name for name in by_lower if asked.lower() in name]
+    near = containing or difflib.get_close_matches(asked.lower(), by_lower, n=3, cutoff=0.5)
+    return [by_lower[name] for name in near[:3]]
+
+
+def finds_its_rate(optimizer: str) -> bool:
+    """Whether an optimizer multiplies the learning rate by a factor that it finds itself: it wants about 1."""
+    name = optimizer.rpartition(".")[2].lower()
+    return name.startswith("dadapt") or name == "prodigy"
+
+
+def is_schedule_free(optimizer: str) -> bool:
+    """Whether an optimizer averages weights in place of a falling learning rate."""
+    return "schedulefree" in optimizer.rpartition(".")[2].lower()
 
 
 @dataclass(kw_only=True)
@@ -20,7 +84,7 @@ class OptimizerOptions:
     """Learning rate of everything that is trained and has no rate of its own."""
 
     optimizer_type: str = ""
-    """Optimizer: AdamW (if empty), AdamW8bit, Lion, AdaFactor, SGD, or the name of a class with its module."""
+    """Optimizer: AdamW (if empty), AdamW8bit, Lion, AdaFactor, Prodigy or another by name, or module.Class."""
 
     use_8bit_adam: bool = False
     """The same as optimizer_type AdamW8bit: less memory."""
@@ -40,13 +104,28 @@ class ScheduleOptions:
     """How the learning rate changes."""
 
     lr_scheduler: str = "constant"
-    """constant, constant_with_warmup, linear, cosine, cosine_with_restarts or polynomial."""
+    """Schedule: constant, linear, cosine, polynomial, inverse_sqrt or another of those in docs/options.md."""
+
+    lr_scheduler_type: str = ""
+    """A scheduler class in place of lr_scheduler: a name of torch.optim.lr_scheduler, or module.Class."""
+
+    lr_scheduler_args: list[str] | None = None
+    """Further arguments of the schedule or scheduler class, such as T_max=100 or step_rules=1:100,0.1."""
 
     lr_warmup_steps: Annotated[int | float, Range(low=0)] = 0
-    """Steps over which the learning rate rises from 0; below 1 a share of all steps."""
+    """Steps over which the learning rate rises from 0; below 1, or with %, a share of all steps."""
+
+    lr_decay_steps: Annotated[int | float, Range(low=0)] = 0
+    """Steps over which warmup_stable_decay falls at the end; below 1, or with %, a share of all steps."""
 
     lr_scheduler_num_cycles: Annotated[int, Range(low=1)] = 1
-    """Restarts of cosine_with_restarts."""
+    """Waves of cosine_with_restarts, cosine_with_min_lr and warmup_stable_decay."""
 
     lr_scheduler_power: Annotated[float, Range(low=0.0)] = 1
     """Power of polynomial."""
+
+    lr_scheduler_timescale: Annotated[int | None, Range(low=1), Unit("steps")] = None
+    """Slowness of inverse_sqrt. Empty: the warm-up steps, or 10,000 without a warm-up."""
+
+    lr_scheduler_min_lr_ratio: Annotated[float | None, Range(low=0.0, high=1.0)] = None
+    """Lowest rate of cosine_with_min_lr and warmup_stable_decay, as a share of the learning rate. Empty: 0."""

@@ -41,8 +41,23 @@ class PrecisionOptions:
     full_fp16: bool = False
     """Keep weights and gradients in fp16 too: least memory, least exact. Needs mixed_precision fp16 and a GPU."""
 
+    full_bf16: bool = False
+    """Keep weights, gradients and optimizer in bf16 too: half the memory, less exact. Needs mixed_precision bf16."""
+
+    fp8_base: bool = False
+    """Keep the weights of what is not trained in 8 bits (float8_e4m3fn). Needs mixed_precision fp16 or bf16."""
+
     gradient_checkpointing: bool = False
     """Recompute activations instead of keeping them: slower, with much less memory."""
+
+    fused_backward_pass: bool = False
+    """Change each weight as soon as its gradient is there, and drop the gradient: less memory."""
+
+    lowram: bool = False
+    """Load the model straight into the GPU's memory: for machines with little RAM."""
+
+    highvram: bool = False
+    """Keep the VAE and what is cached in the GPU's memory: faster where it has room."""
 
 
 @dataclass(kw_only=True)

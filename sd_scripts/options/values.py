@@ -111,6 +111,9 @@ def _read_float(typed: Any) -> float:
 
 
 def _read_number(typed: Any) -> int | float:
+    # A number of steps may be a share of all steps, and that may be given in percent.
+    if str(typed).strip().endswith("%"):
+        return _read_float(str(typed).strip()[:-1]) / 100
     number = _read_float(typed)
     return int(number) if re.fullmatch(r"[-+]?\d+", str(typed).strip()) else number
 

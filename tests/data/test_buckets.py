@@ -88,7 +88,8 @@ def test_without_upscale(size: tuple[int, int], fit: Fit | None) -> None:
 @settings(max_examples=150, deadline=None)
 @given(sides, sides)
 def test_the_bucket_is_covered_and_no_other_is_nearer(width: int, height: int) -> None:
-    (resized_width, resized_height), bucket = fit_bucket((width, height), DEFAULT)
+    resized_px, bucket, _ = fit_bucket((width, height), DEFAULT)
+    resized_width, resized_height = resized_px
     assert bucket in DEFAULT
     assert resized_width >= bucket[0] and resized_height >= bucket[1]
     assert resized_width == bucket[0] or resized_height == bucket[1]
@@ -105,7 +106,7 @@ def test_without_upscale_nothing_grows(width: int, height: int, step: int) -> No
         short = min(width, height, math.sqrt(AREA_512 * ratio), math.sqrt(AREA_512 / ratio))
         assert short < 2 * step
         return
-    (resized_width, resized_height), bucket = fit
+    (resized_width, resized_height), bucket, _ = fit
     assert min(bucket) >= step and not bucket[0] % step and not bucket[1] % step
     assert 0 <= resized_width - bucket[0] < step and 0 <= resized_height - bucket[1] < step
     assert resized_width <= width and resized_height <= height

@@ -10,15 +10,16 @@ import pytest
 import torch
 from PIL import Image
 
-from sd_scripts.library.data.dataset import FineTuneData
+from sd_scripts.library.data.dataset import PictureData
 from sd_scripts.library.data.debug import show
 from sd_scripts.library.data.images import UnreadableImage
-from sd_scripts.library.data.read_dataset import read_fine_tune_data
+from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
 from sd_scripts.library.events import from_line
 from sd_scripts.library.report import Report
-from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.spec import from_values
 from tests.data.bad_pictures import BROKEN, quarters, write_named, write_pictures
 
 
@@ -37,18 +38,13 @@ def read(
     resolution: str | None = None,
     told: Told | None = None,
     **options: object,
-) -> FineTuneData:
+) -> PictureData:
     meta = tmp_path / "meta.json"
     meta.write_text(entries if isinstance(entries, str) else json.dumps(entries), encoding="utf-8")
     if isinstance(entries, str) and not entries.startswith(("{}", "[")):
         meta = meta.rename(meta.with_suffix(".jsonl"))
-    data = FineTuneDataOptions(
-        train_data_dir=None if folder is None else str(folder),
-        in_json=str(meta),
-        dataset_repeats=int(options.pop("dataset_repeats", 1)),
-    )
-    sizes = ResolutionOptions(resolution=resolution, enable_bucket=bool(options.pop("enable_bucket", False)))
-    return read_fine_tune_data(data, CaptionOptions(**options), sizes, told or Told())
+    given = {"train_data_dir": folder and str(folder), "in_json": str(meta), "resolution": resolution}
+    return read_data(from_values(FineTuneOptions, given | options), told or Told())
 
 
 def save_latents(path: Path, value: float, bucket: tuple[int, int] = (128, 64)) -> None:
@@ -168,15 +164,15 @@ def test_plans_are_complete_uniform_and_the_same_every_time(tmp_path: Path) -> N
     entries = {str(n): {"tags": "x", "train_resolution": [64 + 64 * (n % 2), 64]} for n in range(12)}
     for n in range(5):
         save_latents(pics / f"{n}.npz", n, (64 + 64 * (n % 2), 64))
-    data = read(pics, entries, tmp_path, dataset_repeats=3)
-    plan = data.plan(0, 4, 7)
+    data = read(pics, entries, tmp_path, dataset_repeats=3, train_batch_size=4)
+    plan = data.plan(0, 7)
     assert sorted(item for batch in plan for item in batch) == [Item(n, r) for n in range(12) for r in range(3)]
     for batch in plan:
         assert len({(data.images[i.image].bucket_px, data.has_latents(i.image)) for i in batch}) == 1
-    assert plan == read(pics, entries, tmp_path, dataset_repeats=3).plan(0, 4, 7)
-    assert plan != data.plan(1, 4, 7)
+    assert plan == read(pics, entries, tmp_path, dataset_repeats=3, train_batch_size=4).plan(0, 7)
+    assert plan != data.plan(1, 7)
     data.leave_out(0)
-    assert all(item.image for batch in data.plan(0, 4, 7) for item in batch)
+    assert all(item.image for batch in data.plan(0, 7) for item in batch)
 
 
 def test_captions_derive_from_the_item(pics: Path, tmp_path: Path) -> None:
@@ -185,6 +181,34 @@ def test_captions_derive_from_the_item(pics: Path, tmp_path: Path) -> None:
     assert shown == [data.caption(Item(0, r), Moment(e)) for r in range(3) for e in range(3)]
     assert len(set(shown)) > 5 and all(caption.startswith("k, ") for caption in shown)
     assert read(pics, {"a": {"tags": "k,  1"}}, tmp_path, "64").caption(Item(0, 0), Moment()) == "k,  1"
+
+
+def test_lines_and_tags_reach_the_captions(pics: Path, tmp_path: Path) -> None:
+    entries = {
+        "a": {"caption": "one\ntwo {x|y}", "tags": "t1, t2"},
+        "b": {"caption": "", "tags": "only tags"},
+        "猫 の": {"caption": "three\n\nfour\n"},
+    }
+    options = {"enable_wildcard": True, "caption_prefix": "p"}
+    data = read(pics, entries, tmp_path, "64", **options)
+    seen = [{data.caption(Item(image, repeat), Moment()) for repeat in range(40)} for image in range(3)]
+    assert seen == [
+        {"p one, t1, t2", "p two x, t1, t2", "p two y, t1, t2"},
+        {"p only tags"},
+        {"p three", "p four"},
+    ]
+    first = read(pics, entries, tmp_path, "64", caption_prefix="p")
+    shown = [first.caption(Item(image, 0), Moment()) for image in range(3)]
+    assert shown == ["p one, t1, t2", "p only tags", "p three"]
+    other = read(pics, {"a": {"caption": "c", "tags": "t1; t2"}}, tmp_path, "64", caption_separator=";")
+    assert other.images[0].text == "c; t1; t2"
+
+
+def test_options_that_change_nothing_are_said(pics: Path, tmp_path: Path) -> None:
+    told = Told()
+    read(pics, {"a": {"tags": "x"}}, tmp_path, "64", told, keep_tokens=1)
+    expected = "--keep_tokens changes nothing without --shuffle_caption or --caption_tag_dropout_rate or"
+    assert expected in told.lines.getvalue()
 
 
 def test_latents_are_drawn_plain_and_mirrored_half_and_half(pics: Path, tmp_path: Path) -> None:
@@ -260,11 +284,22 @@ def test_debug_shows_what_would_be_trained(pics: Path, tmp_path: Path) -> None:
     lines = told.lines.getvalue()
     assert "Bucket 128 x 64: 1 picture\n" in lines and "Bucket 64 x 64: 2 pictures" in lines
     assert "(latents 4 x 8 x 16)\n    a cat, 猫, one two three [6 tokens, cut off]" in lines
-    assert "(pixels 3 x 64 x 64)\n    x [1 token]" in lines and "... and 1 more" in lines
+    assert "(pixels 3 x 64 x 64, scaled to 96 x 64, cut at 16, 0)\n    x [1 token]" in lines
+    assert "... and 1 more" in lines
     assert "3 pictures in 2 buckets; 6 showings in 6 batches an epoch; the longest caption has 6 of 5 tokens" in lines
     _, summary = from_line((tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     assert summary.tables["pictures"][0]["caption"] == "x"
     assert summary.counts["longest_caption_tokens"] == 6
     again = Told()
-    show(data, len, again, per_bucket=9)
+    show(data, len, again, per_bucket=9, total_steps=20)
     assert "nothing: it is not a picture" in again.lines.getvalue()
+
+
+def test_debug_shows_captions_at_the_first_step_and_the_longest_of_all(pics: Path, tmp_path: Path) -> None:
+    told = Told()
+    data = read(pics, {"a": {"tags": "1, 2, 3, 4"}}, tmp_path, "64", token_warmup_step=0.5, token_warmup_min=2)
+    show(data, lambda text: len(text.split()), told, total_steps=10)
+    assert "1, 2 [2 tokens]" in told.lines.getvalue()
+    assert "the longest caption has 4 of 75 tokens" in told.lines.getvalue()
+    show(read(pics, {"a": {"tags": "1"}}, tmp_path, "64", caption_dropout_rate=1.0), len, told)
+    assert "(no caption) [0 tokens]" in told.lines.getvalue()

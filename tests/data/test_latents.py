@@ -10,9 +10,11 @@ from sd_scripts.library.data.buckets import Fit
 from sd_scripts.library.data.latents import (
     BrokenLatents,
     CachedLatents,
+    Expected,
     MadeFrom,
     read_for_training,
     read_latents,
+    read_mask,
     write_latents,
 )
 from sd_scripts.library.data.latents_files import LatentsFinder
@@ -143,3 +145,66 @@ def test_latents_of_another_source_or_vae_are_not_taken(tmp_path: Path) -> None:
     # Where the old file does not fit, the newer one is taken.
     newer(tmp_path / "a_0096x0064_sd.npz")
     assert LatentsFinder("cd" * 32).of(image, BUCKET).plain == tmp_path / "a_0096x0064_sd.npz"
+
+
+def save_masked(path: Path, mask_HW: np.ndarray, **more: np.ndarray) -> Path:
+    np.savez(path, **({"arr_0": latents(), "alpha_mask": mask_HW} | more))
+    return path
+
+
+MASK = np.linspace(0, 1, BUCKET[1] * BUCKET[0], dtype=np.float32).reshape(BUCKET[1], BUCKET[0])
+
+
+def test_masks_are_read_from_both_layouts(tmp_path: Path) -> None:
+    prepared = save_masked(tmp_path / "a.npz", MASK)
+    assert np.array_equal(read_mask(prepared, BUCKET), MASK)
+    # Of a prepared file the name says which way it is, so its mask is already mirrored.
+    assert np.array_equal(read_mask(prepared, BUCKET, flipped=True), MASK)
+    newer = tmp_path / "b_0096x0064_sd.npz"
+    np.savez(newer, latents=latents(), latents_flipped=latents(1), alpha_mask=MASK)
+    assert np.array_equal(read_mask(newer, BUCKET), MASK)
+    assert np.array_equal(read_mask(newer, BUCKET, flipped=True), MASK[:, ::-1])
+
+
+def test_a_file_of_several_resolutions_has_a_mask_for_each(tmp_path: Path) -> None:
+    height, width = BUCKET[1] // 8, BUCKET[0] // 8
+    both = {f"latents_{height}x{width}": latents(), f"alpha_mask_{height}x{width}": MASK}
+    np.savez(tmp_path / "c.npz", **both, alpha_mask_4x4=np.zeros((32, 32), np.float32))
+    assert np.array_equal(read_mask(tmp_path / "c.npz", BUCKET), MASK)
+    assert read_mask(tmp_path / "c.npz", (64, 64)) is None
+
+
+def test_a_file_without_a_mask_or_with_one_that_is_none(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", latents())
+    assert read_mask(tmp_path / "a.npz", BUCKET) is None
+    assert read_mask(save_masked(tmp_path / "b.npz", MASK[:8]), BUCKET) is None
+    with pytest.raises(BrokenLatents, match="its alpha mask does not hold numbers"):
+        read_mask(save_masked(tmp_path / "c.npz", MASK * np.nan), BUCKET)
+    assert read_mask(save_masked(tmp_path / "d.npz", MASK * 3), BUCKET).max() == 1.0
+
+
+@pytest.mark.parametrize(
+    ("expected", "misfit"),
+    [
+        (Expected(), ""),
+        (Expected(alpha_mask=False), "they carry an alpha mask, and --alpha_mask is not given"),
+        (Expected(alpha_mask=True, interpolation="area"), ""),
+        (Expected(interpolation="lanczos"), "they were scaled in another way (resize_interpolation)"),
+        (Expected(mirrored=True), "they have no mirror image, which --flip_aug asks for"),
+    ],
+)
+def test_latents_must_be_as_the_options_say(tmp_path: Path, expected: Expected, misfit: str) -> None:
+    (image,) = write_named(tmp_path, ("a.png",))
+    save_masked(tmp_path / "a.npz", MASK, resize_interpolation=np.array("area"))
+    assert LatentsFinder().of(image, BUCKET, expected).misfit == misfit
+
+
+def test_what_is_not_known_of_latents_is_not_compared(tmp_path: Path) -> None:
+    (image,) = write_named(tmp_path, ("a.png",))
+    np.savez(tmp_path / "a.npz", latents())
+    finder = LatentsFinder()
+    assert finder.of(image, BUCKET, Expected(interpolation="lanczos", alpha_mask=False)).plain
+    assert finder.of(image, BUCKET, Expected(alpha_mask=True)).misfit == "they carry no alpha mask"
+    # Latents without their picture serve as they are: nothing else can be made.
+    image.unlink()
+    assert finder.of(image, BUCKET, Expected(mirrored=True)).plain

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sd_scripts.library.data.images import UnreadableImage
-from sd_scripts.library.data.loader import prefetch
+from sd_scripts.library.data.loader import Readers, prefetch
 from sd_scripts.library.data.reading import batches, read_ahead
 from sd_scripts.library.data.training_data import Example, Item
 from sd_scripts.library.errors import BadOption
@@ -30,7 +30,7 @@ def load(item: Item) -> Example:
 @pytest.mark.parametrize("readers", [0, 1, 5])
 def test_the_same_comes_out_for_any_number_of_readers(readers: int) -> None:
     failed: list[tuple[Item, str]] = []
-    read = list(prefetch(PLAN, load, readers, lambda item, reason: failed.append((item, reason))))
+    read = list(prefetch(PLAN, load, Readers(readers), lambda item, reason: failed.append((item, reason))))
     assert [[e.item.image for e in batch] for batch in read][:5] == [[0, 1, 2], [3, 5], [], [9, 11], [12, 13, 14]]
     assert len(read) == len(PLAN)
     assert [item.image for item, _ in failed] == [4, 6, 7, 8, 10]
@@ -43,7 +43,7 @@ def test_a_fault_of_the_program_is_not_hidden() -> None:
 
     for readers in (0, 2):
         with pytest.raises(ZeroDivisionError):
-            list(prefetch(PLAN, broken, readers, lambda item, reason: None))
+            list(prefetch(PLAN, broken, Readers(readers), lambda item, reason: None))
 
 
 def test_it_reads_ahead_but_not_everything_and_ends_its_threads() -> None:
@@ -53,11 +53,32 @@ def test_it_reads_ahead_but_not_everything_and_ends_its_threads() -> None:
         seen.append(item.image)
         return Example(item, "")
 
-    reading = prefetch([[Item(n, 0)] for n in range(1000)], noted, 3, lambda item, reason: None)
+    reading = prefetch([[Item(n, 0)] for n in range(1000)], noted, Readers(3), lambda item, reason: None)
     next(reading)
     time.sleep(0.05)
     assert 2 <= len(seen) <= 20
     reading.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("reader")]
+
+
+def test_readers_may_stay_for_the_next_reading() -> None:
+    seen: list[tuple[int, int]] = []
+
+    def noted(item: Item) -> Example:
+        seen.append((item.image, threading.get_ident()))
+        return Example(item, "")
+
+    readers = Readers(1, keep=True)
+    for _ in range(2):
+        assert len(list(prefetch(PLAN, noted, readers, lambda item, reason: None))) == len(PLAN)
+    early = prefetch(PLAN, noted, readers, lambda item, reason: None)
+    next(early)
+    early.close()
+    assert len({thread for _, thread in seen}) == 1
+    before = len(seen)
+    time.sleep(0.02)
+    assert len(seen) == before
+    readers.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("reader")]
 
 

@@ -42,6 +42,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dirty = {stem: {"caption": caption, "tags": tags} for stem, (caption, tags) in TEXTS.items()}
     (folder / "dirty.json").write_text(json.dumps(dirty), encoding="utf-8")
     (folder / "one.json").write_text(json.dumps({"a": entries["a"]}), encoding="utf-8")
+    _add_face(folder, entries["c"])
     (folder / "rules.toml").write_text(RULES, encoding="utf-8")
     (folder / "options.toml").write_text("[noise]\nnoise_offset = 0.3\n", encoding="utf-8")
     (folder / "prompts.txt").write_text("a red cat --w 64 --h 64 --s 2\n", encoding="utf-8")
@@ -60,6 +61,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out_json = "{here}/pictures/meta.json"
     _add_made(folder, "prepared", "finetune/prepare_buckets_latents.py", "pictures", out_json=out_json)
     return folder
+
+
+def _add_face(folder: Path, entry: dict[str, str]) -> None:
+    """A picture whose name says where its face is, and its metadata."""
+    (folder / "faces").mkdir()
+    shutil.copy2(folder / "pictures" / "c.png", folder / "faces" / "c_50_40_30_30.png")
+    (folder / "faces.json").write_text(json.dumps({"c_50_40_30_30": entry}), encoding="utf-8")
 
 
 def _teach_writing(folder: Path) -> None:

@@ -112,6 +112,7 @@ PREPARING = [
     unlike(LATENTS, "mixed_precision", "bf16", "files"),
     unlike(LATENTS, "flip_aug", True, "files"),
     unlike(LATENTS, "alpha_mask", "1", "files"),
+    unlike(LATENTS, "resize_interpolation", "nearest", "files"),
     unlike(LATENTS, "skip_existing", True, "computed", train_data_dir="{here}/prepared"),
     unlike(LATENTS, "min_bucket_reso", 64, "files", **BUCKETS),
     unlike(LATENTS, "max_bucket_reso", 64, "files", **BUCKETS),

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from kohya_gui.form import form_schema, placed_flags
-from kohya_gui.layout import LAYOUTS, LISTED, SUGGESTED, WIDE
+from kohya_gui.i18n import words
+from kohya_gui.layout import GROUPED, LAYOUTS, LISTED, SUGGESTED, WIDE
 from kohya_gui.stages import STAGES
+from sd_scripts.options.optimizer import OPTIMIZERS, SCHEDULES
 from sd_scripts.options.spec import option_specs
 from sd_scripts.options.values import read_value
 
@@ -36,14 +38,30 @@ def test_rules_speak_of_options_of_the_same_stage(stage: str) -> None:
 
 
 def test_wide_listed_and_suggested_options_exist() -> None:
-    assert set(WIDE) | set(LISTED) | set(SUGGESTED) <= ALL_FLAGS
+    assert set(WIDE) | set(LISTED) | set(SUGGESTED) | set(GROUPED) <= ALL_FLAGS
 
 
 def test_what_is_offered_is_accepted() -> None:
     for stage in STAGES.values():
         for flag, spec in option_specs(stage.options).items():
-            for value in (*LISTED.get(flag, ()), *SUGGESTED.get(flag, ())):
+            grouped = [name for names in GROUPED.get(flag, {}).values() for name in names]
+            for value in (*LISTED.get(flag, ()), *SUGGESTED.get(flag, ()), *grouped):
                 assert read_value(spec, value) == value
+
+
+def test_optimizers_are_offered_under_headings_that_have_words() -> None:
+    groups = form_schema("train", STAGES["train"].options)["fields"]["optimizer_type"]["suggested"]
+    assert [name for _, names in groups for name in names] == list(OPTIMIZERS)
+    for lang in ("en", "ja"):
+        assert {f"names.{heading}" for heading, _ in groups} <= set(words(lang))
+
+
+def test_what_a_schedule_does_not_read_is_hidden() -> None:
+    shown = LAYOUTS["train"].shown
+    assert shown["lr_decay_steps"] == {"flag": "lr_scheduler", "is": ["warmup_stable_decay"]}
+    assert "adafactor" not in shown["lr_warmup_steps"]["is"]
+    placed = {flag for flags in SCHEDULES.values() for flag in flags}
+    assert placed <= set(shown) and placed <= ALL_FLAGS
 
 
 def test_the_schema_keeps_zero_and_leaves_out_what_is_absent() -> None:

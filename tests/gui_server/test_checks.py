@@ -121,10 +121,23 @@ def test_saved_models_are_counted_as_the_trainer_saves_them(place, values, saves
         ({"save_last_n_epochs": 1}, "save_last_n_epochs", "error"),
         ({"learning_rate": "1e-2"}, "learning_rate", "warning"),
         ({"full_fp16": True}, "full_fp16", "error"),
+        ({"full_bf16": True, "mixed_precision": "fp16"}, "full_bf16", "error"),
+        ({"fp8_base": True}, "fp8_base", "error"),
+        ({"fp8_base": True, "mixed_precision": "bf16", "train_text_encoder": True}, "fp8_base", "error"),
+        ({"dynamo_backend": "eager"}, "dynamo_backend", "error"),
+        ({"lowram": True, "highvram": True}, "highvram", "error"),
+        ({"fused_backward_pass": True, "gradient_accumulation_steps": 2}, "fused_backward_pass", "error"),
+        ({"zero_stage": 3}, "zero_stage", "error"),
+        ({"deepspeed": True, "full_bf16": True, "mixed_precision": "bf16"}, "full_bf16", "error"),
+        ({"deepspeed": True, "zero3_init_flag": True}, "zero3_init_flag", "error"),
+        ({"deepspeed": True, "offload_param_device": "cpu"}, "offload_param_device", "error"),
         ({"v2": True}, "v2", "error"),
         ({"resolution": "wide"}, "resolution", "error"),
         ({"resolution": "100,100", "enable_bucket": True}, "resolution", "error"),
         ({"output_name": "../../x"}, "output_name", "error"),
+        ({"color_aug": True, "cache_latents": True}, "color_aug", "error"),
+        ({"random_crop": True}, "random_crop", "warning"),
+        ({"face_crop_aug_range": "4,2"}, "face_crop_aug_range", "error"),
         ({"in_json": "nothing.json"}, "in_json", "error"),
         ({"nonsense": 1}, "nonsense", "error"),
         ({"output_dir": "m.safetensors"}, "output_dir", "error"),
@@ -139,6 +152,18 @@ def test_saved_models_are_counted_as_the_trainer_saves_them(place, values, saves
         ({"huber_c": "0"}, "huber_c", "error"),
         ({"huber_c": "0.2"}, "huber_c", "warning"),
         ({"huber_scale": "2", "loss_type": "huber"}, "huber_scale", "warning"),
+        ({"dataset_config": "gone.toml"}, "dataset_config", "error"),
+        ({"dataset_config": "meta.json"}, "dataset_config", "error"),
+        ({"dataset_config": "meta.json", "dataset_class": "a.B"}, "dataset_config", "error"),
+        ({"cache_latents_to_disk": True, "dataset_class": "a.B"}, "cache_latents_to_disk", "error"),
+        ({"random_crop": True, "cache_latents_to_disk": True}, "random_crop", "error"),
+        ({"cache_info": True}, "cache_info", "error"),
+        (
+            {"persistent_data_loader_workers": True, "max_data_loader_n_workers": "0"},
+            "persistent_data_loader_workers",
+            "error",
+        ),
+        ({"caption_extension": ".txt"}, "caption_extension", "error"),
     ],
 )
 def test_rules_of_training(place, values, field, level):
@@ -211,6 +236,10 @@ def test_missing_latents_are_counted(place):
     assert said() == [f"1 of 3 images has {rest}"]
     (place / "pics" / "0_0008x0008_sd.npz").touch()
     assert said() == []
+    assert said(flip_aug=True)[0].startswith("2 of 3 images have no prepared latents")
+    (place / "pics" / "1_flip.npz").touch()
+    (place / "pics" / "2_flip.npz").touch()
+    assert said(flip_aug=True) == []
     for path in (place / "pics").glob("*.npz"):
         path.unlink()
     assert said()[0].startswith("3 of 3 images have no prepared latents")
@@ -219,6 +248,15 @@ def test_missing_latents_are_counted(place):
     Path(values["in_json"]).write_text(json.dumps(bare))
     (place / "pics" / "2.npz").touch()
     assert said(train_data_dir="pics")[0].startswith("2 of 3 images")
+
+
+def test_latents_that_are_missing_do_not_matter_to_pictures_that_change(place):
+    values = trainable(place)
+    (place / "pics" / "0.npz").unlink()
+    assert ("warning", None) in found(look(place, "train", **values))
+    checked = look(place, "train", **values, color_aug=True)
+    assert "Prepared latents are not used with color_aug" in text(checked, "color_aug")
+    assert not any("have no prepared latents" in finding.text for finding in checked.findings)
 
 
 def test_texts_are_not_replaced_without_asking(place):
@@ -245,13 +283,19 @@ def test_it_is_quick(place):
 
 
 @pytest.mark.parametrize(
-    ("flag", "good", "bad"),
-    [("optimizer_type", ("adamw8bit", "torch.optim.RAdam", ""), "Adamm"), ("lr_scheduler", ("LINEAR",), "sine")],
+    ("flag", "good", "bad", "said"),
+    [
+        ("optimizer_type", ("adamw8bit", "came", "torch.optim.RAdam", ""), "Adamm", "is no known optimizer. Known are"),
+        ("optimizer_type", ("Prodigy",), "zzz", "Known are AdamW, Lion, AdaFactor, SGDNesterov and others"),
+        ("lr_scheduler", ("LINEAR", "adafactor:1e-3"), "sine", "is not one of constant"),
+    ],
 )
-def test_names_of_optimizers_and_schedules_are_known(place, flag, good, bad):
+def test_names_of_optimizers_and_schedules_are_known(place, flag, good, bad, said):
+    own = {"optimizer_type": "AdaFactor"} if flag == "lr_scheduler" else {}
     for name in good:
-        assert ("error", flag) not in found(look(place, "train", **trainable(place, **{flag: name})))
-    assert f'"{bad}" is not one of' in text(look(place, "train", **trainable(place, **{flag: bad})), flag)
+        assert ("error", flag) not in found(look(place, "train", **trainable(place, **(own | {flag: name}))))
+    told = text(look(place, "train", **trainable(place, **{flag: bad})), flag)
+    assert f'"{bad}"' in told and said in told
 
 
 def test_logs_have_a_folder_and_their_package(place, monkeypatch):
@@ -305,6 +349,82 @@ def test_a_state_to_go_on_from_is_more_than_a_folder(place):
     checked = look(place, "train", resume=f'"{state}"')
     assert "found" in checked.fields["resume"]
     assert checked.draft.values["resume"] == str(state)
+
+
+def test_captions_are_shown_as_they_are_trained(place):
+    values = trainable(place)
+    entries = {str(place / "pics" / f"{i}.png"): {"caption": f"{i}\nmore", "tags": "a, b"} for i in range(3)}
+    Path(values["in_json"]).write_text(json.dumps(entries))
+    values |= {"resolution": "64", "cache_latents": True}
+
+    def shown(**more):
+        checked = look(place, "train", **values, **more)
+        assert not checked.blocks(confirmed=False), checked.findings
+        return next(f.text for f in checked.findings if f.text.startswith("As trained"))
+
+    assert shown() == 'As trained: "0, a, b" · "1, a, b" · "2, a, b"'
+    assert shown(caption_prefix="sks", caption_tag_dropout_rate="1", keep_tokens="1") == (
+        'As trained: "sks 0" · "sks 1" · "sks 2"'
+    )
+    assert shown(caption_dropout_rate="1") == 'As trained: "" · "" · ""'
+    assert shown(enable_wildcard=True, caption_suffix="x" * 99).count("…") == 3
+    refused = look(place, "train", **values, caption_separator=",", secondary_separator=", ")
+    assert ("error", "secondary_separator") in found(refused)
+    assert ("warning", "keep_tokens") in found(look(place, "train", **values, keep_tokens="1"))
+    assert ("warning", "token_warmup_min") in found(look(place, "train", **values, token_warmup_min="2"))
+
+
+def test_a_file_of_datasets_takes_the_place_of_the_image_list(place):
+    file = place / "data.toml"
+    config = '[[datasets]]\nresolution = 64\n[[datasets.subsets]]\nimage_dir = "pics"\n'
+    values = {key: value for key, value in trainable(place).items() if key not in ("in_json", "train_data_dir")}
+    file.write_text(config)
+    checked = look(place, "train", **values, dataset_config=str(file))
+    assert not checked.blocks(confirmed=True), checked.findings
+    said = [finding.text for finding in checked.findings]
+    assert "The dataset file can be read: datasets 1, folders and metadata files 1." in said
+    # What the project fills in by itself does not stand in the way.
+    linked = look(place, "train", **values, dataset_config=str(file), in_json="gone.json")
+    assert not linked.blocks(confirmed=True)
+    assert linked.fields["in_json"]["found"] == "Not needed: the pictures come from elsewhere."
+    file.write_text(config.replace("pics", "gone"))
+    gone = look(place, "train", **values, dataset_config=str(file))
+    assert text(gone, "dataset_config") == "The file names gone, which is not there."
+    file.write_text(config + "shufle_caption = true")
+    wrong = look(place, "train", **values, dataset_config=str(file))
+    assert "there is no key shufle_caption. Did you mean shuffle_caption?" in text(wrong, "dataset_config")
+
+
+@pytest.mark.parametrize(
+    ("values", "level", "flag", "said"),
+    [
+        ({"optimizer_type": "prodigy", "learning_rate": "1e-5"}, "warning", "learning_rate", "is far too low"),
+        ({"optimizer_type": "prodigy", "learning_rate": "1"}, None, "learning_rate", ""),
+        ({"optimizer_type": "AdamW", "learning_rate": "1"}, "warning", "learning_rate", "unusual for a whole model"),
+        ({"optimizer_type": "AdaFactor", "learning_rate": "1"}, None, "learning_rate", ""),
+        ({"optimizer_type": "AdaFactor", "learning_rate": "1", "optimizer_args": "relative_step=False"}, "warning",
+         "learning_rate", "unusual"),
+        ({"learning_rate_te": "1e-6"}, "warning", "learning_rate_te", "no effect"),
+        ({"learning_rate_te": "1", "train_text_encoder": True}, None, "learning_rate_te", ""),
+        ({"optimizer_type": "DAdaptAdam", "learning_rate_te": "0.5", "learning_rate": "1", "train_text_encoder": True},
+         "error", "learning_rate_te", "takes one learning rate for everything"),
+        ({"lr_scheduler": "adafactor:1e-3"}, "error", "lr_scheduler", "needs the optimizer AdaFactor"),
+        ({"lr_scheduler": "adafactor", "optimizer_type": "adafactor"}, None, "lr_scheduler", ""),
+        ({"lr_scheduler": "cosine", "optimizer_type": "AdamWScheduleFree"}, "warning", "lr_scheduler", "own way"),
+        ({"lr_warmup_steps": "10%", "optimizer_type": "ScheduleFreeAdamW"}, "warning", "lr_warmup_steps", "own way"),
+        ({"lr_scheduler_type": "StepLR", "optimizer_type": "AdaFactor"}, "error", "lr_scheduler_type", "leave this"),
+        ({"lr_scheduler_type": "StepLR", "lr_warmup_steps": "10%"}, "error", "lr_warmup_steps", "Leave one of them"),
+        ({"lr_scheduler": "piecewise_constant"}, "error", "lr_scheduler_args", "needs its steps"),
+        ({"lr_scheduler": "piecewise_constant", "lr_scheduler_args": "step_rules=1:2"}, None, "lr_scheduler_args", ""),
+        ({"lr_warmup_steps": "10%"}, None, "lr_warmup_steps", ""),
+    ],
+)  # fmt: skip
+def test_rates_and_schedules_suit_the_optimizer(place, values, level, flag, said):
+    checked = look(place, "train", **trainable(place, **values))
+    levels = [one for one, blamed in found(checked) if blamed == flag and one != "fine"]
+    assert levels == ([level] if level else [])
+    if level:
+        assert said in text(checked, flag)
 
 
 def test_secrets_are_not_taken(place):

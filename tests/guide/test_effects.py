@@ -1,23 +1,20 @@
 """Each option of training does what it says, seen in the losses: or changes nothing, where it must not."""
 
 import ast
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import flat_values
-from tests.train.tiny import tiny_data, tiny_family, train
+from tests.train.tiny import captioned, tiny_data, tiny_family, train
 
 LIBRARY = Path(__file__).parents[2] / "sd_scripts"
 
 
 def losses(folder, text="a red cat, sitting", **values):
-    data = tiny_data(2)
-    data.images = [replace(image, text=text) for image in data.images]
     given = {"train_batch_size": 2, "max_train_steps": 2} | values
-    return train(folder, data=data, **given)[1].losses
+    return train(folder, data=captioned(text, 2), **given)[1].losses
 
 
 @pytest.fixture(scope="module")

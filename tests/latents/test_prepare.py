@@ -15,17 +15,19 @@ import pytest
 import torch
 from PIL import Image
 
+from sd_scripts.library.data.buckets import BucketRules
 from sd_scripts.library.data.images import open_image
 from sd_scripts.library.data.latents import read_latents
 from sd_scripts.library.data.prepare import prepare_latents
-from sd_scripts.library.data.read_dataset import read_fine_tune_data
+from sd_scripts.library.data.read_dataset import read_data
+from sd_scripts.library.data.ready import Wanted, make_ready
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
 from sd_scripts.library.events import LineReader, Requests, Stopped, Summary, from_line, request_line
 from sd_scripts.library.example.sd_models import make_sd1
 from sd_scripts.library.models.vae import LoadedVae, load_vae
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
-from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.latents import PrepareLatentsOptions
 from sd_scripts.options.spec import from_values
 from tests.data.bad_pictures import BROKEN, NAMES, ODD, quarters, write_named, write_pictures
@@ -108,13 +110,9 @@ def test_latents_and_sizes_are_written_and_can_be_trained(stage: Stage) -> None:
     assert out["wide"] == {"caption": "wide.png", "train_resolution": [96, 32]}
     assert list(out) == ["a", "b", "wide"]
     assert stage.latents("wide").shape == (4, 4, 12) and stage.latents("a").dtype == np.float32
-    data = read_fine_tune_data(
-        FineTuneDataOptions(train_data_dir=str(stage.pics), in_json=str(stage.folder / "out" / "lat.json")),
-        CaptionOptions(),
-        ResolutionOptions(),
-        Report(out=io.StringIO()),
-        vae_hash=vae_of(str(stage.model)).hash,
-    )
+    given = {"train_data_dir": str(stage.pics), "in_json": str(stage.folder / "out" / "lat.json")}
+    options = from_values(FineTuneOptions, given)
+    data = read_data(options, Report(out=io.StringIO()), vae_hash=vae_of(str(stage.model)).hash)
     assert data.uncached() == [] and [i.bucket_px for i in data.images] == [(64, 64), (64, 64), (96, 32)]
     summary = stage.events[-1]
     assert isinstance(summary, Summary)
@@ -210,6 +208,30 @@ def test_another_vae_makes_latents_anew(stage: Stage, tmp_path: Path) -> None:
     assert "1 made again: the VAE is another" in stage.said
 
 
+def test_under_a_mask_colours_stay_and_without_one_white_lies_below(tmp_path: Path) -> None:
+    Image.new("RGBA", (64, 64), (200, 10, 20, 0)).save(tmp_path / "clear.png")
+    wanted = Wanted(BucketRules((64, 64)), vae_hash="", precision="no", alpha_mask=True)
+    ready = make_ready(wanted, tmp_path / "clear.png")
+    assert (ready.pixels_HWC == (200, 10, 20)).all() and (ready.alpha_mask_HW == 0).all()
+    plain = make_ready(dataclasses.replace(wanted, alpha_mask=False), tmp_path / "clear.png")
+    assert (plain.pixels_HWC == 255).all() and plain.alpha_mask_HW is None
+
+
+def test_pictures_are_scaled_as_asked_and_the_files_say_how(stage: Stage) -> None:
+    stage.add("a.png")
+    Image.effect_noise((300, 200), 80).convert("RGB").save(stage.pics / "a.png")
+    stage.run()
+    ours = stage.latents("a")
+    stage.run(resize_interpolation="nearest", skip_existing=True)
+    assert "1 made again: they were scaled in another way" in stage.said
+    assert not np.array_equal(stage.latents("a"), ours)
+    with np.load(stage.pics / "a.npz") as file:
+        assert file["resize_interpolation"] == "nearest"
+    stage.run(resize_interpolation="linear", skip_existing=True)
+    stage.run(resize_interpolation="bilinear", skip_existing=True)
+    assert "0 made, 1 kept" in stage.said
+
+
 def test_alpha_masks(stage: Stage) -> None:
     stage.add("opaque.png")
     write_pictures(stage.pics, {"half_transparent.png": ODD["half_transparent.png"]})
@@ -219,6 +241,8 @@ def test_alpha_masks(stage: Stage) -> None:
     assert mask_HW.shape == (64, 64) and mask_HW[0, 0] < 0.05 and mask_HW[-1, 0] > 0.95
     assert (read_latents(stage.pics / "opaque.npz").alpha_mask_HW == 1).all()
     assert read_latents(stage.pics / "half_transparent_flip.npz").alpha_mask_HW.shape == (64, 64)
+    mirrored_HW = read_latents(stage.pics / "half_transparent_flip.npz").alpha_mask_HW
+    assert np.array_equal(mask_HW[:, ::-1], mirrored_HW)
     with pytest.raises(BadOption, match='--alpha_mask "maybe" is neither yes nor no'):
         stage.run(alpha_mask="maybe")
 
@@ -343,3 +367,15 @@ def test_all_bad_names_and_odd_pictures_in_one_folder(stage: Stage) -> None:
     out = stage.run(batch_size=4)
     assert all("train_resolution" in entry for entry in out.values())
     assert len(list(stage.pics.glob("*.npz"))) == len(NAMES) + len(ODD)
+
+
+def test_lines_may_name_pictures_with_their_ending(stage: Stage) -> None:
+    stage.add("a.png", "b.png")
+    rows = [{"image_path": "a.png", "tags": "x"}, {"image_path": "b", "tags": "y"}]
+    lines = stage.folder / "in.jsonl"
+    lines.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    out = stage.run(in_json=str(lines))
+    size = {"train_resolution": [64, 64]}
+    assert out == {"a.png": {"tags": "x"} | size, "b": {"tags": "y"} | size}
+    given = {"train_data_dir": str(stage.pics), "in_json": str(stage.folder / "out" / "lat.json")}
+    assert read_data(from_values(FineTuneOptions, given), Report(out=io.StringIO())).uncached() == []

@@ -110,6 +110,15 @@ def test_the_last_of_two_equal_flags_wins() -> None:
     assert options.length.seed == 2
 
 
+@pytest.mark.parametrize("argv", [["--lr_warmup_steps", "10%"], ["--lr_warmup_steps=10%"]])
+def test_a_share_of_all_steps_may_be_given_in_percent(argv: list[str]) -> None:
+    assert parse(FineTuneOptions, argv, "fine_tune.py").schedule.lr_warmup_steps == 0.1
+    with pytest.raises(BadOption, match="--lr_warmup_steps 1.0.%: "):
+        parse(FineTuneOptions, ["--lr_warmup_steps", "1.0.%"], "fine_tune.py")
+    with pytest.raises(BadOption, match="--seed 10%: "):
+        parse(FineTuneOptions, ["--seed", "10%"], "fine_tune.py")
+
+
 WORDS = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=12)
 
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
+from sd_scripts.library.data.facts import LISTED_TAGS, tag_frequency
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.about import check_about, data_url, model_spec, unwritten
-from sd_scripts.library.train.metadata import LISTED_TAGS, tag_frequency
 from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES, AboutOptions
 from sd_scripts.options.spec import option_specs
 from tests.train.tiny import TEXTS, options, train

@@ -5,8 +5,11 @@ import pytest
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.checks import check_training
 from sd_scripts.library.train.device import make_accelerator
-from sd_scripts.options.training import PrecisionOptions
 from tests.train.tiny import options
+
+FUSED = {"fused_backward_pass": True}
+ZERO = {"deepspeed": True}
+NVME = {"zero_stage": 3, "offload_optimizer_device": "nvme"}
 
 
 def test_good_options_pass_and_make_the_folder(tmp_path):
@@ -24,6 +27,33 @@ def test_good_options_pass_and_make_the_folder(tmp_path):
         ({"train_data_dir": "nowhere"}, "train_data_dir", "there is no such folder"),
         ({"sdpa": True, "xformers": True}, "xformers", "--sdpa and --xformers exclude each other"),
         ({"full_fp16": True}, "full_fp16", "--full_fp16 needs --mixed_precision fp16"),
+        ({"full_bf16": True}, "full_bf16", "--full_bf16 needs --mixed_precision bf16"),
+        ({"fp8_base": True}, "fp8_base", "--fp8_base needs --mixed_precision bf16 or fp16"),
+        ({"lowram": True, "highvram": True}, "highvram", "Use one of them"),
+        ({"dynamo_backend": "eager"}, "dynamo_backend", "eager needs --torch_compile"),
+        (FUSED | {"gradient_accumulation_steps": 2}, "fused_backward_pass", "gradient_accumulation_steps above 1"),
+        (FUSED | {"mixed_precision": "fp16"}, "fused_backward_pass", "does not go with --mixed_precision fp16"),
+        (FUSED | {"deepspeed": True}, "fused_backward_pass", "does not go with --deepspeed"),
+        ({"zero_stage": 3}, "zero_stage", "--zero_stage needs --deepspeed"),
+        ({"offload_optimizer_device": "cpu"}, "offload_optimizer_device", "needs --deepspeed"),
+        ({"offload_optimizer_nvme_path": "x"}, "offload_optimizer_nvme_path", "needs --deepspeed"),
+        ({"offload_param_device": "cpu"}, "offload_param_device", "needs --deepspeed"),
+        ({"offload_param_nvme_path": "x"}, "offload_param_nvme_path", "needs --deepspeed"),
+        ({"zero3_init_flag": True}, "zero3_init_flag", "needs --deepspeed"),
+        ({"zero3_save_16bit_model": True}, "zero3_save_16bit_model", "needs --deepspeed"),
+        ({"fp16_master_weights_and_gradients": True}, "fp16_master_weights_and_gradients", "needs --deepspeed"),
+        (ZERO | {"ddp_static_graph": True}, "ddp_static_graph", "has no meaning with --deepspeed"),
+        (ZERO | {"full_bf16": True, "mixed_precision": "bf16"}, "full_bf16", "does not go with --deepspeed"),
+        (ZERO | {"offload_param_device": "cpu"}, "offload_param_device", "cpu needs --zero_stage 3"),
+        (ZERO | {"offload_optimizer_device": "nvme"}, "offload_optimizer_device", "nvme needs --zero_stage 3"),
+        (ZERO | NVME, "offload_optimizer_nvme_path", "nvme needs --offload_optimizer_nvme_path: a folder"),
+        (ZERO | NVME | {"offload_optimizer_nvme_path": "no"}, "offload_optimizer_nvme_path", "there is no such folder"),
+        (ZERO | {"offload_optimizer_nvme_path": "x"}, "offload_optimizer_nvme_path", "offload_optimizer_device nvme"),
+        (ZERO | {"optimizer_type": "AdaFactor"}, "optimizer_type", "AdaFactor looks at whole matrices"),
+        (ZERO | {"zero_stage": 3, "sample_at_first": True}, "sample_prompts", "Use --zero_stage 2"),
+        (ZERO | {"zero3_init_flag": True}, "zero3_init_flag", "--zero3_init_flag needs --zero_stage 3"),
+        (ZERO | {"zero3_save_16bit_model": True}, "zero3_save_16bit_model", "needs --zero_stage 3"),
+        (ZERO | {"fp16_master_weights_and_gradients": True}, "fp16_master_weights_and_gradients", "needs --mixed_p"),
         ({"output_dir": None}, "output_dir", "--output_dir is needed"),
         ({"output_name": "../x"}, "output_name", "must be a plain name"),
         ({"log_prefix": "a/b"}, "log_prefix", "must be a plain name"),
@@ -36,6 +66,18 @@ def test_good_options_pass_and_make_the_folder(tmp_path):
         ({"sample_prompts": "nowhere.txt"}, "sample_prompts", "there is no such file"),
         ({"optimizer_type": "Adamm"}, "optimizer_type", "there is no such optimizer"),
         ({"optimizer_args": ["a"]}, "optimizer_args", "write name=value"),
+        ({"face_crop_aug_range": "4,2"}, "face_crop_aug_range", "Write the smaller one first: 2.0,4.0"),
+        ({"face_crop_aug_range": "big"}, "face_crop_aug_range", "Write two numbers above 0"),
+        ({"color_aug": True, "cache_latents": True}, "color_aug", "so --cache_latents has nothing to keep"),
+        ({"random_crop": True, "cache_latents": True}, "random_crop", "so --cache_latents has nothing to keep"),
+        ({"face_crop_aug_range": "2,4", "cache_latents": True}, "face_crop_aug_range", "has nothing to keep"),
+        ({"caption_separator": ""}, "caption_separator", "must not be empty"),
+        ({"secondary_separator": ","}, "secondary_separator", "Use another mark"),
+        (
+            {"persistent_data_loader_workers": True, "max_data_loader_n_workers": 0},
+            "persistent_data_loader_workers",
+            "needs readers",
+        ),
         ({"lr_scheduler": "rex"}, "lr_scheduler", "there is no such schedule"),
     ],
 )
@@ -59,7 +101,7 @@ def test_folders_that_cannot_be_written(tmp_path, option):
     assert caught.value.option == option
 
 
-def test_fp16_needs_a_gpu():
+def test_fp16_needs_a_gpu(tmp_path):
     with pytest.raises(BadOption, match="Use --mixed_precision bf16 or no") as caught:
-        make_accelerator(PrecisionOptions(mixed_precision="fp16"))
+        make_accelerator(options(tmp_path, mixed_precision="fp16"))
     assert caught.value.option == "mixed_precision"

@@ -15,7 +15,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 FIVE = {"train_batch_size": 2, "lr_scheduler": "cosine", "noise_offset": 0.05, "max_train_steps": 6}
 
 
-@pytest.mark.parametrize(("optimizer", "stop_at"), [("AdamW", 3), ("AdamW", 4), ("AdaFactor", 4), ("AdamW8bit", 4)])
+# tests/train/test_every_optimizer.py goes on with each, over a few weights.
+KINDS = ["AdaFactor", "AdamW8bit", "Prodigy", "came"]
+
+
+@pytest.mark.parametrize(("optimizer", "stop_at"), [("AdamW", 3), ("AdamW", 4), *((name, 4) for name in KINDS)])
 def test_a_resumed_run_equals_the_whole_one(tmp_path, optimizer, stop_at):
     values = FIVE | {"optimizer_type": optimizer, "save_state": True, "save_every_n_steps": stop_at}
     whole, recorder = train(tmp_path, data=tiny_data(5), text=True, **values)

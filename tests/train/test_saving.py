@@ -87,12 +87,20 @@ def test_formats(asked, safetensors, source, expected):
 def test_the_header_tells_of_the_training(tmp_path):
     base = "/home/somebody/models/base.safetensors"
     data = tiny_data(4, repeats=2)
-    train(tmp_path, data=data, pretrained_model_name_or_path=base, vae="C:\\models\\v.pt", dataset_repeats=2)
+    train(
+        tmp_path,
+        data=data,
+        pretrained_model_name_or_path=base,
+        vae="C:\\models\\v.pt",
+        dataset_repeats=2,
+        caption_dropout_rate=0.1,
+    )
     with safe_open(tmp_path / "out" / "X.safetensors", "pt") as file:
         header = file.metadata()
     assert header["ss_sd_model_name"] == "base.safetensors"
     assert header["ss_vae_name"] == "v.pt"
     assert header["ss_steps"] == "3" and header["ss_epoch"] == "1"
+    assert header["ss_caption_dropout_rate"] == "0.1" and header["ss_caption_tag_dropout_rate"] == "0.0"
     assert header["ss_num_train_images"] == "8"
     assert json.loads(header["ss_bucket_info"]) == {"buckets": {"0": {"resolution": [64, 64], "count": 8}}}
     assert header["modelspec.resolution"] == "64x64"

@@ -5,13 +5,16 @@ import functools
 import io
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from sd_scripts.library.data.dataset import FineTuneData, Showing
-from sd_scripts.library.data.latents_files import LatentsFiles
+from sd_scripts.library.data.caption_rules import caption_rules
+from sd_scripts.library.data.dataset import PictureData
+from sd_scripts.library.data.subset_reader import Picture
+from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.example.sd_models import make_sd1
 from sd_scripts.library.models.sd import load
@@ -41,13 +44,21 @@ def tiny_data(count=4, latents=True, repeats=1, side_px=64):
     """Pictures of one size; with latents in memory, or as files to be read."""
     folder = Path(tempfile.mkdtemp())
     images = [TrainImage(f"picture{i}", folder / f"{i}.png", TEXTS[i % 8], (side_px, side_px)) for i in range(count)]
-    data = FineTuneData(images, [LatentsFiles()] * count, Showing(repeats))
+    subset = Subset(metadata_file="meta_lat.json", repeats=repeats)
+    data = PictureData([Dataset((subset,))], [Picture(image, 0, subset, repeats) for image in images])
     generator = torch.Generator().manual_seed(7)
     for i, image in enumerate(images):
         if latents:
             data.put_latents(i, torch.randn(4, side_px // 8, side_px // 8, generator=generator) * 5)
         else:
             Image.effect_noise((side_px, side_px), 50).convert("RGB").save(image.path)
+    return data
+
+
+def captioned(text, count=4):
+    """Tiny data whose pictures all have the same text."""
+    data = tiny_data(count)
+    data.pictures = [replace(picture, image=replace(picture.image, text=text)) for picture in data.pictures]
     return data
 
 
@@ -89,19 +100,29 @@ class Recorder:
         return self.out.getvalue()
 
 
-def make_trainer(folder, family=None, data=None, text=False, **values):
+def make_trainer(folder, family=None, data=None, text=False, text_rate=None, as_asked=True, **values):
     from sd_scripts.library.train.full import FullFineTune
     from sd_scripts.library.train.trainer import Trainer
 
     recorder = Recorder()
-    data = data or tiny_data()
-    trainer = Trainer(family or tiny_family(), FullFineTune(text), data, options(folder, **values), recorder.report)
-    return trainer, recorder
+    given = options(folder, **values)
+    data = shown_as_asked(data or tiny_data(), given) if as_asked else data
+    return Trainer(family or tiny_family(), FullFineTune(text, text_rate), data, given, recorder.report), recorder
 
 
-def train(folder, family=None, data=None, text=False, **values):
+def shown_as_asked(data, given):
+    """Tiny data is made without options: batch size, repeats and captions are those of the training that takes it."""
+    (dataset,), size = data.datasets, given.length.train_batch_size
+    repeats = max(given.data.dataset_repeats, dataset.subsets[0].repeats)
+    subset = replace(dataset.subsets[0], captions=caption_rules(given.captions), repeats=repeats)
+    data.datasets = [replace(dataset, subsets=(subset,), batch_size=size)]
+    data.pictures = [replace(picture, subset=subset, repeats=repeats) for picture in data.pictures]
+    return data
+
+
+def train(folder, family=None, data=None, text=False, text_rate=None, **values):
     """Trains to the end; (trainer, recorder)."""
-    trainer, recorder = make_trainer(folder, family, data, text, **values)
+    trainer, recorder = make_trainer(folder, family, data, text, text_rate, **values)
     trainer.run()
     return trainer, recorder
 

@@ -16,15 +16,20 @@ LATENT_PX = 8
 
 
 class Fit(NamedTuple):
-    """How a picture comes into its bucket: scaled to `resized_px`, which covers it, then cut to `bucket_px`."""
+    """How a picture comes into its bucket: scaled to `resized_px`, which covers it, then cut to `bucket_px`.
+
+    `corner_px` (left, top) says where in the scaled picture the cut lies; None: in its centre.
+    """
 
     resized_px: Size
     bucket_px: Size
+    corner_px: tuple[int, int] | None = None
 
     @property
     def crop_ltrb(self) -> tuple[int, int, int, int]:
-        """The part of the scaled picture that is kept, from its centre: left, top, right, bottom in px."""
-        left, top = ((r - b) // 2 for r, b in zip(self.resized_px, self.bucket_px, strict=True))
+        """The part of the scaled picture that is kept: left, top, right, bottom in px."""
+        centred = ((r - b) // 2 for r, b in zip(self.resized_px, self.bucket_px, strict=True))
+        left, top = self.corner_px or centred
         return left, top, left + self.bucket_px[0], top + self.bucket_px[1]
 
     def aspect_error(self, size_px: Size) -> float:

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from sd_scripts.library.errors import BadOption
 
+TEXT_ENDINGS = (".caption", ".txt", ".cap")
+"""Endings that text files beside pictures have."""
+
 
 @dataclass(frozen=True)
 class CaptionText:
@@ -54,7 +57,22 @@ def read_caption(path: Path) -> CaptionText | None:
     raise UnreadableText("it is text in no known encoding; save it as UTF-8")
 
 
-def training_text(caption: str, tags: str) -> str:
-    """Caption and tags as they are trained: "caption, tags"; of several lines the first one counts."""
-    lines = [text.strip().splitlines()[0].strip() for text in (caption, tags) if text and text.strip()]
-    return ", ".join(lines)
+def training_text(caption: str, tags: str, separator: str = ",", every_line: bool = False) -> str:
+    """Caption and tags as they are trained: "caption, tags"; of several lines the first one counts.
+
+    `every_line`: each line of the caption with all tags (the lines of tags become one), for captions by lot. Tags alone
+    are a text like any other, with its own lines.
+    """
+    sentences, tag_lines = _lines(caption), _lines(tags)
+    if not every_line:
+        sentences, tag_lines = sentences[:1], tag_lines[:1]
+    if not sentences or not tag_lines:
+        return "\n".join(sentences or tag_lines)
+    between = f"{separator.rstrip()} "
+    all_tags = between.join(tag_lines)
+    return "\n".join(f"{sentence}{between}{all_tags}" for sentence in sentences)
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text that are not empty."""
+    return [line.strip() for line in (text or "").splitlines() if line.strip()]

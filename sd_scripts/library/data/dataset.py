@@ -1,115 +1,149 @@
-"""The data of fine-tuning: texts with latents where there are some, else with pixels. Imports torch late."""
+"""The data of training: captions with latents where there are some, else with pixels. Imports torch late."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sd_scripts.library.data.buckets import BucketRules, Size, cover, latents_hw
-from sd_scripts.library.data.caption_rules import CaptionRules, final_caption
-from sd_scripts.library.data.images import UnreadableImage, open_image
-from sd_scripts.library.data.latents import BrokenLatents, read_for_training
+from sd_scripts.library.data.augment import View, draw_view, face_of, is_mirrored
+from sd_scripts.library.data.buckets import Fit, Size, latents_hw
+from sd_scripts.library.data.caption_rules import final_caption
+from sd_scripts.library.data.images import UnreadableImage
+from sd_scripts.library.data.latents import BrokenLatents, read_for_training, read_mask
+from sd_scripts.library.data.latents_cache import Encodable, read_encodable
 from sd_scripts.library.data.latents_files import LatentsFiles
-from sd_scripts.library.data.plan import plan_batches
-from sd_scripts.library.data.resize import fill_bucket
+from sd_scripts.library.data.plan import Group, plan_batches
+from sd_scripts.library.data.shown import as_mask, show
+from sd_scripts.library.data.subset_reader import Picture
+from sd_scripts.library.data.subsets import Dataset
 from sd_scripts.library.data.training_data import Example, Item, Moment, TrainImage
-from sd_scripts.library.seeds import derive
 
 if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True)
-class Showing:
-    """How images are shown. `rules` are those of the pictures whose sizes were not prepared."""
+class PictureData:
+    """A TrainingData of pictures in datasets.
 
-    repeats: int = 1
-    captions: CaptionRules = CaptionRules()
-    rules: BucketRules | None = None
-
-
-class FineTuneData:
-    """A TrainingData of a metadata file.
-
-    Its images may have latents (prepared on disk, or put here), plain or both plain and mirrored; the others give
-    pixels, for the VAE. A batch is uniform: all latents or all pixels, so that the loop never mixes the two.
+    They may have latents (prepared on disk, or put here), plain or both plain and mirrored; the others give pixels, for
+    the VAE, whose hash is `vae_hash`. A batch is uniform: of one dataset, one size, and all latents or all pixels.
     """
 
-    def __init__(self, images: list[TrainImage], latents: list[LatentsFiles], show: Showing) -> None:
-        self.images: Sequence[TrainImage] = images
-        self._latents = latents
-        self._show = show
-        self._memory: dict[tuple[int, bool], torch.Tensor] = {}
+    def __init__(
+        self,
+        datasets: Sequence[Dataset],
+        pictures: Sequence[Picture],
+        vae_hash: str = "",
+        prior_loss_weight: float = 1.0,
+    ) -> None:
+        self.datasets = list(datasets)
+        self.pictures = list(pictures)
+        self.images: Sequence[TrainImage] = [picture.image for picture in pictures]
+        self.vae_hash = vae_hash
+        self._prior_loss_weight = prior_loss_weight
+        self._memory: dict[tuple[int, bool], tuple[torch.Tensor, torch.Tensor | None]] = {}
         self._left_out: set[int] = set()
 
-    def plan(self, epoch: int, batch_size: int, seed: int) -> list[list[Item]]:
-        """The batches of an epoch (from 0): every item once; each batch of one bucket, all latents or all pixels."""
-        groups: defaultdict[tuple[Size, bool], list[Item]] = defaultdict(list)
-        for index, image in enumerate(self.images):
+    @property
+    def captions_change(self) -> bool:
+        """Whether a picture may have another caption the next time."""
+        return any(subset.captions.changing for dataset in self.datasets for subset in dataset.subsets)
+
+    def plan(self, epoch: int, seed: int, processes: int = 1) -> list[list[Item]]:
+        """The batches of an epoch (from 0) for so many processes together: every item once, in shuffled order."""
+        groups: defaultdict[tuple[int, Size, bool], list[Item]] = defaultdict(list)
+        for index, picture in enumerate(self.pictures):
             if index not in self._left_out:
-                repeats = range(self._show.repeats)
-                groups[image.bucket_px, self.has_latents(index)] += [Item(index, repeat) for repeat in repeats]
-        return plan_batches(dict(sorted(groups.items())), batch_size, seed, epoch)
+                place = picture.dataset, picture.image.bucket_px, self.has_latents(index)
+                groups[place] += [Item(index, repeat) for repeat in range(picture.repeats)]
+        sizes = [dataset.batch_size * processes for dataset in self.datasets]
+        return plan_batches([Group(items, sizes[place[0]]) for place, items in sorted(groups.items())], seed, epoch)
 
     def caption(self, item: Item, moment: Moment) -> str:
         """The final caption of an item."""
-        return final_caption(self.images[item.image].text, self._show.captions, item, moment)
+        picture = self.pictures[item.image]
+        return final_caption(picture.image.text, picture.subset.captions, item, moment)
 
     def load(self, item: Item, moment: Moment) -> Example:
         """An item as it is trained. Where there are mirrored latents, half of the showings draw them.
 
         Errors: UnreadableImage.
         """
-        caption = self.caption(item, moment)
-        if not self.has_latents(item.image):
-            return Example(item, caption, pixels_CHW=self.pixels(item.image))
-        mirrored = self._has_mirrored(item.image) and derive(moment.seed, "flip", moment.epoch, *item) % 2 == 1
-        return Example(item, caption, latents_CHW=self._read_latents(item.image, mirrored))
+        subset = self.pictures[item.image].subset
+        example = self._of_latents(item, moment) if self.has_latents(item.image) else self._of_picture(item, moment)
+        weight = self._prior_loss_weight if subset.is_reg else 1.0
+        return replace(example, caption=self.caption(item, moment), weight=weight)
 
     def has_latents(self, index: int) -> bool:
         """Whether an image has latents, so that the VAE is not needed for it."""
-        return (index, False) in self._memory or self._latents[index].plain is not None
+        return (index, False) in self._memory or self.pictures[index].latents.plain is not None
 
     def uncached(self) -> list[int]:
         """The images without latents: those that `put_latents` is to be called for when latents are cached."""
         return [i for i in range(len(self.images)) if i not in self._left_out and not self.has_latents(i)]
 
-    def pixels(self, index: int) -> "torch.Tensor":
-        """pixels_CHW of an image in its bucket: float32, -1 to 1. Errors: UnreadableImage."""
-        import numpy as np
-        import torch
+    def mirrors(self, index: int) -> bool:
+        """Whether latents of an image's mirror image are to be put as well."""
+        return self.pictures[index].subset.pictures.flip_aug
 
-        image = self.images[index]
-        picture = open_image(image.path)
-        fit = self._show.rules.fit(picture.size) if self._show.rules else None
-        if fit is None or fit.bucket_px != image.bucket_px:
-            fit = cover(picture.size, image.bucket_px)
-        pixels_HWC = fill_bucket(np.array(picture), fit)
-        return torch.from_numpy(pixels_HWC).permute(2, 0, 1).float() / 127.5 - 1.0
+    def unchanged(self, index: int) -> Example:
+        """An image as it is seen when nothing is drawn by lot: its pixels and its mask. Errors: UnreadableImage."""
+        return self._shown(Item(index, 0), lambda _, fit: View(fit))
 
-    def put_latents(self, index: int, latents_CHW: "torch.Tensor", mirrored: bool = False) -> None:
-        """Keeps an image's latents (not scaled) in memory. Plans made before are not valid any more."""
+    def put_latents(
+        self,
+        index: int,
+        latents_CHW: "torch.Tensor",
+        mirrored: bool = False,
+        mask_HW: "torch.Tensor | None" = None,
+    ) -> None:
+        """Keeps latents (not scaled) and their mask in memory. Plans made before are not valid any more."""
         if tuple(latents_CHW.shape[1:]) != latents_hw(self.images[index].bucket_px):
             raise ValueError(f"latents {tuple(latents_CHW.shape)} do not fit the bucket {self.images[index].bucket_px}")
-        self._memory[index, mirrored] = latents_CHW.detach().float().cpu()
+        self._memory[index, mirrored] = latents_CHW.detach().float().cpu(), mask_HW
+
+    def encodable(self, index: int, precision: str) -> Encodable:
+        """An image for latents on disk, with what they are made from. Errors: UnreadableImage."""
+        picture = self.pictures[index]
+        rules = self.datasets[picture.dataset].rules
+        return read_encodable(picture.image, rules, picture.subset.pictures, self.vae_hash, precision)
+
+    def put_files(self, index: int, files: LatentsFiles) -> None:
+        """Takes latents files that were made for an image. Plans made before are not valid any more."""
+        self.pictures[index] = replace(self.pictures[index], latents=files)
 
     def leave_out(self, index: int) -> None:
         """Takes an image that cannot be read out of all later plans."""
         self._left_out.add(index)
 
     def _has_mirrored(self, index: int) -> bool:
-        return (index, True) in self._memory or self._latents[index].flipped is not None
+        return (index, True) in self._memory or self.pictures[index].latents.flipped is not None
 
-    def _read_latents(self, index: int, mirrored: bool) -> "torch.Tensor":
+    def _of_picture(self, item: Item, moment: Moment) -> Example:
+        rules = self.pictures[item.image].subset.pictures
+        face = face_of(self.images[item.image].path) if rules.face_crop_aug_range else None
+        return self._shown(item, lambda size_px, fit: draw_view(size_px, fit, rules, face, item, moment))
+
+    def _shown(self, item: Item, choose: Callable[[Size, Fit], View]) -> Example:
+        picture = self.pictures[item.image]
+        shown = show(picture.image, self.datasets[picture.dataset].rules, picture.subset.pictures, choose)
+        return Example(item, "", pixels_CHW=shown.pixels_CHW, mask_HW=shown.mask_HW, seen=shown.view.told())
+
+    def _of_latents(self, item: Item, moment: Moment) -> Example:
+        mirrored = self._has_mirrored(item.image) and is_mirrored(item, moment)
+        latents_CHW, mask_HW = self._memory.get((item.image, mirrored)) or self._read_latents(item.image, mirrored)
+        return Example(item, "", latents_CHW, mask_HW=mask_HW, seen="mirrored" if mirrored else "")
+
+    def _read_latents(self, index: int, mirrored: bool) -> "tuple[torch.Tensor, torch.Tensor | None]":
         import torch
 
-        if (index, mirrored) in self._memory:
-            return self._memory[index, mirrored]
-        files = self._latents[index]
-        path = files.flipped if mirrored else files.plain
+        picture = self.pictures[index]
+        path, bucket_px = picture.latents.flipped if mirrored else picture.latents.plain, picture.image.bucket_px
         if path is None:
             raise UnreadableImage("its latents are not there")
         try:
-            return torch.from_numpy(read_for_training(path, self.images[index].bucket_px, mirrored))
+            latents_CHW = torch.from_numpy(read_for_training(path, bucket_px, mirrored))
+            mask_HW = read_mask(path, bucket_px, mirrored) if picture.subset.pictures.alpha_mask else None
         except BrokenLatents as error:
             raise UnreadableImage(f"its latents {path.name} cannot be used: {error}") from error
+        return latents_CHW, as_mask(mask_HW)

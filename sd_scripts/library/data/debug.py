@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sd_scripts.library.data.buckets import Size
+from sd_scripts.library.data.facts import described
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.training_data import Example, Item, Moment, TrainingData
 from sd_scripts.library.report import Report
@@ -18,23 +19,27 @@ def show(
     report: Report,
     *,
     max_tokens: int = 75,
-    batch_size: int = 1,
     seed: int = 0,
+    total_steps: int = 1,
     per_bucket: int = SHOWN_PER_BUCKET,
 ) -> None:
     """Prints the buckets with their first pictures as the first epoch trains them, then the totals; tells the page too.
 
-    `token_count`: tokens of a caption before anything is cut off.
+    `token_count`: tokens of a caption before anything is cut off. The longest caption is looked for at the last step,
+    when no warm-up holds parts of it back.
     """
-    plan = data.plan(0, batch_size, seed)
+    start, end = (Moment(seed=seed, step=step, total_steps=total_steps) for step in (0, total_steps))
+    plan = data.plan(0, seed)
+    for line in described(data):
+        report.say(line)
     items = sorted(item for batch in plan for item in batch)
-    longest = max((token_count(data.caption(item, Moment(seed=seed))) for item in items), default=0)
+    longest = max((token_count(data.caption(item, end)) for item in items), default=0)
     buckets = _by_bucket(data, items)
     rows = []
     for (width, height), first in buckets.items():
         report.say(f"Bucket {width} x {height}: {_counted(len(first), 'picture')}")
         for item in first[:per_bucket]:
-            row = _row(data, item, token_count, seed)
+            row = _row(data, item, token_count, start)
             report.say(_line(row, max_tokens))
             rows.append(row)
         if len(first) > per_bucket:
@@ -59,22 +64,26 @@ def _by_bucket(data: TrainingData, items: list[Item]) -> dict[Size, list[Item]]:
     return dict(sorted(buckets.items()))
 
 
-def _row(data: TrainingData, item: Item, token_count: Callable[[str], int], seed: int) -> dict[str, Any]:
+def _row(data: TrainingData, item: Item, token_count: Callable[[str], int], moment: Moment) -> dict[str, Any]:
     image = data.images[item.image]
     row = {"path": str(image.path), "width": image.bucket_px[0], "height": image.bucket_px[1]}
-    caption = data.caption(item, Moment(seed=seed))
-    return row | {"caption": caption, "tokens": token_count(caption), "read_as": _read_as(data, item, seed)}
+    caption = data.caption(item, moment)
+    return row | {"caption": caption, "tokens": token_count(caption), "read_as": _read_as(data, item, moment)}
 
 
-def _read_as(data: TrainingData, item: Item, seed: int) -> str:
-    """What the picture gives: latents or pixels with their shape, or the reason why nothing."""
+def _read_as(data: TrainingData, item: Item, moment: Moment) -> str:
+    """What the picture gives: latents or pixels, how it was seen, its mask and weight; or the reason why nothing."""
     try:
-        example: Example = data.load(item, Moment(seed=seed))
+        example: Example = data.load(item, moment)
     except UnreadableImage as error:
         return f"nothing: {error}"
-    if example.latents_CHW is not None:
-        return f"latents {_shape(example.latents_CHW)}"
-    return f"pixels {_shape(example.pixels_CHW)}"
+    pixels, latents_CHW = example.pixels_CHW, example.latents_CHW
+    parts = [f"pixels {_shape(pixels)}" if latents_CHW is None else f"latents {_shape(latents_CHW)}"]
+    parts += [example.seen] if example.seen else []
+    if example.mask_HW is not None:
+        parts.append(f"{float(example.mask_HW.mean()):.0%} of it counts")
+    parts += [] if example.weight == 1.0 else [f"weight {example.weight:g}"]
+    return ", ".join(parts)
 
 
 def _shape(tensor: Any) -> str:
@@ -83,7 +92,8 @@ def _shape(tensor: Any) -> str:
 
 def _line(row: dict[str, Any], max_tokens: int) -> str:
     cut = ", cut off" if row["tokens"] > max_tokens else ""
-    return f"  {row['path']} ({row['read_as']})\n    {row['caption']} [{_counted(row['tokens'], 'token')}{cut}]"
+    caption = row["caption"] or "(no caption)"
+    return f"  {row['path']} ({row['read_as']})\n    {caption} [{_counted(row['tokens'], 'token')}{cut}]"
 
 
 def _counted(number: int, one: str, many: str = "") -> str:

@@ -61,5 +61,9 @@ class VaeEncoder:
 
 
 def _noise(shape_CHW: torch.Size, content_hash: str, mirrored: bool) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(derive(0, "latents", content_hash, "flip" if mirrored else "plain"))
-    return torch.randn(shape_CHW, generator=generator)
+    return torch.randn(shape_CHW, generator=generator_of(content_hash, mirrored))
+
+
+def generator_of(content_hash: str, mirrored: bool) -> torch.Generator:
+    """What a picture's sample is drawn from: the same wherever its latents are made."""
+    return torch.Generator().manual_seed(derive(0, "latents", content_hash, "flip" if mirrored else "plain"))

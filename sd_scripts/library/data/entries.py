@@ -14,6 +14,7 @@ class PictureFolder:
     """Where keys are looked up: the stems of a folder's pictures, paths within it, and paths of their own."""
 
     folder: Path | None
+    option: str = "train_data_dir"
     _by_stem: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
@@ -30,7 +31,7 @@ class PictureFolder:
         named = self._by_stem.get(key, [])
         if len(named) > 1:
             raise BadOption(
-                "train_data_dir",
+                self.option,
                 f'{named[0]} and {named[1]} are both called "{key}" in the metadata. Rename one of them.',
             )
         if named:
@@ -53,7 +54,7 @@ class PictureFolder:
         if self.folder is None:
             return []
         try:
-            return find_images(self.folder)
+            return find_images(self.folder, option=self.option)
         except BadOption:
             # Latents alone can be trained, and full paths may lead into folders below.
             if self.folder.is_dir() and any(p.suffix == ".npz" or p.is_dir() for p in self.folder.iterdir()):
@@ -65,14 +66,14 @@ def _file(path: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def nothing_found(entries: list[str], in_json: str, folder: str | None) -> BadOption:
+def nothing_found(entries: list[str], in_json: str, folder: str | None, option: str = "train_data_dir") -> BadOption:
     """The sentence for a metadata file of which no picture is where it should be."""
-    option, where, advice = "train_data_dir", f"in {folder}", "Name the folder that the metadata was made of."
+    where, advice = f"in {folder}", "Name the folder that the metadata was made of."
     if os.path.isabs(entries[0]):
         option, where = "in_json", "where it says"
         advice = "If the pictures were moved, make the metadata again."
     elif not folder:
-        where, advice = "here", "Add --train_data_dir: the metadata names pictures without their folder."
+        where, advice = "here", f"Add --{option}: the metadata names pictures without their folder."
     return BadOption(
         option,
         f'No data found: {in_json} names {len(entries):,} pictures, such as "{entries[0]}", '

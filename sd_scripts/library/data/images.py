@@ -71,6 +71,11 @@ def open_image_with_alpha(path: str | Path) -> "Image.Image":
     return _read(path, lambda image: _eight_bit(image).convert("RGBA"))
 
 
+def without_alpha(image: "Image.Image") -> "Image.Image":
+    """A picture as RGB with the colours that it has, those of transparent places too."""
+    return _eight_bit(image).convert("RGBA").convert("RGB")
+
+
 def image_size(path: str | Path) -> tuple[int, int]:
     """(width, height) in px as the picture is seen, from its header alone.
 

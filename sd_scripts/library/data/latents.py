@@ -9,9 +9,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from sd_scripts.library.data.buckets import Fit, Size, latents_hw
 from sd_scripts.library.io.atomic import replacing
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 FORMAT = 1
+
+SCALED_OTHERWISE = "they were scaled in another way (resize_interpolation)"
 
 
 class BrokenLatents(Exception):
@@ -36,6 +38,7 @@ class MadeFrom:
     fit: Fit
     vae_hash: str
     precision: str
+    interpolation: str = ""
 
     def difference(self, other: "MadeFrom") -> str:
         """What `other` has changed, in words; empty when it fits."""
@@ -45,6 +48,8 @@ class MadeFrom:
             return "the bucket is another"
         if self.vae_hash != other.vae_hash:
             return "the VAE is another"
+        if self.interpolation != other.interpolation:
+            return SCALED_OTHERWISE
         return "the precision is another" if self.precision != other.precision else ""
 
 
@@ -80,14 +85,14 @@ def write_latents(path: Path, cached: CachedLatents) -> None:
     if cached.alpha_mask_HW is not None:
         arrays["alpha_mask"] = np.asarray(cached.alpha_mask_HW, dtype=np.float32)
     if cached.made_from is not None:
-        arrays |= {name: np.array(value) for name, value in _facts(cached.made_from).items()}
+        arrays |= {name: np.array(value) for name, value in facts_of(cached.made_from).items()}
     with replacing(path) as beside:
         np.savez(beside, **arrays)
 
 
 def read_latents(path: Path) -> CachedLatents:
     """A file that `write_latents` made, or one that holds `arr_0` alone. Errors: BrokenLatents."""
-    arrays = _arrays(path)
+    arrays = read_arrays(path)
     if "arr_0" not in arrays:
         raise BrokenLatents("it holds no latents")
     return CachedLatents(_checked(arrays["arr_0"]), _made_from(arrays), arrays.get("alpha_mask"))
@@ -101,7 +106,26 @@ def read_for_training(path: Path, bucket_px: Size, flipped: bool = False) -> "np
     name = _member(read_head(path).shapes, bucket_px, flipped)
     if name is None:
         raise BrokenLatents(OTHER_SIZE)
-    return _checked(_arrays(path, (name,))[name])
+    return _checked(read_arrays(path, (name,))[name])
+
+
+def read_mask(path: Path, bucket_px: Size, flipped: bool = False) -> "np.ndarray | None":
+    """float32 alpha mask (H,W px, 0 to 1) of a bucket, from a file of either layout; None where there is none.
+
+    Errors: BrokenLatents.
+    """
+    import numpy as np
+
+    shapes = read_head(path).shapes
+    name = _mask_member(shapes, bucket_px)
+    if name is None:
+        return None
+    mask_HW = read_arrays(path, (name,))[name]
+    if mask_HW.dtype.kind not in "fu" or not np.isfinite(mask_HW).all():
+        raise BrokenLatents("its alpha mask does not hold numbers")
+    # In the layout that holds both ways the mask is that of the plain picture.
+    mirrored = flipped and "arr_0" not in shapes
+    return np.ascontiguousarray(mask_HW[:, ::-1] if mirrored else mask_HW, dtype=np.float32).clip(0.0, 1.0)
 
 
 OTHER_SIZE = "they have another size"
@@ -109,24 +133,58 @@ OTHER_SIZE = "they have another size"
 
 @dataclass(frozen=True)
 class Head:
-    """What a latents file says at little cost: the shapes of its latents, and of its source what is known."""
+    """What a latents file says at little cost: the shapes of its latents and masks, and of its source what is known."""
 
     shapes: dict[str, tuple[int, ...]]
-    source_bytes: int | None = None
-    vae_hash: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
 
-    def misfit(self, bucket_px: Size, flipped: bool, source_bytes: int | None, vae_hash: str | None) -> str:
-        """Why these latents cannot be trained for a picture of so many bytes, in words; empty when they can.
+    def misfit(self, bucket_px: Size, flipped: bool, source: "Source", expected: "Expected") -> str:
+        """Why these latents cannot be trained, in words; empty when they can.
 
         What is not known (None), here or of the file, is not compared.
         """
-        if _member(self.shapes, bucket_px, flipped) is None:
+        member = _member(self.shapes, bucket_px, flipped)
+        if member is None:
             return OTHER_SIZE
-        if None not in (self.source_bytes, source_bytes) and self.source_bytes != source_bytes:
-            return "the picture has changed since"
-        if None not in (self.vae_hash, vae_hash) and self.vae_hash != vae_hash:
-            return "they come from another VAE"
-        return ""
+        height, width = latents_hw(bucket_px)
+        ending = f"_{height}x{width}" if member.endswith(f"_{height}x{width}") else ""
+        wanted = {**source._asdict(), "resize_interpolation": expected.interpolation}
+        for name, words in DIFFERENCES.items():
+            told = self.facts.get(name + ending)
+            if None not in (told, wanted[name]) and told != wanted[name]:
+                return words
+        has_mask = _mask_member(self.shapes, bucket_px) is not None
+        if expected.alpha_mask is None or has_mask == expected.alpha_mask:
+            return ""
+        return "they carry an alpha mask, and --alpha_mask is not given" if has_mask else "they carry no alpha mask"
+
+
+DIFFERENCES = {
+    "source_bytes": "the picture has changed since",
+    "content_hash": "the picture has changed since",
+    "vae_hash": "they come from another VAE",
+    "resize_interpolation": SCALED_OTHERWISE,
+}
+"""What of a file's statements is compared, and what it means when it differs."""
+
+
+class Source(NamedTuple):
+    """The picture and the VAE that latents should come from; None: of whatever."""
+
+    source_bytes: int | None = None
+    content_hash: str | None = None
+    vae_hash: str | None = None
+
+
+class Expected(NamedTuple):
+    """What the latents of a picture are to be like; None: no matter. `mirrored`: with a mirror image."""
+
+    mirrored: bool = False
+    alpha_mask: bool | None = None
+    interpolation: str | None = None
+
+
+ANY = Expected()
 
 
 def read_head(path: Path) -> Head:
@@ -138,13 +196,13 @@ def read_head(path: Path) -> Head:
     facts: dict[str, Any] = {}
     with _members(path) as (names, opened):
         for name in names:
-            if name == "arr_0" or name.startswith("latents"):
+            if name == "arr_0" or name.startswith(("latents", "alpha_mask")):
                 with opened(name) as member:
                     shapes[name] = headers[npy.read_magic(member)](member)[0]
-            elif name in ("source_bytes", "vae_hash"):
+            elif name.startswith(tuple(DIFFERENCES)):
                 with opened(name) as member:
                     facts[name] = npy.read_array(member, allow_pickle=False).item()
-    return Head(shapes, facts.get("source_bytes"), facts.get("vae_hash"))
+    return Head(shapes, facts)
 
 
 # NotImplementedError, a RuntimeError, stands for kinds of compression and encryption that zipfile cannot read.
@@ -162,8 +220,11 @@ def _members(path: Path) -> Iterator[tuple[list[str], Callable[[str], IO[bytes]]
         raise BrokenLatents(f"the file is broken ({error})") from error
 
 
-def _arrays(path: Path, wanted: tuple[str, ...] = ()) -> "dict[str, np.ndarray]":
-    """The arrays of a file, or those of some names. Nothing pickled is read, since that could run anything."""
+def read_arrays(path: Path, wanted: tuple[str, ...] = ()) -> "dict[str, np.ndarray]":
+    """The arrays of a file, or those of some names. Nothing pickled is read, since that could run anything.
+
+    Errors: BrokenLatents.
+    """
     from numpy.lib import format as npy
 
     arrays = {}
@@ -193,7 +254,15 @@ def _member(shapes: dict[str, tuple[int, ...]], bucket_px: Size, flipped: bool) 
     return next((c for c in candidates if len(shapes.get(c, ())) == 3 and shapes[c][1:] == (height, width)), None)
 
 
-def _facts(made: MadeFrom) -> dict[str, Any]:
+def _mask_member(shapes: dict[str, tuple[int, ...]], bucket_px: Size) -> str | None:
+    """The array that holds the mask of a bucket, which has its size in px."""
+    height, width = latents_hw(bucket_px)
+    candidates = (f"alpha_mask_{height}x{width}", "alpha_mask")
+    return next((c for c in candidates if shapes.get(c) == (bucket_px[1], bucket_px[0])), None)
+
+
+def facts_of(made: MadeFrom) -> dict[str, Any]:
+    """What a file says of its latents, by the names of its arrays."""
     return {
         "format_version": FORMAT,
         "content_hash": made.content_hash,
@@ -204,6 +273,7 @@ def _facts(made: MadeFrom) -> dict[str, Any]:
         "crop_ltrb": made.fit.crop_ltrb,
         "vae_hash": made.vae_hash,
         "precision": made.precision,
+        "resize_interpolation": made.interpolation,
     }
 
 
@@ -222,6 +292,7 @@ def _made_from(arrays: "dict[str, np.ndarray]") -> MadeFrom | None:
             fit=Fit(size("resized_size"), size("bucket_size")),
             vae_hash=str(arrays["vae_hash"]),
             precision=str(arrays["precision"]),
+            interpolation=str(arrays.get("resize_interpolation", "")),
         )
     except (KeyError, ValueError, TypeError):
         return None

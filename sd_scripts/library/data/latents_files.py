@@ -1,16 +1,34 @@
 """Finds the latents files of pictures, and says which of them cannot be used. Needs no torch."""
 
 import re
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from sd_scripts.library.data.buckets import Size
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
-from sd_scripts.library.data.latents import BrokenLatents, flip_path, plain_path, read_head
+from sd_scripts.library.data.latents import (
+    ANY,
+    BrokenLatents,
+    Expected,
+    Head,
+    Source,
+    content_hash,
+    flip_path,
+    plain_path,
+    read_head,
+)
 
 # <stem>_<width>x<height>_sd.npz, the original picture's size in four digits or more.
 _NEWER = re.compile(r"(?P<stem>.+)_\d{4,}x\d{4,}_sd\.npz")
+
+
+NO_MIRROR = "they have no mirror image, which --flip_aug asks for"
+
+
+Check = Literal["nothing", "size", "content"]
 
 
 class LatentsFiles(NamedTuple):
@@ -26,47 +44,71 @@ class _Listing:
     """A folder's latents files, and the stems of its pictures."""
 
     latents: set[str] = field(default_factory=set)
-    newer: dict[str, str] = field(default_factory=dict)
+    newer: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     stems: set[str] = field(default_factory=set)
 
 
 class LatentsFinder:
-    """Looks for latents beside pictures; each folder is listed once. `vae_hash` None: of whatever VAE."""
+    """Looks for latents beside pictures; each folder is listed once. `vae_hash` None: of whatever VAE.
 
-    def __init__(self, vae_hash: str | None = None) -> None:
-        self._vae_hash = vae_hash
+    `check`: by what is seen whether they come from the picture that is there. Its "size" in bytes is quickly known; its
+    "content" must be read; "nothing" trusts every file that has the right shape, whatever VAE it comes from too.
+    """
+
+    def __init__(self, vae_hash: str | None = None, check: Check = "size") -> None:
+        self._vae_hash = None if check == "nothing" else vae_hash
+        self._check = check
         self._folders: dict[Path, _Listing] = {}
+        self._sources: dict[Path, Source] = {}
 
-    def of(self, image: Path, bucket_px: Size) -> LatentsFiles:
+    def of(self, image: Path, bucket_px: Size, expected: Expected = ANY) -> LatentsFiles:
         """The latents of a picture in its bucket. What has another size, another source or another VAE is not taken."""
         listing = self._listing(image.parent)
-        newer = listing.newer.get(image.stem)
-        source_bytes = image.stat().st_size if image.suffix != ".npz" and image.is_file() else None
-        plain, misfit = self._first(image, [plain_path(image).name, newer], bucket_px, source_bytes, flipped=False)
+        newer = listing.newer.get(image.stem, [])
+        there = image.suffix != ".npz" and image.is_file()
+        has_any = plain_path(image).name in listing.latents or newer
+        source = self._source(image) if there and has_any else Source(vae_hash=self._vae_hash)
+        # Of a picture that is not there any more nothing can be made: its latents serve as they are.
+        wanted = expected if there else ANY
+
+        def misfit_of(head: Head, flipped: bool) -> str:
+            return head.misfit(bucket_px, flipped, source, wanted)
+
+        plain, misfit = self._first(image, [plain_path(image).name, *newer], lambda head: misfit_of(head, False))
         if plain is None:
             return LatentsFiles(misfit=misfit)
         mirror = flip_path(image)
         # The latents of a picture that is itself called <stem>_flip are not this one's mirror image.
-        names = [None if mirror.stem in listing.stems else mirror.name, newer]
-        return LatentsFiles(plain, self._first(image, names, bucket_px, source_bytes, flipped=True)[0])
+        names = [*([] if mirror.stem in listing.stems else [mirror.name]), *newer]
+        flipped, _ = self._first(image, names, lambda head: misfit_of(head, True))
+        if wanted.mirrored and flipped is None:
+            return LatentsFiles(misfit=NO_MIRROR)
+        return LatentsFiles(plain, flipped)
 
     def any_of(self, image: Path) -> Path | None:
         """A latents file of a picture, of whatever size."""
         listing = self._listing(image.parent)
         name = plain_path(image).name
-        found = name if name in listing.latents else listing.newer.get(image.stem)
-        return image.with_name(found) if found else None
+        found = [name] if name in listing.latents else listing.newer.get(image.stem, [])
+        return image.with_name(found[0]) if found else None
 
-    def _first(
-        self, image: Path, names: list[str | None], bucket_px: Size, source_bytes: int | None, *, flipped: bool
-    ) -> tuple[Path | None, str]:
+    def _source(self, image: Path) -> Source:
+        """What the latents of a picture should come from, as far as it is to be checked."""
+        if image not in self._sources:
+            size = image.stat().st_size if self._check != "nothing" else None
+            name = content_hash(image.read_bytes()) if self._check == "content" else None
+            self._sources[image] = Source(size, name, self._vae_hash)
+        return self._sources[image]
+
+    def _first(self, image: Path, names: list[str], misfit_of: Callable[[Head], str]) -> tuple[Path | None, str]:
+        """The first of the files that fits, or why the first of them does not."""
         misfit = ""
         for name in names:
             if name not in self._listing(image.parent).latents:
                 continue
             path = image.with_name(name)
             try:
-                found = read_head(path).misfit(bucket_px, flipped, source_bytes, self._vae_hash)
+                found = misfit_of(read_head(path))
             except BrokenLatents:
                 found = "they are broken"
             if not found:
@@ -86,7 +128,7 @@ def _list(folder: Path) -> _Listing:
         if path.suffix == ".npz":
             listing.latents.add(path.name)
             if newer := _NEWER.fullmatch(path.name):
-                listing.newer[newer["stem"]] = path.name
+                listing.newer[newer["stem"]].append(path.name)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             listing.stems.add(path.stem)
     return listing

@@ -4,14 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sd_scripts.library.data.captions import UnreadableText, caption_path, checked_extension, read_caption
+from sd_scripts.library.data.captions import (
+    TEXT_ENDINGS,
+    UnreadableText,
+    caption_path,
+    checked_extension,
+    read_caption,
+)
 from sd_scripts.library.data.images import find_images
 from sd_scripts.library.errors import BadOption, NothingUsable
 from sd_scripts.library.io.metadata import Metadata, check_out_json, keys_of, read_metadata, write_metadata
 from sd_scripts.library.report import Report
 from sd_scripts.options.common import MergeOptions
-
-TEXT_ENDINGS = (".caption", ".txt", ".cap")
 
 
 @dataclass

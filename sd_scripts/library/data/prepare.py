@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,33 +28,51 @@ def prepare_latents(options: PrepareLatentsOptions, report: Report, load_vae: Ca
 
     Errors: BadOption and BadFile before work starts; NothingUsable, when no picture could be used.
     """
-    files = options.files
     rules, alpha_mask = _rules(options), _switch(options.caching.alpha_mask)
+    found = _find(options)
+    check_out_json(options.files.out_json)
+    report.phase("load_model", f"Loading the VAE of {options.files.model_name_or_path}")
+    encoder, precision, vae_hash = _load(options, report, load_vae)
+    caching = options.caching
+    way = caching.resize_interpolation
+    wanted = Wanted(rules, vae_hash, precision, caching.flip_aug, alpha_mask, caching.skip_existing, way)
+    stage = LatentsStage(wanted, encoder, options.loading.batch_size, report)
+    if stage.run(list(found.keys), options.loading.max_data_loader_n_workers):
+        _finish(stage, found, options.files, report)
+    else:
+        _stopped(stage, report)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The metadata, the number of pictures in the folder, and {picture: its key in the metadata}."""
+
+    entries: Metadata
+    pictures: int
+    keys: dict[Path, str]
+
+
+def _find(options: PrepareLatentsOptions) -> _Found:
+    files = options.files
     if files.recursive and not files.full_path:
         raise BadOption("recursive", "--recursive needs --full_path, so that pictures of several folders keep apart.")
     entries = read_metadata(files.in_json)
     pictures = keys_of(find_images(files.train_data_dir, files.recursive), files.full_path)
     if options.caching.flip_aug:
         _refuse_mirror_names(list(pictures.values()))
-    keys = _matched(pictures, entries, files)
-    check_out_json(files.out_json)
+    return _Found(entries, len(pictures), _matched(pictures, entries, files))
 
-    report.phase("load_model", f"Loading the VAE of {files.model_name_or_path}")
-    encoder, precision, vae_hash = _load(options, report, load_vae)
-    wanted = Wanted(
-        rules, vae_hash, precision, options.caching.flip_aug, alpha_mask, keep_fitting=options.caching.skip_existing
-    )
-    stage = LatentsStage(wanted, encoder, options.loading.batch_size, report)
-    if not stage.run(list(keys), options.loading.max_data_loader_n_workers):
-        return _stopped(stage, report)
+
+def _finish(stage: LatentsStage, found: _Found, files: LatentsFilesOptions, report: Report) -> None:
+    """Writes the metadata and says how it went. Errors: NothingUsable."""
     if not stage.sizes:
-        none = f"None of the {len(keys):,} pictures in {files.train_data_dir} could be used."
+        none = f"None of the {len(found.keys):,} pictures in {files.train_data_dir} could be used."
         raise NothingUsable(f"{none} {_first(report)}")
     report.phase("write", f"Writing {files.out_json}")
-    write_metadata(files.out_json, with_sizes(entries, keys, stage.sizes))
+    write_metadata(files.out_json, with_sizes(found.entries, found.keys, stage.sizes))
     report.saved(Path(files.out_json), "metadata")
-    missing = _missing(entries, keys, files)
-    counts = {"not_in_metadata": len(pictures) - len(keys), "without_picture": missing}
+    missing = _missing(found.entries, found.keys, files)
+    counts = {"not_in_metadata": found.pictures - len(found.keys), "without_picture": missing}
     report.summary(stage.told(**counts), {"buckets": stage.table()}, **stage.counts, **counts)
 
 
@@ -108,7 +127,9 @@ def _matched(pictures: dict[str, Path], entries: Metadata, files: LatentsFilesOp
     """{picture: its key in the metadata}. Errors: BadOption, when none of the pictures is in it."""
     # Full paths are compared as paths: "./a/b.png" and "/here/a/b.png" may name one file.
     names = {os.path.abspath(key): key for key in entries} if files.full_path else {key: key for key in entries}
-    found = {image: names[key] for key, image in pictures.items() if key in names}
+    # A .jsonl file may name pictures with their ending.
+    given = {image: key if key in names else image.name for key, image in pictures.items()}
+    found = {image: names[name] for image, name in given.items() if name in names}
     if found:
         return found
     picture, option = next(iter(pictures)), "in_json"

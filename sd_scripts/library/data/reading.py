@@ -45,7 +45,7 @@ def read_ahead(
     """
     count = chosen_workers(len(items)) if workers is None else min(workers, len(items))
     if count == 0:
-        yield from (_attempt(prepare, item) for item in items)
+        yield from (attempt(prepare, item) for item in items)
         return
     # spawn: the same on every system, and no copies of a process that already holds a model and threads.
     context = multiprocessing.get_context("spawn")
@@ -53,7 +53,7 @@ def read_ahead(
         waiting: deque[Future[Prepared[Item, Result]]] = deque()
         try:
             for item in items:
-                waiting.append(pool.submit(_attempt, prepare, item))
+                waiting.append(pool.submit(attempt, prepare, item))
                 if len(waiting) > count * 4:
                     yield waiting.popleft().result()
             while waiting:
@@ -100,7 +100,8 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _attempt(prepare: Callable[[Item], Result], item: Item) -> Prepared[Item, Result]:
+def attempt(prepare: Callable[[Item], Result], item: Item) -> Prepared[Item, Result]:
+    """The item prepared, or the reason why it cannot be."""
     try:
         return Prepared(item, prepare(item))
     except UnreadableImage as error:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sd_scripts.library.data.augment import PictureRules, View, open_picture, see
 from sd_scripts.library.data.buckets import BucketRules, latents_hw
-from sd_scripts.library.data.images import UnreadableImage, on_white, open_image, open_image_with_alpha
+from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.latents import (
     BrokenLatents,
     MadeFrom,
@@ -14,7 +15,7 @@ from sd_scripts.library.data.latents import (
     plain_path,
     read_latents,
 )
-from sd_scripts.library.data.resize import fill_bucket
+from sd_scripts.library.data.resize import Interpolation, same_way
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,7 @@ class Wanted:
     flip: bool = False
     alpha_mask: bool = False
     keep_fitting: bool = False
+    interpolation: Interpolation | None = None
 
 
 @dataclass(frozen=True)
@@ -50,21 +52,18 @@ class Ready:
 
 def make_ready(wanted: Wanted, image: Path) -> Ready:
     """Reads a picture and brings it into its bucket, unless its latents still fit. Errors: UnreadableImage."""
-    import numpy as np
-
     data = image.read_bytes()
-    picture = open_image_with_alpha(image) if wanted.alpha_mask else open_image(image)
+    picture = open_picture(image)
     fit = wanted.rules.fit(picture.size)
     if fit is None:
         raise UnreadableImage(too_small(wanted.rules.step_px))
-    made_from = MadeFrom(content_hash(data), len(data), picture.size, fit, wanted.vae_hash, wanted.precision)
+    way = same_way(wanted.interpolation)
+    made_from = MadeFrom(content_hash(data), len(data), picture.size, fit, wanted.vae_hash, wanted.precision, way)
     misfit = _misfit(wanted, image, made_from) if wanted.keep_fitting else ""
     if wanted.keep_fitting and not misfit:
         return Ready(image, made_from)
-    pixels_HWC = fill_bucket(np.asarray(on_white(picture)), fit)
-    mask_HW = None
-    if wanted.alpha_mask:
-        mask_HW = fill_bucket(np.asarray(picture.getchannel("A")), fit).astype(np.float32) / 255.0
+    rules = PictureRules(alpha_mask=wanted.alpha_mask, resize_interpolation=wanted.interpolation)
+    pixels_HWC, mask_HW = see(picture, View(fit), rules)
     return Ready(image, made_from, pixels_HWC, mask_HW, misfit if misfit != MISSING else "")
 
 

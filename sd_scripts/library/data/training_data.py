@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,8 @@ class Example:
     """An item, ready for a batch: latents (C, H/8, W/8; the VAE's sample, not scaled), or pixels (3, H, W; -1 to 1).
 
     Exactly one of the two is given. `caption` is final: shuffled, with its kept parts. `mask_HW`, of the latents' size,
-    says from 0 to 1 how much each place counts in the loss; None: all of them fully.
+    says from 0 to 1 how much each place counts in the loss; None: all of them fully. `seen` tells people how the
+    picture was seen.
     """
 
     item: Item
@@ -49,15 +50,26 @@ class Example:
     pixels_CHW: "torch.Tensor | None" = None
     mask_HW: "torch.Tensor | None" = None
     weight: float = 1.0
+    seen: str = ""
 
 
+@runtime_checkable
 class TrainingData(Protocol):
     """A dataset as the loop sees it. The same arguments give the same answers in any process, at any time."""
 
-    images: Sequence[TrainImage]
+    @property
+    def images(self) -> Sequence[TrainImage]:
+        """All images; an item's `image` is a place in this list."""
 
-    def plan(self, epoch: int, batch_size: int, seed: int) -> list[list[Item]]:
-        """The batches of an epoch (from 0): every item once, each batch of one bucket, in shuffled order."""
+    @property
+    def captions_change(self) -> bool:
+        """Whether an image may have another caption the next time; else what the text encoder makes of it is kept."""
+
+    def plan(self, epoch: int, seed: int, processes: int = 1) -> list[list[Item]]:
+        """The batches of an epoch (from 0): every item once, each batch of one bucket, in shuffled order.
+
+        A batch holds the items of all processes: so many times what one of them takes.
+        """
 
     def caption(self, item: Item, moment: Moment) -> str:
         """The final caption of an item."""

@@ -17,6 +17,7 @@ from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io import pickles
 from sd_scripts.library.io.atomic import replacing
 
+CPU = torch.device("cpu")
 PICKLED = {".ckpt", ".pt", ".pth", ".bin"}
 
 
@@ -35,22 +36,24 @@ class Checkpoint(Protocol):
         """One tensor."""
 
 
-def open_checkpoint(path: str | Path) -> Checkpoint:
+def open_checkpoint(path: str | Path, device: torch.device = CPU) -> Checkpoint:
     """Opens a .safetensors file, or a pickle (.ckpt, .pt, .pth, .bin) of which nothing but tensors is read.
+
+    Tensors are read straight onto `device`.
 
     Errors: BadFile, when it is missing, broken, or no such file.
     """
     path = Path(path)
     if not path.is_file():
         raise BadFile(f"{path}: there is no such file. Name a .safetensors or .ckpt file.")
-    return _Pickled(path) if path.suffix.lower() in PICKLED else _Safetensors(path)
+    return _Pickled(path, device) if path.suffix.lower() in PICKLED else _Safetensors(path, device)
 
 
 class _Safetensors:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, device: torch.device) -> None:
         self.path = path
         try:
-            self._file = safe_open(path, "pt")
+            self._file = safe_open(path, "pt", device=str(device))
         except (SafetensorError, OSError) as error:
             raise BadFile(
                 f"{path} is no .safetensors file, or it is incomplete ({error}). Download or copy it again."
@@ -68,18 +71,19 @@ class _Safetensors:
 class _Pickled:
     metadata: dict[str, str] = {}
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, device: torch.device) -> None:
         self.path = path
+        self._device = device
         self._tensors = dict(_tensors(_unpickle(path)))
         if not self._tensors:
             raise BadFile(f"{path} holds no tensors, so it is no model. Name a .safetensors or .ckpt file of a model.")
         self.shapes = {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
 
     def read(self, prefix: str = "") -> dict[str, Tensor]:
-        return {name[len(prefix) :]: tensor for name, tensor in self._tensors.items() if name.startswith(prefix)}
+        return {name[len(prefix) :]: self.tensor(name) for name in self._tensors if name.startswith(prefix)}
 
     def tensor(self, name: str) -> Tensor:
-        return self._tensors[name]
+        return self._tensors[name].to(self._device)
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sd_scripts.library.models.prompt_weights import Piece, weighted_pieces
+
 CHUNK = 75
 """Tokens that the text encoder reads at a time, between a begin and an end token."""
 
@@ -51,13 +53,23 @@ def count_tokens(tokenizer: Any, text: str) -> int:
     return len(_encode(tokenizer, [text])[0])
 
 
+def count_weighted_tokens(tokenizer: Any, text: str) -> int:
+    """Tokens of a text whose weights are signs, not text."""
+    return len(_encode_pieces(tokenizer, weighted_pieces(text))[0])
+
+
 def tokenize(tokenizer: Any, texts: Sequence[str], max_tokens: int, pad_id: int) -> Tensor:
     """tokens_BL, L = max_tokens + 2: begin, the text's tokens as far as they fit, end, padding."""
-    rows = []
-    for ids in _encode(tokenizer, texts):
-        row = [tokenizer.bos_token_id, *ids[:max_tokens], tokenizer.eos_token_id]
-        rows.append(row + [pad_id] * (max_tokens + 2 - len(row)))
+    rows = [_framed(tokenizer, ids, max_tokens, pad_id) for ids in _encode(tokenizer, texts)]
     return torch.tensor(rows, dtype=torch.long)
+
+
+def tokenize_weighted(tokenizer: Any, texts: Sequence[str], max_tokens: int, pad_id: int) -> tuple[Tensor, Tensor]:
+    """tokens_BL as of `tokenize`, and weights_BL: 1.0 for begin, end and padding."""
+    read = [_encode_pieces(tokenizer, weighted_pieces(text)) for text in texts]
+    tokens = [_framed(tokenizer, ids, max_tokens, pad_id) for ids, _ in read]
+    weights = [[1.0, *row[:max_tokens], *[1.0] * (max_tokens + 1 - len(row[:max_tokens]))] for _, row in read]
+    return torch.tensor(tokens, dtype=torch.long), torch.tensor(weights)
 
 
 def to_chunks(tokens_BL: Tensor, end_id: int, pad_id: int) -> Tensor:
@@ -81,6 +93,19 @@ def from_chunks(hidden_BNCD: Tensor) -> Tensor:
     """hidden_BLD of all chunks in a row: the first position, each chunk's 75, the last position of the last chunk."""
     middle_BLD = hidden_BNCD[:, :, 1:-1].flatten(1, 2)
     return torch.cat([hidden_BNCD[:, 0, :1], middle_BLD, hidden_BNCD[:, -1, -1:]], dim=1)
+
+
+def _framed(tokenizer: Any, ids: list[int], max_tokens: int, pad_id: int) -> list[int]:
+    """Begin, the tokens as far as they fit, end, padding."""
+    row = [tokenizer.bos_token_id, *ids[:max_tokens], tokenizer.eos_token_id]
+    return row + [pad_id] * (max_tokens + 2 - len(row))
+
+
+def _encode_pieces(tokenizer: Any, pieces: list[Piece]) -> tuple[list[int], list[float]]:
+    """The tokens of all pieces in a row, and the weight of each."""
+    rows = _encode(tokenizer, [piece.text for piece in pieces])
+    weights = [piece.weight for piece, row in zip(pieces, rows, strict=True) for _ in row]
+    return [token for row in rows for token in row], weights
 
 
 def _encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:

@@ -15,10 +15,14 @@ PredictionType = Literal["epsilon", "v_prediction"]
 
 @dataclass(frozen=True)
 class TextSettings:
-    """How texts are read. `clip_skip` n: the layer n from the end, None: the family's own; `max_tokens`: 75 a chunk."""
+    """How texts are read. `clip_skip` n: the layer n from the end, None: the family's own; `max_tokens`: 75 a chunk.
+
+    `weighted`: brackets in captions are weights, as in (word:1.2); those in prompts always are.
+    """
 
     clip_skip: int | None = None
     max_tokens: Literal[75, 150, 225] = 75
+    weighted: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,15 @@ class Family(Protocol):
     def tokenize(self, texts: Sequence[str], settings: TextSettings) -> "torch.Tensor":
         """tokens_BL: B texts, L = 77 or chunks * 75 + 2 (formats.md, "Text encoding")."""
 
+    def tokenize_weighted(self, texts: Sequence[str], settings: TextSettings) -> "tuple[torch.Tensor, torch.Tensor]":
+        """tokens_BL and weights_BL: the brackets of (word:1.2) and [word] are weights, not text."""
+
     def token_count(self, text: str) -> int:
         """Tokens of a text without begin and end, before anything is cut off."""
 
-    def encode_text(self, tokens_BL: "torch.Tensor", settings: TextSettings) -> "torch.Tensor":
+    def encode_text(
+        self, tokens_BL: "torch.Tensor", settings: TextSettings, weights_BL: "torch.Tensor | None" = None
+    ) -> "torch.Tensor":
         """hidden_BLD: what the U-Net attends to, with gradients where the text encoder is trained."""
 
     def encode_images(

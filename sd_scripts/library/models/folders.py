@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from sd_scripts.library.errors import BadFile
@@ -13,12 +14,12 @@ _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 _ENDINGS = (".safetensors", ".bin", ".fp16.safetensors", ".fp16.bin")
 
 
-def read_part(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """(configuration, tensors) of one part, such as unet/. Errors: BadFile."""
+def read_part(folder: Path, device: torch.device) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """(configuration, tensors on `device`) of one part, such as unet/. Errors: BadFile."""
     config = {key: value for key, value in read_json(folder / "config.json").items() if not _is_of_the_copy(key)}
     tensors: dict[str, Tensor] = {}
     for file in weight_files(folder):
-        tensors |= open_checkpoint(file).read()
+        tensors |= open_checkpoint(file, device).read()
     return config, tensors
 
 

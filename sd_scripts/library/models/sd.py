@@ -8,10 +8,18 @@ import torch
 from torch import Tensor
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.checkpoints import CPU
 from sd_scripts.library.models import attention, configs, saving, schedule
-from sd_scripts.library.models.clip_tokenizer import count_tokens, from_chunks, to_chunks, tokenize
+from sd_scripts.library.models.clip_tokenizer import (
+    count_tokens,
+    from_chunks,
+    to_chunks,
+    tokenize,
+    tokenize_weighted,
+)
 from sd_scripts.library.models.family import FileFormat, PredictionType, SaveRequest, TextSettings
 from sd_scripts.library.models.paths import model_path
+from sd_scripts.library.models.prompt_weights import weigh
 from sd_scripts.library.models.samplers import sampling_scheduler
 from sd_scripts.library.models.sources import Parts, Source, open_source
 from sd_scripts.library.models.vae import read_vae
@@ -25,13 +33,16 @@ def load(
     v_parameterization: bool = False,
     vae: str | None = None,
     report: Report | None = None,
+    device: torch.device = CPU,
 ) -> "StableDiffusion":
     """A model out of a .safetensors or .ckpt file (which needs no hub), a diffusers folder or a hub id.
+
+    Its weights are read straight onto `device`.
 
     Errors: BadFile, when it is no such model; BadOption, when an option and the model disagree.
     """
     path = model_path(name_or_path)
-    source = open_source(path)
+    source = open_source(path, device)
     _check(source, v2, v_parameterization)
     if v_parameterization and not source.prediction_type and not source.variant.config_v and report:
         few = "few Stable Diffusion 1 models do. Leave out --v_parameterization if it predicts noise"
@@ -40,7 +51,7 @@ def load(
     if v_parameterization:
         known = _merged(known, configs.base_config(source.variant.config_v)) if source.variant.config_v else known
         known["scheduler"]["prediction_type"] = "v_prediction"
-    own_vae = read_vae(model_path(vae, only="vae"), v2) if vae else source.vae()
+    own_vae = read_vae(model_path(vae, only="vae"), v2, device) if vae else source.vae()
     return StableDiffusion(source, source.parts(known), own_vae, known["scheduler"], report)
 
 
@@ -71,16 +82,21 @@ class StableDiffusion:
         """tokens_BL: begin, tokens, end, padding; L = 77, 152 or 227."""
         return tokenize(self.tokenizer, texts, settings.max_tokens, self._pad_id)
 
+    def tokenize_weighted(self, texts: Sequence[str], settings: TextSettings) -> tuple[Tensor, Tensor]:
+        """tokens_BL and weights_BL of texts like "a (red:1.3) cat"."""
+        return tokenize_weighted(self.tokenizer, texts, settings.max_tokens, self._pad_id)
+
     def token_count(self, text: str) -> int:
         """Tokens of a text without begin and end, before anything is cut off."""
         return count_tokens(self.tokenizer, text)
 
-    def encode_text(self, tokens_BL: Tensor, settings: TextSettings) -> Tensor:
-        """hidden_BLD. Errors: BadOption, when this text encoder cannot skip as many layers."""
+    def encode_text(self, tokens_BL: Tensor, settings: TextSettings, weights_BL: Tensor | None = None) -> Tensor:
+        """hidden_BLD, each token with its weight. Errors: BadOption, when the encoder cannot skip as many layers."""
         layer = self._layer(settings)
         chunks_BNC = to_chunks(tokens_BL, self.tokenizer.eos_token_id, self._pad_id)
         hidden_MCD = self._encode_chunks(chunks_BNC.flatten(0, 1), layer)
-        return from_chunks(hidden_MCD.unflatten(0, chunks_BNC.shape[:2]))
+        hidden_BLD = from_chunks(hidden_MCD.unflatten(0, chunks_BNC.shape[:2]))
+        return hidden_BLD if weights_BL is None else weigh(hidden_BLD, weights_BL)
 
     def encode_images(
         self, pixels_BCHW: Tensor, generator: torch.Generator | list[torch.Generator] | None = None

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
+import torch
 from torch import Tensor
 
 from sd_scripts.library.errors import BadFile
-from sd_scripts.library.io.checkpoints import open_checkpoint
+from sd_scripts.library.io.checkpoints import CPU, open_checkpoint
 from sd_scripts.library.io.headers import kind_of, prediction_of
 from sd_scripts.library.models import configs
 from sd_scripts.library.models.clip_tokenizer import clip_tokenizer
@@ -58,17 +59,17 @@ class Source(Protocol):
         """Loads the VAE."""
 
 
-def open_source(path: Path) -> Source:
-    """What a path holds. Errors: BadFile, when it is no Stable Diffusion 1 or 2 model."""
-    return Folder(path) if path.is_dir() else SingleFile(path)
+def open_source(path: Path, device: torch.device = CPU) -> Source:
+    """What a path holds, to be read onto a device. Errors: BadFile, when it is no Stable Diffusion 1 or 2 model."""
+    return Folder(path, device) if path.is_dir() else SingleFile(path, device)
 
 
 class SingleFile:
     """A checkpoint in the original layout."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, device: torch.device) -> None:
         self.path = path
-        self.file = open_checkpoint(path)
+        self.file = open_checkpoint(path, device)
         kind = kind_of(self.file.shapes)
         if kind not in VARIANTS:
             _refuse(path, kind)
@@ -111,7 +112,7 @@ class SingleFile:
         text = {prefix + name for name in loaded} | {prefix + name.removeprefix(WRAPPER) for name in loaded}
         elsewhere = (UNET_PREFIX, VAE_PREFIX, EMA_PREFIX)
         names = (name for name in self.file.shapes if name not in text and not name.startswith(elsewhere))
-        return {name: self.file.tensor(name).clone() for name in names}
+        return {name: self.file.tensor(name).clone().cpu() for name in names}
 
     def _shapes(self, prefix: str) -> dict[str, tuple[int, ...]]:
         return {name[len(prefix) :]: shape for name, shape in self.file.shapes.items() if name.startswith(prefix)}
@@ -120,8 +121,9 @@ class SingleFile:
 class Folder:
     """A diffusers folder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, device: torch.device) -> None:
         self.path = path
+        self.device = device
         if not (path / "unet" / "config.json").is_file():
             raise BadFile(f"{path} is no diffusers model: it has no unet folder with a config.json.")
         if (path / "text_encoder_2").is_dir():
@@ -136,15 +138,15 @@ class Folder:
     def parts(self, known: dict[str, configs.Config]) -> Parts:
         from diffusers import UNet2DConditionModel
 
-        config, tensors = read_part(self.path / "unet")
+        config, tensors = read_part(self.path / "unet", self.device)
         _check_channels(self.path, config)
         unet = build(UNet2DConditionModel, config, tensors, self.path / "unet")
-        config, tensors = read_part(self.path / "text_encoder")
+        config, tensors = read_part(self.path / "text_encoder", self.device)
         text_encoder = _clip(known["text_encoder"] | config, without_wrapper(tensors), self.path / "text_encoder")
         return Parts(unet, text_encoder, self._tokenizer())
 
     def vae(self) -> Any:
-        return read_vae(self.path)
+        return read_vae(self.path, device=self.device)
 
     def _is_linear(self) -> bool:
         """Whether the U-Net's projections around attention are linear layers, as SD2 has them."""

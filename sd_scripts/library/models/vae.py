@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sd_scripts.library.errors import BadFile, BadOption
-from sd_scripts.library.io.checkpoints import Checkpoint, open_checkpoint
+from sd_scripts.library.io.checkpoints import CPU, Checkpoint, open_checkpoint
 from sd_scripts.library.io.headers import model_facts
 from sd_scripts.library.models import configs
 from sd_scripts.library.models.folders import read_part
@@ -50,11 +50,11 @@ def load_vae(name_or_path: str, v2: bool = False) -> LoadedVae:
     return LoadedVae(module, fingerprint, float(vae.config.scaling_factor), dtype)
 
 
-def read_vae(path: Path, v2: bool = False) -> "AutoencoderKL":
+def read_vae(path: Path, v2: bool = False, device: torch.device = CPU) -> "AutoencoderKL":
     """The VAE of a file or folder in its own dtype. Errors: BadFile."""
     if path.is_dir():
-        return _from_folder(path)
-    return vae_from_checkpoint(open_checkpoint(path), v2)
+        return _from_folder(path, device)
+    return vae_from_checkpoint(open_checkpoint(path, device), v2)
 
 
 def vae_from_checkpoint(file: Checkpoint, v2: bool = False) -> "AutoencoderKL":
@@ -91,11 +91,11 @@ def _check_version(path: Path, v2: bool) -> None:
         raise BadOption("v2", f"{path} is a Stable Diffusion {kind[-1]} model: {advice}.")
 
 
-def _from_folder(folder: Path) -> "AutoencoderKL":
+def _from_folder(folder: Path, device: torch.device) -> "AutoencoderKL":
     from diffusers import AutoencoderKL
 
     inner = folder / "vae" if (folder / "vae").is_dir() else folder
-    config, tensors = read_part(inner)
+    config, tensors = read_part(inner, device)
     if "latent_channels" not in config:
         raise BadFile(f"{folder} holds no VAE. Name a diffusers folder with a vae folder in it.")
     return build(AutoencoderKL, config, with_new_attention_names(tensors), inner)

@@ -1,18 +1,23 @@
 """Puts model, data and method of a script together."""
 
-from sd_scripts.library.data.read_dataset import read_fine_tune_data
+from sd_scripts.library.data.read_dataset import open_data
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.sd import load
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
+from sd_scripts.library.train import zero
 from sd_scripts.library.train.about import unwritten
 from sd_scripts.library.train.boards import idle_logging
-from sd_scripts.library.train.device import check_device, main_report
+from sd_scripts.library.train.compiling import check_backend
+from sd_scripts.library.train.device import check_device, loading_device, main_report, say_without_gpu
 from sd_scripts.library.train.full import FullFineTune
+from sd_scripts.library.train.fused import check_fused
 from sd_scripts.library.train.noise_checks import idle_options
-from sd_scripts.library.train.optimizers import check_optimizer
+from sd_scripts.library.train.optimizers import trial_optimizer
+from sd_scripts.library.train.optimizing import check_text_rate, notices
 from sd_scripts.library.train.remote_state import fetch_state
 from sd_scripts.library.train.saving import file_format
+from sd_scripts.library.train.schedules import make_scheduler
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.library.train.upload import prepare_upload
 from sd_scripts.options.fine_tune import FineTuneOptions
@@ -21,9 +26,16 @@ from sd_scripts.options.fine_tune import FineTuneOptions
 def fine_tune(options: FineTuneOptions, report: Report) -> None:
     """fine_tune.py, once its options are checked."""
     check_device(options.precision)
-    check_optimizer(options.optimizer)
+    check_text_rate(options.optimizer, options.method)
+    make_scheduler(options.schedule, trial_optimizer(options.optimizer))
+    if options.precision.fused_backward_pass:
+        check_fused(options.optimizer)
+    check_backend(options.compilation)
+    zero.check_drives(options.zero)
     report = main_report(report)
-    for sentence in [*idle_options(options), *idle_logging(options.logging)]:
+    say_without_gpu(options.precision, report)
+    told = notices(options.optimizer, options.schedule, options.method)
+    for sentence in (*told, *idle_options(options), *idle_logging(options.logging)):
         report.notice(sentence, "warning")
     prepare_upload(options.hub, report)
     if options.state.resume_from_huggingface:
@@ -36,13 +48,14 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
         v_parameterization=model.v_parameterization,
         vae=model.vae,
         report=report,
+        device=loading_device(options.precision),
     )
     _check_layers(options.text.clip_skip or 1, family.text_encoder.config.num_hidden_layers)
     for sentence in unwritten(options.about, file_format(options.saving, family.source_format)):
         report.notice(sentence, "warning")
     vae_hash = weights_hash(family.vae.state_dict())
-    data = read_fine_tune_data(options.data, options.captions, options.resolution, report, vae_hash)
-    method = FullFineTune(options.method.train_text_encoder)
+    data = open_data(options, report, vae_hash)
+    method = FullFineTune(options.method.train_text_encoder, options.method.learning_rate_te)
     Trainer(family, method, data, options, report).run()
 
 

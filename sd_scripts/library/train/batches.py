@@ -38,11 +38,17 @@ class Batch:
 class Encoder:
     """The VAE at work: without gradients, in the precision that was asked for."""
 
-    def __init__(self, family: Family, accelerator: Any, full_precision: bool) -> None:
+    def __init__(self, family: Family, accelerator: Any, full_precision: bool, stays: bool = False) -> None:
         self.device: torch.device = accelerator.device
         self._family = family
         self._accelerator = accelerator
         self._full_precision = full_precision
+        self._stays = stays
+
+    @property
+    def precision(self) -> str:
+        """The number format in which pictures are encoded: no (float32), fp16 or bf16."""
+        return "no" if self._full_precision else str(self._accelerator.mixed_precision)
 
     def encode(self, pixels_BCHW: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
         """latents_BCHW, not scaled, in float32, on the device; each image's sample comes from its own generator."""
@@ -55,8 +61,10 @@ class Encoder:
             return self._family.decode_latents(latents_BCHW.to(self.device)).float()
 
     def rest(self) -> None:
-        """Frees the device's memory until the VAE is needed again."""
-        self._family.vae.to("cpu")
+        """Frees the device's memory until the VAE is needed again, unless it is to stay there."""
+        if not self._stays:
+            self._family.vae.to("cpu")
+            torch.cuda.empty_cache()
 
     @contextmanager
     def _working(self) -> Iterator[None]:
@@ -100,7 +108,15 @@ class BatchMaker:
             captions=[example.caption for example, _ in kept],
             images=[item.image for item in items],
             count=0 if loaded.ghost else len(kept),
+            mask_BHW=self._masks([example for example, _ in kept], kept[0][1].shape[1:]),
         )
+
+    def _masks(self, examples: list[Example], size_HW: torch.Size) -> torch.Tensor | None:
+        """The items' masks; an item without one counts fully."""
+        if all(example.mask_HW is None for example in examples):
+            return None
+        full_HW = torch.ones(size_HW)
+        return self._move(torch.stack([full_HW if e.mask_HW is None else e.mask_HW for e in examples]))
 
     def _latents(self, example: Example, draw: Draw) -> torch.Tensor:
         if example.latents_CHW is not None:

@@ -1,76 +1,84 @@
-"""Latents made once, before training, and kept in memory."""
+"""Latents made once, before training, by all processes together."""
 
 from collections import defaultdict
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-import torch
-
-from sd_scripts.library.data.loader import prefetch
-from sd_scripts.library.data.training_data import Example, Item, TrainingData
+from sd_scripts.library.data.loader import Readers, prefetch
+from sd_scripts.library.data.training_data import Item, TrainImage
 from sd_scripts.library.report import Report
-from sd_scripts.library.seeds import derive
-from sd_scripts.library.train.batches import NOT_NUMBERS, Encoder
+from sd_scripts.library.train.team import Team
 
 
-class CacheableData(TrainingData, Protocol):
-    """Training data that can take latents for its pictures."""
+@dataclass(frozen=True)
+class Made:
+    """What became of an image: what its keeper takes, or the reason why nothing can be made of it."""
 
-    def uncached(self) -> list[int]:
+    image: int
+    latents: Any = None
+    reason: str = ""
+
+
+class Keeper(Protocol):
+    """Makes latents and keeps them somewhere."""
+
+    def missing(self) -> list[int]:
         """The images without latents."""
 
-    def pixels(self, index: int) -> torch.Tensor:
-        """pixels_CHW of an image, -1 to 1. Errors: UnreadableImage."""
+    def load(self, item: Item) -> Any:
+        """An image, read. Errors: UnreadableImage."""
 
-    def put_latents(self, index: int, latents_CHW: torch.Tensor, mirrored: bool = False) -> None:
-        """Keeps an image's latents, not scaled."""
+    def make(self, loaded: list[Any]) -> list[Made]:
+        """The latents of images of one size."""
 
-    def leave_out(self, index: int) -> None:
-        """Takes an image out of all later plans."""
+    def take(self, made: Made) -> None:
+        """Keeps what this or another process made; what has a reason instead is left out of training."""
 
 
 def cache_latents(
-    data: CacheableData, encoder: Encoder, batch_size: int, readers: int, seed: int, report: Report
+    keeper: Keeper, images: Sequence[TrainImage], batch_size: int, readers: Readers, team: Team, report: Report
 ) -> None:
-    """Makes the latents that are missing, in batches of one size; leaves out what cannot be read.
+    """Makes the latents that are missing, in batches of one size; leaves out and lists what cannot be read.
 
-    A sample depends on the seed and its image, not on the batch. Ends early when a stop is asked for.
+    Each process makes its share. Ends early when a stop is asked for.
     """
-    missing = data.uncached()
+    missing = keeper.missing()
     report.phase("cache_latents", f"Making latents of {len(missing):,} pictures", len(missing))
-
-    def failed(item: Item, reason: str) -> None:
-        data.leave_out(item.image)
-        report.failed_item(data.images[item.image].key, reason)
-
-    def load(item: Item) -> Example:
-        return Example(item, "", pixels_CHW=data.pixels(item.image))
-
+    shares = [_batches(images, share, batch_size) for share in _shares(images, missing, team.size)]
+    # Every process takes part in every round, with nothing where its share is done.
+    rounds = max(map(len, shares), default=0)
+    own = shares[team.rank] + [[]] * (rounds - len(shares[team.rank]))
+    unread: list[Made] = []
     done = 0
-    batches = _batches(data, missing, batch_size)
-    for batch, examples in zip(batches, prefetch(batches, load, readers, failed), strict=True):
-        for item, latents_CHW in _encoded(examples, encoder, seed):
-            if torch.isfinite(latents_CHW).all():
-                data.put_latents(item.image, latents_CHW)
-            else:
-                failed(item, f"{NOT_NUMBERS}; add --no_half_vae")
-        done += len(batch)
+    loading = prefetch(own, keeper.load, readers, lambda item, reason: unread.append(Made(item.image, reason=reason)))
+    for loaded in loading:
+        results = [*unread, *keeper.make(loaded)]
+        unread.clear()
+        answers = team.gather((results, report.stop_asked()))
+        for made in (made for results, _ in answers for made in results):
+            keeper.take(made)
+            if made.reason:
+                report.failed_item(images[made.image].key, made.reason)
+            done += 1
         report.progress(done, len(missing))
-        if report.stop_asked():
+        if any(stop for _, stop in answers):
             return
 
 
-def _encoded(examples: list[Example], encoder: Encoder, seed: int) -> list[tuple[Item, torch.Tensor]]:
-    if not examples:
-        return []
-    generators = [torch.Generator().manual_seed(derive(seed, "cache", example.item.image)) for example in examples]
-    pixels_BCHW = torch.stack([example.pixels_CHW for example in examples])
-    latents_BCHW = encoder.encode(pixels_BCHW, generators).cpu()
-    return [(example.item, latents_CHW) for example, latents_CHW in zip(examples, latents_BCHW, strict=True)]
+def _shares(images: Sequence[TrainImage], missing: list[int], processes: int) -> list[list[int]]:
+    """The images of each process. All sizes of one picture go to one process: their latents may share a file."""
+    places: dict[str, int] = {}
+    shares: list[list[int]] = [[] for _ in range(processes)]
+    for image in missing:
+        place = places.setdefault(str(images[image].path), len(places))
+        shares[place % processes].append(image)
+    return shares
 
 
-def _batches(data: CacheableData, images: list[int], batch_size: int) -> list[list[Item]]:
+def _batches(images: Sequence[TrainImage], share: list[int], batch_size: int) -> list[list[Item]]:
     by_size: defaultdict[tuple[int, int], list[Item]] = defaultdict(list)
-    for image in images:
-        by_size[data.images[image].bucket_px].append(Item(image, 0))
+    for image in share:
+        by_size[images[image].bucket_px].append(Item(image, 0))
     groups = by_size.values()
     return [group[start : start + batch_size] for group in groups for start in range(0, len(group), batch_size)]

@@ -3,23 +3,28 @@
 import tempfile
 from pathlib import Path
 
-from sd_scripts.library.data.read_dataset import rules_of
+from sd_scripts.library.data.asked import asked_datasets
+from sd_scripts.library.data.augment import check_caching
+from sd_scripts.library.data.custom import KEEPING_MEMBERS, find_class
+from sd_scripts.library.data.subsets import Subset, told_of
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.models.paths import check_name
 from sd_scripts.library.train.about import check_about
 from sd_scripts.library.train.boards import check_boards
+from sd_scripts.library.train.machine_checks import check_machine
 from sd_scripts.library.train.noise_checks import check_noise
-from sd_scripts.library.train.optimizers import optimizer_name, read_arguments
+from sd_scripts.library.train.optimizers import optimizer_arguments
+from sd_scripts.library.train.optimizing import check_optimizing
 from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.remote_state import parse_remote
 from sd_scripts.library.train.saving import Names, Occasion, file_format
-from sd_scripts.library.train.schedules import schedule_name
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.upload import check_upload
+from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
-from sd_scripts.options.training import AttentionOptions, PrecisionOptions, SampleOptions, SavingOptions, StateOptions
+from sd_scripts.options.training import AttentionOptions, SampleOptions, SavingOptions, StateOptions
 
 # File systems take 255 bytes; numbers, times and endings are added.
 LONGEST_NAME_BYTES = 180
@@ -28,19 +33,18 @@ LONGEST_NAME_BYTES = 180
 def check_training(options: TrainingSettings) -> None:
     """Checks what can be checked without torch and without reading the model. Errors: BadOption."""
     check_model(options.model, options.text)
-    check_data(options.data.in_json, options.data.train_data_dir)
-    rules_of(options.resolution)
+    check_data(options)
+    check_readers(options.data)
     check_attention(options.attention)
-    check_precision(options.precision)
+    check_machine(options)
     check_saving(options.saving)
     check_targets(options)
     check_states(options.state, options.saving)
     check_upload(options.hub, options.state)
     check_samples(options.samples)
     check_noise(options)
-    schedule_name(options.schedule)
-    optimizer_name(options.optimizer)
-    read_arguments(options.optimizer.optimizer_args or [])
+    optimizer_arguments(options.optimizer)
+    check_optimizing(options.optimizer, options.schedule, options.length)
     _plain_name("log_prefix", options.logging.log_prefix)
     _plain_name("log_tracker_name", options.logging.log_tracker_name)
     check_boards(options.logging)
@@ -68,13 +72,46 @@ def check_names(model: ModelOptions) -> None:
         check_name(model.vae)
 
 
-def check_data(in_json: str | None, train_data_dir: str | None) -> None:
-    """The metadata file and the folder of pictures are there."""
-    if not in_json:
-        raise BadOption("in_json", "--in_json is needed: the metadata file that names the pictures and their texts.")
-    read_metadata(in_json)
-    if train_data_dir and not Path(train_data_dir).is_dir():
-        raise BadOption("train_data_dir", f"--train_data_dir {train_data_dir}: there is no such folder.")
+def check_data(options: TrainingSettings) -> None:
+    """The datasets are described without mistakes, and their metadata files and folders are there."""
+    data, sizes = options.data, options.resolution
+    if data.dataset_class:
+        if data.dataset_config:
+            raise BadOption("dataset_config", "--dataset_config and --dataset_class exclude each other: use one.")
+        _check_class_keeps_latents(sizes, find_class(data.dataset_class))
+        return
+    for dataset in asked_datasets(options):
+        for subset in dataset.subsets:
+            with told_of(subset.where):
+                _check_subset(subset)
+                for option in (name for name in ("cache_latents", "cache_latents_to_disk") if getattr(sizes, name)):
+                    check_caching(subset.pictures, option)
+
+
+def _check_class_keeps_latents(resolution: ResolutionOptions, found: type) -> None:
+    """Latents can be kept only in data that take them."""
+    if resolution.cache_latents_to_disk:
+        sentence = "--cache_latents_to_disk is for pictures: a --dataset_class keeps latents itself. Leave it out."
+        raise BadOption("cache_latents_to_disk", sentence)
+    missing = [name for name in KEEPING_MEMBERS if not hasattr(found, name)]
+    if resolution.cache_latents and missing:
+        sentence = f"--cache_latents needs a --dataset_class that has {', '.join(missing)}. Leave it out."
+        raise BadOption("cache_latents", sentence)
+
+
+def _check_subset(subset: Subset) -> None:
+    file, folder = ("metadata_file", "image_dir") if subset.where else ("in_json", "train_data_dir")
+    if subset.metadata_file:
+        read_metadata(subset.metadata_file, file)
+    if subset.image_dir and not Path(subset.image_dir).is_dir():
+        raise BadOption(folder, f"--{folder} {subset.image_dir}: there is no such folder.")
+
+
+def check_readers(data: FineTuneDataOptions) -> None:
+    """Only readers that there are can be kept."""
+    if data.persistent_data_loader_workers and not data.max_data_loader_n_workers:
+        sentence = "--persistent_data_loader_workers needs readers: --max_data_loader_n_workers 1 or more."
+        raise BadOption("persistent_data_loader_workers", sentence)
 
 
 def check_attention(attention: AttentionOptions) -> None:
@@ -83,12 +120,6 @@ def check_attention(attention: AttentionOptions) -> None:
     if len(asked) > 1:
         flags = " and ".join(f"--{name}" for name in asked)
         raise BadOption(asked[1], f"{flags} exclude each other: use one, --sdpa if in doubt.")
-
-
-def check_precision(precision: PrecisionOptions) -> None:
-    """full_fp16 needs the scaling of gradients that mixed precision fp16 brings."""
-    if precision.full_fp16 and precision.mixed_precision != "fp16":
-        raise BadOption("full_fp16", "--full_fp16 needs --mixed_precision fp16.")
 
 
 def check_saving(saving: SavingOptions) -> None:

@@ -6,11 +6,16 @@ from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 import torch
+from torch import nn
 
 from sd_scripts.library.errors import BadOption, TrainingFailed
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import Place
+from sd_scripts.library.train.parallel import accelerator_arguments, allow_autocast, local_rank
+from sd_scripts.library.train.precision import store_in_fp8, weights_dtype
+from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.library.train.zero import is_divided
 from sd_scripts.options.training import AttentionOptions
 
 AttentionKind = Literal["default", "sdpa", "mem_eff_attn", "xformers", "diffusers_xformers"]
@@ -21,7 +26,12 @@ class Precision(Protocol):
 
     mixed_precision: Any
     full_fp16: bool
+    full_bf16: bool
+    fp8_base: bool
     gradient_checkpointing: bool
+    fused_backward_pass: bool
+    lowram: bool
+    highvram: bool
 
 
 def check_device(precision: Precision) -> None:
@@ -38,34 +48,59 @@ def main_report(report: Report) -> Report:
     return report if os.environ.get("RANK", "0") == "0" else Report(out=open(os.devnull, "w"))  # noqa: SIM115
 
 
-def make_accelerator(precision: Precision, some_layers_unused: bool = False) -> Any:
+def loading_device(precision: Precision) -> torch.device:
+    """Where a model's weights are read to: with lowram straight into the memory of this process's GPU."""
+    on_gpu = precision.lowram and torch.cuda.is_available()
+    return torch.device("cuda", local_rank()) if on_gpu else torch.device("cpu")
+
+
+def make_accelerator(options: TrainingSettings) -> Any:
     """The accelerator for mixed precision, the scaling of gradients and several processes. Errors: BadOption."""
     from accelerate import Accelerator
-    from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin
+    from accelerate.utils import GradientAccumulationPlugin
 
+    precision = options.precision
     check_device(precision)
-    processes = DistributedDataParallelKwargs(find_unused_parameters=some_layers_unused)
     # The loop weighs its batches itself; the launcher's own option must not divide the loss once more.
     whole = GradientAccumulationPlugin(num_steps=1)
     accelerator = Accelerator(
-        mixed_precision=precision.mixed_precision, gradient_accumulation_plugin=whole, kwargs_handlers=[processes]
+        mixed_precision=precision.mixed_precision, gradient_accumulation_plugin=whole, **accelerator_arguments(options)
     )
+    if options.zero.deepspeed:
+        allow_autocast(accelerator)
     if precision.full_fp16:
         _allow_fp16_gradients(accelerator)
     return accelerator
 
 
 def prepare_modules(family: Family, precision: Precision, attention: AttentionOptions, device: torch.device) -> None:
-    """Puts U-Net and text encoder on the device, in float32 or, with full_fp16, in float16; the VAE waits on the CPU.
+    """Puts U-Net and text encoder on the device, in float32 or in what full_fp16, full_bf16 and fp8_base say.
 
-    Mixed precision keeps the weights in float32 and computes in less. Errors: NotInstalled.
+    Mixed precision keeps the weights in float32 and computes in less. The VAE waits on the CPU, except with lowram and
+    highvram. Errors: NotInstalled.
     """
-    for module in (family.unet, family.text_encoder):
-        (module.half() if precision.full_fp16 else module.float()).to(device)
-    family.vae.float().to("cpu")
+    for module in (part for part in (family.unet, family.text_encoder) if not is_divided(part)):
+        # diffusers' own `to` warns of dtypes, whatever they are.
+        nn.Module.to(module, weights_dtype(precision))
+        if precision.fp8_base and not any(parameter.requires_grad for parameter in module.parameters()):
+            store_in_fp8(module, keep_exact=True)
+        module.to(device)
+    family.vae.float().to(device if vae_stays(precision) else "cpu")
     family.use_attention(attention_kind(attention))
     if precision.gradient_checkpointing:
         family.use_gradient_checkpointing()
+
+
+def vae_stays(precision: Precision) -> bool:
+    """Whether the VAE lies on the device all the time: lowram saves the RAM for it, highvram the way there and back."""
+    return precision.lowram or precision.highvram
+
+
+def say_without_gpu(precision: Precision, report: Report) -> None:
+    """Options about the GPU's memory do nothing without one; the run is the same, so this is said and not refused."""
+    for option in ("lowram", "highvram"):
+        if getattr(precision, option) and not torch.cuda.is_available():
+            report.notice(f"--{option} has no effect: there is no GPU.", "warning")
 
 
 def attention_kind(attention: AttentionOptions) -> AttentionKind:
@@ -100,6 +135,7 @@ def _remedies(batch_size: int, precision: Precision) -> list[str]:
         f"a smaller --train_batch_size than {batch_size} (with more --gradient_accumulation_steps)": batch_size > 1,
         "--mixed_precision bf16": precision.mixed_precision == "no",
         "--optimizer_type AdamW8bit": True,
+        "--full_bf16": precision.mixed_precision == "bf16" and not precision.full_bf16,
         "a smaller --resolution": True,
         "--cache_latents": True,
     }

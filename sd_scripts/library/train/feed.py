@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import cast
 
-from sd_scripts.library.data.loader import prefetch
+from sd_scripts.library.data.loader import Readers, prefetch
 from sd_scripts.library.data.training_data import Example, Item, Moment, TrainingData
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import Window
@@ -19,13 +19,16 @@ class Loaded:
     ghost: bool = False
 
 
+NO_READERS = Readers(0)
+
+
 @dataclass(frozen=True)
 class Feed:
     """Loads items for process `rank` of `processes`; what cannot be loaded is left out, counted and listed once."""
 
     data: TrainingData
     report: Report
-    readers: int = 0
+    readers: Readers = NO_READERS
     rank: int = 0
     processes: int = 1
     told: set[int] = field(default_factory=set)

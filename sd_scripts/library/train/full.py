@@ -13,8 +13,10 @@ class FullFineTune:
 
     kind = "full"
 
-    def __init__(self, train_text_encoder: bool = False) -> None:
-        self._with_text = train_text_encoder
+    def __init__(self, train_text_encoder: bool = False, learning_rate_te: float | None = None) -> None:
+        # At a rate of 0 it would cost as much, and learn nothing.
+        self._with_text = train_text_encoder and learning_rate_te != 0
+        self._text_rate = learning_rate_te
         self._trained: dict[str, nn.Module] = {}
 
     def prepare(self, family: Family) -> None:
@@ -30,9 +32,10 @@ class FullFineTune:
         return self._trained
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """One group for each part, all with the same rate."""
+        """One group for each part; the text encoder may have a rate of its own."""
+        rates = {"text_encoder": learning_rate if self._text_rate is None else self._text_rate}
         return [
-            {"params": list(module.parameters()), "lr": learning_rate, "name": name}
+            {"params": list(module.parameters()), "lr": rates.get(name, learning_rate), "name": name}
             for name, module in self._trained.items()
         ]
 

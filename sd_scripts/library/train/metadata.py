@@ -1,35 +1,32 @@
 """Facts of a training for the header of the saved file: the field's ss_* keys; no secrets, no paths of this machine."""
 
-import json
 import random
 import time
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from sd_scripts.library.data.facts import header_facts
 from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.io.hashes import file_hashes
 from sd_scripts.library.train.about import model_spec
 from sd_scripts.library.train.course import Course, Place
+from sd_scripts.library.train.optimizers import described
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.spec import flat_values
 
 # Options whose value stands in the header as it is, under ss_<name>.
 _AS_GIVEN = (
-    "v2", "learning_rate", "lr_scheduler", "lr_warmup_steps", "gradient_accumulation_steps", "gradient_checkpointing",
+    "v2", "learning_rate", "lr_warmup_steps", "gradient_accumulation_steps", "gradient_checkpointing",
     "mixed_precision", "full_fp16", "clip_skip", "max_token_length", "max_grad_norm", "output_name",
-    "shuffle_caption", "keep_tokens", "cache_latents", "enable_bucket", "bucket_no_upscale", "min_bucket_reso",
-    "max_bucket_reso", "noise_offset", "noise_offset_random_strength", "adaptive_noise_scale",
+    "shuffle_caption", "keep_tokens", "caption_dropout_rate", "caption_dropout_every_n_epochs",
+    "caption_tag_dropout_rate", "cache_latents", "enable_bucket", "bucket_no_upscale", "min_bucket_reso",
+    "max_bucket_reso", "flip_aug", "color_aug", "random_crop", "face_crop_aug_range", "alpha_mask",
+    "resize_interpolation", "noise_offset", "noise_offset_random_strength", "adaptive_noise_scale",
     "multires_noise_iterations", "multires_noise_discount", "ip_noise_gamma", "ip_noise_gamma_random_strength",
     "zero_terminal_snr", "min_timestep", "max_timestep", "loss_type", "huber_schedule", "huber_c", "huber_scale",
-    "min_snr_gamma", "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss", "caption_dropout_rate",
-    "caption_dropout_every_n_epochs", "caption_tag_dropout_rate", "color_aug", "face_crop_aug_range", "flip_aug",
-    "fp8_base", "lowram", "random_crop", "resize_interpolation",
+    "min_snr_gamma", "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss", "fp8_base", "lowram",
 )  # fmt: skip
-# The header of a file is read whole by whoever opens it.
-LISTED_TAGS = 10_000
 
 
 @dataclass(frozen=True)
@@ -46,43 +43,34 @@ class Provenance:
         return self.fixed | {key: str(value) for key, value in now.items()}
 
 
-def provenance(
-    options: TrainingSettings, data: TrainingData, course: Course, seed: int, optimizer: str, processes: int
-) -> Provenance:
+def provenance(options: TrainingSettings, data: TrainingData, course: Course, seed: int, processes: int) -> Provenance:
     """Collects what is known before the first step."""
     values = flat_values(options)
-    batch_size, repeats = options.length.train_batch_size, options.data.dataset_repeats
-    source = _bare(options.data.in_json) or ""
+    batch_size, plan = options.length.train_batch_size, data.plan(0, seed, processes)
+    text_rate = values.get("learning_rate_te")
     facts: dict[str, Any] = {f"ss_{name}": values[name] for name in _AS_GIVEN if name in values}
     facts |= {
         **_origin("sd_model", values["pretrained_model_name_or_path"]),
         **_origin("vae", values["vae"]),
         "ss_base_model_version": f"sd_v{2 if values['v2'] else 1}{'_v' if values['v_parameterization'] else ''}",
         "ss_session_id": random.SystemRandom().randrange(2**32),
-        "ss_optimizer": optimizer,
+        "ss_optimizer": described(options.optimizer),
+        "ss_lr_scheduler": options.schedule.lr_scheduler_type or options.schedule.lr_scheduler,
+        **({} if text_rate is None else {"ss_text_encoder_lr": text_rate}),
         "ss_seed": seed,
         "ss_debiased_estimation": options.loss.debiased_estimation_loss,
         "ss_batch_size_per_device": batch_size,
         "ss_total_batch_size": batch_size * processes * options.length.gradient_accumulation_steps,
-        "ss_num_train_images": len(data.images) * repeats,
-        "ss_num_reg_images": 0,
-        "ss_num_batches_per_epoch": len(data.plan(0, batch_size * processes, seed)),
+        "ss_num_batches_per_epoch": len(plan),
         "ss_num_epochs": course.epochs,
         "ss_max_train_steps": course.total_steps,
-        "ss_bucket_info": json.dumps(_buckets(data, repeats)),
-        "ss_dataset_dirs": json.dumps({source: {"n_repeats": repeats, "img_count": len(data.images)}}),
-        "ss_tag_frequency": json.dumps({source: tag_frequency(image.text for image in data.images)}),
+        "ss_cache_latents": values["cache_latents"] or values["cache_latents_to_disk"],
+        **header_facts(data, plan),
         "ss_training_started_at": time.time(),
         "modelspec.resolution": _resolution(data),
         **model_spec(options),
     }
     return Provenance({key: str(value) for key, value in facts.items()}, course)
-
-
-def tag_frequency(texts: Iterable[str]) -> dict[str, int]:
-    """{tag in small letters: pictures that have it}, the most frequent first."""
-    counted = Counter(tag for text in texts for part in text.split(",") if (tag := part.strip().lower()))
-    return dict(counted.most_common(LISTED_TAGS))
 
 
 def _origin(part: str, name: str | None) -> dict[str, str]:
@@ -103,9 +91,3 @@ def _resolution(data: TrainingData) -> str:
     """The largest size that is trained."""
     width, height = max((image.bucket_px for image in data.images), key=lambda px: (px[0] * px[1], px))
     return f"{width}x{height}"
-
-
-def _buckets(data: TrainingData, repeats: int) -> dict[str, Any]:
-    counted = Counter(image.bucket_px for image in data.images)
-    rows = enumerate(sorted(counted.items()))
-    return {"buckets": {str(i): {"resolution": list(px), "count": count * repeats} for i, (px, count) in rows}}

@@ -20,5 +20,6 @@ class Movement:
 
 @torch.no_grad()
 def _glance(module: nn.Module) -> torch.Tensor:
-    taken = [parameter.flatten()[:WEIGHTS_PER_TENSOR].float() for parameter in module.parameters()]
+    # From its state: that is whole even where processes hold parts of the parameters.
+    taken = [tensor.flatten()[:WEIGHTS_PER_TENSOR].float() for tensor in module.state_dict().values()]
     return torch.cat(taken).cpu()

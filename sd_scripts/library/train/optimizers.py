@@ -1,14 +1,13 @@
-"""Optimizers by name: a few known ones, and any class of any installed package. Imports torch late."""
+"""Optimizers by name: many known ones, and any class of any installed package. Imports torch late."""
 
-import ast
-import difflib
-import importlib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sd_scripts.library.errors import BadOption, NotInstalled
+from sd_scripts.library.errors import BadOption
+from sd_scripts.library.train.arguments import check_arguments, load_named, read_arguments
+from sd_scripts.library.train.known_optimizers import CANNOT, KNOWN, MUON
+from sd_scripts.options.optimizer import OPTIMIZER_GROUPS, finds_its_rate, optimizers_like
 
 if TYPE_CHECKING:
     import torch
@@ -26,55 +25,37 @@ class OptimizerSettings(Protocol):
     optimizer_args: list[str] | None
 
 
-@dataclass(frozen=True)
-class Known:
-    """An optimizer of the list: its class, its package, and arguments that differ from the class's own defaults."""
-
-    module: str
-    class_name: str
-    package: str = "torch"
-    arguments: dict[str, Any] = field(default_factory=dict)
-
-
-KNOWN: dict[str, Known] = {
-    # All of it in one kernel.
-    "AdamW": Known("torch.optim", "AdamW", arguments={"fused": True}),
-    "AdamW8bit": Known("bitsandbytes.optim", "AdamW8bit", "bitsandbytes"),
-    "Lion": Known("lion_pytorch", "Lion", "lion-pytorch"),
-    "AdaFactor": Known("transformers.optimization", "Adafactor", "transformers", {"relative_step": True}),
-    # As the field knows it: SGD is Nesterov's, with his customary momentum.
-    "SGD": Known("torch.optim", "SGD", arguments={"momentum": 0.9, "nesterov": True}),
-    "SGDNesterov": Known("torch.optim", "SGD", arguments={"momentum": 0.9, "nesterov": True}),
-}
-
-
 def make_optimizer(groups: Groups, settings: OptimizerSettings) -> "torch.optim.Optimizer":
     """The optimizer that the options ask for, over `groups` (params, lr, name).
 
     Errors: BadOption, NotInstalled.
     """
     name = optimizer_name(settings)
-    arguments = read_arguments(settings.optimizer_args or [])
-    known = KNOWN.get(name)
-    builder = _load(known.module, known.class_name, known.package) if known else _any_class(name)
-    arguments = {**(known.arguments if known else {}), **arguments}
-    _check_arguments(builder, arguments, name)
-    if name == "AdaFactor":
-        groups, arguments = _for_adafactor(groups, arguments)
+    builder = _builder(name)
+    arguments = optimizer_arguments(settings)
+    taken = inspect.signature(builder).parameters
+    # Weights, its first argument under whatever name, and the rate are given here.
+    check_arguments(builder, arguments, "optimizer_args", name, kept=(next(iter(taken)), "lr"))
+    if sets_its_rates(settings):
+        groups = [{**group, "lr": None} for group in groups]
+    elif "lr" in taken:
+        arguments = {**arguments, "lr": settings.learning_rate}
+    if name in MUON:
+        groups = _matrices_apart(groups, arguments)
     try:
         optimizer: torch.optim.Optimizer = builder(groups, **arguments)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+    except (TypeError, ValueError, AssertionError, RuntimeError, NotImplementedError) as error:
         reason = str(error).rstrip(".")
         raise BadOption("optimizer_args", f"{name} does not take these arguments: {reason}.") from error
     return optimizer
 
 
-def check_optimizer(settings: OptimizerSettings) -> None:
-    """Makes the optimizer over one number, before anything is loaded. Errors: BadOption, NotInstalled."""
+def trial_optimizer(settings: OptimizerSettings) -> "torch.optim.Optimizer":
+    """The optimizer over one number: what is wrong shows before anything is loaded. Errors: BadOption, NotInstalled."""
     import torch
 
     one = torch.nn.Parameter(torch.zeros(1))
-    make_optimizer([{"params": [one], "lr": settings.learning_rate, "name": "one"}], settings)
+    return make_optimizer([{"params": [one], "lr": settings.learning_rate, "name": "one"}], settings)
 
 
 def optimizer_name(settings: OptimizerSettings) -> str:
@@ -87,39 +68,39 @@ def optimizer_name(settings: OptimizerSettings) -> str:
             asked = meaning
     if settings.use_8bit_adam and settings.use_lion_optimizer:
         raise BadOption("use_lion_optimizer", "--use_8bit_adam and --use_lion_optimizer name two optimizers. Use one.")
-    if "." in asked:
-        return asked
-    by_lower = {name.lower(): name for name in KNOWN}
-    if asked.lower() not in by_lower:
-        close = difflib.get_close_matches(asked.lower(), by_lower, n=3, cutoff=0.5)
-        near = f"Did you mean {' or '.join(by_lower[c] for c in close)}?" if close else f"Use {', '.join(KNOWN)},"
-        rest = "" if close else " or the name of a class with its module, such as torch.optim.RAdam."
-        raise BadOption("optimizer_type", f'--optimizer_type "{asked}": there is no such optimizer. {near}{rest}')
-    return by_lower[asked.lower()]
+    return asked if "." in asked else _known_name(asked)
 
 
-def read_arguments(words: list[str]) -> dict[str, Any]:
-    """{name: value} of words such as weight_decay=0.01 and betas=0.9,0.999. Errors: BadOption."""
-    return dict(_read_argument(word) for word in words)
+def optimizer_arguments(settings: OptimizerSettings) -> dict[str, Any]:
+    """The arguments that the optimizer gets beside weights and rates. Errors: BadOption."""
+    known = KNOWN.get(optimizer_name(settings))
+    arguments = {**(known.arguments if known else {}), **read_arguments(settings.optimizer_args, "optimizer_args")}
+    # AdaFactor's own warm-up is part of its own rates.
+    return {**arguments, "relative_step": True} if arguments.get("warmup_init") else arguments
 
 
-def _read_argument(word: str) -> tuple[str, Any]:
-    name, equals, text = word.partition("=")
-    if not equals or not name.strip().isidentifier():
-        raise BadOption("optimizer_args", f'--optimizer_args "{word}": write name=value, such as weight_decay=0.01.')
-    switches = {"true": True, "false": False, "none": None}
-    if text.strip().lower() in switches:
-        return name.strip(), switches[text.strip().lower()]
-    try:
-        return name.strip(), ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError) as error:
-        sentence = f'--optimizer_args "{word}": "{text}" is no number, list, True or False. Put quotes around a text.'
-        raise BadOption("optimizer_args", sentence) from error
+def described(settings: OptimizerSettings) -> str:
+    """The optimizer with the given arguments, for the saved file: AdamW(weight_decay=0.1). Errors: BadOption."""
+    given = read_arguments(settings.optimizer_args, "optimizer_args")
+    arguments = ",".join(f"{name}={value}" for name, value in given.items())
+    return optimizer_name(settings) + (f"({arguments})" if arguments else "")
+
+
+def sets_its_rates(settings: OptimizerSettings) -> bool:
+    """Whether the optimizer takes no learning rate at all: AdaFactor with relative steps. Errors: BadOption."""
+    return optimizer_name(settings) == "AdaFactor" and bool(optimizer_arguments(settings)["relative_step"])
 
 
 def learning_rates(optimizer: "torch.optim.Optimizer") -> dict[str, float]:
-    """The present learning rate of each group, by its name; AdaFactor's own where it sets them itself."""
-    return {group["name"]: float(_rate(optimizer, group)) for group in optimizer.param_groups}
+    """The present learning rate of each group, by its name.
+
+    AdaFactor's own where it sets them itself. Where the optimizer finds a factor d, d*lr stands before the others.
+    """
+    rates = {group["name"]: float(_rate(optimizer, group)) for group in optimizer.param_groups}
+    if not finds_its_rate(type(optimizer).__name__):
+        return rates
+    found = {f"d*lr/{group['name']}": float(group["d"]) * float(group["lr"]) for group in optimizer.param_groups}
+    return found | rates
 
 
 def set_learning_rates(optimizer: "torch.optim.Optimizer", factor: float) -> None:
@@ -138,48 +119,59 @@ def _rate(optimizer: "torch.optim.Optimizer", group: dict[str, Any]) -> float:
     return inner._get_lr(group, state) if state else 0.0
 
 
-def _for_adafactor(groups: Groups, arguments: dict[str, Any]) -> tuple[Groups, dict[str, Any]]:
-    """With relative steps AdaFactor sets the rates itself, and takes none; warmup_init needs relative steps."""
-    if arguments.get("warmup_init"):
-        arguments = {**arguments, "relative_step": True}
-    return ([{**group, "lr": None} for group in groups] if arguments["relative_step"] else groups), arguments
+def _matrices_apart(groups: Groups, arguments: dict[str, Any]) -> Groups:
+    """Each group as two: matrices and kernels for Muon, and vectors for the AdamW within it, at `adamw_lr` if given."""
+    parts: Groups = []
+    for group in groups:
+        vectors = [parameter for parameter in group["params"] if parameter.ndim < 2]
+        matrices = [parameter for parameter in group["params"] if parameter.ndim >= 2]
+        rate = arguments.get("adamw_lr", group["lr"])
+        parts.append({**group, "params": matrices, "use_muon": True})
+        parts.append({**group, "params": vectors, "use_muon": False, "lr": rate, "name": f"{group['name']}.vectors"})
+    return [part for part in parts if part["params"]]
 
 
-def _any_class(name: str) -> Callable[..., Any]:
-    import torch
+def _known_name(asked: str) -> str:
+    by_lower = {name.lower(): name for name in KNOWN}
+    _refuse({name.lower(): name for name in CANNOT}.get(asked.lower(), ""))
+    if asked.lower() in by_lower:
+        return by_lower[asked.lower()]
+    if close := optimizers_like(asked):
+        near = f"Did you mean {' or '.join(close)}?"
+    else:
+        usual = ", ".join(OPTIMIZER_GROUPS["usual"])
+        near = f"Use {usual}, another of torch or pytorch-optimizer by its name, or a class with its module."
+    raise BadOption("optimizer_type", f'--optimizer_type "{asked}": there is no such optimizer. {near}')
 
+
+def _builder(name: str) -> Callable[..., Any]:
+    instead = "use --optimizer_type AdamW"
+    if known := KNOWN.get(name):
+        return load_named(known.module, known.class_name, "optimizer_type", known.package, instead)
     module, _, class_name = name.rpartition(".")
     if not all(part.isidentifier() for part in name.split(".")):
-        raise BadOption(
-            "optimizer_type", f'--optimizer_type "{name}" is no class with its module, as torch.optim.RAdam.'
-        )
-    builder = _load(module, class_name, module.partition(".")[0])
+        sentence = f'--optimizer_type "{name}" is no class with its module, as torch.optim.RAdam.'
+        raise BadOption("optimizer_type", sentence)
+    package = module.partition(".")[0]
+    if package in ("torch", "pytorch_optimizer"):
+        _refuse(class_name)
+    builder = load_named(module, class_name, "optimizer_type", package, instead)
+    _check_class(builder, name)
+    return builder
+
+
+def _check_class(builder: Any, name: str) -> None:
+    import torch
+
     if not (inspect.isclass(builder) and issubclass(builder, torch.optim.Optimizer)):
         raise BadOption("optimizer_type", f"--optimizer_type {name} is no class of a torch optimizer.")
     step: Any = vars(builder).get("step", torch.optim.Optimizer.step)
     closure = inspect.signature(step).parameters.get("closure")
     if closure and closure.default is inspect.Parameter.empty:
         raise BadOption("optimizer_type", f"--optimizer_type {name} repeats its steps, which training here does not.")
-    return builder
 
 
-def _load(module: str, class_name: str, package: str) -> Callable[..., Any]:
-    try:
-        return getattr(importlib.import_module(module), class_name)
-    except ImportError as error:
-        sentence = (
-            f"The optimizer {class_name} needs the package {package}, which is not installed or does not run here"
-        )
-        raise NotInstalled(f"{sentence} ({error}). Install it, or use --optimizer_type AdamW.") from error
-    except AttributeError as error:
-        raise BadOption("optimizer_type", f"--optimizer_type: {module} has no class {class_name}.") from error
-
-
-def _check_arguments(builder: Callable[..., Any], arguments: dict[str, Any], name: str) -> None:
-    taken = inspect.signature(builder).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
-        return
-    for argument in arguments:
-        if argument not in taken or argument in ("params", "lr"):
-            there = ", ".join(p for p in taken if p not in ("params", "lr"))
-            raise BadOption("optimizer_args", f"{name} has no argument {argument}. It takes {there}.")
+def _refuse(name: str) -> None:
+    if name in CANNOT:
+        sentence = f"--optimizer_type {name} {CANNOT[name]}, so it cannot train here. Use another, such as AdamW."
+        raise BadOption("optimizer_type", sentence)

@@ -19,9 +19,9 @@ class Predictor(nn.Module):
         self._settings = settings
 
     def forward(self, noisy_BCHW: torch.Tensor, timesteps_B: torch.Tensor, **texts: Any) -> torch.Tensor:
-        """The prediction; texts come as hidden_BLD, or as tokens_BL to be encoded with gradients."""
+        """The prediction; texts come as hidden_BLD, or as tokens_BL (and weights_BL) to be encoded with gradients."""
         family = self._family[0]
         hidden_BLD = texts.get("hidden_BLD")
         if hidden_BLD is None:
-            hidden_BLD = family.encode_text(texts["tokens_BL"], self._settings)
+            hidden_BLD = family.encode_text(texts["tokens_BL"], self._settings, texts.get("weights_BL"))
         return family.predict(noisy_BCHW, timesteps_B, hidden_BLD)

@@ -41,7 +41,7 @@ class Artist:
         scheduler.set_timesteps(prompt.sample_steps, device=self.accelerator.device)
         guided = prompt.scale > 1.0
         captions = [prompt.negative_prompt, prompt.prompt] if guided else [prompt.prompt]
-        hidden_BLD = self.texts.encode(captions)
+        hidden_BLD = self.texts.encode_prompts(captions)
         shape_BCHW = (1, 4, prompt.height // 8, prompt.width // 8)
         latents_BCHW = torch.randn(shape_BCHW, generator=generator).to(self.accelerator.device)
         latents_BCHW = latents_BCHW * scheduler.init_noise_sigma

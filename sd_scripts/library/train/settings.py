@@ -2,12 +2,15 @@
 
 from typing import Protocol
 
-from sd_scripts.options.data import CaptionOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.captions import CaptionOptions
+from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.output import AboutOptions
+from sd_scripts.options.pictures import PictureOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
@@ -27,11 +30,15 @@ class TrainingSettings(Protocol):
     data: FineTuneDataOptions
     captions: CaptionOptions
     resolution: ResolutionOptions
+    pictures: PictureOptions
     length: LengthOptions
     optimizer: OptimizerOptions
     schedule: ScheduleOptions
     precision: PrecisionOptions
     attention: AttentionOptions
+    compilation: CompileOptions
+    parallel: ParallelOptions
+    zero: DeepSpeedOptions
     noise: NoiseOptions
     loss: LossOptions
     saving: SavingOptions

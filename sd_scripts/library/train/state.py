@@ -6,6 +6,7 @@ trained weights, the optimizer's memory and the scaler of fp16. No generator's s
 
 import json
 import pickle
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from torch import nn
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.atomic import replacing_folder
 from sd_scripts.library.io.checkpoints import write_safetensors
+from sd_scripts.library.train import zero
 from sd_scripts.library.train.course import Place
+from sd_scripts.library.train.known_optimizers import KEPT_CLASSES
 
 VERSION = 1
 
@@ -42,11 +45,17 @@ class Facts:
 
 @dataclass(frozen=True)
 class Contents:
-    """What is saved and restored: trained modules by part, the optimizer, and the scaler where there is one."""
+    """What is saved and restored: trained modules by part, the optimizer, and where there are such the scaler of fp16
+    and the scheduler object of the learning rate.
+
+    `engine`: DeepSpeed's, whose processes hold parts of these.
+    """
 
     modules: dict[str, nn.Module]
     optimizer: Any
     scaler: Any = None
+    scheduler: Any = None
+    engine: Any = None
 
 
 def save_state(folder: Path, facts: Facts, contents: Contents) -> Path:
@@ -54,9 +63,15 @@ def save_state(folder: Path, facts: Facts, contents: Contents) -> Path:
     with replacing_folder(folder) as beside:
         for part, module in contents.modules.items():
             write_safetensors(beside / f"{part}.safetensors", module.state_dict())
-        torch.save(contents.optimizer.state_dict(), beside / "optimizer.pt")
+        if contents.engine is not None:
+            zero.parts_beside(folder).rename(beside / "deepspeed")
+        else:
+            torch.save(contents.optimizer.state_dict(), beside / "optimizer.pt")
         if contents.scaler is not None:
             torch.save(contents.scaler.state_dict(), beside / "scaler.pt")
+        if contents.scheduler is not None:
+            kept = {"class": _class_of(contents.scheduler), "state": contents.scheduler.state_dict()}
+            torch.save(kept, beside / "scheduler.pt")
         (beside / "state.json").write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
     return folder
 
@@ -81,20 +96,18 @@ def read_facts(folder: str) -> Facts:
 
 def restore(folder: str, facts: Facts, contents: Contents) -> None:
     """Puts a state's weights, optimizer and scaler in place of the present ones. Errors: BadOption."""
-    for part, module in contents.modules.items():
-        _restore_module(Path(folder) / f"{part}.safetensors", module)
     rates = [group["lr"] for group in contents.optimizer.param_groups]
-    try:
-        contents.optimizer.load_state_dict(_load(Path(folder) / "optimizer.pt"))
-    except (ValueError, KeyError) as error:
-        sentence = (
-            f"--resume {folder}: its optimizer is {facts.optimizer} over other parts. Train as when it was saved."
-        )
-        raise BadOption("resume", sentence) from error
-    # The optimizer's memory is the state's; the learning rate is what the options say now.
-    for group, rate in zip(contents.optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
-        group.pop("initial_lr", None)
+    if contents.engine is not None:
+        zero.read_parts(contents.engine, Path(folder) / "deepspeed")
+    else:
+        _restore_whole(Path(folder), facts, contents)
+    if contents.scheduler is not None:
+        _restore_scheduler(Path(folder) / "scheduler.pt", contents.scheduler)
+    else:
+        # The optimizer's memory is the state's; the learning rate is what the options say now.
+        for group, rate in zip(contents.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+            group.pop("initial_lr", None)
     if contents.scaler is not None:
         contents.scaler.load_state_dict(_load(Path(folder) / "scaler.pt"))
 
@@ -108,6 +121,18 @@ def check_fits(folder: str, facts: Facts, method: str, family: str, optimizer: s
     ):
         if saved != now:
             raise BadOption("resume", f"--resume {folder}: its {what} is {saved}, and this run's is {now}.")
+
+
+def _restore_whole(folder: Path, facts: Facts, contents: Contents) -> None:
+    for part, module in contents.modules.items():
+        _restore_module(folder / f"{part}.safetensors", module)
+    try:
+        contents.optimizer.load_state_dict(_load(folder / "optimizer.pt"))
+    except (ValueError, KeyError) as error:
+        sentence = (
+            f"--resume {folder}: its optimizer is {facts.optimizer} over other parts. Train as when it was saved."
+        )
+        raise BadOption("resume", sentence) from error
 
 
 def _restore_module(file: Path, module: nn.Module) -> None:
@@ -131,9 +156,28 @@ def _restore_module(file: Path, module: nn.Module) -> None:
     module.load_state_dict(tensors)
 
 
+def _restore_scheduler(file: Path, scheduler: Any) -> None:
+    kept = _load(file)
+    if kept["class"] != _class_of(scheduler):
+        sentence = f"its --lr_scheduler_type is {kept['class']}, and this run's is {_class_of(scheduler)}."
+        raise BadOption("resume", f"--resume {file.parent}: {sentence}")
+    scheduler.load_state_dict(kept["state"])
+
+
+def _class_of(thing: Any) -> str:
+    return f"{type(thing).__module__}.{type(thing).__name__}"
+
+
+def _known_classes() -> list[Any]:
+    """Classes beside numbers that optimizers keep in their state, of packages that are in use."""
+    places = [name.rpartition(".") for name in KEPT_CLASSES]
+    return [getattr(sys.modules[module], name) for module, _, name in places if module in sys.modules]
+
+
 def _load(file: Path) -> Any:
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_known_classes()):
+            return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise BadOption("resume", f"--resume {file.parent}: it has no {file.name}. Choose another state.") from error
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:

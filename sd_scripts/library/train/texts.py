@@ -24,17 +24,20 @@ class Texts:
         self._kept_bytes = 0
 
     def arguments(self, captions: Sequence[str]) -> dict[str, torch.Tensor]:
-        """tokens_BL, to be encoded with gradients, or hidden_BLD."""
+        """tokens_BL (with weights_BL, where captions have weights), to be encoded with gradients, or hidden_BLD."""
         if self._trained:
-            return {"tokens_BL": self._tokens(captions)}
+            return self._tokens(captions, self.settings.weighted)
         if not self._keep:
             return {"hidden_BLD": self.encode(captions)}
         return {"hidden_BLD": torch.stack([self._hidden(caption) for caption in captions])}
 
     def encode(self, captions: Sequence[str]) -> torch.Tensor:
         """hidden_BLD without gradients."""
-        with torch.no_grad(), self._accelerator.autocast():
-            return self._family.encode_text(self._tokens(captions), self.settings).float()
+        return self._encode(captions, self.settings.weighted)
+
+    def encode_prompts(self, prompts: Sequence[str]) -> torch.Tensor:
+        """hidden_BLD of prompts, in which brackets always are weights, without gradients."""
+        return self._encode(prompts, weighted=True)
 
     def _hidden(self, caption: str) -> torch.Tensor:
         """hidden_LD of one caption, encoded alone: so it does not depend on the batch in which it came first."""
@@ -48,5 +51,13 @@ class Texts:
             self._kept_bytes += size
         return hidden_LD
 
-    def _tokens(self, captions: Sequence[str]) -> torch.Tensor:
-        return self._family.tokenize(captions, self.settings).to(self._accelerator.device)
+    def _encode(self, texts: Sequence[str], weighted: bool) -> torch.Tensor:
+        with torch.no_grad(), self._accelerator.autocast():
+            return self._family.encode_text(settings=self.settings, **self._tokens(texts, weighted)).float()
+
+    def _tokens(self, texts: Sequence[str], weighted: bool) -> dict[str, torch.Tensor]:
+        device = self._accelerator.device
+        if not weighted:
+            return {"tokens_BL": self._family.tokenize(texts, self.settings).to(device)}
+        tokens_BL, weights_BL = self._family.tokenize_weighted(texts, self.settings)
+        return {"tokens_BL": tokens_BL.to(device), "weights_BL": weights_BL.to(device)}

@@ -7,29 +7,35 @@ from collections.abc import Iterator
 from typing import Any
 
 from sd_scripts.library import events
-from sd_scripts.library.data.training_data import Moment
+from sd_scripts.library.data.loader import Readers
+from sd_scripts.library.data.training_data import Moment, TrainingData
 from sd_scripts.library.errors import BadOption, NothingUsable, TrainingFailed
 from sd_scripts.library.events import Request
 from sd_scripts.library.models.family import Family, TextSettings
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train import state as states
+from sd_scripts.library.train import zero
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
 from sd_scripts.library.train.boards import open_boards
-from sd_scripts.library.train.caching import CacheableData, cache_latents
+from sd_scripts.library.train.caching import cache_latents
+from sd_scripts.library.train.compiling import compile_modules, uncompiled
 from sd_scripts.library.train.course import Course, Place, Window, course_of, fingerprint, windows
-from sd_scripts.library.train.device import make_accelerator, memory_explained, prepare_modules
+from sd_scripts.library.train.device import make_accelerator, memory_explained, prepare_modules, vae_stays
 from sd_scripts.library.train.feed import Feed, Loaded
+from sd_scripts.library.train.keepers import asked_keeper, needs_vae
 from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.metadata import provenance
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.movement import Movement
 from sd_scripts.library.train.noise import Draw
 from sd_scripts.library.train.optimizers import optimizer_name
+from sd_scripts.library.train.optimizing import choose_schedule, warmup_notices
+from sd_scripts.library.train.parallel import say_what_is_moot
 from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
-from sd_scripts.library.train.schedules import make_schedule, schedule_name, warmup
 from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.tracking import StepFigures, Tracker
 from sd_scripts.library.train.upload import make_uploads
@@ -39,13 +45,15 @@ class Trainer:
     """Trains `method`'s part of `family` on `data`. Everything that is asked for by options is done here, in order."""
 
     def __init__(
-        self, family: Family, method: Method, data: CacheableData, options: TrainingSettings, report: Report
+        self, family: Family, method: Method, data: TrainingData, options: TrainingSettings, report: Report
     ) -> None:
         self.family, self.method, self.data, self.options = family, method, data, options
-        # Layers that clip_skip skips have no gradient.
-        self.accelerator = make_accelerator(options.precision, (options.text.clip_skip or 1) > 1)
+        self.accelerator = make_accelerator(options)
         self.main = self.accelerator.is_main_process
         self.report = report
+        workers = options.data
+        self.readers = Readers(workers.max_data_loader_n_workers, workers.persistent_data_loader_workers)
+        say_what_is_moot(options.parallel, self._processes, report)
         self.resumed = states.read_facts(options.state.resume) if options.state.resume else None
         self.seed = self._choose_seed()
         self.place = self.resumed.place() if self.resumed else Place()
@@ -53,7 +61,7 @@ class Trainer:
 
     def run(self) -> None:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
-        memory = memory_explained(self.options.length.train_batch_size, self.options.precision, self.place)
+        memory = memory_explained(self._batch_size(), self.options.precision, self.place)
         with open_boards(self.options, self.main) as boards, memory:
             self._prepare()
             if self.report.stop_asked():
@@ -66,6 +74,8 @@ class Trainer:
             except TrainingFailed:
                 self.uploads.finish()
                 raise
+            finally:
+                self.readers.close()
 
     # --- before the first step
 
@@ -75,31 +85,44 @@ class Trainer:
         if options.noise.zero_terminal_snr:
             # First of all: the loss and the samples follow from the schedule.
             self.family.use_zero_terminal_snr()
+        if options.zero.zero3_init_flag:
+            zero.divide(self.method.trained().values(), self.accelerator)
         prepare_modules(self.family, options.precision, options.attention, self.accelerator.device)
         full_vae = options.model.no_half_vae or options.precision.mixed_precision == "no"
-        self.encoder = Encoder(self.family, self.accelerator, full_vae)
-        settings = TextSettings(options.text.clip_skip, options.text.max_token_length or 75)
-        keep = not options.captions.shuffle_caption
+        self.encoder = Encoder(self.family, self.accelerator, full_vae, vae_stays(options.precision))
+        text = options.text
+        settings = TextSettings(text.clip_skip, text.max_token_length or 75, text.weighted_captions)
+        keep = not self.data.captions_change
         self.texts = Texts(self.family, settings, self.accelerator, self.method.trains_text_encoder(), keep)
-        self.feed = Feed(self.data, report, self._readers, self.accelerator.process_index, self._processes)
+        self.feed = Feed(self.data, report, self.readers, self.accelerator.process_index, self._processes)
         self._cache_latents()
+        self._compile()
         self.samples = Samples(options.samples, options.saving, self.data.images, report)
         self.learner = Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed)
         self.course = self._plan_course()
-        self.schedule = make_schedule(options.schedule, self.course.total_steps)
+        self.schedule = choose_schedule(options.optimizer, options.schedule, self.course.total_steps)
         self.maker = BatchMaker(self.family, self.encoder, self.data.images, report)
-        facts = provenance(options, self.data, self.course, self.seed, self._optimizer, self._processes)
+        facts = provenance(options, self.data, self.course, self.seed, self._processes)
         contents = self.learner.contents
         self.uploads = make_uploads(options.hub, report)
         self.archive = Archive(self.family, self.method, options, self.course, facts, contents, report, self.uploads)
         self._resume()
-        self.movement = Movement(self.method.trained())
+        with self.learner.whole_weights():
+            self.movement = Movement(self.method.trained())
 
     def _cache_latents(self) -> None:
-        if self.options.resolution.cache_latents and self.data.uncached():
-            batch_size = self.options.resolution.vae_batch_size
-            cache_latents(self.data, self.encoder, batch_size, self._readers, self.seed, self.report)
+        resolution, team = self.options.resolution, Team(self.accelerator.process_index, self._processes)
+        keeper = asked_keeper(resolution, self.data, self.encoder, self.seed)
+        if keeper and keeper.missing():
+            cache_latents(keeper, self.data.images, resolution.vae_batch_size, self.readers, team, self.report)
             self.encoder.rest()
+        elif resolution.cache_latents_to_disk:
+            self.report.say("All latents are on disk already: none are made.")
+
+    def _compile(self) -> None:
+        if self.options.compilation.torch_compile:
+            texts = [self.family.text_encoder] if self.method.trains_text_encoder() else []
+            compile_modules([self.family.unet, *texts], self.options.compilation)
 
     def _plan_course(self) -> Course:
         batches = len(self._plan(0))
@@ -114,12 +137,14 @@ class Trainer:
         if self.place.step >= self.course.total_steps:
             text = f"The state stands at step {self.place.step:,}, and training ends at {self.course.total_steps:,}."
             raise BadOption("max_train_steps", f"{text} Ask for more steps or epochs.")
-        states.check_fits(folder, facts, self.method.kind, self.family.name, self._optimizer)
+        states.check_fits(folder, facts, self.method.kind, self.family.name, self._optimizer_of_states)
         states.restore(folder, facts, self.learner.contents)
         if self.place.window and facts.plan != fingerprint(self._windows()):
             self.place.window = 0
             text = "The pictures, the batch size or the accumulation differ from the state's: its epoch begins anew."
             self.report.notice(text, "warning")
+        if scheduler := self.options.schedule.lr_scheduler_type:
+            self.report.notice(f"{scheduler} goes on from the state, with the learning rates that stand there.")
         self.report.notice(f"Going on after step {self.place.step:,}, in epoch {self.place.epoch + 1}.")
 
     def _choose_seed(self) -> int:
@@ -220,22 +245,34 @@ class Trainer:
     def _save(self, occasion: Occasion, model: bool = True, state: bool | None = None) -> None:
         self.tracker.flush()
         self.learner.rest()
-        if self.main:
-            with_state = self.options.state.save_state if state is None else state
-            if with_state:
-                self.tracker.last_save = self.archive.save_state(occasion, self._facts())
-            if model:
-                self.tracker.last_save = self.archive.save_model(occasion, self.place)
-            self.archive.remove_older(occasion)
+        with_state = self.options.state.save_state if state is None else state
+        if with_state:
+            self.learner.write_parts(self.archive.names.state(occasion))
+        with self.learner.whole_weights():
+            if self.main:
+                self._write(occasion, model, with_state)
         self.accelerator.wait_for_everyone()
 
+    def _write(self, occasion: Occasion, model: bool, state: bool) -> None:
+        if state:
+            self.tracker.last_save = self.archive.save_state(occasion, self._facts())
+        if model:
+            self.tracker.last_save = self.archive.save_model(occasion, self.place)
+        self.archive.remove_older(occasion)
+
     def _sample(self, mark: str) -> None:
+        if self.options.zero.deepspeed and self.options.zero.zero_stage == 3:
+            text = "No samples: one process draws them, and zero_stage 3 divides the weights among all."
+            self.report.notice(text, "warning")
+            return
         self.tracker.flush()
         self.learner.rest()
         if self.main:
             artist = Artist(self.family, self.texts, self.encoder, self.accelerator, self.seed)
-            self.tracker.draw(self.samples.draw(artist, mark, self.place), self.place.step)
-            if not self.data.uncached():
+            with uncompiled():
+                drawn = self.samples.draw(artist, mark, self.place)
+            self.tracker.draw(drawn, self.place.step)
+            if not needs_vae(self.data):
                 self.encoder.rest()
         self.accelerator.wait_for_everyone()
 
@@ -251,7 +288,9 @@ class Trainer:
         self.report.phase("save", "Saving")
         state_options = self.options.state
         self._save(Occasion("last", step), state=state_options.save_state or state_options.save_state_on_train_end)
-        for part, norm in self.movement.norms().items():
+        with self.learner.whole_weights():
+            norms = self.movement.norms() if self.main else {}
+        for part, norm in norms.items():
             if norm == 0.0:
                 self.report.notice(f"The {part} has not changed: is the learning rate too small?", "warning")
         self.uploads.finish()
@@ -271,7 +310,7 @@ class Trainer:
             plan=fingerprint(self._windows()),
             method=self.method.kind,
             family=self.family.name,
-            optimizer=self._optimizer,
+            optimizer=self._optimizer_of_states,
         )
 
     # --- small answers
@@ -282,20 +321,24 @@ class Trainer:
     def _windows(self) -> list[Window]:
         return windows(self._plan(self.place.epoch), self.options.length.gradient_accumulation_steps)
 
+    def _batch_size(self) -> int:
+        """The largest batch of a process; datasets may have sizes of their own."""
+        return -(-max(map(len, self._plan(0)), default=0) // self._processes)
+
     def _plan(self, epoch: int) -> Window:
-        return self.data.plan(epoch, self.options.length.train_batch_size * self._processes, self.seed)
+        return self.data.plan(epoch, self.seed, self._processes)
 
     @property
     def _processes(self) -> int:
         return int(self.accelerator.num_processes)
 
     @property
-    def _readers(self) -> int:
-        return self.options.data.max_data_loader_n_workers
-
-    @property
     def _optimizer(self) -> str:
         return optimizer_name(self.options.optimizer)
+
+    @property
+    def _optimizer_of_states(self) -> str:
+        return self._optimizer + zero.kind(self.options, self._processes)
 
     def _agree(self, value: Any) -> Any:
         """The main process's value, in every process."""
@@ -306,14 +349,8 @@ class Trainer:
         return broadcast_object_list([value])[0]
 
     def _say_course(self) -> None:
-        course, schedule = self.course, self.options.schedule
-        warmup_steps = warmup(schedule.lr_warmup_steps, course.total_steps)
-        if schedule_name(schedule) == "constant" and warmup_steps:
-            self.report.notice(
-                f"lr_scheduler constant with {warmup_steps:,} warm-up steps works as constant_with_warmup."
-            )
-        if warmup_steps >= course.total_steps:
-            text = f"The warm-up of {warmup_steps:,} steps never ends: there are {course.total_steps:,} steps in all."
+        course = self.course
+        for text in warmup_notices(self.options.optimizer, self.options.schedule, course.total_steps):
             self.report.notice(text, "warning")
         device = self.accelerator.device
         text = f"{len(self.data.images):,} pictures, {course.steps_per_epoch:,} steps an epoch, on {device}"

@@ -1,0 +1,70 @@
+"""Rules of the machine that trains: number formats, steps within the backward pass, DeepSpeed."""
+
+import importlib.util
+from collections.abc import Iterator
+
+from kohya_gui.draft import Draft, Finding
+from kohya_gui.rules import rule
+from sd_scripts.options.device import DeepSpeedOptions
+
+_NEEDS: dict[str, tuple[str, tuple[object, ...]]] = {
+    "full_fp16": ("mixed_precision", ("fp16",)),
+    "full_bf16": ("mixed_precision", ("bf16",)),
+    "fp8_base": ("mixed_precision", ("fp16", "bf16")),
+    "offload_optimizer_device": ("zero_stage", (1, 2, 3)),
+    "offload_optimizer_nvme_path": ("offload_optimizer_device", ("nvme",)),
+    "offload_param_device": ("zero_stage", (3,)),
+    "offload_param_nvme_path": ("offload_param_device", ("nvme",)),
+    "zero3_init_flag": ("zero_stage", (3,)),
+    "zero3_save_16bit_model": ("zero_stage", (3,)),
+    "fp16_master_weights_and_gradients": ("offload_optimizer_device", ("cpu",)),
+}
+"""{option: (another one, the values of it that it needs)}."""
+
+
+@rule("train")
+def needs_are_met(draft: Draft) -> Iterator[Finding]:
+    """An option that needs a value of another one has it."""
+    for flag, (other, values) in _NEEDS.items():
+        if draft.get(flag) and draft.get(other) not in values:
+            needed = f"{other} {' / '.join(map(str, values))}"
+            yield draft.error(flag, "check.nothing_to_keep", needed=needed)
+    if draft.get("dynamo_backend") != "inductor" and not draft.get("torch_compile"):
+        yield draft.error("dynamo_backend", "check.nothing_to_keep", needed="torch_compile")
+    if draft.get("fp8_base") and draft.get("train_text_encoder"):
+        yield draft.error("fp8_base", "check.exclusive", first="fp8_base", second="train_text_encoder")
+    if draft.get("lowram") and draft.get("highvram"):
+        yield draft.error("highvram", "check.exclusive", first="lowram", second="highvram")
+
+
+@rule("train")
+def fused_backward_possible(draft: Draft) -> Iterator[Finding]:
+    """Steps within the backward pass know one batch, and gradients that are not scaled."""
+    if not draft.get("fused_backward_pass"):
+        return
+    against = {
+        "gradient_accumulation_steps": (draft.get("gradient_accumulation_steps") or 1) > 1,
+        "mixed_precision fp16": draft.get("mixed_precision") == "fp16",
+        "deepspeed": draft.get("deepspeed"),
+    }
+    for other, holds in against.items():
+        if holds:
+            yield draft.error("fused_backward_pass", "check.exclusive", first="fused_backward_pass", second=other)
+
+
+@rule("train")
+def deepspeed_agrees(draft: Draft) -> Iterator[Finding]:
+    """DeepSpeed's options need it, and it needs its package and formats of its own."""
+    if not draft.get("deepspeed"):
+        for flag, default in vars(DeepSpeedOptions()).items():
+            if draft.get(flag) != default:
+                yield draft.error(flag, "check.nothing_to_keep", needed="deepspeed")
+        return
+    for flag in ("full_fp16", "full_bf16", "fp8_base", "ddp_gradient_as_bucket_view", "ddp_static_graph"):
+        if draft.get(flag):
+            yield draft.error(flag, "check.exclusive", first=flag, second="deepspeed")
+    for what in ("optimizer", "param"):
+        if draft.get(f"offload_{what}_device") == "nvme" and not draft.get(f"offload_{what}_nvme_path"):
+            yield draft.error(f"offload_{what}_device", "check.nothing_to_keep", needed=f"offload_{what}_nvme_path")
+    if importlib.util.find_spec("deepspeed") is None:
+        yield draft.error("deepspeed", "check.no_deepspeed")

@@ -1,0 +1,102 @@
+"""From options to the datasets that are asked for: a file of them, or the one of the command line. Needs no torch."""
+
+from typing import Any, Protocol
+
+from sd_scripts.library.data.augment import picture_rules
+from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_resolution
+from sd_scripts.library.data.caption_rules import caption_rules
+from sd_scripts.library.data.captions import checked_extension
+from sd_scripts.library.data.dataset_config import NAMES_OF_OPTIONS, SPECS, DatasetTables, Table, read_dataset_config
+from sd_scripts.library.data.subsets import Dataset, Subset, told_of
+from sd_scripts.library.errors import BadOption
+from sd_scripts.options.captions import CaptionOptions
+from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.pictures import PictureOptions
+from sd_scripts.options.spec import flat_values, from_values
+from sd_scripts.options.training import LengthOptions
+
+
+class DataSettings(Protocol):
+    """The options that training data are made from; a part of every trainer's options."""
+
+    data: FineTuneDataOptions
+    captions: CaptionOptions
+    pictures: PictureOptions
+    resolution: ResolutionOptions
+    length: LengthOptions
+
+
+def asked_datasets(options: DataSettings) -> list[Dataset]:
+    """The datasets that the options ask for. Errors: BadOption, BadFile."""
+    given = flat_values(options)
+    fallback = {key: given[flag] for key in SPECS if (flag := NAMES_OF_OPTIONS.get(key, key)) in given}
+    if options.data.dataset_config:
+        return [_dataset(tables, fallback) for tables in read_dataset_config(options.data.dataset_config)]
+    if not options.data.in_json:
+        raise BadOption(
+            "in_json",
+            "--in_json is needed: the metadata file that names the pictures and their texts. "
+            "Or describe the data in a file, and name it with --dataset_config.",
+        )
+    _check_folder_options(options.data)
+    source = {"metadata_file": options.data.in_json, "image_dir": options.data.train_data_dir}
+    return [_dataset(DatasetTables(Table("", {}), (Table("", source),)), fallback)]
+
+
+def unused_options(data: FineTuneDataOptions) -> list[str]:
+    """The options that do not count beside a --dataset_config."""
+    return [f"--{name}" for name in ("in_json", "train_data_dir") if getattr(data, name)]
+
+
+def rules_of(options: ResolutionOptions) -> BucketRules | None:
+    """The bucket rules of a training; None where no resolution is given. Errors: BadOption."""
+    if options.resolution is None:
+        return None
+    rules = BucketRules(
+        parse_resolution(options.resolution, "resolution"),
+        options.min_bucket_reso,
+        options.max_bucket_reso,
+        options.bucket_reso_steps,
+        options.bucket_no_upscale,
+        one_size=not options.enable_bucket,
+    )
+    return checked_rules(rules, "resolution")
+
+
+def _dataset(tables: DatasetTables, fallback: dict[str, Any]) -> Dataset:
+    own = tables.dataset.values
+    values = fallback | own
+    with told_of(tables.dataset.where):
+        rules = rules_of(from_values(ResolutionOptions, values))
+    subsets = tuple(_subset(table, fallback | table.values) for table in tables.subsets)
+    if all(subset.is_reg for subset in subsets):
+        sentence = f"{tables.dataset.where}: it has regularisation pictures (is_reg) only. Give it pictures to learn."
+        raise BadOption("dataset_config", sentence)
+    return Dataset(subsets, rules, values["batch_size"], own_sizes="resolution" in own)
+
+
+def _subset(table: Table, values: dict[str, Any]) -> Subset:
+    with told_of(table.where):
+        return Subset(
+            metadata_file=values.get("metadata_file"),
+            image_dir=values.get("image_dir"),
+            where=table.where,
+            repeats=values["num_repeats"],
+            captions=caption_rules(from_values(CaptionOptions, values)),
+            pictures=picture_rules(from_values(PictureOptions, values)),
+            class_tokens=values.get("class_tokens"),
+            is_reg=values.get("is_reg", False),
+            caption_extension=checked_extension(values["caption_extension"]),
+            cache_info=values["cache_info"],
+        )
+
+
+def _check_folder_options(data: FineTuneDataOptions) -> None:
+    """Options of picture folders have no effect on a metadata file."""
+    for name in ("cache_info", "caption_extension"):
+        if getattr(data, name) != getattr(FineTuneDataOptions(), name):
+            raise BadOption(
+                name,
+                f"--{name} is for picture folders of a --dataset_config (image_dir without metadata_file); "
+                "--in_json has captions of its own. Leave it out.",
+            )

@@ -1,0 +1,126 @@
+"""What training data are, in figures and names: for the headers of saved files and for --debug_dataset. Torch-free."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from sd_scripts.library.data.dataset import PictureData
+from sd_scripts.library.data.subset_reader import Picture
+from sd_scripts.library.data.subsets import Dataset, Subset
+from sd_scripts.library.data.training_data import Item, TrainingData
+
+# The header of a file is read whole by whoever opens it.
+LISTED_TAGS = 10_000
+
+
+def header_facts(data: TrainingData, plan: list[list[Item]]) -> dict[str, Any]:
+    """The ss_* keys of the data, as sd-scripts writes them: names of folders and files, without their paths.
+
+    `plan`: the batches of the first epoch. Several datasets come as ss_datasets, one as keys of its own.
+    """
+    items = [item for batch in plan for item in batch]
+    regularising = 0
+    facts: dict[str, Any] = {"ss_bucket_info": json.dumps(_buckets(data, items))}
+    if isinstance(data, PictureData):
+        pictures = data.pictures
+        regularising = sum(pictures[item.image].subset.is_reg for item in items)
+        if len(data.datasets) > 1 or data.datasets[0].subsets[0].where:
+            datasets = [_dataset(place, dataset, data, items) for place, dataset in enumerate(data.datasets)]
+            facts["ss_datasets"] = json.dumps(datasets)
+        facts["ss_dataset_dirs"] = json.dumps(_folders([p for p in pictures if not p.subset.is_reg]))
+        facts["ss_reg_dataset_dirs"] = json.dumps(_folders([p for p in pictures if p.subset.is_reg]))
+        facts["ss_tag_frequency"] = json.dumps(_tags(pictures))
+    return {"ss_num_train_images": len(items) - regularising, "ss_num_reg_images": regularising} | facts
+
+
+def described(data: TrainingData) -> list[str]:
+    """The datasets and subsets in lines for a reader."""
+    if not isinstance(data, PictureData):
+        return [f"Data of {type(data).__module__}.{type(data).__qualname__}."]
+    lines = []
+    for place, dataset in enumerate(data.datasets):
+        pictures = [picture for picture in data.pictures if picture.dataset == place]
+        lines.append(f"Dataset {place + 1}: {_sizes(dataset)}, batches of {dataset.batch_size}")
+        lines += [_subset_line(subset, pictures) for subset in dataset.subsets]
+    return lines
+
+
+def _sizes(dataset: Dataset) -> str:
+    rules = dataset.rules
+    if rules is None:
+        return "prepared sizes"
+    width, height = rules.resolution_px
+    if rules.one_size:
+        return f"{width} x {height}"
+    how = "pictures keep their size at most" if rules.no_upscale else f"sides {rules.min_px} to {rules.max_px} px"
+    return f"{width} x {height} in buckets, {how}, steps of {rules.step_px}"
+
+
+def _subset_line(subset: Subset, pictures: list[Picture]) -> str:
+    own = [picture for picture in pictures if picture.subset == subset]
+    shown = sum(picture.repeats for picture in own)
+    kind = "regularisation pictures" if subset.is_reg else "pictures"
+    return f"  {subset.name}: {len(own):,} {kind}, {shown:,} showings an epoch"
+
+
+def _dataset(place: int, dataset: Dataset, data: PictureData, items: list[Item]) -> dict[str, Any]:
+    pictures = [picture for picture in data.pictures if picture.dataset == place]
+    own = [item for item in items if data.pictures[item.image].dataset == place]
+    regularising = sum(data.pictures[item.image].subset.is_reg for item in own)
+    rules = dataset.rules
+    buckets = rules is not None and not rules.one_size
+    return {
+        "is_dreambooth": dataset.subsets[0].metadata_file is None,
+        "batch_size_per_device": dataset.batch_size,
+        "num_train_images": len(own) - regularising,
+        "num_reg_images": regularising,
+        "resolution": list(rules.resolution_px) if rules else None,
+        "enable_bucket": buckets,
+        "min_bucket_reso": rules.min_px if rules and buckets else None,
+        "max_bucket_reso": rules.max_px if rules and buckets else None,
+        "tag_frequency": _tags(pictures),
+        "bucket_info": _buckets(data, own),
+        "subsets": [_subset(subset, pictures) for subset in dataset.subsets],
+    }
+
+
+def _subset(subset: Subset, pictures: list[Picture]) -> dict[str, Any]:
+    source = {"metadata_file": subset.name} if subset.metadata_file else {"image_dir": subset.name}
+    own = {} if subset.metadata_file else {"class_tokens": subset.class_tokens, "is_reg": subset.is_reg}
+    return {
+        "img_count": sum(picture.subset == subset for picture in pictures),
+        "num_repeats": subset.repeats,
+        "color_aug": subset.pictures.color_aug,
+        "flip_aug": subset.pictures.flip_aug,
+        "random_crop": subset.pictures.random_crop,
+        "shuffle_caption": subset.captions.shuffle,
+        "keep_tokens": subset.captions.keep_parts,
+        **source,
+        **own,
+    }
+
+
+def _buckets(data: TrainingData, items: list[Item]) -> dict[str, Any]:
+    counted = Counter(tuple(data.images[item.image].bucket_px) for item in items)
+    rows = enumerate(sorted(counted.items()))
+    return {"buckets": {str(i): {"resolution": list(px), "count": count} for i, (px, count) in rows}}
+
+
+def _folders(pictures: list[Picture]) -> dict[str, Any]:
+    counted = Counter((picture.subset.name, picture.subset.repeats) for picture in pictures)
+    return {name: {"n_repeats": repeats, "img_count": count} for (name, repeats), count in counted.items()}
+
+
+def _tags(pictures: list[Picture]) -> dict[str, dict[str, int]]:
+    """{folder or file: its tags with their frequency}."""
+    texts: defaultdict[str, list[str]] = defaultdict(list)
+    for picture in pictures:
+        texts[picture.subset.name].append(picture.image.text)
+    return {name: tag_frequency(several) for name, several in texts.items()}
+
+
+def tag_frequency(texts: Iterable[str]) -> dict[str, int]:
+    """{tag in small letters: how often it stands in the texts}, the most frequent first."""
+    counted = Counter(tag for text in texts for part in text.split(",") if (tag := part.strip().lower()))
+    return dict(counted.most_common(LISTED_TAGS))

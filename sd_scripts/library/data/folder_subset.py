@@ -1,0 +1,79 @@
+"""Reads a folder of pictures with caption files beside them, as DreamBooth has it. Needs no torch."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from sd_scripts.library.data.captions import TEXT_ENDINGS, UnreadableText, caption_path, training_text
+from sd_scripts.library.data.folder_info import FolderInfo, PictureInfo
+from sd_scripts.library.data.images import UnreadableImage, find_images
+from sd_scripts.library.data.latents_files import LatentsFinder
+from sd_scripts.library.data.subset_reader import SubsetReader
+from sd_scripts.library.data.subsets import Dataset, Subset
+from sd_scripts.library.data.training_data import TrainImage
+from sd_scripts.library.errors import BadOption
+from sd_scripts.library.report import Report
+
+
+class FolderReader(SubsetReader):
+    """Reads the pictures of a folder, each with its caption file, or with the class_tokens of all."""
+
+    noun = "pictures"
+
+    def __init__(self, place: int, dataset: Dataset, subset: Subset, finder: LatentsFinder, report: Report) -> None:
+        super().__init__(place, dataset, subset, finder, report)
+        if dataset.rules is None:
+            raise BadOption("resolution", "resolution is needed, such as 512: the pictures of a folder have no sizes.")
+        self._folder = Path(subset.image_dir or "")
+        self._images = find_images(self._folder, option="image_dir")
+        self._info = FolderInfo(self._folder, subset.caption_extension, subset.cache_info, report)
+        self._texts: Counter[str] = Counter()
+
+    @property
+    def total(self) -> int:
+        """The pictures of the folder."""
+        return len(self._images)
+
+    def read(self, advance: Callable[[], None]) -> None:
+        """Reads sizes and captions."""
+        for image in self._images:
+            self._read_one(image)
+            advance()
+        self._info.keep()
+
+    def check_found(self) -> None:
+        """Nothing more: there are pictures in the folder."""
+
+    def say_more(self, about: str) -> None:
+        """How many captions were found, and what stands in for the others."""
+        ending, tokens = self.subset.caption_extension, self.subset.class_tokens
+        found = f"{about}{self._texts['file']:,} of {self.total:,} pictures have a {ending} file"
+        stand_in = f'; {self._texts["tokens"]:,} without one are called "{tokens}" (class_tokens)'
+        self._report.say(f"{found}{stand_in if self._texts['tokens'] else ''}.")
+        if not self._texts["file"] and (other := self._other_ending()):
+            text = f'{about}There are {other} files, which are not read. Write caption_extension = "{other}" for them.'
+            self._report.notice(text, "warning")
+
+    def _other_ending(self) -> str | None:
+        others = [ending for ending in TEXT_ENDINGS if ending != self.subset.caption_extension]
+        return next((e for e in others if any(caption_path(i, e).is_file() for i in self._images)), None)
+
+    def _read_one(self, path: Path) -> None:
+        try:
+            info = self._info.of(path)
+            bucket_px = self.bucket_of(info.size_px)
+        except (UnreadableImage, UnreadableText) as error:
+            what = "cannot be read" if isinstance(error, UnreadableImage) else "have a caption that cannot be read"
+            self.leave_out(path, what, str(error))
+            return
+        text = self._text(info)
+        if not text:
+            reason = f"it has no {self.subset.caption_extension} file with text, and no class_tokens are given"
+            self.leave_out(path, f"have neither a {self.subset.caption_extension} file nor class_tokens", reason)
+            return
+        self.add(TrainImage(str(path), path, text, bucket_px), there=True)
+
+    def _text(self, info: PictureInfo) -> str:
+        text = training_text(info.caption, "", every_line=self.subset.captions.wildcards)
+        self._texts["file" if text else "tokens"] += bool(text or self.subset.class_tokens)
+        return text or self.subset.class_tokens or ""

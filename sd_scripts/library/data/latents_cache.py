@@ -1,0 +1,95 @@
+"""Latents in the layout of --cache_latents_to_disk: <stem>_<width>x<height>_sd.npz, several sizes in one. Torch-free.
+
+The first size has the plain names (latents, latents_flipped, original_size, crop_ltrb, alpha_mask); the names of
+further ones end in _<height>x<width> of their latents. Beside them, with the same ending, stands what they were made
+from.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sd_scripts.library.data.augment import PictureRules, View, open_picture, see
+from sd_scripts.library.data.buckets import BucketRules, Size, latents_hw
+from sd_scripts.library.data.latents import BrokenLatents, MadeFrom, content_hash, facts_of, read_arrays
+from sd_scripts.library.data.resize import same_way
+from sd_scripts.library.data.shown import fit_of
+from sd_scripts.library.data.training_data import TrainImage
+from sd_scripts.library.io.atomic import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_ENDING = re.compile(r"(?P<name>.*?)(?P<ending>_\d+x\d+)?")
+
+
+@dataclass(frozen=True)
+class Encodable:
+    """A picture in its bucket, ready to be encoded; the mask has the bucket's size in px."""
+
+    made_from: MadeFrom
+    pixels_HWC: "np.ndarray"
+    mask_HW: "np.ndarray | None" = None
+
+
+def read_encodable(
+    image: TrainImage, buckets: BucketRules | None, rules: PictureRules, vae_hash: str, precision: str
+) -> Encodable:
+    """Reads a picture as it is seen when nothing is drawn by lot. Errors: UnreadableImage."""
+    data = image.path.read_bytes()
+    picture = open_picture(image.path)
+    fit = fit_of(picture.size, image.bucket_px, buckets)
+    pixels_HWC, mask_HW = see(picture, View(fit), rules)
+    way = same_way(rules.resize_interpolation)
+    made_from = MadeFrom(content_hash(data), len(data), picture.size, fit, vae_hash, precision, way)
+    return Encodable(made_from, pixels_HWC, mask_HW)
+
+
+def cache_path(image: Path, original_px: Size) -> Path:
+    """The file of a picture of this size."""
+    width, height = original_px
+    return image.with_name(f"{image.stem}_{width:04d}x{height:04d}_sd.npz")
+
+
+def add_latents(
+    path: Path, source: Encodable, latents_CHW: "np.ndarray", flipped_CHW: "np.ndarray | None" = None
+) -> None:
+    """Writes the latents of one size, whole or not at all; other sizes of the same picture stay. Errors: BadFile."""
+    import numpy as np
+
+    kept = _other_sizes(path, source.made_from)
+    height, width = latents_hw(source.made_from.fit.bucket_px)
+    ending = f"_{height}x{width}" if "latents" in kept else ""
+    arrays = {"latents": np.asarray(latents_CHW, dtype=np.float32)}
+    if flipped_CHW is not None:
+        arrays["latents_flipped"] = np.asarray(flipped_CHW, dtype=np.float32)
+    if source.mask_HW is not None:
+        arrays["alpha_mask"] = np.asarray(source.mask_HW, dtype=np.float32)
+    arrays |= {name: np.array(value) for name, value in facts_of(source.made_from).items()}
+    everything: dict[str, Any] = kept | {name + ending: array for name, array in arrays.items()}
+    with replacing(path) as beside:
+        np.savez(beside, **everything)
+
+
+def _other_sizes(path: Path, made_from: MadeFrom) -> "dict[str, np.ndarray]":
+    """The arrays of a file that stay: those of other sizes, save where they say that the picture was another one."""
+    try:
+        arrays = read_arrays(path) if path.is_file() else {}
+    except BrokenLatents:
+        return {}
+    own = latents_hw(made_from.fit.bucket_px)
+    endings = {_ending(name) for name in arrays}
+
+    def stays(ending: str) -> bool:
+        latents, told = arrays.get("latents" + ending), arrays.get("content_hash" + ending)
+        fits = told is None or str(told) == made_from.content_hash
+        return latents is not None and latents.shape[1:] != own and fits
+
+    staying = {ending for ending in endings if stays(ending)}
+    return {name: array for name, array in arrays.items() if _ending(name) in staying}
+
+
+def _ending(name: str) -> str:
+    found = _ENDING.fullmatch(name)
+    return (found["ending"] or "") if found else ""

@@ -1,0 +1,97 @@
+"""Reads the pictures that a metadata file names. Needs no torch."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sd_scripts.library.data.buckets import LATENT_PX, Size
+from sd_scripts.library.data.captions import training_text
+from sd_scripts.library.data.entries import PictureFolder, nothing_found
+from sd_scripts.library.data.images import UnreadableImage, image_size
+from sd_scripts.library.data.latents_files import LatentsFinder
+from sd_scripts.library.data.subset_reader import SubsetReader
+from sd_scripts.library.data.subsets import Dataset, Subset
+from sd_scripts.library.data.training_data import TrainImage
+from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.io.metadata import Entry, read_metadata
+from sd_scripts.library.report import Report
+
+
+class MetadataReader(SubsetReader):
+    """Reads the entries of a metadata file one by one."""
+
+    noun = "entries"
+
+    def __init__(self, place: int, dataset: Dataset, subset: Subset, finder: LatentsFinder, report: Report) -> None:
+        super().__init__(place, dataset, subset, finder, report)
+        self._file = subset.metadata_file or ""
+        self._option = "metadata_file" if subset.where else "in_json"
+        self._entries = read_metadata(self._file, self._option)
+        if not self._entries:
+            raise BadOption(
+                self._option, f"No data found: {self._file} has no entries. Make it with the merge stages first."
+            )
+        self._folder_option = "image_dir" if subset.where else "train_data_dir"
+        self._folder = PictureFolder(Path(subset.image_dir) if subset.image_dir else None, self._folder_option)
+        self._places: set[Path] = set()
+        if dataset.rules is None and not any("train_resolution" in entry for entry in self._entries.values()):
+            raise BadOption(
+                "resolution",
+                f"--resolution is needed, such as 512,512: {self._file} has no prepared sizes. "
+                "Or make latents first, with prepare_buckets_latents.py.",
+            )
+
+    @property
+    def total(self) -> int:
+        """The entries of the file."""
+        return len(self._entries)
+
+    def read(self, advance: Callable[[], None]) -> None:
+        """Reads every entry."""
+        for key, entry in self._entries.items():
+            self._read_one(key, entry)
+            advance()
+
+    def check_found(self) -> None:
+        """Raises BadOption where no entry has its picture."""
+        if not self._places:
+            raise nothing_found(list(self._entries), self._file, self.subset.image_dir, self._folder_option)
+
+    def say_more(self, about: str) -> None:
+        """Pictures of the folder that the metadata lacks."""
+        unnamed = self._folder.unnamed(self._places)
+        if unnamed:
+            text = f"{about}Pictures of the folder that the metadata lacks, which are not trained: {unnamed:,}"
+            self._report.notice(text, "warning")
+
+    def _read_one(self, key: str, entry: Entry) -> None:
+        picture = self._folder.find(key)
+        place = picture or self._folder.latents_place(key)
+        if place is None or (picture is None and self._finder.any_of(place) is None):
+            self.leave_out(key, "have no picture", "there is no picture of this name")
+            return
+        self._places.add(place)
+        shown = self.subset.captions
+        text = training_text(entry.get("caption", ""), entry.get("tags", ""), shown.separator, shown.wildcards)
+        if not text:
+            self.counts["have no text"] += 1
+            return
+        try:
+            bucket_px = self._bucket(key, entry, place)
+        except UnreadableImage as error:
+            self.leave_out(place, "cannot be read", str(error))
+            return
+        if not self.add(TrainImage(key, place, text, bucket_px), there=picture is not None):
+            self.leave_out(key, "have no picture", "there is no picture of this name, and no latents that fit")
+
+    def _bucket(self, key: str, entry: Entry, picture: Path) -> Size:
+        if "train_resolution" in entry and not self._dataset.own_sizes:
+            return prepared_size(key, entry)
+        return self.bucket_of(image_size(picture))
+
+
+def prepared_size(key: str, entry: Entry) -> Size:
+    """The bucket that the metadata gives a picture. Errors: BadFile, when it is no size."""
+    sides = entry["train_resolution"]
+    if len(sides) != 2 or not all(isinstance(side, int) and side >= LATENT_PX for side in sides):
+        raise BadFile(f'The metadata\'s entry "{key}" has the train_resolution {sides}, which is no width and height.')
+    return sides[0] // LATENT_PX * LATENT_PX, sides[1] // LATENT_PX * LATENT_PX

@@ -1,0 +1,52 @@
+"""A picture in its bucket, as tensors. Imports torch late."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sd_scripts.library.data.augment import PictureRules, View, latents_mask, open_picture, see
+from sd_scripts.library.data.buckets import BucketRules, Fit, Size, cover
+from sd_scripts.library.data.training_data import TrainImage
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+@dataclass(frozen=True)
+class Shown:
+    """pixels_CHW (float32, -1 to 1) of a picture as it was seen; `mask_HW` has the size of its latents, 0 to 1."""
+
+    pixels_CHW: "torch.Tensor"
+    mask_HW: "torch.Tensor | None"
+    view: View
+
+
+def show(
+    image: TrainImage, buckets: BucketRules | None, rules: PictureRules, choose: Callable[[Size, Fit], View]
+) -> Shown:
+    """Opens a picture and shows it. `choose` gives the view, of its size and of how it comes into its bucket.
+
+    Errors: UnreadableImage.
+    """
+    import torch
+
+    picture = open_picture(image.path)
+    view = choose(picture.size, fit_of(picture.size, image.bucket_px, buckets))
+    pixels_HWC, mask_HW = see(picture, view, rules)
+    # A copy: an unchanged picture is read-only.
+    pixels_CHW = torch.tensor(pixels_HWC).permute(2, 0, 1).float() / 127.5 - 1.0
+    return Shown(pixels_CHW, as_mask(mask_HW), view)
+
+
+def fit_of(size_px: Size, bucket_px: Size, buckets: BucketRules | None) -> Fit:
+    """How a picture comes into the bucket that was chosen for it; that may have been prepared with other rules."""
+    fit = buckets.fit(size_px) if buckets else None
+    return fit if fit and fit.bucket_px == bucket_px else cover(size_px, bucket_px)
+
+
+def as_mask(mask_HW: "np.ndarray | None") -> "torch.Tensor | None":
+    """A mask in px as it counts for latents."""
+    import torch
+
+    return None if mask_HW is None else torch.from_numpy(latents_mask(mask_HW))

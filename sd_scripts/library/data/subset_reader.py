@@ -1,0 +1,124 @@
+"""What readers of subsets share: the pictures found, and an account of what cannot be trained. Needs no torch."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sd_scripts.library.data.buckets import Size
+from sd_scripts.library.data.caption_rules import idle_options
+from sd_scripts.library.data.images import UnreadableImage
+from sd_scripts.library.data.latents import Expected
+from sd_scripts.library.data.latents_files import LatentsFiles, LatentsFinder
+from sd_scripts.library.data.ready import too_small
+from sd_scripts.library.data.resize import same_way
+from sd_scripts.library.data.subsets import Dataset, Subset
+from sd_scripts.library.data.training_data import TrainImage
+from sd_scripts.library.errors import NothingUsable
+from sd_scripts.library.report import Report
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image with where it belongs. `dataset` counts the datasets from 0; `repeats` 0: it is not shown at all."""
+
+    image: TrainImage
+    dataset: int
+    subset: Subset
+    repeats: int = 1
+    latents: LatentsFiles = LatentsFiles()
+
+
+class SubsetReader(ABC):
+    """Reads the pictures of one subset, and keeps account of those that cannot be trained."""
+
+    noun: str
+    """What it reads, in words: "entries" or "pictures"."""
+
+    def __init__(self, place: int, dataset: Dataset, subset: Subset, finder: LatentsFinder, report: Report) -> None:
+        self.pictures: list[Picture] = []
+        self.counts: Counter[str] = Counter()
+        self.subset = subset
+        self._place = place
+        self._dataset = dataset
+        self._finder = finder
+        self._report = report
+        self._misfits: Counter[str] = Counter()
+
+    @property
+    @abstractmethod
+    def total(self) -> int:
+        """How many there are to read."""
+
+    @abstractmethod
+    def read(self, advance: Callable[[], None]) -> None:
+        """Reads them all, one `advance` each."""
+
+    @abstractmethod
+    def check_found(self) -> None:
+        """Raises BadOption where the pictures are not where they should be."""
+
+    def finish(self, named: bool) -> None:
+        """Says what the user should know of the subset; `named`: with its name, as there are others.
+
+        Errors: BadOption, NothingUsable, when there is nothing to train.
+        """
+        self.check_found()
+        if not self.pictures:
+            source = self.subset.metadata_file or self.subset.image_dir
+            raise NothingUsable(f"No data found: {source} has {self.total:,} {self.noun}, of which {self._told()}.")
+        about = f"{self.subset.name}: " if named else ""
+        if named:
+            self._report.say(f"{about}{len(self.pictures):,} pictures.")
+        self.say_more(about)
+        if self.counts:
+            self._report.notice(f"{about}{self.noun.capitalize()} left out: {self._told()}.", "warning")
+        for misfit, count in sorted(self._misfits.items()):
+            text = f"{about}Latents that are not used, because {misfit}: {count:,}. They are made anew."
+            self._report.notice(text, "warning")
+        dashes = "" if self.subset.where else "--"
+        for option, needed in idle_options(self.subset.captions).items():
+            others = " or ".join(f"{dashes}{name}" for name in needed)
+            self._report.notice(f"{about}{dashes}{option} changes nothing without {others}.", "warning")
+
+    def say_more(self, about: str) -> None:
+        """What else there is to say of this kind of subset; every sentence begins with `about`."""
+        return
+
+    def add(self, image: TrainImage, there: bool) -> bool:
+        """Takes a picture in, with its latents; False where there is neither the picture nor latents that fit."""
+        latents = self._latents(image)
+        if not there and latents.plain is None:
+            return False
+        if latents.misfit:
+            self._misfits[latents.misfit] += 1
+        self.pictures.append(Picture(image, self._place, self.subset, self.subset.repeats, latents))
+        return True
+
+    def _latents(self, image: TrainImage) -> LatentsFiles:
+        rules = self.subset.pictures
+        way = rules.resize_interpolation and same_way(rules.resize_interpolation)
+        found = self._finder.of(image.path, image.bucket_px, Expected(rules.flip_aug, rules.alpha_mask, way))
+        if rules.changing and found.plain:
+            return LatentsFiles(misfit=f"--{rules.changing[0]} shows pictures differently each time")
+        return found
+
+    def leave_out(self, item: str | Path, what: str, reason: str) -> None:
+        """Counts and lists a picture that cannot be trained."""
+        self.counts[what] += 1
+        self._report.failed_item(item, reason)
+
+    def bucket_of(self, size_px: Size) -> Size:
+        """The bucket of a picture. Errors: UnreadableImage."""
+        rules = self._dataset.rules
+        if rules is None:
+            raise UnreadableImage("its size was not prepared, and no --resolution is given")
+        fit = rules.fit(size_px)
+        if fit is None:
+            raise UnreadableImage(too_small(rules.step_px))
+        return fit.bucket_px
+
+    def _told(self) -> str:
+        """What became of those that are left out, in words."""
+        return ", ".join(f"{count:,} {what}" for what, count in self.counts.items())

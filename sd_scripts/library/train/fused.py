@@ -1,0 +1,76 @@
+"""Optimizer steps within the backward pass: each weight changes as soon as its gradient is there, which then goes."""
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from sd_scripts.library.errors import BadOption
+from sd_scripts.library.train.optimizers import OptimizerSettings, make_optimizer
+
+_TRIAL_STEPS = 8
+
+
+class FusedSteps:
+    """Makes the optimizer step in the backward pass. Each gradient is scaled down to `max_norm` by itself."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, max_norm: float) -> None:
+        self._optimizer = optimizer
+        self._max_norm = max_norm
+        self._squares: list[torch.Tensor] = []
+        # By its number: an optimizer's groups are other objects once a state is loaded.
+        for number, group in enumerate(optimizer.param_groups):
+            for parameter in group["params"]:
+                parameter.register_post_accumulate_grad_hook(partial(self._take, number))
+
+    def grad_norm(self) -> torch.Tensor:
+        """The norm of all gradients of the last backward pass, before any was scaled down."""
+        squares, self._squares = self._squares, []
+        return torch.stack(squares).sum().sqrt()
+
+    def _take(self, number: int, parameter: torch.Tensor) -> None:
+        norm = torch.nn.utils.clip_grad_norm_([parameter], self._max_norm)
+        self._squares.append(norm.detach().float().square())
+        step_one(self._optimizer, number, parameter)
+        parameter.grad = None
+
+
+def step_one(optimizer: torch.optim.Optimizer, number: int, parameter: torch.Tensor) -> None:
+    """A step of one parameter of a group; the optimizer's memory is the same as after a step of all."""
+    groups = optimizer.param_groups
+    group, parameters = groups[number], groups[number]["params"]
+    # The optimizer sees nothing else for a moment: looking through all parameters for each would take long.
+    optimizer.param_groups, group["params"] = [group], [parameter]
+    try:
+        optimizer.step()
+    finally:
+        optimizer.param_groups, group["params"] = groups, parameters
+
+
+def check_fused(settings: OptimizerSettings) -> None:
+    """Raises BadOption for an optimizer that takes account of whole steps, so that steps one by one come out else."""
+    together, apart = _trial(settings, fused=False), _trial(settings, fused=True)
+    if not torch.allclose(together, apart, rtol=1e-4, atol=0.0):
+        name = settings.optimizer_type or "this optimizer"
+        sentence = f"{name} takes account of whole steps, so it cannot change weights one by one. Use AdaFactor."
+        raise BadOption("fused_backward_pass", f"--fused_backward_pass: {sentence}")
+
+
+def _trial(settings: OptimizerSettings, fused: bool) -> torch.Tensor:
+    """How two small tensors change in a few steps."""
+    parameters = [nn.Parameter(torch.linspace(-1, 1, 6).view(2, 3) * scale) for scale in (1.0, 30.0)]
+    # At this rate optimizers that choose their own show that they do.
+    groups = [{"params": parameters, "lr": 1.0, "name": "trial"}]
+    optimizer = make_optimizer(groups, settings)
+    before = torch.cat([parameter.detach().flatten() for parameter in parameters]).clone()
+    if hasattr(optimizer, "train"):
+        optimizer.train()
+    for _ in range(_TRIAL_STEPS):
+        for parameter in parameters:
+            parameter.grad = torch.sin(parameter.detach() * 3) + 0.1
+        if fused:
+            for parameter in parameters:
+                step_one(optimizer, 0, parameter)
+        else:
+            optimizer.step()
+    return torch.cat([parameter.detach().flatten() for parameter in parameters]) - before

@@ -1,0 +1,179 @@
+"""Where latents are kept that are made before training: in memory, or in files beside the pictures."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+
+from sd_scripts.library.data.dataset import PictureData
+from sd_scripts.library.data.encode import generator_of, to_pixels
+from sd_scripts.library.data.latents_cache import Encodable, add_latents, cache_path
+from sd_scripts.library.data.latents_files import LatentsFiles
+from sd_scripts.library.data.training_data import Example, Item, TrainingData
+from sd_scripts.library.errors import BadOption
+from sd_scripts.library.seeds import derive
+from sd_scripts.library.train.batches import NOT_NUMBERS, Encoder
+from sd_scripts.library.train.caching import Keeper, Made
+from sd_scripts.options.data import ResolutionOptions
+
+FAILED = f"{NOT_NUMBERS}; add --no_half_vae"
+
+
+@runtime_checkable
+class CacheableData(TrainingData, Protocol):
+    """Training data that can take latents for its pictures."""
+
+    def uncached(self) -> list[int]:
+        """The images without latents."""
+
+    def unchanged(self, index: int) -> Example:
+        """An image as it is seen when nothing is drawn by lot: pixels, and its mask if any. Errors: UnreadableImage."""
+
+    def mirrors(self, index: int) -> bool:
+        """Whether latents of the mirror image are to be put as well."""
+
+    def put_latents(
+        self, index: int, latents_CHW: torch.Tensor, mirrored: bool = False, mask_HW: torch.Tensor | None = None
+    ) -> None:
+        """Keeps an image's latents, not scaled, with their mask."""
+
+    def leave_out(self, index: int) -> None:
+        """Takes an image out of all later plans."""
+
+
+def asked_keeper(resolution: ResolutionOptions, data: TrainingData, encoder: Encoder, seed: int) -> Keeper | None:
+    """The keeper that options ask for; None where latents are not made before training."""
+    if resolution.cache_latents_to_disk and isinstance(data, PictureData):
+        return OnDisk(data, encoder)
+    if resolution.cache_latents and isinstance(data, CacheableData):
+        return InMemory(data, encoder, seed)
+    return None
+
+
+def needs_vae(data: TrainingData) -> bool:
+    """Whether some pictures are encoded while training."""
+    return not isinstance(data, CacheableData) or bool(data.uncached())
+
+
+class Latents(NamedTuple):
+    """Latents in memory, with their mask."""
+
+    latents_CHW: torch.Tensor
+    mirrored: bool
+    mask_HW: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Keeps latents in the memory of each process. A sample depends on the seed and its image, not on the batch."""
+
+    data: CacheableData
+    encoder: Encoder
+    seed: int
+
+    def missing(self) -> list[int]:
+        """The images without latents."""
+        return self.data.uncached()
+
+    def load(self, item: Item) -> Example:
+        """An image's pixels and mask."""
+        return self.data.unchanged(item.image)
+
+    def make(self, loaded: list[Example]) -> list[Made]:
+        """Plain latents, and mirrored ones where they are wanted."""
+        found: dict[int, list[Latents]] = {example.item.image: [] for example in loaded}
+        mirrors = [_mirrored(example) for example in loaded if self.data.mirrors(example.item.image)]
+        for examples, mirrored in ((loaded, False), (mirrors, True)):
+            for example, latents_CHW in zip(examples, self._encoded(examples, mirrored), strict=True):
+                found[example.item.image].append(Latents(latents_CHW, mirrored, example.mask_HW))
+        return [Made(image, several, "" if _finite(*several) else FAILED) for image, several in found.items()]
+
+    def take(self, made: Made) -> None:
+        """Puts the latents into the data."""
+        if made.reason:
+            self.data.leave_out(made.image)
+            return
+        for latents in made.latents:
+            self.data.put_latents(made.image, *latents)
+
+    def _encoded(self, examples: list[Example], mirrored: bool) -> list[torch.Tensor]:
+        if not examples:
+            return []
+        use = "cache_mirrored" if mirrored else "cache"
+        generators = [torch.Generator().manual_seed(derive(self.seed, use, e.item.image)) for e in examples]
+        pixels_BCHW = torch.stack([example.pixels_CHW for example in examples])
+        return list(self.encoder.encode(pixels_BCHW, generators).cpu())
+
+
+def _mirrored(example: Example) -> Example:
+    assert example.pixels_CHW is not None
+    mask_HW = None if example.mask_HW is None else example.mask_HW.flip(-1)
+    return replace(example, pixels_CHW=example.pixels_CHW.flip(-1), mask_HW=mask_HW)
+
+
+def _finite(*several: Latents) -> bool:
+    return all(bool(torch.isfinite(latents.latents_CHW).all()) for latents in several)
+
+
+class Read(NamedTuple):
+    """A picture that was read for its latents on disk."""
+
+    image: int
+    source: Encodable
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """Keeps latents in files beside the pictures. A sample depends on the picture's content alone."""
+
+    data: PictureData
+    encoder: Encoder
+
+    def missing(self) -> list[int]:
+        """The images without latents. Errors: BadOption, where two pictures would share a file."""
+        missing = self.data.uncached()
+        owners: dict[str, str] = {}
+        for image in (self.data.images[index] for index in missing):
+            owner = owners.setdefault(str(image.path.with_suffix("")), str(image.path))
+            if owner != str(image.path):
+                sentence = f"--cache_latents_to_disk: {owner} and {image.path} would share a file. Rename one of them."
+                raise BadOption("cache_latents_to_disk", sentence)
+        return missing
+
+    def load(self, item: Item) -> Read:
+        """An image in its bucket, with what its latents are made from."""
+        return Read(item.image, self.data.encodable(item.image, self.encoder.precision))
+
+    def make(self, loaded: list[Read]) -> list[Made]:
+        """Writes the latents of each picture, with mirrored ones and a mask where they are wanted. Errors: BadFile."""
+        if not loaded:
+            return []
+        plain = self._encoded(loaded, mirrored=False)
+        mirrors = [read for read in loaded if self.data.mirrors(read.image)]
+        flipped = dict(zip((read.image for read in mirrors), self._encoded(mirrors, mirrored=True), strict=True))
+        both = zip(loaded, plain, strict=True)
+        return [self._write(read, plain_CHW, flipped.get(read.image)) for read, plain_CHW in both]
+
+    def take(self, made: Made) -> None:
+        """Tells the data where the files are."""
+        if made.reason:
+            self.data.leave_out(made.image)
+        else:
+            self.data.put_files(made.image, made.latents)
+
+    def _write(self, read: Read, plain_CHW: torch.Tensor, flipped_CHW: torch.Tensor | None) -> Made:
+        both = [plain_CHW] if flipped_CHW is None else [plain_CHW, flipped_CHW]
+        if not all(bool(torch.isfinite(latents_CHW).all()) for latents_CHW in both):
+            return Made(read.image, reason=FAILED)
+        path = cache_path(self.data.images[read.image].path, read.source.made_from.original_px)
+        add_latents(path, read.source, *(latents_CHW.numpy() for latents_CHW in both))
+        return Made(read.image, LatentsFiles(path, None if flipped_CHW is None else path))
+
+    def _encoded(self, reads: list[Read], mirrored: bool) -> list[torch.Tensor]:
+        if not reads:
+            return []
+        import numpy as np
+
+        pixels_BCHW = to_pixels(np.stack([read.source.pixels_HWC for read in reads]))
+        generators = [generator_of(read.source.made_from.content_hash, mirrored) for read in reads]
+        return list(self.encoder.encode(pixels_BCHW.flip(-1) if mirrored else pixels_BCHW, generators).cpu())

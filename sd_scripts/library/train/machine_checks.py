@@ -1,0 +1,139 @@
+"""What must be true of number formats, memory and processes before a model is loaded. Needs no torch."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sd_scripts.library.errors import BadOption, NotInstalled
+from sd_scripts.library.train.optimizers import optimizer_name
+from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
+from sd_scripts.options.training import PrecisionOptions
+
+
+def check_machine(options: TrainingSettings) -> None:
+    """Checks the options of the machine that trains. Errors: BadOption, NotInstalled."""
+    check_formats(options.precision)
+    check_compilation(options.compilation)
+    check_fused_backward(options)
+    check_processes(options.parallel, options.zero)
+    check_deepspeed(options.zero, options.precision)
+    check_divided(options)
+    if options.zero.deepspeed and importlib.util.find_spec("deepspeed") is None:
+        command = f"{sys.executable} -m pip install deepspeed"
+        raise NotInstalled(f"--deepspeed needs the package deepspeed, which is not installed. Install it: {command}")
+
+
+def check_formats(precision: PrecisionOptions) -> None:
+    """Weights are held in no other half than is computed in; 8 bits need computation in a half."""
+    for half in ("fp16", "bf16"):
+        if getattr(precision, f"full_{half}") and precision.mixed_precision != half:
+            raise BadOption(f"full_{half}", f"--full_{half} needs --mixed_precision {half}.")
+    if precision.fp8_base and precision.mixed_precision == "no":
+        raise BadOption("fp8_base", "--fp8_base needs --mixed_precision bf16 or fp16: 8 bits are only for keeping.")
+    if precision.lowram and precision.highvram:
+        raise BadOption("highvram", "--lowram and --highvram are for opposite machines. Use one of them.")
+
+
+def check_frozen(precision: PrecisionOptions, frozen: Sequence[str]) -> None:
+    """fp8_base is for a part of the model that is not trained; there must be one."""
+    if precision.fp8_base and not frozen:
+        sentence = "every part of the model is trained, so none can be kept in 8 bits. Leave it out."
+        raise BadOption("fp8_base", f"--fp8_base: {sentence}")
+
+
+def check_compilation(compilation: CompileOptions) -> None:
+    """A compiler is named only where something is compiled."""
+    if compilation.dynamo_backend != "inductor" and not compilation.torch_compile:
+        raise BadOption("dynamo_backend", f"--dynamo_backend {compilation.dynamo_backend} needs --torch_compile.")
+
+
+def check_fused_backward(options: TrainingSettings) -> None:
+    """Steps within the backward pass know one batch, one process, and gradients that are not scaled."""
+    if not options.precision.fused_backward_pass:
+        return
+    reasons = {
+        "--gradient_accumulation_steps above 1: each gradient is used at once": _accumulates(options),
+        "--mixed_precision fp16: its scaled gradients are checked after the pass. Use bf16": _scales(options),
+        "several processes: gradients are exchanged after the pass": int(os.environ.get("WORLD_SIZE", "1")) > 1,
+        "--deepspeed, which makes its own steps": options.zero.deepspeed,
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise BadOption("fused_backward_pass", f"--fused_backward_pass does not go with {reason}.")
+
+
+def check_processes(parallel: ParallelOptions, zero: DeepSpeedOptions) -> None:
+    """DeepSpeed exchanges gradients in its own way."""
+    for option in ("ddp_gradient_as_bucket_view", "ddp_static_graph"):
+        if zero.deepspeed and getattr(parallel, option):
+            raise BadOption(option, f"--{option} has no meaning with --deepspeed. Leave one out.")
+
+
+def check_deepspeed(zero: DeepSpeedOptions, precision: PrecisionOptions) -> None:
+    """Its options stand together."""
+    if not zero.deepspeed:
+        _check_alone(zero)
+        return
+    for option in ("full_fp16", "full_bf16", "fp8_base"):
+        if getattr(precision, option):
+            sentence = "DeepSpeed keeps weights in its own formats: set --mixed_precision alone"
+            raise BadOption(option, f"--{option} does not go with --deepspeed: {sentence}.")
+    _check_offload(zero, "optimizer", {"cpu": (1, 2, 3), "nvme": (3,)})
+    _check_offload(zero, "param", {"cpu": (3,), "nvme": (3,)})
+    for option in ("zero3_init_flag", "zero3_save_16bit_model"):
+        if getattr(zero, option) and zero.zero_stage != 3:
+            raise BadOption(option, f"--{option} needs --zero_stage 3.")
+    if zero.zero3_save_16bit_model and precision.mixed_precision == "no":
+        raise BadOption("zero3_save_16bit_model", "--zero3_save_16bit_model needs --mixed_precision bf16 or fp16.")
+    fits = (precision.mixed_precision, zero.zero_stage, zero.offload_optimizer_device) == ("fp16", 2, "cpu")
+    if zero.fp16_master_weights_and_gradients and not fits:
+        needed = "--mixed_precision fp16, --zero_stage 2 and --offload_optimizer_device cpu"
+        raise BadOption(
+            "fp16_master_weights_and_gradients", f"--fp16_master_weights_and_gradients needs {needed}."
+        )
+
+
+def check_divided(options: TrainingSettings) -> None:
+    """What needs whole weights does not go with weights, or an optimizer's memory, in parts."""
+    if not options.zero.deepspeed:
+        return
+    if optimizer_name(options.optimizer) == "AdaFactor":
+        raise BadOption("optimizer_type", "AdaFactor looks at whole matrices, and --deepspeed divides them. Use AdamW.")
+    samples = options.samples
+    if options.zero.zero_stage == 3 and (
+        samples.sample_at_first or samples.sample_every_n_steps or samples.sample_every_n_epochs
+    ):
+        sentence = "samples are drawn by one process, and --zero_stage 3 divides the weights. Use --zero_stage 2."
+        raise BadOption("sample_prompts", f"--sample_prompts: {sentence}")
+
+
+def _check_alone(zero: DeepSpeedOptions) -> None:
+    for option, value in vars(zero).items():
+        if value != getattr(DeepSpeedOptions(), option):
+            raise BadOption(option, f"--{option} needs --deepspeed.")
+
+
+def _check_offload(zero: DeepSpeedOptions, what: str, stages: dict[str, tuple[int, ...]]) -> None:
+    """A device goes with stages; the folder of an NVMe drive is named where one is used, and only there."""
+    option, folder_option = f"offload_{what}_device", f"offload_{what}_nvme_path"
+    device, folder = getattr(zero, option), getattr(zero, folder_option)
+    if device and zero.zero_stage not in stages[device]:
+        fitting = " or ".join(map(str, stages[device]))
+        raise BadOption(option, f"--{option} {device} needs --zero_stage {fitting}.")
+    if folder and device != "nvme":
+        raise BadOption(folder_option, f"--{folder_option} needs --{option} nvme.")
+    if device == "nvme" and not folder:
+        raise BadOption(folder_option, f"--{option} nvme needs --{folder_option}: a folder on an NVMe drive.")
+    if folder and not Path(folder).is_dir():
+        raise BadOption(folder_option, f"--{folder_option} {folder}: there is no such folder.")
+
+
+def _accumulates(options: TrainingSettings) -> bool:
+    return options.length.gradient_accumulation_steps > 1
+
+
+def _scales(options: TrainingSettings) -> bool:
+    return options.precision.mixed_precision == "fp16"

@@ -1,0 +1,58 @@
+"""Several processes: what the options mean to accelerate."""
+
+import os
+from datetime import timedelta
+from typing import Any
+
+import torch
+
+from sd_scripts.library.report import Report
+from sd_scripts.library.train import zero
+from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.options.device import ParallelOptions
+
+
+def accelerator_arguments(options: TrainingSettings) -> dict[str, Any]:
+    """What accelerate's Accelerator is made with, so that processes wait and exchange gradients as asked for."""
+    arguments: dict[str, Any] = {"kwargs_handlers": _handlers(options)}
+    if options.zero.deepspeed:
+        arguments["deepspeed_plugin"] = zero.plugin(options)
+    return arguments
+
+
+def allow_autocast(accelerator: Any) -> None:
+    """accelerate leaves mixed precision to DeepSpeed, which casts what is trained; the rest needs it as well."""
+    accelerator.native_amp = accelerator.mixed_precision != "no"
+
+
+def say_what_is_moot(parallel: ParallelOptions, processes: int, report: Report) -> None:
+    """Options for several processes do nothing for one; the run is the same, so this is said and not refused."""
+    if processes == 1:
+        for option in ("ddp_timeout", "ddp_gradient_as_bucket_view", "ddp_static_graph"):
+            if getattr(parallel, option):
+                report.notice(f"--{option} has no effect: there is one process.", "warning")
+
+
+def local_rank() -> int:
+    """The number of this process on its machine, which is that of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def _handlers(options: TrainingSettings) -> list[Any]:
+    from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+
+    parallel = options.parallel
+    exchange = DistributedDataParallelKwargs(
+        # Layers that clip_skip skips have no gradient.
+        find_unused_parameters=(options.text.clip_skip or 1) > 1,
+        gradient_as_bucket_view=parallel.ddp_gradient_as_bucket_view,
+        static_graph=parallel.ddp_static_graph,
+    )
+    group: dict[str, Any] = {}
+    if parallel.ddp_timeout is not None:
+        group["timeout"] = timedelta(minutes=parallel.ddp_timeout)
+    if options.zero.deepspeed and not torch.cuda.is_available():
+        # With DeepSpeed accelerate chooses no way of exchange for processors by itself.
+        group["backend"] = "gloo"
+    # Only where something is asked for: by itself this changes the time that GPUs wait.
+    return [exchange, InitProcessGroupKwargs(**group)] if group else [exchange]

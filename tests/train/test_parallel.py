@@ -1,0 +1,71 @@
+"""Several processes: what is asked of them arrives, and they train the same."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sd_scripts.library.train.parallel import accelerator_arguments
+from tests.train.tiny import options, tiny_data, train
+
+ROOT = Path(__file__).parents[2]
+ASKED = {"ddp_timeout": 7, "ddp_gradient_as_bucket_view": True, "ddp_static_graph": True}
+LENGTH = {"gradient_accumulation_steps": 2, "max_train_steps": 3, "optimizer_type": "torch.optim.SGD"}
+
+PROBE = """
+import json, sys
+import torch
+from tests.train.tiny import tiny_data, train
+
+folder, values = sys.argv[1], json.loads(sys.argv[2])
+trainer, recorder = train(folder, data=tiny_data(4, side_px=128), text=True, **values)
+wrapped, group = trainer.learner._predictor, torch.distributed.group.WORLD
+told = {
+    "timeout_s": group._get_backend(torch.device("cpu")).options._timeout.total_seconds(),
+    "gradient_as_bucket_view": wrapped.gradient_as_bucket_view,
+    "static_graph": wrapped.static_graph,
+    "losses": recorder.losses,
+}
+if trainer.main:
+    print("told", json.dumps(told))
+torch.distributed.destroy_process_group()
+"""
+
+
+def told(folder, **values):
+    """What two processes say of themselves."""
+    (folder / "probe.py").write_text(PROBE)
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command = [*launch, str(folder / "probe.py"), str(folder), json.dumps(values)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith("told "))
+    return json.loads(line.removeprefix("told "))
+
+
+def test_what_is_asked_of_processes_arrives_and_they_train_the_same(tmp_path):
+    asked = told(tmp_path, **LENGTH, **ASKED)
+    assert asked["timeout_s"] == 420.0
+    assert asked["gradient_as_bucket_view"] and asked["static_graph"]
+    _, one = train(tmp_path, data=tiny_data(4, side_px=128), text=True, train_batch_size=2, **LENGTH)
+    assert asked["losses"] == pytest.approx(one.losses, rel=1e-5)
+
+
+def test_what_accelerate_is_made_with(tmp_path):
+    exchange, group = accelerator_arguments(options(tmp_path, clip_skip=2, **ASKED))["kwargs_handlers"]
+    given = dict.fromkeys(("find_unused_parameters", "gradient_as_bucket_view", "static_graph"), True)
+    assert exchange.to_kwargs() == given
+    assert group.timeout == timedelta(minutes=7)
+    (exchange,) = accelerator_arguments(options(tmp_path))["kwargs_handlers"]
+    assert exchange.to_kwargs() == {}
+
+
+@pytest.mark.parametrize("option", ASKED)
+def test_one_process_is_told_that_it_is_one(tmp_path, option):
+    _, recorder = train(tmp_path, max_train_steps=1, **{option: ASKED[option]})
+    assert f"--{option} has no effect: there is one process." in recorder.said
