@@ -61,7 +61,7 @@ class PresetStore:
         """Keeps values under a name; one of the same name is replaced. Secrets are never kept. Errors: BadOption."""
         name, description = self._checked_name(stage, name), description.strip()
         preset = Preset(name, description, False, _own_values(stage, typed, scope), scope)
-        write_json(self._path(stage, name), as_saved(stage, preset))
+        write_json(self._found(stage, name) or self._path(stage, name), as_saved(stage, preset))
         return preset
 
     def edit(self, stage: str, name: str, new_name: str, description: str) -> Preset:
@@ -69,12 +69,13 @@ class PresetStore:
         before = self.get(stage, name)
         new_name = self._checked_name(stage, new_name)
         moves = before.builtin or new_name != before.name
-        if moves and self._path(stage, new_name).exists():
+        if moves and self._found(stage, new_name):
             raise refusal("name", "preset.exists", name=new_name)
         after = replace(before, name=new_name, description=description.strip(), builtin=False, ja={})
+        old = None if before.builtin else self._found(stage, before.name)
         write_json(self._path(stage, new_name), as_saved(stage, after))
-        if moves and not before.builtin:
-            self._path(stage, name).unlink()
+        if old and old != self._path(stage, new_name):
+            old.unlink()
         return after
 
     def get(self, stage: str, name: str) -> Preset:
@@ -93,8 +94,8 @@ class PresetStore:
 
     def delete(self, stage: str, name: str) -> None:
         """Deletes one of the user's presets. Errors: BadOption."""
-        path = self._path(stage, name.strip())
-        if not path.is_file():
+        path = self._found(stage, name)
+        if path is None:
             raise refusal("name", "preset.unknown", name=name)
         path.unlink()
 
@@ -110,10 +111,17 @@ class PresetStore:
         """A safe file name of any name: its letters, and a digest that keeps two names apart on every system."""
         return self.user_dir / stage / f"{_letters(name)}-{hashlib.sha256(name.encode()).hexdigest()[:8]}.json"
 
+    def _found(self, stage: str, name: str) -> Path | None:
+        """The file of one of the user's presets; a file put there by hand may have any name."""
+        return next((path for path, preset in self._files(self.user_dir, stage, False) if preset.name == name), None)
+
     def _read(self, folder: Path, stage: str, builtin: bool) -> list[Preset]:
+        return [preset for _, preset in self._files(folder, stage, builtin)]
+
+    def _files(self, folder: Path, stage: str, builtin: bool) -> list[tuple[Path, Preset]]:
         known_stage(stage)
-        found = [preset_from(path, builtin) for path in sorted((folder / stage).glob("*.json"))]
-        return [preset for preset in found if preset]
+        read = [(path, preset_from(path, builtin)) for path in sorted((folder / stage).glob("*.json"))]
+        return [(path, preset) for path, preset in read if preset]
 
 
 def preset_from(path: Path, builtin: bool) -> Preset | None:

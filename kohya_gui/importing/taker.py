@@ -49,7 +49,7 @@ class Taker:
         `how`: what was changed about it already, and `stood`: as it stood before that.
         """
         key, spec = key or flag, self.spec(flag)
-        if given is None or given in ("", []) or str(given).lower() == "none":
+        if given is None or given in ("", []) or self._is_none(spec, given):
             self.unused(key, given, say("import.empty"))
         elif is_secret(flag) or is_secret(key) or (spec and spec.secret):
             self.leave(key, HIDDEN, say("import.secret"))
@@ -79,6 +79,11 @@ class Taker:
             return
         how = " ".join(filter(None, [how, changed]))
         self.report.add(Line(key, shown(stood), "changed" if how else "taken", how, spec.name, value))
+
+    def _is_none(self, spec: OptionSpec | None, given: Any) -> bool:
+        """Whether a value is the word None, as Python writes what is not set into files."""
+        by_python = self.report.source in ("kohya_ss", "metadata")
+        return by_python and str(given).lower() == "none" and not (spec and given in spec.choices)
 
     def _is_unset(self, spec: OptionSpec, given: Any) -> bool:
         if spec.kind in ("bool", "str"):

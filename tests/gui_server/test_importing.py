@@ -280,6 +280,10 @@ def test_a_pasted_command_with_its_launcher():
     assert why["stray"] == say("import.one_too_many")
 
 
+def test_the_word_none_is_a_value_in_a_command():
+    assert read("fine_tune.py --output_name None").values() == {"output_name": "None"}
+
+
 def test_the_last_of_two_counts():
     report = read("fine_tune.py --seed 1 --seed 2")
     assert [(line.state, line.given) for line in report.lines] == [("unused", "1"), ("taken", "2")]

@@ -154,3 +154,16 @@ def test_a_preset_leaves_out_what_the_project_gives_whole_or_not(studio, picture
         saved = studio.preset_save("train", "x", "", {**given, "output_name": "other", "seed": 1}, all=whole)["preset"]
         assert not (given.keys() - {"output_name"}) & saved["values"].keys()
         assert saved["values"]["output_name"] == "other" and ("learning_rate" in saved["values"]) == whole
+
+
+def test_a_file_that_was_put_there_by_hand_is_one_like_the_others(store):
+    _, text = store.exported("train", "Quick try")
+    path = store.user_dir / "train" / "from a friend.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text.replace("Quick try", "theirs"))
+    assert store.save("train", "theirs", "", {"seed": 5}).values == {"seed": 5}
+    assert [preset.name for preset in store.all("train")["mine"]] == ["theirs"]
+    store.edit("train", "theirs", "mine now", "")
+    assert [preset.name for preset in store.all("train")["mine"]] == ["mine now"] and not path.exists()
+    store.delete("train", "mine now")
+    assert store.all("train")["mine"] == []
