@@ -126,6 +126,24 @@ def _name_only(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
         taker.leave(key, given, say("import.name_only"))
 
 
+def _text_rate(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
+    """LoRA has its own rate for the text encoder; in a whole model it is this one."""
+    taker.take("text_encoder_lr" if "ss_network_module" in metadata else "learning_rate_te", given, key)
+
+
+def _schedule(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
+    """A schedule by name, or by the class that was used in its place."""
+    is_class = given[:1].isupper() or "." in given
+    taker.take("lr_scheduler_type" if is_class else "lr_scheduler", given, key)
+
+
+def _base_model(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
+    if given.startswith("sd_v"):
+        taker.unused(key, given, say("import.fact"))
+    else:
+        taker.leave(key, given, say("import.group.family"))
+
+
 def _network(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
     taker.leave(key, given, belongs_to("lora"))
 
@@ -154,6 +172,9 @@ _RULES: dict[str, Callable[[Taker, str, str, Metadata], None]] = {
     "sd_model_name": _name_only,
     "vae_name": _name_only,
     "network_module": _network,
+    "text_encoder_lr": _text_rate,
+    "lr_scheduler": _schedule,
+    "base_model_version": _base_model,
     "datasets": _datasets,
     "face_crop_aug_range": _face_crop,
 }

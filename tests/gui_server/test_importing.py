@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -321,6 +322,23 @@ def test_a_header_tells_how_it_was_trained():
     assert report.about and line_of(report, "ss_network_dim").state == "left"
     assert line_of(report, "ss_sd_model_name").why == say("import.name_only")
     assert line_of(report, "ss_tag_frequency").state == line_of(report, "ss_num_epochs").state == "unused"
+
+
+def test_no_key_that_our_own_training_writes_is_unknown():
+    source = (REPO / "sd_scripts/library/train/metadata.py").read_text()
+    given = re.findall(r'"(\w+)"', source.partition("_AS_GIVEN = (")[2].partition(")")[0])
+    keys = {*re.findall(r'"(ss_\w+|modelspec\.\w+)"', source), *(f"ss_{flag}" for flag in given)}
+    report = read({"__metadata__": dict.fromkeys(keys, "x")})
+    assert len(given) > 30 and len(report.lines) == len(keys)
+    assert not [line for line in report.lines if line.why.startswith(say("import.unknown"))]
+
+
+def test_a_whole_model_tells_its_second_rate_and_the_class_of_its_schedule():
+    header = {"ss_text_encoder_lr": "1e-6", "ss_lr_scheduler": "CosineAnnealingLR", "ss_base_model_version": "sd_v1"}
+    report = read({"__metadata__": header})
+    flags = {"learning_rate_te": 1e-6, "lr_scheduler_type": "CosineAnnealingLR"}
+    assert report.values() == flags
+    assert line_of(report, "ss_base_model_version").state == "unused"
 
 
 def test_newer_headers_tell_it_of_their_data_sets():
