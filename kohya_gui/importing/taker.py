@@ -10,7 +10,7 @@ from typing import Any
 from kohya_gui.importing.report import Line, Report, shown
 from kohya_gui.layout import LISTED
 from kohya_gui.stages import STAGES
-from kohya_gui.words import bad_value, say
+from kohya_gui.words import bad_value, say, say_or
 from sd_scripts.options.optimizer import OPTIMIZERS
 from sd_scripts.options.refused import REFUSED
 from sd_scripts.options.spec import OptionSpec, option_specs
@@ -103,7 +103,7 @@ class Taker:
     def reason(self, flag: str) -> str:
         """Why there is no option of that name."""
         if flag in self._refused:
-            return say("import.refused", flag=flag, sentence=self._refused[flag])
+            return say_or(f"import.no_{flag}", say("import.refused", flag=flag, sentence=self._refused[flag]))
         if flag in elsewhere():
             return belongs_to(elsewhere()[flag])
         for other in STAGES.values():
