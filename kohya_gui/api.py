@@ -16,7 +16,8 @@ from kohya_gui.facts import training_plan
 from kohya_gui.files import Roots
 from kohya_gui.launch import findings_json, program_version, run_facts, run_name, step_facts
 from kohya_gui.monitor import Monitor
-from kohya_gui.presets import PresetStore
+from kohya_gui.preset_api import PresetEndpoints
+from kohya_gui.presets import PresetStore, known_stage
 from kohya_gui.project import Project, ProjectStore
 from kohya_gui.requeue import check_again
 from kohya_gui.rivals import add_rivals
@@ -24,7 +25,7 @@ from kohya_gui.run_api import RunEndpoints
 from kohya_gui.runs.history import History
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunStore
-from kohya_gui.stages import STAGES, Stage, stage_values
+from kohya_gui.stages import STAGES, stage_values
 from kohya_gui.state import project_state
 from kohya_gui.tensorboard import TensorBoards
 from kohya_gui.words import duration, refusal, say
@@ -33,7 +34,7 @@ GivenProject = dict[str, str | list[str] | None] | str | None
 """A project by its name, or as the page holds it."""
 
 
-class Studio(RunEndpoints):
+class Studio(PresetEndpoints, RunEndpoints):
     """The server side of the page. Methods may be called from several threads."""
 
     ENDPOINTS = ENDPOINTS
@@ -126,7 +127,7 @@ class Studio(RunEndpoints):
     @endpoint
     def stage_values(self, stage: str, project: GivenProject = None, folder_index: int = 0) -> Json:
         """What project and earlier stages give to a stage, for one of the project's folders."""
-        filled = stage_values(_stage(stage), self._project(project), folder_index)
+        filled = stage_values(known_stage(stage), self._project(project), folder_index)
         return {"values": filled.values, "links": filled.links}
 
     @endpoint
@@ -155,7 +156,7 @@ class Studio(RunEndpoints):
         Of a project with several folders, one run for each: they are chained. `waits`: another run comes first.
         """
         given = self._project(project)
-        each = pipeline.folder_steps(_stage(stage), values, given, self.roots)
+        each = pipeline.folder_steps(known_stage(stage), values, given, self.roots)
         add_rivals(each, self._queue.store)
         waits = next((checked for checked in each if checked.blocks(confirm)), None)
         if waits:
@@ -194,25 +195,6 @@ class Studio(RunEndpoints):
         return {"chain": [record.id for record in records]}
 
     @endpoint
-    def presets(self, stage: str) -> Json:
-        """The presets of a stage. Whoever loads one takes its values and resets everything else."""
-        return {kind: [asdict(preset) for preset in found] for kind, found in self._presets.all(stage).items()}
-
-    @endpoint
-    def preset_save(self, stage: str, name: str, description: str, values: Values) -> Json:
-        """Keeps values as a preset, without those that the open project gives: a preset fits every project."""
-        current = self._projects.current
-        given = stage_values(_stage(stage), self._projects.get(current)).values if current else {}
-        own = {flag: value for flag, value in values.items() if str(given.get(flag)) != str(value)}
-        return {"preset": asdict(self._presets.save(stage, name, description, own))}
-
-    @endpoint
-    def preset_delete(self, stage: str, name: str) -> Json:
-        """Deletes one of the user's presets."""
-        self._presets.delete(stage, name)
-        return {"ok": True}
-
-    @endpoint
     def browse(self, path: str = "", kind: str = "folder") -> Json:
         """What lies in a folder, for choosing a path of a kind."""
         return self.roots.browse(path, kind)
@@ -231,8 +213,8 @@ class Studio(RunEndpoints):
     def _check(self, stage: str, values: Values, project: GivenProject, replaces: str | None) -> Checked:
         if replaces in self._queue.store.unended():
             given = self._project_of(replaces, project if isinstance(project, str) else None)
-            return check_again(_stage(stage), values, given, self.roots, self._queue.store, replaces)
-        checked = check(_stage(stage), values, self._project(project), self.roots)
+            return check_again(known_stage(stage), values, given, self.roots, self._queue.store, replaces)
+        checked = check(known_stage(stage), values, self._project(project), self.roots)
         add_rivals([checked], self._queue.store)
         return checked
 
@@ -252,9 +234,3 @@ class Studio(RunEndpoints):
             given.values_file = known[given.name].values_file if given.name in known else ""
             return given
         return self._projects.get(project) if project else Project()
-
-
-def _stage(name: str) -> Stage:
-    if name not in STAGES:
-        raise refusal("stage", "stage.unknown", stage=name)
-    return STAGES[name]

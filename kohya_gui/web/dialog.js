@@ -3,9 +3,11 @@
 Studio.dialog = (() => {
   const { html, attr, put, icon, t } = Studio;
 
+  /* Within Gradio's own box: only there do its styles for narrow windows hold. */
+  const home = () => document.querySelector(".gradio-container .contain") ?? document.body;
   const layer = () =>
     document.getElementById("studio-layer") ??
-    Object.assign(document.body.appendChild(document.createElement("div")), { id: "studio-layer", className: "kg" });
+    Object.assign(home().appendChild(document.createElement("div")), { id: "studio-layer", className: "kg" });
 
   /* Opens a dialog; `close(result)` ends it, Escape ends it with null. Resolves to the result. */
   function open({ title, body, wide, ready }) {
