@@ -1,6 +1,7 @@
 """Run folders: what a run is, how it stands, how it ended. All of it is files, and whether a process lives."""
 
 import json
+import os
 import re
 import time
 from dataclasses import asdict, dataclass, field, replace
@@ -79,6 +80,7 @@ class RunStore:
         self.order = OrderFile(runs_dir)
         self._records: dict[str, tuple[tuple[int, ...], RunRecord]] = {}
         self._outcomes: dict[str, Outcome] = {}
+        self._whole: set[str] = set()
 
     def folder(self, run_id: str) -> Path:
         """The folder of a run. Errors: KeyError for what cannot be an id."""
@@ -102,7 +104,10 @@ class RunStore:
         """All runs, in the order in which they were queued."""
         if not self.runs_dir.is_dir():
             return []
-        return sorted(p.name for p in self.runs_dir.iterdir() if _ID.fullmatch(p.name) and (p / "run.json").is_file())
+        # A record that was written stays as long as its folder: with many runs, only new ones are looked at.
+        names = [name for name in os.listdir(self.runs_dir) if _ID.fullmatch(name)]
+        self._whole = {name for name in names if name in self._whole or (self.runs_dir / name / "run.json").is_file()}
+        return sorted(self._whole)
 
     def create(self, stage: str, name: str, **facts: Any) -> RunRecord:
         """A new run, waiting. Ids sort by time: of two runs the later one has the greater id."""

@@ -231,6 +231,31 @@ def test_a_run_that_begins_while_it_is_edited_leaves_the_form_as_it_is(tab: Tab,
     expect(page.locator(".kg-rail:visible [data-do=queue]")).to_have_text("Queue")
 
 
+def test_a_running_training_is_asked_for_samples_and_saves_and_is_ended(tab: Tab, gui: Gui) -> None:
+    tab.make_project()
+    page = tab.page
+    run = gui.queue_fake("asked", *LONG)
+    tab.select("runs")
+    page.locator(f'[data-run="{run}"]').click()
+    for name, said in (
+        ("Sample now", "Samples come after the present step."),
+        ("Save now", "It saves after the present step."),
+        ("Stop after epoch", "It stops when this epoch ends."),
+    ):
+        page.locator(".kg-mon").get_by_role("button", name=name).click()
+        expect(page.locator(".kg-note").last).to_contain_text(said)
+    page.locator(".kg-mon [data-more]").click()
+    page.get_by_role("menuitem", name="Kill").click()
+    page.click("[data-yes]")
+    expect(page.locator(".kg-mon .top .st")).to_have_class(re.compile("stopped"))
+    expect(page.locator(".kg-mon .why")).to_have_text("It was ended at once.")
+    asked = (gui.runs_dir / run / "control.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["request"] for line in asked] == ["sample", "save", "stop_after_epoch", "kill"]
+    page.locator(".kg-mon").get_by_role("button", name="Try again").click()
+    page.wait_for_function("id => Studio.runs.chosen() !== id", arg=run)
+    expect(page.locator(".kg-mon .top .st")).to_have_class(re.compile("running"))
+
+
 def test_history_is_filtered_named_noted_starred_deleted_and_restored(tab: Tab, gui: Gui) -> None:
     tab.make_project()
     page = tab.page
