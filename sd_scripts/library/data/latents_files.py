@@ -79,7 +79,9 @@ class LatentsFinder:
             return LatentsFiles(misfit=misfit)
         mirror = flip_path(image)
         # The latents of a picture that is itself called <stem>_flip are not this one's mirror image.
-        names = [*([] if mirror.stem in listing.stems else [mirror.name]), *newer]
+        names = [] if mirror.stem in listing.stems else [mirror.name]
+        # A file of its own is there to be shown; an array of the newer layout may have been made for another training.
+        names += newer if expected.mirrored else []
         flipped, _ = self._first(image, names, lambda head: misfit_of(head, True))
         if wanted.mirrored and flipped is None:
             return LatentsFiles(misfit=NO_MIRROR)
