@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sd_scripts.library.data.augment import PictureRules, View, open_picture, see
 from sd_scripts.library.data.buckets import BucketRules, latents_hw
-from sd_scripts.library.data.images import UnreadableImage
+from sd_scripts.library.data.images import UnreadableImage, image_size
 from sd_scripts.library.data.latents import (
     BrokenLatents,
     MadeFrom,
@@ -52,18 +52,18 @@ class Ready:
 
 def make_ready(wanted: Wanted, image: Path) -> Ready:
     """Reads a picture and brings it into its bucket, unless its latents still fit. Errors: UnreadableImage."""
-    data = image.read_bytes()
-    picture = open_picture(image)
-    fit = wanted.rules.fit(picture.size)
+    data, size_px = image.read_bytes(), image_size(image)
+    fit = wanted.rules.fit(size_px)
     if fit is None:
         raise UnreadableImage(too_small(wanted.rules.step_px))
     way = same_way(wanted.interpolation)
-    made_from = MadeFrom(content_hash(data), len(data), picture.size, fit, wanted.vae_hash, wanted.precision, way)
+    made_from = MadeFrom(content_hash(data), len(data), size_px, fit, wanted.vae_hash, wanted.precision, way)
     misfit = _misfit(wanted, image, made_from) if wanted.keep_fitting else ""
     if wanted.keep_fitting and not misfit:
         return Ready(image, made_from)
+    # Only now, since decoding is what takes long.
     rules = PictureRules(alpha_mask=wanted.alpha_mask, resize_interpolation=wanted.interpolation)
-    pixels_HWC, mask_HW = see(picture, View(fit), rules)
+    pixels_HWC, mask_HW = see(open_picture(image), View(fit), rules)
     return Ready(image, made_from, pixels_HWC, mask_HW, misfit if misfit != MISSING else "")
 
 
