@@ -83,7 +83,7 @@ def _read_all(readers: list[SubsetReader], report: Report) -> None:
 
 def _of_dataset(place: int, readers: list[SubsetReader], report: Report) -> list[Picture]:
     """The pictures of a dataset, its regularisation pictures shown as often as all the others."""
-    pictures = [picture for reader in readers for picture in reader.pictures if picture.dataset == place]
+    pictures = [picture for reader in readers if reader.place == place for picture in reader.pictures]
     training = [picture for picture in pictures if not picture.subset.is_reg]
     regularising = [picture for picture in pictures if picture.subset.is_reg]
     if not regularising:

@@ -40,7 +40,7 @@ class SubsetReader(ABC):
         self.pictures: list[Picture] = []
         self.counts: Counter[str] = Counter()
         self.subset = subset
-        self._place = place
+        self.place = place
         self._dataset = dataset
         self._finder = finder
         self._report = report
@@ -93,7 +93,7 @@ class SubsetReader(ABC):
             return False
         if latents.misfit:
             self._misfits[latents.misfit] += 1
-        self.pictures.append(Picture(image, self._place, self.subset, self.subset.repeats, latents))
+        self.pictures.append(Picture(image, self.place, self.subset, self.subset.repeats, latents))
         return True
 
     def _latents(self, image: TrainImage) -> LatentsFiles:
