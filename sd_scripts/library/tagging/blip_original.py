@@ -11,7 +11,8 @@ from transformers.models.blip.image_processing_pil_blip import BlipImageProcesso
 
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io import hub
-from sd_scripts.library.tagging.captioner import best_device, first_line
+from sd_scripts.library.data.encode import best_device
+from sd_scripts.library.tagging.captioner import first_line
 
 Tensors = dict[str, torch.Tensor]
 
