@@ -71,8 +71,8 @@ def check_files(pictures: Sequence[Picture], missing: Iterable[int]) -> None:
         if shown.setdefault((image.path, image.bucket_px), way) != way:
             width, height = image.bucket_px
             raise _bad(
-                f"{image.path} is shown at {width} x {height} px in two ways (alpha_mask, resize_interpolation), and its "
-                "file holds one of them. Give both subsets the same, or use --cache_latents, which keeps no files."
+                f"{image.path} is shown at {width} x {height} px in two ways (alpha_mask, resize_interpolation), "
+                "and its file holds one. Give both subsets the same, or use --cache_latents, which keeps no files."
             )
 
 
