@@ -435,13 +435,13 @@ def test_secrets_are_not_taken(place):
 
 
 def test_uploads_need_a_repository_a_token_and_states(place, monkeypatch):
-    monkeypatch.setattr("kohya_gui.training_rules.get_token", lambda: None)
+    monkeypatch.setattr("kohya_gui.saving_rules.get_token", lambda: None)
     values = trainable(place, huggingface_repo_id="me/cats", save_state_to_huggingface=True)
     assert {("error", "huggingface_repo_id"), ("error", "save_state_to_huggingface")} <= found(
         look(place, "train", **values)
     )
     assert "hf auth login" in text(look(place, "train", **values), "huggingface_repo_id")
-    monkeypatch.setattr("kohya_gui.training_rules.get_token", lambda: "hf_x")
+    monkeypatch.setattr("kohya_gui.saving_rules.get_token", lambda: "hf_x")
     values["save_state"] = True
     assert not {field for _, field in found(look(place, "train", **values))} & set(values)
     values["huggingface_repo_id"] = "cats"
