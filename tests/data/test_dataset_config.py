@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sd_scripts.library.data.asked import asked_datasets
-from sd_scripts.library.data.dataset import PictureData
+from sd_scripts.library.data.dataset_options import asked_datasets
+from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.data.regularisation import balanced_repeats
 from sd_scripts.library.data.training_data import Item, Moment

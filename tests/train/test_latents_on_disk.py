@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sd_scripts.library.data.latents import read_for_training, read_mask
-from sd_scripts.library.data.loader import Readers
+from sd_scripts.library.data.prefetch import Readers
 from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadFile, BadOption

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from sd_scripts.library.data.augment import PictureRules, View, open_picture, see
 from sd_scripts.library.data.buckets import BucketRules, Size, latents_hw
 from sd_scripts.library.data.latents import BrokenLatents, MadeFrom, content_hash, facts_of, read_arrays
+from sd_scripts.library.data.picture_tensors import fit_of
 from sd_scripts.library.data.resize import same_way
-from sd_scripts.library.data.shown import fit_of
 from sd_scripts.library.data.subset_reader import Picture
 from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.errors import BadOption

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from sd_scripts.library.data.asked import DataSettings, asked_datasets, unused_options
-from sd_scripts.library.data.custom import make_custom_data
-from sd_scripts.library.data.dataset import PictureData
+from sd_scripts.library.data.dataset_class import make_custom_data
+from sd_scripts.library.data.dataset_options import DataSettings, asked_datasets, unused_options
 from sd_scripts.library.data.folder_subset import FolderReader
 from sd_scripts.library.data.latents_files import Check, LatentsFinder
 from sd_scripts.library.data.metadata_subset import MetadataReader
+from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.regularisation import balanced_repeats
 from sd_scripts.library.data.subset_reader import Picture, SubsetReader
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of

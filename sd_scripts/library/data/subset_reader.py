@@ -11,7 +11,7 @@ from sd_scripts.library.data.caption_rules import idle_options
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.latents import Expected
 from sd_scripts.library.data.latents_files import LatentsFiles, LatentsFinder
-from sd_scripts.library.data.ready import too_small
+from sd_scripts.library.data.latents_worker import too_small
 from sd_scripts.library.data.resize import same_way
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import TrainImage

@@ -9,8 +9,8 @@ import torch
 from transformers import LogitsProcessor
 from transformers.utils import logging
 
-from sd_scripts.library.data.encode import best_device
 from sd_scripts.library.data.images import open_image
+from sd_scripts.library.data.vae_encoder import best_device
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.seeds import derive
 

@@ -7,11 +7,11 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
-from sd_scripts.library.data.dataset import PictureData
-from sd_scripts.library.data.encode import generator_of, to_pixels
 from sd_scripts.library.data.latents_cache import Encodable, add_latents, cache_path, check_files
 from sd_scripts.library.data.latents_files import LatentsFiles
+from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.training_data import Example, Item, TrainingData
+from sd_scripts.library.data.vae_encoder import generator_of, to_pixels
 from sd_scripts.library.seeds import derive
 from sd_scripts.library.train.batches import NOT_NUMBERS, Encoder
 from sd_scripts.library.train.caching import Keeper, Made

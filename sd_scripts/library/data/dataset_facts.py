@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from sd_scripts.library.data.dataset import PictureData
+from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.subset_reader import Picture
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import Item, TrainingData

@@ -12,8 +12,8 @@ from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.latents import BrokenLatents, read_for_training, read_mask
 from sd_scripts.library.data.latents_cache import Encodable, read_encodable
 from sd_scripts.library.data.latents_files import LatentsFiles
+from sd_scripts.library.data.picture_tensors import as_mask, show
 from sd_scripts.library.data.plan import Group, plan_batches
-from sd_scripts.library.data.shown import as_mask, show
 from sd_scripts.library.data.subset_reader import Picture
 from sd_scripts.library.data.subsets import Dataset
 from sd_scripts.library.data.training_data import Example, Item, Moment, TrainImage
