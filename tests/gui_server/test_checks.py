@@ -390,6 +390,9 @@ def test_a_file_of_datasets_takes_the_place_of_the_image_list(place):
     file.write_text(config.replace("pics", "gone"))
     gone = look(place, "train", **values, dataset_config=str(file))
     assert text(gone, "dataset_config") == "The file names gone, which is not there."
+    file.write_text(config.replace("pics", "../elsewhere"))
+    outside = look(place, "train", **values, dataset_config=str(file))
+    assert "elsewhere lies outside" in text(outside, "dataset_config")
     file.write_text(config + "shufle_caption = true")
     wrong = look(place, "train", **values, dataset_config=str(file))
     assert "there is no key shufle_caption. Did you mean shuffle_caption?" in text(wrong, "dataset_config")
