@@ -7,8 +7,8 @@ from pathlib import Path
 from kohya_gui import found
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import entries_of, rule
-from sd_scripts.library.data.augment import PictureRules, parse_face_range
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
+from sd_scripts.library.data.picture_rules import PictureRules, parse_face_range
 from sd_scripts.library.errors import BadOption
 
 

@@ -13,7 +13,7 @@ LEAVES = (
     "sd_scripts.library.errors",
     "sd_scripts.library.events",
     "sd_scripts.library.systems",
-    "sd_scripts.library.data.augment",
+    "sd_scripts.library.data.picture_rules",
     "sd_scripts.library.data.captions",
     "sd_scripts.library.data.caption_rules",
     "sd_scripts.library.data.training_data",

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sd_scripts.library.data.augment import PictureRules, View, open_picture, see
+from sd_scripts.library.data.augment import View, see
 from sd_scripts.library.data.buckets import BucketRules, Size, latents_hw
+from sd_scripts.library.data.images import open_image_with_alpha
 from sd_scripts.library.data.latents import BrokenLatents, MadeFrom, content_hash, facts_of, read_arrays
+from sd_scripts.library.data.picture_rules import PictureRules
 from sd_scripts.library.data.picture_tensors import fit_of
 from sd_scripts.library.data.resize import same_way
 from sd_scripts.library.data.subset_reader import Picture
@@ -41,7 +43,7 @@ def read_encodable(
 ) -> Encodable:
     """Reads a picture as it is seen when nothing is drawn by lot. Errors: UnreadableImage."""
     data = image.path.read_bytes()
-    picture = open_picture(image.path)
+    picture = open_image_with_alpha(image.path)
     fit = fit_of(picture.size, image.bucket_px, buckets)
     pixels_HWC, mask_HW = see(picture, View(fit), rules)
     way = same_way(rules.resize_interpolation)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sd_scripts.library.data.augment import PictureRules, View, open_picture, see
+from sd_scripts.library.data.augment import View, see
 from sd_scripts.library.data.buckets import BucketRules, latents_hw
-from sd_scripts.library.data.images import UnreadableImage, image_size
+from sd_scripts.library.data.images import UnreadableImage, image_size, open_image_with_alpha
 from sd_scripts.library.data.latents import (
     BrokenLatents,
     MadeFrom,
@@ -15,6 +15,7 @@ from sd_scripts.library.data.latents import (
     plain_path,
     read_latents,
 )
+from sd_scripts.library.data.picture_rules import PictureRules
 from sd_scripts.library.data.resize import Interpolation, same_way
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def make_ready(wanted: Wanted, image: Path) -> Ready:
         return Ready(image, made_from)
     # Only now, since decoding is what takes long.
     rules = PictureRules(alpha_mask=wanted.alpha_mask, resize_interpolation=wanted.interpolation)
-    pixels_HWC, mask_HW = see(open_picture(image), View(fit), rules)
+    pixels_HWC, mask_HW = see(open_image_with_alpha(image), View(fit), rules)
     return Ready(image, made_from, pixels_HWC, mask_HW, misfit if misfit != MISSING else "")
 
 

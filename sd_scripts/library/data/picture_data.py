@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sd_scripts.library.data.augment import View, draw_view, face_of, is_mirrored
+from sd_scripts.library.data.augment import View, draw_view, is_mirrored
 from sd_scripts.library.data.buckets import Fit, Size, latents_hw
 from sd_scripts.library.data.caption_rules import final_caption
+from sd_scripts.library.data.faces import face_of
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.latents import BrokenLatents, read_for_training, read_mask
 from sd_scripts.library.data.latents_cache import Encodable, read_encodable
