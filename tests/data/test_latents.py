@@ -8,9 +8,7 @@ import pytest
 
 from sd_scripts.library.data.buckets import Fit
 from sd_scripts.library.data.latents import (
-    BrokenLatents,
     CachedLatents,
-    Expected,
     MadeFrom,
     read_for_training,
     read_latents,
@@ -18,6 +16,8 @@ from sd_scripts.library.data.latents import (
     write_latents,
 )
 from sd_scripts.library.data.latents_files import LatentsFinder
+from sd_scripts.library.data.latents_head import Expected
+from sd_scripts.library.data.npz import BrokenLatents
 from tests.data.bad_pictures import write_named
 
 FIT = Fit((683, 384), (640, 384))

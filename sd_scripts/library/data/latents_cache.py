@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from sd_scripts.library.data.augment import View, see
 from sd_scripts.library.data.buckets import BucketRules, Size, latents_hw
 from sd_scripts.library.data.images import open_image_with_alpha
-from sd_scripts.library.data.latents import BrokenLatents, MadeFrom, content_hash, facts_of, read_arrays
+from sd_scripts.library.data.latents import MadeFrom, content_hash, facts_of
+from sd_scripts.library.data.npz import BrokenLatents, read_arrays
 from sd_scripts.library.data.picture_rules import PictureRules
 from sd_scripts.library.data.picture_tensors import fit_of
 from sd_scripts.library.data.resize import same_way

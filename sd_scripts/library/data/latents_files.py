@@ -9,17 +9,9 @@ from typing import Literal, NamedTuple
 
 from sd_scripts.library.data.buckets import Size
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
-from sd_scripts.library.data.latents import (
-    ANY,
-    BrokenLatents,
-    Expected,
-    Head,
-    Source,
-    content_hash,
-    flip_path,
-    plain_path,
-    read_head,
-)
+from sd_scripts.library.data.latents import content_hash, flip_path, plain_path
+from sd_scripts.library.data.latents_head import ANY, Expected, Head, Source, read_head
+from sd_scripts.library.data.npz import BrokenLatents
 
 # <stem>_<width>x<height>_sd.npz, the original picture's size in four digits or more.
 _NEWER = re.compile(r"(?P<stem>.+)_\d{4,}x\d{4,}_sd\.npz")

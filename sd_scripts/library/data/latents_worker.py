@@ -5,16 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sd_scripts.library.data.augment import View, see
-from sd_scripts.library.data.buckets import BucketRules, latents_hw
+from sd_scripts.library.data.buckets import BucketRules, latents_hw, too_small
 from sd_scripts.library.data.images import UnreadableImage, image_size, open_image_with_alpha
-from sd_scripts.library.data.latents import (
-    BrokenLatents,
-    MadeFrom,
-    content_hash,
-    flip_path,
-    plain_path,
-    read_latents,
-)
+from sd_scripts.library.data.latents import MadeFrom, content_hash, flip_path, plain_path, read_latents
+from sd_scripts.library.data.npz import BrokenLatents
 from sd_scripts.library.data.picture_rules import PictureRules
 from sd_scripts.library.data.resize import Interpolation, same_way
 
@@ -66,11 +60,6 @@ def make_ready(wanted: Wanted, image: Path) -> Ready:
     rules = PictureRules(alpha_mask=wanted.alpha_mask, resize_interpolation=wanted.interpolation)
     pixels_HWC, mask_HW = see(open_image_with_alpha(image), View(fit), rules)
     return Ready(image, made_from, pixels_HWC, mask_HW, misfit if misfit != MISSING else "")
-
-
-def too_small(step_px: int) -> str:
-    """The reason for leaving out a picture without a bucket."""
-    return f"a side is shorter than one bucket step ({step_px} px), and --bucket_no_upscale forbids to enlarge it"
 
 
 MISSING = "there are none"

@@ -10,9 +10,10 @@ from sd_scripts.library.data.buckets import Fit, Size, latents_hw
 from sd_scripts.library.data.caption_rules import final_caption
 from sd_scripts.library.data.faces import face_of
 from sd_scripts.library.data.images import UnreadableImage
-from sd_scripts.library.data.latents import BrokenLatents, read_for_training, read_mask
+from sd_scripts.library.data.latents import read_for_training, read_mask
 from sd_scripts.library.data.latents_cache import Encodable, read_encodable
 from sd_scripts.library.data.latents_files import LatentsFiles
+from sd_scripts.library.data.npz import BrokenLatents
 from sd_scripts.library.data.picture_tensors import as_mask, show
 from sd_scripts.library.data.plan import Group, plan_batches
 from sd_scripts.library.data.subset_reader import Picture

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sd_scripts.library.data.buckets import Size
+from sd_scripts.library.data.buckets import Size, too_small
 from sd_scripts.library.data.caption_rules import idle_options
 from sd_scripts.library.data.images import UnreadableImage
-from sd_scripts.library.data.latents import Expected
 from sd_scripts.library.data.latents_files import LatentsFiles, LatentsFinder
-from sd_scripts.library.data.latents_worker import too_small
+from sd_scripts.library.data.latents_head import Expected
 from sd_scripts.library.data.resize import same_way
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import TrainImage
