@@ -14,11 +14,9 @@ from sd_scripts.library.data.latents_head import ANY, Expected, Head, Source, re
 from sd_scripts.library.data.npz import BrokenLatents
 
 # <stem>_<width>x<height>_sd.npz, the original picture's size in four digits or more.
-_NEWER = re.compile(r"(?P<stem>.+)_\d{4,}x\d{4,}_sd\.npz")
-
+NEWER_NAME = re.compile(r"(?P<stem>.+)_\d{4,}x\d{4,}_sd\.npz")
 
 NO_MIRROR = "they have no mirror image, which --flip_aug asks for"
-
 
 Check = Literal["nothing", "size", "content"]
 
@@ -121,7 +119,7 @@ def _list(folder: Path) -> _Listing:
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.suffix == ".npz":
             listing.latents.add(path.name)
-            if newer := _NEWER.fullmatch(path.name):
+            if newer := NEWER_NAME.fullmatch(path.name):
                 listing.newer[newer["stem"]].append(path.name)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             listing.stems.add(path.stem)
