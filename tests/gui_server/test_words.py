@@ -1,5 +1,6 @@
 """Every sentence that the code asks for is there, in both languages, with the same facts in it."""
 
+import json
 import re
 import string
 from pathlib import Path
@@ -18,6 +19,18 @@ def server_words(lang):
 
 def facts(text):
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_no_locale_has_a_key_twice():
+    """Of two alike JSON keeps the last, without a word."""
+
+    def once(pairs):
+        names = [name for name, _ in pairs]
+        assert len(set(names)) == len(names), sorted(name for name in set(names) if names.count(name) > 1)
+        return dict(pairs)
+
+    for file in (CODE / "locales").glob("*.json"):
+        json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=once)
 
 
 def test_both_languages_say_the_same():
