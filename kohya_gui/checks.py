@@ -7,13 +7,15 @@ from typing import Any
 
 # The rules of training register themselves.
 from kohya_gui import (  # noqa: F401
-    caption_checks,
+    caption_rules,
     dataset_rules,
     found,
     machine_rules,
+    model_rules,
     noise_rules,
+    picture_rules,
     rate_rules,
-    training_rules,
+    saving_rules,
 )
 from kohya_gui.command import absolute_values, is_data
 from kohya_gui.draft import Draft, Finding

@@ -44,10 +44,10 @@ def datasets_described(draft: Draft) -> Iterator[Finding]:
     try:
         draft.roots.inside(str(path), "dataset_config", draft.base)
         tables = read_dataset_config(str(path))
+        gone = _gone(draft, tables)
     except (BadOption, BadFile) as error:
         yield Finding("error", "dataset_config", str(error))
         return
-    gone = _gone(draft, tables)
     if gone:
         yield draft.error("dataset_config", "check.dataset_gone", path=gone[0])
         return
@@ -56,7 +56,7 @@ def datasets_described(draft: Draft) -> Iterator[Finding]:
 
 
 def _gone(draft: Draft, tables: list[DatasetTables]) -> list[str]:
-    """Folders and metadata files that are not there; they are named from the working folder."""
+    """Folders and metadata files that are not there; they are named from the working folder. Errors: BadOption."""
     values = [subset.values for one in tables for subset in one.subsets]
     named = [table[key] for table in values for key in PATH_KEYS if key in table]
-    return [name for name in named if not (draft.base / name).exists()]
+    return [name for name in named if not draft.roots.inside(name, "dataset_config", draft.base).exists()]

@@ -3,7 +3,6 @@
 import functools
 import itertools
 import os
-import re
 import shutil
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 from kohya_gui import words
 from kohya_gui.words import say
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
+from sd_scripts.library.data.latents_files import NEWER_NAME
 from sd_scripts.library.errors import UserError
 from sd_scripts.library.io.headers import ModelFacts, model_facts
 from sd_scripts.library.io.metadata import Metadata, read_metadata
@@ -26,9 +26,6 @@ SETTLED_AFTER_NS = 2_000_000_000
 
 # Where a folder holds none itself, pictures are counted in this many folders below: a home folder may hold a million.
 MOST_FOLDERS = 1000
-
-# As sd-scripts' --cache_latents_to_disk names them: <stem>_<width>x<height>_sd.npz.
-_NEWER_LATENTS = re.compile(r"(?P<stem>.+)_\d{4,}x\d{4,}_sd\.npz")
 
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
@@ -98,7 +95,7 @@ def latents_in(folder: Path) -> frozenset[str]:
     """
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.name.endswith(".npz")]
-    newer = [match["stem"] for name in names if (match := _NEWER_LATENTS.fullmatch(name))]
+    newer = [match["stem"] for name in names if (match := NEWER_NAME.fullmatch(name))]
     # A file of the newer layout may hold both ways; only reading it would tell.
     return frozenset(name.removesuffix(".npz") for name in names) | {*newer, *(f"{stem}_flip" for stem in newer)}
 

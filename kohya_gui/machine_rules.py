@@ -28,7 +28,7 @@ def needs_are_met(draft: Draft) -> Iterator[Finding]:
     for flag, (other, values) in _NEEDS.items():
         if draft.get(flag) and draft.get(other) not in values:
             needed = f"{other} {' / '.join(map(str, values))}"
-            yield draft.error(flag, "check.nothing_to_keep", needed=needed)
+            yield draft.error(flag, "check.needs", needed=needed)
     if draft.get("dynamo_backend") != "inductor" and not draft.get("torch_compile"):
         yield draft.error("dynamo_backend", "check.nothing_to_keep", needed="torch_compile")
     if draft.get("fp8_base") and draft.get("train_text_encoder") and draft.get("learning_rate_te") != 0:
@@ -58,13 +58,13 @@ def deepspeed_agrees(draft: Draft) -> Iterator[Finding]:
     if not draft.get("deepspeed"):
         for flag, default in vars(DeepSpeedOptions()).items():
             if draft.get(flag) != default:
-                yield draft.error(flag, "check.nothing_to_keep", needed="deepspeed")
+                yield draft.error(flag, "check.needs", needed="deepspeed")
         return
     for flag in ("full_fp16", "full_bf16", "fp8_base", "ddp_gradient_as_bucket_view", "ddp_static_graph"):
         if draft.get(flag):
             yield draft.error(flag, "check.exclusive", first=flag, second="deepspeed")
     for what in ("optimizer", "param"):
         if draft.get(f"offload_{what}_device") == "nvme" and not draft.get(f"offload_{what}_nvme_path"):
-            yield draft.error(f"offload_{what}_device", "check.nothing_to_keep", needed=f"offload_{what}_nvme_path")
+            yield draft.error(f"offload_{what}_device", "check.needs", needed=f"offload_{what}_nvme_path")
     if importlib.util.find_spec("deepspeed") is None:
         yield draft.error("deepspeed", "check.no_deepspeed")

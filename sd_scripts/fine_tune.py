@@ -31,7 +31,7 @@ def work(options: FineTuneOptions, report: Report) -> None:
 
 def show_dataset(options: FineTuneOptions, report: Report) -> None:
     """Shows what would be trained; of the model only the tokenizer is needed."""
-    from sd_scripts.library.data import debug
+    from sd_scripts.library.data import debug_dataset
     from sd_scripts.library.data.read_dataset import open_data
     from sd_scripts.library.models.clip_tokenizer import clip_tokenizer, count_tokens, count_weighted_tokens
     from sd_scripts.library.train.course import course_of
@@ -39,7 +39,7 @@ def show_dataset(options: FineTuneOptions, report: Report) -> None:
     data = open_data(options, report)
     seed = options.length.seed or 0
     tokenizer = clip_tokenizer("<|endoftext|>")
-    debug.show(
+    debug_dataset.show(
         data,
         partial(count_weighted_tokens if options.text.weighted_captions else count_tokens, tokenizer),
         report,

@@ -14,7 +14,7 @@ from sd_scripts.options.latents import PrepareLatentsOptions  # noqa: E402
 
 def work(options: PrepareLatentsOptions, report: Report) -> None:
     """Sizes, latents, metadata."""
-    from sd_scripts.library.data.prepare import prepare_latents
+    from sd_scripts.library.data.prepare_latents import prepare_latents
 
     prepare_latents(options, report, read_vae)
 

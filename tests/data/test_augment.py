@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sd_scripts.library.data import augment
-from sd_scripts.library.data.augment import Face, PictureRules, View, draw_view, see
+from sd_scripts.library.data import augment, faces, picture_rules
+from sd_scripts.library.data.augment import View, draw_view, see
 from sd_scripts.library.data.buckets import Fit, cover
+from sd_scripts.library.data.faces import Face
+from sd_scripts.library.data.images import open_image_with_alpha
+from sd_scripts.library.data.picture_rules import PictureRules
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.pictures import PictureOptions
@@ -35,7 +38,7 @@ def moments(count: int = 400) -> list[tuple[Item, Moment]]:
 
 
 def test_options_become_rules() -> None:
-    assert augment.picture_rules(PictureOptions()) == PictureRules()
+    assert picture_rules.picture_rules(PictureOptions()) == PictureRules()
     given = PictureOptions(
         flip_aug=True,
         color_aug=True,
@@ -44,7 +47,7 @@ def test_options_become_rules() -> None:
         alpha_mask=True,
         resize_interpolation="bicubic",
     )
-    assert augment.picture_rules(given) == PictureRules(True, True, True, (2.0, 4.0), True, "bicubic")
+    assert picture_rules.picture_rules(given) == PictureRules(True, True, True, (2.0, 4.0), True, "bicubic")
 
 
 def test_what_changes_pixels_is_named() -> None:
@@ -56,21 +59,21 @@ def test_what_changes_pixels_is_named() -> None:
 @pytest.mark.parametrize("text", ["", "2", "2,3,4", "a,b", "0,2", "-1,2", "nan,2", "1,inf"])
 def test_a_range_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(BadOption) as error:
-        augment.parse_face_range(text)
+        picture_rules.parse_face_range(text)
     assert error.value.option == "face_crop_aug_range"
     assert "Write two numbers above 0 such as 2.0,4.0" in str(error.value)
 
 
 def test_a_range_the_wrong_way_round_is_refused_with_the_right_one() -> None:
     with pytest.raises(BadOption, match="Write the smaller one first: 2.0,4.0"):
-        augment.parse_face_range("4,2")
+        picture_rules.parse_face_range("4,2")
 
 
 @pytest.mark.parametrize("name", ["color_aug", "random_crop"])
 def test_what_changes_pixels_cannot_be_cached(name: str) -> None:
-    augment.check_caching(PictureRules(flip_aug=True, alpha_mask=True))
+    picture_rules.check_caching(PictureRules(flip_aug=True, alpha_mask=True))
     with pytest.raises(BadOption) as error:
-        augment.check_caching(PictureRules(**{name: True}))
+        picture_rules.check_caching(PictureRules(**{name: True}))
     assert error.value.option == name
     assert f"--{name} shows pictures differently each time, so --cache_latents has nothing to keep." in str(error.value)
 
@@ -112,15 +115,15 @@ def test_the_crop_that_was_drawn_is_the_crop_that_is_made() -> None:
 
 
 def test_faces_stand_in_names_of_files() -> None:
-    assert augment.face_of(Path("a/my_cat_320_200_90_110.png")) == Face(320, 200, 90, 110)
-    assert augment.face_of(Path("x_0320_0200_0090_0110.webp")) == Face(320, 200, 90, 110)
+    assert faces.face_of(Path("a/my_cat_320_200_90_110.png")) == Face(320, 200, 90, 110)
+    assert faces.face_of(Path("x_0320_0200_0090_0110.webp")) == Face(320, 200, 90, 110)
     for name in ("320_200_90_110.png", "cat.png", "a_1_2_3.png", "a_1_2_0_4.png", "a_1_2_3_x.png", "a_-1_2_3_4.png"):
-        assert augment.face_of(Path(name)) is None, name
+        assert faces.face_of(Path(name)) is None, name
 
 
 def face_fits(span: tuple[float, float], face: Face, anywhere: bool = False) -> list[Fit]:
     size, fit = (1000, 800), cover((1000, 800), (256, 256))
-    return [augment.face_fit(size, fit, span, face, anywhere, random.Random(i)) for i in range(300)]
+    return [faces.face_fit(size, fit, span, face, anywhere, random.Random(i)) for i in range(300)]
 
 
 def test_a_face_is_shown_in_the_size_that_the_range_says() -> None:
@@ -154,7 +157,7 @@ def test_small_faces_are_not_moved() -> None:
 def test_a_face_at_the_edge_and_a_small_picture_still_fill_the_bucket() -> None:
     assert set(face_fits((1, 1), Face(2, 798, 256, 256))) == {Fit((1000, 800), (256, 256), (0, 544))}
     fit, face = cover((100, 50), (256, 256)), Face(50, 25, 20, 20)
-    assert augment.face_fit((100, 50), fit, (2, 4), face, True, random.Random(0)).resized_px == (512, 256)
+    assert faces.face_fit((100, 50), fit, (2, 4), face, True, random.Random(0)).resized_px == (512, 256)
 
 
 def test_pictures_without_a_face_are_cut_as_ever() -> None:
@@ -267,7 +270,7 @@ def test_a_mask_comes_down_to_latents_by_the_mean_of_eight_by_eight() -> None:
 @pytest.mark.parametrize("name", ["palette.png", "half_transparent.png", "sixteen_bit.png", "turned.jpg", "cmyk.jpg"])
 def test_real_files_of_every_kind_have_masks(tmp_path: Path, name: str) -> None:
     (path,) = write_pictures(tmp_path, {name: ODD[name]})
-    picture = augment.open_picture(path)
+    picture = open_image_with_alpha(path)
     whole = View(Fit(picture.size, picture.size))
     pixels_HWC, mask_HW = see(picture, whole, PictureRules(alpha_mask=True))
     assert mask_HW is not None and mask_HW.shape == pixels_HWC.shape[:2] == picture.size[::-1]
@@ -284,7 +287,7 @@ def test_real_files_of_every_kind_have_masks(tmp_path: Path, name: str) -> None:
 def test_greyscale_with_alpha_is_read(tmp_path: Path) -> None:
     image = Image.new("LA", (64, 64), (90, 128))
     image.save(tmp_path / "grey.png")
-    picture, whole = augment.open_picture(tmp_path / "grey.png"), View(Fit((64, 64), (64, 64)))
+    picture, whole = open_image_with_alpha(tmp_path / "grey.png"), View(Fit((64, 64), (64, 64)))
     pixels_HWC, mask_HW = see(picture, whole, PictureRules(alpha_mask=True))
     assert mask_HW is not None
     assert pixels_HWC[0, 0].tolist() == [90, 90, 90] and mask_HW[0, 0] == pytest.approx(128 / 255)
@@ -315,6 +318,6 @@ def test_quarters_are_cut_where_the_face_is() -> None:
     # A face in the middle of the green quarter of a large picture: the cut is green all over.
     picture = quarters(960, 640).convert("RGBA")
     fit, face = cover(picture.size, (64, 64)), Face(720, 160, 60, 60)
-    fit = augment.face_fit(picture.size, fit, (2, 2), face, False, random.Random(0))
+    fit = faces.face_fit(picture.size, fit, (2, 2), face, False, random.Random(0))
     pixels_HWC, _ = see(picture, View(fit), PictureRules())
     assert fit.resized_px == (512, 341) and (pixels_HWC == GREEN).all()

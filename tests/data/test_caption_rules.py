@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sd_scripts.library.data.caption_rules import CaptionRules, caption_rules, final_caption, idle_options, warm_count
 from sd_scripts.library.data.captions import training_text
-from sd_scripts.library.data.loader import Readers, prefetch
+from sd_scripts.library.data.prefetch import Readers, prefetch
 from sd_scripts.library.data.training_data import Example, Item, Moment
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.captions import CaptionOptions

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from sd_scripts.library.data.dataset import PictureData
-from sd_scripts.library.data.debug import show
+from sd_scripts.library.data.debug_dataset import show
 from sd_scripts.library.data.images import UnreadableImage
+from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sd_scripts.library.data.custom import find_class
-from sd_scripts.library.data.facts import described
+from sd_scripts.library.data.dataset_class import find_class
+from sd_scripts.library.data.dataset_facts import described
 from sd_scripts.library.data.read_dataset import open_data
 from sd_scripts.library.data.training_data import Item, Moment, TrainingData
 from sd_scripts.library.errors import BadOption

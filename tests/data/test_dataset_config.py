@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sd_scripts.library.data.asked import asked_datasets
-from sd_scripts.library.data.dataset import PictureData
+from sd_scripts.library.data.dataset_options import asked_datasets
+from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.data.regularisation import balanced_repeats
 from sd_scripts.library.data.training_data import Item, Moment
@@ -184,6 +184,9 @@ MISTAKES = {
     SUBSET + "validation_split = 0.1": "validation_split is for a validation loss",
     SUBSET + 'metadata_file = "meta.json"': "class_tokens is for folders of pictures, and this subset has a",
     SUBSET + '[[datasets.subsets]]\nmetadata_file = "meta.json"': "its subsets are of two kinds",
+    '[[datasets]]\nclass_tokens = "x"\n[[datasets.subsets]]\nmetadata_file = "meta.json"': (
+        "dataset 1: class_tokens is for folders of pictures, and its subsets have metadata files"
+    ),
     SUBSET.replace('image_dir = "pics"', ""): "dataset 1, subset 1: it names no pictures",
     SUBSET.replace("pics", "gone"): "subset 1: image_dir gone: there is no folder of that name",
     SUBSET.replace("pics", "empty"): "subset 1: image_dir empty: no pictures here",

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sd_scripts.library.data.images import UnreadableImage, image_size, open_image, open_image_with_alpha
-from tests.data.bad_pictures import BLUE, BROKEN, GREEN, GREY, NAMES, ODD, RED, write_named, write_pictures
+from tests.data.bad_pictures import BLUE, BROKEN, GREEN, GREY, NAMES, ODD, RED, quarters, write_named, write_pictures
 
 
 @pytest.fixture
@@ -47,6 +47,19 @@ def test_exif_turns_a_picture_before_it_is_measured(odd: Path) -> None:
     image = open_image(odd / "turned.jpg")
     assert image.size == image_size(odd / "turned.jpg") == (64, 96)
     assert near(image, (54, 10), RED) and near(image, (54, 86), GREEN) and near(image, (10, 10), BLUE)
+
+
+def test_exif_behind_the_pixels_of_a_png_counts_as_well(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = tmp_path / "late.png"
+    quarters().save(file, exif=exif)
+    data = file.read_bytes()
+    start = data.index(b"eXIf") - 4
+    chunk = data[start : start + 12 + int.from_bytes(data[start : start + 4], "big")]
+    file.write_bytes(data.replace(chunk, b"")[:-12] + chunk + data[-12:])
+    assert open_image(file).size == image_size(file) == (64, 96)
+
 
 
 def test_transparency_lies_on_white(odd: Path) -> None:

@@ -8,9 +8,7 @@ import pytest
 
 from sd_scripts.library.data.buckets import Fit
 from sd_scripts.library.data.latents import (
-    BrokenLatents,
     CachedLatents,
-    Expected,
     MadeFrom,
     read_for_training,
     read_latents,
@@ -18,6 +16,8 @@ from sd_scripts.library.data.latents import (
     write_latents,
 )
 from sd_scripts.library.data.latents_files import LatentsFinder
+from sd_scripts.library.data.latents_head import Expected
+from sd_scripts.library.data.npz import BrokenLatents
 from tests.data.bad_pictures import write_named
 
 FIT = Fit((683, 384), (640, 384))
@@ -103,8 +103,9 @@ def newer(path: Path, bucket: tuple[int, int] = BUCKET, suffixed: bool = False, 
 def test_the_newer_layout_is_read(tmp_path: Path, suffixed: bool) -> None:
     image = write_named(tmp_path, ("a.png",))[0]
     newer(tmp_path / "a_1920x1080_sd.npz", suffixed=suffixed)
-    files = LatentsFinder().of(image, BUCKET)
+    files = LatentsFinder().of(image, BUCKET, Expected(mirrored=True))
     assert files.plain == files.flipped == tmp_path / "a_1920x1080_sd.npz"
+    assert LatentsFinder().of(image, BUCKET) == (files.plain, None, "")
     assert np.array_equal(read_for_training(files.plain, BUCKET), latents(0))
     assert np.array_equal(read_for_training(files.plain, BUCKET, flipped=True), latents(1))
     assert LatentsFinder().of(image, (512, 512)).misfit == "they have another size"

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from sd_scripts.library.data.images import UnreadableImage
-from sd_scripts.library.data.loader import Readers, prefetch
-from sd_scripts.library.data.reading import batches, read_ahead
+from sd_scripts.library.data.prefetch import Readers, prefetch
+from sd_scripts.library.data.read_ahead import batches, read_ahead
 from sd_scripts.library.data.training_data import Example, Item
 from sd_scripts.library.errors import BadOption
 

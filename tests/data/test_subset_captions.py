@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sd_scripts.library.data.asked import asked_datasets
 from sd_scripts.library.data.caption_rules import CaptionRules
+from sd_scripts.library.data.dataset_options import asked_datasets
 from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadOption

@@ -390,6 +390,9 @@ def test_a_file_of_datasets_takes_the_place_of_the_image_list(place):
     file.write_text(config.replace("pics", "gone"))
     gone = look(place, "train", **values, dataset_config=str(file))
     assert text(gone, "dataset_config") == "The file names gone, which is not there."
+    file.write_text(config.replace("pics", "../elsewhere"))
+    outside = look(place, "train", **values, dataset_config=str(file))
+    assert "elsewhere lies outside" in text(outside, "dataset_config")
     file.write_text(config + "shufle_caption = true")
     wrong = look(place, "train", **values, dataset_config=str(file))
     assert "there is no key shufle_caption. Did you mean shuffle_caption?" in text(wrong, "dataset_config")
@@ -435,13 +438,13 @@ def test_secrets_are_not_taken(place):
 
 
 def test_uploads_need_a_repository_a_token_and_states(place, monkeypatch):
-    monkeypatch.setattr("kohya_gui.training_rules.get_token", lambda: None)
+    monkeypatch.setattr("kohya_gui.saving_rules.get_token", lambda: None)
     values = trainable(place, huggingface_repo_id="me/cats", save_state_to_huggingface=True)
     assert {("error", "huggingface_repo_id"), ("error", "save_state_to_huggingface")} <= found(
         look(place, "train", **values)
     )
     assert "hf auth login" in text(look(place, "train", **values), "huggingface_repo_id")
-    monkeypatch.setattr("kohya_gui.training_rules.get_token", lambda: "hf_x")
+    monkeypatch.setattr("kohya_gui.saving_rules.get_token", lambda: "hf_x")
     values["save_state"] = True
     assert not {field for _, field in found(look(place, "train", **values))} & set(values)
     values["huggingface_repo_id"] = "cats"

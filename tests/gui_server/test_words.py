@@ -1,5 +1,6 @@
 """Every sentence that the code asks for is there, in both languages, with the same facts in it."""
 
+import json
 import re
 import string
 from pathlib import Path
@@ -9,7 +10,7 @@ from sd_scripts.options.values import SENTENCES
 
 CODE = Path(__file__).resolve().parents[2] / "kohya_gui"
 NO_KEYS = ("project.json", "tensorboard.main", "tensorboard.json", "run.json", "state.json")
-GROUPS = "value|path|found|project|check|fact|stage|phase|state|run|preset|pipeline|tensorboard|command|call"
+GROUPS = "import|value|path|found|project|check|fact|stage|phase|state|run|preset|pipeline|tensorboard|command|call"
 
 
 def server_words(lang):
@@ -18,6 +19,18 @@ def server_words(lang):
 
 def facts(text):
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_no_locale_has_a_key_twice():
+    """Of two alike JSON keeps the last, without a word."""
+
+    def once(pairs):
+        names = [name for name, _ in pairs]
+        assert len(set(names)) == len(names), sorted(name for name in set(names) if names.count(name) > 1)
+        return dict(pairs)
+
+    for file in (CODE / "locales").glob("*.json"):
+        json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=once)
 
 
 def test_both_languages_say_the_same():

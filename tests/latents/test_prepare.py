@@ -18,9 +18,9 @@ from PIL import Image
 from sd_scripts.library.data.buckets import BucketRules
 from sd_scripts.library.data.images import open_image
 from sd_scripts.library.data.latents import read_latents
-from sd_scripts.library.data.prepare import prepare_latents
+from sd_scripts.library.data.latents_worker import Wanted, make_ready
+from sd_scripts.library.data.prepare_latents import prepare_latents
 from sd_scripts.library.data.read_dataset import read_data
-from sd_scripts.library.data.ready import Wanted, make_ready
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
 from sd_scripts.library.events import LineReader, Requests, Stopped, Summary, from_line, request_line
 from sd_scripts.library.example.sd_models import make_sd1

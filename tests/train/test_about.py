@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from sd_scripts.library.data.facts import LISTED_TAGS, tag_frequency
+from sd_scripts.library.data.dataset_facts import LISTED_TAGS, tag_frequency
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.about import check_about, data_url, model_spec, unwritten
 from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES, AboutOptions

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sd_scripts.library.data.dataset import PictureData
-from sd_scripts.library.data.debug import show
-from sd_scripts.library.data.facts import header_facts
+from sd_scripts.library.data.dataset_facts import header_facts
+from sd_scripts.library.data.debug_dataset import show
+from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.read_dataset import open_data, read_data
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.options.fine_tune import FineTuneOptions

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sd_scripts.library.data.latents import read_for_training, read_mask
-from sd_scripts.library.data.loader import Readers
+from sd_scripts.library.data.prefetch import Readers
 from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadFile, BadOption
@@ -189,3 +189,38 @@ def test_all_sizes_of_a_picture_go_to_one_process():
     data = read_data(from_values(FineTuneOptions, {"dataset_config": "data.toml"}), Recorder().report)
     assert _shares(data.images, list(range(6)), 2) == [[0, 2, 3, 5], [1, 4]]
     assert _shares(data.images, [1, 2], 1) == [[1, 2]]
+
+
+AGAIN = '[[datasets.subsets]]\nimage_dir = "pics"\nclass_tokens = "again"\n'
+
+
+def test_a_picture_in_two_subsets_has_what_either_wants(pics):
+    for both in (CONFIG + "flip_aug = true\n" + AGAIN, CONFIG + AGAIN + "flip_aug = true\n"):
+        for path in pics.glob("*.npz"):
+            path.unlink()
+        mirrors = [n for n, subset in enumerate(both.split("[[datasets.subsets]]")[1:]) if "flip_aug" in subset]
+        for trainer in (run(both)[0], run(both)[0]):
+            assert trainer.data.plan(0, 1)
+            seen = [{trainer.data.load(Item(n, 0), Moment(epoch)).seen for epoch in range(12)} for n in (2, 5)]
+            assert [n for n, words in enumerate(seen) if "mirrored" in words] == mirrors
+
+
+def test_a_mirror_image_is_shown_only_where_it_is_asked_for(pics):
+    run(CONFIG + "flip_aug = true\n")
+    trainer, _, written = run()
+    assert written == []
+    assert {trainer.data.load(Item(2, 0), Moment(epoch)).seen for epoch in range(20)} == {""}
+
+
+def test_a_file_cannot_hold_one_size_in_two_ways(pics):
+    for ways in (("alpha_mask = true", ""), ("", 'resize_interpolation = "area"')):
+        first, second = ways
+        with pytest.raises(BadOption, match=r"pics/0.png is shown at 64 x 64 px in two ways .*--cache_latents"):
+            run(f"{CONFIG}{first}\n{AGAIN}{second}\n")
+
+
+def test_a_picture_that_comes_later_does_not_take_the_file_of_another(pics):
+    run()
+    Image.new("RGB", (64, 64)).save(pics / "2.jpg")
+    with pytest.raises(BadOption, match="2.jpg and pics/2.png would share a file. Rename one"):
+        run()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sd_scripts.library.data import debug
+from sd_scripts.library.data import debug_dataset
 from sd_scripts.library.data.latents import CachedLatents, write_latents
 from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.data.training_data import Item, Moment
@@ -196,7 +196,7 @@ def test_latents_scaled_in_another_way_are_made_anew_when_a_way_is_named(folder)
 def test_debug_dataset_says_how_pictures_are_seen(folder):
     data, _ = data_of(folder, flip_aug=True, random_crop=True, alpha_mask=True)
     recorder = Recorder()
-    debug.show(data, len, recorder.report, seed=1)
+    debug_dataset.show(data, len, recorder.report, seed=1)
     lines = [line for line in recorder.said.splitlines() if "pixels 3 x 64 x 64" in line]
     assert len(lines) == COUNT
     assert all("scaled to 77 x 64, cut at " in line for line in lines)

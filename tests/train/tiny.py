@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from sd_scripts.library.data.caption_rules import caption_rules
-from sd_scripts.library.data.dataset import PictureData
+from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.subset_reader import Picture
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import TrainImage

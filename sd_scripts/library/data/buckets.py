@@ -125,6 +125,11 @@ def _shrunk(size_px: Size, area_px: int, step_px: int) -> Size:
     return int(by_height * ratio + 0.5), by_height
 
 
+def too_small(step_px: int) -> str:
+    """The reason for leaving out a picture without a bucket."""
+    return f"a side is shorter than one bucket step ({step_px} px), and --bucket_no_upscale forbids to enlarge it"
+
+
 def latents_hw(bucket_px: Size) -> tuple[int, int]:
     """(height, width) of the latents of a bucket."""
     return bucket_px[1] // LATENT_PX, bucket_px[0] // LATENT_PX

@@ -1,5 +1,6 @@
 """Texts beside pictures: reading them whatever their encoding, and making the text that is trained. Needs no torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def checked_extension(extension: str, option: str = "caption_extension") -> str:
 def caption_path(image: Path, extension: str) -> Path:
     """The text file that belongs to a picture: the same stem."""
     return image.with_suffix(extension)
+
+
+def other_ending(images: Sequence[Path], extension: str) -> str | None:
+    """Another ending that text files beside these pictures have, for a hint; None where there are none."""
+    endings = (ending for ending in TEXT_ENDINGS if ending != extension)
+    return next((e for e in endings if any(caption_path(image, e).is_file() for image in images)), None)
 
 
 def read_caption(path: Path) -> CaptionText | None:

@@ -61,13 +61,16 @@ def read_dataset_config(file: str) -> list[DatasetTables]:
 
 def _dataset(found: dict[str, Any], general: dict[str, Any], where: str) -> DatasetTables:
     subsets = _tables(found.get("subsets"), "datasets.subsets", where)
-    own = general | _checked({k: v for k, v in found.items() if k != "subsets"}, "datasets", where)
+    told = _checked({k: v for k, v in found.items() if k != "subsets"}, "datasets", where)
+    own = general | told
     tables = [_subset(one, own, f"{where}, subset {number}") for number, one in enumerate(subsets, 1)]
-    kinds = {table.values.get("metadata_file") is None for table in tables}
-    if len(kinds) > 1:
+    with_metadata = {"metadata_file" in table.values for table in tables}
+    if len(with_metadata) > 1:
         raise _bad(
             f"{where}: its subsets are of two kinds, with a metadata_file and without. Put them into two datasets."
         )
+    if with_metadata == {True}:
+        _refuse_folder_keys(told, f"{where}: {{}} is for folders of pictures, and its subsets have metadata files.")
     return DatasetTables(Table(where, own), tuple(tables))
 
 
@@ -75,10 +78,16 @@ def _subset(found: dict[str, Any], above: dict[str, Any], where: str) -> Table:
     own = _checked(found, "subsets", where)
     if not (own.get("metadata_file") or own.get("image_dir")):
         raise _bad(f"{where}: it names no pictures. Give it an image_dir, or a metadata_file.")
-    misplaced = [key for key in keys.FOLDER_KEYS if key in own and "metadata_file" in own]
-    if misplaced:
-        raise _bad(f"{where}: {misplaced[0]} is for folders of pictures, and this subset has a metadata_file.")
+    if "metadata_file" in own:
+        _refuse_folder_keys(own, f"{where}: {{}} is for folders of pictures, and this subset has a metadata_file.")
     return Table(where, above | own)
+
+
+def _refuse_folder_keys(told: dict[str, Any], sentence: str) -> None:
+    """Raises BadOption for a key that would do nothing; of all datasets, in [general], it is meant for the others."""
+    misplaced = next((key for key in keys.FOLDER_KEYS if key in told), None)
+    if misplaced:
+        raise _bad(sentence.format(misplaced))
 
 
 def _parsed(file: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from sd_scripts.library.data.captions import TEXT_ENDINGS, UnreadableText, caption_path, training_text
+from sd_scripts.library.data.captions import UnreadableText, other_ending, training_text
 from sd_scripts.library.data.folder_info import FolderInfo, PictureInfo
 from sd_scripts.library.data.images import UnreadableImage, find_images
 from sd_scripts.library.data.latents_files import LatentsFinder
@@ -50,13 +50,9 @@ class FolderReader(SubsetReader):
         found = f"{about}{self._texts['file']:,} of {self.total:,} pictures have a {ending} file"
         stand_in = f'; {self._texts["tokens"]:,} without one are called "{tokens}" (class_tokens)'
         self._report.say(f"{found}{stand_in if self._texts['tokens'] else ''}.")
-        if not self._texts["file"] and (other := self._other_ending()):
+        if not self._texts["file"] and (other := other_ending(self._images, ending)):
             text = f'{about}There are {other} files, which are not read. Write caption_extension = "{other}" for them.'
             self._report.notice(text, "warning")
-
-    def _other_ending(self) -> str | None:
-        others = [ending for ending in TEXT_ENDINGS if ending != self.subset.caption_extension]
-        return next((e for e in others if any(caption_path(i, e).is_file() for i in self._images)), None)
 
     def _read_one(self, path: Path) -> None:
         try:

@@ -77,19 +77,30 @@ def without_alpha(image: "Image.Image") -> "Image.Image":
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """(width, height) in px as the picture is seen, from its header alone.
-
-    Errors: UnreadableImage.
-    """
+    """(width, height) in px as the picture is seen, without decoding it. Errors: UnreadableImage."""
     from PIL import Image
 
     with _opened(path) as image:
         try:
+            if image.format == "PNG" and "exif" not in image.info and (late := _late_exif(Path(path))):
+                image.info["exif"] = late
             # Not image.getexif(): that of a PNG would decode all of it.
             turned = Image.Image.getexif(image).get(ORIENTATION_TAG) in TURNED
         except Exception:
             turned = False
         return (image.height, image.width) if turned else image.size
+
+
+def _late_exif(png: Path) -> bytes | None:
+    """EXIF data that stand behind the pixels of a PNG, as some programs write them; the pixels are stepped over."""
+    with png.open("rb", buffering=0) as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length, kind = int.from_bytes(head[:4], "big"), head[4:]
+            if kind == b"eXIf":
+                return file.read(length)
+            file.seek(length + 4, 1)
+    return None
 
 
 ORIENTATION_TAG = 0x0112

@@ -6,16 +6,22 @@ from.
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sd_scripts.library.data.augment import PictureRules, View, open_picture, see
+from sd_scripts.library.data.augment import View, see
 from sd_scripts.library.data.buckets import BucketRules, Size, latents_hw
-from sd_scripts.library.data.latents import BrokenLatents, MadeFrom, content_hash, facts_of, read_arrays
+from sd_scripts.library.data.images import open_image_with_alpha
+from sd_scripts.library.data.latents import MadeFrom, content_hash, facts_of
+from sd_scripts.library.data.npz import BrokenLatents, read_arrays
+from sd_scripts.library.data.picture_rules import PictureRules
+from sd_scripts.library.data.picture_tensors import fit_of
 from sd_scripts.library.data.resize import same_way
-from sd_scripts.library.data.shown import fit_of
+from sd_scripts.library.data.subset_reader import Picture
 from sd_scripts.library.data.training_data import TrainImage
+from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.atomic import replacing
 
 if TYPE_CHECKING:
@@ -38,7 +44,7 @@ def read_encodable(
 ) -> Encodable:
     """Reads a picture as it is seen when nothing is drawn by lot. Errors: UnreadableImage."""
     data = image.path.read_bytes()
-    picture = open_picture(image.path)
+    picture = open_image_with_alpha(image.path)
     fit = fit_of(picture.size, image.bucket_px, buckets)
     pixels_HWC, mask_HW = see(picture, View(fit), rules)
     way = same_way(rules.resize_interpolation)
@@ -50,6 +56,31 @@ def cache_path(image: Path, original_px: Size) -> Path:
     """The file of a picture of this size."""
     width, height = original_px
     return image.with_name(f"{image.stem}_{width:04d}x{height:04d}_sd.npz")
+
+
+def check_files(pictures: Sequence[Picture], missing: Iterable[int]) -> None:
+    """Raises BadOption where a file that is to be written would serve two pictures, or one size made in two ways."""
+    owners: dict[Path, Path] = {}
+    shown: dict[tuple[Path, Size], tuple[bool, str]] = {}
+    wanted = {pictures[index].image.path.with_suffix("") for index in missing}
+    for image, rules in ((picture.image, picture.subset.pictures) for picture in pictures):
+        stem = image.path.with_suffix("")
+        if stem not in wanted:
+            continue
+        owner = owners.setdefault(stem, image.path)
+        if owner != image.path:
+            raise _bad(f"{owner} and {image.path} would share a file. Rename one of them.")
+        way = rules.alpha_mask, same_way(rules.resize_interpolation)
+        if shown.setdefault((image.path, image.bucket_px), way) != way:
+            width, height = image.bucket_px
+            raise _bad(
+                f"{image.path} is shown at {width} x {height} px in two ways (alpha_mask, resize_interpolation), "
+                "and its file holds one. Give both subsets the same, or use --cache_latents, which keeps no files."
+            )
+
+
+def _bad(sentence: str) -> BadOption:
+    return BadOption("cache_latents_to_disk", f"--cache_latents_to_disk: {sentence}")
 
 
 def add_latents(

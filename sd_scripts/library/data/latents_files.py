@@ -9,24 +9,14 @@ from typing import Literal, NamedTuple
 
 from sd_scripts.library.data.buckets import Size
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
-from sd_scripts.library.data.latents import (
-    ANY,
-    BrokenLatents,
-    Expected,
-    Head,
-    Source,
-    content_hash,
-    flip_path,
-    plain_path,
-    read_head,
-)
+from sd_scripts.library.data.latents import content_hash, flip_path, plain_path
+from sd_scripts.library.data.latents_head import ANY, Expected, Head, Source, read_head
+from sd_scripts.library.data.npz import BrokenLatents
 
 # <stem>_<width>x<height>_sd.npz, the original picture's size in four digits or more.
-_NEWER = re.compile(r"(?P<stem>.+)_\d{4,}x\d{4,}_sd\.npz")
-
+NEWER_NAME = re.compile(r"(?P<stem>.+)_\d{4,}x\d{4,}_sd\.npz")
 
 NO_MIRROR = "they have no mirror image, which --flip_aug asks for"
-
 
 Check = Literal["nothing", "size", "content"]
 
@@ -79,7 +69,9 @@ class LatentsFinder:
             return LatentsFiles(misfit=misfit)
         mirror = flip_path(image)
         # The latents of a picture that is itself called <stem>_flip are not this one's mirror image.
-        names = [*([] if mirror.stem in listing.stems else [mirror.name]), *newer]
+        names = [] if mirror.stem in listing.stems else [mirror.name]
+        # A file of its own is there to be shown; an array of the newer layout may have been made for another training.
+        names += newer if expected.mirrored else []
         flipped, _ = self._first(image, names, lambda head: misfit_of(head, True))
         if wanted.mirrored and flipped is None:
             return LatentsFiles(misfit=NO_MIRROR)
@@ -127,7 +119,7 @@ def _list(folder: Path) -> _Listing:
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.suffix == ".npz":
             listing.latents.add(path.name)
-            if newer := _NEWER.fullmatch(path.name):
+            if newer := NEWER_NAME.fullmatch(path.name):
                 listing.newer[newer["stem"]].append(path.name)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             listing.stems.add(path.stem)

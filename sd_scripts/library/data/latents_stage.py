@@ -6,18 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sd_scripts.library.data.buckets import Size
+from sd_scripts.library.data.buckets import Size, too_small
 from sd_scripts.library.data.images import IMAGE_SUFFIXES, UnreadableImage, image_size
 from sd_scripts.library.data.latents import CachedLatents, flip_path, plain_path, write_latents
-from sd_scripts.library.data.reading import read_ahead
-from sd_scripts.library.data.ready import Ready, Wanted, make_ready, too_small
+from sd_scripts.library.data.latents_worker import Ready, Wanted, make_ready
+from sd_scripts.library.data.read_ahead import read_ahead
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.report import Report
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from sd_scripts.library.data.encode import VaeEncoder
+    from sd_scripts.library.data.vae_encoder import VaeEncoder
 
 
 @dataclass

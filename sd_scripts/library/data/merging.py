@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from sd_scripts.library.data.captions import (
-    TEXT_ENDINGS,
     UnreadableText,
     caption_path,
     checked_extension,
+    other_ending,
     read_caption,
 )
 from sd_scripts.library.data.images import find_images
@@ -96,13 +96,9 @@ def _nothing(folder: Path, images: list[Path], ending: str, report: Report) -> s
     if report.failures:
         item, reason = report.failures[0]
         return f"None of the {len(images):,} pictures in {folder} has a text. The first file, {item}: {reason}."
-    others = [other for other in TEXT_ENDINGS if other != ending and _any(images, other)]
-    hint = f" There are {others[0]} files: try --caption_extension {others[0]}." if others else ""
+    other = other_ending(images, ending)
+    hint = f" There are {other} files: try --caption_extension {other}." if other else ""
     return f"None of the {len(images):,} pictures in {folder} has a {ending} file with text in it.{hint}"
-
-
-def _any(images: list[Path], ending: str) -> bool:
-    return any(caption_path(image, ending).is_file() for image in images)
 
 
 def _finish(options: MergeOptions, metadata: Metadata, pictures: int, counts: _Counts, report: Report) -> None:

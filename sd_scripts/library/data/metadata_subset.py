@@ -5,9 +5,9 @@ from pathlib import Path
 
 from sd_scripts.library.data.buckets import LATENT_PX, Size
 from sd_scripts.library.data.captions import training_text
-from sd_scripts.library.data.entries import PictureFolder, nothing_found
 from sd_scripts.library.data.images import UnreadableImage, image_size
 from sd_scripts.library.data.latents_files import LatentsFinder
+from sd_scripts.library.data.picture_folder import PictureFolder, nothing_found
 from sd_scripts.library.data.subset_reader import SubsetReader
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import TrainImage

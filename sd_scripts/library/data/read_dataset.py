@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from sd_scripts.library.data.asked import DataSettings, asked_datasets, unused_options
-from sd_scripts.library.data.custom import make_custom_data
-from sd_scripts.library.data.dataset import PictureData
+from sd_scripts.library.data.dataset_class import make_custom_data
+from sd_scripts.library.data.dataset_options import DataSettings, asked_datasets, unused_options
 from sd_scripts.library.data.folder_subset import FolderReader
 from sd_scripts.library.data.latents_files import Check, LatentsFinder
 from sd_scripts.library.data.metadata_subset import MetadataReader
+from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.regularisation import balanced_repeats
 from sd_scripts.library.data.subset_reader import Picture, SubsetReader
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
@@ -83,7 +83,7 @@ def _read_all(readers: list[SubsetReader], report: Report) -> None:
 
 def _of_dataset(place: int, readers: list[SubsetReader], report: Report) -> list[Picture]:
     """The pictures of a dataset, its regularisation pictures shown as often as all the others."""
-    pictures = [picture for reader in readers for picture in reader.pictures if picture.dataset == place]
+    pictures = [picture for reader in readers if reader.place == place for picture in reader.pictures]
     training = [picture for picture in pictures if not picture.subset.is_reg]
     regularising = [picture for picture in pictures if picture.subset.is_reg]
     if not regularising:

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sd_scripts.library.data.buckets import Size
+from sd_scripts.library.data.buckets import Size, too_small
 from sd_scripts.library.data.caption_rules import idle_options
 from sd_scripts.library.data.images import UnreadableImage
-from sd_scripts.library.data.latents import Expected
 from sd_scripts.library.data.latents_files import LatentsFiles, LatentsFinder
-from sd_scripts.library.data.ready import too_small
+from sd_scripts.library.data.latents_head import Expected
 from sd_scripts.library.data.resize import same_way
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import TrainImage
@@ -40,7 +39,7 @@ class SubsetReader(ABC):
         self.pictures: list[Picture] = []
         self.counts: Counter[str] = Counter()
         self.subset = subset
-        self._place = place
+        self.place = place
         self._dataset = dataset
         self._finder = finder
         self._report = report
@@ -93,7 +92,7 @@ class SubsetReader(ABC):
             return False
         if latents.misfit:
             self._misfits[latents.misfit] += 1
-        self.pictures.append(Picture(image, self._place, self.subset, self.subset.repeats, latents))
+        self.pictures.append(Picture(image, self.place, self.subset, self.subset.repeats, latents))
         return True
 
     def _latents(self, image: TrainImage) -> LatentsFiles:

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from sd_scripts.library.data.augment import PictureRules
 from sd_scripts.library.data.buckets import BucketRules
 from sd_scripts.library.data.caption_rules import CaptionRules
+from sd_scripts.library.data.picture_rules import PictureRules
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
 
 

@@ -54,24 +54,23 @@ def unet_config(shapes: Shapes, known: Config) -> Config:
 def vae_config(shapes: Shapes, known: Config) -> Config:
     """`known` with the dimensions of a VAE of the original layout."""
     levels = _count(shapes, r"encoder\.down\.(\d+)\.block\.")
-    return known | {
-        "block_out_channels": [shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)],
-        "layers_per_block": _count(shapes, r"encoder\.down\.0\.block\.(\d+)\."),
-        "down_block_types": ["DownEncoderBlock2D"] * levels,
-        "up_block_types": ["UpDecoderBlock2D"] * levels,
-        "latent_channels": shapes["decoder.conv_in.weight"][1],
-    }
+    widths = [shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)]
+    return _vae_config(shapes, known, widths, _count(shapes, r"encoder\.down\.0\.block\.(\d+)\."))
 
 
 def diffusers_vae_config(shapes: Shapes, known: Config) -> Config:
     """`known` with the dimensions of a VAE with diffusers' names."""
     levels = _count(shapes, r"encoder\.down_blocks\.(\d+)\.")
     widths = [shapes[f"encoder.down_blocks.{level}.resnets.0.conv1.weight"][0] for level in range(levels)]
+    return _vae_config(shapes, known, widths, _count(shapes, r"encoder\.down_blocks\.0\.resnets\.(\d+)\."))
+
+
+def _vae_config(shapes: Shapes, known: Config, widths: list[int], layers: int) -> Config:
     return known | {
         "block_out_channels": widths,
-        "layers_per_block": _count(shapes, r"encoder\.down_blocks\.0\.resnets\.(\d+)\."),
-        "down_block_types": ["DownEncoderBlock2D"] * levels,
-        "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "layers_per_block": layers,
+        "down_block_types": ["DownEncoderBlock2D"] * len(widths),
+        "up_block_types": ["UpDecoderBlock2D"] * len(widths),
         "latent_channels": shapes["decoder.conv_in.weight"][1],
     }
 

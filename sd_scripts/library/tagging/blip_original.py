@@ -9,9 +9,10 @@ import torch
 from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
+from sd_scripts.library.data.vae_encoder import best_device
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io import hub
-from sd_scripts.library.tagging.captioner import best_device, first_line
+from sd_scripts.library.tagging.captioner import first_line
 
 Tensors = dict[str, torch.Tensor]
 

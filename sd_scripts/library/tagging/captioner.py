@@ -10,6 +10,7 @@ from transformers import LogitsProcessor
 from transformers.utils import logging
 
 from sd_scripts.library.data.images import open_image
+from sd_scripts.library.data.vae_encoder import best_device
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.seeds import derive
 
@@ -68,13 +69,6 @@ class WordsByPicture(LogitsProcessor):
         # -log of an exponential variable is a Gumbel variable; made on the CPU, it is the same for every device.
         noise = torch.stack([-torch.empty(words).exponential_(generator=its).log() for its in self._generators])
         return scores + noise.to(scores)
-
-
-def best_device() -> torch.device:
-    """The GPU where there is one."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def load_model(model_class: Any, folder: Path) -> Any:

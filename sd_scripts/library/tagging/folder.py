@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sd_scripts.library import events
 from sd_scripts.library.data.captions import UnreadableText, caption_path
 from sd_scripts.library.data.images import UnreadableImage, find_images
-from sd_scripts.library.data.reading import batches, read_ahead
+from sd_scripts.library.data.read_ahead import batches, read_ahead
 from sd_scripts.library.errors import BadFile, NothingUsable
 from sd_scripts.library.io.atomic import write_text
 from sd_scripts.library.report import Report

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sd_scripts.library.data.loader import Readers, prefetch
+from sd_scripts.library.data.prefetch import Readers, prefetch
 from sd_scripts.library.data.training_data import Item, TrainImage
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.team import Team

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import cast
 
-from sd_scripts.library.data.loader import Readers, prefetch
+from sd_scripts.library.data.prefetch import Readers, prefetch
 from sd_scripts.library.data.training_data import Example, Item, Moment, TrainingData
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import Window

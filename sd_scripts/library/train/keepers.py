@@ -1,16 +1,17 @@
 """Where latents are kept that are made before training: in memory, or in files beside the pictures."""
 
+import functools
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
-from sd_scripts.library.data.dataset import PictureData
-from sd_scripts.library.data.encode import generator_of, to_pixels
-from sd_scripts.library.data.latents_cache import Encodable, add_latents, cache_path
+from sd_scripts.library.data.latents_cache import Encodable, add_latents, cache_path, check_files
 from sd_scripts.library.data.latents_files import LatentsFiles
+from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.training_data import Example, Item, TrainingData
-from sd_scripts.library.errors import BadOption
+from sd_scripts.library.data.vae_encoder import generator_of, to_pixels
 from sd_scripts.library.seeds import derive
 from sd_scripts.library.train.batches import NOT_NUMBERS, Encoder
 from sd_scripts.library.train.caching import Keeper, Made
@@ -130,14 +131,9 @@ class OnDisk:
     encoder: Encoder
 
     def missing(self) -> list[int]:
-        """The images without latents. Errors: BadOption, where two pictures would share a file."""
+        """The images without latents. Errors: BadOption, where a file cannot hold all that is asked of it."""
         missing = self.data.uncached()
-        owners: dict[str, str] = {}
-        for image in (self.data.images[index] for index in missing):
-            owner = owners.setdefault(str(image.path.with_suffix("")), str(image.path))
-            if owner != str(image.path):
-                sentence = f"--cache_latents_to_disk: {owner} and {image.path} would share a file. Rename one of them."
-                raise BadOption("cache_latents_to_disk", sentence)
+        check_files(self.data.pictures, missing)
         return missing
 
     def load(self, item: Item) -> Read:
@@ -149,7 +145,7 @@ class OnDisk:
         if not loaded:
             return []
         plain = self._encoded(loaded, mirrored=False)
-        mirrors = [read for read in loaded if self.data.mirrors(read.image)]
+        mirrors = [read for read in loaded if self._place(read.image) in self._mirrored_places]
         flipped = dict(zip((read.image for read in mirrors), self._encoded(mirrors, mirrored=True), strict=True))
         both = zip(loaded, plain, strict=True)
         return [self._write(read, plain_CHW, flipped.get(read.image)) for read, plain_CHW in both]
@@ -167,7 +163,16 @@ class OnDisk:
             return Made(read.image, reason=FAILED)
         path = cache_path(self.data.images[read.image].path, read.source.made_from.original_px)
         add_latents(path, read.source, *(latents_CHW.numpy() for latents_CHW in both))
-        return Made(read.image, LatentsFiles(path, None if flipped_CHW is None else path))
+        return Made(read.image, LatentsFiles(path, path if self.data.mirrors(read.image) else None))
+
+    @functools.cached_property
+    def _mirrored_places(self) -> set[tuple[Path, tuple[int, int]]]:
+        """What is mirrored by some subset: others may show the same picture plain, out of the same file."""
+        return {self._place(index) for index in range(len(self.data.images)) if self.data.mirrors(index)}
+
+    def _place(self, index: int) -> tuple[Path, tuple[int, int]]:
+        image = self.data.images[index]
+        return image.path, image.bucket_px
 
     def _encoded(self, reads: list[Read], mirrored: bool) -> list[torch.Tensor]:
         if not reads:

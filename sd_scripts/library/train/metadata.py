@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from sd_scripts.library.data.facts import header_facts
+from sd_scripts.library.data.dataset_facts import header_facts
 from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.io.hashes import file_hashes
 from sd_scripts.library.train.about import model_spec

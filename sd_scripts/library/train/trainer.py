@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sd_scripts.library import events
-from sd_scripts.library.data.loader import Readers
+from sd_scripts.library.data.prefetch import Readers
 from sd_scripts.library.data.training_data import Moment, TrainingData
 from sd_scripts.library.errors import NothingUsable, TrainingFailed
 from sd_scripts.library.events import Request

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from sd_scripts.library.data.asked import asked_datasets
-from sd_scripts.library.data.augment import check_caching
-from sd_scripts.library.data.custom import KEEPING_MEMBERS, find_class
+from sd_scripts.library.data.dataset_class import KEEPING_MEMBERS, find_class
+from sd_scripts.library.data.dataset_options import asked_datasets
+from sd_scripts.library.data.picture_rules import check_caching
 from sd_scripts.library.data.subsets import Subset, told_of
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata

@@ -11,14 +11,14 @@ from sd_scripts.library.data.buckets import LATENT_PX, BucketRules, Size, checke
 from sd_scripts.library.data.images import find_images
 from sd_scripts.library.data.latents import flip_path
 from sd_scripts.library.data.latents_stage import LatentsStage
-from sd_scripts.library.data.ready import Wanted
+from sd_scripts.library.data.latents_worker import Wanted
 from sd_scripts.library.errors import BadOption, NothingUsable
 from sd_scripts.library.io.metadata import Metadata, check_out_json, keys_of, read_metadata, write_metadata
 from sd_scripts.library.report import Report
 from sd_scripts.options.latents import LatentsFilesOptions, PrepareLatentsOptions
 
 if TYPE_CHECKING:
-    from sd_scripts.library.data.encode import VaeEncoder
+    from sd_scripts.library.data.vae_encoder import VaeEncoder
 
 _SWITCHES = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
@@ -112,7 +112,7 @@ def _load(
     """The encoder, its precision, and the hash of the VAE."""
     loaded = load_vae(options.files.model_name_or_path, options.files.v2)
     # Later than the model's name is looked at: this imports torch.
-    from sd_scripts.library.data.encode import VaeEncoder, best_device, usable_precision
+    from sd_scripts.library.data.vae_encoder import VaeEncoder, best_device, usable_precision
 
     device = best_device()
     precision = usable_precision(options.caching.mixed_precision, device)

@@ -2,11 +2,11 @@
 
 from typing import Any, Protocol
 
-from sd_scripts.library.data.augment import picture_rules
 from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_resolution
 from sd_scripts.library.data.caption_rules import caption_rules
 from sd_scripts.library.data.captions import checked_extension
 from sd_scripts.library.data.dataset_config import NAMES_OF_OPTIONS, SPECS, DatasetTables, Table, read_dataset_config
+from sd_scripts.library.data.picture_rules import picture_rules
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.captions import CaptionOptions

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from sd_scripts.library.data.dataset import PictureData
+from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.subset_reader import Picture
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import Item, TrainingData
@@ -42,7 +42,8 @@ def described(data: TrainingData) -> list[str]:
     for place, dataset in enumerate(data.datasets):
         pictures = [picture for picture in data.pictures if picture.dataset == place]
         lines.append(f"Dataset {place + 1}: {_sizes(dataset)}, batches of {dataset.batch_size}")
-        lines += [_subset_line(subset, pictures) for subset in dataset.subsets]
+        own = _by_subset(pictures)
+        lines += [_subset_line(subset, own[id(subset)]) for subset in dataset.subsets]
     return lines
 
 
@@ -57,8 +58,15 @@ def _sizes(dataset: Dataset) -> str:
     return f"{width} x {height} in buckets, {how}, steps of {rules.step_px}"
 
 
-def _subset_line(subset: Subset, pictures: list[Picture]) -> str:
-    own = [picture for picture in pictures if picture.subset == subset]
+def _by_subset(pictures: list[Picture]) -> defaultdict[int, list[Picture]]:
+    """{id of a subset: its pictures}, read once: there may be many of both."""
+    found: defaultdict[int, list[Picture]] = defaultdict(list)
+    for picture in pictures:
+        found[id(picture.subset)].append(picture)
+    return found
+
+
+def _subset_line(subset: Subset, own: list[Picture]) -> str:
     shown = sum(picture.repeats for picture in own)
     kind = "regularisation pictures" if subset.is_reg else "pictures"
     return f"  {subset.name}: {len(own):,} {kind}, {shown:,} showings an epoch"
@@ -70,6 +78,7 @@ def _dataset(place: int, dataset: Dataset, data: PictureData, items: list[Item])
     regularising = sum(data.pictures[item.image].subset.is_reg for item in own)
     rules = dataset.rules
     buckets = rules is not None and not rules.one_size
+    by_subset = _by_subset(pictures)
     return {
         "is_dreambooth": dataset.subsets[0].metadata_file is None,
         "batch_size_per_device": dataset.batch_size,
@@ -81,15 +90,15 @@ def _dataset(place: int, dataset: Dataset, data: PictureData, items: list[Item])
         "max_bucket_reso": rules.max_px if rules and buckets else None,
         "tag_frequency": _tags(pictures),
         "bucket_info": _buckets(data, own),
-        "subsets": [_subset(subset, pictures) for subset in dataset.subsets],
+        "subsets": [_subset(subset, len(by_subset[id(subset)])) for subset in dataset.subsets],
     }
 
 
-def _subset(subset: Subset, pictures: list[Picture]) -> dict[str, Any]:
+def _subset(subset: Subset, count: int) -> dict[str, Any]:
     source = {"metadata_file": subset.name} if subset.metadata_file else {"image_dir": subset.name}
     own = {} if subset.metadata_file else {"class_tokens": subset.class_tokens, "is_reg": subset.is_reg}
     return {
-        "img_count": sum(picture.subset == subset for picture in pictures),
+        "img_count": count,
         "num_repeats": subset.repeats,
         "color_aug": subset.pictures.color_aug,
         "flip_aug": subset.pictures.flip_aug,

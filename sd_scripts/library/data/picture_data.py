@@ -5,15 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sd_scripts.library.data.augment import View, draw_view, face_of, is_mirrored
+from sd_scripts.library.data.augment import View, draw_view, is_mirrored
 from sd_scripts.library.data.buckets import Fit, Size, latents_hw
 from sd_scripts.library.data.caption_rules import final_caption
+from sd_scripts.library.data.faces import face_of
 from sd_scripts.library.data.images import UnreadableImage
-from sd_scripts.library.data.latents import BrokenLatents, read_for_training, read_mask
+from sd_scripts.library.data.latents import read_for_training, read_mask
 from sd_scripts.library.data.latents_cache import Encodable, read_encodable
 from sd_scripts.library.data.latents_files import LatentsFiles
+from sd_scripts.library.data.npz import BrokenLatents
+from sd_scripts.library.data.picture_tensors import as_mask, show
 from sd_scripts.library.data.plan import Group, plan_batches
-from sd_scripts.library.data.shown import as_mask, show
 from sd_scripts.library.data.subset_reader import Picture
 from sd_scripts.library.data.subsets import Dataset
 from sd_scripts.library.data.training_data import Example, Item, Moment, TrainImage

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sd_scripts.library.data.buckets import Size
-from sd_scripts.library.data.facts import described
+from sd_scripts.library.data.dataset_facts import described
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.training_data import Example, Item, Moment, TrainingData
 from sd_scripts.library.report import Report

@@ -4,17 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sd_scripts.library.data.augment import PictureRules, View, open_picture, see
-from sd_scripts.library.data.buckets import BucketRules, latents_hw
-from sd_scripts.library.data.images import UnreadableImage
-from sd_scripts.library.data.latents import (
-    BrokenLatents,
-    MadeFrom,
-    content_hash,
-    flip_path,
-    plain_path,
-    read_latents,
-)
+from sd_scripts.library.data.augment import View, see
+from sd_scripts.library.data.buckets import BucketRules, latents_hw, too_small
+from sd_scripts.library.data.images import UnreadableImage, image_size, open_image_with_alpha
+from sd_scripts.library.data.latents import MadeFrom, content_hash, flip_path, plain_path, read_latents
+from sd_scripts.library.data.npz import BrokenLatents
+from sd_scripts.library.data.picture_rules import PictureRules
 from sd_scripts.library.data.resize import Interpolation, same_way
 
 if TYPE_CHECKING:
@@ -52,24 +47,19 @@ class Ready:
 
 def make_ready(wanted: Wanted, image: Path) -> Ready:
     """Reads a picture and brings it into its bucket, unless its latents still fit. Errors: UnreadableImage."""
-    data = image.read_bytes()
-    picture = open_picture(image)
-    fit = wanted.rules.fit(picture.size)
+    data, size_px = image.read_bytes(), image_size(image)
+    fit = wanted.rules.fit(size_px)
     if fit is None:
         raise UnreadableImage(too_small(wanted.rules.step_px))
     way = same_way(wanted.interpolation)
-    made_from = MadeFrom(content_hash(data), len(data), picture.size, fit, wanted.vae_hash, wanted.precision, way)
+    made_from = MadeFrom(content_hash(data), len(data), size_px, fit, wanted.vae_hash, wanted.precision, way)
     misfit = _misfit(wanted, image, made_from) if wanted.keep_fitting else ""
     if wanted.keep_fitting and not misfit:
         return Ready(image, made_from)
+    # Only now, since decoding is what takes long.
     rules = PictureRules(alpha_mask=wanted.alpha_mask, resize_interpolation=wanted.interpolation)
-    pixels_HWC, mask_HW = see(picture, View(fit), rules)
+    pixels_HWC, mask_HW = see(open_image_with_alpha(image), View(fit), rules)
     return Ready(image, made_from, pixels_HWC, mask_HW, misfit if misfit != MISSING else "")
-
-
-def too_small(step_px: int) -> str:
-    """The reason for leaving out a picture without a bucket."""
-    return f"a side is shorter than one bucket step ({step_px} px), and --bucket_no_upscale forbids to enlarge it"
 
 
 MISSING = "there are none"

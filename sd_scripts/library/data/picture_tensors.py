@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sd_scripts.library.data.augment import PictureRules, View, latents_mask, open_picture, see
+from sd_scripts.library.data.augment import View, latents_mask, see
 from sd_scripts.library.data.buckets import BucketRules, Fit, Size, cover
+from sd_scripts.library.data.images import open_image_with_alpha
+from sd_scripts.library.data.picture_rules import PictureRules
 from sd_scripts.library.data.training_data import TrainImage
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def show(
     """
     import torch
 
-    picture = open_picture(image.path)
+    picture = open_image_with_alpha(image.path)
     view = choose(picture.size, fit_of(picture.size, image.bucket_px, buckets))
     pixels_HWC, mask_HW = see(picture, view, rules)
     # A copy: an unchanged picture is read-only.

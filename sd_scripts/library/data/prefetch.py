@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TypeVar
 
-from sd_scripts.library.data.reading import Prepared, attempt
+from sd_scripts.library.data.read_ahead import Prepared, attempt
 from sd_scripts.library.data.training_data import Item
 
 Loaded = TypeVar("Loaded")
