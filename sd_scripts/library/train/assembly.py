@@ -12,6 +12,7 @@ from sd_scripts.library.train.compiling import check_backend
 from sd_scripts.library.train.device import check_device, loading_device, main_report, say_without_gpu
 from sd_scripts.library.train.full import FullFineTune
 from sd_scripts.library.train.fused import check_fused
+from sd_scripts.library.train.idle import idle_settings
 from sd_scripts.library.train.noise_checks import idle_options
 from sd_scripts.library.train.optimizers import trial_optimizer
 from sd_scripts.library.train.optimizing import check_text_rate, notices
@@ -35,7 +36,8 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     report = main_report(report)
     say_without_gpu(options.precision, report)
     told = notices(options.optimizer, options.schedule, options.method)
-    for sentence in (*told, *idle_options(options), *idle_logging(options.logging)):
+    idle = (*idle_options(options), *idle_settings(options), *idle_logging(options.logging))
+    for sentence in (*told, *idle):
         report.notice(sentence, "warning")
     prepare_upload(options.hub, report)
     if options.state.resume_from_huggingface:

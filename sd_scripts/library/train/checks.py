@@ -1,13 +1,15 @@
 """What must be true before a model is loaded; each finding is a BadOption. Needs no torch."""
 
+import importlib.util
 import tempfile
 from pathlib import Path
 
 from sd_scripts.library.data.asked import asked_datasets
 from sd_scripts.library.data.augment import check_caching
 from sd_scripts.library.data.custom import KEEPING_MEMBERS, find_class
-from sd_scripts.library.data.subsets import Subset, told_of
-from sd_scripts.library.errors import BadOption
+from sd_scripts.library.data.subset_reader import check_sizes
+from sd_scripts.library.data.subsets import Dataset, Subset, told_of
+from sd_scripts.library.errors import BadOption, NotInstalled
 from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.models.paths import check_name
@@ -83,7 +85,7 @@ def check_data(options: TrainingSettings) -> None:
     for dataset in asked_datasets(options):
         for subset in dataset.subsets:
             with told_of(subset.where):
-                _check_subset(subset)
+                _check_subset(dataset, subset)
                 for option in (name for name in ("cache_latents", "cache_latents_to_disk") if getattr(sizes, name)):
                     check_caching(subset.pictures, option)
 
@@ -99,10 +101,11 @@ def _check_class_keeps_latents(resolution: ResolutionOptions, found: type) -> No
         raise BadOption("cache_latents", sentence)
 
 
-def _check_subset(subset: Subset) -> None:
+def _check_subset(dataset: Dataset, subset: Subset) -> None:
     file, folder = ("metadata_file", "image_dir") if subset.where else ("in_json", "train_data_dir")
-    if subset.metadata_file:
-        read_metadata(subset.metadata_file, file)
+    entries = read_metadata(subset.metadata_file, file) if subset.metadata_file else {}
+    if entries or not subset.metadata_file:
+        check_sizes(dataset, subset, entries)
     if subset.image_dir and not Path(subset.image_dir).is_dir():
         raise BadOption(folder, f"--{folder} {subset.image_dir}: there is no such folder.")
 
@@ -115,11 +118,14 @@ def check_readers(data: FineTuneDataOptions) -> None:
 
 
 def check_attention(attention: AttentionOptions) -> None:
-    """At most one way of attention is asked for."""
+    """At most one way of attention is asked for, and its package is there. Errors: BadOption, NotInstalled."""
     asked = [name for name in ("sdpa", "xformers", "mem_eff_attn", "diffusers_xformers") if getattr(attention, name)]
     if len(asked) > 1:
         flags = " and ".join(f"--{name}" for name in asked)
         raise BadOption(asked[1], f"{flags} exclude each other: use one, --sdpa if in doubt.")
+    if asked and "xformers" in asked[0] and importlib.util.find_spec("xformers") is None:
+        advice = "Install it with `./setup.sh install --xformers`, or use --sdpa."
+        raise NotInstalled(f"--{asked[0]}: xformers is not installed. {advice}")
 
 
 def check_saving(saving: SavingOptions) -> None:

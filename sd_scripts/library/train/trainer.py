@@ -168,7 +168,7 @@ class Trainer:
         self._say_course()
         if self.options.samples.sample_at_first and not self.resumed:
             self._sample("e000000")
-        self.report.phase("train", f"Training: {total_steps:,} steps", total_steps)
+        self.report.phase("train", f"Training: {counted(total_steps, 'step')}", total_steps)
         while self.place.step < total_steps and not self._stopping():
             self._train_epoch()
         self.tracker.end()
@@ -223,7 +223,9 @@ class Trainer:
         self.uploads.tell()
         for occasion in occasions(self.options.saving, self.course, step, ended_epoch):
             self._save(occasion)
-        mark = self.samples.due(step, ended_epoch)
+        # The end of training ends its epoch for samples, as with sd-scripts.
+        cut_short = ended_epoch is None and step == self.course.total_steps
+        mark = self.samples.due(step, self.place.epoch + 1 if cut_short else ended_epoch)
         if mark is not None:
             self._sample(mark)
         for request in self._agree(self.report.requests()):
