@@ -9,7 +9,7 @@ from typing import Any
 from sd_scripts.library import events
 from sd_scripts.library.data.loader import Readers
 from sd_scripts.library.data.training_data import Moment, TrainingData
-from sd_scripts.library.errors import BadOption, NothingUsable, TrainingFailed
+from sd_scripts.library.errors import NothingUsable, TrainingFailed
 from sd_scripts.library.events import Request
 from sd_scripts.library.models.family import Family, TextSettings
 from sd_scripts.library.report import Report, counted
@@ -82,6 +82,7 @@ class Trainer:
     def _prepare(self) -> None:
         options, report = self.options, self.report
         self.method.prepare(self.family)
+        self._check_resumed()
         if options.noise.zero_terminal_snr:
             # First of all: the loss and the samples follow from the schedule.
             self.family.use_zero_terminal_snr()
@@ -110,6 +111,14 @@ class Trainer:
         with self.learner.whole_weights():
             self.movement = Movement(self.method.trained())
 
+    def _check_resumed(self) -> None:
+        """A state that does not fit is refused before latents are made. Errors: BadOption."""
+        folder, facts = self.options.state.resume, self.resumed
+        if folder and facts:
+            states.check_fits(folder, facts, self.method.kind, self.family.name, self._optimizer_of_states)
+            if not self.options.zero.deepspeed:
+                states.check_parts(folder, self.method.trained())
+
     def _cache_latents(self) -> None:
         resolution, team = self.options.resolution, Team(self.accelerator.process_index, self._processes)
         keeper = asked_keeper(resolution, self.data, self.encoder, self.seed)
@@ -134,10 +143,7 @@ class Trainer:
         folder, facts = self.options.state.resume, self.resumed
         if not folder or not facts:
             return
-        if self.place.step >= self.course.total_steps:
-            text = f"The state stands at step {self.place.step:,}, and training ends at {self.course.total_steps:,}."
-            raise BadOption("max_train_steps", f"{text} Ask for more steps or epochs.")
-        states.check_fits(folder, facts, self.method.kind, self.family.name, self._optimizer_of_states)
+        states.check_end(self.place.step, self.course.total_steps)
         states.restore(folder, facts, self.learner.contents)
         if self.place.window and facts.plan != fingerprint(self._windows()):
             self.place.window = 0
