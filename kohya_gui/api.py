@@ -1,58 +1,43 @@
 """What the page and other programs can ask: every answer is a plain JSON value, every trouble a sentence."""
 
-import functools
 import locale
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from kohya_gui import devices, example, pipeline
-from kohya_gui.arguments import Json, Values, checked_arguments, fits
+from kohya_gui.arguments import Json, Values, fits
 from kohya_gui.checks import Checked, check
 from kohya_gui.command import stage_argv, texts, with_placeholders
+from kohya_gui.endpoint import ENDPOINTS, endpoint
 from kohya_gui.facts import training_plan
 from kohya_gui.files import Roots
 from kohya_gui.launch import findings_json, program_version, run_facts, run_name, step_facts
 from kohya_gui.monitor import Monitor
-from kohya_gui.presets import PresetStore
+from kohya_gui.preset_api import PresetEndpoints
+from kohya_gui.presets import PresetStore, known_stage
 from kohya_gui.project import Project, ProjectStore
+from kohya_gui.requeue import check_again
 from kohya_gui.rivals import add_rivals
+from kohya_gui.run_api import RunEndpoints
+from kohya_gui.runs.history import History
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunStore
-from kohya_gui.stages import STAGES, Stage, stage_values
+from kohya_gui.stages import STAGES, stage_values
 from kohya_gui.state import project_state
 from kohya_gui.tensorboard import TensorBoards
-from kohya_gui.words import duration, refusal, say, speaking
-from sd_scripts.library.errors import UserError
+from kohya_gui.words import duration, refusal, say
 
 GivenProject = dict[str, str | list[str] | None] | str | None
 """A project by its name, or as the page holds it."""
 
-_ENDPOINTS: list[str] = []
 
-
-def endpoint(method: Callable[..., Json]) -> Callable[..., Json]:
-    """Makes a method reachable from the page by its name; what its user did wrong becomes an answer."""
-    _ENDPOINTS.append(method.__name__)
-
-    @functools.wraps(method)
-    def answered(self: "Studio", *args: Any, lang: str = "en", **kwargs: Any) -> Json:
-        with speaking(lang):
-            try:
-                return method(self, **checked_arguments(method, args, kwargs))
-            except UserError as error:
-                return {"error": str(error), "field": getattr(error, "option", None)}
-
-    return answered
-
-
-class Studio:
+class Studio(PresetEndpoints, RunEndpoints):
     """The server side of the page. Methods may be called from several threads."""
 
-    ENDPOINTS = _ENDPOINTS
+    ENDPOINTS = ENDPOINTS
 
     def __init__(self, runs_dir: Path, roots: list[Path], presets_dir: Path, repo: Path) -> None:
         self.repo = repo
@@ -60,11 +45,14 @@ class Studio:
         self.roots = Roots(roots)
         self._queue = Queue(RunStore(runs_dir))
         self._monitor = Monitor(self._queue)
+        self._history = History(self._queue)
         self._projects = ProjectStore(runs_dir / "projects.json", self.roots)
         self._presets = PresetStore(presets_dir, runs_dir / "presets")
         self._boards = TensorBoards(runs_dir / "tensorboard.json")
         self._example_dir = runs_dir / "example"
-        # What was queued before the last shutdown goes on.
+        # What was queued before the last shutdown goes on; what was not queued whole is told.
+        with self._queue.changing():
+            pass
         self._queue.wake()
 
     @contextmanager
@@ -139,13 +127,18 @@ class Studio:
     @endpoint
     def stage_values(self, stage: str, project: GivenProject = None, folder_index: int = 0) -> Json:
         """What project and earlier stages give to a stage, for one of the project's folders."""
-        filled = stage_values(_stage(stage), self._project(project), folder_index)
+        filled = stage_values(known_stage(stage), self._project(project), folder_index)
         return {"values": filled.values, "links": filled.links}
 
     @endpoint
-    def check(self, stage: str, values: Values, project: GivenProject = None) -> Json:
-        """What is wrong, what was found at every path, what the start means in figures, and the command."""
-        checked = self._check(stage, values, project)
+    def check(
+        self, stage: str, values: Values, project: GivenProject = None, replaces: str | None = None
+    ) -> Json:
+        """What is wrong, what was found at every path, what the start means in figures, and the command.
+
+        `replaces`: the waiting run whose settings these are to become.
+        """
+        checked = self._check(stage, values, project, replaces)
         draft = checked.draft
         facts = [*checked.facts, *self._time_fact(checked)]
         argv = stage_argv(draft.stage, with_placeholders(draft.stage, draft.values), self.repo)
@@ -163,7 +156,7 @@ class Studio:
         Of a project with several folders, one run for each: they are chained. `waits`: another run comes first.
         """
         given = self._project(project)
-        each = pipeline.folder_steps(_stage(stage), values, given, self.roots)
+        each = pipeline.folder_steps(known_stage(stage), values, given, self.roots)
         add_rivals(each, self._queue.store)
         waits = next((checked for checked in each if checked.blocks(confirm)), None)
         if waits:
@@ -202,52 +195,6 @@ class Studio:
         return {"chain": [record.id for record in records]}
 
     @endpoint
-    def runs(self) -> Json:
-        """The queue, and what ran before."""
-        return self._monitor.runs()
-
-    @endpoint
-    def run(self, id: str, since_event: int = 0) -> Json:
-        """One run, with its figures since an event."""
-        return self._monitor.run(id, since_event)
-
-    @endpoint
-    def run_log(self, id: str, offset: int = 0) -> Json:
-        """What a run printed, from a place on; a negative offset counts from the end."""
-        return self._monitor.log(id, offset)
-
-    @endpoint
-    def run_request(self, id: str, request: str) -> Json:
-        """Asks a run for something: sample, save, stop_after_epoch, stop, kill, cancel, retry."""
-        self._monitor.row(id)
-        self._queue.request(id, request)
-        return {"ok": True}
-
-    @endpoint
-    def poll(self, run: str | None = None, since_event: int = 0, log_offset: int = 0) -> Json:
-        """What the page asks every two seconds."""
-        return self._monitor.poll(run, since_event, log_offset)
-
-    @endpoint
-    def presets(self, stage: str) -> Json:
-        """The presets of a stage. Whoever loads one takes its values and resets everything else."""
-        return {kind: [asdict(preset) for preset in found] for kind, found in self._presets.all(stage).items()}
-
-    @endpoint
-    def preset_save(self, stage: str, name: str, description: str, values: Values) -> Json:
-        """Keeps values as a preset, without those that the open project gives: a preset fits every project."""
-        current = self._projects.current
-        given = stage_values(_stage(stage), self._projects.get(current)).values if current else {}
-        own = {flag: value for flag, value in values.items() if str(given.get(flag)) != str(value)}
-        return {"preset": asdict(self._presets.save(stage, name, description, own))}
-
-    @endpoint
-    def preset_delete(self, stage: str, name: str) -> Json:
-        """Deletes one of the user's presets."""
-        self._presets.delete(stage, name)
-        return {"ok": True}
-
-    @endpoint
     def browse(self, path: str = "", kind: str = "folder") -> Json:
         """What lies in a folder, for choosing a path of a kind."""
         return self.roots.browse(path, kind)
@@ -263,8 +210,11 @@ class Studio:
         server = self._boards.start(folder) if action == "start" and folder else self._boards.status(folder)
         return {"running": server is not None, "url": server.url if server else None}
 
-    def _check(self, stage: str, values: Values, project: GivenProject) -> Checked:
-        checked = check(_stage(stage), values, self._project(project), self.roots)
+    def _check(self, stage: str, values: Values, project: GivenProject, replaces: str | None) -> Checked:
+        if replaces in self._queue.store.unended():
+            given = self._project_of(replaces, project if isinstance(project, str) else None)
+            return check_again(known_stage(stage), values, given, self.roots, self._queue.store, replaces)
+        checked = check(known_stage(stage), values, self._project(project), self.roots)
         add_rivals([checked], self._queue.store)
         return checked
 
@@ -284,9 +234,3 @@ class Studio:
             given.values_file = known[given.name].values_file if given.name in known else ""
             return given
         return self._projects.get(project) if project else Project()
-
-
-def _stage(name: str) -> Stage:
-    if name not in STAGES:
-        raise refusal("stage", "stage.unknown", stage=name)
-    return STAGES[name]

@@ -7,14 +7,14 @@ from typing import Any
 
 from kohya_gui.command import texts
 from kohya_gui.files import image_url
+from kohya_gui.runs import log
 from kohya_gui.runs.events import PhaseView, RunView
-from kohya_gui.runs.queue import Queue, waiting_reason
+from kohya_gui.runs.queue import Queue, waiting_reasons
 from kohya_gui.runs.store import Outcome, RunRecord, Status
 from kohya_gui.words import Reason, refusal, say, say_or, say_reason
 
 STALLED_AFTER_S = 120.0
 KEPT_VIEWS = 16
-LOG_PART_BYTES = 256_000
 TAIL_LINES = 30
 
 Json = dict[str, Any]
@@ -30,24 +30,28 @@ class Monitor:
 
     def runs(self) -> Json:
         """What runs and waits, in order; what has ended, the newest first."""
-        statuses = {run_id: self.store.status(run_id) for run_id in self.store.ids()}
-        unended = {run_id: status for run_id, status in statuses.items() if status.outcome is None}
-        history = [
-            self._row(run_id, statuses[run_id], unended) for run_id in reversed(statuses) if run_id not in unended
-        ]
-        return {"queue": [self._row(run_id, status, unended) for run_id, status in unended.items()], "history": history}
+        unended, reasons = self.store.unended(), waiting_reasons(self.store)
+        ended = {i: self.store.status(i) for i in reversed(self.store.ids()) if i not in unended}
+        return {
+            "queue": [self._row(run_id, status, reasons) for run_id, status in unended.items()],
+            "history": [self._row(run_id, status, {}) for run_id, status in ended.items() if status.outcome],
+            "paused": self.queue.paused,
+        }
 
     def poll(self, run_id: str | None, since_event: int, log_offset: int) -> Json:
         """What the page asks again and again: the active run's row, and the run that it shows."""
-        unended = self._unended()
+        unended = self.store.unended()
         waiting = sum(status.state == "waiting" for status in unended.values())
         if unended:
             # A worker that crashed is replaced here, so that the queue goes on while somebody looks.
             self.queue.wake()
         active = next((i for i, status in unended.items() if status.state == "running"), None)
+        order = self.store.order.read()
         return {
-            "active": self._row(active, unended[active], unended) if active else None,
+            "active": self._row(active, unended[active], {}) if active else None,
             "waiting": waiting,
+            "paused": order is not None and order.paused,
+            "serial": order.serial if order else 0,
             "run": self.run(run_id, since_event) if run_id else None,
             "log": self.log(run_id, log_offset, newest=True) if run_id else None,
         }
@@ -55,7 +59,7 @@ class Monitor:
     def row(self, run_id: str) -> Json:
         """A run in a line. Errors: BadOption."""
         self._known(run_id)
-        return self._row(run_id, self.store.status(run_id), self._unended())
+        return self._row(run_id, self.store.status(run_id), waiting_reasons(self.store))
 
     def run(self, run_id: str, since_event: int = 0) -> Json:
         """A run in full, with the figures since an event. Errors: BadOption."""
@@ -63,7 +67,7 @@ class Monitor:
         view = self._view(run_id)
         status = self.store.status(run_id)
         return {
-            "row": self._row(run_id, status, self._unended()),
+            "row": self._row(run_id, status, waiting_reasons(self.store)),
             "argv": texts(record.argv),
             "values": record.values,
             "phases": [_phase(phase, status, view) for phase in view.phases],
@@ -83,19 +87,36 @@ class Monitor:
         `newest`: of more than a part, the end. Errors: BadOption.
         """
         self._known(run_id)
-        path = self.store.log_path(run_id)
-        if not path.is_file():
-            return {"text": "", "next_offset": 0}
-        with open(path, "rb") as stream:
-            end = stream.seek(0, 2)
-            start = max(0, end + offset) if offset < 0 else min(offset, end)
-            if newest:
-                start = max(start, end - LOG_PART_BYTES)
-            stream.seek(start)
-            data = stream.read(LOG_PART_BYTES)
-        # Cut behind a whole line, so that no letter of several bytes is torn apart.
-        whole = data if self.store.outcome(run_id) else data[: data.rfind(b"\n") + 1]
-        return {"text": whole.decode("utf-8", errors="replace"), "next_offset": start + len(whole)}
+        return log.part(self.store.log_path(run_id), offset, self.store.outcome(run_id) is not None, newest)
+
+    def log_before(self, run_id: str, end: int) -> Json:
+        """What a run printed before a place. Errors: BadOption."""
+        self._known(run_id)
+        return log.before(self.store.log_path(run_id), end)
+
+    def find_in_log(self, run_id: str, text: str) -> Json:
+        """Where a text stands in what a run printed. Errors: BadOption."""
+        self._known(run_id)
+        return log.find(self.store.log_path(run_id), text)
+
+    def compare(self, run_ids: list[str]) -> Json:
+        """Several runs in full, and the settings in which they differ, each with its values in their order.
+
+        Errors: BadOption.
+        """
+        runs = [self.run(run_id) for run_id in run_ids]
+        flags = dict.fromkeys(flag for run in runs for flag in run["values"])
+        rows = [{"flag": flag, "values": [run["values"].get(flag) for run in runs]} for flag in flags]
+        return {"runs": runs, "differs": [row for row in rows if any(one != row["values"][0] for one in row["values"])]}
+
+    def deleted(self, records: list[Json]) -> list[Json]:
+        """Deleted runs, as rows."""
+        kept = ("id", "name", "stage", "state", "deleted")
+        return [
+            {**{key: record[key] for key in kept}, "title": say_or(f"stage.{record['stage']}", record["title"]),
+             "word": say(f"state.{record['state']}")}
+            for record in records
+        ]
 
     def rate_of_last(self, stage: str) -> float | None:
         """Steps (or items) per second of the last finished run of a stage."""
@@ -112,10 +133,6 @@ class Monitor:
         except KeyError as error:
             raise refusal("id", "run.unknown", id=run_id) from error
 
-    def _unended(self) -> dict[str, Status]:
-        statuses = {i: self.store.status(i) for i in self.store.ids() if self.store.outcome(i) is None}
-        return {run_id: status for run_id, status in statuses.items() if status.outcome is None}
-
     def _view(self, run_id: str) -> RunView:
         view = self._views.setdefault(run_id, RunView(self.store.events_path(run_id)))
         self._views.move_to_end(run_id)
@@ -123,7 +140,7 @@ class Monitor:
             self._views.popitem(last=False)
         return view.update()
 
-    def _row(self, run_id: str, status: Status, unended: dict[str, Status]) -> Json:
+    def _row(self, run_id: str, status: Status, reasons: dict[str, Reason | None]) -> Json:
         record, outcome = self.store.record(run_id), status.outcome
         view = None if outcome else self._view(run_id)
         skipped = outcome.skipped if outcome else view.skipped if view else 0
@@ -136,13 +153,17 @@ class Monitor:
             "title": say_or(f"stage.{record.stage}", record.title),
             "state": state,
             "word": _word(state, view.phase if view else None, skipped),
-            "why": say_reason(self._why(record, status, unended, stalled))
+            "why": say_reason(self._why(record, status, reasons.get(run_id), stalled))
             or (outcome.sentence if outcome else "")
             or "",
             "started": status.started,
             "ended": outcome.ended if outcome else None,
             "progress": _progress(view.phase) if view and view.phase else None,
             "chain": record.chain,
+            "project": record.project,
+            "queued": record.queued,
+            "note": record.note,
+            "starred": record.starred,
             "skipped": skipped,
             "exit_code": outcome.exit_code if outcome else None,
         }
@@ -150,20 +171,19 @@ class Monitor:
     def _news_at(self, run_id: str, status: Status) -> float:
         return max(self.store.news_at(run_id), status.started or 0.0)
 
-    def _why(self, record: RunRecord, status: Status, unended: dict[str, Status], stalled: bool) -> Reason | None:
+    def _why(self, record: RunRecord, status: Status, waits: Reason | None, stalled: bool) -> Reason | None:
         if status.outcome:
             return status.outcome.reason
         if stalled:
             return Reason("run.stalled", {"minutes": int((time.time() - self._news_at(record.id, status)) / 60)})
         if status.state == "waiting":
-            earlier = {i: s for i, s in unended.items() if i < record.id or s.state == "running"}
-            return waiting_reason(record, self.store, earlier) or Reason("run.about_to_start")
+            return waits or Reason("run.about_to_start")
         return None
 
     def _error(self, run_id: str, outcome: Outcome | None) -> Json | None:
         if outcome is None or outcome.state != "failed":
             return None
-        lines = self.log(run_id, -LOG_PART_BYTES)["text"].splitlines()
+        lines = self.log(run_id, -log.PART_BYTES)["text"].splitlines()
         sentence = outcome.sentence or say_reason(outcome.reason)
         return {"sentence": sentence, "option": outcome.option, "tail": "\n".join(lines[-TAIL_LINES:])}
 

@@ -17,10 +17,9 @@ _OUTPUTS = {
 }
 
 
-def add_rivals(steps: Iterable[Checked], store: RunStore) -> None:
-    """Adds a warning to each step whose output a run that is in the queue writes too."""
-    unended = {i: store.status(i) for i in store.ids() if store.outcome(i) is None}
-    states = {run_id: status.state for run_id, status in unended.items() if status.outcome is None}
+def add_rivals(steps: Iterable[Checked], store: RunStore, besides: str | None = None) -> None:
+    """Adds a warning to each step whose output a run that is in the queue, `besides` one, writes too."""
+    states = {run_id: status.state for run_id, status in store.unended().items() if run_id != besides}
     for step in steps:
         step.findings += _rivals(step.draft, [(store.record(run_id), state) for run_id, state in states.items()])
 

@@ -18,8 +18,7 @@ def project_state(project: Project, store: RunStore, errors: dict[str, str]) -> 
     tabs = {"project": "err" if errors else "done"}
     for tab in TAB_TITLES:
         tabs[tab] = runs.get(tab) or _OUTPUTS[tab](project)
-    active = any(store.status(i).outcome is None for i in store.ids() if store.outcome(i) is None)
-    tabs["runs"] = "run" if active else "done" if runs else "todo"
+    tabs["runs"] = "run" if store.unended() else _last_end(project, store)
     folders = [found.pictures_in(folder) for folder in _folders(project)]
     counts = {
         "images": sum(folder.images for folder in folders),
@@ -38,6 +37,15 @@ def _last_runs(project: Project, store: RunStore) -> dict[str, str]:
             state = store.status(run_id).state
             marks[STAGES[record.stage].tab] = {"running": "run", "waiting": "run", "failed": "err"}.get(state, "")
     return marks
+
+
+def _last_end(project: Project, store: RunStore) -> str:
+    """How the last run of a project ended. A cancelled one tells nothing."""
+    for run_id in reversed(store.ids()):
+        outcome = store.outcome(run_id)
+        if outcome and outcome.state != "cancelled" and store.record(run_id).project == project.name:
+            return "err" if outcome.state == "failed" else "done"
+    return "todo"
 
 
 def _texts_state(project: Project, extension: str) -> str:

@@ -4,10 +4,13 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kohya_gui.runs.store import Outcome, RunRecord, RunStore, Status
+from kohya_gui.runs.order import Order
+from kohya_gui.runs.store import Outcome, RunRecord, RunStore
 from kohya_gui.words import Reason, refusal
 from sd_scripts.library import systems
 from sd_scripts.library.events import REQUESTS, request_line
@@ -16,7 +19,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class Queue:
-    """Adds runs and asks things of them; the worker does the rest."""
+    """Adds runs, orders them and asks things of them; the worker does the rest.
+
+    What waits of a chain is one entry: it moves and is copied as a whole. Every change is made under the lock of the
+    queue. What is added counts from the moment in which the order lists it: a sudden end leaves no half of a chain.
+    """
 
     def __init__(self, store: RunStore, stop_grace_s: float = 180.0) -> None:
         self.store = store
@@ -24,28 +31,28 @@ class Queue:
 
     def add(self, stage: str, name: str, **facts: Any) -> RunRecord:
         """Appends a run; it begins as soon as what it needs is free."""
-        record = self.store.create(stage, name, **facts)
+        with self.changing() as order:
+            (record,) = self._created([{"stage": stage, "name": name, **facts}])
+            order.ids.append(record.id)
         self.wake()
         return record
 
     def add_chain(self, steps: list[dict[str, Any]]) -> list[RunRecord]:
         """Appends runs of which each one needs the one before it."""
-        records: list[RunRecord] = []
-        chain = f"{time.time():.3f}"
-        for step in steps:
-            after = records[-1].id if records else None
-            records.append(self.store.create(**step, chain=chain, after=after))
+        with self.changing() as order:
+            records = self._created(steps, chain=f"{time.time():.3f}")
+            order.ids += [record.id for record in records]
         self.wake()
         return records
 
     def waits(self, record: RunRecord) -> bool:
-        """Whether a run that was just added has to wait for a device that an earlier one uses or will use."""
-        before = [i for i in self.store.ids() if i < record.id and self.store.status(i).outcome is None]
-        return any(set(record.devices) & set(self.store.record(i).devices) for i in before)
+        """Whether a run that was just added has to wait: for a run before it, for a device, or as all is paused."""
+        reason = waiting_reasons(self.store).get(record.id)
+        return reason is not None
 
     def wake(self) -> None:
         """Starts the worker if there is work and none lives."""
-        if self.store.worker_alive() or not any(self.store.outcome(i) is None for i in self.store.ids()):
+        if self.store.worker_alive() or not self.store.has_work():
             return
         argv = [sys.executable, "-m", "kohya_gui.runs.worker", "--runs_dir", str(self.store.runs_dir)]
         argv += ["--stop_grace_s", str(self.stop_grace_s)]
@@ -53,18 +60,35 @@ class Queue:
         # Someone must collect its exit code, or it stays behind as a zombie.
         threading.Thread(target=worker.wait, daemon=True).start()
 
-    def request(self, run_id: str, request: str) -> None:
-        """Asks a run for something. Errors: BadOption, where that cannot be."""
-        actions = {"cancel": self.cancel, "retry": self.retry, **dict.fromkeys((*REQUESTS, "kill"), None)}
-        if request not in actions:
-            raise refusal("request", "run.unknown_request", request=request)
-        action = actions[request]
-        if action:
-            action(run_id)
-        else:
-            self._ask(run_id, request)
+    @property
+    def paused(self) -> bool:
+        """Whether nothing new starts."""
+        order = self.store.order.read()
+        return order is not None and order.paused
 
-    def _ask(self, run_id: str, request: str) -> None:
+    def pause(self, paused: bool) -> None:
+        """Keeps what waits from starting, or lets it; what runs goes on."""
+        with self.changing() as order:
+            order.paused = paused
+        self.wake()
+
+    def request(self, run_id: str, request: str) -> list[str]:
+        """Asks a run for something; gives the runs that were added or taken out by it.
+
+        Errors: BadOption, where that cannot be.
+        """
+        actions: dict[str, Callable[[str], list[str]]] = {
+            "cancel": self.cancel,
+            "retry": self.retry,
+            "duplicate": self.duplicate,
+        }
+        if request in actions:
+            return actions[request](run_id)
+        if request not in (*REQUESTS, "kill"):
+            raise refusal("request", "run.unknown_request", request=request)
+        return self._ask(run_id, request)
+
+    def _ask(self, run_id: str, request: str) -> list[str]:
         status = self.store.status(run_id)
         if status.state == "waiting" and request in ("stop", "kill"):
             return self.cancel(run_id)
@@ -76,24 +100,119 @@ class Queue:
         with open(self.store.control_path(run_id), "a", encoding="utf-8") as stream:
             stream.write(line)
         self.wake()
+        return []
 
-    def cancel(self, run_id: str) -> None:
-        """Takes a waiting run out of the queue. Errors: BadOption, when it no longer waits."""
-        if self.store.status(run_id).state != "waiting" or not self.store.claim(run_id):
-            raise refusal("request", "run.not_waiting", name=self.store.record(run_id).name)
-        self.store.finish(run_id, Outcome(state="cancelled", ended=time.time(), reason=Reason("run.cancelled_by_user")))
+    def cancel(self, run_id: str) -> list[str]:
+        """Takes a waiting run out of the queue, and those that need it; gives all of them.
+
+        Errors: BadOption, when it no longer waits.
+        """
+        with self.changing() as order:
+            self._waiting(run_id)
+            gone = {run_id: Reason("run.cancelled_by_user")}
+            for other in order.ids:
+                after = self.store.record(other).after
+                if after in gone:
+                    gone[other] = Reason("run.after_cancelled", named(self.store.record(after)))
+            # The last ones first: should this be cut short, nothing is left that would wait for what is gone.
+            for one, reason in reversed(gone.items()):
+                self.store.finish(one, Outcome(state="cancelled", ended=time.time(), reason=reason))
+            order.ids = [one for one in order.ids if one not in gone]
         self.wake()
+        return list(gone)
 
-    def retry(self, run_id: str) -> None:
-        """Queues a run again, with what its chain still owes after it. Errors: BadOption, while it is in the queue."""
+    def move(self, run_id: str, to: str) -> list[str]:
+        """Moves a waiting run with what waits of its chain; gives all that moved.
+
+        `to`: first, up, down, last, or the run that it shall come before. Errors: BadOption, when it no longer waits.
+        """
+        with self.changing() as order:
+            self._waiting(run_id)
+            entries = self._entries(order)
+            at = next(i for i, entry in enumerate(entries) if run_id in entry)
+            moved = entries.pop(at)
+            places = {"first": 0, "up": max(0, at - 1), "down": at + 1, "last": len(entries)}
+            place = places.get(to)
+            if place is None:
+                place = at if to in moved else next((i for i, entry in enumerate(entries) if to in entry), None)
+            if place is None:
+                raise refusal("to", "run.no_place", to=to)
+            entries.insert(place, moved)
+            waiting = [one for entry in entries for one in entry]
+            order.ids = [one for one in order.ids if one not in waiting] + waiting
+        return moved
+
+    def duplicate(self, run_id: str) -> list[str]:
+        """Copies a run: a waiting one behind it, with what waits of its chain; any other at the end. The copies."""
+        with self.changing() as order:
+            entry = next((entry for entry in self._entries(order) if run_id in entry), [run_id])
+            before = [self.store.record(one) for one in entry]
+            # What a copy needs is still to come only where the first of the chain already runs.
+            after = before[0].after if before[0].after in order.ids else None
+            copies = self._created([_again(r) for r in before], f"{time.time():.3f}" if len(entry) > 1 else None, after)
+            place = order.ids.index(entry[-1]) + 1 if entry[-1] in self._waits(order) else len(order.ids)
+            order.ids[place:place] = [record.id for record in copies]
+        self.wake()
+        return [record.id for record in copies]
+
+    def replace(self, run_id: str, **facts: Any) -> None:
+        """Gives a waiting run other settings; its place stays. Errors: BadOption, when it no longer waits."""
+        with self.changing():
+            self._waiting(run_id)
+            self.store.change(run_id, **facts)
+
+    def retry(self, run_id: str) -> list[str]:
+        """Queues a run again, with what its chain still owes after it; gives the new ones.
+
+        Errors: BadOption, while it is in the queue.
+        """
         record = self.store.record(run_id)
-        if self.store.status(run_id).outcome is None:
+        status = self.store.status(run_id)
+        if status.outcome is None:
             raise refusal("request", "run.still_there", name=record.name)
         records = [record]
-        if record.chain:
+        if record.chain and status.state != "done":
             later = [self.store.record(i) for i in self.store.ids() if i > run_id]
             records += [r for r in later if r.chain == record.chain and self.store.status(r.id).state == "cancelled"]
-        self.add_chain([_again(r) for r in records])
+        return [again.id for again in self.add_chain([_again(r) for r in records])]
+
+    @contextmanager
+    def changing(self) -> Iterator[Order]:
+        """Gives the order of the queue to change, put right; nothing starts meanwhile."""
+        with self.store.order.changing() as order:
+            open_ids = [run_id for run_id in self.store.ids() if self.store.outcome(run_id) is None]
+            if self.store.order.read() is None:
+                order.ids = open_ids
+            for run_id in open_ids:
+                if run_id not in order.ids and self.store.status(run_id).state == "waiting":
+                    # Whoever added it was ended before it was in the queue: nobody was told that it waits.
+                    reason = Reason("run.never_queued")
+                    self.store.finish(run_id, Outcome(state="cancelled", ended=time.time(), reason=reason))
+            order.ids = [run_id for run_id in order.ids if run_id in open_ids]
+            yield order
+
+    def _created(
+        self, steps: list[dict[str, Any]], chain: str | None = None, after: str | None = None
+    ) -> list[RunRecord]:
+        records: list[RunRecord] = []
+        for step in steps:
+            needed = records[-1].id if records else after
+            records.append(self.store.create(**step, chain=chain, after=needed))
+        return records
+
+    def _waiting(self, run_id: str) -> None:
+        if self.store.status(run_id).state != "waiting":
+            raise refusal("request", "run.not_waiting", name=self.store.record(run_id).name)
+
+    def _waits(self, order: Order) -> list[str]:
+        return [run_id for run_id in order.ids if self.store.status(run_id).state == "waiting"]
+
+    def _entries(self, order: Order) -> list[list[str]]:
+        """What waits, in order: runs of the same chain together."""
+        entries: dict[str, list[str]] = {}
+        for run_id in self._waits(order):
+            entries.setdefault(self.store.record(run_id).chain or run_id, []).append(run_id)
+        return list(entries.values())
 
 
 def _again(record: RunRecord) -> dict[str, Any]:
@@ -113,15 +232,36 @@ def _again(record: RunRecord) -> dict[str, Any]:
     return {name: getattr(record, name) for name in kept}
 
 
-def waiting_reason(record: RunRecord, store: RunStore, statuses: dict[str, Status]) -> Reason | None:
-    """Why a waiting run cannot start now; None when it can. `statuses` are those of the runs that have not ended."""
-    if record.after and record.after in statuses:
-        return Reason("run.waits_for_run", named(store.record(record.after)))
-    for run_id, status in statuses.items():
-        other = store.record(run_id)
-        shared = sorted(set(record.devices) & set(other.devices))
-        if shared and status.state == "running":
-            return Reason("run.waits_for_device", {"device": device_name(shared[0]), **named(other)})
+def waiting_reasons(store: RunStore) -> dict[str, Reason | None]:
+    """Of every waiting run, in order, why it cannot start now; None when it can, or need not wait any more."""
+    statuses = store.unended()
+    records = {run_id: store.record(run_id) for run_id in statuses}
+    order = store.order.read()
+    taken: dict[str, tuple[str, RunRecord]] = {}
+    reasons: dict[str, Reason | None] = {}
+    for run_id, record in records.items():
+        if statuses[run_id].state == "running":
+            taken |= dict.fromkeys(record.devices, ("run.waits_for_device", record))
+            continue
+        before = store.outcome(record.after) if record.after else None
+        doomed = before is not None and before.state != "done"
+        reasons[run_id] = None if doomed else _reason(record, records, taken, order is not None and order.paused)
+        if reasons[run_id] is None and not doomed:
+            taken |= dict.fromkeys(record.devices, ("run.waits_for_turn", record))
+    return reasons
+
+
+def _reason(
+    record: RunRecord, records: dict[str, RunRecord], taken: dict[str, tuple[str, RunRecord]], paused: bool
+) -> Reason | None:
+    if paused:
+        return Reason("run.waits_paused")
+    if record.after in records:
+        return Reason("run.waits_for_run", named(records[record.after]))
+    device = next((device for device in sorted(record.devices) if device in taken), None)
+    if device:
+        key, other = taken[device]
+        return Reason(key, {"device": device_name(device), **named(other)})
     return None
 
 

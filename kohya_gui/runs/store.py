@@ -1,12 +1,14 @@
 """Run folders: what a run is, how it stands, how it ended. All of it is files, and whether a process lives."""
 
 import json
+import os
 import re
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from kohya_gui.runs.order import OrderFile
 from kohya_gui.words import Reason
 from sd_scripts.library import systems
 from sd_scripts.library.io.atomic import write_json
@@ -19,7 +21,10 @@ _ID = re.compile(r"\d{8}-\d{6}-\d{3}-[\w.-]+")
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """run.json: what is run. `devices` are the locks it needs; `after` is the run that must be done before it."""
+    """run.json: what is run. `devices` are the locks it needs; `after` is the run that must be done before it.
+
+    Name, note and star may change at any time, the rest while it waits; both only under the lock of the queue.
+    """
 
     id: str
     name: str
@@ -36,6 +41,9 @@ class RunRecord:
     after: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+    starred: bool = False
+    renamed: bool = False
     version: int = VERSION
 
 
@@ -69,8 +77,10 @@ class RunStore:
 
     def __init__(self, runs_dir: Path) -> None:
         self.runs_dir = runs_dir
-        self._records: dict[str, RunRecord] = {}
+        self.order = OrderFile(runs_dir)
+        self._records: dict[str, tuple[tuple[int, ...], RunRecord]] = {}
         self._outcomes: dict[str, Outcome] = {}
+        self._whole: set[str] = set()
 
     def folder(self, run_id: str) -> Path:
         """The folder of a run. Errors: KeyError for what cannot be an id."""
@@ -94,7 +104,10 @@ class RunStore:
         """All runs, in the order in which they were queued."""
         if not self.runs_dir.is_dir():
             return []
-        return sorted(p.name for p in self.runs_dir.iterdir() if _ID.fullmatch(p.name) and (p / "run.json").is_file())
+        # A record that was written stays as long as its folder: with many runs, only new ones are looked at.
+        names = [name for name in os.listdir(self.runs_dir) if _ID.fullmatch(name)]
+        self._whole = {name for name in names if name in self._whole or (self.runs_dir / name / "run.json").is_file()}
+        return sorted(self._whole)
 
     def create(self, stage: str, name: str, **facts: Any) -> RunRecord:
         """A new run, waiting. Ids sort by time: of two runs the later one has the greater id."""
@@ -115,12 +128,26 @@ class RunStore:
 
     def record(self, run_id: str) -> RunRecord:
         """What a run is. Errors: KeyError when there is none of that id."""
-        if run_id not in self._records:
-            found = _read(self.folder(run_id) / "run.json")
+        path = self.folder(run_id) / "run.json"
+        try:
+            facts = path.stat()
+        except OSError as error:
+            raise KeyError(run_id) from error
+        version = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
+        kept, record = self._records.get(run_id, (None, None))
+        if record is None or kept != version:
+            found = _read(path)
             if found is None:
                 raise KeyError(run_id)
-            self._records[run_id] = RunRecord(**found)
-        return self._records[run_id]
+            record = RunRecord(**found)
+            self._records[run_id] = (version, record)
+        return record
+
+    def change(self, run_id: str, **facts: Any) -> RunRecord:
+        """Writes other facts into a run's record. Only for who holds the lock of the queue."""
+        record = replace(self.record(run_id), **facts)
+        write_json(self.folder(run_id) / "run.json", asdict(record))
+        return record
 
     def outcome(self, run_id: str) -> Outcome | None:
         """How a run ended, if it has."""
@@ -164,6 +191,27 @@ class RunStore:
         # The worker may have written the result between the two looks.
         outcome = self.outcome(run_id) or self._lost(run_id, claimed["started"])
         return Status(state=outcome.state, started=claimed["started"], process=process, outcome=outcome)
+
+    def unended(self) -> dict[str, Status]:
+        """The runs that have not ended: what runs, then what waits, in the order of the queue."""
+        order = self.order.read()
+        place = {run_id: i for i, run_id in enumerate(order.ids)} if order else {}
+        statuses = {run_id: self.status(run_id) for run_id in self.ids() if self.outcome(run_id) is None}
+        found = {
+            run_id: status
+            for run_id, status in statuses.items()
+            if status.outcome is None and (status.state == "running" or order is None or run_id in place)
+        }
+        return dict(sorted(found.items(), key=lambda one: (one[1].state != "running", place.get(one[0], len(place)))))
+
+    def has_work(self) -> bool:
+        """Whether a worker has something to do: a run to watch, or one to start in a queue that is not paused."""
+        order = self.order.read()
+        return any(
+            self._process_path(run_id).exists() or order is None or (not order.paused and run_id in order.ids)
+            for run_id in self.ids()
+            if self.outcome(run_id) is None
+        )
 
     def worker_alive(self) -> bool:
         """Whether the worker of these runs lives."""

@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import psutil
+
 from kohya_gui.runs.events import RunView
 from kohya_gui.runs.lock import held
-from kohya_gui.runs.queue import named, waiting_reason
+from kohya_gui.runs.queue import named, waiting_reasons
 from kohya_gui.runs.store import Outcome, RunStore, Status
 from kohya_gui.words import Reason
 from sd_scripts.library import systems
@@ -33,7 +36,6 @@ class Worker:
         self.store = store
         self.stop_grace_s = stop_grace_s
         self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._ended: set[str] = set()
 
     def run(self) -> None:
         """Works until nothing is left."""
@@ -45,36 +47,32 @@ class Worker:
                 time.sleep(LOOK_EVERY_S)
             # Who adds a run looks for this file afterwards: gone before the last look, no run is missed.
             self.store.worker_path.unlink()
-            if not self._open():
+            if not self.store.has_work():
                 return
 
     def step(self) -> bool:
         """One look at everything; whether there is still something to do."""
-        statuses = {run_id: self.store.status(run_id) for run_id in self._open()}
-        for run_id, status in list(statuses.items()):
-            if status.state == "running" and not self._watch(run_id, status):
-                del statuses[run_id]
-        for run_id in [run_id for run_id, status in statuses.items() if status.state == "waiting"]:
-            self._consider(run_id, statuses)
-        return bool(statuses)
+        statuses = self.store.unended()
+        for run_id, status in statuses.items():
+            if status.state == "running":
+                self._watch(run_id, status)
+        if None in waiting_reasons(self.store).values():
+            # Whoever pauses the queue or changes it may rely on it: what begins is decided under the same lock.
+            with self.store.order.held(LOOK_EVERY_S) as mine:
+                if mine:
+                    self._begin()
+        return self.store.has_work()
 
-    def _open(self) -> list[str]:
-        """The runs that have not ended, in order."""
-        ids = [run_id for run_id in self.store.ids() if run_id not in self._ended]
-        self._ended |= {run_id for run_id in ids if self.store.outcome(run_id)}
-        return [run_id for run_id in ids if run_id not in self._ended]
-
-    def _consider(self, run_id: str, statuses: dict[str, Status]) -> None:
-        record = self.store.record(run_id)
-        before = self.store.outcome(record.after) if record.after else None
-        if before and before.state != "done":
-            reason = Reason(f"run.after_{before.state}", named(self.store.record(str(record.after))))
-            if self.store.claim(run_id):
-                self.store.finish(run_id, Outcome(state="cancelled", ended=time.time(), reason=reason))
-                del statuses[run_id]
-        elif waiting_reason(record, self.store, statuses) is None and self.store.claim(run_id):
-            self._start(run_id)
-            statuses[run_id] = self.store.status(run_id)
+    def _begin(self) -> None:
+        """Starts what need not wait any more, and takes out what waited for a run that did not come to its end."""
+        for run_id, reason in waiting_reasons(self.store).items():
+            record = self.store.record(run_id)
+            before = self.store.outcome(record.after) if record.after else None
+            if before and before.state != "done":
+                why = Reason(f"run.after_{before.state}", named(self.store.record(str(record.after))))
+                self.store.finish(run_id, Outcome(state="cancelled", ended=time.time(), reason=why))
+            elif reason is None and self.store.claim(run_id):
+                self._start(run_id)
 
     def _start(self, run_id: str) -> None:
         record = self.store.record(run_id)
@@ -103,19 +101,35 @@ class Worker:
             "PYTHONUTF8": "1",
         }
 
-    def _watch(self, run_id: str, status: Status) -> bool:
-        """Ends a run that must end, and says whether it still runs."""
+    def _watch(self, run_id: str, status: Status) -> None:
+        """Writes down how a run ended, if it has, and ends one that must end."""
         child = self._children.get(run_id)
         code = child.poll() if child else None
+        if child is None and status.process is None:
+            if time.time() - (status.started or time.time()) < CLAIM_S:
+                return
+            status = self._found_again(run_id, status)
         lives = code is None if child else status.process is not None and systems.is_alive(status.process)
-        if status.process is None and time.time() - (status.started or time.time()) < CLAIM_S:
-            return True
         if not lives:
             self._finish(run_id, status, code)
-            return False
-        if status.process and self._must_end(run_id):
+        elif status.process and self._must_end(run_id):
             systems.stop_tree(status.process, grace_s=0.0)
-        return True
+
+    def _found_again(self, run_id: str, status: Status) -> Status:
+        """Looks for the script of a run whose worker died after it had started it, and before it wrote that down."""
+        mine = str(self.store.events_path(run_id))
+        alike = [
+            process.info
+            for process in psutil.process_iter(["pid", "create_time", "environ"])
+            if (process.info["environ"] or {}).get(EVENTS_VARIABLE) == mine
+        ]
+        if not alike:
+            return status
+        # What the script has started itself is younger and has the same environment.
+        script = min(alike, key=lambda info: info["create_time"])
+        process = ProcessId(script["pid"], script["create_time"])
+        self.store.set_process(run_id, process)
+        return replace(status, process=process)
 
     def _must_end(self, run_id: str) -> bool:
         """Whether a run was told to end at once, or asked to stop too long ago."""

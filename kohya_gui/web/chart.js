@@ -43,9 +43,11 @@ Studio.chart = (() => {
     return [all[0] >= 0 ? Math.max(0, low - pad) : low - pad, high + pad];
   }
 
-  /* lines: {name, y, colour (a CSS variable), width}; x: steps; marks: steps where an epoch ends. */
-  function chart(svg, { x, lines, marks = [], height_px = 200, label }) {
-    const ends = x.length ? span(lines) : null,
+  /* lines: {name, y, colour (a CSS variable), width, dash}; x: steps, of all lines or of each; marks: steps where an
+     epoch ends; read(values): takes what stands at the cursor, instead of writing it into the chart. */
+  function chart(svg, { x, lines: given, marks = [], height_px = 200, label, read: take }) {
+    const lines = given.map((line) => ({ x, ...line })).filter((line) => line.x.length || take),
+      ends = span(lines),
       width = svg.clientWidth || 600;
     svg.setAttribute("viewBox", `0 0 ${width} ${height_px}`);
     svg.style.height = `${height_px}px`;
@@ -55,13 +57,14 @@ Studio.chart = (() => {
       svg.innerHTML = "";
       return;
     }
-    const [low, high] = ends,
-      first = x[0],
-      last = x[x.length - 1];
+    const drawn = lines.filter((line) => line.x.length),
+      [low, high] = ends,
+      first = Math.min(...drawn.map((line) => line.x[0])),
+      last = Math.max(...drawn.map((line) => line.x.at(-1)));
     const X = (value) => LEFT + ((value - first) / (last - first || 1)) * (width - LEFT - RIGHT);
     const Y = (value) =>
       TOP + (1 - (Math.min(high, Math.max(low, value)) - low) / (high - low)) * (height_px - TOP - BOTTOM);
-    const path = ({ y }) => {
+    const path = ({ x, y }) => {
       let text = "",
         pen = false;
       y.forEach((value, i) => {
@@ -88,30 +91,43 @@ Studio.chart = (() => {
         (one) =>
           `<line class="grid" stroke-dasharray="3 3" x1="${X(one)}" x2="${X(one)}" y1="${TOP}" y2="${height_px - BOTTOM}"/>`,
       ),
-      ...lines.map((line) => `<path d="${path(line)}" style="stroke:var(${line.colour});stroke-width:${line.width}"/>`),
+      ...drawn.map(
+        (line) =>
+          `<path d="${path(line)}" style="stroke:var(${line.colour});stroke-width:${line.width}" stroke-dasharray="${line.dash || "none"}"/>`,
+      ),
       `<line class="cursor" y1="${TOP}" y2="${height_px - BOTTOM}" visibility="hidden"/><text class="reading"
         y="${TOP + 10}"></text>`,
     ].join("");
-    read(svg, { x, lines, X, width });
+    read(svg, { lines, X, width, take });
   }
-  function read(svg, { x, lines, X, width }) {
+  /* The first place of a line at or behind a point; its last, where the line ends before. */
+  const placeAt = (x, X, at) => {
+    const i = x.findIndex((one) => X(one) >= at);
+    return i < 0 ? x.length - 1 : i;
+  };
+  function read(svg, { lines, X, width, take }) {
     const cursor = svg.querySelector(".cursor"),
       reading = svg.querySelector(".reading");
     svg.onmousemove = (event) => {
       const at = event.clientX - svg.getBoundingClientRect().left;
-      let i = x.findIndex((one) => X(one) >= at);
-      if (i < 0) i = x.length - 1;
-      const right = X(x[i]) > width / 2;
-      cursor.setAttribute("x1", X(x[i]));
-      cursor.setAttribute("x2", X(x[i]));
+      const longest = lines.reduce((one, two) => (two.x.at(-1) > one.x.at(-1) ? two : one)).x;
+      const step = longest[placeAt(longest, X, at)],
+        right = X(step) > width / 2,
+        values = lines.map((line) => (line.x.at(-1) < step ? NaN : line.y[placeAt(line.x, X, X(step))]));
+      cursor.setAttribute("x1", X(step));
+      cursor.setAttribute("x2", X(step));
       cursor.setAttribute("visibility", "visible");
-      reading.textContent = `${t("run.step", { step: number(x[i]) })}: ${lines.map((line) => `${line.name} ${Number.isFinite(line.y[i]) ? short(line.y[i]) : "–"}`).join(", ")}`;
-      reading.setAttribute("x", X(x[i]) + (right ? -6 : 6));
+      take?.(values);
+      reading.textContent = t("run.step", { step: number(step) });
+      if (!take)
+        reading.textContent += `: ${lines.map((line, i) => `${line.name} ${Number.isFinite(values[i]) ? short(values[i]) : "–"}`).join(", ")}`;
+      reading.setAttribute("x", X(step) + (right ? -6 : 6));
       reading.setAttribute("text-anchor", right ? "end" : "start");
     };
     svg.onmouseleave = () => {
       cursor.setAttribute("visibility", "hidden");
       reading.textContent = "";
+      take?.(null);
     };
   }
   return Object.assign(chart, { smooth, ticks, span });

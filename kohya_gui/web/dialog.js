@@ -3,9 +3,11 @@
 Studio.dialog = (() => {
   const { html, attr, put, icon, t } = Studio;
 
+  /* Within Gradio's own box: only there do its styles for narrow windows hold. */
+  const home = () => document.querySelector(".gradio-container .contain") ?? document.body;
   const layer = () =>
     document.getElementById("studio-layer") ??
-    Object.assign(document.body.appendChild(document.createElement("div")), { id: "studio-layer", className: "kg" });
+    Object.assign(home().appendChild(document.createElement("div")), { id: "studio-layer", className: "kg" });
 
   /* Opens a dialog; `close(result)` ends it, Escape ends it with null. Resolves to the result. */
   function open({ title, body, wide, ready }) {
@@ -86,7 +88,7 @@ Studio.dialog = (() => {
     );
     layer().append(list);
     const place = button.getBoundingClientRect();
-    list.style.top = `${place.bottom + 4}px`;
+    list.style.top = `${Math.max(8, Math.min(place.bottom + 4, window.innerHeight - list.offsetHeight - 8))}px`;
     list.style.left = `${Math.max(8, Math.min(place.left, window.innerWidth - list.offsetWidth - 8))}px`;
     const buttons = [...list.children];
     const close = () => {

@@ -16,7 +16,7 @@
             <span>Studio</span>
           </h1>
           <button type="button" class="pick" data-do="project" aria-haspopup="menu"></button>
-          <button type="button" class="pick hide-s" data-do="preset" aria-haspopup="dialog" hidden></button>
+          <button type="button" class="pick" data-do="preset" aria-haspopup="dialog" hidden></button>
           <span class="grow"></span>
           ${search.draw()}
           <button type="button" class="btn quiet hide-s" data-do="board"></button>
@@ -60,11 +60,12 @@
         one("preset"),
         html`
           <small>${t("preset_word")}</small>
-          <b>${state.name ?? t("preset_default")}</b>
+          <span class="only-s" title="${t("preset_word")}">${icon("list")}</span>
+          <b class="hide-s">${state.name ?? t("preset_default")}</b>
           ${
             state.changed
               ? html`
-                  <span class="chip acc">${t("changed", { n: state.changed })}</span>
+                  <span class="chip acc hide-s">${t("changed", { n: state.changed })}</span>
                 `
               : ""
           }${icon("down")}

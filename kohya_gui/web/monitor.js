@@ -1,7 +1,7 @@
 /* The monitor of one run: how it goes, charts, what it left, its log; and what can be asked of it. */
 "use strict";
 Studio.monitor = (() => {
-  const { html, put, patch, t, on, call, dialog, chart, results, news, short } = Studio;
+  const { html, put, patch, t, on, call, dialog, chart, results, news, actions, short } = Studio;
   let root,
     parts = {},
     seen = null;
@@ -52,15 +52,6 @@ Studio.monitor = (() => {
               </div>
               <div class="card" data-part="tables" hidden></div>
               <div class="card" data-part="log">
-                <div class="hd">
-                  <h2>${t("run.log")}</h2>
-                  <span class="sp"></span>
-                  <label class="muted">
-                    <input type="checkbox" data-follow checked />
-                    ${t("run.follow")}
-                  </label>
-                </div>
-                <pre class="log" role="log" tabindex="0" aria-label="${t("run.log")}"></pre>
               </div>
             </div>
             <div class="col">
@@ -74,7 +65,9 @@ Studio.monitor = (() => {
       `,
     );
     parts = Object.fromEntries(PARTS.map((name) => [name, root.querySelector(`[data-part="${name}"]`)]));
-    root.addEventListener("click", press);
+    Studio.log.place(parts.log);
+    if (!root.dataset.listening) root.addEventListener("click", press);
+    root.dataset.listening = "yes";
     new ResizeObserver(() => seen && drawCharts(seen)).observe(root);
     const watched = Studio.poller.watched();
     if (watched?.last) show(watched);
@@ -107,7 +100,7 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
       `,
     );
     drawCharts(run);
-    drawLog(run);
+    Studio.log.show(run);
   }
   function section(name, there, draw) {
     parts[name].hidden = !there;
@@ -139,11 +132,6 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
       lines: [{ name: t("run.lr"), y: lr, colour: "--kg-c2", width: 1.8 }],
     });
   }
-  function drawLog({ log }) {
-    const place = parts.log.querySelector("pre");
-    if (place.textContent !== log) place.textContent = log;
-    if (parts.log.querySelector("[data-follow]").checked) place.scrollTop = place.scrollHeight;
-  }
   const id = () => seen.id;
   async function request(name) {
     if (name === "stop") {
@@ -154,47 +142,29 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
     const answer = await call("run_request", { id: id(), request: name });
     if (dialog.trouble(answer)) return;
     dialog.say(t(`said.${name}`));
-    if (name === "retry" && answer.run_id) Studio.fire("show run", answer.run_id);
     Studio.poller.tick();
     Studio.runs.refresh();
   }
-  /* Opens the stage's form with the values of this run, and more; one click takes them back. */
-  async function openSettings(stage, more = {}) {
-    const { store } = Studio,
-      fields = store.fields(stage),
-      before = { ...store.typed(stage) },
-      given = store.given(stage).values,
-      wanted = { ...seen.last.values, ...more };
-    const differs = ([flag, value]) =>
-      flag in fields && store.asText(value) !== store.asText(given[flag] ?? store.plain(fields[flag]));
-    const values = Object.fromEntries(Object.entries(wanted).filter(differs));
-    const tab = Studio.stage.tabOf(stage),
-      { name } = seen.last.row;
-    await Studio.tabs.open(tab);
-    if (tab !== "metadata") Studio.stage.choose(tab, stage);
-    if (!Object.keys(wanted).length) return;
-    store.load(stage, { name: store.state.presets[stage], values });
-    const undo = () => store.load(stage, { name: store.state.presets[stage], values: before });
-    dialog.say(t("said.settings", { name }), { action: { label: t("undo"), pick: undo } });
-  }
   async function goOn(resume) {
-    await openSettings("train", { resume, resume_from_huggingface: false });
+    await Studio.editing.take(seen.last.row, { resume, resume_from_huggingface: false });
     Studio.search.go({ stage: "train", flag: "resume" });
+  }
+  function menu(button) {
+    const { row } = seen.last,
+      kill = { label: t("run.kill"), note: t("run.kill_note"), danger: true, pick: () => request("kill") };
+    dialog.menu(button, [...actions.items(row), ...(news.live(row) ? [kill] : [])]);
   }
   function press(event) {
     const pressed = event.target.closest("button");
     if (!pressed) return;
-    const { request: name, sample, says, settings, resume, tab, option, stage } = pressed.dataset;
+    const { request: name, act, to, sample, says, resume, tab, option, stage } = pressed.dataset;
     if (name) request(name);
+    if (act) actions.perform(act, seen.last.row, to);
     if (sample) results.enlarge(sample, says);
     if (tab) Studio.tabs.open(tab);
     if (option) Studio.search.go({ stage, flag: option });
-    if (settings) openSettings(settings);
     if (resume) goOn(resume);
-    if ("more" in pressed.dataset)
-      dialog.menu(pressed, [
-        { label: t("run.kill"), note: t("run.kill_note"), danger: true, pick: () => request("kill") },
-      ]);
+    if ("more" in pressed.dataset) menu(pressed);
   }
   on("run", show);
   on("run chosen", (chosen) => {

@@ -1,16 +1,23 @@
 /* How a run goes, in words and figures: its head with what can be asked of it, trouble, phases, facts. */
 "use strict";
 Studio.news = (() => {
-  const { html, icon, t, chart, number, short, duration, bytes, clock, asDate } = Studio;
+  const { html, attr, icon, t, chart, number, short, duration, bytes, clock, asDate } = Studio;
   const rounded = (value) => short(Number(value.toPrecision(3)));
   const LIVE = ["running", "stalled"];
+  const live = (row) => LIVE.includes(row.state);
 
   function top({ row, saved: files }) {
-    const live = LIVE.includes(row.state),
+    const running = live(row),
       training = row.stage === "train";
     const ask = (request, sign, tone = "") => html`
       <button type="button" class="btn sm ${tone}" data-request="${request}">
         ${icon(sign)}${t(`run.${request}`)}
+      </button>
+    `;
+    const form = row.stage in Studio.data.forms;
+    const act = (name, label, { sign, to, tone = "" } = {}) => html`
+      <button type="button" class="btn sm ${tone}" data-act="${name}" ${attr("data-to", to)}>
+        ${sign ? icon(sign) : ""}${t(label)}
       </button>
     `;
     const meta = [
@@ -22,39 +29,48 @@ Studio.news = (() => {
     return html`
       <div class="top">
         <h2>${row.name}</h2>
+        <button
+          type="button"
+          class="btn sm quiet star"
+          data-act="star"
+          aria-pressed="${String(row.starred)}"
+          aria-label="${t("run.star")}"
+        >
+          ${icon("star")}
+        </button>
         <span class="st ${row.state}">${row.word}</span>
         <span class="muted meta">${meta.filter(Boolean).join(t("field.comma"))}</span>
         <span class="sp"></span>
-        ${live && training ? [ask("sample", "camera"), ask("save", "save"), ask("stop_after_epoch", "flag")] : ""}${
-          live
-            ? html`
-                ${ask("stop", "stop", "danger")}
-                <button type="button" class="btn sm quiet" data-more aria-haspopup="menu" aria-label="${t("more")}">
-                  ${icon("dots")}
-                </button>
-              `
-            : ""
-        }${row.state === "waiting" ? ask("cancel", "cross", "danger") : ""}
+        ${running && training ? [ask("sample", "camera"), ask("save", "save"), ask("stop_after_epoch", "flag")] : ""}
+        ${running ? ask("stop", "stop", "danger") : ""}
         ${
-          ["failed", "stopped", "cancelled"].includes(row.state)
-            ? html`
-                <button type="button" class="btn sm pri" data-request="retry">${t("run.retry")}</button>
-              `
+          row.state === "waiting"
+            ? [
+                act("move", "run.first", { sign: "next", to: "first" }),
+                form && act("edit", "run.edit", { sign: "edit" }),
+                act("remove", "run.cancel", { sign: "cross", tone: "danger" }),
+              ]
             : ""
         }
-        ${goOn(row, files)}${row.state === "done" ? next(row) : ""}${
-          Studio.data.forms[row.stage]
-            ? html`
-                <button type="button" class="btn sm hide-s" data-settings="${row.stage}">${t("run.settings")}</button>
-              `
-            : ""
+        ${["failed", "stopped", "cancelled"].includes(row.state) ? act("again", "run.retry", { tone: "pri" }) : ""}
+        ${goOn(row, files)}${row.state === "done" ? [next(row), act("again", "run.again")] : ""}${
+          row.state !== "waiting" && form ? act("settings", "run.settings", { tone: "hide-s" }) : ""
         }
+        <button type="button" class="btn sm quiet" data-more aria-haspopup="menu" aria-label="${t("more")}">
+          ${icon("dots")}
+        </button>
       </div>
       ${
         ["waiting", "stopped", "cancelled"].includes(row.state) &&
         row.why &&
         html`
           <p class="muted why">${row.why}</p>
+        `
+      }
+      ${
+        row.note &&
+        html`
+          <p class="note">${row.note}</p>
         `
       }
     `;
@@ -82,7 +98,7 @@ Studio.news = (() => {
       return html`
         <div class="stall">
           ${icon("warn")}
-          <p>${t("run.stalled")}</p>
+          <p>${row.why}</p>
         </div>
       `;
     if (!error) return "";
@@ -197,5 +213,5 @@ Studio.news = (() => {
       : "";
   }
 
-  return { top, failure, phases, facts, lastOf, asNumber };
+  return { top, live, failure, phases, facts, lastOf, asNumber };
 })();

@@ -10,9 +10,10 @@ Studio.poller = (() => {
     busy = false,
     again = false,
     watched = null,
-    before = "";
+    before = "",
+    paused = false;
 
-  const fresh = (id) => ({ id, next_event: 0, log_offset: -LOG_TAIL_BYTES, log: "", metrics: {}, last: null });
+  const fresh = (id) => ({ id, next_event: 0, log_offset: -LOG_TAIL_BYTES, log: "", log_start: 0, metrics: {}, last: null });
   /* Figures come in pieces; each key is an array, as long as `step`. */
   function join(metrics, more) {
     for (const [name, values] of Object.entries(more ?? {})) (metrics[name] ??= []).push(...values);
@@ -47,7 +48,8 @@ Studio.poller = (() => {
   }
   function take(answer, asked) {
     fire("poll", answer);
-    const now = JSON.stringify([answer.active?.id, answer.active?.state, answer.waiting]);
+    paused = answer.paused;
+    const now = JSON.stringify([answer.active?.id, answer.active?.state, answer.waiting, answer.serial]);
     if (now !== before) {
       before = now;
       fire("runs changed", answer);
@@ -57,10 +59,18 @@ Studio.poller = (() => {
     asked.next_event = answer.run.next_event;
     asked.last = answer.run;
     if (answer.log) {
-      asked.log = (asked.log + answer.log.text).slice(-LOG_KEPT);
-      asked.log_offset = answer.log.next_offset;
+      takeLog(asked, answer.log);
     }
     fire("run", asked);
+  }
+  /* The log grows at its end; where a part was left out, or it grew too long, it begins later. */
+  function takeLog(asked, { text, start, next_offset }) {
+    const joined = start === asked.log_offset ? asked.log + text : text;
+    asked.log_start = start === asked.log_offset ? asked.log_start : start;
+    asked.log_offset = next_offset;
+    const cut = joined.length > LOG_KEPT ? joined.indexOf("\n", joined.length - LOG_KEPT) + 1 : 0;
+    asked.log = joined.slice(cut);
+    if (cut) asked.log_start += new TextEncoder().encode(joined.slice(0, cut)).length;
   }
   document.addEventListener("visibilitychange", () => !document.hidden && tick());
   on("started", tick);
@@ -68,5 +78,5 @@ Studio.poller = (() => {
     if (!there) before = "";
   });
   tick();
-  return { watch, tick, watched: () => watched };
+  return { watch, tick, watched: () => watched, paused: () => paused };
 })();

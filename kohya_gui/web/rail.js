@@ -1,7 +1,7 @@
 /* Beside a form: Start, Queue, facts, checks and the command; and the stage's run while there is one. */
 "use strict";
 Studio.rail = (() => {
-  const { html, attr, put, patch, icon, t, on, call, store, form, field, dialog, debounce } = Studio;
+  const { html, attr, put, patch, icon, t, on, call, store, form, field, dialog, debounce, editing } = Studio;
   const rails = {};
   const FINDINGS = { error: ["c-err", "warn"], warning: ["c-warn", "warn"], fine: ["c-ok", "ok"] };
 
@@ -21,10 +21,11 @@ Studio.rail = (() => {
             <p>${t("no_project_hint")}</p>
             <button type="button" class="btn sm" data-do="project">${t("no_project_make")}</button>
           </div>
+          <div class="edited" role="status" hidden></div>
           <div class="folder" hidden></div>
           <div class="acts">
             <button class="btn pri" data-do="start"></button>
-            <button class="btn" data-do="queue">${t("queue")}</button>
+            <button class="btn" data-do="queue"></button>
           </div>
           <div class="now" hidden></div>
           <dl class="kv"></dl>
@@ -53,6 +54,7 @@ Studio.rail = (() => {
     if (!rail?.root.isConnected) return;
     const { root, answer } = rail,
       bad = form.errors(stage);
+    const edited = editing.of(stage);
     const blocked = bad.length || (answer?.findings ?? []).filter((one) => one.level === "error").length;
     const start = root.querySelector("[data-do=start]");
     start.classList.toggle("blocked", Boolean(bad.length));
@@ -63,9 +65,12 @@ Studio.rail = (() => {
             ${icon("warn")}${t(bad.length > 1 ? "fix_many" : "fix_one", { n: bad.length })}
           `
         : html`
-            ${icon("play")}${t(rail.confirm ? "start_anyway" : `start.${stage}`)}
+            ${edited ? icon("save") : icon("play")}${t(startWord(stage, rail.confirm, edited))}
           `,
     );
+    patch(root.querySelector("[data-do=queue]"), t(edited ? "edit.leave" : "queue"));
+    root.querySelector(".edited").hidden = !edited;
+    patch(root.querySelector(".edited"), edited ? t(edited.chained ? "edit.chained" : "edit.now", edited) : "");
     patch(root.querySelector(".finds"), findings(stage, bad, answer?.findings ?? []));
     patch(
       root.querySelector(".kv"),
@@ -87,11 +92,13 @@ Studio.rail = (() => {
     drawFolders(stage, root.querySelector(".folder"));
     drawNow(rail);
   }
+  const startWord = (stage, confirm, edited) =>
+    edited ? (confirm ? "edit.save_anyway" : "edit.save") : confirm ? "start_anyway" : `start.${stage}`;
   /* A project of several folders: the stage runs once for each. */
   function drawFolders(stage, place) {
     const folders = store.state.project?.pictures ?? [],
       at = store.state.folders[stage] ?? 0;
-    place.hidden = folders.length < 2 || !Studio.data.per_folder.includes(stage);
+    place.hidden = editing.of(stage) || folders.length < 2 || !Studio.data.per_folder.includes(stage);
     if (!place.hidden)
       patch(
         place,
@@ -152,7 +159,8 @@ Studio.rail = (() => {
 
   const ask = debounce(async (stage) => {
     const asked = JSON.stringify(store.values(stage));
-    const answer = await call("check", { stage, values: store.values(stage), project: store.state.project });
+    const replaces = editing.of(stage)?.id ?? null;
+    const answer = await call("check", { stage, values: store.values(stage), project: store.state.project, replaces });
     if (answer.error || asked !== JSON.stringify(store.values(stage)) || !rails[stage]) return;
     rails[stage].answer = answer;
     form.answered(stage, answer.fields, answer.findings);
@@ -168,12 +176,13 @@ Studio.rail = (() => {
       return;
     }
     if (Studio.page.secure && window.Notification?.permission === "default") Notification.requestPermission();
-    const answer = await call(name, {
-      stage,
-      values: store.values(stage),
-      project: store.state.project,
-      confirm: rail.confirm,
-    });
+    const edited = editing.of(stage),
+      values = store.values(stage),
+      project = store.state.project,
+      { confirm } = rail;
+    const answer = edited
+      ? await call("run_replace", { id: edited.id, values, project: project?.name ?? null, confirm })
+      : await call(name, { stage, values, project, confirm });
     if (answer.field && answer.field in store.fields(stage)) form.jump(stage, answer.field);
     if (dialog.trouble(answer)) return;
     if (answer.findings) {
@@ -181,8 +190,13 @@ Studio.rail = (() => {
       return;
     }
     rail.confirm = false;
+    if (edited) {
+      editing.saved(stage);
+      return;
+    }
     Studio.fire("started", answer.run_id);
-    dialog.say(t(name === "start" && !answer.waits ? "said.started" : "said.queued", { what: t(`stage.${stage}`) }), {
+    const said = name === "start" && !answer.waits ? "said.started" : "said.queued";
+    dialog.say(t(Studio.poller.paused() ? "said.queued_paused" : said, { what: t(`stage.${stage}`) }), {
       action: { label: t("open"), pick: () => Studio.fire("show run", answer.run_id) },
     });
     update(stage);
@@ -216,7 +230,7 @@ Studio.rail = (() => {
     draw(root, stage);
     const actions = {
       start: () => send(stage, "start"),
-      queue: () => send(stage, "queue"),
+      queue: () => (editing.of(stage) ? editing.leave(stage) : send(stage, "queue")),
       copy: () => copy(stage),
       project: () => Studio.tabs.open("project"),
     };
@@ -256,6 +270,13 @@ Studio.rail = (() => {
     }
   });
   on("form", ({ stage }) => update(stage));
+  on("editing", (stage) => {
+    if (rails[stage]) {
+      rails[stage].confirm = false;
+      update(stage);
+      ask(stage);
+    }
+  });
   on("poll", ({ active }) => {
     for (const [stage, rail] of Object.entries(rails)) {
       rail.active = active?.stage === stage ? active : null;

@@ -30,7 +30,7 @@
   const waiting = () =>
     last.waiting
       ? html`
-          <span class="muted hide-s">${t("waiting", { n: last.waiting })}</span>
+          <span class="muted hide-s">${t(last.paused ? "waiting_paused" : "waiting", { n: last.waiting })}</span>
         `
       : "";
   const idle = () => html`

@@ -57,12 +57,34 @@ Studio.store = (() => {
     save();
     fire("loaded", { stage });
   }
-  /* How the form differs from its preset: flags typed otherwise, and flags of the preset that were reset. */
+  /* What a field will hold once a preset is loaded: its value, else what the project gives, else the default. */
+  const after = (stage, flag, presetValues) =>
+    presetValues[flag] ?? given(stage).values[flag] ?? plain(fields(stage)[flag]);
+  function same(field, one, other) {
+    const [left, right] = [asText(one), asText(other)];
+    const isNumber = field.kind !== "str" && field.kind !== "bool" && !field.many && left !== "" && right !== "";
+    return left === right || (isNumber && Number(left) === Number(right));
+  }
+  /* The flags in which the form differs from what a preset would make of it, in the order of the form. */
   function differences(stage, presetValues) {
-    const flags = new Set([...Object.keys(typed(stage)), ...Object.keys(presetValues)]);
-    return [...flags].filter(
-      (flag) => flag in fields(stage) && asText(typed(stage)[flag]) !== asText(presetValues[flag]),
-    );
+    const touched = new Set([...Object.keys(typed(stage)), ...Object.keys(presetValues)]);
+    return Object.entries(fields(stage))
+      .filter(([flag]) => touched.has(flag))
+      .filter(([flag, field]) => !same(field, value(stage, flag), after(stage, flag, presetValues)))
+      .map(([flag]) => flag);
+  }
+  /* Takes some of a preset's values, and resets those of the flags that it does not name. */
+  function apply(stage, preset, flags) {
+    for (const flag of flags) {
+      const text = asText(preset.values[flag]);
+      const isDefault = !(flag in given(stage).values) && text === asText(plain(fields(stage)[flag]));
+      if (flag in preset.values && !isDefault)
+        typed(stage)[flag] = fields(stage)[flag].kind === "bool" ? text === "true" : text;
+      else delete typed(stage)[flag];
+    }
+    state.presets[stage] = preset.draft ? null : preset.name;
+    save();
+    fire("loaded", { stage });
   }
 
   function recall() {
@@ -157,7 +179,9 @@ Studio.store = (() => {
     set,
     reset,
     load,
+    after,
     differences,
+    apply,
     refreshGiven,
     refreshAllGiven,
     chooseFolder,

@@ -41,7 +41,7 @@ def test_a_preset_is_saved_changed_reloaded_and_deleted(on: Tab) -> None:
     page.click("[data-do=preset]")
     page.fill(".pre-save [name=name]", "my rate")
     page.click(".pre-save button")
-    expect(page.locator(".pre-item[aria-pressed=true]")).to_have_text("my rate")
+    expect(page.locator(".pre-item[aria-pressed=true] b")).to_have_text("my rate")
     page.keyboard.press("Escape")
 
     on.fill("train", learning_rate="9e-6", clip_skip=2, shuffle_caption=True)
@@ -50,7 +50,7 @@ def test_a_preset_is_saved_changed_reloaded_and_deleted(on: Tab) -> None:
     page.click('.pre-item:has-text("my rate")')
     expect(page.locator(".diff")).to_contain_text("9e-6 → 3e-6")
     on.shot("preset")
-    page.click("[data-apply]")
+    page.click("[data-step=apply]")
     _expect_values(on, learning_rate="3e-6", seed="11", clip_skip="")
     expect(page.locator("#f-train-shuffle_caption")).not_to_be_checked()
 
@@ -66,12 +66,12 @@ def test_a_preset_is_saved_changed_reloaded_and_deleted(on: Tab) -> None:
     on.fill("train", learning_rate="1e-6", seed="", output_name="other")
     page.click("[data-do=preset]")
     page.click('.pre-item:has-text("my rate")')
-    page.click("[data-apply]")
+    page.click("[data-step=apply]")
     _expect_values(on, learning_rate="4e-6", seed="11", output_name="plain")
 
     page.click("[data-do=preset]")
     page.click('.pre-item:has-text("my rate")')
-    page.click("[data-remove]")
+    page.click("[data-step=remove]")
     page.click("[data-yes]")
     expect(page.locator('.pre-item:has-text("my rate")')).to_have_count(0)
     on.open("train")
@@ -146,7 +146,7 @@ def test_a_run_that_fails_says_why(on: Tab, gui: Gui, plain: Path) -> None:
     on.shot("failed_run")
 
     metadata.write_text(whole, encoding="utf-8")
-    page.click("[data-request=retry]")
+    page.click("[data-act=again]")
     expect(page.locator(".kg-mon .top .st")).to_have_class("st done", timeout=NEWS_MS)
     assert len(list(plain.glob("*.npz"))) == 3
 

@@ -105,13 +105,12 @@ def _refused(spec: object, text: str) -> bool:
 
 
 def test_a_secret_is_neither_taken_nor_kept(tab: Tab) -> None:
+    """It cannot be typed; what brings one along all the same, such as an older page's settings, is refused."""
     tab.make_project()
     page = tab.page
     tab.select("train")
+    page.evaluate("Studio.store.set('train', 'huggingface_token', 'hf_secret')")
     page.evaluate("Studio.search.go({ stage: 'train', flag: 'huggingface_token' })")
-    box = page.locator("#f-train-huggingface_token")
-    expect(box).to_have_attribute("type", "password")
-    box.fill("hf_secret")
     page.fill("#f-train-learning_rate", "4.711e-6")
     expect(page.locator('.f[data-flag="huggingface_token"]:visible .err')).to_contain_text("The page keeps no secrets")
     expect(page.locator(".kg-rail:visible pre.cmd")).not_to_contain_text("hf_secret")
@@ -213,12 +212,12 @@ def test_a_preset_is_saved_loaded_and_deleted(tab: Tab) -> None:
     page.click("[data-do=preset]")
     page.click('.pre-item:has-text("strict")')
     expect(page.locator(".diff")).to_contain_text("0.2 → 0.5")
-    page.click("[data-apply]")
+    page.click("[data-step=apply]")
     expect(page.locator("#f-tag_wd14-thresh")).to_have_value("0.5")
     expect(page.locator("#f-tag_wd14-undesired_tags")).to_have_value("")
     page.click("[data-do=preset]")
     page.click('.pre-item:has-text("strict")')
-    page.click("[data-remove]")
+    page.click("[data-step=remove]")
     page.click("[data-yes]")
     expect(page.locator('.pre-item:has-text("strict")')).to_have_count(0)
 
@@ -312,7 +311,7 @@ def test_a_failed_run_says_why(tab: Tab, gui: Gui) -> None:
     tab.page.click('.run:has-text("broken")')
     expect(tab.page.locator(".fail h2")).to_have_text("The loss is not a number.")
     expect(tab.page.locator(".fail pre")).to_contain_text("Error: The loss is not a number.")
-    expect(tab.page.locator("[data-request=retry]")).to_be_visible()
+    expect(tab.page.locator("[data-act=again]")).to_be_visible()
 
 
 def test_a_stage_is_started_from_its_tab(tab: Tab, gui: Gui) -> None:

@@ -110,7 +110,7 @@ def test_errors_block_a_start_and_warnings_ask_once(studio, pictures):
     values = {"train_data_dir": str(pictures), "out_json": str(pictures.parent / "m.json")}
     wrong = studio.start("merge_tags", values | {"in_json": "missing.json"}, confirm=True)
     assert {"level": "error", "field": "in_json"}.items() <= wrong["findings"][0].items()
-    assert studio.runs() == {"queue": [], "history": []}
+    assert studio.runs() == {"queue": [], "history": [], "paused": False}
     asked = studio.start("merge_tags", values)
     assert [f["level"] for f in asked["findings"]] == ["warning"]
     run_id = studio.start("merge_tags", values, confirm=True)["run_id"]
@@ -229,3 +229,43 @@ def test_a_start_asks_once_when_a_queued_run_writes_the_same_file(studio, pictur
         wait(studio, run_id)
     (pictures.parent / "m.json").unlink(missing_ok=True)
     assert "run_id" in studio.start("merge_captions", values)
+
+
+def test_a_waiting_run_of_a_chain_is_given_other_settings(studio, pictures):
+    saved_project(studio, pictures)
+    studio.queue_pause(True)
+    chain = studio.pipeline("meadow", skip=["latents", "train"], caption="none", tagger="none")["chain"]
+    assert [row["stage"] for row in studio.runs()["queue"]] == ["merge_captions", "merge_tags", "clean"]
+    cleaning = chain[-1]
+    values = studio.run(cleaning)["values"] | {"out_json": str(pictures.parent / "other.json")}
+    missing = [one for one in studio.check("clean", values)["findings"] if one["level"] == "error"]
+    assert missing, "without its chain, the file that it reads is not there"
+    fine = studio.check("clean", values, replaces=cleaning)
+    assert [one for one in fine["findings"] if one["level"] == "error"] == []
+    assert "findings" in studio.run_replace(cleaning, values | {"out_json": ""})
+    assert studio.run_replace(cleaning, values)["run_id"] == cleaning
+    record = studio._queue.store.record(cleaning)
+    assert (record.after, record.chain is None, record.project) == (chain[1], False, "meadow")
+    studio.queue_pause(False)
+    assert [wait(studio, run_id)["state"] for run_id in chain] == ["done"] * 3
+    assert (pictures.parent / "other.json").is_file()
+    assert "not waiting" in studio.run_replace(cleaning, values, confirm=True)["error"]
+
+
+def test_actions_of_the_history_are_answered(studio, pictures):
+    values = {"train_data_dir": str(pictures), "out_json": str(pictures.parent / "m.json")}
+    run_id = studio.start("merge_captions", values)["run_id"]
+    wait(studio, run_id)
+    assert studio.run_mark(run_id, name="mine", starred=True)["row"]["name"] == "mine"
+    again = studio.run_request(run_id, "retry")["run_id"]
+    wait(studio, again)
+    compared = studio.runs_compare([run_id, again])
+    assert (len(compared["runs"]), compared["differs"]) == (2, [])
+    assert studio.runs_compare([run_id])["field"] == "ids"
+    assert studio.runs_delete([run_id]) == {"ids": [run_id]}
+    assert [run["name"] for run in studio.runs_deleted()["runs"]] == ["mine"]
+    assert studio.run(run_id)["error"]
+    assert studio.runs_restore([run_id]) == {"ids": [run_id]} and studio.runs_deleted() == {"runs": []}
+    assert studio.run_log_find(run_id, "merged")["count"] == len(
+        [line for line in studio.run_log(run_id)["text"].splitlines() if "merged" in line.casefold()]
+    )

@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 
-from kohya_gui.runs.queue import Queue, waiting_reason
+from kohya_gui.runs.queue import Queue, waiting_reasons
 from kohya_gui.runs.store import RunStore
 from sd_scripts.library import systems
 from sd_scripts.library.errors import BadOption
@@ -108,7 +108,7 @@ def test_two_runs_wait_for_one_device_and_light_ones_do_not(lab):
     assert lab.wait(light).state == "done"
     statuses = {i: lab.store.status(i) for i in (first, second)}
     assert [s.state for s in statuses.values()] == ["running", "waiting"]
-    why = waiting_reason(lab.store.record(second), lab.store, statuses)
+    why = waiting_reasons(lab.store)[second]
     assert (why.key, why.facts) == ("run.waits_for_device", {"device": "CPU", "name": "first", "stage": "train"})
     lab.queue.request(first, "stop")
     assert lab.wait(second).state == "done"

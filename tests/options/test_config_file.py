@@ -73,7 +73,9 @@ def test_a_mark_of_byte_order_is_no_matter(start: str, tmp_path: Path) -> None:
 SENTENCES = {
     "learning_rat = 1": "there is no option learning_rat. Did you mean learning_rate?",
     "qqq = 1": "there is no option qqq. --help lists all options.",
-    "tokenizer_cache_dir = 'x'": "tokenizer_cache_dir is not needed: the tokenizer comes with this program.",
+    "tokenizer_cache_dir = 'x'": (
+        "tokenizer_cache_dir is not needed: the tokenizer comes with this program. Leave it out."
+    ),
     'learning_rate = "1e-4"': 'learning_rate = "1e-4": Write a number, without quotes.',
     "v2 = 1": "v2 = 1: Write true or false, without quotes.",
     "seed = true": "seed = true: Write a number, without quotes.",
