@@ -19,6 +19,8 @@ Options = TypeVar("Options")
 _CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
 
 
+# Text programs make them of two hyphens: en dash and em dash.
+LONG_DASHES = "\u2013\u2014"
 _PERCENT = re.compile(r"(\d+\.?\d*|\.\d+)%")
 
 
@@ -80,10 +82,10 @@ def shown(spec: OptionSpec) -> str:
 
 def _sentence(event: tyro_errors.ParseErrorEvent, argv: list[str], specs: dict[str, OptionSpec]) -> BadOption:
     if isinstance(event, tyro_errors.UnrecognizedArgs):
-        return _unknown(event.tokens, specs)
+        return _unknown(event.tokens, argv, specs)
     if isinstance(event, tyro_errors.MissingArgs):
         if event.unrecognized_tokens:
-            return _unknown(event.unrecognized_tokens, specs)
+            return _unknown(event.unrecognized_tokens, argv, specs)
         spec = specs[_name(event.missing_arguments[0].arg)]
         return BadOption(spec.name, f"{shown(spec)} is needed: {spec.help}")
     argument = getattr(event, "argument", None)
@@ -106,14 +108,29 @@ def _bad_value(spec: OptionSpec, given: list[str], message: str) -> BadOption:
     return BadOption(spec.name, f"{shown(spec)} {' '.join(given)}: {message or 'this value is not understood.'}")
 
 
-def _unknown(tokens: list[str], specs: dict[str, OptionSpec]) -> BadOption:
+def _unknown(tokens: list[str], argv: list[str], specs: dict[str, OptionSpec]) -> BadOption:
     token = next((token for token in tokens if token.startswith("-")), tokens[0])
     if not token.startswith("-"):
-        return BadOption("", f'"{token}" is one argument too many. Put quotes around names with spaces.')
+        return _too_many(token, argv, specs)
     name = token.lstrip("-").split("=")[0].replace("-", "_")
     close = difflib.get_close_matches(name, [n for n, spec in specs.items() if not spec.positional], n=1, cutoff=0.6)
     hint = f" Did you mean --{close[0]}?" if close else " --help lists all options."
     return BadOption(name, f"There is no option {token.split('=')[0]}.{hint}")
+
+
+def _too_many(token: str, argv: list[str], specs: dict[str, OptionSpec]) -> BadOption:
+    """A word that belongs to nothing: the value of a switch, a flag with a dash of a text program, or another."""
+    words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    before = {words[place - 1] for place, word in enumerate(words) if word == token and place}
+    switches = [name for name, spec in specs.items() if spec.kind == "bool" and f"--{name}" in before]
+    if switches and token.lower() in ("true", "false", "yes", "no", "on", "off", "1", "0"):
+        name = switches[0]
+        advice = f"Write --{name} alone to turn it on, or leave it out."
+        return BadOption(name, f"--{name} {token}: it is a switch. {advice}")
+    if token[0] in LONG_DASHES:
+        flag = "--" + token.lstrip(LONG_DASHES + "-")
+        return BadOption("", f'"{token}" begins with a long dash. Write two short ones: {flag}.')
+    return BadOption("", f'"{token}" is one argument too many. Put quotes around names with spaces.')
 
 
 def _given(spec: OptionSpec, argv: list[str]) -> list[str]:

@@ -194,6 +194,13 @@ def test_impossible_rules_are_said(rules: BucketRules, option: str, sentence: st
     assert (caught.value.option, str(caught.value)) == (option, sentence)
 
 
+def test_without_buckets_a_resolution_is_a_multiple_of_8() -> None:
+    one_size = BucketRules((720, 408), one_size=True)
+    assert checked_rules(one_size, "resolution").fit((720, 408)) == Fit((720, 408), (720, 408))
+    with pytest.raises(BadOption, match="--resolution 100,100 is no multiple of 8. Use 96 or 104."):
+        checked_rules(BucketRules((100, 100), one_size=True), "resolution")
+
+
 def test_a_smaller_step_allows_finer_resolutions() -> None:
     assert checked_rules(BucketRules((520, 520), step_px=8), "resolution").fit((520, 520)) == Fit(
         (520, 520), (520, 520)

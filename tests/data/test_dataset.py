@@ -211,6 +211,39 @@ def test_options_that_change_nothing_are_said(pics: Path, tmp_path: Path) -> Non
     assert expected in told.lines.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"vae_batch_size": 2}, "--vae_batch_size changes nothing without --cache_latents or --cache_latents_to_disk."),
+        ({"vae_batch_size": 2, "cache_latents": True}, None),
+        ({"max_bucket_reso": 512}, "--max_bucket_reso changes nothing without --enable_bucket."),
+        ({"bucket_no_upscale": True}, "--bucket_no_upscale changes nothing without --enable_bucket."),
+        ({"enable_bucket": True, "min_bucket_reso": 64, "max_bucket_reso": 512}, None),
+        (
+            {"enable_bucket": True, "bucket_no_upscale": True, "min_bucket_reso": 64, "bucket_reso_steps": 8},
+            "--min_bucket_reso changes nothing with --bucket_no_upscale",
+        ),
+        ({"face_crop_aug_range": "2,4"}, "--face_crop_aug_range changes nothing: no picture is named like"),
+    ],
+)
+def test_options_of_pictures_that_change_nothing_are_said(
+    pics: Path, tmp_path: Path, options: dict[str, object], sentence: str | None
+) -> None:
+    told = Told()
+    read(pics, {"a": {"tags": "x"}}, tmp_path, "64", told, **options)
+    said = told.lines.getvalue()
+    assert "changes nothing" not in said if sentence is None else sentence in said
+
+
+def test_a_resolution_beside_prepared_sizes_is_said(pics: Path, tmp_path: Path) -> None:
+    ready, other = {"tags": "x", **READY}, {"tags": "x"}
+    expected = "Not used, as the metadata has a prepared size for every picture: --resolution, --enable_bucket."
+    for entries, is_said in (({"a": ready, "b": ready}, True), ({"a": ready, "b": other}, False)):
+        told = Told()
+        read(pics, entries, tmp_path, "256", told, enable_bucket=True)
+        assert (expected in told.lines.getvalue()) == is_said
+
+
 def test_latents_are_drawn_plain_and_mirrored_half_and_half(pics: Path, tmp_path: Path) -> None:
     for name, value in (("a", 1.0), ("a_flip", 2.0), ("b", 3.0)):
         save_latents(pics / f"{name}.npz", value)

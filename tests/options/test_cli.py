@@ -81,6 +81,11 @@ SENTENCES = {
     ("--mixed_precision", "fp8"): '--mixed_precision fp8: "fp8" is not one of no, fp16, bf16.',
     ("--max_token_length", "77"): '--max_token_length 77: "77" is not one of 75, 150, 225.',
     ("extra",): '"extra" is one argument too many. Put quotes around names with spaces.',
+    ("--v2", "true"): "--v2 true: it is a switch. Write --v2 alone to turn it on, or leave it out.",
+    ("--v2=False",): "--v2 False: it is a switch. Write --v2 alone to turn it on, or leave it out.",
+    ("--v2", "extra"): '"extra" is one argument too many. Put quotes around names with spaces.',
+    ("\u2014sdpa",): '"\u2014sdpa" begins with a long dash. Write two short ones: --sdpa.',
+    ("\u2013-seed", "1"): '"\u2013-seed" begins with a long dash. Write two short ones: --seed.',
     ("--qqq",): "There is no option --qqq. --help lists all options.",
 }
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sd_scripts.library.errors import BadOption
+from sd_scripts.library.errors import BadOption, NotInstalled
 from sd_scripts.library.train.checks.training import check_training
 from sd_scripts.library.train.device import make_accelerator
 from tests.train.tiny import options
@@ -86,6 +86,21 @@ def test_mistakes(tmp_path, values, option, sentence):
         check_training(options(tmp_path, **values))
     assert caught.value.option == option
     assert str(caught.value).endswith(".") or "?" in str(caught.value)
+
+
+def test_sizes_are_asked_for(tmp_path):
+    given = options(tmp_path)
+    (tmp_path / "meta_lat.json").write_text('{"picture0": {"caption": "a red cat"}}')
+    with pytest.raises(BadOption, match="--resolution is needed, such as 512,512: .* has no prepared sizes") as caught:
+        check_training(given)
+    assert caught.value.option == "resolution"
+
+
+@pytest.mark.parametrize("option", ["xformers", "diffusers_xformers"])
+def test_a_missing_package_is_said_at_once(tmp_path, option, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(NotInstalled, match=f"--{option}: xformers is not installed. Install it with"):
+        check_training(options(tmp_path, **{option: True}))
 
 
 def test_a_folder_that_is_no_state(tmp_path):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from sd_scripts.library.errors import BadOption
-from tests.train.tiny import make_trainer, tiny_data, tiny_family, train, weights
+from sd_scripts.library.train.state import check_asked, read_facts
+from tests.train.tiny import make_trainer, options, tiny_data, tiny_family, train, weights
 
 # diffusers' Euler schedulers hand torch tensors to numpy in an old way.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -85,9 +86,27 @@ def test_states_of_other_trainings_are_refused(tmp_path, state):
     refused(tmp_path, state, "version 99")
 
 
+def test_the_options_alone_tell_that_a_state_does_not_fit(tmp_path, state):
+    facts = read_facts(str(state))
+
+    def check(**values):
+        check_asked(str(state), facts, options(tmp_path, **values))
+
+    check(max_train_steps=4)
+    check(max_train_epochs=1, max_train_steps=1)
+    with pytest.raises(BadOption, match="The state stands at step 3, and training ends at 3. Ask for more"):
+        check(max_train_steps=3)
+    with pytest.raises(BadOption, match="its optimizer is AdamW, and this run's is Lion"):
+        check(max_train_steps=4, optimizer_type="lion")
+    with pytest.raises(BadOption, match="it was saved without --lr_scheduler_type StepLR. Leave that out"):
+        check(max_train_steps=4, lr_scheduler_type="StepLR", lr_scheduler_args=["step_size=2"])
+
+
 def test_a_state_that_does_not_fit_is_refused_before_latents_are_made(tmp_path, state):
-    with pytest.raises(BadOption, match="its optimizer is AdamW"):
-        make_trainer(tmp_path, data=tiny_data(2, latents=False), resume=str(state), optimizer_type="Lion")
+    data = tiny_data(latents=False)
+    refused(tmp_path, state, "its optimizer is AdamW", data=data, cache_latents=True, optimizer_type="Lion")
+    refused(tmp_path, state, "has no text_encoder.safetensors", data=data, cache_latents=True, text=True)
+    assert len(data.uncached()) == 4
 
 
 def test_a_changed_plan_begins_its_epoch_anew(tmp_path, state):

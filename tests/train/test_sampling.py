@@ -53,6 +53,12 @@ def test_samples_by_epochs_win(tmp_path):
     assert [name[:9] for name in drawn(tmp_path)] == ["X_e000002"]
 
 
+def test_the_end_of_training_ends_its_epoch(tmp_path):
+    file = prompts(tmp_path, f"a cat {SMALL}")
+    train(tmp_path, sample_prompts=file, sample_every_n_epochs=1, max_train_steps=6)
+    assert [name[:9] for name in drawn(tmp_path)] == ["X_e000001", "X_e000002"]
+
+
 def test_the_same_prompt_keeps_its_seed(tmp_path):
     file = prompts(tmp_path, f"a cat {SMALL}")
     train(tmp_path, sample_prompts=file, sample_every_n_steps=1, learning_rate=0.0)
@@ -157,7 +163,9 @@ def test_each_option_of_a_prompt_changes_its_picture(tmp_path):
     [
         ("a cat --s 1000", "p.txt", "sample_steps 1000 must be 999 or less"),
         ("a cat --l -1", "p.txt", "scale -1 must be 0 or more"),
-        ("# nothing\n", "p.txt", "has no prompts"),
+        ("# nothing\n", "p.txt", "has no prompts. Write one a line"),
+        ("width = 64", "p.toml", "has no prompts. Write \\[\\[prompt.subset"),
+        ("[]", "p.json", "has no prompts. Write \\["),
         ("a cat\na dog --w x", "p.txt", 'line 2: width "x" is not a whole number'),
         ("a cat --w 4", "p.txt", "width 4 must be 8 or more"),
         ("a cat --zz 4", "p.txt", "line 1: there is no option --zz. Use --n, --w"),

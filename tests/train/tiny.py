@@ -65,7 +65,7 @@ def captioned(text, count=4):
 def options(folder, **values):
     """Options of fine_tune.py with the paths filled in."""
     metadata = Path(folder) / "meta_lat.json"
-    metadata.write_text(json.dumps({"picture0": {"caption": "a red cat"}}))
+    metadata.write_text(json.dumps({"picture0": {"caption": "a red cat", "train_resolution": [64, 64]}}))
     given = {
         "pretrained_model_name_or_path": "base.safetensors",
         "in_json": str(metadata),

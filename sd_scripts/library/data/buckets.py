@@ -152,7 +152,8 @@ def checked_rules(rules: BucketRules, option: str) -> BucketRules:
     if step_px % LATENT_PX:
         near = _nearest(step_px, LATENT_PX)
         raise BadOption("bucket_reso_steps", f"--bucket_reso_steps {step_px} is no multiple of 8. Use {near}.")
-    _in_steps(option, rules.resolution_px, step_px)
+    # Without buckets nothing comes in steps.
+    _in_steps(option, rules.resolution_px, LATENT_PX if rules.one_size else step_px)
     if rules.no_upscale or rules.one_size:
         return rules
     _in_steps("min_bucket_reso", (rules.min_px,), step_px)
@@ -176,7 +177,8 @@ def _in_steps(option: str, sides_px: Iterable[int], step_px: int) -> None:
         given = ",".join(map(str, sides))
         near = [_nearest(side, step_px) for side in sides]
         what = near[0] if len(set(near)) == 1 else f"{near[0]} for the width and {near[1]} for the height"
-        raise BadOption(option, f"--{option} {given} is no multiple of the bucket step {step_px}. Use {what}.")
+        step = f"{step_px}" if step_px == LATENT_PX else f"the bucket step {step_px}"
+        raise BadOption(option, f"--{option} {given} is no multiple of {step}. Use {what}.")
 
 
 def _nearest(value: int, step: int) -> str:

@@ -8,10 +8,9 @@ from sd_scripts.library.data.captions import UnreadableText, other_ending, train
 from sd_scripts.library.data.folder_info import FolderInfo, PictureInfo
 from sd_scripts.library.data.images import UnreadableImage, find_images
 from sd_scripts.library.data.latents_files import LatentsFinder
-from sd_scripts.library.data.subset_reader import SubsetReader
+from sd_scripts.library.data.subset_reader import SubsetReader, check_sizes
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import TrainImage
-from sd_scripts.library.errors import BadOption
 from sd_scripts.library.report import Report
 
 
@@ -22,8 +21,7 @@ class FolderReader(SubsetReader):
 
     def __init__(self, place: int, dataset: Dataset, subset: Subset, finder: LatentsFinder, report: Report) -> None:
         super().__init__(place, dataset, subset, finder, report)
-        if dataset.rules is None:
-            raise BadOption("resolution", "resolution is needed, such as 512: the pictures of a folder have no sizes.")
+        check_sizes(dataset, subset, {})
         self._folder = Path(subset.image_dir or "")
         self._images = find_images(self._folder, option="image_dir")
         self._info = FolderInfo(self._folder, subset.caption_extension, subset.cache_info, report)
@@ -50,9 +48,15 @@ class FolderReader(SubsetReader):
         found = f"{about}{self._texts['file']:,} of {self.total:,} pictures have a {ending} file"
         stand_in = f'; {self._texts["tokens"]:,} without one are called "{tokens}" (class_tokens)'
         self._report.say(f"{found}{stand_in if self._texts['tokens'] else ''}.")
-        if not self._texts["file"] and (other := other_ending(self._images, ending)):
-            text = f'{about}There are {other} files, which are not read. Write caption_extension = "{other}" for them.'
-            self._report.notice(text, "warning")
+        if hint := self.hint():
+            self._report.notice(f"{about}{hint}", "warning")
+
+    def hint(self) -> str:
+        """That there are caption files of another ending, where those of the right one are missing."""
+        other = None if self._texts["file"] else other_ending(self._images, self.subset.caption_extension)
+        if not other:
+            return ""
+        return f'There are {other} files, which are not read. Write caption_extension = "{other}" for them.'
 
     def _read_one(self, path: Path) -> None:
         try:

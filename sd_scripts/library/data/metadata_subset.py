@@ -8,7 +8,7 @@ from sd_scripts.library.data.captions import training_text
 from sd_scripts.library.data.images import UnreadableImage, image_size
 from sd_scripts.library.data.latents_files import LatentsFinder
 from sd_scripts.library.data.picture_folder import PictureFolder, nothing_found
-from sd_scripts.library.data.subset_reader import SubsetReader
+from sd_scripts.library.data.subset_reader import SubsetReader, check_sizes
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.errors import BadFile, BadOption
@@ -33,17 +33,17 @@ class MetadataReader(SubsetReader):
         self._folder_option = "image_dir" if subset.where else "train_data_dir"
         self._folder = PictureFolder(Path(subset.image_dir) if subset.image_dir else None, self._folder_option)
         self._places: set[Path] = set()
-        if dataset.rules is None and not any("train_resolution" in entry for entry in self._entries.values()):
-            raise BadOption(
-                "resolution",
-                f"--resolution is needed, such as 512,512: {self._file} has no prepared sizes. "
-                "Or make latents first, with prepare_buckets_latents.py.",
-            )
+        check_sizes(dataset, subset, self._entries)
 
     @property
     def total(self) -> int:
         """The entries of the file."""
         return len(self._entries)
+
+    @property
+    def prepared(self) -> bool:
+        """Whether every entry has a train_resolution."""
+        return all("train_resolution" in entry for entry in self._entries.values())
 
     def read(self, advance: Callable[[], None]) -> None:
         """Reads every entry."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from sd_scripts.library.data.dataset_class import make_custom_data
 from sd_scripts.library.data.dataset_options import DataSettings, asked_datasets, unused_options
 from sd_scripts.library.data.folder_subset import FolderReader
+from sd_scripts.library.data.idle import idle_prepared, idle_sizes
 from sd_scripts.library.data.latents_files import Check, LatentsFinder
 from sd_scripts.library.data.metadata_subset import MetadataReader
 from sd_scripts.library.data.picture_data import PictureData
@@ -35,12 +36,17 @@ def read_data(options: DataSettings, report: Report, vae_hash: str | None = None
     if unused:
         report.notice(f"{' and '.join(unused)}: not used, since --dataset_config names the pictures.", "warning")
     datasets = asked_datasets(options)
+    for sentence in idle_sizes(options, datasets):
+        report.notice(sentence, "warning")
     finder = LatentsFinder(vae_hash, latents_check(options.resolution))
     readers = [
         _reader(place, dataset, subset, finder, report)
         for place, dataset in enumerate(datasets)
         for subset in dataset.subsets
     ]
+    if not options.data.dataset_config and all(reader.prepared for reader in readers):
+        for sentence in idle_prepared(options):
+            report.notice(sentence, "warning")
     _read_all(readers, report)
     pictures = [picture for place in range(len(datasets)) for picture in _of_dataset(place, readers, report)]
     with_latents = sum(picture.latents.plain is not None for picture in pictures)

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from sd_scripts.library.data.buckets import Size, too_small
 from sd_scripts.library.data.caption_rules import idle_options
+from sd_scripts.library.data.faces import face_of
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.latents_files import LatentsFiles, LatentsFinder
 from sd_scripts.library.data.latents_head import Expected
 from sd_scripts.library.data.resize import same_way
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import TrainImage
-from sd_scripts.library.errors import NothingUsable
+from sd_scripts.library.errors import BadOption, NothingUsable
+from sd_scripts.library.io.metadata import Metadata
 from sd_scripts.library.report import Report
 
 
@@ -27,6 +29,20 @@ class Picture:
     subset: Subset
     repeats: int = 1
     latents: LatentsFiles = LatentsFiles()
+
+
+def check_sizes(dataset: Dataset, subset: Subset, entries: Metadata) -> None:
+    """The pictures of a subset have sizes: from a resolution, or prepared in the metadata. Errors: BadOption."""
+    if dataset.rules is not None:
+        return
+    if subset.metadata_file is None:
+        raise BadOption("resolution", "resolution is needed, such as 512: the pictures of a folder have no sizes.")
+    if not any("train_resolution" in entry for entry in entries.values()):
+        raise BadOption(
+            "resolution",
+            f"--resolution is needed, such as 512,512: {subset.metadata_file} has no prepared sizes. "
+            "Or make latents first, with prepare_buckets_latents.py.",
+        )
 
 
 class SubsetReader(ABC):
@@ -50,6 +66,11 @@ class SubsetReader(ABC):
     def total(self) -> int:
         """How many there are to read."""
 
+    @property
+    def prepared(self) -> bool:
+        """Whether all of them have sizes that were prepared."""
+        return False
+
     @abstractmethod
     def read(self, advance: Callable[[], None]) -> None:
         """Reads them all, one `advance` each."""
@@ -66,7 +87,8 @@ class SubsetReader(ABC):
         self.check_found()
         if not self.pictures:
             source = self.subset.metadata_file or self.subset.image_dir
-            raise NothingUsable(f"No data found: {source} has {self.total:,} {self.noun}, of which {self._told()}.")
+            found = f"No data found: {source} has {self.total:,} {self.noun}, of which {self._told()}."
+            raise NothingUsable(" ".join(filter(None, (found, self.hint()))))
         about = f"{self.subset.name}: " if named else ""
         if named:
             self._report.say(f"{about}{len(self.pictures):,} pictures.")
@@ -77,6 +99,9 @@ class SubsetReader(ABC):
             text = f"{about}Latents that are not used, because {misfit}: {count:,}. They are made anew."
             self._report.notice(text, "warning")
         dashes = "" if self.subset.where else "--"
+        if self.subset.pictures.face_crop_aug_range and not any(face_of(p.image.path) for p in self.pictures):
+            text = "face_crop_aug_range changes nothing: no picture is named like name_x_y_width_height.png."
+            self._report.notice(f"{about}{dashes}{text}", "warning")
         for option, needed in idle_options(self.subset.captions).items():
             others = " or ".join(f"{dashes}{name}" for name in needed)
             self._report.notice(f"{about}{dashes}{option} changes nothing without {others}.", "warning")
@@ -84,6 +109,10 @@ class SubsetReader(ABC):
     def say_more(self, about: str) -> None:
         """What else there is to say of this kind of subset; every sentence begins with `about`."""
         return
+
+    def hint(self) -> str:
+        """What would let pictures be found that are not; empty where nothing is known."""
+        return ""
 
     def add(self, image: TrainImage, there: bool) -> bool:
         """Takes a picture in, with its latents; False where there is neither the picture nor latents that fit."""

@@ -13,6 +13,7 @@ from sd_scripts.library.train.notices import notices
 from sd_scripts.library.train.optimizing import check_text_rate
 from sd_scripts.library.train.remote_state import fetch_state
 from sd_scripts.library.train.saving import file_format
+from sd_scripts.library.train.state import check_asked, read_facts
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.library.train.upload import prepare_upload
 from sd_scripts.options.fine_tune import FineTuneOptions
@@ -28,6 +29,8 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     prepare_upload(options.hub, report)
     if options.state.resume_from_huggingface:
         options.state.resume = str(fetch_state(options.state.resume or "", options.hub.huggingface_token, report))
+    if folder := options.state.resume:
+        check_asked(folder, read_facts(folder), options)
     model = options.model
     report.phase("load_model", f"Loading {model.pretrained_model_name_or_path}")
     family = load(

@@ -2,9 +2,8 @@
 
 import random
 
-from sd_scripts.library.errors import BadOption
 from sd_scripts.library.report import Report
-from sd_scripts.library.train.course import Course, Place
+from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.state import Facts
 from sd_scripts.library.train.team import Team
 
@@ -21,13 +20,6 @@ def choose_seed(given: int | None, resumed: Facts | None, team: Team, report: Re
     seed = team.agree(random.SystemRandom().randrange(2**32))
     report.notice(f"Seed {seed}.")
     return seed
-
-
-def check_goal(place: Place, course: Course) -> None:
-    """There is a step left to train. Errors: BadOption."""
-    if place.step >= course.total_steps:
-        text = f"The state stands at step {place.step:,}, and training ends at {course.total_steps:,}."
-        raise BadOption("max_train_steps", f"{text} Ask for more steps or epochs.")
 
 
 def take_up(place: Place, resumed: Facts, plan: str, scheduler: str, report: Report) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from sd_scripts.library.train.boards import idle_logging
 from sd_scripts.library.train.checks.noise import idle_options
 from sd_scripts.library.train.device import idle_without_gpu
+from sd_scripts.library.train.idle import idle_settings
 from sd_scripts.library.train.optimizing import rate_notices
 from sd_scripts.library.train.parallel import idle_alone
 from sd_scripts.library.train.team import launched
@@ -15,6 +16,7 @@ def notices(options: FineTuneOptions) -> Iterator[str]:
     """One sentence each; the run is the same without such an option, so it is not refused. Errors: BadOption."""
     yield from rate_notices(options.optimizer, options.schedule, options.method)
     yield from idle_options(options)
+    yield from idle_settings(options)
     yield from idle_logging(options.logging)
     yield from idle_without_gpu(options.precision)
     yield from idle_alone(options.parallel, launched().size)

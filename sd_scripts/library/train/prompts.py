@@ -53,6 +53,8 @@ _UNUSED = {
     "guidance_scale": "--g {value} is for models that were distilled for guidance, as FLUX was; here --l is the scale",
     "controlnet_image": "--cn {value} needs a ControlNet, and none is trained here",
 }
+# How a prompt is written into a file of this ending; in others one stands in a line.
+_HOW = {".toml": 'Write [[prompt.subset]], and below it prompt = "..."', ".json": 'Write ["..."].'}
 LONGEST_STEPS = 999
 # So many pictures' texts stand in for prompts.
 OWN = 4
@@ -73,7 +75,7 @@ def read_prompts(path: str) -> list[Prompt]:
     except (json.JSONDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadOption(OPTION, f"{path} is broken: {error}.") from error
     if not found:
-        raise BadOption(OPTION, f"{path} has no prompts. Write one a line.")
+        raise BadOption(OPTION, f"{path} has no prompts. {_HOW.get(file.suffix.lower(), 'Write one a line.')}")
     return found
 
 

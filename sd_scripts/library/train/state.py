@@ -7,6 +7,7 @@ trained weights, the optimizer's memory and the scaler of fp16. No generator's s
 import json
 import pickle
 import sys
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from sd_scripts.library.io.checkpoints import write_safetensors
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.known_optimizers import KEPT_CLASSES
+from sd_scripts.library.train.optimizers import optimizer_name
+from sd_scripts.library.train.settings import TrainingSettings
 
 VERSION = 1
 
@@ -136,6 +139,34 @@ def check_fits(folder: str, facts: Facts, method: str, family: str, optimizer: s
             raise BadOption("resume", f"--resume {folder}: its {what} is {saved}, and this run's is {now}.")
 
 
+def check_asked(folder: str, facts: Facts, options: TrainingSettings) -> None:
+    """What the options alone tell of whether training can go on from a state. Errors: BadOption."""
+    if options.length.max_train_epochs is None:
+        check_end(facts.step, options.length.max_train_steps)
+    own = optimizer_name(options.optimizer)
+    if facts.optimizer.partition(" ")[0] != own:
+        check_fits(folder, facts, facts.method, facts.family, own)
+    asked = options.schedule.lr_scheduler_type
+    if asked and not (Path(folder) / "scheduler.pt").is_file():
+        sentence = f"it was saved without --lr_scheduler_type {asked}. Leave that out, or choose another state."
+        raise BadOption("resume", f"--resume {folder}: {sentence}")
+
+
+def check_end(step: int, total_steps: int) -> None:
+    """Raises BadOption where nothing is left to train."""
+    if step >= total_steps:
+        text = f"The state stands at step {step:,}, and training ends at {total_steps:,}."
+        raise BadOption("max_train_steps", f"{text} Ask for more steps or epochs.")
+
+
+def check_parts(folder: str, parts: Iterable[str]) -> None:
+    """Raises BadOption where a part that is to be trained was not."""
+    for name in (f"{part}.safetensors" for part in parts):
+        if not (Path(folder) / name).is_file():
+            sentence = f"it has no {name}: that part was not trained. Train as when it was saved."
+            raise BadOption("resume", f"--resume {folder}: {sentence}")
+
+
 def _restore_whole(folder: Path, facts: Facts, contents: Contents) -> None:
     for part, module in contents.modules.items():
         _restore_module(folder / f"{part}.safetensors", module)
@@ -153,10 +184,6 @@ def _restore_module(file: Path, module: nn.Module) -> None:
     from safetensors.torch import load_file
 
     where = f"--resume {file.parent}"
-    if not file.is_file():
-        raise BadOption(
-            "resume", f"{where}: it has no {file.name}: that part was not trained. Train as when it was saved."
-        )
     try:
         tensors = load_file(file)
     except (SafetensorError, OSError) as error:

@@ -16,7 +16,7 @@ from sd_scripts.library.train import state as states
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
-from sd_scripts.library.train.beginning import check_goal, choose_seed, take_up
+from sd_scripts.library.train.beginning import choose_seed, take_up
 from sd_scripts.library.train.board_kinds import Board
 from sd_scripts.library.train.boards import open_boards
 from sd_scripts.library.train.caching import cache_latents
@@ -97,6 +97,7 @@ class Trainer:
     def _prepare_model(self) -> None:
         options = self.options
         self.method.prepare(self.family)
+        self._check_resumed()
         if options.noise.zero_terminal_snr:
             # First of all: the loss and the samples follow from the schedule.
             self.family.use_zero_terminal_snr()
@@ -120,6 +121,12 @@ class Trainer:
         samples = Samples(options.samples, options.saving, self.data.images, report)
         artist = Artist(self.family, self.texts, self.encoder, self.accelerator, self.seed)
         return Outputs(self.learner, archive, samples, artist, self.tracker, self.accelerator)
+
+    def _check_resumed(self) -> None:
+        """A state without a part that is trained is refused before latents are made. Errors: BadOption."""
+        folder = self.options.state.resume
+        if folder and not self.options.zero.deepspeed:
+            states.check_parts(folder, self.method.trained())
 
     def _cache_latents(self) -> None:
         resolution = self.options.resolution
@@ -153,7 +160,7 @@ class Trainer:
 
     def _resume(self) -> None:
         if self.resumed:
-            check_goal(self.place, self.course)
+            states.check_end(self.place.step, self.course.total_steps)
             states.restore(self.options.state.resume or "", self.resumed, self.learner.contents)
             plan = fingerprint(self._windows())
             take_up(self.place, self.resumed, plan, self.options.schedule.lr_scheduler_type, self.report)
@@ -165,7 +172,7 @@ class Trainer:
         self._say_course()
         if self.options.samples.sample_at_first and not self.resumed:
             self._sample("e000000")
-        self.report.phase("train", f"Training: {total_steps:,} steps", total_steps)
+        self.report.phase("train", f"Training: {counted(total_steps, 'step')}", total_steps)
         while self.place.step < total_steps and not self._stopping():
             self._train_epoch()
         self.tracker.end()
@@ -220,7 +227,9 @@ class Trainer:
         self.uploads.tell()
         for occasion in occasions(self.options.saving, self.course, step, ended_epoch):
             self._save(occasion)
-        mark = self.outputs.samples.due(step, ended_epoch)
+        # The end of training ends its epoch for samples, as with sd-scripts.
+        cut_short = ended_epoch is None and step == self.course.total_steps
+        mark = self.outputs.samples.due(step, self.place.epoch + 1 if cut_short else ended_epoch)
         if mark is not None:
             self._sample(mark)
         for request in self.team.agree(self.report.requests()):

@@ -5,7 +5,8 @@ from pathlib import Path
 from sd_scripts.library.data.dataset_class import KEEPING_MEMBERS, find_class
 from sd_scripts.library.data.dataset_options import asked_datasets
 from sd_scripts.library.data.picture_rules import check_caching
-from sd_scripts.library.data.subsets import Subset, told_of
+from sd_scripts.library.data.subset_reader import check_sizes
+from sd_scripts.library.data.subsets import Dataset, Subset, told_of
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.library.train.settings import TrainingSettings
@@ -24,7 +25,7 @@ def check_data(options: TrainingSettings) -> None:
     for dataset in asked_datasets(options):
         for subset in dataset.subsets:
             with told_of(subset.where):
-                _check_subset(subset)
+                _check_subset(dataset, subset)
                 for option in (name for name in ("cache_latents", "cache_latents_to_disk") if getattr(sizes, name)):
                     check_caching(subset.pictures, option)
 
@@ -40,10 +41,11 @@ def _check_class_keeps_latents(resolution: ResolutionOptions, found: type) -> No
         raise BadOption("cache_latents", sentence)
 
 
-def _check_subset(subset: Subset) -> None:
+def _check_subset(dataset: Dataset, subset: Subset) -> None:
     file, folder = ("metadata_file", "image_dir") if subset.where else ("in_json", "train_data_dir")
-    if subset.metadata_file:
-        read_metadata(subset.metadata_file, file)
+    entries = read_metadata(subset.metadata_file, file) if subset.metadata_file else {}
+    if entries or not subset.metadata_file:
+        check_sizes(dataset, subset, entries)
     if subset.image_dir and not Path(subset.image_dir).is_dir():
         raise BadOption(folder, f"--{folder} {subset.image_dir}: there is no such folder.")
 

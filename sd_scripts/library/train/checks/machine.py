@@ -39,11 +39,14 @@ def check_formats(precision: PrecisionOptions) -> None:
 
 
 def check_attention(attention: AttentionOptions) -> None:
-    """At most one way of attention is asked for."""
+    """At most one way of attention is asked for, and its package is there. Errors: BadOption, NotInstalled."""
     asked = [name for name in ("sdpa", "xformers", "mem_eff_attn", "diffusers_xformers") if getattr(attention, name)]
     if len(asked) > 1:
         flags = " and ".join(f"--{name}" for name in asked)
         raise BadOption(asked[1], f"{flags} exclude each other: use one, --sdpa if in doubt.")
+    if asked and "xformers" in asked[0] and importlib.util.find_spec("xformers") is None:
+        advice = "Install it with `./setup.sh install --xformers`, or use --sdpa."
+        raise NotInstalled(f"--{asked[0]}: xformers is not installed. {advice}")
 
 
 def check_frozen(precision: PrecisionOptions, frozen: Sequence[str]) -> None:
