@@ -415,7 +415,14 @@ def test_a_file_of_datasets_takes_the_place_of_the_image_list(place):
         ({"lr_scheduler_type": "StepLR", "optimizer_type": "AdaFactor"}, "error", "lr_scheduler_type", "leave this"),
         ({"lr_scheduler_type": "StepLR", "lr_warmup_steps": "10%"}, "error", "lr_warmup_steps", "Leave one of them"),
         ({"lr_scheduler": "piecewise_constant"}, "error", "lr_scheduler_args", "needs its steps"),
-        ({"lr_scheduler": "piecewise_constant", "lr_scheduler_args": "step_rules=1:2"}, None, "lr_scheduler_args", ""),
+        ({"lr_scheduler": "piecewise_constant", "lr_scheduler_args": "step_rules=1:2"}, "error",
+         "lr_scheduler_args", "step_rules"),
+        ({"lr_scheduler": "piecewise_constant", "lr_scheduler_args": "step_rules=1:2,0.1"}, None,
+         "lr_scheduler_args", ""),
+        ({"lr_scheduler_type": "StepLR", "lr_scheduler_args": "step_size"}, "error", "lr_scheduler_args", "name=value"),
+        ({"optimizer_args": "it's"}, "error", "optimizer_args", "name=value"),
+        ({"optimizer_args": "betas=(0.9,"}, "error", "optimizer_args", "Put quotes around a text"),
+        ({"optimizer_args": "'betas=(0.9, 0.99)' weight_decay=0.01"}, None, "optimizer_args", ""),
         ({"lr_warmup_steps": "10%"}, None, "lr_warmup_steps", ""),
     ],
 )  # fmt: skip
@@ -457,3 +464,33 @@ def test_a_state_on_the_hub_is_no_path(place):
     assert "resume" not in {field for _, field in found(checked)}
     values["resume"] = ""
     assert ("error", "resume_from_huggingface") in found(look(place, "train", **values))
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("output_name", "a:b", "must be a plain name"),
+        ("output_name", "n" * 300, "is a file name"),
+        ("log_tracker_name", "a/b", "must be a plain name"),
+        ("output_dir", "d" * 300, "cannot be a path"),
+        ("sample_prompts", "~nobody-of-this-name/x.txt", "cannot be a path"),
+        ("console_log_file", "pics", "is a folder. Name a file."),
+        ("metadata_thumbnail", "notes.txt", "is no picture"),
+        ("log_tracker_config", "notes.txt", "is no TOML"),
+        ("sample_prompts", "empty.txt", "has no prompts"),
+    ],
+)
+def test_what_the_program_would_refuse_is_said_beside_the_field(place, flag, value, said):
+    (place / "notes.txt").write_text("just words")
+    (place / "empty.txt").touch()
+    checked = look(place, "train", **trainable(place) | {"sample_at_first": True, flag: value})
+    assert said in text(checked, flag)
+    assert [f.field for f in checked.findings if f.level == "error"].count(flag) == 1
+
+
+def test_files_out_of_reach_are_not_opened(place, tmp_path_factory):
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret.txt"
+    secret.write_text("x = 'no")
+    checked = look(place, "train", **trainable(place, log_tracker_config=str(secret)))
+    errors = [f.text for f in checked.findings if f.field == "log_tracker_config"]
+    assert len(errors) == 1 and "lies outside the folders" in errors[0]

@@ -24,7 +24,7 @@ from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.upload import check_upload
 from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
-from sd_scripts.options.training import AttentionOptions, SampleOptions, SavingOptions, StateOptions
+from sd_scripts.options.training import AttentionOptions, LoggingOptions, SampleOptions, SavingOptions, StateOptions
 
 # File systems take 255 bytes; numbers, times and endings are added.
 LONGEST_NAME_BYTES = 180
@@ -45,8 +45,7 @@ def check_training(options: TrainingSettings) -> None:
     check_noise(options)
     optimizer_arguments(options.optimizer)
     check_optimizing(options.optimizer, options.schedule, options.length)
-    _plain_name("log_prefix", options.logging.log_prefix)
-    _plain_name("log_tracker_name", options.logging.log_tracker_name)
+    check_log_names(options.logging)
     check_boards(options.logging)
     check_about(options.about)
     writable("output_dir", options.saving.output_dir)
@@ -133,6 +132,12 @@ def check_saving(saving: SavingOptions) -> None:
         )
     if saving.save_last_n_steps and not saving.save_every_n_steps:
         raise BadOption("save_last_n_steps", "--save_last_n_steps needs --save_every_n_steps.")
+
+
+def check_log_names(logging: LoggingOptions) -> None:
+    """What names folders of logs names no folder elsewhere."""
+    _plain_name("log_prefix", logging.log_prefix)
+    _plain_name("log_tracker_name", logging.log_tracker_name)
 
 
 def check_targets(options: TrainingSettings) -> None:
