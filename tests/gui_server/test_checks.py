@@ -494,3 +494,34 @@ def test_files_out_of_reach_are_not_opened(place, tmp_path_factory):
     checked = look(place, "train", **trainable(place, log_tracker_config=str(secret)))
     errors = [f.text for f in checked.findings if f.field == "log_tracker_config"]
     assert len(errors) == 1 and "lies outside the folders" in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "more", "said"),
+    [
+        ("face_crop_aug_range = [4.0, 2.0]", {}, "is no range"),
+        ("color_aug = true", {"cache_latents": True}, "color_aug shows pictures differently each time"),
+        ('secondary_separator = ","', {}, "which would split it"),
+        ('metadata_file = "notes.txt"', {}, "notes.txt is broken JSON"),
+        ("is_reg = true", {}, "Give it pictures to learn"),
+    ],
+)
+def test_a_dataset_file_is_checked_as_the_program_reads_it(place, lines, more, said):
+    (place / "notes.txt").write_text("just words")
+    file = place / "data.toml"
+    file.write_text(f'[[datasets]]\nresolution = 256\n[[datasets.subsets]]\nimage_dir = "pics"\n{lines}\n')
+    checked = look(place, "train", **trainable(place), dataset_config=str(file), **more)
+    assert said in text(checked, "dataset_config")
+
+
+def test_a_dataset_file_leaves_open_how_much_is_saved(place):
+    file = place / "data.toml"
+    file.write_text('[[datasets]]\nresolution = 256\n[[datasets.subsets]]\nimage_dir = "pics"\n')
+    facts = dict(look(place, "train", **trainable(place), dataset_config=str(file), max_train_steps=7).facts)
+    assert facts["Steps"] == "7" and " each, " in facts["Saves"] and "Images" not in facts
+    by_epochs = look(place, "train", **trainable(place), dataset_config=str(file), max_train_epochs=2)
+    assert "Steps" not in dict(by_epochs.facts)
+
+
+def test_a_dataset_class_is_named_with_its_module(place):
+    assert "module.Class" in text(look(place, "train", **trainable(place, dataset_class="foo")), "dataset_class")
