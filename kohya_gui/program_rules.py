@@ -16,12 +16,17 @@ from sd_scripts.library.train.optimizing import check_optimizing
 from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import from_values
 
+def _check_output(options: FineTuneOptions) -> None:
+    # Only a name that can be one is looked for.
+    check_saving(options.saving)
+    check_targets(options)
+
+
 # {the field to blame where the error names none: check}
 _CHECKS: dict[str, Callable[[FineTuneOptions], object]] = {
     "optimizer_args": lambda options: optimizer_arguments(options.optimizer),
     "lr_scheduler_args": lambda options: check_optimizing(options.optimizer, options.schedule, options.length),
-    "output_name": lambda options: check_saving(options.saving),
-    "output_dir": check_targets,
+    "output_name": _check_output,
     "log_prefix": lambda options: check_log_names(options.logging),
     "log_tracker_config": lambda options: check_boards(options.logging),
     "sample_prompts": lambda options: check_samples(options.samples),

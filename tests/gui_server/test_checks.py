@@ -471,6 +471,7 @@ def test_a_state_on_the_hub_is_no_path(place):
     [
         ("output_name", "a:b", "must be a plain name"),
         ("output_name", "n" * 300, "is a file name"),
+        ("output_name", "///", "is a file name"),
         ("log_tracker_name", "a/b", "must be a plain name"),
         ("output_dir", "d" * 300, "cannot be a path"),
         ("sample_prompts", "~nobody-of-this-name/x.txt", "cannot be a path"),
@@ -483,6 +484,7 @@ def test_a_state_on_the_hub_is_no_path(place):
 def test_what_the_program_would_refuse_is_said_beside_the_field(place, flag, value, said):
     (place / "notes.txt").write_text("just words")
     (place / "empty.txt").touch()
+    (place / "out").mkdir()
     checked = look(place, "train", **trainable(place) | {"sample_at_first": True, flag: value})
     assert said in text(checked, flag)
     assert [f.field for f in checked.findings if f.level == "error"].count(flag) == 1
