@@ -16,6 +16,7 @@ from sd_scripts.library.train.optimizing import check_optimizing
 from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import from_values
 
+
 def _check_output(options: FineTuneOptions) -> None:
     # Only a name that can be one is looked for.
     check_saving(options.saving)
