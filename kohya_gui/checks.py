@@ -20,7 +20,8 @@ from kohya_gui import (  # noqa: F401
 from kohya_gui.command import absolute_values, is_data
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.facts import FACTS, Fact
-from kohya_gui.files import Roots, bare
+from kohya_gui.files import SHOWN_LETTERS, Roots, bare, is_usable
+from kohya_gui.program_rules import program_agrees
 from kohya_gui.project import Project, check_pictures, is_path
 from kohya_gui.rules import RULES
 from kohya_gui.stages import Stage
@@ -63,10 +64,10 @@ def check(
             _look(checked, spec, value)
     errors = [Finding("error", flag, facts["error"]) for flag, facts in checked.fields.items() if "error" in facts]
     checked.findings = [*errors, *checked.findings]
-    broken = {finding.field for finding in checked.findings}
-    for rule in RULES[stage.id]:
+    for rule in [*RULES[stage.id], program_agrees] if stage.id == "train" else RULES[stage.id]:
         # What is wrong with a field is said once: a rule that blames it again adds nothing.
-        checked.findings += [finding for finding in rule(checked.draft) if finding.field not in broken - {None}]
+        broken = {finding.field for finding in checked.findings if finding.level == "error"} - {None}
+        checked.findings += [finding for finding in rule(checked.draft) if finding.field not in broken]
     checked.facts = FACTS[stage.tab](checked.draft)
     return checked
 
@@ -82,7 +83,11 @@ def _read(checked: Checked, typed: dict[str, Any]) -> None:
             if spec.secret and value:
                 checked.fields[flag] = {"error": say("check.secret")}
                 continue
-            values[flag] = read_value(spec, bare(value) if isinstance(value, str) and spec.path else value)
+            value = read_value(spec, bare(value) if isinstance(value, str) and spec.path else value)
+            if spec.path and isinstance(value, str) and not is_data(value) and not is_usable(value):
+                checked.fields[flag] = {"error": say("path.unusable", path=value[:SHOWN_LETTERS])}
+                continue
+            values[flag] = value
         except BadValue as error:
             checked.fields[flag] = {"error": _needed(spec) if error.key == "required" else bad_value(error)}
     draft.values = absolute_values(draft.stage, changed_values(draft.stage.options, values), draft.base)
@@ -154,6 +159,8 @@ def _json_out(draft: Draft, flag: str, path: Path) -> str:
 
 
 def _file(draft: Draft, flag: str, path: Path) -> str:
+    if path.is_dir():
+        raise refusal(flag, "path.is_a_folder", path=path)
     if not path.is_file():
         raise refusal(flag, "path.no_file", path=path)
     return say("found.file", size=size(path.stat().st_size))

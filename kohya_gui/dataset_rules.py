@@ -1,12 +1,20 @@
 """Rules of a training's datasets: the file that describes several, and a class of the user's own."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
+from kohya_gui import found
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import rule
-from sd_scripts.library.data.dataset_config import DatasetTables, read_dataset_config
+from kohya_gui.words import say
+from sd_scripts.library.data.dataset_config import read_dataset_config
+from sd_scripts.library.data.dataset_options import asked_datasets
+from sd_scripts.library.data.picture_rules import check_caching
+from sd_scripts.library.data.subsets import Subset, told_of
 from sd_scripts.library.errors import BadFile, BadOption
-from sd_scripts.options.dataset_config import PATH_KEYS
+from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.spec import from_values
 
 
 def unused(draft: Draft) -> tuple[str, ...]:
@@ -19,6 +27,8 @@ def unused(draft: Draft) -> tuple[str, ...]:
 def one_source(draft: Draft) -> Iterator[Finding]:
     """A file of datasets and a class exclude each other; a class keeps latents itself."""
     if draft.get("dataset_class"):
+        if not re.fullmatch(r"\w+(\.\w+)+", draft.get("dataset_class")):
+            yield draft.error("dataset_class", "check.class_name")
         for flag in ("dataset_config", "cache_latents_to_disk"):
             if draft.get(flag):
                 yield draft.error(flag, "check.not_with", other="dataset_class")
@@ -37,26 +47,46 @@ def readers_to_keep(draft: Draft) -> Iterator[Finding]:
 
 @rule("train")
 def datasets_described(draft: Draft) -> Iterator[Finding]:
-    """The file of datasets is without mistakes, and what it names is there."""
+    """The file of datasets is without mistakes, goes with the other options, and what it names is there."""
     path = draft.path("dataset_config")
-    if path is None or not path.is_file():
+    if path is None or not path.is_file() or draft.get("dataset_class"):
         return
     try:
         draft.roots.inside(str(path), "dataset_config", draft.base)
-        tables = read_dataset_config(str(path))
-        gone = _gone(draft, tables)
+        subsets = _subsets(draft)
+        wrong = [sentence for sentence in (_wrong(draft, subset) for subset in subsets) if sentence]
     except (BadOption, BadFile) as error:
         yield Finding("error", "dataset_config", str(error))
         return
-    if gone:
-        yield draft.error("dataset_config", "check.dataset_gone", path=gone[0])
+    if wrong:
+        yield Finding("error", "dataset_config", wrong[0])
         return
-    subsets = sum(len(one.subsets) for one in tables)
-    yield draft.fine("check.datasets", n=len(tables), subsets=subsets)
+    yield draft.fine("check.datasets", n=len(read_dataset_config(str(path))), subsets=len(subsets))
 
 
-def _gone(draft: Draft, tables: list[DatasetTables]) -> list[str]:
-    """Folders and metadata files that are not there; they are named from the working folder. Errors: BadOption."""
-    values = [subset.values for one in tables for subset in one.subsets]
-    named = [table[key] for table in values for key in PATH_KEYS if key in table]
-    return [name for name in named if not draft.roots.inside(name, "dataset_config", draft.base).exists()]
+def _subsets(draft: Draft) -> list[Subset]:
+    """The subsets of all datasets. Errors: BadOption and BadFile, which name the table in the file."""
+    subsets = [one for dataset in asked_datasets(from_values(FineTuneOptions, draft.values)) for one in dataset.subsets]
+    for subset in subsets:
+        with told_of(subset.where):
+            for option in (name for name in ("cache_latents", "cache_latents_to_disk") if draft.get(name)):
+                check_caching(subset.pictures, option)
+    return subsets
+
+
+def _wrong(draft: Draft, subset: Subset) -> str:
+    """What is wrong with the folder and the metadata file of a subset; they are named from the working folder."""
+    if subset.image_dir and not _place(draft, subset.image_dir).is_dir():
+        return say("check.dataset_gone", path=subset.image_dir)
+    if subset.metadata_file is None:
+        return ""
+    file = _place(draft, subset.metadata_file)
+    if not file.is_file():
+        return say("check.dataset_gone", path=subset.metadata_file)
+    entries = found.metadata_at(file)
+    return entries if isinstance(entries, str) else ""
+
+
+def _place(draft: Draft, name: str) -> Path:
+    """Errors: BadOption, where the page does not reach."""
+    return draft.roots.inside(name, "dataset_config", draft.base)

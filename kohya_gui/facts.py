@@ -82,11 +82,14 @@ def _train_facts(draft: Draft) -> list[Fact]:
             (say("fact.batches"), say("fact.batches_in_buckets", batches=plan.batches, n=plan.buckets)),
             (say("fact.steps"), say("fact.steps_in_epochs", steps=plan.steps, n=plan.epochs)),
         ]
+    elif not draft.get("max_train_epochs"):
+        facts = [(say("fact.steps"), f"{draft.get('max_train_steps'):,}")]
     name, folder = draft.get("pretrained_model_name_or_path"), draft.path("output_dir")
     each = saved_bytes(draft, found.model_at(Path(name))) if name else None
     if folder and each:
-        free = found.size_free(folder)
-        facts.append((say("fact.saves"), say("fact.saves_of", n=plan.saves if plan else 1, size=size(each), free=free)))
+        sizes = {"size": size(each), "free": found.size_free(folder)}
+        saves = say("fact.saves_of", n=plan.saves, **sizes) if plan else say("fact.saves_each", **sizes)
+        facts.append((say("fact.saves"), saves))
     return facts
 
 

@@ -11,6 +11,8 @@ from kohya_gui.words import refusal
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
 
 MAX_ENTRIES = 2000
+# Of a path that is none, this much is shown.
+SHOWN_LETTERS = 60
 
 # {kind of path: endings of the files that it may be}; nothing: folders only.
 _SHOWN: dict[str, tuple[str, ...]] = {
@@ -35,6 +37,17 @@ def bare(typed: str) -> str:
     return text[1:-1].strip() if quoted else text
 
 
+def is_usable(typed: str) -> bool:
+    """Whether a text can be a path here: its parts are not too long, and a user that it names with ~ is known."""
+    try:
+        Path(typed).expanduser().stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return True
+    except (OSError, RuntimeError, ValueError):
+        return False
+    return True
+
+
 class Roots:
     """The folders that the page may reach."""
 
@@ -43,8 +56,8 @@ class Roots:
 
     def inside(self, typed: str, field: str, base: Path | None = None) -> Path:
         """The path with all its links resolved. Errors: BadOption, naming `field`, when it lies outside."""
-        if "\0" in typed:
-            raise refusal(field, "path.unusable", path=typed.replace("\0", ""))
+        if not is_usable(typed):
+            raise refusal(field, "path.unusable", path=typed.replace("\0", "")[:SHOWN_LETTERS])
         path = ((base or Path.home()) / Path(typed).expanduser()).resolve()
         if not any(path.is_relative_to(root) for root in self.folders):
             raise refusal(field, "path.outside", path=path, roots=", ".join(map(str, self.folders)))

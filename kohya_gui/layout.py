@@ -47,8 +47,17 @@ def any_of(*rules: Rule) -> Rule:
     return {"any": list(rules)}
 
 
+def all_of(*rules: Rule) -> Rule:
+    """All of the rules hold."""
+    return {"all": list(rules)}
+
+
 _ARRANGED = any_of(given("shuffle_caption"), given("caption_tag_dropout_rate"), given("token_warmup_step"))
 """Captions are taken apart, so parts of them can be kept."""
+
+
+_UNCACHED = all_of(absent("cache_latents"), absent("cache_latents_to_disk"))
+"""Pictures may differ each time they are shown."""
 
 
 def scheduled_by(flag: str) -> Rule:
@@ -178,9 +187,9 @@ LAYOUTS: dict[str, Layout] = {
             "keep_tokens": _ARRANGED,
             "keep_tokens_separator": _ARRANGED,
             "token_warmup_min": given("token_warmup_step"),
-            "color_aug": absent("cache_latents"),
-            "random_crop": absent("cache_latents"),
-            "face_crop_aug_range": absent("cache_latents"),
+            "color_aug": _UNCACHED,
+            "random_crop": _UNCACHED,
+            "face_crop_aug_range": _UNCACHED,
             "min_bucket_reso": given("enable_bucket"),
             "max_bucket_reso": given("enable_bucket"),
             "bucket_reso_steps": given("enable_bucket"),

@@ -13,6 +13,7 @@ from kohya_gui.draft import Draft, Finding
 from kohya_gui.facts import saved_bytes, training_plan
 from kohya_gui.rules import base_model, rule
 from kohya_gui.words import size
+from sd_scripts.library.train.checks.output import LONGEST_NAME_BYTES
 
 
 @rule("train")
@@ -23,8 +24,9 @@ def output_needed(draft: Draft) -> Iterator[Finding]:
         yield draft.error("output_dir", "check.output_dir_needed")
         return
     name = draft.get("output_name") or "last"
-    if Path(name).name != name:
+    if Path(name).name != name or len(name.encode("utf-8", "replace")) > LONGEST_NAME_BYTES:
         yield draft.error("output_name", "project.output_name_unsafe")
+        return
     there = [path for path in (folder / f"{name}{ext}" for ext in (".safetensors", ".ckpt", "")) if path.exists()]
     if there:
         yield draft.warning("output_name", "check.exists", path=there[0].name)

@@ -13,7 +13,9 @@ LEAVES = (
     "sd_scripts.library.errors",
     "sd_scripts.library.events",
     "sd_scripts.library.systems",
+    "sd_scripts.library.data.dataset_options",
     "sd_scripts.library.data.picture_rules",
+    "sd_scripts.library.data.subsets",
     "sd_scripts.library.data.captions",
     "sd_scripts.library.data.caption_rules",
     "sd_scripts.library.data.training_data",
@@ -24,6 +26,12 @@ LEAVES = (
     "sd_scripts.library.io.headers",
     "sd_scripts.library.io.atomic",
     "sd_scripts.library.io.metadata",
+    # What the program refuses before it loads a model, so that the page says it too.
+    "sd_scripts.library.train.about",
+    "sd_scripts.library.train.boards",
+    "sd_scripts.library.train.checks",
+    "sd_scripts.library.train.optimizers",
+    "sd_scripts.library.train.optimizing",
 )
 # What each part of the library may use of the others; a part may always use itself and the modules beside the parts.
 MAY_USE = {

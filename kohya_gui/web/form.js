@@ -12,6 +12,7 @@ Studio.form = (() => {
   const RULES = {
     never: () => false,
     any: (stage, rule) => rule.any.some((one) => holds(stage, one)),
+    all: (stage, rule) => rule.all.every((one) => holds(stage, one)),
     is: (stage, rule) => rule.is.includes(String(store.value(stage, rule.flag))),
     given: (stage, rule) => {
       const value = store.value(stage, rule.flag);

@@ -8,8 +8,14 @@ Studio.store = (() => {
   const fields = (stage) => data.forms[stage].fields;
   /* Small numbers as people write them: 2e-6, not 0.000002. */
   const ofNumber = (value) => (value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential() : String(value));
+  /* Words with spaces or quotes in them are quoted, as sd_scripts/options/values.py splits them. */
+  const asWord = (word) => (/[\s"'\\]/.test(word) ? `'${word.replaceAll("'", `'"'"'`)}'` : word);
   const asText = (value) =>
-    Array.isArray(value) ? value.join(" ") : typeof value === "number" ? ofNumber(value) : String(value ?? "");
+    Array.isArray(value)
+      ? value.map((one) => asWord(String(one))).join(" ")
+      : typeof value === "number"
+        ? ofNumber(value)
+        : String(value ?? "");
   const plain = (field) => (field.kind === "bool" ? Boolean(field.default) : asText(field.default));
   const typed = (stage) => (state.typed[stage] ??= {});
   const given = (stage) => state.given[stage] ?? { values: {}, links: {} };

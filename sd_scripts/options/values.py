@@ -18,7 +18,7 @@ SENTENCES = {
     "not_a_switch": '"{value}" must be true or false.',
 }
 
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
 _SWITCH = {"true": True, "false": False, "": False}
 
 

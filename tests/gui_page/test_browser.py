@@ -398,3 +398,24 @@ def test_the_page_says_when_it_lost_the_server_and_finds_it_again(tab: Tab, gui:
     expect(bar).to_contain_text("Nothing is running")
     tab.select("caption")
     expect(tab.page.locator("#f-caption_blip-train_data_dir")).to_have_value(str(gui.pictures))
+
+
+def test_words_with_spaces_and_quotes_come_back_from_a_preset_as_they_were(tab: Tab) -> None:
+    tab.make_project()
+    tab.select("train")
+    words = ["betas=(0.9, 0.99)", "weight_decay=0.01", "it's", 'say="x"']
+    tab.page.evaluate("words => Studio.store.load('train', {name: '', values: {optimizer_args: words}})", words)
+    shown = tab.page.evaluate("Studio.store.value('train', 'optimizer_args')")
+    assert read_value(option_specs(STAGES["train"].options)["optimizer_args"], shown) == words
+
+
+def test_pictures_that_change_are_offered_only_while_nothing_is_kept(tab: Tab) -> None:
+    tab.make_project()
+    tab.select("train")
+    tab.page.evaluate("Studio.form.openSection('train', 'pictures')")
+    box = tab.page.locator('.f[data-flag="color_aug"]')
+    expect(box).to_be_visible()
+    tab.page.evaluate("Studio.store.set('train', 'cache_latents_to_disk', true)")
+    expect(box).to_be_hidden()
+    tab.page.evaluate("Studio.store.reset('train', 'cache_latents_to_disk')")
+    expect(box).to_be_visible()

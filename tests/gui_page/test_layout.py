@@ -25,7 +25,7 @@ def test_each_option_is_placed_exactly_once(stage: str) -> None:
 
 
 def _flags_of(rule: dict[str, Any]) -> set[str]:
-    inner = [_flags_of(one) for one in rule.get("any", [])]
+    inner = [_flags_of(one) for one in [*rule.get("any", []), *rule.get("all", [])]]
     return set().union(*inner) | ({rule["flag"]} if "flag" in rule else set())
 
 

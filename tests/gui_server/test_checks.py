@@ -418,7 +418,14 @@ def test_a_file_of_datasets_takes_the_place_of_the_image_list(place):
         ({"lr_scheduler_type": "StepLR", "optimizer_type": "AdaFactor"}, "error", "lr_scheduler_type", "leave this"),
         ({"lr_scheduler_type": "StepLR", "lr_warmup_steps": "10%"}, "error", "lr_warmup_steps", "Leave one of them"),
         ({"lr_scheduler": "piecewise_constant"}, "error", "lr_scheduler_args", "needs its steps"),
-        ({"lr_scheduler": "piecewise_constant", "lr_scheduler_args": "step_rules=1:2"}, None, "lr_scheduler_args", ""),
+        ({"lr_scheduler": "piecewise_constant", "lr_scheduler_args": "step_rules=1:2"}, "error",
+         "lr_scheduler_args", "step_rules"),
+        ({"lr_scheduler": "piecewise_constant", "lr_scheduler_args": "step_rules=1:2,0.1"}, None,
+         "lr_scheduler_args", ""),
+        ({"lr_scheduler_type": "StepLR", "lr_scheduler_args": "step_size"}, "error", "lr_scheduler_args", "name=value"),
+        ({"optimizer_args": "it's"}, "error", "optimizer_args", "name=value"),
+        ({"optimizer_args": "betas=(0.9,"}, "error", "optimizer_args", "Put quotes around a text"),
+        ({"optimizer_args": "'betas=(0.9, 0.99)' weight_decay=0.01"}, None, "optimizer_args", ""),
         ({"lr_warmup_steps": "10%"}, None, "lr_warmup_steps", ""),
     ],
 )  # fmt: skip
@@ -460,3 +467,66 @@ def test_a_state_on_the_hub_is_no_path(place):
     assert "resume" not in {field for _, field in found(checked)}
     values["resume"] = ""
     assert ("error", "resume_from_huggingface") in found(look(place, "train", **values))
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("output_name", "a:b", "must be a plain name"),
+        ("output_name", "n" * 300, "is a file name"),
+        ("output_name", "///", "is a file name"),
+        ("log_tracker_name", "a/b", "must be a plain name"),
+        ("output_dir", "d" * 300, "cannot be a path"),
+        ("sample_prompts", "~nobody-of-this-name/x.txt", "cannot be a path"),
+        ("console_log_file", "pics", "is a folder. Name a file."),
+        ("metadata_thumbnail", "notes.txt", "is no picture"),
+        ("log_tracker_config", "notes.txt", "is no TOML"),
+        ("sample_prompts", "empty.txt", "has no prompts"),
+    ],
+)
+def test_what_the_program_would_refuse_is_said_beside_the_field(place, flag, value, said):
+    (place / "notes.txt").write_text("just words")
+    (place / "empty.txt").touch()
+    (place / "out").mkdir()
+    checked = look(place, "train", **trainable(place) | {"sample_at_first": True, flag: value})
+    assert said in text(checked, flag)
+    assert [f.field for f in checked.findings if f.level == "error"].count(flag) == 1
+
+
+def test_files_out_of_reach_are_not_opened(place, tmp_path_factory):
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret.txt"
+    secret.write_text("x = 'no")
+    checked = look(place, "train", **trainable(place, log_tracker_config=str(secret)))
+    errors = [f.text for f in checked.findings if f.field == "log_tracker_config"]
+    assert len(errors) == 1 and "lies outside the folders" in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "more", "said"),
+    [
+        ("face_crop_aug_range = [4.0, 2.0]", {}, "is no range"),
+        ("color_aug = true", {"cache_latents": True}, "color_aug shows pictures differently each time"),
+        ('secondary_separator = ","', {}, "which would split it"),
+        ('metadata_file = "notes.txt"', {}, "notes.txt is broken JSON"),
+        ("is_reg = true", {}, "Give it pictures to learn"),
+    ],
+)
+def test_a_dataset_file_is_checked_as_the_program_reads_it(place, lines, more, said):
+    (place / "notes.txt").write_text("just words")
+    file = place / "data.toml"
+    file.write_text(f'[[datasets]]\nresolution = 256\n[[datasets.subsets]]\nimage_dir = "pics"\n{lines}\n')
+    checked = look(place, "train", **trainable(place), dataset_config=str(file), **more)
+    assert said in text(checked, "dataset_config")
+
+
+def test_a_dataset_file_leaves_open_how_much_is_saved(place):
+    file = place / "data.toml"
+    file.write_text('[[datasets]]\nresolution = 256\n[[datasets.subsets]]\nimage_dir = "pics"\n')
+    facts = dict(look(place, "train", **trainable(place), dataset_config=str(file), max_train_steps=7).facts)
+    assert facts["Steps"] == "7" and " each, " in facts["Saves"] and "Images" not in facts
+    by_epochs = look(place, "train", **trainable(place), dataset_config=str(file), max_train_epochs=2)
+    assert "Steps" not in dict(by_epochs.facts)
+
+
+def test_a_dataset_class_is_named_with_its_module(place):
+    assert "module.Class" in text(look(place, "train", **trainable(place, dataset_class="foo")), "dataset_class")

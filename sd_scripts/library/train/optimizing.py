@@ -7,7 +7,7 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.curves import Schedule
 from sd_scripts.library.train.known_optimizers import NEEDS_A_RATE
 from sd_scripts.library.train.optimizers import optimizer_name, sets_its_rates
-from sd_scripts.library.train.schedules import make_schedule, schedule_name, steps_of
+from sd_scripts.library.train.schedules import make_schedule, schedule_arguments, schedule_name, steps_of
 from sd_scripts.options.optimizer import (
     SCHEDULES,
     OptimizerOptions,
@@ -139,3 +139,4 @@ def _check_scheduler_class(optimizer: OptimizerOptions, schedule: ScheduleOption
     if schedule.lr_warmup_steps:
         sentence = f"--lr_warmup_steps is not for --{option} {name}, which sets every step's rate. Leave one out."
         raise BadOption("lr_warmup_steps", sentence)
+    schedule_arguments(schedule)

@@ -30,10 +30,15 @@ class ScheduleSettings(Protocol):
     lr_scheduler_min_lr_ratio: float | None
 
 
+def schedule_arguments(settings: ScheduleSettings) -> dict[str, Any]:
+    """{name: value} of lr_scheduler_args. Errors: BadOption."""
+    return read_arguments(settings.lr_scheduler_args, "lr_scheduler_args", _TEXTS)
+
+
 def make_schedule(settings: ScheduleSettings, total_steps: int, learning_rate: float) -> Schedule:
     """The curve that the options ask for. `constant` with a warm-up is constant_with_warmup. Errors: BadOption."""
     name = schedule_name(settings)
-    arguments = read_arguments(settings.lr_scheduler_args, "lr_scheduler_args", _TEXTS)
+    arguments = schedule_arguments(settings)
     check_arguments(CURVES[name], arguments, "lr_scheduler_args", f"The schedule {name}", ("shape",))
     shape = Shape(
         total_steps=total_steps,
@@ -89,7 +94,7 @@ def make_scheduler(settings: ScheduleSettings, optimizer: "torch.optim.Optimizer
     builder = load_named(
         where, class_name, "lr_scheduler_type", where.partition(".")[0], "leave --lr_scheduler_type out"
     )
-    arguments = read_arguments(settings.lr_scheduler_args, "lr_scheduler_args", _TEXTS)
+    arguments = schedule_arguments(settings)
     if not callable(builder):
         raise BadOption("lr_scheduler_type", f"--lr_scheduler_type {name} is no class of a scheduler.")
     try:

@@ -9,7 +9,7 @@ from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.remote_state import parse_remote
 from sd_scripts.library.train.saving import Names, Occasion, file_format
 from sd_scripts.library.train.settings import TrainingSettings
-from sd_scripts.options.training import SampleOptions, SavingOptions, StateOptions
+from sd_scripts.options.training import LoggingOptions, SampleOptions, SavingOptions, StateOptions
 
 # File systems take 255 bytes; numbers, times and endings are added.
 LONGEST_NAME_BYTES = 180
@@ -21,8 +21,7 @@ def check_output(options: TrainingSettings) -> None:
     check_targets(options)
     check_states(options.state, options.saving)
     check_samples(options.samples)
-    check_plain("log_prefix", options.logging.log_prefix)
-    check_plain("log_tracker_name", options.logging.log_tracker_name)
+    check_log_names(options.logging)
 
 
 def check_folders(options: TrainingSettings) -> None:
@@ -43,6 +42,12 @@ def check_saving(saving: SavingOptions) -> None:
         )
     if saving.save_last_n_steps and not saving.save_every_n_steps:
         raise BadOption("save_last_n_steps", "--save_last_n_steps needs --save_every_n_steps.")
+
+
+def check_log_names(logging: LoggingOptions) -> None:
+    """What names folders of logs names no folder elsewhere."""
+    check_plain("log_prefix", logging.log_prefix)
+    check_plain("log_tracker_name", logging.log_tracker_name)
 
 
 def check_targets(options: TrainingSettings) -> None:
