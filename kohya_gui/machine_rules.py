@@ -30,7 +30,7 @@ def needs_are_met(draft: Draft) -> Iterator[Finding]:
             needed = f"{other} {' / '.join(map(str, values))}"
             yield draft.error(flag, "check.needs", needed=needed)
     if draft.get("dynamo_backend") != "inductor" and not draft.get("torch_compile"):
-        yield draft.error("dynamo_backend", "check.nothing_to_keep", needed="torch_compile")
+        yield draft.error("dynamo_backend", "check.needs", needed="torch_compile")
     if draft.get("fp8_base") and draft.get("train_text_encoder") and draft.get("learning_rate_te") != 0:
         yield draft.error("fp8_base", "check.exclusive", first="fp8_base", second="train_text_encoder")
     if draft.get("lowram") and draft.get("highvram"):

@@ -13,6 +13,9 @@ import pytest
 from PIL import Image
 
 from tests.effects.run import Observed, needed, observe
+from tests.train.conftest import fresh_accelerator
+
+__all__ = ["fresh_accelerator"]
 
 Run = Callable[[str, dict[str, Any], bool], Observed]
 
@@ -110,9 +113,12 @@ def one_tokenizer() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs a script with options besides the needed ones; what was run once is remembered."""
+    """Runs a script with options besides the needed ones; what was run once is remembered.
+
+    For one module: tests of others may come between, and what they import may change the last digit of a sum.
+    """
     known: dict[str, Observed] = {}
 
     def run(script: str, values: dict[str, Any], watched: bool = False) -> Observed:
