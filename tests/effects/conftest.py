@@ -126,6 +126,7 @@ def run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         if name not in known:
             here = tmp_path_factory.mktemp("run") / "here"
             known[name] = observe(script, needed(script) | values, world, here, watched)
+            shutil.rmtree(here)
         return known[name]
 
     return run
