@@ -117,7 +117,7 @@ def one_tokenizer() -> Iterator[None]:
 def run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Runs a script with options besides the needed ones; what was run once is remembered.
 
-    For one module: tests of others may come between, and what they import may change the last digit of a sum.
+    For one module: tests of others may come between, and what they set may change the last digit of a sum.
     """
     known: dict[str, Observed] = {}
 

@@ -15,16 +15,6 @@ from sd_scripts.library.models.sd import load
 BEGIN, END, RED, CAT = 49406, 49407, 736, 2368
 
 
-@pytest.fixture(scope="module")
-def sd1(models):
-    return load(str(models / "sd1.safetensors"))
-
-
-@pytest.fixture(scope="module")
-def sd2(models):
-    return load(str(models / "sd2.safetensors"), v2=True)
-
-
 @pytest.mark.parametrize(
     ("text", "pieces"),
     [

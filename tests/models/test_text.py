@@ -18,16 +18,6 @@ WORD = 2368
 """The token of "cat"."""
 
 
-@pytest.fixture(scope="module")
-def sd1(models):
-    return load(str(models / "sd1.safetensors"))
-
-
-@pytest.fixture(scope="module")
-def sd2(models):
-    return load(str(models / "sd2.safetensors"), v2=True)
-
-
 def test_the_bundled_vocabulary():
     file = Path(clip_tokenizer_module.__file__).parent / "data" / "clip_vocabulary.txt.gz"
     expected = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"

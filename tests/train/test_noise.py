@@ -11,6 +11,14 @@ from tests.train.tiny import tiny_data, train
 
 CLEAN_CHW = torch.arange(4.0)[:, None, None].expand(4, 16, 16) - 1.0
 ITEM = Item(3, 0)
+ALL_NOISE = {
+    "noise_offset": 0.1,
+    "noise_offset_random_strength": True,
+    "adaptive_noise_scale": 0.1,
+    "multires_noise_iterations": 3,
+    "ip_noise_gamma": 0.1,
+    "ip_noise_gamma_random_strength": True,
+}
 
 
 def draw(seed=1, epoch=0, **options):
@@ -65,17 +73,8 @@ def test_by_default_it_is_plain_noise():
 
 
 def test_draws_depend_on_where_they_are_used():
-    everything = {
-        "noise_offset": 0.1,
-        "noise_offset_random_strength": True,
-        "adaptive_noise_scale": 0.1,
-        "multires_noise_iterations": 3,
-        "ip_noise_gamma": 0.1,
-        "ip_noise_gamma_random_strength": True,
-    }
-
     def drawn(seed=1, epoch=0, item=ITEM):
-        place = draw(seed, epoch, **everything)
+        place = draw(seed, epoch, **ALL_NOISE)
         return place.input_noise(item, place.noise(item, CLEAN_CHW))
 
     assert torch.equal(drawn(), drawn())
@@ -147,12 +146,7 @@ def test_timesteps_between_limits():
 def test_one_batch_of_four_is_two_in_a_window_with_all_kinds_of_noise_and_loss(tmp_path):
     """Nothing is drawn, measured or weighed over a batch."""
     everything = {
-        "noise_offset": 0.1,
-        "noise_offset_random_strength": True,
-        "adaptive_noise_scale": 0.1,
-        "multires_noise_iterations": 3,
-        "ip_noise_gamma": 0.1,
-        "ip_noise_gamma_random_strength": True,
+        **ALL_NOISE,
         "min_snr_gamma": 5.0,
         "loss_type": "huber",
         "debiased_estimation_loss": True,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
-from sd_scripts.library.errors import BadFile
+from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io.pickles import SafeUnpickler
 
 ModelKind = Literal["sd1", "sd2", "sdxl", "lora", "vae", "unknown"]
@@ -92,6 +92,13 @@ def kind_of(shapes: Shapes) -> ModelKind:
     if any(name.endswith(_LORA) for name in shapes):
         return "lora"
     return "vae" if any(name in shapes for name in _VAE) else "unknown"
+
+
+def check_version(path: Path, kind: str, v2: bool) -> None:
+    """Raises BadOption where a model, sd1 or sd2, is of another version than `v2` says."""
+    if (kind == "sd2") != v2:
+        advice = "leave out --v2" if v2 else "add --v2"
+        raise BadOption("v2", f"{path} is a Stable Diffusion {kind[-1]} model: {advice}.")
 
 
 def prediction_of(metadata: Mapping[str, str]) -> Prediction | None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.checkpoints import CPU
+from sd_scripts.library.io.headers import check_version
 from sd_scripts.library.models import attention, configs, saving, schedule
 from sd_scripts.library.models.clip_tokenizer import (
     count_tokens,
@@ -177,9 +178,7 @@ class StableDiffusion:
 
 
 def _check(source: Source, v2: bool, v_parameterization: bool) -> None:
-    if (source.variant.name == "sd2") != v2:
-        advice = "leave out --v2" if v2 else "add --v2"
-        raise BadOption("v2", f"{source.path} is a Stable Diffusion {source.variant.name[-1]} model: {advice}.")
+    check_version(source.path, source.variant.name, v2)
     if source.prediction_type and (source.prediction_type == "v_prediction") != v_parameterization:
         what, advice = ("noise", "leave out") if v_parameterization else ("velocity", "add")
         raise BadOption(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.checkpoints import CPU, Checkpoint, open_checkpoint
-from sd_scripts.library.io.headers import model_facts
+from sd_scripts.library.io.headers import check_version, model_facts
 from sd_scripts.library.models import configs
 from sd_scripts.library.models.folders import read_part
 from sd_scripts.library.models.layout import VAE_PREFIX
@@ -43,7 +43,8 @@ def load_vae(name_or_path: str, v2: bool = False) -> LoadedVae:
     Errors: BadFile, when there is no VAE in it; BadOption, when a whole model is of another version than `v2` says.
     """
     path = model_path(name_or_path, only="vae")
-    _check_version(path, v2)
+    if (kind := model_facts(path).kind) in ("sd1", "sd2"):
+        check_version(path, kind, v2)
     vae = read_vae(path, v2)
     dtype, fingerprint = one_dtype(vae.state_dict()), weights_hash(vae.state_dict())
     module = vae.float().eval().requires_grad_(False)
@@ -82,13 +83,6 @@ def weights_hash(tensors: Mapping[str, Tensor]) -> str:
         found.update(name.encode())
         found.update(tensors[name].detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
     return found.hexdigest()
-
-
-def _check_version(path: Path, v2: bool) -> None:
-    kind = model_facts(path).kind
-    if kind in ("sd1", "sd2") and (kind == "sd2") != v2:
-        advice = "leave out --v2" if v2 else "add --v2"
-        raise BadOption("v2", f"{path} is a Stable Diffusion {kind[-1]} model: {advice}.")
 
 
 def _from_folder(folder: Path, device: torch.device) -> "AutoencoderKL":
