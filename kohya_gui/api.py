@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kohya_gui import devices, example, pipeline
-from kohya_gui.arguments import Json, Values, fits
+from kohya_gui.arguments import GivenProject, Json, Values, fits
 from kohya_gui.checks import Checked, check
 from kohya_gui.command import stage_argv, texts, with_placeholders
 from kohya_gui.endpoint import ENDPOINTS, endpoint
 from kohya_gui.facts import training_plan
 from kohya_gui.files import Roots
+from kohya_gui.form_api import FormEndpoints
 from kohya_gui.launch import findings_json, program_version, run_facts, run_name, step_facts
 from kohya_gui.monitor import Monitor
 from kohya_gui.preset_api import PresetEndpoints
@@ -30,11 +31,8 @@ from kohya_gui.state import project_state
 from kohya_gui.tensorboard import TensorBoards
 from kohya_gui.words import duration, refusal, say
 
-GivenProject = dict[str, str | list[str] | None] | str | None
-"""A project by its name, or as the page holds it."""
 
-
-class Studio(PresetEndpoints, RunEndpoints):
+class Studio(FormEndpoints, PresetEndpoints, RunEndpoints):
     """The server side of the page. Methods may be called from several threads."""
 
     ENDPOINTS = ENDPOINTS

@@ -270,7 +270,7 @@ def test_broken_metadata_is_said_and_noticed_when_it_changes(place):
     path.write_text("{")
     assert "broken JSON" in look(place, "clean", in_json="m.json", out_json="o.json").fields["in_json"]["error"]
     path.write_text(json.dumps({"a": {"caption": "x"}, "b": {}}))
-    assert look(place, "clean", in_json="m.json", out_json="o.json").fields["in_json"]["found"] == "2 images"
+    assert look(place, "clean", in_json="m.json", out_json="o.json").fields["in_json"]["found"] == "2 images, 1 with text"
 
 
 def test_it_is_quick(place):
@@ -338,7 +338,7 @@ def test_the_copy_of_the_log_can_be_written(place):
     log.parent.mkdir()
     log.write_text("earlier")
     checked = look(place, "train", **trainable(place, console_log_file=str(log)))
-    assert checked.fields["console_log_file"] == {"found": "file, 7 B"}
+    assert checked.fields["console_log_file"] == {"found": "will be continued, 7 B so far"}
 
 
 def test_a_state_to_go_on_from_is_more_than_a_folder(place):
