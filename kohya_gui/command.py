@@ -19,9 +19,7 @@ def absolute_values(stage: Stage, values: dict[str, Any], base: Path) -> dict[st
     """The values with every path made absolute, so that the command runs from anywhere; hub ids stay."""
     specs = option_specs(stage.options)
     there = {"resume"} if values.get("resume_from_huggingface") else set()
-    return {
-        flag: value if flag in there else _absolute(specs[flag], value, base) for flag, value in values.items()
-    }
+    return {flag: value if flag in there else _absolute(specs[flag], value, base) for flag, value in values.items()}
 
 
 def is_data(value: Any) -> bool:

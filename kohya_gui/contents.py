@@ -39,7 +39,7 @@ def told_of_picture(path: Path) -> str:
     try:
         width_px, height_px = image_size(path)
     except UnreadableImage as error:
-        raise BadFile(f"{path}: {error}.") from error
+        raise BadFile(say("path.no_picture", path=path, why=error)) from error
     return say("found.picture", width=width_px, height=height_px, size=size(path.stat().st_size))
 
 

@@ -22,6 +22,8 @@ LEAVES = (
     "sd_scripts.library.data.dataset_config",
     "sd_scripts.library.data.buckets",
     "sd_scripts.library.data.images",
+    "sd_scripts.library.data.picture_folder",
+    "sd_scripts.library.data.regularisation",
     "sd_scripts.library.data.latents_files",
     "sd_scripts.library.io.headers",
     "sd_scripts.library.io.atomic",
@@ -34,6 +36,7 @@ LEAVES = (
     "sd_scripts.library.train.optimizers",
     "sd_scripts.library.train.optimizing",
     "sd_scripts.library.train.prompts",
+    "sd_scripts.library.train.saving",
 )
 # What each part of the library may use of the others; a part may always use itself and the modules beside the parts.
 MAY_USE = {
