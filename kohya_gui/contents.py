@@ -27,11 +27,9 @@ def told(flag: str, path: Path) -> str:
 
 
 def told_of_metadata(entries: Metadata) -> str:
-    """How many pictures a metadata file names, and how many of them have a text and a prepared size."""
-    with_text = sum(bool(entry.get("caption") or entry.get("tags")) for entry in entries.values())
-    with_size = sum("train_resolution" in entry for entry in entries.values())
-    key = "found.metadata_sizes" if with_size else "found.metadata"
-    return say(key, n=len(entries), texts=with_text, sizes=with_size)
+    """How many pictures a metadata file names, and how many of them have no text."""
+    without = sum(not (entry.get("caption") or entry.get("tags")) for entry in entries.values())
+    return say("found.images_without_text" if without else "found.images", n=len(entries), without=without)
 
 
 def told_of_picture(path: Path) -> str:

@@ -275,7 +275,7 @@ def test_broken_metadata_is_said_and_noticed_when_it_changes(place):
     assert "broken JSON" in look(place, "clean", in_json="m.json", out_json="o.json").fields["in_json"]["error"]
     path.write_text(json.dumps({"a": {"caption": "x"}, "b": {}}))
     assert (
-        look(place, "clean", in_json="m.json", out_json="o.json").fields["in_json"]["found"] == "2 images, 1 with text"
+        look(place, "clean", in_json="m.json", out_json="o.json").fields["in_json"]["found"] == "2 images, 1 without text"
     )
 
 
