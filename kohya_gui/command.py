@@ -71,5 +71,5 @@ def script_file(argv: list[str], shell: str, name: str) -> dict[str, str]:
     except ValueError as error:
         raise refusal("", "command.no_cmd_file") from error
     # Terminals take these letters without quotes.
-    stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
+    stem = re.sub(r"[^\w.]+", "-", name).strip("-.") or "run"
     return {"file_name": f"{stem}.{ending}", "text": text}

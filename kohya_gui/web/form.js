@@ -4,6 +4,7 @@ Studio.form = (() => {
   const { html, put, icon, t, on, fire, data, store, check, field, recent } = Studio;
   const forms = {};
   const trouble = {}; /* stage -> {flag: {error, found}} as the server last said */
+  const named = {}; /* stage -> flags that errors and warnings speak of */
   const finished = {}; /* stage -> flags of paths that were typed to their end: recent ones once they are found */
   const strict = new Set(); /* stages whose Start was pressed: from then on, what is missing is marked too */
 
@@ -22,9 +23,11 @@ Studio.form = (() => {
     },
   };
   const holds = (stage, rule) => RULES[Object.keys(RULES).find((kind) => kind in rule)](stage, rule);
+  /* Somebody looked for it, or a finding speaks of it. */
+  const isAskedFor = (stage, flag) => forms[stage]?.found.has(flag) || named[stage]?.has(flag);
   const shown = (stage, flag) => {
     const rule = store.fields(stage)[flag].shown;
-    return !rule || store.isTyped(stage, flag) || forms[stage]?.found.has(flag) || holds(stage, rule);
+    return !rule || store.isTyped(stage, flag) || isAskedFor(stage, flag) || holds(stage, rule);
   };
 
   /* What is wrong with a field: first by its own rules, then as the server says. */
@@ -191,6 +194,7 @@ Studio.form = (() => {
         recent.add(store.fields(stage)[flag].path, store.value(stage, flag));
         finished[stage].delete(flag);
       }
+    named[stage] = new Set(findings.filter((one) => one.level !== "fine").map((one) => one.field));
     for (const { level, field: flag, text } of findings) {
       if (level === "error" && flag) trouble[stage][flag] = { error: text, ...trouble[stage][flag] };
     }
