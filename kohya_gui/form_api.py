@@ -18,7 +18,7 @@ class FormEndpoints:
 
     @endpoint
     def command_script(self, stage: str, values: Values, project: GivenProject = None, shell: str = "sh") -> Json:
-        """The command of a form as a file for sh or cmd: its name and text. Nothing is written: the browser keeps it."""
+        """The command of a form as a file for sh or cmd: its name and its text. Here nothing is written."""
         checked = self._check(stage, values, project, None)
         wrong = next((flag for flag, facts in checked.fields.items() if "error" in facts), None)
         if wrong:

@@ -274,9 +274,8 @@ def test_broken_metadata_is_said_and_noticed_when_it_changes(place):
     path.write_text("{")
     assert "broken JSON" in look(place, "clean", in_json="m.json", out_json="o.json").fields["in_json"]["error"]
     path.write_text(json.dumps({"a": {"caption": "x"}, "b": {}}))
-    assert (
-        look(place, "clean", in_json="m.json", out_json="o.json").fields["in_json"]["found"] == "2 images, 1 without text"
-    )
+    again = look(place, "clean", in_json="m.json", out_json="o.json")
+    assert again.fields["in_json"]["found"] == "2 images, 1 without text"
 
 
 def test_it_is_quick(place):
