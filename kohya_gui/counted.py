@@ -19,11 +19,10 @@ from sd_scripts.library.io.metadata import Metadata
 from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import from_values
 
-# Pictures whose sizes are read for one answer; of more, buckets are not told.
-MOST_MEASURED = 5000
-
 Sizes = Iterator[Size | None]
-"""The bucket of each picture that is trained; None where its size was not read."""
+"""The bucket of each picture that is trained; None where its size was not read yet."""
+
+Measure = Callable[[Path], Sizes]
 
 
 @dataclass(frozen=True)
@@ -47,15 +46,11 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Counted:
-    """What an epoch shows."""
+    """What an epoch shows. `unread`: pictures whose sizes were not read yet."""
 
+    unread: int
     sources: tuple[Source, ...]
     buckets: tuple[Bucket, ...]
-
-    @property
-    def exact(self) -> bool:
-        """Whether the buckets are known; else there are at least so many batches."""
-        return all(bucket.size_px for bucket in self.buckets)
 
 
 def counted(draft: Draft) -> Counted | None:
@@ -63,18 +58,18 @@ def counted(draft: Draft) -> Counted | None:
     if draft.get("dataset_class"):
         return None
     try:
-        datasets = asked_datasets(from_values(FineTuneOptions, draft.values))
-        told = [_of_dataset(draft, dataset) for dataset in datasets]
+        datasets, reader = asked_datasets(from_values(FineTuneOptions, draft.values)), found.SizeReader()
+        told = [_of_dataset(draft, dataset, reader) for dataset in datasets]
     except (UserError, OSError, ValueError):
         return None
     sources = tuple(itertools.chain.from_iterable(sources for sources, _ in told))
     buckets = tuple(itertools.chain.from_iterable(buckets for _, buckets in told))
-    return Counted(sources, buckets) if buckets else None
+    return Counted(reader.unread, sources, buckets) if buckets else None
 
 
-def _of_dataset(draft: Draft, dataset: Dataset) -> tuple[list[Source], list[Bucket]]:
+def _of_dataset(draft: Draft, dataset: Dataset, reader: found.SizeReader) -> tuple[list[Source], list[Bucket]]:
     """Training pictures of all subsets; regularisation pictures as often as those together."""
-    sizes = [list(_sizes(draft, dataset, subset)) for subset in dataset.subsets]
+    sizes = [list(_sizes(draft, dataset, subset, reader)) for subset in dataset.subsets]
     parts = list(zip(dataset.subsets, sizes, strict=True))
     shown = [len(own) * (0 if subset.is_reg else subset.repeats) for subset, own in parts]
     reg = [(subset.repeats, size) for subset, own in parts if subset.is_reg for size in own]
@@ -93,23 +88,24 @@ def _of_dataset(draft: Draft, dataset: Dataset) -> tuple[list[Source], list[Buck
     return sources, [Bucket(size, count, -(-count // batch)) for size, count in by_size.items() if count]
 
 
-def _sizes(draft: Draft, dataset: Dataset, subset: Subset) -> Sizes:
+def _sizes(draft: Draft, dataset: Dataset, subset: Subset, reader: found.SizeReader) -> Sizes:
     folder = draft.roots.inside(subset.image_dir, "dataset_config", draft.base) if subset.image_dir else None
     if subset.metadata_file is None:
-        return _of_folder(folder or Path(), dataset, subset)
+        return _of_folder(folder or Path(), subset, _measure(dataset, reader))
     path = draft.roots.inside(subset.metadata_file, "in_json", draft.base)
     entries = found.metadata_at(path) if path.is_file() and not draft.will_come(path) else {}
-    return iter(()) if isinstance(entries, str) else _of_metadata(entries, folder, dataset, subset)
+    if isinstance(entries, str):
+        return iter(())
+    return _of_metadata(entries, folder, dataset, subset, _measure(dataset, reader))
 
 
-def _of_metadata(entries: Metadata, folder: Path | None, dataset: Dataset, subset: Subset) -> Sizes:
+def _of_metadata(entries: Metadata, folder: Path | None, dataset: Dataset, subset: Subset, measure: Measure) -> Sizes:
     rules, shown = subset.captions, []
     for key, entry in entries.items():
         if training_text(entry.get("caption", ""), entry.get("tags", ""), rules.separator, rules.wildcards):
             shown.append((key, entry))
-    new = [key for key, entry in shown if dataset.own_sizes or "train_resolution" not in entry]
-    looked_up = PictureFolder(folder) if new and dataset.rules else None
-    measure = _measure(dataset, len(new))
+    is_new = any(dataset.own_sizes or "train_resolution" not in entry for _, entry in shown)
+    looked_up = PictureFolder(folder) if is_new and dataset.rules else None
     for key, entry in shown:
         if "train_resolution" in entry and not dataset.own_sizes:
             width_px, height_px = entry["train_resolution"]
@@ -118,26 +114,23 @@ def _of_metadata(entries: Metadata, folder: Path | None, dataset: Dataset, subse
             yield from measure(picture)
 
 
-def _of_folder(folder: Path, dataset: Dataset, subset: Subset) -> Sizes:
-    names = found.texted_in(folder, None if subset.class_tokens else subset.caption_extension)
-    measure = _measure(dataset, len(names))
-    for name in names:
+def _of_folder(folder: Path, subset: Subset, measure: Measure) -> Sizes:
+    for name in found.texted_in(folder, None if subset.class_tokens else subset.caption_extension):
         yield from measure(folder / name)
 
 
-def _measure(dataset: Dataset, count: int) -> Callable[[Path], Sizes]:
+def _measure(dataset: Dataset, reader: found.SizeReader) -> Measure:
     """Gives a picture's bucket; nothing for one that cannot be trained."""
     rules = dataset.rules
     if rules is None:
         return lambda picture: iter(())
     if rules.one_size:
         return lambda picture: iter((rules.resolution_px,))
-    if count > MOST_MEASURED:
-        return lambda picture: iter((None,))
 
     def measured(picture: Path) -> Sizes:
-        size_px = found.picture_size(picture)
+        before = reader.unread
+        size_px = reader.of(picture)
         fit = rules.fit(size_px) if size_px else None
-        return iter((fit.bucket_px,) if fit else ())
+        return iter((fit.bucket_px,) if fit else (None,) if reader.unread > before else ())
 
     return measured

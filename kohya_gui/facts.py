@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from kohya_gui import devices, found
-from kohya_gui.counted import MOST_MEASURED, Counted
+from kohya_gui.counted import Counted
 from kohya_gui.draft import Draft
 from kohya_gui.memory import memory_of, optimizer_of, state_bytes
 from kohya_gui.past import Past
@@ -23,12 +23,16 @@ Row = tuple[str, str]
 
 
 class Fact(NamedTuple):
-    """A figure in words. `note` says what it rests on; `rows` are its parts, for whoever opens it."""
+    """A figure in words. `note` says what it rests on; `rows` are its parts, for whoever opens it.
+
+    `unfinished`: whoever asks again soon hears more.
+    """
 
     name: str
     value: str
     note: str = ""
     rows: tuple[Row, ...] = ()
+    unfinished: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The fact as the page takes it."""
@@ -123,9 +127,9 @@ def _images(data: Counted) -> Fact:
 
 
 def _batches(plan: TrainingPlan) -> Fact:
-    if not plan.data.exact:
-        note = say("fact.not_measured", n=MOST_MEASURED)
-        return Fact(say("fact.batches"), say("fact.at_least", what=f"{plan.batches:,}"), note)
+    if plan.data.unread:
+        value = say("fact.at_least", what=f"{plan.batches:,}")
+        return Fact(say("fact.batches"), value, say("fact.unread", n=plan.data.unread), unfinished=True)
     largest = sorted(plan.data.buckets, key=lambda one: -one.shown)
     rows = tuple(
         (f"{one.size_px[0]} × {one.size_px[1]}", say("fact.bucket", n=one.batches, shown=one.shown))
@@ -184,10 +188,13 @@ def _metadata_facts(draft: Draft) -> list[Fact]:
 def _latents_facts(draft: Draft) -> list[Fact]:
     """Pictures, the buckets that they come into, how much of them is cut away, and the disk that latents take."""
     facts, folder, rules = _metadata_facts(draft), draft.path("train_data_dir"), _rules(draft)
-    names = found.texted_in(folder, None) if folder and folder.is_dir() and not draft.get("recursive") else []
-    if folder is None or rules is None or not 0 < len(names) <= MOST_MEASURED:
+    if folder is None or rules is None or not folder.is_dir() or draft.get("recursive"):
         return facts
-    sizes = [size_px for name in names if (size_px := found.picture_size(folder / name))]
+    reader = found.SizeReader()
+    sizes = [size_px for name in found.texted_in(folder, None) if (size_px := reader.of(folder / name))]
+    if reader.unread:
+        note = say("fact.unread", n=reader.unread)
+        return [*facts, Fact(say("fact.buckets"), "…", note, unfinished=True)]
     fits = [(size_px, fit) for size_px in sizes if (fit := rules.fit(size_px))]
     if not fits:
         return facts

@@ -26,6 +26,9 @@ T = TypeVar("T")
 # Times of files are this coarse on some file systems: what changed just now is looked at again.
 SETTLED_AFTER_NS = 2_000_000_000
 
+# An answer does not wait longer for the sizes of pictures.
+LONGEST_READING_S = 1.0
+
 # Where a folder holds none itself, pictures are counted in this many folders below: a home folder may hold a million.
 MOST_FOLDERS = 1000
 
@@ -100,16 +103,34 @@ def texted_in(folder: Path, extension: str | None) -> list[str]:
     return sorted(name for name in pictures if extension is None or os.path.splitext(name)[0] + extension in names)
 
 
-def picture_size(path: Path) -> Size | None:
-    """(width, height) in px of a picture; None where it cannot be read. What was read is kept."""
-    try:
-        return _picture_size(path, path.stat().st_mtime_ns)
-    except OSError:
-        return None
+class SizeReader:
+    """Sizes of pictures, without decoding them. New ones are read for a moment only; the next reader goes on.
+
+    `unread`: how many were left.
+    """
+
+    def __init__(self) -> None:
+        self.unread = 0
+        self._until_s = time.monotonic() + LONGEST_READING_S
+
+    def of(self, path: Path) -> Size | None:
+        """(width, height) in px; None where the picture cannot be read, or was not read yet."""
+        try:
+            key = (path, path.stat().st_mtime_ns)
+        except OSError:
+            return None
+        if key not in _SIZES and time.monotonic() > self._until_s:
+            self.unread += 1
+            return None
+        if key not in _SIZES:
+            _SIZES[key] = _size_of(path)
+        return _SIZES[key]
 
 
-@functools.lru_cache(maxsize=100_000)
-def _picture_size(path: Path, changed_ns: int) -> Size | None:
+_SIZES: dict[tuple[Path, int], Size | None] = {}
+
+
+def _size_of(path: Path) -> Size | None:
     try:
         return image_size(path)
     except UnreadableImage:

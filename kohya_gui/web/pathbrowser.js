@@ -92,6 +92,14 @@ Studio.browse = (() => {
           : "",
       );
       put(box.querySelector(".pb-list"), rows(answer));
+      const file = [...box.querySelectorAll("[data-file]")].find((one) => one.dataset.file === to);
+      if (file) select(file);
+    }
+    function select(file) {
+      place.value = file.dataset.file;
+      box.querySelectorAll("[aria-current]").forEach((one) => one.removeAttribute("aria-current"));
+      file.setAttribute("aria-current", "true");
+      file.scrollIntoView({ block: "nearest" });
     }
     const rows = ({ folders, files }) =>
       folders.length + files.length
@@ -137,11 +145,7 @@ Studio.browse = (() => {
         recent.remove(kind, pressed.dataset.forget);
         drawRecent();
       }
-      if (pressed.dataset.file) {
-        place.value = pressed.dataset.file;
-        box.querySelectorAll("[aria-current]").forEach((one) => one.removeAttribute("aria-current"));
-        pressed.setAttribute("aria-current", "true");
-      }
+      if (pressed.dataset.file) select(pressed);
     });
     box.addEventListener("dblclick", (event) => {
       const file = event.target.closest("[data-file]")?.dataset.file;

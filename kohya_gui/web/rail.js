@@ -153,12 +153,17 @@ Studio.rail = (() => {
   const ask = debounce(async (stage) => {
     const asked = JSON.stringify(store.values(stage));
     const replaces = editing.of(stage)?.id ?? null;
+    const { root } = rails[stage],
+      slow = setTimeout(() => root.classList.add("asking"), 300);
     const answer = await call("check", { stage, values: store.values(stage), project: store.state.project, replaces });
+    clearTimeout(slow);
+    root.classList.remove("asking");
     /* Of a lost server the run bar tells; an older question's answer is not wanted any more. */
     if (answer.lost || asked !== JSON.stringify(store.values(stage)) || !rails[stage]) return;
     rails[stage].answer = answer.error ? unchecked(answer.error) : answer;
     form.answered(stage, rails[stage].answer.fields, rails[stage].answer.findings);
     update(stage);
+    if (rails[stage].answer.facts.some((one) => one.unfinished)) ask(stage);
   }, 250);
 
   /* Nothing of the last answer stands any more where the question failed. */
@@ -220,7 +225,8 @@ Studio.rail = (() => {
     const command = rails[stage].root.querySelector("pre.cmd");
     try {
       await navigator.clipboard.writeText(command.textContent);
-      dialog.say(t("said.copied"));
+      const isWhole = !form.errors(stage).length;
+      dialog.say(t(isWhole ? "said.copied" : "said.copied_in_part"), { warning: !isWhole });
     } catch {
       getSelection().selectAllChildren(command);
       dialog.say(t("said.select_copy"));

@@ -217,6 +217,8 @@ def test_paths_that_were_found_are_offered_again_and_can_be_taken_out(train: Pag
     recent.click()
     expect(train.locator("#f-train-vae")).to_have_value(str(vae))
     field(train, "vae").locator("[data-browse]").click()
+    expect(train.locator(".pb [name=path]")).to_have_value(str(vae))
+    expect(train.locator(".pb [aria-current]")).to_contain_text("small.safetensors")
     train.locator(".pb [data-forget]").click()
     expect(recent).to_have_count(0)
     train.keyboard.press("Escape")
