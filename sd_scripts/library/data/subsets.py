@@ -30,6 +30,13 @@ class Subset:
     cache_info: bool = False
 
     @property
+    def folder_option(self) -> str:
+        """The option or key that names its folder."""
+        if self.where:
+            return "image_dir"
+        return "reg_data_dir" if self.is_reg else "train_data_dir"
+
+    @property
     def name(self) -> str:
         """The last part of its file or folder, which tells nothing of this machine."""
         return PurePath((self.metadata_file or self.image_dir or "").replace("\\", "/")).name

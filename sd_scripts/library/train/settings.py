@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from sd_scripts.options.captions import CaptionOptions
-from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.data import DataOptions, ResolutionOptions
 from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
@@ -25,9 +25,12 @@ from sd_scripts.options.training import (
 class TrainingSettings(Protocol):
     """A composition of option groups, such as options.fine_tune.FineTuneOptions."""
 
+    @property
+    def data(self) -> DataOptions:
+        """Which pictures; each script has those of its method."""
+
     model: ModelOptions
     text: TextEncodingOptions
-    data: FineTuneDataOptions
     captions: CaptionOptions
     resolution: ResolutionOptions
     pictures: PictureOptions

@@ -10,7 +10,7 @@ from sd_scripts.library.data.subsets import Dataset, Subset, told_of
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.library.train.settings import TrainingSettings
-from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.data import DataOptions, ResolutionOptions
 
 
 def check_data(options: TrainingSettings) -> None:
@@ -42,15 +42,16 @@ def _check_class_keeps_latents(resolution: ResolutionOptions, found: type) -> No
 
 
 def _check_subset(dataset: Dataset, subset: Subset) -> None:
-    file, folder = ("metadata_file", "image_dir") if subset.where else ("in_json", "train_data_dir")
+    file = "metadata_file" if subset.where else "in_json"
     entries = read_metadata(subset.metadata_file, file) if subset.metadata_file else {}
     if entries or not subset.metadata_file:
         check_sizes(dataset, subset, entries)
     if subset.image_dir and not Path(subset.image_dir).is_dir():
-        raise BadOption(folder, f"--{folder} {subset.image_dir}: there is no such folder.")
+        option = subset.folder_option
+        raise BadOption(option, f"--{option} {subset.image_dir}: there is no such folder.")
 
 
-def check_readers(data: FineTuneDataOptions) -> None:
+def check_readers(data: DataOptions) -> None:
     """Only readers that there are can be kept."""
     if data.persistent_data_loader_workers and not data.max_data_loader_n_workers:
         sentence = "--persistent_data_loader_workers needs readers: --max_data_loader_n_workers 1 or more."
