@@ -12,7 +12,7 @@ from sd_scripts.library.data.subsets import Dataset, Subset, told_of
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.data import DataOptions, DreamBoothDataOptions, FineTuneDataOptions, ResolutionOptions
-from sd_scripts.options.pictures import PictureOptions
+from sd_scripts.options.pictures import MaskOptions, PictureOptions
 from sd_scripts.options.spec import flat_values, from_values
 from sd_scripts.options.training import LengthOptions
 
@@ -26,6 +26,7 @@ class DataSettings(Protocol):
 
     captions: CaptionOptions
     pictures: PictureOptions
+    masks: MaskOptions
     resolution: ResolutionOptions
     length: LengthOptions
 
@@ -36,7 +37,8 @@ def asked_datasets(options: DataSettings) -> list[Dataset]:
     fallback = {key: given[flag] for key in SPECS if (flag := NAMES_OF_OPTIONS.get(key, key)) in given}
     if options.data.dataset_config:
         return [_dataset(tables, fallback) for tables in read_dataset_config(options.data.dataset_config)]
-    sources = tuple(Table("", source) for source in _sources(options.data))
+    masks = {"conditioning_data_dir": options.masks.conditioning_data_dir}
+    sources = tuple(Table("", ({} if source.get("is_reg") else masks) | source) for source in _sources(options.data))
     return [_dataset(DatasetTables(Table("", {}), sources), {"num_repeats": 1} | fallback)]
 
 
@@ -83,6 +85,7 @@ def _subset(table: Table, values: dict[str, Any]) -> Subset:
             pictures=picture_rules(from_values(PictureOptions, values)),
             class_tokens=values.get("class_tokens"),
             is_reg=values.get("is_reg", False),
+            mask_dir=values.get("conditioning_data_dir"),
             caption_extension=checked_extension(values["caption_extension"]),
             cache_info=values["cache_info"],
         )

@@ -1,4 +1,4 @@
-"""Folders of pictures named repeats_words, such as "10_sks dog", as DreamBooth and LoRA training has them. Torch-free."""
+"""Folders of pictures named repeats_words, such as "10_sks dog", as DreamBooth has them. Needs no torch."""
 
 import re
 from dataclasses import dataclass

@@ -26,6 +26,7 @@ class Subset:
     pictures: PictureRules = PictureRules()
     class_tokens: str | None = None
     is_reg: bool = False
+    mask_dir: str | None = None
     caption_extension: str = ".caption"
     cache_info: bool = False
 

@@ -10,7 +10,7 @@ from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.output import AboutOptions
-from sd_scripts.options.pictures import PictureOptions
+from sd_scripts.options.pictures import MaskOptions, PictureOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
@@ -34,6 +34,7 @@ class TrainingSettings(Protocol):
     captions: CaptionOptions
     resolution: ResolutionOptions
     pictures: PictureOptions
+    masks: MaskOptions
     length: LengthOptions
     optimizer: OptimizerOptions
     schedule: ScheduleOptions
