@@ -219,7 +219,7 @@ class Studio(FormEndpoints, PresetEndpoints, RunEndpoints):
         """How long it will take and how much memory, from earlier runs, or by a formula."""
         draft = checked.draft
         values = {flag: draft.get(flag) for flag in draft.specs}
-        return estimates(draft, nearest(self._queue.store, draft.stage.id, values))
+        return estimates(draft, nearest(self._queue.store, draft.stage, values))
 
     def _project(self, project: GivenProject) -> Project:
         """A project by its name, or as the page sent it; none is one without values."""

@@ -16,7 +16,6 @@ from sd_scripts.library.data.regularisation import balanced_repeats
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.errors import UserError
 from sd_scripts.library.io.metadata import Metadata
-from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import from_values
 
 Sizes = Iterator[Size | None]
@@ -58,7 +57,7 @@ def counted(draft: Draft) -> Counted | None:
     if draft.get("dataset_class"):
         return None
     try:
-        datasets, reader = asked_datasets(from_values(FineTuneOptions, draft.values)), found.SizeReader()
+        datasets, reader = asked_datasets(from_values(draft.stage.options, draft.values)), found.SizeReader()
         told = [_of_dataset(draft, dataset, reader) for dataset in datasets]
     except (UserError, OSError, ValueError):
         return None

@@ -56,7 +56,7 @@ def needed_bytes(draft: Draft, plan: TrainingPlan | None) -> float | None:
 def estimates(draft: Draft, past: Past | None) -> list[Fact]:
     """What an earlier run tells of this one, and a formula where it tells nothing."""
     total = _total(draft)
-    facts = [] if draft.stage.id != "train" else _memory_facts(draft, past)
+    facts = [] if draft.stage.tab != "train" else _memory_facts(draft, past)
     if past and total:
         left = duration(total / past.rate_per_s)
         facts.append(Fact(say("fact.time"), say("fact.about", what=left), _basis(past)))
@@ -65,7 +65,7 @@ def estimates(draft: Draft, past: Past | None) -> list[Fact]:
 
 def _total(draft: Draft) -> int:
     """Steps of a training; pictures of the other stages."""
-    if draft.stage.id == "train":
+    if draft.stage.tab == "train":
         plan = training_plan(draft)
         return plan.steps if plan else 0
     folder = draft.path("train_data_dir")

@@ -73,7 +73,7 @@ class FolderFacts:
 def pictures_in(folder: Path) -> FolderFacts:
     """The pictures of a folder; those of folders below are counted only where it has none itself."""
     facts = _own_pictures(folder)
-    return facts if facts.images else replace(facts, below=_count_below(folder))
+    return facts if facts.images else replace(facts, below=len(pictures_below(folder)))
 
 
 @by_time
@@ -164,9 +164,10 @@ def _elements(file: Path) -> int:
     return sum(math.prod(fact.shape) for fact in safetensors_header(file)[0].values())
 
 
-def _count_below(folder: Path) -> int:
+def pictures_below(folder: Path) -> list[str]:
+    """The names, without folders, of the pictures of a folder and of those below."""
     walked = (names for _, _, names in itertools.islice(os.walk(folder), MOST_FOLDERS))
-    return sum(name.lower().endswith(IMAGE_SUFFIXES) and name[0] != "." for names in walked for name in names)
+    return [name for names in walked for name in names if name.lower().endswith(IMAGE_SUFFIXES) and name[0] != "."]
 
 
 @by_time

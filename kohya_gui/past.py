@@ -8,6 +8,7 @@ from typing import Any
 
 from kohya_gui.runs.events import RunView
 from kohya_gui.runs.store import RunStore
+from kohya_gui.stages import Stage
 
 # Older runs are not looked at.
 MOST_RUNS = 40
@@ -28,7 +29,7 @@ _MATTERS = {
     "tag_wd14": ("repo_id", "batch_size"),
     "tag_deepdanbooru": ("project_path", "batch_size"),
 }  # fmt: skip
-"""{stage: the options that its speed and memory hang on}."""
+"""{stage or tab: the options that its speed and memory hang on}."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +42,22 @@ class Past:
     differs: tuple[str, ...]
 
 
-def nearest(store: RunStore, stage: str, values: dict[str, Any]) -> Past | None:
+def nearest(store: RunStore, stage: Stage, values: dict[str, Any]) -> Past | None:
     """The finished run of a stage whose settings differ in the fewest options that matter; the newest of several."""
     return min(_finished(store, stage, values), key=lambda past: len(past.differs), default=None)
 
 
-def _finished(store: RunStore, stage: str, values: dict[str, Any]) -> Iterator[Past]:
-    if stage not in _MATTERS:
+def _finished(store: RunStore, stage: Stage, values: dict[str, Any]) -> Iterator[Past]:
+    matters = _MATTERS.get(stage.id) or _MATTERS.get(stage.tab)
+    if matters is None:
         return
     for run_id in reversed(store.ids()[-MOST_RUNS:]):
         outcome = store.outcome(run_id)
-        if outcome is None or outcome.state != "done" or (record := store.record(run_id)).stage != stage:
+        if outcome is None or outcome.state != "done" or (record := store.record(run_id)).stage != stage.id:
             continue
-        rate_per_s, memory_bytes = _figures(store.events_path(run_id), _PHASES.get(stage, _DESCRIBE))
+        rate_per_s, memory_bytes = _figures(store.events_path(run_id), _PHASES.get(stage.tab, _DESCRIBE))
         if rate_per_s:
-            differs = tuple(flag for flag in _MATTERS[stage] if record.values.get(flag) != values.get(flag))
+            differs = tuple(flag for flag in matters if record.values.get(flag) != values.get(flag))
             # Without a GPU the figure is that of the whole process, at one moment.
             on_gpu = any(device.startswith("gpu") for device in record.devices)
             yield Past(record.name, rate_per_s, memory_bytes if on_gpu else None, differs)

@@ -194,16 +194,16 @@ def test_time_and_memory_come_from_the_nearest_run_and_say_so(place, lab, monkey
     values = {"in_json": str(place / "meta.json"), "resolution": "64,64", "max_train_steps": "600"}
     draft = trained(place, **values).draft
     now = {flag: draft.get(flag) for flag in draft.specs}
-    assert nearest(lab.store, "train", now) is None
+    assert nearest(lab.store, STAGES["train"], now) is None
     others = {"other batch": {**now, "train_batch_size": 8}, "the same": now}
     for name, kept in others.items():
         ended(lab, name, kept, "gpu:0" if name == "the same" else "cpu")
-    past = nearest(lab.store, "train", now)
+    past = nearest(lab.store, STAGES["train"], now)
     assert past.name == "the same" and past.differs == () and (past.rate_per_s, past.memory_bytes) == (2.0, 9e9)
-    other = nearest(lab.store, "train", {**now, "train_batch_size": 8})
+    other = nearest(lab.store, STAGES["train"], {**now, "train_batch_size": 8})
     # What a process on a CPU held at one moment is no measure.
     assert other.name == "other batch" and other.memory_bytes is None
-    assert nearest(lab.store, "latents", now) is None
+    assert nearest(lab.store, STAGES["latents"], now) is None
     gpu = devices.Gpu("Some GPU", 24_000_000_000)
     monkeypatch.setattr(devices, "gpus", lambda: [gpu])
     told = {fact.name: fact for fact in estimates(draft, Past("old", 2.0, 9.8e9, ()))}
@@ -276,6 +276,16 @@ def test_pictures_states_and_models_of_the_hub_say_what_they_are(place, monkeypa
     assert "on this machine already" in hub("me/mine") and "downloaded" in hub("me/other")
     # What stands there by default says it too.
     assert "downloaded" in look(place, "caption_git").fields["model_id"]["found"]
+
+
+def test_masks_are_counted_against_the_pictures(place):
+    masks = {"masked_loss": True, "conditioning_data_dir": str(place / "reg")}
+    assert trained(place, **masks).fields["conditioning_data_dir"] == {"found": "3 masks"}
+    both = trained(place, **masks, train_data_dir=str(place / "pics"))
+    assert both.fields["conditioning_data_dir"] == {"found": "masks of 3 of 7 images"}
+    # Masks may lie in folders below.
+    below = trained(place, masked_loss=True, conditioning_data_dir=str(place), train_data_dir=str(place / "pics"))
+    assert below.fields["conditioning_data_dir"] == {"found": "masks of 7 of 7 images"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
