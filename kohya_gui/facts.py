@@ -85,10 +85,11 @@ def _memory_facts(draft: Draft, past: Past | None) -> list[Fact]:
     memory = memory_of(draft)
     if memory is None:
         return []
+    kept = say("fact.unknown") if memory.optimizer is None else size(memory.optimizer)
     rows = [
         (say("fact.weights"), size(memory.trained + memory.frozen)),
         (say("fact.gradients"), size(memory.gradients)),
-        (optimizer_of(draft), size(memory.optimizer) if memory.optimizer is not None else say("fact.unknown")),
+        (optimizer_of(draft), say("fact.paged", what=kept) if memory.paged else kept),
     ]
     note = say("fact.memory_formula" if gpus else "fact.memory_formula_cpu")
     return [Fact(say("fact.memory"), say("fact.at_least", what=_of_gpu(size(memory.total))), note, tuple(rows))]

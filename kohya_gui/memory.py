@@ -10,9 +10,7 @@ from kohya_gui import found
 from kohya_gui.draft import Draft
 from kohya_gui.training_plan import weights_bytes
 
-_IN_8_BIT = ("8bit",)
-
-_STATES: dict[str, float] = {
+STATES: dict[str, int] = {
     "AdaFactor": 0, "SGD": 0,
     "Lion": 1, "PagedLion": 1, "PagedLion32bit": 1, "SGDNesterov": 1, "Adagrad": 1, "RMSprop": 1, "SGDScheduleFree": 1,
     "Lion8bit": 1, "PagedLion8bit": 1, "SGDNesterov8bit": 1, "RMSprop8bit": 1, "Adagrad8bit": 1, "LARS8bit": 1,
@@ -26,17 +24,21 @@ _STATES: dict[str, float] = {
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of each kind, of weights first. `optimizer` None: it is not known how much the optimizer keeps."""
+    """Bytes of each kind, of weights first. `optimizer` None: it is not known how much the optimizer keeps.
+
+    `paged`: what it keeps moves into RAM where the device is short of memory.
+    """
 
     trained: float
     frozen: float
     gradients: float
     optimizer: float | None
+    paged: bool = False
 
     @property
     def total(self) -> float:
-        """All that is known."""
-        return self.trained + self.frozen + self.gradients + (self.optimizer or 0)
+        """All that is known to stay on the device."""
+        return self.trained + self.frozen + self.gradients + (0 if self.paged else self.optimizer or 0)
 
 
 def optimizer_of(draft: Draft) -> str:
@@ -56,7 +58,8 @@ def memory_of(draft: Draft) -> Memory | None:
     frozen = 0 if text_too else parts["text_encoder"] * (1 if draft.get("fp8_base") else each)
     # A gradient is dropped as soon as it was used.
     gradients = 0 if draft.get("fused_backward_pass") else trained * each
-    return Memory(trained * each, frozen, gradients, _remembered(draft, trained))
+    paged = optimizer_of(draft).startswith("Paged")
+    return Memory(trained * each, frozen, gradients, _remembered(draft, trained), paged)
 
 
 def state_bytes(draft: Draft) -> float | None:
@@ -67,7 +70,7 @@ def state_bytes(draft: Draft) -> float | None:
 
 def _remembered(draft: Draft, trained: int) -> float | None:
     name = optimizer_of(draft)
-    if name not in _STATES:
+    if name not in STATES:
         return None
-    each = 1 if name.endswith(_IN_8_BIT) else weights_bytes(draft)
-    return trained * each * _STATES[name]
+    each = 1 if name.endswith("8bit") else weights_bytes(draft)
+    return trained * each * STATES[name]
