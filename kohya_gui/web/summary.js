@@ -24,8 +24,8 @@ Studio.summary = (() => {
     </dl>
   `;
   const line = ({ name, value }) => html`
-    <dt>${name}</dt>
-    <dd>${value}</dd>
+    <span class="k">${name}</span>
+    <span class="v">${value}</span>
   `;
   const fact = (one) => html`
     <div class="fact">
@@ -33,14 +33,12 @@ Studio.summary = (() => {
         one.rows.length
           ? html`
               <details data-fact="${one.name}" ${attr("open", open.has(one.name))}>
-                <summary>
-                  <dl>${line(one)}</dl>
-                </summary>
+                <summary class="line">${line(one)}</summary>
                 ${parts(one.rows)}
               </details>
             `
           : html`
-              <dl>${line(one)}</dl>
+              <div class="line">${line(one)}</div>
             `
       }
       ${

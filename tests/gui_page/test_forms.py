@@ -58,7 +58,7 @@ def field(page: Page, flag: str) -> Locator:
 
 
 def figure(page: Page, name: str) -> Locator:
-    return page.locator(".figures:visible .fact").filter(has=page.locator("dt", has_text=name)).first
+    return page.locator(".figures:visible .fact").filter(has=page.locator(".k", has_text=name)).first
 
 
 @pytest.mark.parametrize("stage", STAGES)
