@@ -50,6 +50,7 @@ def train(forms: Tab) -> Page:
     forms.page.keyboard.press("Escape")
     forms.page.mouse.move(1, 1)
     forms.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    forms.page.evaluate("document.querySelectorAll('.figures [open]').forEach(one => one.open = false)")
     return forms.page
 
 
@@ -130,6 +131,16 @@ def test_the_list_of_sections_follows_the_page(train: Page) -> None:
     expect(on).to_have_attribute("aria-current", "location")
     train.locator('.kg-nav:visible a[data-section="about"]').click()
     expect(on).to_have_text("About the file")
+
+
+def test_the_command_stays_on_screen_whatever_stands_above_it(train: Page) -> None:
+    train.fill("#f-train-save_every_n_epochs", "1")
+    for name in ("Batches", "Saves", "Memory"):
+        figure(train, name).locator("summary").click()
+        expect(figure(train, name).locator(".parts")).to_be_visible()
+    end, command = (train.locator(at).bounding_box() for at in ("#kg-runbar", ".kg-rail:visible pre.cmd"))
+    assert end and command and command["height"] > 60
+    assert command["y"] + command["height"] <= end["y"]
 
 
 def test_slips_of_the_zero_key_are_refused_while_typing(train: Page) -> None:
