@@ -55,6 +55,12 @@ def say_or(key: str, fallback: str) -> str:
     return say(key) if f"server.{key}" in words(FALLBACK) else fallback
 
 
+def label(stage: str, flag: str) -> str:
+    """What the form calls an option; its flag, where it has no other name."""
+    keys = (f"stage_option.{stage}.{flag}.label", f"option.{flag}.label")
+    return next((t(key, _language.get()) for key in keys if key in words(FALLBACK)), flag)
+
+
 def bad_value(error: BadValue) -> str:
     """Why an option does not take a value."""
     return say(f"value.{error.key}", **error.facts)
