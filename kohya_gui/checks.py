@@ -21,13 +21,13 @@ from kohya_gui import (  # noqa: F401
     saving_rules,
 )
 from kohya_gui.command import absolute_values, is_data
-from kohya_gui.draft import Draft, Finding, Fix
+from kohya_gui.draft import Draft, Finding, Fix, by_level
 from kohya_gui.facts import FACTS, Fact
 from kohya_gui.files import SHOWN_LETTERS, Roots, bare, is_usable
 from kohya_gui.program_rules import program_agrees, program_tells
 from kohya_gui.project import Project, check_pictures, is_path
 from kohya_gui.rules import RULES
-from kohya_gui.stages import Stage
+from kohya_gui.stages import STAGES, Stage
 from kohya_gui.words import bad_value, refusal, say, size
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES
@@ -36,8 +36,6 @@ from sd_scripts.options.values import BadValue, changed_values, read_value
 
 Confirmed = bool | list[str]
 """Whether warnings were confirmed, or the texts of those that were: another one asks again."""
-
-_ORDER = ("error", "warning", "note", "fine")
 
 
 @dataclass
@@ -87,8 +85,7 @@ def check(
     wrong = {flag: facts["error"] for flag, facts in checked.fields.items() if "error" in facts}
     checked.findings += [_of_field(checked, flag, error) for flag, error in wrong.items()]
     _ask_rules(checked)
-    checked.findings = [fixes.with_usual(checked.draft, one) for one in checked.findings]
-    checked.findings.sort(key=lambda one: _ORDER.index(one.level))
+    checked.findings = by_level(fixes.with_usual(checked.draft, one) for one in checked.findings)
     checked.facts = FACTS[stage.tab](checked.draft)
     return checked
 
@@ -109,11 +106,25 @@ def _ask_rules(checked: Checked) -> None:
 def _of_field(checked: Checked, flag: str, error: str) -> Finding:
     """What stands beside a field: with the value that would do, or the pictures that may be meant."""
     draft, spec = checked.draft, checked.draft.specs[flag]
-    mend = checked.mends.get(flag, ())
-    folder = draft.path(flag) if spec.path == "pictures" else None
-    if folder and folder.is_dir() and "recursive" in draft.specs and not pictures.files_in(folder):
-        mend = (data_rules.include_below(draft),) if pictures.files_below(folder) else ()
+    path = draft.path(flag) if flag in draft.values else None
+    mend = _MENDS[spec.path](draft, flag, path) if path and spec.path in _MENDS else checked.mends.get(flag, ())
     return Finding("error", flag, error, mend)
+
+
+def _for_pictures(draft: Draft, flag: str, folder: Path) -> tuple[Fix, ...]:
+    """A folder that holds its pictures in folders below."""
+    if "recursive" not in draft.specs or not folder.is_dir() or pictures.files_in(folder):
+        return ()
+    return (data_rules.include_below(draft), fixes.browse(flag)) if pictures.files_below(folder) else ()
+
+
+def _for_metadata(draft: Draft, flag: str, path: Path) -> tuple[Fix, ...]:
+    """A file that a stage still has to write."""
+    writer = next((stage.id for stage in STAGES.values() if stage.writes == path.name), None)
+    return (fixes.go(writer), fixes.browse(flag)) if writer and not path.exists() else ()
+
+
+_MENDS: dict[str, Callable[[Draft, str, Path], tuple[Fix, ...]]] = {"pictures": _for_pictures, "json_in": _for_metadata}
 
 
 def _read(checked: Checked, typed: dict[str, Any]) -> None:

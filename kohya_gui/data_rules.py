@@ -31,8 +31,7 @@ def folder_read(draft: Draft) -> Iterator[Finding]:
     own, below = len(pictures.files_in(folder)), pictures.files_below(folder)
     counts = {"n": own, "folder": folder.name, "below": len(below)}
     if draft.get("recursive"):
-        folders = len({path.parent for path in below})
-        yield draft.fine("check.folders_read", **counts | {"n": own + len(below), "folders": folders})
+        yield draft.fine("check.folders_read", **counts | {"n": own + len(below)})
     elif own:
         yield draft.fine("check.folder_read", **counts)
         if below:

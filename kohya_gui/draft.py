@@ -1,9 +1,10 @@
 """A stage as it stands in the form: what was typed, read into values, with what surrounds it."""
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from kohya_gui.files import Roots
 from kohya_gui.project import Project
@@ -42,6 +43,11 @@ class Finding:
     fixes: tuple[Fix, ...] = ()
     key: str = ""
     stage: str = ""
+
+
+def by_level(findings: Iterable[Finding]) -> list[Finding]:
+    """What blocks comes first, what is in order last."""
+    return sorted(findings, key=lambda one: get_args(Level).index(one.level))
 
 
 @dataclass

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kohya_gui.draft import Draft, Finding, Fix
+from kohya_gui.files import image_url
 from kohya_gui.words import label, say
 from sd_scripts.options.spec import OptionSpec
 from sd_scripts.options.values import BadValue
@@ -27,7 +28,7 @@ def turn_off(draft: Draft, *flags: str) -> Fix:
 
 def set_to(draft: Draft, flag: str, value: Any, **more: Any) -> Fix:
     """A value for a field, and more that goes with it."""
-    shown = f"{value:g}" if isinstance(value, float) else value
+    shown = re.sub(r"e-0", "e-", f"{value:g}") if isinstance(value, float) else value
     return Fix(say("fix.set", what=_label(draft, flag), value=shown), {flag: value, **more})
 
 
@@ -58,7 +59,7 @@ def browse(flag: str) -> Fix:
 
 def show(pictures: Iterable[tuple[Path, str]]) -> Fix:
     """The pictures that are meant, each with a reason or nothing."""
-    shown = [{"path": str(path), "name": path.name, "why": why} for path, why in list(pictures)[:MOST_SHOWN]]
+    shown = [{"url": image_url(str(path)), "name": path.name, "why": why} for path, why in list(pictures)[:MOST_SHOWN]]
     return Fix(say("fix.show"), action="show", facts={"pictures": shown})
 
 

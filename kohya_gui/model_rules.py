@@ -7,7 +7,6 @@ from dataclasses import replace
 from kohya_gui import devices, fixes
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import base_model, rule
-from kohya_gui.words import say
 
 
 @rule("train")
@@ -42,8 +41,8 @@ def one_attention(draft: Draft) -> Iterator[Finding]:
         yield draft.error(chosen[1], "check.exclusive", *keep, first=chosen[0], second=chosen[1])
     for flag in chosen:
         if "xformers" in flag and importlib.util.find_spec("xformers") is None:
-            instead = fixes.set_to(draft, "sdpa", True, **{flag: False})
-            yield draft.error(flag, "check.no_xformers", replace(instead, label=say("fix.on", what="sdpa")))
+            instead = replace(fixes.turn_on(draft, "sdpa"), values={"sdpa": True, flag: False})
+            yield draft.error(flag, "check.no_xformers", instead)
 
 
 @rule("train")

@@ -6,7 +6,7 @@ from typing import Any
 
 from kohya_gui import found
 from kohya_gui.checks import Checked, check
-from kohya_gui.draft import Finding
+from kohya_gui.draft import Finding, by_level
 from kohya_gui.files import Roots
 from kohya_gui.project import Project
 from kohya_gui.rules import texts_of
@@ -126,4 +126,4 @@ def findings(steps: list[Step]) -> list[Finding]:
             if one.level in ("error", "warning"):
                 text = say("pipeline.finding", stage=say(f"stage.{step.stage.id}"), text=one.text)
                 seen.setdefault((step.stage.id, one.text), replace(one, text=text, stage=step.stage.id))
-    return list(seen.values())
+    return by_level(seen.values())

@@ -12,8 +12,10 @@ LEAVES = (
     "sd_scripts.options",
     "sd_scripts.library.errors",
     "sd_scripts.library.events",
+    "sd_scripts.library.notice",
     "sd_scripts.library.systems",
     "sd_scripts.library.data.dataset_options",
+    "sd_scripts.library.data.idle",
     "sd_scripts.library.data.picture_rules",
     "sd_scripts.library.data.subsets",
     "sd_scripts.library.data.captions",
@@ -30,6 +32,7 @@ LEAVES = (
     "sd_scripts.library.train.about",
     "sd_scripts.library.train.boards",
     "sd_scripts.library.train.checks",
+    "sd_scripts.library.train.notices",
     "sd_scripts.library.train.optimizers",
     "sd_scripts.library.train.optimizing",
 )

@@ -22,10 +22,9 @@ def stands_against(record: RunRecord) -> Outcome | None:
         return None
     if said[0] is None or said[1] is None:
         return None
-    # Each language's sentence takes its own fact.
-    texts = {f"text_{lang}": text for lang, (_, text) in zip(LANGUAGES, filter(None, said), strict=True)}
+    texts = {lang: text for lang, (_, text) in zip(LANGUAGES, filter(None, said), strict=True)}
     now_s = time.time()
-    reason = Reason("run.stood_against", texts)
+    reason = Reason("run.stood_against", {"text": texts})
     return Outcome(state="failed", started=now_s, ended=now_s, reason=reason, option=said[0][0])
 
 
