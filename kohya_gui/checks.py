@@ -98,8 +98,9 @@ def _ask_rules(checked: Checked) -> None:
         findings += [one for one in rule(draft) if one.field not in broken]
     if draft.stage.id == "train":
         blamed = {one.field for one in findings}
-        # What is wrong already is not asked about.
-        rest = {flag: value for flag, value in draft.values.items() if flag not in blamed}
+        # A place that cannot be is not looked for.
+        broken = {one.field for one in findings if one.level == "error"} & {"output_dir", "output_name"}
+        rest = {flag: value for flag, value in draft.values.items() if flag not in broken}
         findings += [one for one in program_tells(replace(draft, values=rest)) if one.field not in blamed]
 
 

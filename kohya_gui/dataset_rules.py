@@ -8,7 +8,6 @@ from kohya_gui import fixes, found
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import rule
 from kohya_gui.subset_rules import about_datasets
-from kohya_gui.words import say
 from sd_scripts.library.data.dataset_options import asked_datasets
 from sd_scripts.library.data.picture_rules import check_caching
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
@@ -59,12 +58,12 @@ def datasets_described(draft: Draft) -> Iterator[Finding]:
         draft.roots.inside(str(path), "dataset_config", draft.base)
         datasets = _datasets(draft)
         subsets = [one for dataset in datasets for one in dataset.subsets]
-        wrong = [sentence for sentence in (_wrong(draft, subset) for subset in subsets) if sentence]
+        wrong = [finding for subset in subsets for finding in _wrong(draft, subset)]
     except (BadOption, BadFile) as error:
         yield Finding("error", "dataset_config", str(error))
         return
     if wrong:
-        yield Finding("error", "dataset_config", wrong[0])
+        yield wrong[0]
         return
     yield draft.fine("check.datasets", n=len(datasets), subsets=len(subsets))
     yield from about_datasets(draft, datasets)
@@ -80,17 +79,17 @@ def _datasets(draft: Draft) -> list[Dataset]:
     return datasets
 
 
-def _wrong(draft: Draft, subset: Subset) -> str:
+def _wrong(draft: Draft, subset: Subset) -> Iterator[Finding]:
     """What is wrong with the folder and the metadata file of a subset; they are named from the working folder."""
-    if subset.image_dir and not _place(draft, subset.image_dir).is_dir():
-        return say("check.dataset_gone", path=subset.image_dir)
-    if subset.metadata_file is None:
-        return ""
-    file = _place(draft, subset.metadata_file)
-    if not file.is_file():
-        return say("check.dataset_gone", path=subset.metadata_file)
-    entries = found.metadata_at(file)
-    return entries if isinstance(entries, str) else ""
+    folder = _place(draft, subset.image_dir) if subset.image_dir else None
+    file = _place(draft, subset.metadata_file) if subset.metadata_file else None
+    if folder and not folder.is_dir():
+        yield draft.error("dataset_config", "check.dataset_gone", path=subset.image_dir)
+    if file and not file.is_file():
+        yield draft.error("dataset_config", "check.dataset_gone", path=subset.metadata_file)
+    entries = found.metadata_at(file) if file and file.is_file() else {}
+    if isinstance(entries, str):
+        yield Finding("error", "dataset_config", entries)
 
 
 def _place(draft: Draft, name: str) -> Path:

@@ -1,7 +1,7 @@
 """The buttons that mend what a check has found: what each says, and what it sets in the form or does."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ def rename(draft: Draft, flag: str, free: str) -> Fix:
     return Fix(say("fix.rename", name=Path(free).name), {flag: free})
 
 
-def free_name(name: str, is_taken: Any) -> str:
+def free_name(name: str, is_taken: Callable[[str], bool]) -> str:
     """The name with the first number behind it, from 2 on, that is not taken."""
     stem = re.sub(r"-\d{1,3}$", "", name)
     return next(f"{stem}-{n}" for n in range(2, 10_000) if not is_taken(f"{stem}-{n}"))
@@ -81,7 +81,7 @@ def free_name(name: str, is_taken: Any) -> str:
 
 def for_value(draft: Draft, spec: OptionSpec, error: BadValue) -> tuple[Fix, ...]:
     """For a value that an option does not take: the nearest that it does."""
-    nearest = {"too_low": error.facts.get("low"), "too_high": error.facts.get("high")}.get(error.key)
+    nearest = {"too_low": spec.range.low, "too_high": spec.range.high}.get(error.key)
     if error.key == "not_whole":
         nearest = max(round(float(str(error.facts["value"]))), int(spec.range.low or 1))
     if nearest is not None and not spec.many:

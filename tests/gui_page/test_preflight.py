@@ -84,7 +84,8 @@ def test_broken_pictures_are_named_and_shown(on: Tab) -> None:
     on.shot("preflight_show")
     on.page.keyboard.press("Escape")
     finding(on, "latents", "in a subfolder").get_by_role("button").click()
-    on.page.wait_for_function("Studio.store.value('latents', 'recursive') && Studio.store.value('latents', 'full_path')")
+    page = on.page
+    page.wait_for_function("Studio.store.value('latents', 'recursive') && Studio.store.value('latents', 'full_path')")
     expect(finding(on, "latents", "4 images read from preflight and its subfolders.")).to_be_visible()
 
 
