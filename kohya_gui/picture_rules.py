@@ -29,6 +29,24 @@ def data_needed(draft: Draft) -> Iterator[Finding]:
 
 
 @rule("train")
+def listed_pictures_there(draft: Draft) -> Iterator[Finding]:
+    """The pictures that the metadata lists are there; latents serve without their picture."""
+    entries, folder = entries_of(draft) or {}, draft.path("train_data_dir")
+    if not entries or not (folder or Path(next(iter(entries))).is_absolute()):
+        return
+    there = pictures.of_entries(entries, folder)
+    gone = [key for key in without_latents(entries, draft.get("train_data_dir") or "") if key not in there]
+    counts = {"n": len(gone), "all": len(entries), "there": len(entries) - len(gone)}
+    if gone:
+        tell = draft.error if len(gone) == len(entries) else draft.warning
+        mend = (fixes.browse("train_data_dir"), fixes.go("merge_captions"))
+        names = ", ".join(os.path.basename(key) for key in gone[:3]) + (", …" if len(gone) > 3 else "")
+        yield tell("in_json", "check.pictures_gone", *mend, **counts, names=names)
+    else:
+        yield draft.fine("check.metadata_read", **counts, file=Path(draft.get("in_json")).name)
+
+
+@rule("train")
 def texts_in_metadata(draft: Draft) -> Iterator[Finding]:
     """Pictures without any text are not trained."""
     entries = entries_of(draft) or {}
@@ -39,7 +57,7 @@ def texts_in_metadata(draft: Draft) -> Iterator[Finding]:
         shown = pictures.of_entries(without, draft.path("train_data_dir"))
         mend = (fixes.show((path, "") for path in shown.values()), fixes.go("caption_blip"))
         counts = {"n": len(without), "there": len(entries) - len(without), "all": len(entries)}
-        yield draft.warning(None, "check.entries_without_text", *mend, **counts)
+        yield draft.warning("in_json", "check.entries_without_text", *mend, **counts)
     elif entries:
         yield draft.fine("check.all_with_text", n=len(entries))
 
@@ -66,7 +84,7 @@ def latents_prepared(draft: Draft) -> Iterator[Finding]:
     without = len(without_latents(entries, draft.get("train_data_dir") or "", draft.get("flip_aug")))
     if without:
         mend = (fixes.go("latents"), fixes.turn_on(draft, "cache_latents"))
-        yield draft.warning(None, "check.latents_missing", *mend, n=without, all=len(entries))
+        yield draft.warning("in_json", "check.latents_missing", *mend, n=without, all=len(entries))
 
 
 @rule("train")

@@ -31,19 +31,19 @@ def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 def of_entries(keys: Iterable[str], folder: Path | None) -> dict[str, Path]:
     """{key: its picture}, of those that are there: keys are paths or names in the folder, perhaps without an ending."""
-    listed: dict[Path, dict[str, Path]] = {}
-    places: dict[str, Path] = {}
+    listed: dict[str, dict[str, Path]] = {}
+    there: dict[str, Path] = {}
     for key in keys:
-        path = folder / key if folder else Path(key)
-        if path.parent not in listed:
-            listed[path.parent] = _names_in(path.parent)
-        there = listed[path.parent].get(path.name)
-        if there:
-            places[key] = there
-    return places
+        # A full path stands alone. There may be ten thousand, for which Path would take long.
+        place, name = os.path.split(os.path.join(folder or "", key))
+        if place not in listed:
+            listed[place] = _by_name(Path(place))
+        if name in listed[place]:
+            there[key] = listed[place][name]
+    return there
 
 
-def _names_in(folder: Path) -> dict[str, Path]:
+def _by_name(folder: Path) -> dict[str, Path]:
     try:
         files = files_in(folder)
     except OSError:

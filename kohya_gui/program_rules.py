@@ -4,7 +4,6 @@ They speak last, of fields that no rule of the page has blamed. None of them nee
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 from kohya_gui import devices, fixes
@@ -55,12 +54,20 @@ def program_agrees(draft: Draft) -> Iterator[Finding]:
 
 def program_tells(draft: Draft) -> Iterator[Finding]:
     """What the training program would say at its start: mostly, which options do nothing."""
-    options = from_values(FineTuneOptions, in_reach(draft))
-    with suppress(UserError):
-        for notice in [*notices(options, has_gpu=devices.names() != ["cpu"]), *_about_sizes(draft, options)]:
-            # What an option holds by itself was not asked for, and cannot be left out.
-            mend = (fixes.leave_out(draft, notice.option),) if notice.option in draft.values else ()
-            yield Finding("note", notice.option, str(notice), mend)
+    values = in_reach(draft)
+    for notice in _told(draft, values):
+        without = {flag: value for flag, value in values.items() if flag != notice.option}
+        # Not every sentence is about a value that could be left out.
+        helps = notice.option in values and notice not in _told(draft, without)
+        yield Finding("note", notice.option, notice, (fixes.leave_out(draft, notice.option),) if helps else ())
+
+
+def _told(draft: Draft, values: dict[str, Any]) -> list[Notice]:
+    options = from_values(FineTuneOptions, values)
+    try:
+        return [*notices(options, has_gpu=devices.names() != ["cpu"]), *_about_sizes(draft, options)]
+    except UserError:
+        return []
 
 
 def _about_sizes(draft: Draft, options: FineTuneOptions) -> Iterator[Notice]:

@@ -74,7 +74,7 @@ def texts_there(draft: Draft) -> Iterator[Finding]:
     elif facts.texts[extension] < facts.images:
         without = [(path, "") for path in pictures.files_in(folder) if not path.with_suffix(extension).is_file()]
         counts = {"n": len(without), "ext": extension, "there": facts.texts[extension], "all": facts.images}
-        yield draft.warning(None, "check.some_without_text", fixes.show(without), _writer(draft), **counts)
+        yield draft.warning("train_data_dir", "check.some_without_text", fixes.show(without), _writer(draft), **counts)
     elif facts.images:
         yield draft.fine("check.all_with_text", n=facts.images)
 

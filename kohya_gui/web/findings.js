@@ -75,7 +75,7 @@ Studio.findings = (() => {
         ${facts.pictures.map(
           (one) => html`
             <li>
-              <img loading="lazy" alt="" src="${fileUrl(one.url)}" />
+              <div class="pic"><img loading="lazy" alt="" src="${fileUrl(one.url)}" /></div>
               <b>${one.name}</b>
               <span class="muted">${one.why}</span>
             </li>
@@ -84,7 +84,7 @@ Studio.findings = (() => {
       </ul>
     `;
     const ready = (box) =>
-      box.querySelectorAll("img").forEach((one) => one.addEventListener("error", () => one.classList.add("none")));
+      box.querySelectorAll("img").forEach((one) => one.addEventListener("error", () => (one.hidden = true)));
     dialog.open({ title: t("findings.pictures"), body, wide: true, ready });
   }
   async function open(_stage, { label, facts: { stage, values } }) {

@@ -253,7 +253,7 @@ def test_missing_latents_are_counted(place):
 def test_latents_that_are_missing_do_not_matter_to_pictures_that_change(place):
     values = trainable(place)
     (place / "pics" / "0.npz").unlink()
-    assert ("warning", None) in found(look(place, "train", **values))
+    assert ("warning", "in_json") in found(look(place, "train", **values))
     checked = look(place, "train", **values, color_aug=True)
     assert "Prepared latents are not used with color_aug" in text(checked, "color_aug")
     assert not any("have no prepared latents" in finding.text for finding in checked.findings)

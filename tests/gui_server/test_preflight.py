@@ -118,6 +118,17 @@ def with_file(name: str, stage_and_values):
     return given
 
 
+def gone(count: int):
+    def given(place: Place):
+        values = place.training(resolution="64")
+        for i in range(count):
+            (place.pics / f"{i}.png").unlink()
+            (place.pics / f"{i}.npz").unlink()
+        return "train", values
+
+    return given
+
+
 def trained_on(**facts: object):
     """Other metadata under the same training."""
     texts = facts.pop("texts", ())
@@ -259,6 +270,9 @@ SCENES = [
     ("check.subset_no_text", subset("", 0)),
     ("check.dataset_gone", lambda place: ("train", place.datasets('metadata_file = "gone.json"'))),
     ("check.all_with_text", train()),
+    ("check.metadata_read", train()),
+    ("check.pictures_gone", gone(1)),
+    ("check.pictures_gone", gone(3)),
     ("check.captions_as_trained", train()),
 ]
 # Those that depend on the machine, or need more than a form, have tests of their own below.
@@ -313,6 +327,7 @@ def test_a_training_without_faults_has_nothing_against_it(place: Place) -> None:
     assert {one.level for one in findings} == {"fine"}, findings
     assert [one.text for one in findings] == [
         'As trained: "meadow 0" · "meadow 1" · "meadow 2"',
+        "3 images read from meta_lat.json.",
         "3 of 3 images have text.",
     ]
 
@@ -414,6 +429,12 @@ def test_what_does_nothing_is_noted_before_the_start(place: Place, values, flag:
     assert (note.field, said in note.text) == (flag, True), note
     assert not checked.blocks(confirmed=False)
     assert not [one for one in place.look("train", given | note.fixes[0].values).findings if one.level == "note"]
+
+
+def test_a_note_offers_only_what_would_silence_it(place: Place) -> None:
+    findings = place.look("train", place.training(optimizer_type="AdaFactor", learning_rate=1e-5)).findings
+    (note,) = [one for one in findings if one.level == "note"]
+    assert "finds its learning rates itself" in note.text and note.fixes == ()
 
 
 def test_what_is_wrong_and_what_does_nothing_is_said_once(place: Place) -> None:
