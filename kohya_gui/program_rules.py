@@ -59,7 +59,7 @@ def program_tells(draft: Draft) -> Iterator[Finding]:
         without = {flag: value for flag, value in values.items() if flag != notice.option}
         # Not every sentence is about a value that could be left out.
         helps = notice.option in values and notice not in _told(draft, without)
-        yield Finding("note", notice.option, notice, (fixes.leave_out(draft, notice.option),) if helps else ())
+        yield Finding("note", notice.option, str(notice), (fixes.leave_out(draft, notice.option),) if helps else ())
 
 
 def _told(draft: Draft, values: dict[str, Any]) -> list[Notice]:

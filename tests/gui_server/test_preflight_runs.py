@@ -39,7 +39,8 @@ def test_a_run_is_looked_at_once_more_when_its_turn_comes(studio: Studio, pictur
     assert said["ja"]["sentence"].endswith(".caption がなく .txt が 2 個あります。.txt を使いますか。")
     assert said["en"]["option"] == "caption_extension"
     # Nothing was started.
-    assert not (pictures.parent / "m.json").exists() and said["en"]["tail"] == ""
+    assert not (pictures.parent / "m.json").exists()
+    assert said["en"]["tail"] == f"Error: {said['en']['sentence']}"
 
 
 def test_a_run_of_another_program_is_not_looked_at() -> None:
