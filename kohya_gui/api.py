@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kohya_gui import devices, example, pipeline
 from kohya_gui.arguments import GivenProject, Json, Values, fits
-from kohya_gui.checks import Checked, check
+from kohya_gui.checks import Checked, Confirmed, check, stand_against
 from kohya_gui.command import stage_argv, texts, with_placeholders
 from kohya_gui.endpoint import ENDPOINTS, endpoint
 from kohya_gui.facts import Fact, estimates
@@ -21,6 +21,7 @@ from kohya_gui.past import nearest
 from kohya_gui.preset_api import PresetEndpoints
 from kohya_gui.presets import PresetStore, known_stage
 from kohya_gui.project import Project, ProjectStore
+from kohya_gui.prompt_api import PromptEndpoints
 from kohya_gui.requeue import check_again
 from kohya_gui.rivals import add_rivals
 from kohya_gui.run_api import RunEndpoints
@@ -33,7 +34,7 @@ from kohya_gui.tensorboard import TensorBoards
 from kohya_gui.words import refusal, say
 
 
-class Studio(FormEndpoints, PresetEndpoints, RunEndpoints):
+class Studio(FormEndpoints, PresetEndpoints, PromptEndpoints, RunEndpoints):
     """The server side of the page. Methods may be called from several threads."""
 
     ENDPOINTS = ENDPOINTS
@@ -133,6 +134,7 @@ class Studio(FormEndpoints, PresetEndpoints, RunEndpoints):
     def check(self, stage: str, values: Values, project: GivenProject = None, replaces: str | None = None) -> Json:
         """What is wrong, what was found at every path, what the start means in figures, and the command.
 
+        `pending`: more will be known soon, as pictures are still being looked at.
         `replaces`: the waiting run whose settings these are to become.
         """
         checked = self._check(stage, values, project, replaces)
@@ -142,15 +144,17 @@ class Studio(FormEndpoints, PresetEndpoints, RunEndpoints):
         return {
             "fields": checked.fields,
             "findings": findings_json(checked.findings),
+            "pending": checked.pending,
             "facts": [fact.as_json() for fact in facts],
             "command": texts(argv),
         }
 
     @endpoint
-    def start(self, stage: str, values: Values, project: GivenProject = None, confirm: bool = False) -> Json:
+    def start(self, stage: str, values: Values, project: GivenProject = None, confirm: Confirmed = False) -> Json:
         """Queues a stage, which begins as soon as its device is free; or says what stands against it.
 
         Of a project with several folders, one run for each: they are chained. `waits`: another run comes first.
+        `confirm`: true for whatever is warned of, or the texts of the warnings that were read.
         """
         given = self._project(project)
         each = pipeline.folder_steps(known_stage(stage), values, given, self.roots)
@@ -166,7 +170,7 @@ class Studio(FormEndpoints, PresetEndpoints, RunEndpoints):
         return {"run_id": records[0].id, "chain": [r.id for r in records], "waits": self._queue.waits(records[0])}
 
     @endpoint
-    def queue(self, stage: str, values: Values, project: GivenProject = None, confirm: bool = False) -> Json:
+    def queue(self, stage: str, values: Values, project: GivenProject = None, confirm: Confirmed = False) -> Json:
         """The same as start: whatever is started waits for its turn."""
         answer: Json = self.start(stage, values, project, confirm)
         return answer
@@ -180,14 +184,15 @@ class Studio(FormEndpoints, PresetEndpoints, RunEndpoints):
         tagger: str = "wd14",
         clean: bool = True,
         values: dict[str, Values] | None = None,
-        confirm: bool = False,
+        confirm: Confirmed = False,
     ) -> Json:
         """Queues all stages as a chain; or says what stands against it."""
         choice = pipeline.Choice(frozenset(skip or ()), caption, tagger, clean, values or {})
         steps = pipeline.plan(self._project(project), choice, self.roots)
         add_rivals([step.checked for step in steps], self._queue.store)
-        if any(step.checked.blocks(confirm) for step in steps):
-            return {"findings": findings_json(pipeline.findings(steps))}
+        findings = pipeline.findings(steps)
+        if stand_against(findings, confirm):
+            return {"findings": findings_json(findings)}
         records = self._queue.add_chain([step_facts(step, self.repo) for step in steps])
         return {"chain": [record.id for record in records]}
 

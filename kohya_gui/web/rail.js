@@ -1,16 +1,17 @@
 /* Beside a form: Start, Queue, facts, checks and the command; and the stage's run while there is one. */
 "use strict";
 Studio.rail = (() => {
-  const { html, attr, put, patch, icon, t, on, call, store, form, field, dialog, debounce, editing, summary } = Studio;
+  const { html, attr, put, patch, icon, t, on, call, store, form, dialog, debounce, editing, findings, summary } = Studio;
   const rails = {};
-  const FINDINGS = { error: ["c-err", "warn"], warning: ["c-warn", "warn"], fine: ["c-ok", "ok"] };
+  /* Pictures that are still being looked at are asked for again after this long. */
+  const AGAIN_MS = 800;
 
   function draw(root, stage) {
     rails[stage] = {
       root,
       answer: rails[stage]?.answer ?? null,
       shell: /Win/.test(navigator.platform) ? "cmd" : "sh",
-      confirm: false,
+      read: rails[stage]?.read ?? [] /* the warnings that were asked about, until something changes */,
       active: null,
     };
     put(
@@ -32,7 +33,7 @@ Studio.rail = (() => {
         </div>
         <div class="card pad checks">
           <h2>${t("checks")}</h2>
-          <ul class="finds" aria-live="polite"></ul>
+          <ul class="finds" tabindex="-1" aria-live="polite"></ul>
         </div>
         <div class="card pad">
           <div class="cmdhd">
@@ -46,6 +47,8 @@ Studio.rail = (() => {
         </div>
       `,
     );
+    const list = root.querySelector(".finds");
+    findings.attend(list, stage, () => list.focus({ preventScroll: true }));
     update(stage);
     ask(stage);
   }
@@ -54,27 +57,27 @@ Studio.rail = (() => {
     const rail = rails[stage];
     if (!rail?.root.isConnected) return;
     const { root, answer } = rail,
-      bad = form.errors(stage);
+      found = all(stage, answer?.findings ?? []);
     const edited = editing.of(stage);
-    const blocked = bad.length || (answer?.findings ?? []).filter((one) => one.level === "error").length;
+    const blocked = found.filter((one) => one.level === "error").length;
     const start = root.querySelector("[data-do=start]");
-    start.classList.toggle("blocked", Boolean(bad.length));
+    start.classList.toggle("blocked", Boolean(blocked));
     patch(
       start,
-      bad.length
+      blocked
         ? html`
-            ${icon("warn")}${t(bad.length > 1 ? "fix_many" : "fix_one", { n: bad.length })}
+            ${icon("warn")}${t(blocked > 1 ? "fix_many" : "fix_one", { n: blocked })}
           `
         : html`
-            ${edited ? icon("save") : icon("play")}${t(startWord(stage, rail.confirm, edited))}
+            ${edited ? icon("save") : icon("play")}${t(startWord(stage, wasRead(rail, found), edited))}
           `,
     );
     patch(root.querySelector("[data-do=queue]"), t(edited ? "edit.leave" : "queue"));
     root.querySelector(".edited").hidden = !edited;
     patch(root.querySelector(".edited"), edited ? t(edited.chained ? "edit.chained" : "edit.now", edited) : "");
-    patch(root.querySelector(".finds"), findings(stage, bad, answer?.findings ?? []));
+    findings.draw(root.querySelector(".finds"), found, stage);
     summary.draw(root.querySelector(".figures"), answer?.facts ?? []);
-    root.querySelector(".checks").hidden = !(answer?.findings?.length || bad.length);
+    root.querySelector(".checks").hidden = !found.length;
     root
       .querySelectorAll("[data-shell]")
       .forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.shell === rail.shell)));
@@ -112,25 +115,22 @@ Studio.rail = (() => {
   /* Breaks lines before flags only; the text itself stays as it is. */
   // prettier-ignore
   const commandParts = (text) => text.split(/(?<= )(?=--)/).map((part) => html`<span>${part}</span>`);
-  function findings(stage, bad, found) {
-    // prettier-ignore
-    const link = (flag) => html`<a href="#" data-go="${flag}">${field.label(stage, flag)}</a>: `;
-    const mine = bad.map(({ flag, error }) => ({ level: "error", field: flag, text: error }));
+  /* What the form itself finds wrong comes first, with the fixes that the server knows of. */
+  function all(stage, found) {
+    const wrong = (flag) => found.find((one) => one.level === "error" && one.field === flag);
+    const mine = form.errors(stage).map(({ flag, error }) => ({
+      level: "error",
+      field: flag,
+      text: error,
+      fixes: wrong(flag)?.fixes ?? [],
+    }));
     const flags = new Set(mine.map((one) => one.field));
-    return [...mine, ...found.filter((one) => !(one.level === "error" && flags.has(one.field)))].map(
-      ({ level, field: flag, text }) => {
-        const [tone, sign] = FINDINGS[level] ?? FINDINGS.fine;
-        return html`
-          <li>
-            <span class="${tone}">
-              ${icon(sign)}
-              <span class="sr">${t(`level.${level}`)}</span>
-            </span>
-            <span>${flag && flag in store.fields(stage) && level !== "fine" ? link(flag) : ""}${text}</span>
-          </li>
-        `;
-      },
-    );
+    return [...mine, ...found.filter((one) => !(one.level === "error" && flags.has(one.field)))];
+  }
+  /* Whether there are warnings, all of which were asked about already. */
+  function wasRead(rail, found) {
+    const warnings = found.filter((one) => one.level === "warning");
+    return warnings.length > 0 && warnings.every((one) => rail.read.includes(one.text));
   }
   function drawNow({ root, active }) {
     const now = root.querySelector(".now");
@@ -163,7 +163,8 @@ Studio.rail = (() => {
     rails[stage].answer = answer.error ? unchecked(answer.error) : answer;
     form.answered(stage, rails[stage].answer.fields, rails[stage].answer.findings);
     update(stage);
-    if (rails[stage].answer.facts.some((one) => one.unfinished)) ask(stage);
+    const later = answer.pending || rails[stage].answer.facts.some((one) => one.unfinished);
+    if (later && rails[stage].root.isConnected) setTimeout(() => ask(stage), AGAIN_MS);
   }, 250);
 
   /* Nothing of the last answer stands any more where the question failed. */
@@ -185,7 +186,7 @@ Studio.rail = (() => {
     const edited = editing.of(stage),
       values = store.values(stage),
       project = store.state.project,
-      { confirm } = rail;
+      confirm = rail.read;
     const answer = edited
       ? await call("run_replace", { id: edited.id, values, project: project?.name ?? null, confirm })
       : await call(name, { stage, values, project, confirm });
@@ -195,7 +196,6 @@ Studio.rail = (() => {
       refused(stage, answer.findings);
       return;
     }
-    rail.confirm = false;
     if (edited) {
       editing.saved(stage);
       return;
@@ -211,7 +211,7 @@ Studio.rail = (() => {
     const rail = rails[stage],
       wrong = found.filter((one) => one.level === "error");
     rail.answer = { ...(rail.answer ?? { facts: [], fields: {} }), findings: found };
-    rail.confirm = !wrong.length;
+    rail.read = found.filter((one) => one.level === "warning").map((one) => one.text);
     form.insist(stage);
     form.answered(stage, rail.answer.fields, found);
     dialog.say((wrong[0] ?? found.find((one) => one.level === "warning") ?? { text: t("said.refused") }).text, {
@@ -267,12 +267,8 @@ Studio.rail = (() => {
     root.addEventListener("click", (event) => {
       const pressed = event.target.closest("button, a");
       if (!pressed) return;
-      const { do: action, go, shell, open, stop } = pressed.dataset;
+      const { do: action, shell, open, stop } = pressed.dataset;
       if (action) actions[action]();
-      if (go) {
-        event.preventDefault();
-        form.jump(stage, go);
-      }
       if (shell) {
         rails[stage].shell = shell;
         update(stage);
@@ -284,13 +280,14 @@ Studio.rail = (() => {
   on("run ended", () => Object.keys(rails).forEach((stage) => ask(stage)));
   on("typed", ({ stage }) => {
     if (rails[stage]) {
-      rails[stage].confirm = false;
+      rails[stage].read = [];
       update(stage);
       ask(stage);
     }
   });
   on("loaded", ({ stage }) => {
     if (rails[stage]) {
+      rails[stage].read = [];
       update(stage);
       ask(stage);
     }
@@ -298,7 +295,7 @@ Studio.rail = (() => {
   on("form", ({ stage }) => update(stage));
   on("editing", (stage) => {
     if (rails[stage]) {
-      rails[stage].confirm = false;
+      rails[stage].read = [];
       update(stage);
       ask(stage);
     }
