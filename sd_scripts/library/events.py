@@ -12,12 +12,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-VERSION = 1
+VERSION = 2
 EVENTS_VARIABLE = "SD_SCRIPTS_EVENTS"
 CONTROL_VARIABLE = "SD_SCRIPTS_CONTROL"
 
 Request = Literal["sample", "save", "stop_after_epoch", "stop"]
 REQUESTS: tuple[Request, ...] = ("sample", "save", "stop_after_epoch", "stop")
+
+# Where weights change within the backward pass, that has no time of its own: optimizer_s is left out.
+STEP_PARTS = ("data_s", "forward_s", "backward_s", "optimizer_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +63,11 @@ class Progress(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(Event):
-    """Figures of one optimizer step: `loss`, `lr`, `lr/<part>`, `grad_norm`, `step_s`, `data_s`, `memory_bytes`, ..."""
+    """Figures of one optimizer step: `loss`, `loss_average`, `lr`, `lr/<part>`, `grad_norm`.
+
+    Of the machine: `step_s` and its parts (STEP_PARTS); `memory_bytes` of the process; on a GPU `gpu_bytes`,
+    `gpu_peak_bytes`, `gpu_total_bytes`.
+    """
 
     event: ClassVar[str] = "metric"
     step: int

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sd_scripts.library.errors import TrainingFailed
-from sd_scripts.library.events import Requests, request_line
+from sd_scripts.library.events import STEP_PARTS, Requests, request_line
 from tests.train.tiny import TEXTS, make_trainer, tiny_data, tiny_family, train
 
 
@@ -131,7 +131,7 @@ def test_what_a_run_tells(tmp_path):
     _, recorder = train(tmp_path, text=True, logging_dir=str(tmp_path / "logs"), log_prefix="try-")
     values = recorder.of("metric")[0].values
     assert set(values) == {
-        "loss", "loss_average", "lr", "lr/unet", "lr/text_encoder", "grad_norm", "step_s", "data_s", "memory_bytes",
+        "loss", "loss_average", "lr", "lr/unet", "lr/text_encoder", "grad_norm", "memory_bytes", "step_s", *STEP_PARTS,
     }  # fmt: skip
     assert values["memory_bytes"] > 1e6 and values["grad_norm"] > 0
     assert [event.name for event in recorder.of("phase")] == ["train", "save"]
@@ -150,7 +150,8 @@ def test_tensorboard_reads_the_logs(tmp_path):
     logs.Reload()
     assert [scalar.step for scalar in logs.Scalars("loss/current")] == [1, 2, 3]
     assert [scalar.value for scalar in logs.Scalars("loss/current")] == pytest.approx(recorder.losses)
-    assert {"loss/average", "lr/unet", "grad_norm", "time/step_s"} <= set(logs.Tags()["scalars"])
+    told = {"loss/average", "lr/unet", "grad_norm", "time/step_s", "time/backward_s", "memory/memory_bytes"}
+    assert told <= set(logs.Tags()["scalars"])
 
 
 def test_parts_that_stand_still_are_told(tmp_path):
