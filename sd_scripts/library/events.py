@@ -128,11 +128,12 @@ class Summary(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Failed(Event):
-    """The script ends without success. `option` is the field to blame, where there is one."""
+    """The script ends without success. `option` is the field to blame, where there is one; `kind` as in errors.py."""
 
     event: ClassVar[str] = "failed"
     sentence: str
     option: str | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +192,8 @@ class Requests:
 
     def __init__(self, path: Path | None) -> None:
         self._reader = LineReader(path) if path else None
+        self.prompts: str | None = None
+        """The file of prompts that came with the last request for samples that named one."""
 
     @classmethod
     def from_environment(cls) -> "Requests":
@@ -205,12 +208,15 @@ class Requests:
         asked = []
         for line in self._reader.new_lines():
             try:
-                asked.append(json.loads(line)["request"])
-            except (ValueError, KeyError, TypeError):
+                found = json.loads(line)
+                asked.append(found["request"])
+                self.prompts = found.get("prompts") or self.prompts
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue
         return [request for request in asked if request in REQUESTS]
 
 
-def request_line(request: Request) -> str:
-    """A request as one line of JSON, as `Requests` reads it."""
-    return json.dumps({"request": request, "time": round(time.time(), 3)}) + "\n"
+def request_line(request: Request, prompts: str | None = None) -> str:
+    """A request as one line of JSON, as `Requests` reads it; samples may be asked for of a file of prompts."""
+    named = {"prompts": prompts} if prompts else {}
+    return json.dumps({"request": request, "time": round(time.time(), 3), **named}) + "\n"

@@ -8,7 +8,7 @@ from sd_scripts.library.events import STEP_PARTS, Requests, request_line
 from tests.train.tiny import TEXTS, make_trainer, tiny_data, tiny_family, train
 
 
-def ask(tmp_path, request, at=2, **values):
+def ask(tmp_path, request, at=2, prompts=None, **values):
     """Writes a request into the control file when a number of items has been loaded."""
     control, data = tmp_path / "control.jsonl", tiny_data()
     loaded, load = [], data.load
@@ -16,7 +16,7 @@ def ask(tmp_path, request, at=2, **values):
     def asking(item, moment):
         loaded.append(item)
         if len(loaded) == at:
-            control.write_text(request_line(request))
+            control.write_text(request_line(request, prompts))
         return load(item, moment)
 
     data.load = asking
@@ -57,6 +57,19 @@ def test_sample_now(tmp_path):
     _, recorder = ask(tmp_path, "sample", sample_prompts=str(file))
     assert [(event.step, event.prompt) for event in recorder.of("sample")] == [(2, "a dog")]
     assert "No --sample_prompts" not in recorder.said
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn", "said"),
+    [("a lake --w 64 --h 64 --s 1", "a lake", ""), ("a lake --w wide", "a dog", "The prompts that were sent are not drawn")],
+)
+def test_sample_now_with_prompts_that_come_with_it(tmp_path, text, drawn, said):
+    own, sent = tmp_path / "own.txt", tmp_path / "sent.txt"
+    own.write_text("a dog --w 64 --h 64 --s 1")
+    sent.write_text(text)
+    _, recorder = ask(tmp_path, "sample", prompts=str(sent), sample_prompts=str(own), sample_every_n_steps=4)
+    assert [(event.step, event.prompt) for event in recorder.of("sample")] == [(2, drawn), (4, drawn), (8, drawn)]
+    assert said in recorder.said
 
 
 def test_sample_now_without_prompts_draws_the_first_texts(tmp_path):

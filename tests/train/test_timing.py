@@ -1,4 +1,4 @@
-"""How long the parts of a step take: their sum is the step, however weights change, and late reading waits for nothing."""
+"""How long the parts of a step take: their sum is the step, however weights change."""
 
 import itertools
 

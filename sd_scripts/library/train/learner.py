@@ -26,7 +26,7 @@ from sd_scripts.library.train.timing import StepClock, StepTimes
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step came to: loss and the norm of the gradient, on the device; learning rates; how long its parts took."""
+    """What a step came to: its loss and gradient's norm, on the device; the rates it had; how long its parts took."""
 
     loss: torch.Tensor
     grad_norm: torch.Tensor

@@ -14,7 +14,7 @@ class MemoryGauge:
         self._gpu_total = torch.cuda.get_device_properties().total_memory if torch.cuda.is_available() else 0
 
     def read(self) -> dict[str, float]:
-        """`memory_bytes`: what the process holds. On a GPU also what tensors hold now, the most so far, and its size."""
+        """`memory_bytes`: what the process holds. On a GPU also what tensors hold, their most so far, and its size."""
         figures = {"memory_bytes": float(self._process.memory_info().rss)}
         if self._gpu_total:
             figures |= {name: float(read()) for name, read in _GPU.items()}

@@ -1,4 +1,4 @@
-"""How long the parts of an optimizer step take, asked of the device itself and read late, so that nothing waits for it."""
+"""How long the parts of an optimizer step take: asked of the device, and read late, so that nothing waits for it."""
 
 import time
 from collections import defaultdict

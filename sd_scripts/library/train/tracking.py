@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from sd_scripts.library import events
-from sd_scripts.library.errors import TrainingFailed
+from sd_scripts.library.errors import LossNotFinite
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.board_kinds import Board
 from sd_scripts.library.train.course import Course
@@ -58,13 +58,13 @@ class Tracker:
         self._pending = figures
 
     def flush(self) -> None:
-        """Tells what is not yet told. Errors: TrainingFailed, where the loss is not a number."""
+        """Tells what is not yet told. Errors: LossNotFinite, where the loss is not a number."""
         figures, self._pending = self._pending, None
         if figures is None:
             return
         loss = float(figures.loss)
         if not math.isfinite(loss):
-            raise TrainingFailed(self._not_finite(figures, loss))
+            raise LossNotFinite(self._not_finite(figures, loss))
         self._recent.append(loss)
         average = sum(self._recent) / len(self._recent)
         machine = times_s(figures) | self._memory.read()
@@ -82,7 +82,7 @@ class Tracker:
                 board.picture(f"sample_{drawing.index}", drawing.path, drawing.prompt, step)
 
     def end(self) -> None:
-        """Tells what is not yet told of the last step and its epoch. Errors: TrainingFailed."""
+        """Tells what is not yet told of the last step and its epoch. Errors: LossNotFinite."""
         self.flush()
         if self._told:
             self._end_epoch()
