@@ -61,7 +61,7 @@ def test_sample_now(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "drawn", "said"),
-    [("a lake --w 64 --h 64 --s 1", "a lake", ""), ("a lake --w wide", "a dog", "The prompts that were sent are not drawn")],
+    [("a lake --w 64 --h 64 --s 1", "a lake", ""), ("a lake --w wide", "a dog", "that were sent are not drawn")],
 )
 def test_sample_now_with_prompts_that_come_with_it(tmp_path, text, drawn, said):
     own, sent = tmp_path / "own.txt", tmp_path / "sent.txt"
