@@ -84,7 +84,7 @@ class Monitor:
             "failures": view.failures,
             "notices": view.notices,
             "summary": asdict(view.summary) if view.summary else None,
-            "error": self._error(record, status.outcome),
+            "failure": self._failure(record, status.outcome),
             "machine": {name: value for name, value in view.last_figures.items() if name.endswith("_bytes")},
             "times": view.times_s(),
             "has_prompts": bool(record.values.get("sample_prompts")) or self.store.prompts_path(run_id).is_file(),
@@ -194,7 +194,7 @@ class Monitor:
             return waits or Reason("run.about_to_start")
         return None
 
-    def _error(self, record: RunRecord, outcome: Outcome | None) -> Json | None:
+    def _failure(self, record: RunRecord, outcome: Outcome | None) -> Json | None:
         if outcome is None or outcome.state != "failed":
             return None
         lines = self.log(record.id, -log.PART_BYTES)["text"].splitlines()

@@ -71,7 +71,7 @@ REMEDIES: dict[str, tuple[Remedy, ...]] = {
     "not_finite": (
         Remedy("rate_tenth", scales("learning_rate", 0.1)),
         Remedy("bf16", only_with("mixed_precision", unless("mixed_precision", "no", sets(mixed_precision="bf16")))),
-        Remedy("vae_full", sets(no_half_vae=True)),
+        Remedy("vae_full", unless("mixed_precision", "no", sets(no_half_vae=True))),
         Remedy("clip", sets(max_grad_norm=1.0)),
     ),
     "disk_full": (

@@ -85,6 +85,6 @@ def test_a_failed_run_says_what_to_try(lab):
     run_id = lab.queue.add(**lab.step("hungry", "--then", "starve"), values={"gradient_checkpointing": False}).id
     lab.wait(run_id, "failed")
     run = Monitor(lab.queue).run(run_id)
-    assert (run["row"]["word"], run["error"]["sentence"]) == ("Out of memory", "Memory ran out after 3 steps.")
-    assert [one["changes"] for one in run["error"]["remedies"]] == [{"gradient_checkpointing": True}]
-    assert run["error"]["tail"].endswith("torch.OutOfMemoryError: CUDA out of memory.")
+    assert (run["row"]["word"], run["failure"]["sentence"]) == ("Out of memory", "Memory ran out after 3 steps.")
+    assert [one["changes"] for one in run["failure"]["remedies"]] == [{"gradient_checkpointing": True}]
+    assert run["failure"]["tail"].endswith("torch.OutOfMemoryError: CUDA out of memory.")
