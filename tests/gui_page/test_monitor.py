@@ -257,7 +257,8 @@ def test_where_notifications_are_refused_that_is_said_in_words_once(tab: Tab, gu
     expect(note).to_be_visible()
     page.evaluate("id => Studio.fire('started', id)", run)
     expect(note).to_have_count(1)
-    show(tab, run).locator(".kg-mon [data-more]").click()
+    expect(show(tab, run).locator(".kg-mon .top .st")).to_have_class(re.compile("running"))
+    page.locator(".kg-mon [data-more]").click()
     expect(page.get_by_role("menuitem", name="Notify me when it ends")).to_contain_text("they need https")
 
 
