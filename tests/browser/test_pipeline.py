@@ -94,7 +94,7 @@ def test_the_run_shows_loss_samples_and_saved_files(runs: Tab, example: Path) ->
     assert len(saved) == 3
     expect(page.locator("pre.log")).to_contain_text(f"{STEPS} steps")
     runs.shot("train_run")
-    page.locator("[data-sample]").first.click()
+    page.locator("[data-cell]").first.click()
     expect(page.locator("dialog img.large")).to_be_visible()
     assert page.locator("dialog img.large").evaluate("one => one.naturalWidth") == 128
     runs.shot("sample_enlarged")

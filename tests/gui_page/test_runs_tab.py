@@ -368,7 +368,7 @@ def test_runs_are_compared_by_settings_loss_and_samples(tab: Tab, gui: Gui) -> N
     page.locator(".kg-cmp [name=step]").select_option("100")
     expect(page.locator(".pics td img")).to_have_count(2)
     tab.shot("compare")
-    page.locator(".pics button").first.click()
+    page.locator(".pics [data-cell]").first.click()
     expect(page.locator("dialog img.large")).to_be_visible()
     page.keyboard.press("Escape")
     page.locator("[data-close-compare]").click()
