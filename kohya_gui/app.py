@@ -15,13 +15,14 @@ from kohya_gui.stages import STAGES
 WEB = Path(__file__).parent / "web"
 TABS = ("project", "caption", "tag", "metadata", "latents", "train", "runs")
 STYLES = (
-    "base", "header", "form", "summary", "project", "runs", "history", "dialog", "presets", "findings", "small",
+    "base", "header", "form", "summary", "project", "runs", "history", "dialog", "presets", "findings", "samples",
+    "small",
 )  # fmt: skip
 SCRIPTS = (
     "core", "store", "check", "dialog", "combo", "field", "tip", "recent", "form", "editing", "findings", "summary",
     "rail", "stage", "metadata", "tabs", "pathbrowser", "drop", "difference", "importing", "keeping", "presets",
-    "search", "chart", "poller", "runbar", "buckets", "results", "news", "actions", "log", "monitor", "history",
-    "compare", "runs", "plan", "project", "header",
+    "search", "chart", "poller", "notify", "runbar", "buckets", "results", "viewer", "samples", "machine", "prompts",
+    "news", "actions", "log", "monitor", "history", "compare", "runs", "plan", "project", "header",
 )  # fmt: skip
 """In the order in which they need each other."""
 

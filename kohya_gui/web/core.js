@@ -81,6 +81,7 @@ window.Studio = (() => {
     chev: "M6 4l4 4-4 4",
     down: "M4 6l4 4 4-4",
     up: "M8 13V3M4 7l4-4 4 4",
+    higher: "M4 10l4-4 4 4",
     search: "M7 12a5 5 0 100-10 5 5 0 000 10zM11 11l3 3",
     reset: "M3 8a5 5 0 105-5H4M6 1L4 3l2 2",
     folder: "M2 4h4l1.5 2H14v7H2z",
