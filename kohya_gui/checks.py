@@ -25,7 +25,7 @@ from kohya_gui.program_rules import program_agrees
 from kohya_gui.project import Project, check_pictures, is_path
 from kohya_gui.rules import RULES
 from kohya_gui.stages import Stage
-from kohya_gui.words import bad_value, refusal, say, size
+from kohya_gui.words import bad_value, from_program, refusal, say, size
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES
 from sd_scripts.options.spec import OptionSpec, PathKind
@@ -115,7 +115,7 @@ def _look(checked: Checked, spec: OptionSpec, value: str) -> None:
         text = say("found.will_come") if draft.will_come(path) else _LOOKS[spec.path or "file"](draft, spec.name, path)
         checked.fields[spec.name] = {"found": text}
     except BadOption as error:
-        checked.fields[spec.name] = {"error": str(error)}
+        checked.fields[spec.name] = {"error": from_program(str(error))}
 
 
 def _pictures(draft: Draft, flag: str, path: Path) -> str:

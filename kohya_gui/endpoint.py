@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kohya_gui.arguments import Json, checked_arguments
-from kohya_gui.words import speaking
+from kohya_gui.words import from_program, speaking
 from sd_scripts.library.errors import UserError
 
 ENDPOINTS: list[str] = []
@@ -22,6 +22,6 @@ def endpoint(method: Callable[..., Json]) -> Callable[..., Json]:
             try:
                 return method(self, **checked_arguments(method, args, kwargs))
             except UserError as error:
-                return {"error": str(error), "field": getattr(error, "option", None)}
+                return {"error": from_program(str(error)), "field": getattr(error, "option", None)}
 
     return answered

@@ -11,7 +11,7 @@ from kohya_gui.runs import log
 from kohya_gui.runs.events import PhaseView, RunView
 from kohya_gui.runs.queue import Queue, waiting_reasons
 from kohya_gui.runs.store import Outcome, RunRecord, Status
-from kohya_gui.words import Reason, refusal, say, say_or, say_reason
+from kohya_gui.words import Reason, from_program, refusal, say, say_or, say_reason
 
 STALLED_AFTER_S = 120.0
 KEPT_VIEWS = 16
@@ -74,8 +74,8 @@ class Monitor:
             "metrics": view.metrics(since_event),
             "samples": [{**sample, "url": image_url(sample["path"])} for sample in view.samples],
             "saved": view.saved,
-            "failures": view.failures,
-            "notices": view.notices,
+            "failures": [{**one, "reason": from_program(one["reason"])} for one in view.failures],
+            "notices": [{**one, "text": from_program(one["text"])} for one in view.notices],
             "summary": asdict(view.summary) if view.summary else None,
             "error": self._error(run_id, status.outcome),
             "next_event": view.next_event,
@@ -154,8 +154,7 @@ class Monitor:
             "state": state,
             "word": _word(state, view.phase if view else None, skipped),
             "why": say_reason(self._why(record, status, reasons.get(run_id), stalled))
-            or (outcome.sentence if outcome else "")
-            or "",
+            or from_program((outcome and outcome.sentence) or ""),
             "started": status.started,
             "ended": outcome.ended if outcome else None,
             "progress": _progress(view.phase) if view and view.phase else None,
@@ -184,7 +183,7 @@ class Monitor:
         if outcome is None or outcome.state != "failed":
             return None
         lines = self.log(run_id, -log.PART_BYTES)["text"].splitlines()
-        sentence = outcome.sentence or say_reason(outcome.reason)
+        sentence = from_program(outcome.sentence or "") or say_reason(outcome.reason)
         return {"sentence": sentence, "option": outcome.option, "tail": "\n".join(lines[-TAIL_LINES:])}
 
 
@@ -207,7 +206,7 @@ def _phase(phase: PhaseView, status: Status, view: RunView) -> Json:
     ended = phase.ended or (status.outcome.ended if status.outcome else time.time()) or phase.began
     return {
         "name": phase.name,
-        "title": say_or(f"phase.{phase.name}", phase.name.replace("_", " ").capitalize()),
+        "title": say_or(f"phase_name.{phase.name}", phase.name.replace("_", " ").capitalize()),
         "state": state,
         **{name: getattr(phase, name) for name in ("done", "total", "rate_per_s", "eta_s")},
         "seconds": round(ended - phase.began, 1),

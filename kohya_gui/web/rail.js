@@ -157,7 +157,7 @@ Studio.rail = (() => {
     );
   }
 
-  const ask = debounce(async (stage) => {
+  async function askNow(stage) {
     const asked = JSON.stringify(store.values(stage));
     const replaces = editing.of(stage)?.id ?? null;
     const answer = await call("check", { stage, values: store.values(stage), project: store.state.project, replaces });
@@ -165,7 +165,8 @@ Studio.rail = (() => {
     rails[stage].answer = answer;
     form.answered(stage, answer.fields, answer.findings);
     update(stage);
-  }, 250);
+  }
+  const ask = debounce(askNow, 250);
 
   async function send(stage, name) {
     const rail = rails[stage],
@@ -255,6 +256,8 @@ Studio.rail = (() => {
       if (stop) Studio.fire("stop run", stop);
     });
   }
+  /* What the server has said is said again, in the other language. */
+  on("lang", () => Object.keys(rails).forEach(askNow));
   on("run ended", () => Object.keys(rails).forEach((stage) => ask(stage)));
   on("typed", ({ stage }) => {
     if (rails[stage]) {
