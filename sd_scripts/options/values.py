@@ -123,7 +123,8 @@ def _read_float(typed: Any) -> float:
     text = str(typed).strip()
     if isinstance(typed, bool) or not _NUMBER.fullmatch(text):
         raise BadValue("not_a_number", value=typed, example="1e-5 or 0.00001")
-    return float(text)
+    # Zero has no sign, which a browser would drop.
+    return float(text) + 0.0
 
 
 def _read_number(typed: Any) -> int | float:
@@ -131,7 +132,9 @@ def _read_number(typed: Any) -> int | float:
     if str(typed).strip().endswith("%"):
         return _read_float(str(typed).strip()[:-1]) / 100
     number = _read_float(typed)
-    return int(number) if re.fullmatch(r"[-+]?\d+", str(typed).strip()) else number
+    # 1 is one step and 1.0 is all of them; above that there is no such difference.
+    whole = re.fullmatch(r"[-+]?\d+", str(typed).strip()) or (number > 1 and number.is_integer())
+    return _read_int(typed) if whole else number
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
