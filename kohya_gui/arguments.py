@@ -14,6 +14,7 @@ Values = dict[str, Value]
 """{flag: value} of a stage, as typed."""
 
 SHOWN_LETTERS = 60
+LARGEST_EXACT = 2**53
 
 
 def checked_arguments(action: Callable[..., Json], args: tuple[Any, ...], given: dict[str, Any]) -> Json:
@@ -49,6 +50,15 @@ def fits(value: Any, wanted: Any) -> bool:
         return value is None
     # JSON's true is no number, though Python takes it for one.
     return isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
+
+
+def exact(answer: Any) -> Any:
+    """An answer whose whole numbers a browser can hold: from 2**53 on it would round them, so they go as text."""
+    if isinstance(answer, dict):
+        return {key: exact(value) for key, value in answer.items()}
+    if isinstance(answer, list | tuple):
+        return [exact(value) for value in answer]
+    return str(answer) if isinstance(answer, int) and abs(answer) > LARGEST_EXACT else answer
 
 
 def in_words(wanted: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from kohya_gui.command import texts
 from kohya_gui.files import image_url
+from kohya_gui.form import as_typed
 from kohya_gui.runs import log
 from kohya_gui.runs.events import PhaseView, RunView
 from kohya_gui.runs.queue import Queue, waiting_reasons
@@ -69,7 +70,7 @@ class Monitor:
         return {
             "row": self._row(run_id, status, waiting_reasons(self.store)),
             "argv": texts(record.argv),
-            "values": record.values,
+            "values": as_typed(record.stage, record.values),
             "phases": [_phase(phase, status, view) for phase in view.phases],
             "metrics": view.metrics(since_event),
             "samples": [{**sample, "url": image_url(sample["path"])} for sample in view.samples],

@@ -18,6 +18,7 @@ from kohya_gui.checks import Checked, check
 from kohya_gui.command import stage_argv, texts
 from kohya_gui.files import Roots
 from kohya_gui.launch import run_facts
+from kohya_gui.layout import LISTED
 from kohya_gui.presets import PresetStore
 from kohya_gui.project import Project
 from kohya_gui.runs.store import RunStore
@@ -63,8 +64,8 @@ def typed_values(spec: OptionSpec, breaks: bool) -> st.SearchStrategy[Any]:
     """What somebody may type for an option, as text or as JSON; some of it is refused."""
     if spec.kind == "bool":
         return st.sampled_from([True, False, "true", "false"])
-    if spec.choices:
-        return st.sampled_from([*spec.choices, *map(str, spec.choices)])
+    if choices := spec.choices or LISTED.get(spec.name):
+        return st.sampled_from([*choices, *map(str, choices)])
     if spec.kind == "int":
         return st.sampled_from(INTEGERS) | st.integers(0, 2**70)
     if spec.kind in ("float", "number"):
