@@ -4,7 +4,8 @@ A sentence is a literal or an f-string of sd_scripts with English words in it, w
 error, a notice or a reporting function, named first, chosen between two, or one word that is put into another sentence.
 What only the terminal shows, and what is written for programmers, is left out.
 
-`python -m tests.gui_server.program_sentences` prints the lines that the catalogue lacks, to be filled in.
+`python -m tests.gui_server.program_sentences` puts the lines that the catalogue lacks into it, to be filled in, and
+takes those out that are left over; the lines stand in the order of the sources.
 """
 
 import ast
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kohya_gui import program_words
+from kohya_gui.i18n import LOCALES
 from sd_scripts.library import errors
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "sd_scripts"
@@ -167,7 +169,7 @@ def placeholders(said: str) -> list[str]:
 
 def missing_lines(catalogue: dict[str, str]) -> list[str]:
     """The sentences without a line in a catalogue, as lines to fill in, each after where it is said."""
-    known = {program_words.pattern(key) for key in catalogue}
+    known = {program_words.pattern(key) for key, said in catalogue.items() if said}
     lacking = [(where, key) for pattern, (key, where) in sentences().items() if pattern not in known]
     return [f"{json.dumps(key, ensure_ascii=False)}: \"\",   <- {where}" for where, key in lacking]
 
@@ -252,5 +254,15 @@ def _name(node: ast.AST) -> str:
     return _name(inner[-1]) if inner else "value"
 
 
+def write() -> None:
+    """Writes the catalogue anew, in the order of the sources: known lines stay, new ones have no Japanese yet."""
+    known = {program_words.pattern(key): (key, said) for key, said in program_words.catalogue().items()}
+    lines = dict(known.get(pattern, (key, "")) for pattern, (key, _) in sentences().items())
+    whole = {"sentences": lines, "others": program_words.catalogue(part="others")}
+    text = json.dumps(whole, ensure_ascii=False, indent=2)
+    (LOCALES / "program_ja.json").write_text(f"{text}\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
     print("\n".join(missing_lines(program_words.catalogue())))
+    write()

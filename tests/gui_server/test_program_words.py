@@ -10,6 +10,7 @@ from kohya_gui.program_words import Template, catalogue, program_words
 from tests.gui_server import program_sentences
 from tests.gui_server.program_sentences import SCRIPTS, is_prose, missing_lines, sentences, stale_lines
 
+TOOL = "python -m tests.gui_server.program_sentences"
 FILE = "kohya_gui/locales/program_ja.json"
 
 
@@ -19,12 +20,13 @@ def japanese(sentence: str) -> str:
 
 def test_every_sentence_of_the_scripts_has_its_japanese():
     missing = missing_lines(catalogue())
-    assert not missing, f"{FILE} lacks these sentences; put each in, with its Japanese:\n" + "\n".join(missing)
+    advice = f"{TOOL} puts them into {FILE}; give each its Japanese ({{name:text}} for what is words, not a value)"
+    assert not missing, f"These sentences lack their Japanese. {advice}:\n" + "\n".join(missing)
 
 
 def test_no_line_is_left_over():
     stale = stale_lines(catalogue())
-    assert not stale, f"No script says these any more; take them out of {FILE}:\n" + "\n".join(stale)
+    assert not stale, f"No script says these any more. {TOOL} takes them out of {FILE}:\n" + "\n".join(stale)
 
 
 def test_both_sides_of_a_line_have_the_same_placeholders():
