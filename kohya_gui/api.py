@@ -8,14 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kohya_gui import devices, example, pipeline
-from kohya_gui.arguments import Json, Values, exact, fits
+from kohya_gui.arguments import GivenProject, Json, Values, exact, fits
 from kohya_gui.checks import Checked, check
 from kohya_gui.command import stage_argv, texts, with_placeholders
 from kohya_gui.endpoint import ENDPOINTS, endpoint
-from kohya_gui.facts import training_plan
+from kohya_gui.facts import Fact, estimates
 from kohya_gui.files import Roots
+from kohya_gui.form_api import FormEndpoints
 from kohya_gui.launch import findings_json, program_version, run_facts, run_name, step_facts
 from kohya_gui.monitor import Monitor
+from kohya_gui.past import nearest
 from kohya_gui.preset_api import PresetEndpoints
 from kohya_gui.presets import PresetStore, known_stage
 from kohya_gui.project import Project, ProjectStore
@@ -28,13 +30,10 @@ from kohya_gui.runs.store import RunStore
 from kohya_gui.stages import STAGES, stage_values
 from kohya_gui.state import project_state
 from kohya_gui.tensorboard import TensorBoards
-from kohya_gui.words import duration, refusal, say
-
-GivenProject = dict[str, str | list[str] | None] | str | None
-"""A project by its name, or as the page holds it."""
+from kohya_gui.words import refusal, say
 
 
-class Studio(PresetEndpoints, RunEndpoints):
+class Studio(FormEndpoints, PresetEndpoints, RunEndpoints):
     """The server side of the page. Methods may be called from several threads."""
 
     ENDPOINTS = ENDPOINTS
@@ -131,21 +130,19 @@ class Studio(PresetEndpoints, RunEndpoints):
         return {"values": filled.values, "links": filled.links}
 
     @endpoint
-    def check(
-        self, stage: str, values: Values, project: GivenProject = None, replaces: str | None = None
-    ) -> Json:
+    def check(self, stage: str, values: Values, project: GivenProject = None, replaces: str | None = None) -> Json:
         """What is wrong, what was found at every path, what the start means in figures, and the command.
 
         `replaces`: the waiting run whose settings these are to become.
         """
         checked = self._check(stage, values, project, replaces)
         draft = checked.draft
-        facts = [*checked.facts, *self._time_fact(checked)]
+        facts = [*checked.facts, *self._estimates(checked)]
         argv = stage_argv(draft.stage, with_placeholders(draft.stage, draft.values), self.repo)
         return {
             "fields": checked.fields,
             "findings": findings_json(checked.findings),
-            "facts": [list(fact) for fact in facts],
+            "facts": [fact.as_json() for fact in facts],
             "command": texts(argv),
         }
 
@@ -218,13 +215,11 @@ class Studio(PresetEndpoints, RunEndpoints):
         add_rivals([checked], self._queue.store)
         return checked
 
-    def _time_fact(self, checked: Checked) -> list[tuple[str, str]]:
-        """How long a training will take, if it is as fast as the last one."""
-        plan = training_plan(checked.draft) if checked.draft.stage.id == "train" else None
-        rate = self._monitor.rate_of_last("train") if plan else None
-        if plan is None or not rate:
-            return []
-        return [(say("fact.time"), say("fact.time_from_last", duration=duration(plan.steps / rate)))]
+    def _estimates(self, checked: Checked) -> list[Fact]:
+        """How long it will take and how much memory, from earlier runs, or by a formula."""
+        draft = checked.draft
+        values = {flag: draft.get(flag) for flag in draft.specs}
+        return estimates(draft, nearest(self._queue.store, draft.stage, values))
 
     def _project(self, project: GivenProject) -> Project:
         """A project by its name, or as the page sent it; none is one without values."""

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 from kohya_gui.draft import Draft, Finding
-from kohya_gui.facts import training_plan
 from kohya_gui.rules import entries_of, rule
+from kohya_gui.training_plan import training_plan
 from sd_scripts.library.data.caption_rules import CaptionRules, caption_rules, final_caption, idle_options
 from sd_scripts.library.data.captions import training_text
 from sd_scripts.library.data.training_data import Item, Moment

@@ -8,6 +8,7 @@ from typing import Any
 # The rules of training register themselves.
 from kohya_gui import (  # noqa: F401
     caption_rules,
+    contents,
     dataset_rules,
     found,
     machine_rules,
@@ -26,7 +27,8 @@ from kohya_gui.project import Project, check_pictures, is_path
 from kohya_gui.rules import RULES
 from kohya_gui.stages import Stage
 from kohya_gui.words import bad_value, from_program, refusal, say, size
-from sd_scripts.library.errors import BadOption
+from sd_scripts.library.errors import BadOption, UserError
+from sd_scripts.options.config_file import config_path
 from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES
 from sd_scripts.options.spec import OptionSpec, PathKind
 from sd_scripts.options.values import BadValue, changed_values, read_value
@@ -54,13 +56,14 @@ def check(
     base = Path(project.work_dir) if project.work_dir else Path.home()
     checked = Checked(Draft(stage, project, roots, base, coming=coming))
     _read(checked, typed)
-    for flag, value in checked.draft.values.items():
-        spec = checked.draft.specs[flag]
+    for flag, spec in checked.draft.specs.items():
+        value = checked.draft.get(flag)
         on_hub = spec.path == "state" and checked.draft.get("resume_from_huggingface")
         no_path = on_hub or is_data(value)
         if flag in dataset_rules.unused(checked.draft):
-            checked.fields[flag] = {"found": say("found.not_used")}
-        elif spec.path and isinstance(value, str) and value and value != spec.default and not no_path:
+            if flag in checked.draft.values:
+                checked.fields[flag] = {"found": say("found.not_used")}
+        elif spec.path and isinstance(value, str) and value and not no_path and flag not in checked.fields:
             _look(checked, spec, value)
     errors = [Finding("error", flag, facts["error"]) for flag, facts in checked.fields.items() if "error" in facts]
     checked.findings = [*errors, *checked.findings]
@@ -109,25 +112,29 @@ def _look(checked: Checked, spec: OptionSpec, value: str) -> None:
     draft = checked.draft
     try:
         if spec.path in ("model", "vae") and not is_path(value):
-            checked.fields[spec.name] = {"found": say("found.hub_model")}
+            checked.fields[spec.name] = {"found": contents.told_of_hub(value)}
             return
         path = draft.roots.inside(value, spec.name, draft.base)
         text = say("found.will_come") if draft.will_come(path) else _LOOKS[spec.path or "file"](draft, spec.name, path)
         checked.fields[spec.name] = {"found": text}
-    except BadOption as error:
-        checked.fields[spec.name] = {"error": from_program(str(error))}
+    except UserError as error:
+        # What stands there by default is no mistake of the user's.
+        if spec.name in draft.values:
+            checked.fields[spec.name] = {"error": from_program(str(error))}
 
 
 def _pictures(draft: Draft, flag: str, path: Path) -> str:
     extension = draft.get("caption_extension")
     if draft.get("recursive") and path.is_dir() and (below := found.pictures_in(path).below):
         return say("found.images_below", n=below)
+    if flag == "conditioning_data_dir" and (told := contents.told_of_masks(path, draft.path("train_data_dir"))):
+        return told
     return check_pictures(path, flag).described(extension)
 
 
 def _folder(draft: Draft, flag: str, path: Path) -> str:
     if not path.exists():
-        return say("found.will_be_made")
+        return say("found.folder_will_be_made", free=found.size_free(path))
     if not path.is_dir():
         raise refusal(flag, "path.not_a_folder", path=path)
     return say("found.free", free=found.size_free(path))
@@ -149,7 +156,7 @@ def _json_in(draft: Draft, flag: str, path: Path) -> str:
     entries = found.metadata_at(path)
     if isinstance(entries, str):
         raise BadOption(flag, entries)
-    return say("found.images", n=len(entries))
+    return contents.told_of_metadata(entries)
 
 
 def _json_out(draft: Draft, flag: str, path: Path) -> str:
@@ -159,22 +166,26 @@ def _json_out(draft: Draft, flag: str, path: Path) -> str:
 
 
 def _file(draft: Draft, flag: str, path: Path) -> str:
+    path = config_path(str(path)) if flag == "config_file" else path
     if path.is_dir():
         raise refusal(flag, "path.is_a_folder", path=path)
     if not path.is_file():
         raise refusal(flag, "path.no_file", path=path)
-    return say("found.file", size=size(path.stat().st_size))
+    return contents.told(flag, path)
 
 
 def _file_out(draft: Draft, flag: str, path: Path) -> str:
-    return _file(draft, flag, path) if path.exists() else say("found.will_be_made")
+    if not path.exists():
+        return say("found.will_be_made")
+    _file(draft, flag, path)
+    return say("found.will_be_continued", size=size(path.stat().st_size))
 
 
 def _picture(draft: Draft, flag: str, path: Path) -> str:
-    found_file = _file(draft, flag, path)
+    _file(draft, flag, path)
     if path.stat().st_size > LARGEST_THUMBNAIL_BYTES:
         raise refusal(flag, "path.picture_too_large", limit=size(LARGEST_THUMBNAIL_BYTES))
-    return found_file
+    return contents.told_of_picture(path)
 
 
 def _deepdanbooru(draft: Draft, flag: str, path: Path) -> str:
@@ -186,7 +197,7 @@ def _deepdanbooru(draft: Draft, flag: str, path: Path) -> str:
 def _state(draft: Draft, flag: str, path: Path) -> str:
     if not (path / "state.json").is_file():
         raise refusal(flag, "path.no_state", path=path)
-    return say("found.state")
+    return contents.told_of_state(path)
 
 
 _LOOKS: dict[str, Callable[[Draft, str, Path], str]] = {

@@ -10,8 +10,9 @@ from huggingface_hub import get_token
 
 from kohya_gui import found
 from kohya_gui.draft import Draft, Finding
-from kohya_gui.facts import saved_bytes, training_plan
-from kohya_gui.rules import base_model, rule
+from kohya_gui.facts import needed_bytes
+from kohya_gui.rules import rule
+from kohya_gui.training_plan import training_plan
 from kohya_gui.words import size
 from sd_scripts.library.train.checks.output import LONGEST_NAME_BYTES
 
@@ -92,11 +93,10 @@ def uploads_possible(draft: Draft) -> Iterator[Finding]:
 @rule("train")
 def space_left(draft: Draft) -> Iterator[Finding]:
     """What will be saved must fit."""
-    plan, folder = training_plan(draft), draft.path("output_dir")
-    each = saved_bytes(draft, base_model(draft))
-    if folder is None or each is None:
+    folder, needed = draft.path("output_dir"), needed_bytes(draft, training_plan(draft))
+    if folder is None or needed is None:
         return
-    needed, free = each * (plan.saves if plan else 1), found.free_bytes(folder)
+    free = found.free_bytes(folder)
     if needed > free:
         sizes = {"needed": size(needed), "free": size(free), "folder": folder}
         yield draft.error("output_dir", "check.no_space", **sizes)

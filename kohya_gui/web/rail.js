@@ -1,7 +1,7 @@
 /* Beside a form: Start, Queue, facts, checks and the command; and the stage's run while there is one. */
 "use strict";
 Studio.rail = (() => {
-  const { html, attr, put, patch, icon, t, on, call, store, form, field, dialog, debounce, editing } = Studio;
+  const { html, attr, put, patch, icon, t, on, call, store, form, field, dialog, debounce, editing, summary } = Studio;
   const rails = {};
   const FINDINGS = { error: ["c-err", "warn"], warning: ["c-warn", "warn"], fine: ["c-ok", "ok"] };
 
@@ -28,7 +28,7 @@ Studio.rail = (() => {
             <button class="btn" data-do="queue"></button>
           </div>
           <div class="now" hidden></div>
-          <dl class="kv"></dl>
+          <div class="figures"></div>
         </div>
         <div class="card pad checks">
           <h2>${t("checks")}</h2>
@@ -40,6 +40,7 @@ Studio.rail = (() => {
             <button class="btn sm quiet" data-shell="sh">sh</button>
             <button class="btn sm quiet" data-shell="cmd">cmd</button>
             <button class="btn sm" data-do="copy">${icon("copy")}${t("copy")}</button>
+            <button class="btn sm" data-do="script" aria-label="${t("script")}" title="${t("script")}">${icon("save")}${t("script_short")}</button>
           </div>
           <pre class="cmd" role="region" tabindex="0" aria-label="${t("command")}${t("field.comma")}${t(`stage.${stage}`)}"></pre>
         </div>
@@ -72,15 +73,7 @@ Studio.rail = (() => {
     root.querySelector(".edited").hidden = !edited;
     patch(root.querySelector(".edited"), edited ? t(edited.chained ? "edit.chained" : "edit.now", edited) : "");
     patch(root.querySelector(".finds"), findings(stage, bad, answer?.findings ?? []));
-    patch(
-      root.querySelector(".kv"),
-      (answer?.facts ?? []).map(
-        ([name, value]) => html`
-          <dt>${name}</dt>
-          <dd>${value}</dd>
-        `,
-      ),
-    );
+    summary.draw(root.querySelector(".figures"), answer?.facts ?? []);
     root.querySelector(".checks").hidden = !(answer?.findings?.length || bad.length);
     root
       .querySelectorAll("[data-shell]")
@@ -158,15 +151,29 @@ Studio.rail = (() => {
   }
 
   async function askNow(stage) {
-    const asked = JSON.stringify(store.values(stage));
+    const question = () => JSON.stringify([Studio.page.lang, store.values(stage)]),
+      asked = question();
     const replaces = editing.of(stage)?.id ?? null;
+    const { root } = rails[stage],
+      slow = setTimeout(() => root.classList.add("asking"), 300);
     const answer = await call("check", { stage, values: store.values(stage), project: store.state.project, replaces });
-    if (answer.error || asked !== JSON.stringify(store.values(stage)) || !rails[stage]) return;
-    rails[stage].answer = answer;
-    form.answered(stage, answer.fields, answer.findings);
+    clearTimeout(slow);
+    root.classList.remove("asking");
+    /* Of a lost server the run bar tells; an older question's answer is not wanted any more. */
+    if (answer.lost || asked !== question() || !rails[stage]) return;
+    rails[stage].answer = answer.error ? unchecked(answer.error) : answer;
+    form.answered(stage, rails[stage].answer.fields, rails[stage].answer.findings);
     update(stage);
+    if (rails[stage].answer.facts.some((one) => one.unfinished)) ask(stage);
   }
   const ask = debounce(askNow, 250);
+
+  /* Nothing of the last answer stands any more where the question failed. */
+  const unchecked = (sentence) => ({
+    fields: {},
+    facts: [],
+    findings: [{ level: "error", field: null, text: t("not_checked", { sentence }) }],
+  });
 
   async function send(stage, name) {
     const rail = rails[stage],
@@ -220,19 +227,39 @@ Studio.rail = (() => {
     const command = rails[stage].root.querySelector("pre.cmd");
     try {
       await navigator.clipboard.writeText(command.textContent);
-      dialog.say(t("said.copied"));
+      const isWhole = !form.errors(stage).length;
+      dialog.say(t(isWhole ? "said.copied" : "said.copied_in_part"), { warning: !isWhole });
     } catch {
       getSelection().selectAllChildren(command);
       dialog.say(t("said.select_copy"));
     }
   }
 
+  /* The command as a file, which the browser keeps. */
+  async function saveScript(stage) {
+    const { shell } = rails[stage],
+      [first] = form.errors(stage);
+    if (first) {
+      form.insist(stage);
+      form.jump(stage, first.flag);
+      dialog.say(t("script_wrong"), { trouble: true });
+      return;
+    }
+    const asked = { stage, values: store.values(stage), project: store.state.project, shell };
+    const answer = await call("command_script", asked);
+    if (dialog.trouble(answer)) return;
+    Studio.download(answer.file_name, answer.text);
+    dialog.say(t(`said.script_${shell}`, { name: answer.file_name }));
+  }
+
   function place(root, stage) {
     draw(root, stage);
+    summary.attend(root.querySelector(".figures"));
     const actions = {
       start: () => send(stage, "start"),
       queue: () => (editing.of(stage) ? editing.leave(stage) : send(stage, "queue")),
       copy: () => copy(stage),
+      script: () => saveScript(stage),
       project: () => Studio.tabs.open("project"),
     };
     root.addEventListener(

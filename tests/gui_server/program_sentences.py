@@ -21,10 +21,10 @@ from kohya_gui.i18n import LOCALES
 from sd_scripts.library import errors
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "sd_scripts"
-# Files whose sentences the page never shows: what their scripts print, and what tidies up the terminal.
+# Files whose sentences the page never shows: what is printed, and what writes commands for terminals.
 TERMINAL_ONLY = (
     "tools/", "library/example/", "library/console.py", "library/report.py", "library/data/debug_dataset.py",
-    "library/data/dataset_facts.py",
+    "library/data/dataset_facts.py", "library/systems.py",
 )  # fmt: skip
 # Calls whose texts nobody of the page reads: the terminal's, patterns, marks of options, faults of the program.
 UNHEARD = {
