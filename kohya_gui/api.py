@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kohya_gui import devices, example, pipeline
-from kohya_gui.arguments import GivenProject, Json, Values, fits
+from kohya_gui.arguments import GivenProject, Json, Values, exact, fits
 from kohya_gui.checks import Checked, Confirmed, check, stand_against
 from kohya_gui.command import stage_argv, texts, with_placeholders
 from kohya_gui.endpoint import ENDPOINTS, endpoint
@@ -67,7 +67,7 @@ class Studio(FormEndpoints, PresetEndpoints, PromptEndpoints, RunEndpoints):
         """Answers the endpoint `name`; unknown names and wrong arguments are answered with a sentence."""
         if name not in self.ENDPOINTS or not fits(args, Json):
             return {"error": say("call.unknown", name=name), "field": None}
-        answer: Json = getattr(self, name)(**args)
+        answer: Json = exact(getattr(self, name)(**args))
         return answer
 
     @endpoint

@@ -8,12 +8,13 @@ from typing import Any
 
 from kohya_gui.command import texts
 from kohya_gui.files import image_url
+from kohya_gui.form import as_typed
 from kohya_gui.remedies import option_to_blame, remedies
 from kohya_gui.runs import log
 from kohya_gui.runs.events import PhaseView, RunView
 from kohya_gui.runs.queue import Queue, device_name, waiting_reasons
 from kohya_gui.runs.store import Outcome, RunRecord, Status
-from kohya_gui.words import Reason, refusal, say, say_or, say_reason
+from kohya_gui.words import Reason, from_program, refusal, say, say_or, say_reason
 
 # So long a phase may be silent before that is said; one that was silent for long before, three times as long.
 QUIET_S = {"download": 600.0, "load_model": 300.0, "export": 300.0, "save": 300.0, "upload": 900.0}
@@ -76,13 +77,13 @@ class Monitor:
         return {
             "row": self._row(run_id, status, waiting_reasons(self.store)),
             "argv": texts(record.argv),
-            "values": record.values,
+            "values": as_typed(record.stage, record.values),
             "phases": [_phase(phase, status, view) for phase in view.phases] + _ahead(record.stage, status, view),
             "metrics": view.metrics(since_event),
             "samples": [{**sample, "url": image_url(sample["path"])} for sample in view.samples],
             "saved": [{**saved, "gone": not os.path.exists(saved["path"])} for saved in view.saved],
-            "failures": view.failures,
-            "notices": view.notices,
+            "failures": [{**one, "reason": from_program(one["reason"])} for one in view.failures],
+            "notices": [{**one, "text": from_program(one["text"])} for one in view.notices],
             "summary": asdict(view.summary) if view.summary else None,
             "failure": self._failure(record, status.outcome),
             "machine": {name: value for name, value in view.last_figures.items() if name.endswith("_bytes")},
@@ -155,8 +156,7 @@ class Monitor:
             "state": state,
             "word": _word(state, view.phase if view else None, outcome),
             "why": say_reason(self._why(record, status, reasons.get(run_id), view if stalled else None))
-            or (outcome.sentence if outcome else "")
-            or "",
+            or from_program((outcome and outcome.sentence) or ""),
             "started": status.started,
             "ended": outcome.ended if outcome else None,
             "progress": _progress(view.phase) if view and view.phase else None,
@@ -191,7 +191,7 @@ class Monitor:
         lines = self.log(record.id, -log.PART_BYTES)["text"].splitlines()
         sentence = outcome.sentence or say_reason(outcome.reason)
         return {
-            "sentence": sentence,
+            "sentence": from_program(sentence),
             "option": outcome.option or option_to_blame(outcome.kind, sentence, record.values),
             "tail": "\n".join(lines[-TAIL_LINES:]),
             "remedies": remedies(outcome.kind, record.values),
@@ -236,7 +236,7 @@ def _phase(phase: PhaseView, status: Status, view: RunView) -> Json:
     ended = phase.ended or (status.outcome.ended if status.outcome else time.time()) or phase.began
     return {
         "name": phase.name,
-        "title": say_or(f"phase.{phase.name}", phase.name.replace("_", " ").capitalize()),
+        "title": say_or(f"phase_name.{phase.name}", phase.name.replace("_", " ").capitalize()),
         "state": state,
         **{name: getattr(phase, name) for name in ("done", "total", "rate_per_s", "eta_s")},
         "seconds": round(ended - phase.began, 1),

@@ -74,6 +74,7 @@ Studio.poller = (() => {
   }
   document.addEventListener("visibilitychange", () => !document.hidden && tick());
   on("started", tick);
+  on("lang", tick);
   on("server", (there) => {
     if (!there) before = "";
   });

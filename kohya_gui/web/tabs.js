@@ -8,10 +8,8 @@ Studio.tabs = (() => {
   function mark() {
     for (const tab of document.querySelectorAll("#kg-tabs [role=tab]")) {
       const state = marks[tab.dataset.tabId];
-      if (state && tab.dataset.state !== state) {
-        tab.dataset.state = state;
-        tab.title = t(`mark.${state}`);
-      }
+      if (state && tab.dataset.state !== state) tab.dataset.state = state;
+      if (state && tab.title !== t(`mark.${state}`)) tab.title = t(`mark.${state}`);
       if (tab.getAttribute("aria-selected") === "true" && page.tab !== tab.dataset.tabId) {
         page.tab = tab.dataset.tabId;
         fire("tab", page.tab);
@@ -78,5 +76,9 @@ Studio.tabs = (() => {
   }
   on("project", refresh);
   on("runs changed", refresh);
+  on("lang", () => {
+    mark();
+    refresh();
+  });
   return { open, refresh };
 })();
