@@ -11,11 +11,15 @@ from kohya_gui import devices, example, pipeline
 from kohya_gui.arguments import Json, Values, fits
 from kohya_gui.checks import Checked, check
 from kohya_gui.command import stage_argv, texts, with_placeholders
+from kohya_gui.dataset_api import DatasetEndpoints
 from kohya_gui.endpoint import ENDPOINTS, endpoint
 from kohya_gui.facts import training_plan
 from kohya_gui.files import Roots
 from kohya_gui.launch import findings_json, program_version, run_facts, run_name, step_facts
 from kohya_gui.monitor import Monitor
+from kohya_gui.pictures.albums import Albums
+from kohya_gui.pictures.backups import Backups
+from kohya_gui.pictures.thumbnails import Thumbnails
 from kohya_gui.preset_api import PresetEndpoints
 from kohya_gui.presets import PresetStore, known_stage
 from kohya_gui.project import Project, ProjectStore
@@ -34,7 +38,7 @@ GivenProject = dict[str, str | list[str] | None] | str | None
 """A project by its name, or as the page holds it."""
 
 
-class Studio(PresetEndpoints, RunEndpoints):
+class Studio(PresetEndpoints, RunEndpoints, DatasetEndpoints):
     """The server side of the page. Methods may be called from several threads."""
 
     ENDPOINTS = ENDPOINTS
@@ -50,6 +54,9 @@ class Studio(PresetEndpoints, RunEndpoints):
         self._presets = PresetStore(presets_dir, runs_dir / "presets")
         self._boards = TensorBoards(runs_dir / "tensorboard.json")
         self._example_dir = runs_dir / "example"
+        self.thumbnails = Thumbnails(runs_dir / "thumbnails")
+        self._albums = Albums(self.roots, self.thumbnails)
+        self._backups = Backups(runs_dir / "text_backups")
         # What was queued before the last shutdown goes on; what was not queued whole is told.
         with self._queue.changing():
             pass
