@@ -95,7 +95,7 @@ class DatasetEndpoints:
         """The buckets that these values of the Latents form would give for the album's pictures."""
         chosen, rules = self._albums.get(album), rules_of(values)
         with chosen.lock:
-            return bucket_chart([chosen.pictures[id] for id in chosen.alive()], rules)
+            return bucket_chart(chosen, rules)
 
     @endpoint
     def dataset_picture(self, album: str, id: int, values: Values | None = None) -> Json:

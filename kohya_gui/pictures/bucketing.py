@@ -1,13 +1,12 @@
 """Buckets before latents are made: which ones the settings of the Latents form would give, and what that costs."""
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
 from kohya_gui.arguments import Values
-from kohya_gui.pictures.album import Picture
+from kohya_gui.pictures.album import Album, Picture
 from kohya_gui.stages import STAGES
 from kohya_gui.words import bad_value
 from sd_scripts.library.data.buckets import BucketRules, Fit, Size, checked_rules, parse_resolution
@@ -88,14 +87,17 @@ class BucketRow:
     cropped: int = 0
 
 
-def bucket_chart(pictures: Iterable[Picture], rules: BucketRules) -> dict[str, Any]:
-    """The buckets that pictures fall into, narrow ones first; and how many pictures have none."""
+def bucket_chart(album: Album, rules: BucketRules) -> dict[str, Any]:
+    """The buckets that an album's pictures fall into, narrow ones first; and how many pictures have none."""
     rows: dict[Size, BucketRow] = {}
     counts: dict[str, int] = defaultdict(int)
-    for picture in pictures:
-        fit = rules.fit(picture.size_px) if picture.size_px else None
-        if fit is None or picture.size_px is None:
-            counts["too_small" if picture.size_px else "broken"] += 1
+    for picture in (album.pictures[id] for id in album.alive()):
+        if picture.size_px is None or album.broken(picture):
+            counts["broken"] += 1
+            continue
+        fit = rules.fit(picture.size_px)
+        if fit is None:
+            counts["too_small"] += 1
             continue
         row = rows.setdefault(fit.bucket_px, BucketRow(bucket_name(fit.bucket_px)))
         figures = _figures(picture.size_px, fit)
