@@ -141,32 +141,36 @@ Studio.album = (() => {
   }
   function only(at) {
     const one = row(at);
+    taking = null;
     state.chosen = new Set(one ? [one.id] : []);
     state.anchor = at;
     chose(at);
   }
-  function toggle(at) {
+  async function toggle(at) {
+    await taking;
     const one = row(at);
     if (!one) return;
     if (!state.chosen.delete(one.id)) state.chosen.add(one.id);
     state.anchor = at;
     chose(at);
   }
-  async function range(at) {
-    const [first, last] = [Math.min(at, state.anchor), Math.max(at, state.anchor)];
+  /* The server says which pictures lie between two places; what is chosen before it has answered counts instead. */
+  let taking = null;
+  async function take(first, last) {
+    const mine = (taking = ask("ids", { view: state.view, first, last }));
+    const answer = await mine;
+    if (taking !== mine || dialog.trouble(answer)) return;
+    taking = null;
+    state.chosen = new Set(answer.ids);
+    chose();
+  }
+  function range(at) {
     state.active = at;
-    const answer = await ask("ids", { view: state.view, first, last });
-    if (answer.error) return;
-    state.chosen = new Set(answer.ids);
-    chose();
+    return take(Math.min(at, state.anchor), Math.max(at, state.anchor));
   }
-  async function all() {
-    const answer = await ask("ids", { view: state.view });
-    if (dialog.trouble(answer)) return;
-    state.chosen = new Set(answer.ids);
-    chose();
-  }
+  const all = () => take(0, null);
   function none() {
+    taking = null;
     state.chosen = new Set();
     chose();
   }

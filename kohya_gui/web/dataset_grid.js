@@ -80,7 +80,9 @@ Studio.pictureGrid = (() => {
       element.setAttribute("aria-rowindex", String(at + 1));
       element.style.transform = `translateY(${at * rowHeight_px()}px)`;
       element.style.gridTemplateColumns = asList ? "" : `repeat(${columns}, minmax(0, 1fr))`;
-      inner.append(element);
+      // In their order, for those who read the document and do not see it.
+      const later = [...inner.children].find((other) => Number(other.getAttribute("aria-rowindex")) > at + 1);
+      inner.insertBefore(element, later ?? null);
       rows.set(at, element);
     }
     const there = Math.min(columns, state.total - at * columns);
@@ -285,6 +287,7 @@ Studio.pictureGrid = (() => {
   }
   on("album rows", arrived);
   on("album found", plan);
+  on("album typed", plan);
   on("album chosen", plan);
   on("album top", () => port && ((port.scrollTop = 0), plan()));
   const focusActive = () => reveal(state.active, true);

@@ -20,9 +20,9 @@ Studio.pictureSaving = (() => {
         <button type="button" class="btn ${n ? "pri" : ""}" data-do="save" ${attr("disabled", !n || saving)}>
           ${icon("save")}${saving ? t("ds.saving", { done: number(info?.busy?.done ?? 0), all: number(info?.busy?.total ?? 0) }) : n ? t("ds.save_n", { n: number(n) }) : t("ds.saved")}
         </button>
-        <button type="button" class="btn" data-do="undo" ${attr("disabled", !info?.undo)}>${icon("reset")}${t("ds.undo")}</button>
+        <button type="button" class="btn" data-do="undo" ${attr("disabled", !info?.undo)}>${t("ds.undo")}</button>
         <button type="button" class="btn" data-do="redo" ${attr("disabled", !info?.redo)}>${t("ds.redo")}</button>
-        <button type="button" class="btn quiet" data-do="more" aria-haspopup="menu" aria-label="${t("ds.more")}" ${attr("disabled", !info)}>
+        <button type="button" class="btn quiet dots" data-do="more" aria-haspopup="menu" aria-label="${t("ds.more")}" ${attr("disabled", !info)}>
           ${icon("dots")}
         </button>
         ${info?.conflicts ? html`<button type="button" class="btn sm conflicts" data-do="conflicts">${icon("warn")}${t("ds.n_conflicts", { n: number(info.conflicts) })}</button>` : ""}
