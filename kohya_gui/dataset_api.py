@@ -198,9 +198,7 @@ def _places(album: Album, ids: list[int], slot: int) -> tuple[dict[str, str], in
     """{text file: its picture's name} of pictures, and how many texts cannot be edited."""
     pictures = [album.picture(id) for id in dict.fromkeys(ids)]
     places = {picture.texts[slot]: picture.name for picture in pictures}
-    usable = {
-        place: name for place, name in places.items() if place and not album.texts.get(place, NO_FILE).trouble
-    }
+    usable = {place: name for place, name in places.items() if place and not album.texts.get(place, NO_FILE).trouble}
     return usable, len(places) - len(usable)
 
 

@@ -47,9 +47,7 @@ class Albums:
             raise refusal("album", "dataset.closed")
         return album
 
-    def source(
-        self, paths: list[str], endings: tuple[str, str], recursive: bool, project_folders: list[str]
-    ) -> Source:
+    def source(self, paths: list[str], endings: tuple[str, str], recursive: bool, project_folders: list[str]) -> Source:
         """Where pictures come from: folders, or one metadata file, whose names stand in the project's folders.
 
         Errors: BadOption.

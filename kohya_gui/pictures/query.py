@@ -117,9 +117,7 @@ def _tests(query: Query, rules: BucketRules | None) -> list[Callable[[Album, Pic
         low_px, high_px = query.min_px or 0, query.max_px or float("inf")
         tests.append(lambda album, picture: bool(picture.size_px and low_px <= min(picture.size_px) <= high_px))
     if query.bucket and rules:
-        tests.append(
-            lambda album, picture: (fit := fit_of(picture, rules)) is not None and fit.bucket == query.bucket
-        )
+        tests.append(lambda album, picture: (fit := fit_of(picture, rules)) is not None and fit.bucket == query.bucket)
     if query.show != "all":
         tests.append(lambda album, picture: SHOWN[query.show](album, picture, rules))
     if query.text:

@@ -89,9 +89,7 @@ def _found(album: Album, finders: list[PictureFolder], key: str) -> str:
     return ""
 
 
-def _look(
-    album: Album, found: Found, known: dict[str, tuple[int, Picture]]
-) -> tuple[Picture, dict[str, TextFile]]:
+def _look(album: Album, found: Found, known: dict[str, tuple[int, Picture]]) -> tuple[Picture, dict[str, TextFile]]:
     place, name = found
     if not place:
         return Picture("", name, ("", ""), broken=Reason("dataset.missing")), {}
@@ -150,5 +148,3 @@ def _take_texts(album: Album, texts: dict[str, TextFile]) -> None:
             del album.drafts[place]
     for place in [place for place, file in texts.items() if file is NO_FILE]:
         album.texts.pop(place, None)
-
-

@@ -287,7 +287,10 @@ Studio.dataset = (() => {
     lastTab = tab;
     begin();
   });
-  on("run ended", () => page.tab === "dataset" && album.reread());
+  on("run ended", () => {
+    readAt_ms = 0;
+    if (page.tab === "dataset") album.reread();
+  });
   on("show dataset", show);
   Studio.view("dataset", draw);
   return { show };

@@ -99,8 +99,10 @@ Studio.album = (() => {
     renew();
     fire("album found");
   }
+  /* Chooses anew what is shown: what is no longer in sight is no longer chosen either. */
   function look(query) {
     Object.assign(state, { active: 0, anchor: 0 });
+    none();
     return find(query).then(() => fire("album top"));
   }
 

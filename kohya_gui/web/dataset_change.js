@@ -1,7 +1,7 @@
 /* Replace, add or remove in many texts at once: the change is shown before it is made. */
 "use strict";
 Studio.pictureChange = (() => {
-  const { html, attr, put, patch, t, on, number, debounce, dialog, album, texts, icon } = Studio;
+  const { html, attr, put, patch, t, on, number, debounce, dialog, album, texts } = Studio;
   const { state } = album;
   const change = { kind: "replace", slot: "tags", unit: "tag", find: "", text: "", at: "end" };
   let place,

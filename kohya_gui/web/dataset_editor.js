@@ -1,7 +1,7 @@
 /* Beside the grid: the chosen picture with its texts; of several, how many there are and what can be done with them. */
 "use strict";
 Studio.pictureEditor = (() => {
-  const { html, put, patch, icon, t, on, fire, number, fileUrl, store, dialog, album, texts } = Studio;
+  const { html, patch, icon, t, on, number, fileUrl, store, dialog, album, texts } = Studio;
   const { state } = album;
   let place, shown;
 
@@ -109,6 +109,10 @@ Studio.pictureEditor = (() => {
       at = state.active + step;
     if (at < 0 || at >= state.total) return;
     await texts.flush();
+    if (area.closest(".ds-row")) {
+      Studio.pictureGrid.type(at, slot);
+      return;
+    }
     album.only(at);
     Studio.pictureGrid.reveal(at);
     await edit(slot);

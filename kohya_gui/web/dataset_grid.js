@@ -1,7 +1,7 @@
 /* The grid of pictures: only the rows in sight, and a few around them, are in the document. */
 "use strict";
 Studio.pictureGrid = (() => {
-  const { html, attr, put, patch, icon, t, on, number, fileUrl, album, texts } = Studio;
+  const { html, put, patch, icon, t, on, fileUrl, album, texts } = Studio;
   const WIDEST_PX = 190,
     CELL_PX = 252,
     ROW_PX = 156,
@@ -244,8 +244,10 @@ Studio.pictureGrid = (() => {
     reveal(at, true);
     if (extends_) album.range(at);
     else if (control) plan();
-    else if (album.row(at)) album.only(at);
-    else album.only(at), (waiting = at);
+    else {
+      album.only(at);
+      if (!album.row(at)) waiting = at;
+    }
   }
   /* A place that was gone to before its picture was there. */
   let waiting = null;
@@ -260,9 +262,21 @@ Studio.pictureGrid = (() => {
     const one = album.row(at);
     if (!one) return;
     if (state.chosen.size !== 1 || !state.chosen.has(one.id)) album.only(at);
-    const own = asList && cellAt(at)?.parentElement.querySelector("textarea");
-    if (own) own.focus();
-    else Studio.fire("album edit", one.id);
+    if (!asList || !type(at, "caption")) Studio.fire("album edit", one.id);
+  }
+  /* Puts the focus into a box of the list; whether there is one. */
+  function type(at, slot) {
+    reveal(at);
+    const own = cellAt(at)?.parentElement,
+      area = own?.querySelector(`textarea[data-slot="${slot}"]`) ?? own?.querySelector("textarea");
+    area?.focus();
+    return Boolean(area);
+  }
+  /* Whose box is typed in is chosen. */
+  function typedIn(event) {
+    const own = event.target.matches("textarea") && event.target.closest(".ds-row");
+    const at = own ? Number(own.firstElementChild.dataset.at) : -1;
+    if (at >= 0 && (state.active !== at || state.chosen.size !== 1)) album.only(at);
   }
   function click(event) {
     const cell = event.target.closest(".ds-cell");
@@ -282,6 +296,7 @@ Studio.pictureGrid = (() => {
       if (cell) edit(Number(cell.dataset.at));
     });
     port.addEventListener("keydown", steer);
+    port.addEventListener("focusin", typedIn);
     port.addEventListener("error", (event) => event.target.tagName === "IMG" && broke(event.target), true);
     new ResizeObserver(measure).observe(port);
   }
@@ -291,5 +306,5 @@ Studio.pictureGrid = (() => {
   on("album chosen", plan);
   on("album top", () => port && ((port.scrollTop = 0), plan()));
   const focusActive = () => reveal(state.active, true);
-  return { place, draw, plan, reveal, focusActive, numberOfRows: () => number(rows.size) };
+  return { place, reveal, focusActive, type };
 })();

@@ -35,6 +35,9 @@ Studio.pictureSaving = (() => {
     await texts.flush();
     if (!album.info()?.unsaved) return;
     saving = true;
+    refresh();
+    // What is being read is read to its end first.
+    while (album.info()?.busy) await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
     let answer = await album.ask("save");
     while (!answer.error && answer.busy) {
       album.took(answer);
@@ -46,6 +49,7 @@ Studio.pictureSaving = (() => {
     if (dialog.trouble(answer)) return;
     album.took(answer);
     album.renew();
+    Studio.tabs.refresh();
     say(answer.last);
   }
   function say({ trouble, saved, conflicts, failures, failed }) {

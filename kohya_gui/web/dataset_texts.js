@@ -1,7 +1,7 @@
 /* Caption and tags of a picture in boxes to type in: what is typed goes to the server as an edit, not to the file. */
 "use strict";
 Studio.texts = (() => {
-  const { html, attr, t, on, fire, dialog, icon, album } = Studio;
+  const { html, attr, t, fire, dialog, icon, album } = Studio;
   const QUIET_MS = 350;
   const SLOTS = ["caption", "tags"];
   const typed = new Map(); /* {"id slot": what was typed and not yet sent} */

@@ -76,7 +76,7 @@ def page(shared: Tab) -> Page:
     """The tab without filters, nothing chosen, in English."""
     page = shared.page
     page.evaluate("Studio.pictureFilters.filters.clear().then(() => Studio.album.none())")
-    page.check("[name=ds-pane][value=edit]", force=True)
+    turn_to(page, "edit")
     page.evaluate("document.querySelectorAll('.kg-note').forEach(note => note.remove())")
     page.wait_for_function(ALL_DRAWN)
     return page
@@ -84,6 +84,11 @@ def page(shared: Tab) -> Page:
 
 def cell(page: Page, name: str):
     return page.locator(".ds-cell", has=page.locator(".file", has_text=f"{name}.jpg"))
+
+
+def turn_to(page: Page, pane: str) -> None:
+    page.click(f".ds-panes label:has([value={pane}])")
+    expect(page.locator(f"[data-part={pane}]")).to_be_visible()
 
 
 def save(page: Page) -> None:
@@ -189,14 +194,14 @@ def test_pictures_are_chosen_with_the_mouse(page: Page, shared: Tab) -> None:
     cell(page, "m00002").click(modifiers=["ControlOrMeta"])
     cell(page, "m00006").hover()
     cell(page, "m00006").locator("[data-tick]").click()
-    chosen = page.locator('.ds-cell[aria-selected="true"] .file').all_text_contents()
-    assert chosen == ["m00001.jpg", "m00003.jpg", "m00004.jpg", "m00006.jpg"]
+    chosen = page.locator('.ds-cell[aria-selected="true"] .file')
+    expect(chosen).to_have_text(["m00001.jpg", "m00003.jpg", "m00004.jpg", "m00006.jpg"])
     expect(page.locator("[data-part=edit] h2")).to_have_text(f"4 of {PICTURES:,} chosen")
 
 
 def test_filters_by_text_tag_bucket_size_and_what_is_missing(page: Page, shared: Tab) -> None:
     blue, count = -(-PICTURES // 4), page.locator(".ds-count")
-    page.check("[name=ds-pane][value=tags]", force=True)
+    turn_to(page, "tags")
     page.locator(".ds-tags .tag", has_text="blue").click()
     expect(count).to_contain_text(f"{blue:,} of {PICTURES:,} pictures")
     expect(page.locator('.ds-tags .tag[aria-pressed="true"]')).to_contain_text("blue")
@@ -214,7 +219,7 @@ def test_filters_by_text_tag_bucket_size_and_what_is_missing(page: Page, shared:
     page.fill("#ds-min_px", "500")
     expect(page.locator("[data-part=empty]")).to_contain_text("No picture fits the filter.")
     page.locator("[data-clear]").click()
-    page.check("[name=ds-pane][value=buckets]", force=True)
+    turn_to(page, "buckets")
     bars = page.locator(".ds-bars button")
     expect(bars).to_have_count(3)
     shared.shot("dataset_buckets")
@@ -225,7 +230,7 @@ def test_filters_by_text_tag_bucket_size_and_what_is_missing(page: Page, shared:
 
 
 def test_the_bucket_chart_follows_the_latents_form(page: Page, shared: Tab) -> None:
-    page.check("[name=ds-pane][value=buckets]", force=True)
+    turn_to(page, "buckets")
     expect(page.locator(".ds-bars button")).to_have_count(3)
     page.evaluate("Studio.store.set('latents', 'max_resolution', '500')")
     expect(page.locator("[data-part=buckets]")).to_contain_text("500,500 is no multiple of the bucket step 64")
@@ -253,15 +258,15 @@ def test_a_change_of_many_is_seen_before_it_is_made_and_taken_back(page: Page, s
     expect(page.locator(".ds-cell .tags").first).to_have_text(re.compile("<i>clouds</i>"))
     page.locator(".kg-note button", has_text="Undo").click()
     expect(page.locator("[data-part=saving] [data-do=save]")).to_have_text("All saved")
-    page.check("[data-change=kind][value=add]", force=True)
-    page.check("[data-change=at][value=start]", force=True)
+    page.click("label:has([data-change=kind][value=add])")
+    page.click("label:has([data-change=at][value=start])")
     page.fill("#ds-change-text", "sks")
     expect(preview).to_contain_text("Files that change: 4.")
     page.locator("[data-apply=save]").click()
     expect(page.locator("#studio-notes")).to_contain_text("Saved texts: 4.")
     assert (meadow / "m00003.txt").read_text() == "sks, grass, sky\n"
     assert (meadow / "m00004.txt").read_text() == "grass, sky, blue\n"
-    page.check("[data-change=kind][value=remove]", force=True)
+    page.click("label:has([data-change=kind][value=remove])")
     page.fill("#ds-change-find", "sks")
     page.locator("[data-apply=save]").click()
     expect(page.locator("[data-part=saving] [data-do=save]")).to_have_text("All saved")
@@ -269,12 +274,14 @@ def test_a_change_of_many_is_seen_before_it_is_made_and_taken_back(page: Page, s
 
 
 def test_texts_are_typed_in_place_in_the_list(page: Page, shared: Tab, meadow: Path) -> None:
-    page.check("[name=ds-view][value=list]", force=True)
+    page.click("label:has([name=ds-view][value=list])")
     rows = page.locator(".ds-row")
     expect(rows.first.locator("textarea")).to_have_count(2)
     box = rows.nth(3).locator('textarea[data-slot="caption"]')
     box.fill("typed in the list")
-    page.keyboard.press("Tab")
+    expect(rows.nth(3).locator(".ds-cell")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Control+Enter")
+    expect(rows.nth(4).locator('textarea[data-slot="caption"]')).to_be_focused()
     expect(page.locator("[data-part=saving] [data-do=save]")).to_have_text("Save 1")
     shared.shot("dataset_list")
     page.evaluate("document.querySelector('.ds-grid').scrollTop = 1e9")
@@ -283,7 +290,7 @@ def test_texts_are_typed_in_place_in_the_list(page: Page, shared: Tab, meadow: P
     expect(box).to_have_value("typed in the list")
     save(page)
     assert (meadow / "m00003.caption").read_text() == "typed in the list\n"
-    page.check("[name=ds-view][value=grid]", force=True)
+    page.click("label:has([name=ds-view][value=grid])")
 
 
 def test_leaving_with_unsaved_edits_is_warned_about(page: Page, shared: Tab) -> None:
@@ -345,9 +352,9 @@ def test_a_phone_shows_and_edits_it(page: Page, shared: Tab, lang: str) -> None:
     page.evaluate("document.body.classList.toggle('dark', Studio.page.lang === 'ja')")
     try:
         for name in ("edit", "change", "tags", "buckets"):
-            page.check(f"[name=ds-pane][value={name}]", force=True)
+            turn_to(page, name)
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
-        page.check("[name=ds-pane][value=edit]", force=True)
+        turn_to(page, "edit")
         cell(page, "m00001").click()
         expect(page.locator("#ds-one-caption")).to_be_visible()
         page.wait_for_function(ALL_DRAWN)

@@ -448,3 +448,13 @@ def test_albums_with_edits_stay_open_others_make_room(studio, folder):
     assert studio.dataset_state(edited)["unsaved"] == 1
     assert studio.dataset_state(others[0])["field"] == "album"
     assert studio.dataset_state(others[-1])["pictures"] == 12
+
+
+def test_what_cannot_be_kept_first_is_not_written(studio, folder):
+    album = opened(studio, folder)
+    studio._backups.folder.parent.mkdir(exist_ok=True)
+    studio._backups.folder.write_text("a file stands where the backups go")
+    studio.dataset_edit(album, 2, "caption", "edited")
+    assert "Cannot write" in save(studio, album)["trouble"]
+    assert (folder / "p2.caption").read_text() == "picture 2 of a meadow\n"
+    assert studio.dataset_state(album)["unsaved"] == 1
