@@ -189,8 +189,10 @@ Studio.pictureGrid = (() => {
       one = album.rowOf(id);
     if (!one || one.broken) return;
     const answer = await fetch(image.src).catch(() => null);
+    // Read to its end in any case, or its connection would be kept from others.
+    const said = await answer?.json().catch(() => null);
     if (answer?.ok || one.broken) return;
-    one.broken = (await answer?.json().catch(() => null))?.detail ?? t("server_lost");
+    one.broken = said?.detail ?? t("server_lost");
     one.url = "";
     plan();
     Studio.fire("album chosen");

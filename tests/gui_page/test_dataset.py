@@ -75,7 +75,7 @@ def shared(browser: Browser, gui: Gui, meadow: Path) -> Iterator[Tab]:
 def page(shared: Tab) -> Page:
     """The tab without filters, nothing chosen, in English."""
     page = shared.page
-    page.evaluate("Studio.pictureFilters.filters.clear().then(() => Studio.album.none())")
+    page.evaluate("void Studio.pictureFilters.filters.clear()")
     turn_to(page, "edit")
     page.evaluate("document.querySelectorAll('.kg-note').forEach(note => note.remove())")
     page.wait_for_function(ALL_DRAWN)
@@ -327,10 +327,13 @@ def test_other_parts_of_the_page_show_pictures_here(page: Page, shared: Tab, mea
 
 
 def test_another_folder_and_other_endings(page: Page, shared: Tab, gui: Gui) -> None:
+    other = gui.folder / "other"
+    write_meadow(other, 4)
     page.click("[data-source=folder]")
-    page.fill("dialog [name=path]", str(gui.pictures))
+    expect(page.locator("dialog .found")).to_have_text(f"{PICTURES:,} images")
+    page.fill("dialog [name=path]", str(other))
     page.keyboard.press("Enter")
-    expect(page.locator("dialog .found")).to_contain_text("4 images")
+    expect(page.locator("dialog .found")).to_have_text("4 images")
     page.click("dialog [data-choose]")
     expect(page.locator(".ds-count")).to_contain_text("Pictures: 4")
     page.click("[data-source=endings]")
