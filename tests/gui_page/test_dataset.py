@@ -300,18 +300,11 @@ def test_leaving_with_unsaved_edits_is_warned_about(page: Page, shared: Tab) -> 
     shared.select("train")
     expect(page.locator("#studio-notes")).to_contain_text("Edited texts that are not saved yet: 1.")
     shared.select("dataset")
-    asked = []
-
-    def stay(dialog) -> None:
-        asked.append(dialog.type)
-        dialog.dismiss()
-
-    page.on("dialog", stay)
-    page.evaluate("setTimeout(() => (location.href = '/?elsewhere'), 0)")
-    page.wait_for_function("performance.now() > 0")
+    with page.expect_event("dialog") as asked:
+        page.evaluate("void setTimeout(() => (location.href = '/?elsewhere'), 0)")
+    assert asked.value.type == "beforeunload"
+    asked.value.dismiss()
     expect(page.locator("#ds-one-tags")).to_have_value("unsaved")
-    page.remove_listener("dialog", stay)
-    assert asked == ["beforeunload"]
     page.click("[data-part=saving] [data-do=undo]")
     expect(page.locator("[data-part=saving] [data-do=save]")).to_have_text("All saved")
 
