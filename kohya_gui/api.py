@@ -11,15 +11,15 @@ from kohya_gui import devices, example, pipeline
 from kohya_gui.arguments import Json, Values, fits
 from kohya_gui.checks import Checked, check
 from kohya_gui.command import stage_argv, texts, with_placeholders
+from kohya_gui.dataset.albums import Albums
+from kohya_gui.dataset.backups import Backups
+from kohya_gui.dataset.thumbnails import Thumbnails
 from kohya_gui.dataset_api import DatasetEndpoints
 from kohya_gui.endpoint import ENDPOINTS, endpoint
 from kohya_gui.facts import training_plan
 from kohya_gui.files import Roots
 from kohya_gui.launch import findings_json, program_version, run_facts, run_name, step_facts
 from kohya_gui.monitor import Monitor
-from kohya_gui.pictures.albums import Albums
-from kohya_gui.pictures.backups import Backups
-from kohya_gui.pictures.thumbnails import Thumbnails
 from kohya_gui.preset_api import PresetEndpoints
 from kohya_gui.presets import PresetStore, known_stage
 from kohya_gui.project import Project, ProjectStore

@@ -3,18 +3,18 @@
 from dataclasses import asdict
 
 from kohya_gui.arguments import Json, Values
+from kohya_gui.dataset.album import SLOTS, Album
+from kohya_gui.dataset.albums import Albums, described, project_sources
+from kohya_gui.dataset.backups import Backups
+from kohya_gui.dataset.bucketing import bucket_chart, rules_of
+from kohya_gui.dataset.change import Change
+from kohya_gui.dataset.query import Query, find, tag_counts
+from kohya_gui.dataset.rows import row, whole
+from kohya_gui.dataset.saving import restore, save
+from kohya_gui.dataset.texts import NO_FILE
+from kohya_gui.dataset.thumbnails import Thumbnails
 from kohya_gui.endpoint import endpoint
 from kohya_gui.files import Roots
-from kohya_gui.pictures.album import SLOTS, Album
-from kohya_gui.pictures.albums import Albums, described, project_sources
-from kohya_gui.pictures.backups import Backups
-from kohya_gui.pictures.bucketing import bucket_chart, rules_of
-from kohya_gui.pictures.change import Change
-from kohya_gui.pictures.query import Query, find, tag_counts
-from kohya_gui.pictures.rows import row, whole
-from kohya_gui.pictures.saving import restore, save
-from kohya_gui.pictures.texts import NO_FILE
-from kohya_gui.pictures.thumbnails import Thumbnails
 from kohya_gui.project import Project, ProjectStore
 from kohya_gui.words import refusal
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from kohya_gui.dataset import scan as scanning
+from kohya_gui.dataset.albums import Albums
+from kohya_gui.dataset.backups import KEPT_DAYS, Backups
+from kohya_gui.dataset.bucketing import bucket_name, fit_of, rules_of
+from kohya_gui.dataset.change import Change
+from kohya_gui.dataset.thumbnails import SIDE_PX, Thumbnails
 from kohya_gui.files import Roots
-from kohya_gui.pictures import scan as scanning
-from kohya_gui.pictures.albums import Albums
-from kohya_gui.pictures.backups import KEPT_DAYS, Backups
-from kohya_gui.pictures.bucketing import bucket_name, fit_of, rules_of
-from kohya_gui.pictures.change import Change
-from kohya_gui.pictures.thumbnails import SIDE_PX, Thumbnails
 from kohya_gui.project import Project
 from sd_scripts.library.data.buckets import BucketRules
 from sd_scripts.library.data.images import UnreadableImage, open_image

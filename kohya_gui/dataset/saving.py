@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kohya_gui.pictures.album import Album
-from kohya_gui.pictures.backups import Backups
-from kohya_gui.pictures.drafts import Draft
-from kohya_gui.pictures.texts import NO_FILE, Stamp, TextFile, read_text_file, stamp_of
+from kohya_gui.dataset.album import Album
+from kohya_gui.dataset.backups import Backups
+from kohya_gui.dataset.drafts import Draft
+from kohya_gui.dataset.texts import NO_FILE, Stamp, TextFile, read_text_file, stamp_of
 from kohya_gui.words import say_reason
 from sd_scripts.library.data.captions import read_caption
 from sd_scripts.library.errors import BadFile

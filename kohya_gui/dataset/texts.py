@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from kohya_gui.pictures.gate import Gate
+from kohya_gui.dataset.gate import Gate
 from kohya_gui.words import Reason
 from sd_scripts.library.data.captions import UnreadableText, read_caption
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from kohya_gui.arguments import Json, fits
-from kohya_gui.pictures.album import SLOTS
-from kohya_gui.pictures.texts import tags_in, tidy
+from kohya_gui.dataset.album import SLOTS
+from kohya_gui.dataset.texts import tags_in, tidy
 from kohya_gui.words import refusal
 
 

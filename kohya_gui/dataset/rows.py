@@ -3,9 +3,9 @@
 from typing import Any
 from urllib.parse import quote
 
-from kohya_gui.pictures.album import SLOTS, Album, Picture
-from kohya_gui.pictures.bucketing import fit_of
-from kohya_gui.pictures.texts import NO_FILE
+from kohya_gui.dataset.album import SLOTS, Album, Picture
+from kohya_gui.dataset.bucketing import fit_of
+from kohya_gui.dataset.texts import NO_FILE
 from kohya_gui.words import say, say_reason
 from sd_scripts.library.data.buckets import BucketRules
 

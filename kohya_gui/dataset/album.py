@@ -5,11 +5,11 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from kohya_gui.pictures.drafts import Draft, Step, Steps
-from kohya_gui.pictures.gate import Gate
-from kohya_gui.pictures.job import Job
-from kohya_gui.pictures.texts import NO_FILE, Stamp, TextFile, tidy
-from kohya_gui.pictures.thumbnails import Thumbnails
+from kohya_gui.dataset.drafts import Draft, Step, Steps
+from kohya_gui.dataset.gate import Gate
+from kohya_gui.dataset.job import Job
+from kohya_gui.dataset.texts import NO_FILE, Stamp, TextFile, tidy
+from kohya_gui.dataset.thumbnails import Thumbnails
 from kohya_gui.words import Reason, refusal
 from sd_scripts.library.data.buckets import Size
 

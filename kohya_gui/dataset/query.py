@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from kohya_gui.arguments import Json, Values, fits
-from kohya_gui.pictures.album import Album, Picture
-from kohya_gui.pictures.bucketing import fit_of, rules_of
-from kohya_gui.pictures.texts import tags_in
+from kohya_gui.dataset.album import Album, Picture
+from kohya_gui.dataset.bucketing import fit_of, rules_of
+from kohya_gui.dataset.texts import tags_in
 from kohya_gui.words import refusal
 from sd_scripts.library.data.buckets import BucketRules
 

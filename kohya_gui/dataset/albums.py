@@ -5,11 +5,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from kohya_gui.dataset.album import Album, Source
+from kohya_gui.dataset.gate import Gate
+from kohya_gui.dataset.scan import scan
+from kohya_gui.dataset.thumbnails import Thumbnails
 from kohya_gui.files import Roots, bare
-from kohya_gui.pictures.album import Album, Source
-from kohya_gui.pictures.gate import Gate
-from kohya_gui.pictures.scan import scan
-from kohya_gui.pictures.thumbnails import Thumbnails
 from kohya_gui.project import Project, check_pictures
 from kohya_gui.stages import CAPTIONS_JSON, CLEAN_JSON, LATENTS_JSON, TAGS_JSON
 from kohya_gui.words import refusal

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from kohya_gui.arguments import Values
-from kohya_gui.pictures.album import Album, Picture
+from kohya_gui.dataset.album import Album, Picture
 from kohya_gui.stages import STAGES
 from kohya_gui.words import bad_value
 from sd_scripts.library.data.buckets import BucketRules, Fit, Size, checked_rules, parse_resolution
