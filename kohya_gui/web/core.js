@@ -81,6 +81,7 @@ window.Studio = (() => {
     chev: "M6 4l4 4-4 4",
     down: "M4 6l4 4 4-4",
     up: "M8 13V3M4 7l4-4 4 4",
+    higher: "M4 10l4-4 4 4",
     search: "M7 12a5 5 0 100-10 5 5 0 000 10zM11 11l3 3",
     reset: "M3 8a5 5 0 105-5H4M6 1L4 3l2 2",
     folder: "M2 4h4l1.5 2H14v7H2z",
@@ -216,6 +217,14 @@ window.Studio = (() => {
     input.title = input.value;
     input.scrollLeft = input.scrollWidth;
   }
+  /* Gives a text to the browser as a file to keep. */
+  function download(name, text) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "application/octet-stream" }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  }
   const fileUrl = (url) => new URL(url.replace(/^\//, ""), document.baseURI).href;
 
   return {
@@ -244,6 +253,7 @@ window.Studio = (() => {
     mount,
     speak,
     showEnd,
+    download,
     fileUrl,
   };
 })();

@@ -78,5 +78,5 @@ Studio.poller = (() => {
     if (!there) before = "";
   });
   tick();
-  return { watch, tick, watched: () => watched, paused: () => paused };
+  return { watch, tick, join, watched: () => watched, paused: () => paused };
 })();
