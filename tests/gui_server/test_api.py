@@ -63,6 +63,7 @@ def test_the_state_of_a_project_follows_its_files(studio, pictures):
     assert state["found"]["pictures"] == "2 images, 0 without text"
     expected = {
         "project": "done",
+        "dataset": "done",
         "caption": "done",
         "tag": "done",
         "metadata": "todo",
