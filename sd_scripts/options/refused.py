@@ -7,4 +7,19 @@ _FINE_TUNE = {
     "tokenizer_cache_dir": "is not needed: the tokenizer comes with this program. Leave it out.",
 }
 
-REFUSED: dict[str, dict[str, str]] = {"fine_tune": _FINE_TUNE}
+_LATER = "is not built yet. Leave it out."
+
+_TRAIN_NETWORK = {
+    **_FINE_TUNE,
+    "reg_data_dir": "is not built yet: regularisation pictures are subsets with is_reg of a --dataset_config.",
+    "prior_loss_weight": _LATER,
+    "masked_loss": "is not built yet: --alpha_mask takes the pictures' transparency as a mask.",
+    "conditioning_data_dir": _LATER,
+    "validation_seed": _LATER,
+    "validation_split": _LATER,
+    "validate_every_n_steps": _LATER,
+    "validate_every_n_epochs": _LATER,
+    "max_validation_steps": _LATER,
+}
+
+REFUSED: dict[str, dict[str, str]] = {"fine_tune": _FINE_TUNE, "train_network": _TRAIN_NETWORK}

@@ -51,6 +51,8 @@ class Learner:
         self._predictor, self._stepper = accelerator.prepare(predictor, self.optimizer)
         self._steps = self._way_of_stepping(options)
         engine, scaler = zero.engine_of(accelerator), accelerator.scaler
+        self.changes = 0
+        """Steps that could change weights: at a rate above 0, and not left out by the scaler of fp16."""
         self.contents = Contents(method.trained(), self.optimizer, scaler, self._scheduler, engine)
 
     def step(self, batches: Sequence[Batch], step: int, schedule: Schedule) -> Outcome:
@@ -70,8 +72,10 @@ class Learner:
             total += loss.detach()
         grad_norm = self._steps.finish()
         rates = learning_rates(self.optimizer)
-        if self._scheduler is not None and not self._stepper.step_was_skipped:
-            advance(self._scheduler)
+        if not self._stepper.step_was_skipped:
+            self.changes += any(rates.values())
+            if self._scheduler is not None:
+                advance(self._scheduler)
         return Outcome(self._over_processes(total), grad_norm, rates)
 
     def rest(self) -> None:

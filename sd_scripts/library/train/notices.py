@@ -6,15 +6,29 @@ from sd_scripts.library.train.boards import idle_logging
 from sd_scripts.library.train.checks.noise import idle_options
 from sd_scripts.library.train.device import idle_without_gpu
 from sd_scripts.library.train.idle import idle_settings
+from sd_scripts.library.train.network_rules import idle_network
 from sd_scripts.library.train.optimizing import rate_notices
 from sd_scripts.library.train.parallel import idle_alone
+from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.team import launched
-from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.fine_tune import FineTuneMethodOptions, FineTuneOptions
+from sd_scripts.options.train_network import TrainNetworkOptions
 
 
 def notices(options: FineTuneOptions) -> Iterator[str]:
     """One sentence each; the run is the same without such an option, so it is not refused. Errors: BadOption."""
     yield from rate_notices(options.optimizer, options.schedule, options.method)
+    yield from _common(options)
+
+
+def network_notices(options: TrainNetworkOptions) -> Iterator[str]:
+    """The same of train_network.py. Errors: BadOption."""
+    yield from rate_notices(options.optimizer, options.schedule, FineTuneMethodOptions())
+    yield from idle_network(options)
+    yield from _common(options)
+
+
+def _common(options: TrainingSettings) -> Iterator[str]:
     yield from idle_options(options)
     yield from idle_settings(options)
     yield from idle_logging(options.logging)

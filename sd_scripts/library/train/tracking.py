@@ -3,7 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -30,6 +30,8 @@ class StepFigures:
     step_s: float
     data_s: float
     images: list[str]
+    more: dict[str, torch.Tensor] = field(default_factory=dict)
+    """Figures of the method, by the names under which they are logged."""
 
 
 class Tracker:
@@ -89,6 +91,7 @@ class Tracker:
             "step_s": figures.step_s,
             "data_s": figures.data_s,
             "memory_bytes": float(_memory_bytes()),
+            **{name: float(figure) for name, figure in figures.more.items()},
         }
         grad_norm = float(figures.grad_norm)
         # An overflow of fp16 gives no norm: the scaler leaves that step out.
@@ -103,6 +106,7 @@ class Tracker:
             "grad_norm": float(figures.grad_norm),
             "time/step_s": figures.step_s,
             "time/data_s": figures.data_s,
+            **{name: float(figure) for name, figure in figures.more.items()},
         }
         for board in self._boards:
             board.scalars(scalars, figures.step)

@@ -55,7 +55,7 @@ def check_targets(options: TrainingSettings) -> None:
     base = options.model.pretrained_model_name_or_path or ""
     names = Names(Path(options.saving.output_dir or ""), options.saving.output_name)
     last = names.path(Occasion("last", 0))
-    ending = file_format(options.saving, _format_of(Path(base)))
+    ending = file_format(options.format, _format_of(Path(base)))
     target = last if ending.startswith("diffusers") else last.with_name(f"{last.name}.{ending}")
     for source in (base, options.model.vae):
         if source and target.exists() and Path(source).exists() and target.samefile(source):
