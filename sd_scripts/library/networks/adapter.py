@@ -62,7 +62,7 @@ class LoraAdapter(nn.Module):
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
         """The layer's output for `x` with the change added."""
-        return output + self.change(x) * self.multiplier
+        return output + (self.change(x) * self.multiplier).to(output.dtype)
 
     def change(self, x: Tensor) -> Tensor:
         """alpha / r * B A x, while training with what is dropped by lot."""
@@ -117,7 +117,7 @@ class DoraAdapter(LoraAdapter):
         bias = _along_channels(self.layer.bias, output) if self.layer.bias is not None else 0.0
         turned = output - bias + self.change(x)
         stretch = _along_channels(self.dora_scale.flatten() / self._row_norms(), output)
-        return output + (turned * stretch + bias - output) * self.multiplier
+        return output + ((turned * stretch + bias - output) * self.multiplier).to(output.dtype)
 
     @torch.no_grad()
     def weight_change(self) -> Tensor:
