@@ -52,6 +52,8 @@ def idle_network(options: TrainNetworkOptions) -> Iterator[str]:
         for name in ("unet_lr", "text_encoder_lr"):
             if getattr(rates, name):
                 yield f"--{name} is not used: {optimizer_name(options.optimizer)} finds its rates itself."
+    if split_words(network.network_args).get("dora_wd", "").lower() in ("true", "1"):
+        yield "DoRA: diffusers reads such files without their dora_scale, and draws something else."
     if options.base.fp8_base_unet and options.precision.fp8_base:
         yield "--fp8_base_unet adds nothing to --fp8_base, which holds the U-Net in 8 bits too."
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sd_scripts.library.train.boards import idle_logging
 from sd_scripts.library.train.checks.noise import idle_options
-from sd_scripts.library.train.device import idle_without_gpu
+from sd_scripts.library.train.device import idle_offload, idle_without_gpu
 from sd_scripts.library.train.idle import idle_settings
 from sd_scripts.library.train.network_rules import idle_network
 from sd_scripts.library.train.optimizing import rate_notices
@@ -25,6 +25,7 @@ def network_notices(options: TrainNetworkOptions) -> Iterator[str]:
     """The same of train_network.py. Errors: BadOption."""
     yield from rate_notices(options.optimizer, options.schedule, FineTuneMethodOptions())
     yield from idle_network(options)
+    yield from idle_offload(options.base.cpu_offload_checkpointing)
     yield from _common(options)
 
 
