@@ -93,7 +93,8 @@ def test_a_network_goes_on_from_its_file(trained, tmp_path):
         assert all(torch.equal(tensor, own[name]) for name, tensor in saved(folder).items())
     with pytest.raises(BadFile, match="has rank 4 in .*, and this network 8: take the file's ranks with --dim_from"):
         train_network(tmp_path, network_weights=file, network_dim=8)
-    again, recorder = make_network_trainer(tmp_path, network_weights=file, network_alpha=2, network_train_unet_only=True)
+    other = {"network_alpha": 2, "network_train_unet_only": True}
+    again, recorder = make_network_trainer(tmp_path, network_weights=file, **other)
     again.method.prepare(again.family, 1)
     assert "layers that are not adapted now, such as lora_te_text_model" in recorder.said
     assert "was trained with another alpha: its own stays" in recorder.said
