@@ -13,8 +13,6 @@ _TRAIN_NETWORK = {
     **_FINE_TUNE,
     "reg_data_dir": "is not built yet: regularisation pictures are subsets with is_reg of a --dataset_config.",
     "prior_loss_weight": _LATER,
-    "masked_loss": "is not built yet: --alpha_mask takes the pictures' transparency as a mask.",
-    "conditioning_data_dir": _LATER,
     "validation_seed": _LATER,
     "validation_split": _LATER,
     "validate_every_n_steps": _LATER,

@@ -19,7 +19,7 @@ from sd_scripts.options.network import (
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.output import AboutOptions, ConsoleOptions
-from sd_scripts.options.pictures import PictureOptions
+from sd_scripts.options.pictures import MaskOptions, PictureOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
@@ -44,6 +44,7 @@ class TrainNetworkOptions:
     captions: CaptionOptions = field(default_factory=CaptionOptions)
     resolution: ResolutionOptions = field(default_factory=ResolutionOptions)
     pictures: PictureOptions = field(default_factory=PictureOptions)
+    masks: MaskOptions = field(default_factory=MaskOptions)
     length: LengthOptions = field(default_factory=LengthOptions)
     start: StartOptions = field(default_factory=StartOptions)
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
