@@ -11,8 +11,6 @@ _LATER = "is not built yet. Leave it out."
 
 _TRAIN_NETWORK = {
     **_FINE_TUNE,
-    "reg_data_dir": "is not built yet: regularisation pictures are subsets with is_reg of a --dataset_config.",
-    "prior_loss_weight": _LATER,
     "validation_seed": _LATER,
     "validation_split": _LATER,
     "validate_every_n_steps": _LATER,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.config_file import ConfigFileOptions
-from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.data import NetworkDataOptions, ResolutionOptions
 from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
@@ -40,7 +40,7 @@ class TrainNetworkOptions:
     network: NetworkOptions = field(default_factory=NetworkOptions)
     rates: NetworkRateOptions = field(default_factory=NetworkRateOptions)
     base: FrozenBaseOptions = field(default_factory=FrozenBaseOptions)
-    data: FineTuneDataOptions = field(default_factory=FineTuneDataOptions)
+    data: NetworkDataOptions = field(default_factory=NetworkDataOptions)
     captions: CaptionOptions = field(default_factory=CaptionOptions)
     resolution: ResolutionOptions = field(default_factory=ResolutionOptions)
     pictures: PictureOptions = field(default_factory=PictureOptions)

@@ -44,12 +44,20 @@ START = [
     adapted("skip_until_initial_step", True, "losses", **LATE),
 ]
 
+FOLDERS = {"in_json": None, "train_data_dir": "{here}/learnt"}
+KEPT = FOLDERS | {"reg_data_dir": "{here}/kept"}
+DATA = [
+    adapted("train_data_dir", "{here}/learnt", "losses", "header", "said", in_json=None),
+    adapted("reg_data_dir", "{here}/kept", "losses", "header", "said", **FOLDERS),
+    adapted("prior_loss_weight", 0.5, "losses", "weights", **KEPT),
+]
+
 FILES = [
     adapted("save_model_as", "pt", "files"),
     adapted("no_metadata", True, "header"),
     adapted("training_comment", "for the wall", "header"),
 ]
 
-ROWS = [*NETWORK, *BASE, *START, *FILES]
+ROWS = [*NETWORK, *BASE, *START, *DATA, *FILES]
 
 test_it_changes_what_it_should = checked(ROWS)

@@ -195,6 +195,7 @@ def test_options_that_do_not_go_together(tmp_path):
         "has one text encoder": {"text_encoder_lr": [1e-4, 1e-4]},
         "takes one learning rate for everything": {"optimizer_type": "Prodigy", "unet_lr": 0.5},
         "needs --network_weights": {"dim_from_weights": True},
+        "--reg_data_dir does not go with": {"in_json": "meta.json", "reg_data_dir": "kept"},
         "has 1 numbers for 0": {"base_weights_multiplier": [1.0]},
         "there is no such file": {"base_weights": ["nowhere.safetensors"]},
         "--fp8_base_unet needs": {"fp8_base_unet": True},

@@ -33,6 +33,9 @@ def check_network(options: TrainNetworkOptions) -> None:
     _check_base(options.base, options.precision.mixed_precision, options.precision.gradient_checkpointing)
     _check_start(options.start)
     _check_sources(options)
+    if options.data.in_json and options.data.reg_data_dir:
+        sentence = "--reg_data_dir does not go with --in_json: name folders with --train_data_dir alone."
+        raise BadOption("reg_data_dir", sentence)
 
 
 def idle_network(options: TrainNetworkOptions) -> Iterator[str]:
