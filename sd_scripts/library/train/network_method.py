@@ -135,7 +135,8 @@ class NetworkMethod:
         strengths = base.base_weights_multiplier or [1.0] * len(files)
         for file, strength in zip(files, strengths, strict=True):
             network, tensors = self._from_file(family, strength, file, for_inference=True)
-            network.merge_to(family.text_encoder, family.unet, tensors, None, "cpu")
+            held = next(family.unet.parameters())
+            network.merge_to(family.text_encoder, family.unet, tensors, held.dtype, held.device)
             self._report.say(f"Merged {file} into the base model, times {strength:g}.")
 
     def _from_file(self, family: Family, strength: float, file: str, **given: Any) -> Any:

@@ -68,6 +68,7 @@ class Trainer:
         self.place = self.resumed.place() if self.resumed else Place()
         self.start = start or StartOptions()
         self._asked: set[Request] = set()
+        self._told_movement = False
 
     def run(self) -> None:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
@@ -101,7 +102,7 @@ class Trainer:
         self.outputs = self._make_outputs()
         self._resume()
         with self.learner.contents.whole(self.main):
-            self.movement: Movement | None = Movement(self.method.trained())
+            self.movement = Movement(self.method.trained())
 
     def _prepare_model(self) -> None:
         options = self.options
@@ -274,11 +275,11 @@ class Trainer:
 
     def _tell_movement(self) -> None:
         """Once: how far each part has moved. Errors: TrainingFailed, where one that must has not."""
-        movement, self.movement = self.movement, None
-        if movement is None:
+        if self._told_movement:
             return
+        self._told_movement = True
         with self.learner.contents.whole(self.main):
-            norms = self.team.agree(movement.norms() if self.main else {})
+            norms = self.team.agree(self.movement.norms() if self.main else {})
         tell_movement(norms, self.method.must_move, self.report)
 
     def _sample(self, mark: str) -> None:
