@@ -26,7 +26,7 @@ def work(options: TrainNetworkOptions, report: Report) -> None:
     else:
         check_network(options)
         check_training(options)
-        check_names(options.model)
+        check_names(options.model, options.text)
         train(options, report)
 
 

@@ -217,7 +217,7 @@ def test_options_that_do_not_go_together(tmp_path):
         "adds nothing to --fp8_base": {"fp8_base": True, "fp8_base_unet": True},
     }
     for sentence, values in told.items():
-        assert [text for text in idle_network(network_options(tmp_path, **values)) if sentence in text]
+        assert [text for text in idle_network(network_options(tmp_path, **values), True) if sentence in text]
 
 
 def test_what_is_read_is_not_written_over(tmp_path):

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable
 
+import torch
+
 from sd_scripts.library.data.read_dataset import open_data
 from sd_scripts.library.data.training_data import TrainingData
-from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.headers import check_layers
 from sd_scripts.library.models.adaptable import SD_BLOCKS
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.models.sd import load
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
-from sd_scripts.library.train.about import unwritten
 from sd_scripts.library.train.checks.here import check_here
 from sd_scripts.library.train.device import loading_device, main_report
 from sd_scripts.library.train.full import FullFineTune
@@ -18,7 +19,6 @@ from sd_scripts.library.train.network_method import NetworkMethod
 from sd_scripts.library.train.notices import network_notices, notices
 from sd_scripts.library.train.optimizing import check_text_rate
 from sd_scripts.library.train.remote_state import fetch_state
-from sd_scripts.library.train.saving import file_format
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.state import check_asked, read_facts
 from sd_scripts.library.train.trainer import Trainer
@@ -31,7 +31,7 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     """fine_tune.py, once its options are checked."""
     check_here(options)
     check_text_rate(options.optimizer, options.method)
-    report = _begin(options, notices(options), report)
+    report = _begin(options, notices(options, torch.cuda.is_available()), report)
     family, data = _open(options, report)
     Trainer(family, FullFineTune(options.method), data, options, report).run()
 
@@ -39,7 +39,7 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
 def train_network(options: TrainNetworkOptions, report: Report) -> None:
     """train_network.py, once its options are checked."""
     check_here(options)
-    report = _begin(options, network_notices(options), report)
+    report = _begin(options, network_notices(options, torch.cuda.is_available()), report)
     method = NetworkMethod(options, report)
     method.check(SD_BLOCKS)
     family, data = _open(options, report)
@@ -71,14 +71,5 @@ def _open(options: TrainingSettings, report: Report) -> tuple[Family, TrainingDa
         report=report,
         device=loading_device(options.precision),
     )
-    _check_layers(options.text.clip_skip or 1, family.text_encoder.config.num_hidden_layers)
-    for sentence in unwritten(options.about, file_format(options.format, family.source_format)):
-        report.notice(sentence, "warning")
+    check_layers(options.text.clip_skip, family.text_encoder.config.num_hidden_layers)
     return family, open_data(options, report, weights_hash(family.vae.state_dict()))
-
-
-def _check_layers(clip_skip: int, layers: int) -> None:
-    if clip_skip > layers:
-        raise BadOption(
-            "clip_skip", f"--clip_skip {clip_skip}: the text encoder has {layers} layers. Use 1 to {layers}."
-        )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.networks.arguments import split_words
+from sd_scripts.library.notice import Notice
 from sd_scripts.library.train.optimizers import optimizer_name, sets_its_rates
 from sd_scripts.library.train.saving import Names, Occasion
 from sd_scripts.options.network import (
@@ -38,27 +39,36 @@ def check_network(options: TrainNetworkOptions) -> None:
         raise BadOption("reg_data_dir", sentence)
 
 
-def idle_network(options: TrainNetworkOptions) -> Iterator[str]:
-    """A sentence for each option of a network that is given and does nothing."""
-    network, rates, start = options.network, options.rates, options.start
-    plain = NetworkOptions()
+def idle_network(options: TrainNetworkOptions, has_gpu: bool) -> Iterator[Notice]:
+    """A sentence for each option of a network that is given and does nothing, or not what one may think."""
+    network, base = options.network, options.base
     if network.dim_from_weights:
         for name in ("network_dim", "network_alpha"):
-            if getattr(network, name) != getattr(plain, name):
-                yield f"--{name} is not used: --dim_from_weights takes the file's."
-    if start.initial_epoch is not None and start.initial_step is not None:
-        yield "--initial_epoch is not used: --initial_step wins over it."
-    begun = start.initial_step if start.initial_step is not None else start.initial_epoch
-    if options.state.resume and begun is not None:
-        yield "With --resume the state says where to go on; --initial_step only says where the rate began."
+            if getattr(network, name) != getattr(NetworkOptions(), name):
+                yield Notice(name, f"--{name} is not used: --dim_from_weights takes the file's.")
+    if split_words(network.network_args).get("dora_wd", "").lower() in ("true", "1"):
+        sentence = "DoRA: diffusers reads such files without their dora_scale, and draws something else."
+        yield Notice("network_args", sentence)
     if sets_its_rates(options.optimizer):
         for name in ("unet_lr", "text_encoder_lr"):
-            if getattr(rates, name):
-                yield f"--{name} is not used: {optimizer_name(options.optimizer)} finds its rates itself."
-    if split_words(network.network_args).get("dora_wd", "").lower() in ("true", "1"):
-        yield "DoRA: diffusers reads such files without their dora_scale, and draws something else."
-    if options.base.fp8_base_unet and options.precision.fp8_base:
-        yield "--fp8_base_unet adds nothing to --fp8_base, which holds the U-Net in 8 bits too."
+            if getattr(options.rates, name):
+                own = f"{optimizer_name(options.optimizer)} finds its rates itself."
+                yield Notice(name, f"--{name} is not used: {own}")
+    if base.fp8_base_unet and options.precision.fp8_base:
+        yield Notice("fp8_base_unet", "--fp8_base_unet adds nothing to --fp8_base, which is for the U-Net too.")
+    if base.cpu_offload_checkpointing and not has_gpu:
+        option = "cpu_offload_checkpointing"
+        yield Notice(option, f"--{option} has no effect: there is no GPU.")
+    yield from _about_start(options.start, options.state.resume)
+
+
+def _about_start(start: StartOptions, resume: str | None) -> Iterator[Notice]:
+    if start.initial_epoch is not None and start.initial_step is not None:
+        yield Notice("initial_epoch", "--initial_epoch is not used: --initial_step wins over it.")
+    option = "initial_epoch" if start.initial_step is None else "initial_step"
+    if resume and getattr(start, option) is not None:
+        sentence = f"With --resume the state says where to go on; --{option} only says where the rate began."
+        yield Notice(option, sentence)
 
 
 def _check_module(network: NetworkOptions) -> None:
