@@ -149,8 +149,8 @@ class LoraNetwork(nn.Module):
 
     @property
     def ranks(self) -> set[int]:
-        """The ranks that its adapters have."""
-        return {adapter.rank for adapter in self._adapters}
+        """The ranks that its adapters have, but for those of wide convolutions."""
+        return {one.rank for one in self._adapters if not self._layers[one.lora_name].is_wide_conv}
 
     @property
     def _adapters(self) -> list[LoraAdapter]:

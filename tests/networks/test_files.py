@@ -122,10 +122,13 @@ def test_the_header_tells_of_the_network(tmp_path):
 
 
 def test_a_header_without_the_training(tmp_path):
-    train_network(tmp_path, max_train_steps=1, no_metadata=True, training_comment="no")
+    asked = ["conv_dim=2"]
+    train_network(tmp_path, max_train_steps=1, no_metadata=True, training_comment="no", network_args=asked)
     found = header(tmp_path / "out" / "X.safetensors")
+    assert found["ss_network_dim"] == "4"
     kept = {name for name in found if name.startswith("ss_")}
-    assert kept == {"ss_v2", "ss_base_model_version", "ss_network_module", "ss_network_dim", "ss_network_alpha"}
+    network = {f"ss_network_{name}" for name in ("module", "dim", "alpha", "args")}
+    assert kept == network | {"ss_v2", "ss_base_model_version"}
     assert found["modelspec.architecture"] == "stable-diffusion-v1/lora"
 
 

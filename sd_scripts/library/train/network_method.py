@@ -161,7 +161,7 @@ class NetworkMethod:
     def _metadata(self, family: Family, request: SaveRequest) -> dict[str, str]:
         own = {"ss_network_args": json.dumps(self._arguments)} if self._arguments else {}
         ranks = getattr(self.network, "ranks", None)
-        if self._options.network.dim_from_weights and ranks:
+        if ranks and (self._options.network.dim_from_weights or self._options.network.network_dim is None):
             own["ss_network_dim"] = str(*ranks) if len(ranks) == 1 else "Dynamic"
         facts = family.model_spec(request) | own
         facts["modelspec.architecture"] += "/lora"
