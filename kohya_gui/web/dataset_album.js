@@ -1,7 +1,7 @@
 /* The pictures that the Dataset tab shows: opened on the server, read page by page as they come into sight, chosen here. */
 "use strict";
 Studio.album = (() => {
-  const { call, fire, dialog, store, kept, keep } = Studio;
+  const { call, fire, on, dialog, store, kept, keep } = Studio;
   const PAGE = 60,
     MOST_PAGES = 40,
     ASK_AGAIN_MS = 400;
@@ -182,6 +182,8 @@ Studio.album = (() => {
     Object.assign(settings, changed);
     keep("studio.dataset", settings);
   }
+  /* What is wrong with a picture is said in the page's language. */
+  on("lang", renew);
   return {
     state, settings, set, info, ask, open, reread, took, find, look, renew, row, rowOf, want,
     only, toggle, range, all, none, chosenOne,
