@@ -1,6 +1,9 @@
 """The page: header, one tab per stage, run bar. Each is one gr.HTML that its script in web/ draws; no logic here."""
 
+import functools
+import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,8 @@ SCRIPTS = (
 )  # fmt: skip
 """In the order in which they need each other."""
 
+KEYFRAMES = re.compile(r"@keyframes [^{]+\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}")
+
 MARKS = dict.fromkeys(TABS, "todo")
 
 
@@ -40,9 +45,19 @@ def build(studio: Studio) -> gr.Blocks:
 
 
 def page_assets() -> dict[str, Any]:
-    """What launching or mounting the page needs: theme, css, head."""
-    head = f"<script>{_data()}\n{_joined(SCRIPTS, 'js')}</script>"
-    return {"theme": _theme(), "css": _joined(STYLES, "css"), "head": head}
+    """What launching or mounting the page needs: theme, head."""
+    version = hashlib.sha256(page_script().encode()).hexdigest()[:16]
+    # The views wait for the scripts, which come on their own: they are read aside, and kept by the browser.
+    promise = "window.studio = new Promise(resolve => { window.studioIsThere = resolve; });"
+    script = f'<script>{promise}</script><script src="studio.js?v={version}"></script>'
+    return {"theme": _theme(), "head": f"<style>{_styles()}</style>{script}"}
+
+
+@functools.cache
+def page_script() -> str:
+    """All scripts, with what they know from the start."""
+    data = json.dumps(page_data(), ensure_ascii=False)
+    return f"window.STUDIO_DATA = {data};\n{_joined(SCRIPTS, 'js')}\nstudioIsThere();\n"
 
 
 def page_data() -> dict[str, Any]:
@@ -74,7 +89,7 @@ def _place(name: str, studio: Studio, elem_id: str | None = None) -> gr.HTML:
     return gr.HTML(
         "en",
         html_template=f'<div class="kg" data-view="{name}"></div>',
-        js_on_load=f"Studio.mount(element, '{name}', server); {start if name == 'header' else ''}",
+        js_on_load=f"studio.then(() => {{ Studio.mount(element, '{name}', server); {start if name == 'header' else ''} }});",
         server_functions=[call],
         apply_default_css=False,
         elem_id=elem_id,
@@ -92,9 +107,14 @@ def _endpoint(studio: Studio, name: str) -> Callable[[dict[str, Any]], Any]:
     return answer
 
 
-def _data() -> str:
-    # "<" could end the script element: JSON may write it as an escape.
-    return f"window.STUDIO_DATA = {json.dumps(page_data(), ensure_ascii=False).replace('<', chr(92) + 'u003c')};"
+def _styles() -> str:
+    """All styles. Handed to Gradio as `css`, they would be rewritten twice, rule by rule, while the page starts: 100 ms.
+
+    As Gradio would, nesting below the root three times over makes our rules outweigh Gradio's; keyframes cannot be nested.
+    """
+    text = _joined(STYLES, "css")
+    inner = KEYFRAMES.sub("", text)
+    return "\n".join([_joined(("root",), "css"), *KEYFRAMES.findall(text), f":root:root:root {{\n{inner}\n}}"])
 
 
 def _joined(names: tuple[str, ...], ending: str) -> str:

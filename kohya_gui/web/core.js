@@ -207,11 +207,18 @@ window.Studio = (() => {
   }
   document.documentElement.lang = page.lang;
 
-  /* The end of a path tells more than its beginning. */
+  /* The end of a path tells more than its beginning. Measured once a frame, for all together: each look costs a layout. */
+  const ends = new Set();
   function showEnd(input) {
     if (document.activeElement === input) return;
     input.title = input.value;
-    input.scrollLeft = input.scrollWidth;
+    if (!ends.size) requestAnimationFrame(showEnds);
+    ends.add(input);
+  }
+  function showEnds() {
+    const widths = [...ends].map((input) => [input, input.scrollWidth]);
+    ends.clear();
+    for (const [input, width] of widths) if (document.activeElement !== input) input.scrollLeft = width;
   }
   const fileUrl = (url) => new URL(url.replace(/^\//, ""), document.baseURI).href;
 
