@@ -19,7 +19,7 @@ WEB = Path(__file__).parent / "web"
 TABS = ("project", "caption", "tag", "metadata", "latents", "train", "runs")
 STYLES = ("base", "header", "form", "project", "runs", "history", "dialog", "presets", "small")
 SCRIPTS = (
-    "core", "store", "check", "dialog", "combo", "field", "tip", "form", "editing", "rail", "stage", "metadata", "tabs",
+    "core", "store", "check", "dialog", "plainhttp", "combo", "field", "tip", "form", "editing", "rail", "stage", "metadata", "tabs",
     "pathbrowser", "difference", "importing", "keeping", "presets", "search", "chart", "poller", "runbar", "buckets",
     "results", "news", "actions", "log", "monitor", "history", "compare", "runs", "plan", "project", "header",
 )  # fmt: skip
@@ -108,9 +108,9 @@ def _endpoint(studio: Studio, name: str) -> Callable[[dict[str, Any]], Any]:
 
 
 def _styles() -> str:
-    """All styles. Handed to Gradio as `css`, they would be rewritten twice, rule by rule, while the page starts: 100 ms.
+    """All styles. Handed to Gradio as `css`, they would be rewritten twice, rule by rule, while the page starts.
 
-    As Gradio would, nesting below the root three times over makes our rules outweigh Gradio's; keyframes cannot be nested.
+    Nested below the root three times over they outweigh Gradio's, as they would then; keyframes cannot be nested.
     """
     text = _joined(STYLES, "css")
     inner = KEYFRAMES.sub("", text)

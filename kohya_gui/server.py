@@ -22,6 +22,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from kohya_gui.api import Studio
 from kohya_gui.guard import Guard, Hosts, is_loopback
+from kohya_gui.relay import add_relay
 from kohya_gui.settings import ServerOptions
 from sd_scripts.library import systems
 from sd_scripts.library.errors import BadOption, UserError
@@ -33,7 +34,7 @@ FOLDER_NAME = "sd-trainer"
 
 @dataclass(frozen=True)
 class Page:
-    """How the page is drawn, with its named endpoints; `looks` is what mounting it takes: theme, head; and its scripts."""
+    """How the page is drawn, with its named endpoints; what mounting it takes (theme, head); and its scripts."""
 
     build: Callable[[Studio], gr.Blocks]
     looks: dict[str, Any] = field(default_factory=dict)
@@ -77,9 +78,7 @@ def make_studio(options: ServerOptions, repo: Path) -> Studio:
         raise BadOption(
             "runs_dir", f"--runs_dir {runs_dir} cannot be made: {error.strerror}. Choose another."
         ) from error
-    studio = Studio(runs_dir, [*roots, runs_dir], repo / "presets", repo)
-    studio.secure = is_loopback(options.listen)
-    return studio
+    return Studio(runs_dir, [*roots, runs_dir], repo / "presets", repo)
 
 
 def credentials(options: ServerOptions) -> tuple[str, str] | None:
@@ -113,6 +112,10 @@ def make_app(
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
     app.add_middleware(Guard, hosts=hosts)  # added last, so it is asked first
 
+    def welcome(request: Request) -> bool:
+        cookies = (f"access-token-{inner.cookie_id}", f"access-token-unsecure-{inner.cookie_id}")
+        return login is None or any(request.cookies.get(cookie) in inner.tokens for cookie in cookies)
+
     @app.get("/studio.js")
     def script() -> Response:
         # Its address names its content, so that a browser needs to ask only once.
@@ -121,12 +124,14 @@ def make_app(
 
     @app.get("/file")
     def file(path: str, request: Request) -> FileResponse:
-        if login and _user(request) is None:
+        if not welcome(request):
             raise HTTPException(401, "Log in first.")
         try:
             return FileResponse(studio.roots.image(path), headers={"Cache-Control": "private, max-age=3600"})
         except UserError as error:
             raise HTTPException(403, str(error)) from error
+
+    add_relay(app, studio.boards, welcome)
 
     # mount_gradio_app gives the application's own lifespan to the page; routes added before it come first.
     gr.mount_gradio_app(
@@ -134,11 +139,6 @@ def make_app(
         show_error=False, run_history=False, footer_links=[], **page.looks,
     )  # fmt: skip
     inner = app.routes[-1].app  # type: ignore[attr-defined]  # what was mounted last
-
-    def _user(request: Request) -> str | None:
-        cookies = (f"access-token-{inner.cookie_id}", f"access-token-unsecure-{inner.cookie_id}")
-        tokens = [request.cookies.get(cookie) for cookie in cookies]
-        return next((inner.tokens[token] for token in tokens if token in inner.tokens), None)
 
     return app
 

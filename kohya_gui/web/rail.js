@@ -175,7 +175,7 @@ Studio.rail = (() => {
       form.jump(stage, first.flag);
       return;
     }
-    if (Studio.page.secure && window.Notification?.permission === "default") Notification.requestPermission();
+    Studio.plainHttp.askToNotify();
     const edited = editing.of(stage),
       values = store.values(stage),
       project = store.state.project,
@@ -217,13 +217,7 @@ Studio.rail = (() => {
   }
   async function copy(stage) {
     const command = rails[stage].root.querySelector("pre.cmd");
-    try {
-      await navigator.clipboard.writeText(command.textContent);
-      dialog.say(t("said.copied"));
-    } catch {
-      getSelection().selectAllChildren(command);
-      dialog.say(t("said.select_copy"));
-    }
+    await Studio.plainHttp.copy(command);
   }
 
   function place(root, stage) {

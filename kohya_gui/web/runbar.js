@@ -1,7 +1,7 @@
 /* The bar below every tab: what runs, how far it is, and Stop. Also the window's title and notifications. */
 "use strict";
 (() => {
-  const { html, attr, patch, icon, t, on, fire, call, dialog, number, duration, page } = Studio;
+  const { html, attr, patch, icon, t, on, fire, call, dialog, number, duration } = Studio;
   let root,
     last = { active: null, waiting: 0 },
     lost = false;
@@ -82,7 +82,7 @@
       trouble: row.state === "failed",
       action: { label: t("open"), pick: () => fire("show run", id) },
     });
-    if (document.hidden && page.secure && window.Notification?.permission === "granted") new Notification(sentence);
+    if (document.hidden && window.Notification?.permission === "granted") new Notification(sentence);
     fire("run ended", row);
     fire("runs changed", last);
   }

@@ -1,7 +1,7 @@
 /* A stage's tab: a switch between its methods, the section list, the form and the rail. */
 "use strict";
 Studio.stage = (() => {
-  const { html, attr, put, t, kept, keep, data, form, rail, fire } = Studio;
+  const { html, attr, put, t, kept, keep, data, form, rail, fire, glide } = Studio;
   const SWITCHED = ["caption", "tag", "train"]; /* tabs of several methods, now or soon */
   const chosen = {};
   const stagesOf = (tab) => data.tabs[tab];
@@ -76,7 +76,7 @@ Studio.stage = (() => {
         one.tabIndex = one === link ? 0 : -1;
         one.classList.toggle("on", one === link);
       });
-      form.openSection(stage, link.dataset.section).scrollIntoView({ block: "start", behavior: "smooth" });
+      form.openSection(stage, link.dataset.section).scrollIntoView({ block: "start", behavior: glide() });
     };
     nav.addEventListener("click", (event) => {
       const link = event.target.closest("a");

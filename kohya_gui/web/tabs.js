@@ -67,5 +67,6 @@ Studio.tabs = (() => {
   }
   on("project", refresh);
   on("runs changed", refresh);
+  on("lang", refresh);
   return { open, refresh };
 })();
