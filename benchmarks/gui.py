@@ -96,21 +96,21 @@ def kind_of(spec: OptionSpec) -> str:
 def judged(found: Figures) -> list[Result]:
     """The medians, beside the goals."""
     middle = {name: statistics.median(all_of_it) for name, all_of_it in found.items()}
-
-    def result(name: str, unit: str, key: str, goal: str, most: float) -> Result:
-        page = middle[f"page {key}"]
-        return Result(name, unit, page, middle.get(f"bare {key}"), goal, page <= most)
-
-    bare = {key: middle[f"bare {key}"] for key in ("start", "click", "form", "memory")}
+    bare = {name.removeprefix("bare "): value for name, value in middle.items() if name.startswith("bare ")}
+    # What is measured, its unit and key, the goal in words, the most that it may be.
+    goals = [
+        ("start to the first answer", "s", "start", "at most 1.6 times the empty app's", 1.6 * bare["start"]),
+        ("first click that has an effect", "s", "click", "at most 1.5 times the empty app's", 1.5 * bare["click"]),
+        ("first load, compressed", "kB", "load", "at most 1000 kB", 1000),
+        ("a tab's essential fields, in the slowest tab", "s", "tab", "under 0.3 s", 0.3),
+        ("the whole training form", "s", "form", "at most 1.2 times as many bare fields", 1.2 * bare["form"]),
+        ("applying a preset", "s", "preset", "under 0.5 s", 0.5),
+        ("memory of the idle server", "MB", "memory", "under 250 MB above the empty app's", 250 + bare["memory"]),
+        ("torch in the server", "", "torch", "none", 0),
+    ]
     return [
-        result("start to the first answer", "s", "start", "at most 1.6 times the empty app's", 1.6 * bare["start"]),
-        result("first click that has an effect", "s", "click", "at most 1.5 times the empty app's", 1.5 * bare["click"]),
-        result("first load, compressed", "kB", "load", "at most 1000 kB", 1000),
-        result("a tab's essential fields, the slowest tab", "s", "tab", "under 0.3 s", 0.3),
-        result("the whole training form", "s", "form", "at most 1.2 times as many bare fields", 1.2 * bare["form"]),
-        result("applying a preset", "s", "preset", "under 0.5 s", 0.5),
-        result("memory of the idle server", "MB", "memory", "under 250 MB above the empty app's", 250 + bare["memory"]),
-        result("servers that loaded torch", "", "torch", "none", 0),
+        Result(name, unit, middle[f"page {key}"], bare.get(key), goal, middle[f"page {key}"] <= most)
+        for name, unit, key, goal, most in goals
     ]
 
 
@@ -151,7 +151,7 @@ def table(results: list[Result], about: dict[str, Any], rounds: int) -> str:
 
 
 def _shown(value: float) -> str:
-    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+    return f"{value:.2f}" if 0 < value < 10 else f"{value:.0f}"
 
 
 if __name__ == "__main__":

@@ -71,7 +71,8 @@ def essentials(browser: Browser, url: str) -> float:
 def full_form(browser: Browser, url: str) -> float:
     """Seconds from the click on Train to every section open, with every field drawn."""
     with first_look(browser, url, "#tab-runs-button[role=tab]", ".kg-list") as (page, _, _):
-        every = "document.querySelectorAll('[data-view=train] .f').length >= Object.keys(Studio.store.fields('train')).length"
+        fields = len(page.evaluate("Object.keys(Studio.store.fields('train'))"))
+        every = f"document.querySelectorAll('[data-view=train] .f').length >= {fields}"
         opened = """
             const sections = Studio.data.forms.train.sections;
             const open = () => document.querySelector('[data-view=train] .kg-sec')
@@ -95,8 +96,11 @@ def applied_preset(browser: Browser, url: str) -> float:
         page.click("[data-do=preset]")
         page.locator(".pre-item").first.click()
         page.wait_for_selector("[data-step=apply]:enabled")
-        held = """
-            !document.querySelector('dialog') && document.querySelector('#f-train-lr_warmup_steps').value !== '0'
-            && document.querySelector('#f-train-optimizer_type').value !== ''
+        # The last field that changes, by the order of the form.
+        flag = page.locator(".diff [data-flag]:not([data-reset])").last.get_attribute("data-flag")
+        before = page.evaluate("flag => String(Studio.store.value('train', flag))", flag)
+        held = f"""
+            !document.querySelector('dialog') && document.querySelector('#f-train-{flag}').value !== {before!r}
+            && document.querySelector('#f-train-{flag}').value === String(Studio.store.value('train', {flag!r}))
         """
         return seconds(page, click("[data-step=apply]"), f"({held})")

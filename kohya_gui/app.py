@@ -19,7 +19,8 @@ WEB = Path(__file__).parent / "web"
 TABS = ("project", "caption", "tag", "metadata", "latents", "train", "runs")
 STYLES = ("base", "header", "form", "project", "runs", "history", "dialog", "presets", "small")
 SCRIPTS = (
-    "core", "store", "check", "dialog", "plainhttp", "combo", "field", "tip", "form", "editing", "rail", "stage", "metadata", "tabs",
+    "core", "store", "check", "dialog", "plainhttp", "combo", "field", "tip", "form", "editing", "rail", "stage",
+    "metadata", "tabs",
     "pathbrowser", "difference", "importing", "keeping", "presets", "search", "chart", "poller", "runbar", "buckets",
     "results", "news", "actions", "log", "monitor", "history", "compare", "runs", "plan", "project", "header",
 )  # fmt: skip
@@ -84,12 +85,13 @@ def _place(name: str, studio: Studio, elem_id: str | None = None) -> gr.HTML:
         action, arguments = asked
         return studio.call(action, arguments)
 
+    mount = f"Studio.mount(element, '{name}', server); "
     listen = "Studio.on('lang', lang => { props.value = lang; trigger('input'); });"
     start = f"{listen} if (Studio.page.lang !== 'en') {{ props.value = Studio.page.lang; trigger('input'); }}"
     return gr.HTML(
         "en",
         html_template=f'<div class="kg" data-view="{name}"></div>',
-        js_on_load=f"studio.then(() => {{ Studio.mount(element, '{name}', server); {start if name == 'header' else ''} }});",
+        js_on_load=f"studio.then(() => {{ {mount}{start if name == 'header' else ''} }});",
         server_functions=[call],
         apply_default_css=False,
         elem_id=elem_id,

@@ -57,10 +57,11 @@ def trained(gui: Gui, name: str, rate: float, failed: bool = False) -> str:
         for step in range(1, steps + 1)
     ]
     for step in (20, steps):
-        path = gui.pictures.parent / "work" / f"{name}-{step}.png"
+        path = gui.work / f"{name}-{step}.png"
         Image.new("RGB", (64, 64), (step, 80, 160)).save(path)
         told.append(events.Sample(path=str(path), prompt="a meadow", index=0, step=step, epoch=1))
-    told.append(events.Saved(path=str(gui.work / f"{name}.safetensors"), kind="model", size_bytes=2_000_000, step=steps))
+    model = str(gui.work / f"{name}.safetensors")
+    told.append(events.Saved(path=model, kind="model", size_bytes=2_000_000, step=steps))
     sentence = "The loss is not a number." if failed else None
     state = "failed" if failed else "done"
     outcome = Outcome(state=state, started=time.time() - 60, ended=time.time(), sentence=sentence)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""axe-core finds nothing to mend: in no tab and no dialog, empty or filled, in both languages, light and dark, wide and narrow.
+"""axe-core finds nothing to mend, in any tab or dialog: empty or filled, in both languages, light or dark, wide or narrow.
 
 The rules about structure do not depend on the theme: in the dark only contrast is looked at.
 """
