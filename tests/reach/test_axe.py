@@ -1,4 +1,4 @@
-"""axe-core finds nothing to mend, in any tab or dialog: empty or filled, in both languages, light or dark, wide or narrow.
+"""axe-core finds nothing to mend in any tab or dialog: empty or filled, either language, light or dark, wide or narrow.
 
 The rules about structure do not depend on the theme: in the dark only contrast is looked at.
 """
@@ -75,6 +75,11 @@ def test_no_fault_where_nothing_is_filled_in(tab: Tab, lang: str, width: int, he
         tab.select(name)
         eye.look(f"empty {name}")
     assert eye.faults == []
+    # It does find what is wrong.
+    tab.page.evaluate("document.querySelector('[data-do=theme]').removeAttribute('aria-label')")
+    tab.page.evaluate("document.querySelector('.kg-head b').style.color = '#808080'")
+    eye.look("spoilt")
+    assert {fault.split(": ")[1].split(" ")[0] for fault in eye.faults} == {"button-name", "color-contrast"}
 
 
 @WAYS

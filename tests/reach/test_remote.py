@@ -1,4 +1,4 @@
-"""The page from another machine, on plain http: with its password everything works, and what browsers refuse is said."""
+"""The page from another machine, on plain http: with its password all works, and what browsers refuse is said."""
 
 import os
 import re
