@@ -3,14 +3,14 @@
 from typing import Protocol
 
 from sd_scripts.options.captions import CaptionOptions
-from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.data import DataOptions, ResolutionOptions
 from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.output import AboutOptions
-from sd_scripts.options.pictures import PictureOptions
+from sd_scripts.options.pictures import MaskOptions, PictureOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
@@ -25,12 +25,16 @@ from sd_scripts.options.training import (
 class TrainingSettings(Protocol):
     """A composition of option groups, such as options.fine_tune.FineTuneOptions."""
 
+    @property
+    def data(self) -> DataOptions:
+        """Which pictures; each script has those of its method."""
+
     model: ModelOptions
     text: TextEncodingOptions
-    data: FineTuneDataOptions
     captions: CaptionOptions
     resolution: ResolutionOptions
     pictures: PictureOptions
+    masks: MaskOptions
     length: LengthOptions
     optimizer: OptimizerOptions
     schedule: ScheduleOptions
