@@ -42,7 +42,8 @@ Studio.tabs = (() => {
     const folded = [...document.querySelectorAll("#kg-tabs .overflow-dropdown button")];
     const button =
       bar().querySelector(`[role=tab][data-tab-id="${id}"]`) ??
-      folded.find((one) => one.textContent.trim() === t(`tab.${id}`));
+      /* Just after a change of language, Gradio may still show the other one. */
+      folded.find((one) => Object.values(Studio.data.words).some((all) => all[`tab.${id}`] === one.textContent.trim()));
     button?.click();
     return new Promise((resolve) => {
       const wait = () =>
