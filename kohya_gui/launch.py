@@ -12,6 +12,7 @@ from kohya_gui.checks import Checked
 from kohya_gui.command import stage_argv
 from kohya_gui.draft import Finding
 from kohya_gui.pipeline import Step
+from kohya_gui.words import from_program
 from sd_scripts.options.spec import flat_values, from_values
 
 _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "onnxruntime", "onnxruntime-gpu")
@@ -53,7 +54,16 @@ def step_facts(step: Step, repo: Path) -> dict[str, Any]:
 
 def findings_json(findings: list[Finding]) -> list[dict[str, Any]]:
     """Findings as the page takes them."""
-    return [asdict(finding) for finding in findings]
+    return [
+        {
+            "level": one.level,
+            "field": one.field,
+            "text": from_program(one.text),
+            "stage": one.stage,
+            "fixes": [asdict(fix) for fix in one.fixes],
+        }
+        for one in findings
+    ]
 
 
 def versions(repo: Path) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from kohya_gui.arguments import Json, Values
+from kohya_gui.checks import Confirmed
 from kohya_gui.endpoint import endpoint
 from kohya_gui.files import Roots
 from kohya_gui.launch import findings_json, run_facts, run_name
@@ -63,13 +64,20 @@ class RunEndpoints:
         return {"ok": True, "runs": runs, "run_id": runs[0] if runs else None}
 
     @endpoint
+    def run_sample(self, id: str, prompts: str) -> Json:
+        """Asks a running training for samples of these prompts, one a line; it draws them from now on."""
+        self._monitor.row(id)
+        self._queue.sample(id, prompts)
+        return {"ok": True}
+
+    @endpoint
     def run_move(self, id: str, to: str) -> Json:
         """Moves a waiting run, with what waits of its chain: first, up, down, last, or before a run."""
         self._monitor.row(id)
         return {"runs": self._queue.move(id, to)}
 
     @endpoint
-    def run_replace(self, id: str, values: Values, project: str | None = None, confirm: bool = False) -> Json:
+    def run_replace(self, id: str, values: Values, project: str | None = None, confirm: Confirmed = False) -> Json:
         """Gives a waiting run other settings, in its place; or says what stands against it, as `start` does."""
         row = self._monitor.row(id)
         if row["stage"] not in STAGES:

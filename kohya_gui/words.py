@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kohya_gui.i18n import FALLBACK, LANGUAGES, t, words
+from kohya_gui.program_words import program_words
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.values import BadValue
 
@@ -15,7 +16,10 @@ _language: ContextVar[str] = ContextVar("language", default=FALLBACK)
 
 @dataclass(frozen=True)
 class Reason:
-    """A sentence not yet put into words: it is stored like this and said in the reader's language."""
+    """A sentence not yet put into words: it is stored like this and said in the reader's language.
+
+    A fact that is itself a sentence stands there in every language: {"en": ..., "ja": ...}.
+    """
 
     key: str
     facts: dict[str, Any] = field(default_factory=dict)
@@ -42,7 +46,8 @@ def say_reason(reason: Reason | None) -> str:
     """A reason in words; nothing for none."""
     if reason is None:
         return ""
-    facts = dict(reason.facts)
+    lang = _language.get()
+    facts = {name: fact[lang] if isinstance(fact, dict) else fact for name, fact in reason.facts.items()}
     if "stage" in facts:
         # The runs of one project share a name: only with its stage is it clear which one is meant.
         stage = facts.pop("stage")
@@ -55,9 +60,20 @@ def say_or(key: str, fallback: str) -> str:
     return say(key) if f"server.{key}" in words(FALLBACK) else fallback
 
 
+def label(stage: str, flag: str) -> str:
+    """What the form calls an option; its flag, where it has no other name."""
+    keys = (f"stage_option.{stage}.{flag}.label", f"option.{flag}.label")
+    return next((t(key, _language.get()) for key in keys if key in words(FALLBACK)), flag)
+
+
 def bad_value(error: BadValue) -> str:
     """Why an option does not take a value."""
     return say(f"value.{error.key}", **error.facts)
+
+
+def from_program(sentence: str) -> str:
+    """What a script, or the library, says in English. Our own sentences stay as they are."""
+    return program_words(sentence, _language.get())
 
 
 def refusal(field: str, key: str, **facts: Any) -> BadOption:

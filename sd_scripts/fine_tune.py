@@ -25,7 +25,7 @@ def work(options: FineTuneOptions, report: Report) -> None:
     else:
         check_training(options)
         check_frozen(options.precision, [] if options.method.trains_text_encoder else ["text_encoder"])
-        check_names(options.model)
+        check_names(options.model, options.text)
         train(options, report)
 
 

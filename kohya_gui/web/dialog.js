@@ -160,7 +160,10 @@ Studio.dialog = (() => {
     /* What is pointed at, or has the focus, stays. */
     const leave = () => (note.matches(":hover, :focus-within") ? setTimeout(leave, 1000) : note.remove());
     setTimeout(leave, stay_ms);
+    return note;
   }
+  /* What was said in the other language is not said again: it stands where it belongs. */
+  Studio.on("lang", () => document.getElementById("studio-notes")?.replaceChildren());
   /* Tells of an answer's trouble, if there is any; true when there was. */
   function trouble(answer) {
     if (answer.error) say(answer.error, { trouble: true });

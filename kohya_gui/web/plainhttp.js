@@ -1,27 +1,18 @@
-/* What browsers refuse to pages on plain http, other than those of this machine: it is said, and there is another way. */
+/* Copying, which browsers refuse to pages on plain http other than those of this machine: then there is another way. */
 "use strict";
 Studio.plainHttp = (() => {
-  const { t, kept, keep, dialog } = Studio;
+  const { t, dialog } = Studio;
 
-  /* Copies an element's text; where that is refused, it is selected for the keyboard. */
-  async function copy(element) {
+  /* Copies an element's text; where that is refused, it is selected for the keyboard. `isWhole`: nothing is left out. */
+  async function copy(element, isWhole = true) {
     try {
       await navigator.clipboard.writeText(element.textContent);
-      dialog.say(t("said.copied"));
+      dialog.say(t(isWhole ? "said.copied" : "said.copied_in_part"), { warning: !isWhole });
     } catch {
       getSelection().selectAllChildren(element);
       element.focus();
       dialog.say(t(window.isSecureContext ? "said.select_copy" : "said.select_copy_http"), { warning: true });
     }
   }
-  /* Asks once for permission to tell of a run's end; where a page cannot ask, says once how it is told instead. */
-  function askToNotify() {
-    if (window.isSecureContext) {
-      if (window.Notification?.permission === "default") Notification.requestPermission();
-    } else if (!kept("studio.told_http", false)) {
-      keep("studio.told_http", true);
-      dialog.say(t("said.no_notifications"), { warning: true });
-    }
-  }
-  return { copy, askToNotify };
+  return { copy };
 })();

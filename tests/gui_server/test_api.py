@@ -63,6 +63,7 @@ def test_the_state_of_a_project_follows_its_files(studio, pictures):
     assert state["found"]["pictures"] == "2 images, 0 without text"
     expected = {
         "project": "done",
+        "dataset": "done",
         "caption": "done",
         "tag": "done",
         "metadata": "todo",
@@ -112,8 +113,11 @@ def test_errors_block_a_start_and_warnings_ask_once(studio, pictures):
     assert {"level": "error", "field": "in_json"}.items() <= wrong["findings"][0].items()
     assert studio.runs() == {"queue": [], "history": [], "paused": False}
     asked = studio.start("merge_tags", values)
-    assert [f["level"] for f in asked["findings"]] == ["warning"]
-    run_id = studio.start("merge_tags", values, confirm=True)["run_id"]
+    assert [f["level"] for f in asked["findings"] if f["level"] != "fine"] == ["warning"]
+    read = [f["text"] for f in asked["findings"] if f["level"] == "warning"]
+    assert "findings" in studio.start("merge_tags", values, confirm=["another warning"])
+    assert not studio.runs()["queue"]
+    run_id = studio.start("merge_tags", values, confirm=read)["run_id"]
     assert wait(studio, run_id)["state"] == "done"
 
 
@@ -143,7 +147,7 @@ def test_a_failed_run_tells_its_sentence_and_its_last_lines(studio, pictures):
     argv = [*queue.store.record(run_id).argv[:2], str(pictures / "nothing"), "x.json"]
     failed = queue.add("merge_captions", "bad", title="", argv=argv, work_dir=str(pictures)).id
     assert wait(studio, failed)["state"] == "failed"
-    error = studio.run(failed)["error"]
+    error = studio.run(failed)["failure"]
     assert error["option"] == "train_data_dir" and "there is no folder" in error["sentence"]
     assert error["sentence"] in error["tail"]
     assert studio.run_log(failed, -5)["next_offset"] == studio.run_log(failed)["next_offset"]

@@ -102,7 +102,7 @@ def test_the_page_works_and_shows_pictures(far: Tab, gui: RemoteGui) -> None:
 
 def test_what_the_browser_refuses_is_said_and_has_another_way(far: Tab) -> None:
     page = far.page
-    expect(page.locator(".kg-note", has_text="browsers show no notifications")).to_be_visible()
+    expect(page.locator(".kg-note", has_text="This browser shows no notifications here")).to_be_visible()
     assert page.evaluate("typeof navigator.clipboard") == "undefined"
     far.select("caption")
     command = page.locator(".kg-rail:visible pre.cmd")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.checkpoints import CPU
-from sd_scripts.library.io.headers import check_version
+from sd_scripts.library.io.headers import check_prediction, check_version
 from sd_scripts.library.models import attention, configs, saving, schedule
 from sd_scripts.library.models.clip_tokenizer import (
     count_tokens,
@@ -179,11 +179,7 @@ class StableDiffusion:
 
 def _check(source: Source, v2: bool, v_parameterization: bool) -> None:
     check_version(source.path, source.variant.name, v2)
-    if source.prediction_type and (source.prediction_type == "v_prediction") != v_parameterization:
-        what, advice = ("noise", "leave out") if v_parameterization else ("velocity", "add")
-        raise BadOption(
-            "v_parameterization", f"{source.path} says that it predicts {what}: {advice} --v_parameterization."
-        )
+    check_prediction(source.path, source.prediction_type, v_parameterization)
 
 
 def _merged(known: dict[str, configs.Config], more: dict[str, configs.Config]) -> dict[str, configs.Config]:

@@ -1,18 +1,18 @@
 """Puts model, data and method of a script together."""
 
+import torch
+
 from sd_scripts.library.data.read_dataset import open_data
-from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.headers import check_layers
 from sd_scripts.library.models.sd import load
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
-from sd_scripts.library.train.about import unwritten
 from sd_scripts.library.train.checks.here import check_here
 from sd_scripts.library.train.device import loading_device, main_report
 from sd_scripts.library.train.full import FullFineTune
 from sd_scripts.library.train.notices import notices
 from sd_scripts.library.train.optimizing import check_text_rate
 from sd_scripts.library.train.remote_state import fetch_state
-from sd_scripts.library.train.saving import file_format
 from sd_scripts.library.train.state import check_asked, read_facts
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.library.train.upload import prepare_upload
@@ -24,7 +24,7 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
     check_here(options)
     check_text_rate(options.optimizer, options.method)
     report = main_report(report)
-    for sentence in notices(options):
+    for sentence in notices(options, has_gpu=torch.cuda.is_available()):
         report.notice(sentence, "warning")
     prepare_upload(options.hub, report)
     if options.state.resume_from_huggingface:
@@ -41,17 +41,8 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
         report=report,
         device=loading_device(options.precision),
     )
-    _check_layers(options.text.clip_skip or 1, family.text_encoder.config.num_hidden_layers)
-    for sentence in unwritten(options.about, file_format(options.saving, family.source_format)):
-        report.notice(sentence, "warning")
+    check_layers(options.text.clip_skip, family.text_encoder.config.num_hidden_layers)
     vae_hash = weights_hash(family.vae.state_dict())
     data = open_data(options, report, vae_hash)
     method = FullFineTune(options.method)
     Trainer(family, method, data, options, report).run()
-
-
-def _check_layers(clip_skip: int, layers: int) -> None:
-    if clip_skip > layers:
-        raise BadOption(
-            "clip_skip", f"--clip_skip {clip_skip}: the text encoder has {layers} layers. Use 1 to {layers}."
-        )

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import nn
 
-from sd_scripts.library.errors import BadOption, TrainingFailed
+from sd_scripts.library.errors import BadOption, OutOfMemory
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import Place
@@ -97,13 +97,6 @@ def vae_stays(precision: Precision) -> bool:
     return precision.lowram or precision.highvram
 
 
-def idle_without_gpu(precision: Precision) -> Iterator[str]:
-    """A sentence for each option about the GPU's memory where there is none."""
-    for option in ("lowram", "highvram"):
-        if getattr(precision, option) and not torch.cuda.is_available():
-            yield f"--{option} has no effect: there is no GPU."
-
-
 def attention_kind(attention: AttentionOptions) -> AttentionKind:
     """The kind of attention that the options ask for."""
     kinds: tuple[AttentionKind, ...] = ("sdpa", "mem_eff_attn", "xformers", "diffusers_xformers")
@@ -112,7 +105,7 @@ def attention_kind(attention: AttentionOptions) -> AttentionKind:
 
 @contextmanager
 def memory_explained(batch_size: int, precision: Precision, place: Place) -> Iterator[None]:
-    """Turns running out of memory into a sentence with the settings that help most. Errors: TrainingFailed."""
+    """Turns running out of memory into a sentence with the settings that help most. Errors: OutOfMemory."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -120,7 +113,7 @@ def memory_explained(batch_size: int, precision: Precision, place: Place) -> Ite
             raise
         remedies = ", ".join(_remedies(batch_size, precision))
         where = f"after {place.step} steps, with batches of {batch_size}"
-        raise TrainingFailed(f"Memory ran out {where}. What helps most: {remedies}.") from error
+        raise OutOfMemory(f"Memory ran out {where}. What helps most: {remedies}.") from error
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

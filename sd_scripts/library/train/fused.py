@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -15,6 +15,8 @@ _TRIAL_STEPS = 8
 
 class FusedSteps:
     """The Steps that are made in the backward pass. Each gradient is scaled down to `max_norm` by itself."""
+
+    apart: ClassVar[bool] = False
 
     def __init__(self, optimizer: torch.optim.Optimizer, max_norm: float) -> None:
         self._optimizer = optimizer
