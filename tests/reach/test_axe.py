@@ -132,7 +132,7 @@ def test_no_fault_in_any_dialog(tab: Tab, gui: Gui, runs: dict[str, str], lang: 
     page.keyboard.press("Escape")
     tab.select("runs")
     page.click(f'[data-run="{runs["slow"]}"]')
-    eye.dialog("sample", lambda: page.click("[data-sample]"), "img.big")
+    eye.dialog("sample", lambda: page.click("[data-cell]"), "dialog img")
     eye.dialog("run menu", lambda: page.click(f'[data-menu="{runs["slow"]}"]'), ".kg-menu")
     eye.dialog("stop", lambda: page.click(".kg-rb [data-stop]"), "[data-yes]")
     page.evaluate("Studio.history.deleted()")
