@@ -13,14 +13,14 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from playwright.sync_api import Browser, Page  # noqa: E402
+from playwright.sync_api import Browser, Page, ViewportSize  # noqa: E402
 
 from kohya_gui.app import TABS  # noqa: E402
 from tests.page import Gui, Tab, chromium, free_port  # noqa: E402
 
 PICTURES = REPOSITORY / "docs" / "pictures"
-WIDE = {"width": 1440, "height": 900}
-PHONE = {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1440, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 SCALE = 1.5
 QUALITY = 80
 RUN_MS = 600_000
