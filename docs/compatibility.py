@@ -34,6 +34,12 @@ _HABITS = (
     "wandb is given figures, samples and, with `--log_config`, the options: not the command line, not what the terminal"
     " shows, no paths. `--wandb_api_key` is not written into any file.",
     "The name of a sample's file always ends in its seed.",
+    "Lists of ranks and rates in `--network_args` have a number for each block; shorter ones are not filled up. An"
+    " unknown argument of networks.lora is refused. A learning rate of 0 leaves that part out of the network.",
+    "`--network_args dora_wd=True` trains DoRA; its `dora_scale` is one number a row, as LyCORIS has it. diffusers"
+    " reads such a file without those numbers, and so draws something else.",
+    "`--initial_step` begins the course there, at a learning rate that begins there too; with `--resume` the state says"
+    " where training stands.",
     "Where sd-scripts' fine_tune.py accepts a flag and ignores it, the flag means here what train_network.py does.",
 )
 

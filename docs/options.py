@@ -1,9 +1,12 @@
 """options.md and options-ja.md: every option of every script, with the words of the page."""
 
+from pathlib import Path
+
 from kohya_gui.i18n import t, words
 from kohya_gui.layout import GROUPED, LAYOUTS, LISTED
 from kohya_gui.stages import STAGES, Stage
-from sd_scripts.options.spec import OptionSpec, option_specs
+from sd_scripts.options.scripts import SCRIPTS
+from sd_scripts.options.spec import OptionSpec, option_groups, option_specs
 
 _WORDS = {
     "en": {
@@ -30,6 +33,7 @@ _WORDS = {
         "or_zero": "or 0",
         "former": "formerly {names}",
         "secret": "secret: never stored or shown",
+        "terminal": "In a terminal; the page does not have this script yet.",
     },
     "ja": {
         "title": "# すべてのオプション",
@@ -55,6 +59,7 @@ _WORDS = {
         "or_zero": "または 0",
         "former": "旧名 {names}",
         "secret": "秘密の値。保存も表示もしません",
+        "terminal": "ターミナルで使います。画面にはまだありません。説明が英語のオプションは、まだ訳がありません。",
     },
 }
 
@@ -64,7 +69,9 @@ def options(lang: str) -> str:
     say = _WORDS[lang]
     head = [str(say["title"]), "", str(say["other"]), "", str(say["intro"]), "", f"<!-- {say['made']} -->"]
     contents = [f"- [{_title(stage, lang)}: `{stage.script}`](#{stage.id})" for stage in STAGES.values()]
+    contents += [f"- [`{script}`](#{Path(script).stem})" for script in _terminal_scripts()]
     chapters = [line for stage in STAGES.values() for line in _chapter(stage, lang)]
+    chapters += [line for script in _terminal_scripts() for line in _terminal_chapter(script, lang)]
     names = [line for flag in GROUPED for line in _names(flag, lang)]
     return "\n".join([*head, "", *contents, *chapters, *names]) + "\n"
 
@@ -92,7 +99,23 @@ def _chapter(stage: Stage, lang: str) -> list[str]:
     return lines
 
 
-def _option(stage: Stage, spec: OptionSpec, lang: str) -> str:
+def _terminal_scripts() -> list[str]:
+    """The scripts that the page has no stage for."""
+    staged = {stage.script for stage in STAGES.values()}
+    return [script for script in SCRIPTS if script not in staged]
+
+
+def _terminal_chapter(script: str, lang: str) -> list[str]:
+    """As the script's --help: the words of the page where it has them."""
+    say, heads = _WORDS[lang], _WORDS[lang]["heads"]
+    lines = ["", f'<a id="{Path(script).stem}"></a>', "", f"## `{script}`", "", str(say["terminal"])]
+    for group in option_groups(SCRIPTS[script]):
+        lines += ["", f"### {group.help}", "", _row(*heads), _row(*["---"] * len(heads))]
+        lines += [_option(None, spec, lang) for spec in group.specs]
+    return lines
+
+
+def _option(stage: Stage | None, spec: OptionSpec, lang: str) -> str:
     name = f"`{spec.name}`" if spec.positional else f"`--{spec.name}`"
     return _row(
         name, _page(stage, spec, "label", lang), _page(stage, spec, "help", lang), _values(spec, lang),
@@ -100,10 +123,11 @@ def _option(stage: Stage, spec: OptionSpec, lang: str) -> str:
     )  # fmt: skip
 
 
-def _page(stage: Stage, spec: OptionSpec, part: str, lang: str) -> str:
-    """What the page says of an option: of this stage, or of all; nothing where it says nothing."""
-    known = words(lang)
-    return known.get(f"stage_option.{stage.id}.{spec.name}.{part}") or known.get(f"option.{spec.name}.{part}", "")
+def _page(stage: Stage | None, spec: OptionSpec, part: str, lang: str) -> str:
+    """What the page says of an option: of this stage, or of all; the script's help where it says nothing."""
+    known, plain = words(lang), f"option.{spec.name}.{part}"
+    own = f"stage_option.{stage.id}.{spec.name}.{part}" if stage else plain
+    return known.get(own) or known.get(plain) or (spec.help if part == "help" and not stage else "")
 
 
 def _values(spec: OptionSpec, lang: str) -> str:
@@ -134,7 +158,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
-def _default(stage: Stage, spec: OptionSpec, lang: str) -> str:
+def _default(stage: Stage | None, spec: OptionSpec, lang: str) -> str:
     if spec.required:
         return str(_WORDS[lang]["required"])
     if isinstance(spec.default, bool):

@@ -48,7 +48,8 @@ MAY_USE = {
     "models": {"io"},
     "data": {"io"},
     "tagging": {"io", "data", "models"},
-    "train": {"io", "data", "models"},
+    "networks": {"io", "models"},
+    "train": {"io", "data", "models", "networks"},
 }
 
 

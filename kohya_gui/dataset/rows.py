@@ -6,7 +6,7 @@ from urllib.parse import quote
 from kohya_gui.dataset.album import SLOTS, Album, Picture
 from kohya_gui.dataset.bucketing import fit_of
 from kohya_gui.dataset.texts import NO_FILE
-from kohya_gui.words import say, say_reason
+from kohya_gui.words import from_program, say, say_reason
 from sd_scripts.library.data.buckets import BucketRules
 
 SHOWN_LETTERS = 2000
@@ -42,7 +42,7 @@ def _head(album: Album, picture: Picture, id: int) -> dict[str, Any]:
         "name": picture.name,
         "size": list(picture.size_px) if picture.size_px else None,
         "url": thumbnail_url(picture) if not broken else "",
-        "broken": say_reason(broken),
+        "broken": from_program(say_reason(broken)),
     }
 
 
@@ -53,7 +53,7 @@ def _text(album: Album, place: str) -> dict[str, Any]:
     if not place:
         state = "none"
     elif file.trouble:
-        return {"text": "", "state": "unreadable", "why": say_reason(file.trouble)}
+        return {"text": "", "state": "unreadable", "why": from_program(say_reason(file.trouble))}
     elif album.in_conflict(place):
         state = "conflict"
     elif place in album.drafts:

@@ -9,7 +9,7 @@ from kohya_gui.dataset.album import Album
 from kohya_gui.dataset.backups import Backups
 from kohya_gui.dataset.drafts import Draft
 from kohya_gui.dataset.texts import NO_FILE, Stamp, TextFile, read_text_file, stamp_of
-from kohya_gui.words import say_reason
+from kohya_gui.words import from_program, say_reason
 from sd_scripts.library.data.captions import read_caption
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.atomic import write_text
@@ -45,7 +45,7 @@ def save(album: Album, backups: Backups, places: list[str]) -> dict[str, Any]:
                 album.job.done += 1
                 file = _as_it_is(album, place)
                 if file.trouble:
-                    done.failed.append([os.path.basename(place), say_reason(file.trouble)])
+                    done.failed.append([os.path.basename(place), from_program(say_reason(file.trouble))])
                 elif file.text != draft.base:
                     done.conflicts += 1
                 else:

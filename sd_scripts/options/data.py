@@ -61,6 +61,14 @@ class DreamBoothDataOptions(DataOptions):
 
 
 @dataclass(kw_only=True)
+class NetworkDataOptions(FineTuneDataOptions, DreamBoothDataOptions):
+    """Pictures and texts of a metadata file, or pictures in folders named repeats_words."""
+
+    train_data_dir: Annotated[str | None, PathTo("pictures")] = None
+    """Folder of pictures; without in_json, of folders named repeats_words, such as "10_sks dog"."""
+
+
+@dataclass(kw_only=True)
 class ResolutionOptions:
     """The sizes in which pictures are trained when no latents were prepared."""
 

@@ -79,7 +79,7 @@ RUN_OPTIONS = ("cache_latents", "cache_latents_to_disk", "skip_cache_check", "va
 """Options in the groups above that hold for the whole run: only on the command line."""
 
 REFUSED_KEYS = {
-    "network_multiplier": "is for networks (LoRA), which fine_tune.py does not train. Leave it out.",
+    "network_multiplier": "is for networks (LoRA), which learn at full strength here. Leave it out.",
     "validation_seed": "is for a validation loss, which fine_tune.py does not have. Leave it out.",
     "validation_split": "is for a validation loss, which fine_tune.py does not have. Leave it out.",
     "custom_attributes": "is for training methods that read it; fine_tune.py reads none. Leave it out.",

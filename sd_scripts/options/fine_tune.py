@@ -18,6 +18,7 @@ from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
     LoggingOptions,
+    ModelFormatOptions,
     PrecisionOptions,
     SampleOptions,
     SavingOptions,
@@ -64,6 +65,7 @@ class FineTuneOptions:
     noise: NoiseOptions = field(default_factory=NoiseOptions)
     loss: LossOptions = field(default_factory=LossOptions)
     saving: SavingOptions = field(default_factory=SavingOptions)
+    format: ModelFormatOptions = field(default_factory=ModelFormatOptions)
     state: StateOptions = field(default_factory=StateOptions)
     hub: HubOptions = field(default_factory=HubOptions)
     logging: LoggingOptions = field(default_factory=LoggingOptions)

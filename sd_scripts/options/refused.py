@@ -7,4 +7,15 @@ _FINE_TUNE = {
     "tokenizer_cache_dir": "is not needed: the tokenizer comes with this program. Leave it out.",
 }
 
-REFUSED: dict[str, dict[str, str]] = {"fine_tune": _FINE_TUNE}
+_LATER = "is not built yet. Leave it out."
+
+_TRAIN_NETWORK = {
+    **_FINE_TUNE,
+    "validation_seed": _LATER,
+    "validation_split": _LATER,
+    "validate_every_n_steps": _LATER,
+    "validate_every_n_epochs": _LATER,
+    "max_validation_steps": _LATER,
+}
+
+REFUSED: dict[str, dict[str, str]] = {"fine_tune": _FINE_TUNE, "train_network": _TRAIN_NETWORK}

@@ -5,6 +5,7 @@ from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.latents import PrepareLatentsOptions
 from sd_scripts.options.metadata import CleanOptions, MergeCaptionsOptions, MergeTagsOptions
 from sd_scripts.options.tagging import TagByDeepDanbooruOptions, TagByWd14Options
+from sd_scripts.options.train_network import TrainNetworkOptions
 
 SCRIPTS: dict[str, type] = {
     "finetune/make_captions.py": MakeCaptionsOptions,
@@ -16,4 +17,5 @@ SCRIPTS: dict[str, type] = {
     "finetune/clean_captions_and_tags.py": CleanOptions,
     "finetune/prepare_buckets_latents.py": PrepareLatentsOptions,
     "fine_tune.py": FineTuneOptions,
+    "train_network.py": TrainNetworkOptions,
 }

@@ -79,19 +79,13 @@ class AttentionOptions:
 
 @dataclass(kw_only=True)
 class SavingOptions:
-    """What is saved, when, and how."""
+    """What is saved, when, and in which number format."""
 
     output_dir: Annotated[str | None, PathTo("folder")] = None
     """Folder for the trained models."""
 
     output_name: str | None = None
     """File name of the trained model, without ending. Empty: "last"."""
-
-    save_model_as: Literal["ckpt", "safetensors", "diffusers", "diffusers_safetensors"] | None = None
-    """Format of the saved models. Empty: the format that the base model has."""
-
-    use_safetensors: bool = False
-    """Save as .safetensors (or with .safetensors inside a diffusers folder)."""
 
     save_precision: Literal["float", "fp16", "bf16"] | None = None
     """Number format of the saved weights. Empty: the format of the weights in training."""
@@ -110,6 +104,17 @@ class SavingOptions:
 
     save_last_n_steps: Annotated[int | None, Range(low=1), Unit("steps")] = None
     """Keep only the models of the last n steps."""
+
+
+@dataclass(kw_only=True)
+class ModelFormatOptions:
+    """The form of the saved models."""
+
+    save_model_as: Literal["ckpt", "safetensors", "diffusers", "diffusers_safetensors"] | None = None
+    """Format of the saved models. Empty: the format that the base model has."""
+
+    use_safetensors: bool = False
+    """Save as .safetensors (or with .safetensors inside a diffusers folder)."""
 
 
 @dataclass(kw_only=True)

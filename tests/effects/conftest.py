@@ -48,6 +48,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "one.json").write_text(json.dumps({"a": entries["a"]}), encoding="utf-8")
     _add_face(folder, entries["c"])
     _add_mask(folder)
+    _add_named(folder)
     (folder / "rules.toml").write_text(RULES, encoding="utf-8")
     (folder / "options.toml").write_text("[noise]\nnoise_offset = 0.3\n", encoding="utf-8")
     (folder / "prompts.txt").write_text("a red cat --w 64 --h 64 --s 2\n", encoding="utf-8")
@@ -63,6 +64,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         taggers.make_deepdanbooru(folder / "deepdanbooru")
     _teach_writing(folder / "git")
     _add_made(folder, "state", "fine_tune.py", "out/X-state", max_train_steps=1, save_state_on_train_end=True)
+    _add_made(folder, "network", "train_network.py", "out", max_train_steps=1, network_dim=2)
     out_json = "{here}/pictures/meta.json"
     _add_made(folder, "prepared", "finetune/prepare_buckets_latents.py", "pictures", out_json=out_json)
     return folder
@@ -81,6 +83,13 @@ def _add_mask(folder: Path) -> None:
     mask = Image.new("L", PICTURES["a"], 255)
     mask.paste(0, (0, 0, PICTURES["a"][0] // 2, PICTURES["a"][1]))
     mask.save(folder / "masks" / "a.png")
+
+
+def _add_named(folder: Path) -> None:
+    """Folders named repeats_words: one to learn, and one of regularisation pictures."""
+    for named, stem in (("learnt/2_red cat", "a"), ("kept/1_cat", "b")):
+        (folder / named).mkdir(parents=True)
+        shutil.copy2(folder / "pictures" / f"{stem}.png", folder / named / f"{stem}.png")
 
 
 def _teach_writing(folder: Path) -> None:

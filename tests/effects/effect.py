@@ -40,6 +40,11 @@ def unlike(script: str, flag: str, value: Any, *seen_in: Field, **given: Any) ->
     return Effect(flag, value, seen_in, given, script=f"{script}.py")
 
 
+def adapted(flag: str, value: Any, *seen_in: Field, **given: Any) -> Effect:
+    """An effect of train_network.py."""
+    return unlike("train_network", flag, value, *seen_in, **given)
+
+
 def refused(flag: str, value: Any, says: str, **given: Any) -> Effect:
     """fine_tune.py cannot do this here, or not together with `given`: it says so before any work."""
     return Effect(flag, value, ("error",), given, says=says)

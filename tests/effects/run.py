@@ -26,7 +26,7 @@ from tests.effects.watch import watching
 # What differs from run to run by itself: clocks, sizes of processes, identifiers drawn anew.
 _TIMES = re.compile(r"\d{14}|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z?|[\d.,]+/s|\d+ (s|min|h) left")
 _VOLATILE_TAGS = re.compile(r"_s$|/s$|memory|time|bytes", re.IGNORECASE)
-_VOLATILE_KEYS = re.compile(r"started_at|finished_at|session_id|modelspec\.date|hash_sha256")
+_VOLATILE_KEYS = re.compile(r"started_at|finished_at|session_id|modelspec\.date|hash_sha256|legacy_hash")
 
 
 @dataclass
@@ -162,14 +162,25 @@ def needed(script: str) -> dict[str, Any]:
     return here | _PLAIN.get(script, {})
 
 
+_TRAIN = {
+    "pretrained_model_name_or_path": "sd1.safetensors",
+    "train_data_dir": "pictures",
+    "in_json": "meta.json",
+    "output_dir": "out",
+}
+_SHORT = {
+    "output_name": "X",
+    "resolution": "64",
+    "max_train_steps": 2,
+    "train_batch_size": 2,
+    "learning_rate": 1e-3,
+    "seed": 1,
+    "max_data_loader_n_workers": 0,
+}
 _MERGE = {"train_data_dir": "pictures", "out_json": "new.json"}
 _PATHS: dict[str, dict[str, str]] = {
-    "fine_tune.py": {
-        "pretrained_model_name_or_path": "sd1.safetensors",
-        "train_data_dir": "pictures",
-        "in_json": "meta.json",
-        "output_dir": "out",
-    },
+    "fine_tune.py": _TRAIN,
+    "train_network.py": _TRAIN,
     "finetune/make_captions.py": {"train_data_dir": "pictures", "caption_weights": "blip"},
     "finetune/make_captions_by_git.py": {"train_data_dir": "pictures", "model_id": "git"},
     "finetune/tag_images_by_wd14_tagger.py": {"train_data_dir": "pictures", "model_dir": "taggers"},
@@ -185,15 +196,8 @@ _PATHS: dict[str, dict[str, str]] = {
     },
 }
 _PLAIN: dict[str, dict[str, Any]] = {
-    "fine_tune.py": {
-        "output_name": "X",
-        "resolution": "64",
-        "max_train_steps": 2,
-        "train_batch_size": 2,
-        "learning_rate": 1e-3,
-        "seed": 1,
-        "max_data_loader_n_workers": 0,
-    },
+    "fine_tune.py": _SHORT,
+    "train_network.py": {**_SHORT, "network_module": "networks.lora"},
     "finetune/tag_images_by_wd14_tagger.py": {"repo_id": "tiny/wd14", "thresh": 0.2},
     "finetune/prepare_buckets_latents.py": {"max_resolution": "64,64", "min_bucket_reso": 64, "max_bucket_reso": 128},
 }

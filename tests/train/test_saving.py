@@ -11,7 +11,7 @@ from sd_scripts.library.example.sd_models import make_sd1
 from sd_scripts.library.models.sd import load
 from sd_scripts.library.train.course import Course
 from sd_scripts.library.train.saving import Names, Occasion, file_format, occasions, save_every_epochs
-from sd_scripts.options.training import SavingOptions
+from sd_scripts.options.training import ModelFormatOptions, SavingOptions
 from tests.train.tiny import tiny_data, train
 
 
@@ -81,7 +81,7 @@ def test_save_n_epoch_ratio(ratio, every):
     ],
 )
 def test_formats(asked, safetensors, source, expected):
-    assert file_format(SavingOptions(save_model_as=asked, use_safetensors=safetensors), source) == expected
+    assert file_format(ModelFormatOptions(save_model_as=asked, use_safetensors=safetensors), source) == expected
 
 
 def test_the_header_tells_of_the_training(tmp_path):

@@ -21,3 +21,10 @@ def file_hashes(path: Path) -> Hashes:
         file.seek(_LEGACY_START)
         legacy = hashlib.sha256(file.read(_LEGACY_BYTES)).hexdigest()[:8]
     return Hashes(legacy, whole)
+
+
+def network_hashes(data: bytes) -> Hashes:
+    """Of a network's .safetensors file: its SHA-256 is that of the tensors alone, without length and header."""
+    header_bytes = int.from_bytes(data[:8], "little")
+    legacy = hashlib.sha256(data[_LEGACY_START : _LEGACY_START + _LEGACY_BYTES]).hexdigest()[:8]
+    return Hashes(legacy, hashlib.sha256(data[8 + header_bytes :]).hexdigest())

@@ -9,7 +9,10 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-FileFormat = Literal["ckpt", "safetensors", "diffusers", "diffusers_safetensors"]
+    from sd_scripts.library.models.adaptable import Adaptable
+
+FileFormat = Literal["ckpt", "pt", "safetensors", "diffusers", "diffusers_safetensors"]
+"""Of models, and of what is trained beside them; a whole model is no .pt."""
 PredictionType = Literal["epsilon", "v_prediction"]
 
 
@@ -95,11 +98,20 @@ class Family(Protocol):
     def use_attention(self, kind: Literal["default", "sdpa", "mem_eff_attn", "xformers", "diffusers_xformers"]) -> None:
         """How attention is computed from now on. Errors: NotInstalled, where xformers is asked for and missing."""
 
-    def use_gradient_checkpointing(self) -> None:
-        """Activations of U-Net and text encoder are recomputed in the backward pass from now on."""
+    def use_gradient_checkpointing(self, offload: bool = False) -> None:
+        """Activations of U-Net and text encoder are recomputed in the backward pass from now on.
+
+        `offload`: what the U-Net is recomputed from waits in RAM.
+        """
 
     def sampling_scheduler(self, sampler: str) -> Any:
         """A diffusers scheduler for a sampler's name (options.training.Samplers), set up for this model."""
+
+    def adaptable(self) -> "Adaptable":
+        """The layers that networks may adapt, with their names in files."""
+
+    def model_spec(self, request: SaveRequest) -> dict[str, str]:
+        """What a header says of this model: the keys of Stability's model-spec, then the request's metadata."""
 
     def save(self, request: SaveRequest) -> Path:
         """Writes the whole model; gives the file or folder written. Errors: BadFile."""

@@ -11,6 +11,8 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.checkpoints import CPU
 from sd_scripts.library.io.headers import check_prediction, check_version
 from sd_scripts.library.models import attention, configs, saving, schedule
+from sd_scripts.library.models.adaptable import Adaptable, sd_layers
+from sd_scripts.library.models.checkpointing import checkpoint_in_ram
 from sd_scripts.library.models.clip_tokenizer import (
     count_tokens,
     from_chunks,
@@ -134,14 +136,22 @@ class StableDiffusion:
         """How the U-Net attends from now on. Errors: NotInstalled."""
         attention.use_attention(self.unet, kind)
 
-    def use_gradient_checkpointing(self) -> None:
+    def use_gradient_checkpointing(self, offload: bool = False) -> None:
         """Activations are recomputed in the backward pass; in the text encoder only while it is in training mode."""
-        self.unet.enable_gradient_checkpointing()
+        self.unet.enable_gradient_checkpointing(checkpoint_in_ram if offload else None)
         self.text_encoder.activation_checkpointing_enable()
 
     def sampling_scheduler(self, sampler: str) -> Any:
         """A diffusers scheduler for a sampler's name, with the training's betas and prediction type."""
         return sampling_scheduler(sampler, self._scheduler)
+
+    def adaptable(self) -> Adaptable:
+        """The layers that networks may adapt."""
+        return sd_layers(self.unet, self.text_encoder)
+
+    def model_spec(self, request: SaveRequest) -> dict[str, str]:
+        """What a header says of this model."""
+        return saving.model_spec(self, request)
 
     def save(self, request: SaveRequest) -> Path:
         """Writes the whole model; gives the file or folder. Errors: BadFile."""

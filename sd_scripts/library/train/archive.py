@@ -36,7 +36,7 @@ class Archive:
         """Writes the model as it stands. Errors: BadFile."""
         request = SaveRequest(
             path=self.names.path(occasion),
-            format=file_format(self.options.saving, self.family.source_format),
+            format=file_format(self.options.format, self.family.source_format),
             dtype=file_dtype(self.options.saving),
             metadata=self.provenance.at(place),
         )

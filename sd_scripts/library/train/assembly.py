@@ -1,36 +1,66 @@
 """Puts model, data and method of a script together."""
 
+from collections.abc import Iterable
+
 import torch
 
 from sd_scripts.library.data.read_dataset import open_data
+from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.io.headers import check_layers
+from sd_scripts.library.models.adaptable import SD_BLOCKS
+from sd_scripts.library.models.family import Family
 from sd_scripts.library.models.sd import load
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.checks.here import check_here
 from sd_scripts.library.train.device import loading_device, main_report
 from sd_scripts.library.train.full import FullFineTune
-from sd_scripts.library.train.notices import notices
+from sd_scripts.library.train.network_method import NetworkMethod
+from sd_scripts.library.train.notices import network_notices, notices
 from sd_scripts.library.train.optimizing import check_text_rate
 from sd_scripts.library.train.remote_state import fetch_state
+from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.state import check_asked, read_facts
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.library.train.upload import prepare_upload
 from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.train_network import TrainNetworkOptions
 
 
 def fine_tune(options: FineTuneOptions, report: Report) -> None:
     """fine_tune.py, once its options are checked."""
     check_here(options)
     check_text_rate(options.optimizer, options.method)
+    report = _begin(options, notices(options, torch.cuda.is_available()), report)
+    family, data = _open(options, report)
+    Trainer(family, FullFineTune(options.method), data, options, report).run()
+
+
+def train_network(options: TrainNetworkOptions, report: Report) -> None:
+    """train_network.py, once its options are checked."""
+    check_here(options)
+    report = _begin(options, network_notices(options, torch.cuda.is_available()), report)
+    method = NetworkMethod(options, report)
+    method.check(SD_BLOCKS)
+    family, data = _open(options, report)
+    Trainer(family, method, data, options, report, options.start).run()
+
+
+def _begin(options: TrainingSettings, told: Iterable[str], report: Report) -> Report:
+    """What comes before the model is loaded; gives the report of this process."""
     report = main_report(report)
-    for sentence in notices(options, has_gpu=torch.cuda.is_available()):
+    for sentence in told:
         report.notice(sentence, "warning")
     prepare_upload(options.hub, report)
     if options.state.resume_from_huggingface:
         options.state.resume = str(fetch_state(options.state.resume or "", options.hub.huggingface_token, report))
     if folder := options.state.resume:
         check_asked(folder, read_facts(folder), options)
+    return report
+
+
+def _open(options: TrainingSettings, report: Report) -> tuple[Family, TrainingData]:
+    """The model and the data."""
     model = options.model
     report.phase("load_model", f"Loading {model.pretrained_model_name_or_path}")
     family = load(
@@ -42,7 +72,4 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
         device=loading_device(options.precision),
     )
     check_layers(options.text.clip_skip, family.text_encoder.config.num_hidden_layers)
-    vae_hash = weights_hash(family.vae.state_dict())
-    data = open_data(options, report, vae_hash)
-    method = FullFineTune(options.method)
-    Trainer(family, method, data, options, report).run()
+    return family, open_data(options, report, weights_hash(family.vae.state_dict()))

@@ -119,7 +119,9 @@ def _plan(board: str, options: TrainingSettings) -> BoardPlan:
     )
 
 
-def _last_part(path: str | None) -> str | None:
+def _last_part(path: Any) -> Any:
+    if isinstance(path, list):
+        return [_last_part(one) for one in path]
     return PurePath(path.replace("\\", "/")).name if path else path
 
 

@@ -12,8 +12,9 @@ from sd_scripts.library.errors import BadOption, OutOfMemory
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import Place
+from sd_scripts.library.train.method import Holding
 from sd_scripts.library.train.parallel import accelerator_arguments, allow_autocast
-from sd_scripts.library.train.precision import store_in_fp8, weights_dtype
+from sd_scripts.library.train.precision import computed_in, store_in_fp8, weights_dtype
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.team import launched, local_rank
 from sd_scripts.library.train.zero import is_divided
@@ -74,22 +75,26 @@ def make_accelerator(options: TrainingSettings) -> Any:
     return accelerator
 
 
-def prepare_modules(family: Family, precision: Precision, attention: AttentionOptions, device: torch.device) -> None:
+def prepare_modules(
+    family: Family, precision: Precision, attention: AttentionOptions, holding: Holding, device: torch.device
+) -> None:
     """Puts U-Net and text encoder on the device, in float32 or in what full_fp16, full_bf16 and fp8_base say.
 
-    Mixed precision keeps the weights in float32 and computes in less. The VAE waits on the CPU, except with lowram and
-    highvram. Errors: NotInstalled.
+    Mixed precision keeps the weights in float32 and computes in less; what is frozen and not saved is held in less too.
+    The VAE waits on the CPU, except with lowram and highvram. Errors: NotInstalled.
     """
     for module in (part for part in (family.unet, family.text_encoder) if not is_divided(part)):
+        frozen = not any(parameter.requires_grad for parameter in module.parameters())
         # diffusers' own `to` warns of dtypes, whatever they are.
-        nn.Module.to(module, weights_dtype(precision))
-        if precision.fp8_base and not any(parameter.requires_grad for parameter in module.parameters()):
-            store_in_fp8(module, keep_exact=True)
+        nn.Module.to(module, weights_dtype(precision) if holding.exact or not frozen else computed_in(precision))
+        in_fp8 = precision.fp8_base or (holding.fp8_unet and module is family.unet)
+        if in_fp8 and frozen:
+            store_in_fp8(module, keep_exact=holding.exact)
         module.to(device)
     family.vae.float().to(device if vae_stays(precision) else "cpu")
     family.use_attention(attention_kind(attention))
     if precision.gradient_checkpointing:
-        family.use_gradient_checkpointing()
+        family.use_gradient_checkpointing(holding.offload)
 
 
 def vae_stays(precision: Precision) -> bool:

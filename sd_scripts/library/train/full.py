@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from sd_scripts.library.models.family import Family, SaveRequest
+from sd_scripts.library.train.method import Holding
 from sd_scripts.options.fine_tune import FineTuneMethodOptions
 
 
@@ -13,14 +14,16 @@ class FullFineTune:
     """The method of fine_tune.py."""
 
     kind = "full"
+    holding = Holding()
+    must_move = False
 
     def __init__(self, options: FineTuneMethodOptions) -> None:
         self._with_text = options.trains_text_encoder
         self._text_rate = options.learning_rate_te
         self._trained: dict[str, nn.Module] = {}
 
-    def prepare(self, family: Family) -> None:
-        """Freezes everything but the U-Net and, if asked for, the text encoder."""
+    def prepare(self, family: Family, seed: int) -> None:
+        """Freezes everything but the U-Net and, if asked for, the text encoder. Nothing is drawn by lot."""
         for module in (family.unet, family.text_encoder, family.vae):
             module.requires_grad_(False).eval()
         self._trained = {"unet": family.unet, **({"text_encoder": family.text_encoder} if self._with_text else {})}
@@ -42,6 +45,10 @@ class FullFineTune:
     def trains_text_encoder(self) -> bool:
         """Whether captions are encoded with gradients."""
         return self._with_text
+
+    def after_step(self) -> dict[str, Tensor]:
+        """Nothing is done to the weights beside the step."""
+        return {}
 
     def save(self, family: Family, request: SaveRequest) -> Path:
         """Writes the whole model."""

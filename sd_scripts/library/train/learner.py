@@ -54,6 +54,8 @@ class Learner:
         self._predictor, self._stepper = accelerator.prepare(predictor, self.optimizer)
         self._steps = self._way_of_stepping(options)
         engine, scaler = zero.engine_of(accelerator), accelerator.scaler
+        self.changes = 0
+        """Steps that could change weights: at a rate above 0, and not left out by the scaler of fp16."""
         self.contents = Contents(method.trained(), self.optimizer, scaler, self._scheduler, engine)
 
     def step(self, batches: Sequence[Batch], step: int, schedule: Schedule) -> Outcome:
@@ -78,8 +80,10 @@ class Learner:
         grad_norm = self._steps.finish()
         times = self.clock.stop()
         rates = learning_rates(self.optimizer)
-        if self._scheduler is not None and not self._stepper.step_was_skipped:
-            advance(self._scheduler)
+        if not self._stepper.step_was_skipped:
+            self.changes += any(rates.values())
+            if self._scheduler is not None:
+                advance(self._scheduler)
         return Outcome(self._over_processes(total), grad_norm, rates, times)
 
     def rest(self) -> None:

@@ -26,6 +26,8 @@ _AS_GIVEN = (
     "multires_noise_iterations", "multires_noise_discount", "ip_noise_gamma", "ip_noise_gamma_random_strength",
     "zero_terminal_snr", "min_timestep", "max_timestep", "loss_type", "huber_schedule", "huber_c", "huber_scale",
     "min_snr_gamma", "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss", "fp8_base", "lowram",
+    "network_module", "network_dim", "network_alpha", "network_dropout", "unet_lr", "scale_weight_norms",
+    "fp8_base_unet", "training_comment",
 )  # fmt: skip
 
 
@@ -47,7 +49,7 @@ def provenance(options: TrainingSettings, data: TrainingData, course: Course, se
     """Collects what is known before the first step."""
     values = flat_values(options)
     batch_size, plan = options.length.train_batch_size, data.plan(0, seed, processes)
-    text_rate = values.get("learning_rate_te")
+    text_rate = values.get("learning_rate_te", next(iter(values.get("text_encoder_lr") or []), None))
     facts: dict[str, Any] = {f"ss_{name}": values[name] for name in _AS_GIVEN if name in values}
     facts |= {
         **_origin("sd_model", values["pretrained_model_name_or_path"]),

@@ -1,5 +1,6 @@
 """What a training method is, to the loop: what is trained of a model, and how it is saved."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sd_scripts.library.models.family import SaveRequest
@@ -7,19 +8,32 @@ from sd_scripts.library.models.family import SaveRequest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from sd_scripts.library.models.family import Family
+
+
+@dataclass(frozen=True)
+class Holding:
+    """How a method has the base model held. `exact`: frozen weights are saved too, so none loses a digit; otherwise
+    they are kept in what is computed in. `fp8_unet`: the U-Net in 8 bits. `offload`: its checkpoints in RAM."""
+
+    exact: bool = True
+    fp8_unet: bool = False
+    offload: bool = False
 
 
 class Method(Protocol):
     """Whole model, network, embedding or hypernetwork: the loop treats them alike."""
 
     kind: str
-    """Name in the files' metadata: "full", later "lora" and others."""
+    """Name in states: "full", or that of the network's module."""
+    holding: Holding
+    must_move: bool
+    """Whether a part that has learnt nothing at the first save ends the training."""
 
-    def prepare(self, family: "Family") -> None:
-        """Freezes what stays, unfreezes what is trained, and adds what is new."""
+    def prepare(self, family: "Family", seed: int) -> None:
+        """Freezes what stays, unfreezes what is trained, and adds what is new, whose lots follow from `seed`."""
 
     def trained(self) -> "dict[str, nn.Module]":
         """The modules that are trained, by the name of their part (unet, text_encoder)."""
@@ -29,6 +43,9 @@ class Method(Protocol):
 
     def trains_text_encoder(self) -> bool:
         """Whether captions are encoded anew each step, with gradients."""
+
+    def after_step(self) -> "dict[str, Tensor]":
+        """What is done to the weights after each step; gives figures to log by their names, on the device."""
 
     def save(self, family: "Family", request: SaveRequest) -> "Path":
         """Writes what was trained in the form that its users expect; gives the file or folder written."""

@@ -1,7 +1,12 @@
 """Whether what was to be trained has changed: a look at a few weights of each tensor before and after."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
+
+from sd_scripts.library.errors import TrainingFailed
+from sd_scripts.library.report import Report
 
 WEIGHTS_PER_TENSOR = 256
 
@@ -17,9 +22,20 @@ class Movement:
         """The Euclidean norm of the change of the remembered weights, by part."""
         return {part: float((_glance(self._parts[part]) - before).norm()) for part, before in self._before.items()}
 
-    def still(self) -> list[str]:
-        """The parts that have not changed at all."""
-        return [part for part, norm in self.norms().items() if norm == 0.0]
+
+def tell_movement(norms: Mapping[str, float], must_move: bool, report: Report) -> None:
+    """Says how far each part has moved. Errors: TrainingFailed, where a part that must has not moved at all."""
+    named = {part.replace("_", " "): norm for part, norm in norms.items()}
+    still = [part for part, norm in named.items() if norm == 0.0]
+    if still and must_move:
+        parts = " and ".join(still)
+        text = f"Nothing is learnt: in the {parts} no weight has changed. Is the learning rate too small?"
+        raise TrainingFailed(text)
+    for part in still:
+        report.notice(f"The {part} has not changed: is the learning rate too small?", "warning")
+    moved = [f"{part} by {norm:.2g}" for part, norm in named.items() if norm]
+    if moved:
+        report.say(f"Moved since the start, by a sample of the weights: {', '.join(moved)}.")
 
 
 @torch.no_grad()

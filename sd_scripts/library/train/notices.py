@@ -8,22 +8,35 @@ from sd_scripts.library.train.boards import idle_logging
 from sd_scripts.library.train.checks.noise import idle_options
 from sd_scripts.library.train.checks.output import format_of, last_target
 from sd_scripts.library.train.idle import idle_alone, idle_settings, idle_without_gpu
+from sd_scripts.library.train.network_rules import idle_network
 from sd_scripts.library.train.optimizing import rate_notices
 from sd_scripts.library.train.saving import file_format
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.team import launched
-from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.fine_tune import FineTuneMethodOptions, FineTuneOptions
+from sd_scripts.options.train_network import TrainNetworkOptions
 
 
 def notices(options: FineTuneOptions, has_gpu: bool) -> Iterator[Notice]:
     """One sentence each; the run is the same without such an option, so it is not refused. Errors: BadOption."""
     yield from rate_notices(options.optimizer, options.schedule, options.method)
+    yield from _common(options, has_gpu)
+
+
+def network_notices(options: TrainNetworkOptions, has_gpu: bool) -> Iterator[Notice]:
+    """The same of train_network.py. Errors: BadOption."""
+    yield from rate_notices(options.optimizer, options.schedule, FineTuneMethodOptions())
+    yield from idle_network(options, has_gpu)
+    yield from _common(options, has_gpu)
+
+
+def _common(options: TrainingSettings, has_gpu: bool) -> Iterator[Notice]:
     yield from idle_options(options)
     yield from idle_settings(options)
     yield from idle_logging(options.logging)
     yield from () if has_gpu else idle_without_gpu(options.precision)
     yield from idle_alone(options.parallel, launched().size)
-    yield from unwritten(options.about, file_format(options.saving, format_of(options.model)))
+    yield from unwritten(options.about, file_format(options.format, format_of(options.model)))
     yield from replaced(options)
 
 

@@ -7,7 +7,7 @@ from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.compiling import uncompiled
 from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.learner import Learner
-from sd_scripts.library.train.sampling import Artist, Samples
+from sd_scripts.library.train.sampling import Artist, Samples, evaluating
 from sd_scripts.library.train.saving import Occasion
 from sd_scripts.library.train.state import Facts
 from sd_scripts.library.train.tracking import Tracker
@@ -39,7 +39,7 @@ class Outputs:
         """Draws the sample prompts; `mark` stands in their names. Errors: BadFile, TrainingFailed."""
         self._rest()
         if self.accelerator.is_main_process:
-            with uncompiled():
+            with uncompiled(), evaluating(list(self.learner.contents.modules.values())):
                 drawn = self.samples.draw(self.artist, mark, place)
             self.tracker.draw(drawn, place.step)
             self.artist.encoder.rest()

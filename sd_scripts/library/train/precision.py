@@ -20,6 +20,17 @@ class WeightsPrecision(Protocol):
     full_bf16: bool
 
 
+class ComputingPrecision(Protocol):
+    """The option that says what is computed in (options.training.PrecisionOptions)."""
+
+    mixed_precision: Any
+
+
+def computed_in(precision: ComputingPrecision) -> torch.dtype:
+    """What layers compute in."""
+    return {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision.mixed_precision]
+
+
 def weights_dtype(precision: WeightsPrecision) -> torch.dtype:
     """What weights, and so gradients and the optimizer's memory, are held in."""
     if precision.full_fp16:

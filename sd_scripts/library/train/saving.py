@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sd_scripts.library.models.family import FileFormat
-from sd_scripts.options.training import SavingOptions, StateOptions
+from sd_scripts.options.network import NetworkFormatOptions
+from sd_scripts.options.training import ModelFormatOptions, SavingOptions, StateOptions
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +57,7 @@ class Names:
         return f"{self.output_name or 'at'}-step"
 
     def _saved(self, kind: Kind, states: bool) -> Iterator[tuple[int, Path]]:
-        ending = "-state" if states else r"(?:\.safetensors|\.ckpt)?"
+        ending = "-state" if states else r"(?:\.safetensors|\.ckpt|\.pt)?"
         pattern = re.compile(re.escape(self._prefix(kind)) + r"(\d{6,})" + ending)
         mark = "state.json" if states else "model_index.json"
         for path in sorted(self.folder.iterdir()):
@@ -71,10 +72,10 @@ def remove(saved: Path) -> None:
     shutil.rmtree(saved) if saved.is_dir() else saved.unlink()
 
 
-def file_format(saving: SavingOptions, source: FileFormat) -> FileFormat:
+def file_format(options: ModelFormatOptions | NetworkFormatOptions, source: FileFormat) -> FileFormat:
     """The format to save in: as asked, else the base model's; use_safetensors makes it the safetensors form."""
-    chosen = saving.save_model_as or source
-    if not saving.use_safetensors:
+    chosen: FileFormat = options.save_model_as or source
+    if isinstance(options, NetworkFormatOptions) or not options.use_safetensors:
         return chosen
     return "diffusers_safetensors" if chosen.startswith("diffusers") else "safetensors"
 

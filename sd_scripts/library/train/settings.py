@@ -7,6 +7,7 @@ from sd_scripts.options.data import DataOptions, ResolutionOptions
 from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+from sd_scripts.options.network import NetworkFormatOptions
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.output import AboutOptions
@@ -15,6 +16,7 @@ from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
     LoggingOptions,
+    ModelFormatOptions,
     PrecisionOptions,
     SampleOptions,
     SavingOptions,
@@ -46,6 +48,11 @@ class TrainingSettings(Protocol):
     noise: NoiseOptions
     loss: LossOptions
     saving: SavingOptions
+
+    @property
+    def format(self) -> ModelFormatOptions | NetworkFormatOptions:
+        """The form of what is saved."""
+
     state: StateOptions
     hub: HubOptions
     logging: LoggingOptions

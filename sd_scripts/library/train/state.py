@@ -191,7 +191,7 @@ def _restore_module(file: Path, module: nn.Module) -> None:
     own = {name: tensor.shape for name, tensor in module.state_dict().items()}
     if own != {name: tensor.shape for name, tensor in tensors.items()}:
         raise BadOption(
-            "resume", f"{where}: {file.name} is of another model. Name the base model that it was trained from."
+            "resume", f"{where}: {file.name} is of another model or network. Train as when it was saved."
         )
     module.load_state_dict(tensors)
 

@@ -3,7 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -35,6 +35,8 @@ class StepFigures:
     waited_s: float
     times: StepTimes
     images: list[str]
+    more: dict[str, torch.Tensor] = field(default_factory=dict)
+    """Figures of the method, by the names under which they are logged."""
 
 
 class Tracker:
@@ -93,6 +95,7 @@ class Tracker:
             "loss_average": average,
             "lr": next(iter(figures.rates.values())),
             **{f"lr/{part}": rate for part, rate in figures.rates.items()},
+            **{name: float(figure) for name, figure in figures.more.items()},
         }
         grad_norm = float(figures.grad_norm)
         # An overflow of fp16 gives no norm: the scaler leaves that step out.
@@ -106,6 +109,7 @@ class Tracker:
             **{f"lr/{part}": rate for part, rate in figures.rates.items()},
             "grad_norm": float(figures.grad_norm),
             **{f"{'time' if name.endswith('_s') else 'memory'}/{name}": value for name, value in machine.items()},
+            **{name: float(figure) for name, figure in figures.more.items()},
         }
         for board in self._boards:
             board.scalars(scalars, figures.step)

@@ -14,19 +14,20 @@ from sd_scripts.library.train import state as states
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
-from sd_scripts.library.train.beginning import choose_seed, take_up
+from sd_scripts.library.train.beginning import begin_at, choose_seed, first_place, take_up
 from sd_scripts.library.train.board_kinds import Board
 from sd_scripts.library.train.boards import open_boards
 from sd_scripts.library.train.caching import cache_latents
 from sd_scripts.library.train.compiling import compile_modules
 from sd_scripts.library.train.course import Course, Place, Window, course_of, fingerprint, windows
+from sd_scripts.library.train.curves import Schedule
 from sd_scripts.library.train.device import make_accelerator, memory_explained, prepare_modules, vae_stays
 from sd_scripts.library.train.feed import Feed, Loaded
 from sd_scripts.library.train.keepers import asked_keeper, needs_vae
 from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.metadata import provenance
 from sd_scripts.library.train.method import Method
-from sd_scripts.library.train.movement import Movement
+from sd_scripts.library.train.movement import Movement, tell_movement
 from sd_scripts.library.train.noise import Draw
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.optimizing import choose_schedule, warmup_notices
@@ -39,13 +40,20 @@ from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.timing import waited
 from sd_scripts.library.train.tracking import StepFigures, Tracker
 from sd_scripts.library.train.upload import make_uploads
+from sd_scripts.options.network import StartOptions
 
 
 class Trainer:
     """Trains `method`'s part of `family` on `data`. Everything that is asked for by options is done here, in order."""
 
     def __init__(
-        self, family: Family, method: Method, data: TrainingData, options: TrainingSettings, report: Report
+        self,
+        family: Family,
+        method: Method,
+        data: TrainingData,
+        options: TrainingSettings,
+        report: Report,
+        start: StartOptions | None = None,
     ) -> None:
         self.family, self.method, self.data, self.options = family, method, data, options
         self.accelerator = make_accelerator(options)
@@ -57,7 +65,9 @@ class Trainer:
         self.resumed = self._read_state()
         self.seed = choose_seed(options.length.seed, self.resumed, self.team, report)
         self.place = self.resumed.place() if self.resumed else Place()
+        self.start = start or StartOptions()
         self._asked: set[Request] = set()
+        self._told_movement = False
 
     def run(self) -> None:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
@@ -84,7 +94,7 @@ class Trainer:
         self._compile()
         self.learner = Learner(self.family, self.method, self.texts, self.options, self.accelerator, self.seed)
         self.course = self._plan_course()
-        self.schedule = choose_schedule(self.options.optimizer, self.options.schedule, self.course.total_steps)
+        self.schedule = self._begin()
         self.maker = BatchMaker(self.family, self.encoder, self.data.images, self.report)
         self.uploads = make_uploads(self.options.hub, self.report)
         self.tracker = Tracker(boards, self.report, self.course)
@@ -95,14 +105,14 @@ class Trainer:
 
     def _prepare_model(self) -> None:
         options = self.options
-        self.method.prepare(self.family)
+        self.method.prepare(self.family, self.seed)
         self._check_resumed()
         if options.noise.zero_terminal_snr:
             # First of all: the loss and the samples follow from the schedule.
             self.family.use_zero_terminal_snr()
         if options.zero.zero3_init_flag:
             zero.divide(self.method.trained().values(), self.accelerator)
-        prepare_modules(self.family, options.precision, options.attention, self.accelerator.device)
+        prepare_modules(self.family, options.precision, options.attention, self.method.holding, self.accelerator.device)
         full_vae = options.model.no_half_vae or options.precision.mixed_precision == "no"
         self.encoder = Encoder(self.family, self.accelerator, full_vae, vae_stays(options.precision))
 
@@ -147,6 +157,14 @@ class Trainer:
         if not batches:
             raise NothingUsable("Not one picture can be used; the list above says why.")
         return course_of(batches, self.options.length)
+
+    def _begin(self) -> Schedule:
+        """Puts training where it is to begin. Gives the curve of the rate, which begins there. Errors: BadOption."""
+        first = first_place(self.start, self.course)
+        if not self.resumed:
+            begin_at(self.place, first, self.report)
+        curve = choose_schedule(self.options.optimizer, self.options.schedule, self.course.total_steps - first.step)
+        return lambda step: curve(step - first.step)
 
     def _read_state(self) -> states.Facts | None:
         """What the state says of itself that training goes on from. Errors: BadOption, also where it does not fit."""
@@ -208,6 +226,7 @@ class Trainer:
                 waited_s=waited_s,
                 times=outcome.times,
                 images=[self.data.images[image].key for batch in batches for image in batch.images],
+                more=self.method.after_step(),
             )
         )
         return sum(len(batch.images) for batch in batches)
@@ -249,7 +268,18 @@ class Trainer:
 
     def _save(self, occasion: Occasion, model: bool = True, state: bool | None = None) -> None:
         with_state = self.options.state.save_state if state is None else state
+        if model and (self.learner.changes or occasion.kind == "last"):
+            self._tell_movement()
         self.outputs.save(occasion, self._facts(), model, with_state)
+
+    def _tell_movement(self) -> None:
+        """Once: how far each part has moved. Errors: TrainingFailed, where one that must has not."""
+        if self._told_movement:
+            return
+        self._told_movement = True
+        with self.learner.contents.whole(self.main):
+            norms = self.team.agree(self.movement.norms() if self.main else {})
+        tell_movement(norms, self.method.must_move, self.report)
 
     def _sample(self, mark: str) -> None:
         if self.options.zero.deepspeed and self.options.zero.zero_stage == 3:
@@ -270,10 +300,6 @@ class Trainer:
         self.report.phase("save", "Saving")
         state_options = self.options.state
         self._save(Occasion("last", step), state=state_options.save_state or state_options.save_state_on_train_end)
-        with self.learner.contents.whole(self.main):
-            still = self.movement.still() if self.main else []
-        for part in still:
-            self.report.notice(f"The {part} has not changed: is the learning rate too small?", "warning")
         self.uploads.finish()
         done = f"Done: {counted(step, 'step')}, {counted(self.course.epochs, 'epoch')}."
         self.report.summary(done, steps=step)

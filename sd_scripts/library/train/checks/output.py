@@ -69,7 +69,7 @@ def check_targets(options: TrainingSettings) -> None:
 def last_target(options: TrainingSettings) -> Path:
     """The file or folder of the trained model, as it is written at the end."""
     last = _names(options).path(Occasion("last", 0))
-    ending = file_format(options.saving, format_of(options.model))
+    ending = file_format(options.format, format_of(options.model))
     return last if ending.startswith("diffusers") else last.with_name(f"{last.name}.{ending}")
 
 

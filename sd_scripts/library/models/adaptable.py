@@ -1,0 +1,100 @@
+"""Which layers of a model a network (LoRA and its kin) may adapt, what files call them, and in which block they lie."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A linear or convolution layer. `key` is its name in files; `part` is unet, text_encoder or text_encoder_2.
+
+    `block`: its place in the list of the U-Net's blocks, None in text encoders. `among_convs`: it lies in a Resnet,
+    Down- or Upsample block, which are adapted only when their convolutions are.
+    """
+
+    key: str
+    module: "nn.Module"
+    part: str
+    block: int | None = None
+    among_convs: bool = False
+
+    @property
+    def is_wide_conv(self) -> bool:
+        """Whether it is a convolution over more than one pixel: those have ranks of their own."""
+        size = getattr(self.module, "kernel_size", None)
+        return size is not None and tuple(size) != (1, 1)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How the U-Net's blocks are counted in lists of ranks and rates. `before` and `after`: what has ranks but no rate
+    of its own at the ends."""
+
+    down: int
+    mid: int
+    up: int
+    before: int = 0
+    after: int = 0
+
+    @property
+    def total(self) -> int:
+        """The length of a list with a number for each block."""
+        return self.before + self.down + self.mid + self.up + self.after
+
+
+@dataclass(frozen=True)
+class Adaptable:
+    """All layers of a model that networks may adapt."""
+
+    layers: tuple[Layer, ...]
+    blocks: Blocks
+
+
+SD_BLOCKS = Blocks(down=12, mid=1, up=12)
+"""Of Stable Diffusion 1 and 2; the first of them, where the picture comes in, has no layer that is adapted."""
+
+_PLACE = re.compile(r"(down_blocks\.(\d+)|mid_block|up_blocks\.(\d+))\.(attentions|\w*samplers|resnets)\.(\d+)\.")
+
+
+def sd_layers(unet: Any, text_encoder: Any) -> Adaptable:
+    """Those of Stable Diffusion 1 and 2, under the names of diffusers and transformers (formats.md, "LoRA files")."""
+    return Adaptable((*_unet_layers(unet), *_text_layers(text_encoder)), SD_BLOCKS)
+
+
+def _unet_layers(unet: Any) -> Iterator[Layer]:
+    for name, module in _layers(unet):
+        if place := _PLACE.match(name):
+            among_convs = place[4] != "attentions"
+            yield Layer(_key("lora_unet", name), module, "unet", _block(place), among_convs)
+
+
+def _text_layers(text_encoder: Any) -> Iterator[Layer]:
+    # Newer transformers have no level text_model; the files keep it.
+    inner = getattr(text_encoder, "text_model", text_encoder)
+    for name, module in _layers(inner.encoder):
+        yield Layer(_key("lora_te_text_model_encoder", name), module, "text_encoder")
+
+
+def _layers(module: Any) -> Iterator[tuple[str, Any]]:
+    from torch import nn
+
+    return ((name, inner) for name, inner in module.named_modules() if isinstance(inner, nn.Linear | nn.Conv2d))
+
+
+def _block(place: re.Match[str]) -> int:
+    """Each level has three blocks, the last of which is that of the down- or upsampler."""
+    if place[1] == "mid_block":
+        return SD_BLOCKS.down
+    within = 2 if place[4].endswith("samplers") else int(place[5])
+    if place[2] is not None:
+        return 1 + 3 * int(place[2]) + within
+    return SD_BLOCKS.down + SD_BLOCKS.mid + 3 * int(place[3]) + within
+
+
+def _key(prefix: str, name: str) -> str:
+    return f"{prefix}_{name.replace('.', '_')}"

@@ -1,0 +1,185 @@
+"""Training a network: adapters of a model whose own weights stay."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.atomic import replacing
+from sd_scripts.library.models.adaptable import Blocks
+from sd_scripts.library.models.family import Family, SaveRequest
+from sd_scripts.library.networks.arguments import split_words
+from sd_scripts.library.report import Report
+from sd_scripts.library.seeds import derive
+from sd_scripts.library.train.method import Holding
+from sd_scripts.library.train.network_module import Network, create, open_network_module
+from sd_scripts.library.train.network_rules import parts_asked
+from sd_scripts.library.train.precision import weights_dtype
+from sd_scripts.options.train_network import TrainNetworkOptions
+
+Groups = list[dict[str, Any]]
+
+# What programs need of a header to use a network; --no_metadata leaves out the rest of ss_*.
+_NEEDED_KEYS = (
+    "ss_v2", "ss_base_model_version", "ss_network_module", "ss_network_dim", "ss_network_alpha", "ss_network_args",
+)  # fmt: skip
+
+
+class NetworkMethod:
+    """The method of train_network.py, for every network module."""
+
+    network: Network
+    must_move = True
+
+    def __init__(self, options: TrainNetworkOptions, report: Report) -> None:
+        self._options = options
+        self._report = report
+        self._module = open_network_module(options.network.network_module)
+        self._arguments = split_words(options.network.network_args)
+        self._with_unet, self._with_text = parts_asked(options.rates)
+        self._trained: dict[str, nn.Module] = {}
+        self.kind = options.network.network_module or ""
+        base = options.base
+        self.holding = Holding(False, base.fp8_base_unet, base.cpu_offload_checkpointing)
+
+    def check(self, blocks: Blocks) -> None:
+        """What the module says of its arguments before a model is loaded. Errors: BadOption."""
+        module: Any = self._module
+        if hasattr(module, "check_arguments"):
+            module.check_arguments(self._arguments, blocks)
+
+    def prepare(self, family: Family, seed: int) -> None:
+        """Freezes the model, merges what is to be merged into it, and adds the network. Errors: BadOption, BadFile."""
+        for module in (family.unet, family.text_encoder, family.vae):
+            module.requires_grad_(False).eval()
+        self._merge_base(family)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "network"))
+            self.network = self._made(family)
+        self._apply(family)
+        if self._options.network.network_weights:
+            self._load(self._options.network.network_weights)
+        self.network.to(weights_dtype(self._options.precision))
+        parts = {"unet": self.network.unet_loras, "text_encoder": self.network.text_encoder_loras}
+        self._trained = {part: _by_name(adapters) for part, adapters in parts.items() if adapters}
+
+    def trained(self) -> dict[str, nn.Module]:
+        """The adapters by the part of the model that they are in."""
+        return self._trained
+
+    def parameter_groups(self, learning_rate: float) -> Groups:
+        """The network's own groups."""
+        rates = self._options.rates
+        text_rates = rates.text_encoder_lr or None
+        network: Any = self.network
+        if hasattr(network, "prepare_optimizer_params_with_multiple_te_lrs"):
+            made = network.prepare_optimizer_params_with_multiple_te_lrs(text_rates, rates.unet_lr, learning_rate)
+        else:
+            made = network.prepare_optimizer_params(text_rates and text_rates[0], rates.unet_lr, learning_rate)
+        return _named_groups(made, learning_rate)
+
+    def trains_text_encoder(self) -> bool:
+        """Whether captions are encoded with gradients."""
+        return bool(self.network.text_encoder_loras)
+
+    def after_step(self) -> dict[str, torch.Tensor]:
+        """Scales down what has grown too large, and gives the figures of that."""
+        largest = self._options.rates.scale_weight_norms
+        if not largest:
+            return {}
+        network: Any = self.network
+        device = next(next(iter(self._trained.values())).parameters()).device
+        figures = network.apply_max_norm_regularization(largest, device)
+        names = ("max_norm/keys_scaled", "max_norm/avg_key_norm", "max_norm/max_key_norm")
+        return {name: torch.as_tensor(figure) for name, figure in zip(names, figures, strict=True)}
+
+    def save(self, family: Family, request: SaveRequest) -> Path:
+        """Writes the network. Errors: BadFile."""
+        path = request.path.with_name(f"{request.path.name}.{request.format}")
+        metadata = self._metadata(family, request)
+        with replacing(path) as beside:
+            self.network.save_weights(str(beside), request.dtype, metadata)
+        return path
+
+    def _made(self, family: Family) -> Network:
+        asked = self._options.network
+        given: dict[str, Any] = {"dropout": asked.network_dropout} | self._arguments
+        if asked.dim_from_weights:
+            made, _ = self._from_file(family, 1.0, asked.network_weights or "", **given)
+            return made
+        sizes = (1.0, asked.network_dim, asked.network_alpha)
+        given["neuron_dropout"] = asked.network_dropout
+        return create(self._module.create_network, sizes, family, given)
+
+    def _apply(self, family: Family) -> None:
+        network: Any = self.network
+        network.apply_to(family.text_encoder, family.unet, self._with_text, self._with_unet)
+        if not (network.unet_loras or network.text_encoder_loras):
+            sentence = "nothing of the model is adapted. Check --network_args, and which parts are left out"
+            raise BadOption("network_module", f"--network_module {self.kind}: {sentence}.")
+        network.requires_grad_(True)
+        if hasattr(network, "prepare_grad_etc"):
+            network.prepare_grad_etc(family.text_encoder, family.unet)
+        # Layers that are recomputed are so in training mode only.
+        for module, adapters in ((family.unet, network.unet_loras), (family.text_encoder, network.text_encoder_loras)):
+            module.train(bool(adapters))
+        counts = f"{len(network.unet_loras)} in the U-Net, {len(network.text_encoder_loras)} in the text encoder"
+        self._report.say(f"The network adapts {counts}.")
+
+    def _merge_base(self, family: Family) -> None:
+        base = self._options.base
+        files = base.base_weights or []
+        strengths = base.base_weights_multiplier or [1.0] * len(files)
+        for file, strength in zip(files, strengths, strict=True):
+            network, tensors = self._from_file(family, strength, file, for_inference=True)
+            held = next(family.unet.parameters())
+            network.merge_to(family.text_encoder, family.unet, tensors, held.dtype, held.device)
+            self._report.say(f"Merged {file} into the base model, times {strength:g}.")
+
+    def _from_file(self, family: Family, strength: float, file: str, **given: Any) -> Any:
+        return create(self._module.create_network_from_weights, (strength, file), family, given)
+
+    def _load(self, file: str) -> None:
+        found = self.network.load_weights(file)
+        new, left_out = (
+            sorted({name.split(".")[0] for name in getattr(found, kind, [])})
+            for kind in ("missing_keys", "unexpected_keys")
+        )
+        self._report.say(f"Going on from {file}.")
+        if new:
+            text = f"{file} lacks {len(new)} of the adapted layers, such as {new[0]}: they begin anew."
+            self._report.notice(text, "warning")
+        if left_out:
+            text = f"{file} has {len(left_out)} layers that are not adapted now, such as {left_out[0]}"
+            self._report.notice(f"{text}: they are left out. --dim_from_weights takes them.", "warning")
+        if getattr(found, "other_alphas", []):
+            self._report.notice(f"{file} was trained with another alpha: its own stays.", "warning")
+
+    def _metadata(self, family: Family, request: SaveRequest) -> dict[str, str]:
+        own = {"ss_network_args": json.dumps(self._arguments)} if self._arguments else {}
+        ranks = getattr(self.network, "ranks", None)
+        if ranks and (self._options.network.dim_from_weights or self._options.network.network_dim is None):
+            own["ss_network_dim"] = str(*ranks) if len(ranks) == 1 else "Dynamic"
+        facts = family.model_spec(request) | own
+        facts["modelspec.architecture"] += "/lora"
+        facts["modelspec.implementation"] = "diffusers"
+        if not self._options.header.no_metadata:
+            return facts
+        return {key: text for key, text in facts.items() if not key.startswith("ss_") or key in _NEEDED_KEYS}
+
+
+def _by_name(adapters: list[Any]) -> nn.Module:
+    return nn.ModuleDict({adapter.lora_name: adapter for adapter in adapters})
+
+
+def _named_groups(made: Any, learning_rate: float) -> Groups:
+    """A module's groups, each with its rate and a name, which other modules give as a second list or not at all."""
+    groups, names = made if isinstance(made, tuple) else (made, None)
+    named = []
+    for number, group in enumerate(groups):
+        name = group.get("name") or (names[number].replace(" ", "_") if names else f"group{number}")
+        named.append({"lr": learning_rate, **group, "params": list(group["params"]), "name": name})
+    return named

@@ -1,0 +1,140 @@
+"""What must be true of a network's options, which of them do nothing, and which parts are asked for. Needs no torch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sd_scripts.library.errors import BadOption
+from sd_scripts.library.networks.arguments import split_words
+from sd_scripts.library.notice import Notice
+from sd_scripts.library.train.optimizers import optimizer_name, sets_its_rates
+from sd_scripts.library.train.saving import Names, Occasion
+from sd_scripts.options.network import (
+    FrozenBaseOptions,
+    NetworkOptions,
+    NetworkRateOptions,
+    StartOptions,
+)
+from sd_scripts.options.optimizer import finds_its_rate
+from sd_scripts.options.train_network import TrainNetworkOptions
+
+
+def parts_asked(rates: NetworkRateOptions) -> tuple[bool, bool]:
+    """Whether the network has a part in the U-Net, and one in the text encoder."""
+    with_unet = not rates.network_train_text_encoder_only and rates.unet_lr != 0
+    with_text = not rates.network_train_unet_only and not _is_zero(rates.text_encoder_lr)
+    return with_unet, with_text
+
+
+def check_network(options: TrainNetworkOptions) -> None:
+    """Checks what can be checked before a model is loaded. Errors: BadOption."""
+    split_words(options.network.network_args)
+    _check_module(options.network)
+    _check_parts(options.rates)
+    _check_rates(options)
+    _check_base(options.base, options.precision.mixed_precision, options.precision.gradient_checkpointing)
+    _check_start(options.start)
+    _check_sources(options)
+    if options.data.in_json and options.data.reg_data_dir:
+        sentence = "--reg_data_dir does not go with --in_json: name folders with --train_data_dir alone."
+        raise BadOption("reg_data_dir", sentence)
+
+
+def idle_network(options: TrainNetworkOptions, has_gpu: bool) -> Iterator[Notice]:
+    """A sentence for each option of a network that is given and does nothing, or not what one may think."""
+    network, base = options.network, options.base
+    if network.dim_from_weights:
+        for name in ("network_dim", "network_alpha"):
+            if getattr(network, name) != getattr(NetworkOptions(), name):
+                yield Notice(name, f"--{name} is not used: --dim_from_weights takes the file's.")
+    if split_words(network.network_args).get("dora_wd", "").lower() in ("true", "1"):
+        sentence = "DoRA: diffusers reads such files without their dora_scale, and draws something else."
+        yield Notice("network_args", sentence)
+    if sets_its_rates(options.optimizer):
+        for name in ("unet_lr", "text_encoder_lr"):
+            if getattr(options.rates, name):
+                own = f"{optimizer_name(options.optimizer)} finds its rates itself."
+                yield Notice(name, f"--{name} is not used: {own}")
+    if base.fp8_base_unet and options.precision.fp8_base:
+        yield Notice("fp8_base_unet", "--fp8_base_unet adds nothing to --fp8_base, which is for the U-Net too.")
+    if base.cpu_offload_checkpointing and not has_gpu:
+        option = "cpu_offload_checkpointing"
+        yield Notice(option, f"--{option} has no effect: there is no GPU.")
+    yield from _about_start(options.start, options.state.resume)
+
+
+def _about_start(start: StartOptions, resume: str | None) -> Iterator[Notice]:
+    if start.initial_epoch is not None and start.initial_step is not None:
+        yield Notice("initial_epoch", "--initial_epoch is not used: --initial_step wins over it.")
+    option = "initial_epoch" if start.initial_step is None else "initial_step"
+    if resume and getattr(start, option) is not None:
+        sentence = f"With --resume the state says where to go on; --{option} only says where the rate began."
+        yield Notice(option, sentence)
+
+
+def _check_module(network: NetworkOptions) -> None:
+    if not network.network_module:
+        raise BadOption("network_module", "--network_module is needed: networks.lora.")
+    if network.network_dropout == 1:
+        raise BadOption("network_dropout", "--network_dropout 1 leaves nothing to learn from. Use less, such as 0.1.")
+    if network.dim_from_weights and not network.network_weights:
+        raise BadOption("dim_from_weights", "--dim_from_weights needs --network_weights: the file with those ranks.")
+
+
+def _check_parts(rates: NetworkRateOptions) -> None:
+    both = "network_train_unet_only", "network_train_text_encoder_only"
+    if all(getattr(rates, option) for option in both):
+        raise BadOption(both[1], f"--{both[0]} and --{both[1]} leave nothing to train. Use one of them.")
+    if not any(parts_asked(rates)):
+        raise BadOption("unet_lr", "Nothing is trained: --unet_lr or --text_encoder_lr must be above 0.")
+    if rates.text_encoder_lr and len(rates.text_encoder_lr) > 1:
+        raise BadOption("text_encoder_lr", "--text_encoder_lr: the model has one text encoder. Give one number.")
+    if rates.scale_weight_norms == 0:
+        raise BadOption("scale_weight_norms", "--scale_weight_norms 0 would leave no change at all. Use 1.")
+
+
+def _check_rates(options: TrainNetworkOptions) -> None:
+    """D-Adaptation and Prodigy find one factor for one rate."""
+    name, rates = optimizer_name(options.optimizer), options.rates
+    given = {rates.unet_lr, *(rates.text_encoder_lr or [])} - {None, 0, options.optimizer.learning_rate}
+    if given and finds_its_rate(name):
+        option = "unet_lr" if rates.unet_lr in given else "text_encoder_lr"
+        raise BadOption(option, f"{name} takes one learning rate for everything: leave --{option} out, or set it to 0.")
+
+
+def _check_base(base: FrozenBaseOptions, mixed_precision: str, gradient_checkpointing: bool) -> None:
+    files, strengths = base.base_weights or [], base.base_weights_multiplier
+    if strengths is not None and len(strengths) != len(files):
+        option = "base_weights_multiplier"
+        sentence = f"--{option} has {len(strengths)} numbers for {len(files)} --base_weights. Give one each."
+        raise BadOption(option, sentence)
+    if base.fp8_base_unet and mixed_precision == "no":
+        sentence = "--fp8_base_unet needs --mixed_precision bf16 or fp16: 8 bits are only for keeping."
+        raise BadOption("fp8_base_unet", sentence)
+    if base.cpu_offload_checkpointing and not gradient_checkpointing:
+        raise BadOption("cpu_offload_checkpointing", "--cpu_offload_checkpointing needs --gradient_checkpointing.")
+
+
+def _check_start(start: StartOptions) -> None:
+    given = [name for name in ("initial_step", "initial_epoch") if getattr(start, name) is not None]
+    if start.skip_until_initial_step and not given:
+        option = "skip_until_initial_step"
+        raise BadOption(option, f"--{option} needs --initial_step or --initial_epoch.")
+
+
+def _check_sources(options: TrainNetworkOptions) -> None:
+    """Files of networks are there, and what is written takes the place of none of them."""
+    last = Names(Path(options.saving.output_dir or ""), options.saving.output_name).path(Occasion("last", 0))
+    target = last.with_name(f"{last.name}.{options.format.save_model_as}")
+    sources = [("base_weights", file) for file in options.base.base_weights or []]
+    if options.network.network_weights:
+        sources.append(("network_weights", options.network.network_weights))
+    for option, file in sources:
+        if not Path(file).is_file():
+            raise BadOption(option, f"--{option} {file}: there is no such file.")
+        if target.exists() and target.samefile(file):
+            sentence = f"--output_name: {target} is what this training reads. Choose another name."
+            raise BadOption("output_name", sentence)
+
+
+def _is_zero(rates: list[float] | None) -> bool:
+    return bool(rates) and not any(rates or [])

@@ -1,0 +1,1 @@
+"""Network modules under the names that their users know: --network_module networks.lora."""

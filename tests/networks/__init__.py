@@ -1,0 +1,1 @@
+"""Networks: LoRA and DoRA, their files, and their training."""

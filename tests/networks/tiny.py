@@ -1,0 +1,47 @@
+"""A training of a network beside a tiny model."""
+
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from sd_scripts.options.spec import from_values
+from sd_scripts.options.train_network import TrainNetworkOptions
+from tests.train.tiny import Recorder, shown_as_asked, tiny_data, tiny_family
+
+
+def network_options(folder, **values):
+    """Options of train_network.py with the paths filled in."""
+    given = {
+        "pretrained_model_name_or_path": "base.safetensors",
+        "network_module": "networks.lora",
+        "output_dir": str(Path(folder) / "out"),
+        "output_name": "X",
+        "max_train_steps": 3,
+        "learning_rate": 1e-3,
+        "seed": 1,
+        "max_data_loader_n_workers": 0,
+    }
+    return from_values(TrainNetworkOptions, given | values)
+
+
+def make_network_trainer(folder, family=None, data=None, **values):
+    from sd_scripts.library.train.network_method import NetworkMethod
+    from sd_scripts.library.train.trainer import Trainer
+
+    recorder = Recorder()
+    given = network_options(folder, **values)
+    data = shown_as_asked(data or tiny_data(), given)
+    method = NetworkMethod(given, recorder.report)
+    return Trainer(family or tiny_family(), method, data, given, recorder.report, given.start), recorder
+
+
+def train_network(folder, family=None, data=None, **values):
+    """Trains to the end; (trainer, recorder)."""
+    trainer, recorder = make_network_trainer(folder, family, data, **values)
+    trainer.run()
+    return trainer, recorder
+
+
+def saved(folder, name="X.safetensors"):
+    """The tensors of a file that was written."""
+    return load_file(Path(folder) / "out" / name)
