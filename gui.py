@@ -16,10 +16,10 @@ def main() -> int:
     try:
         options = parse(ServerOptions, sys.argv[1:], "gui.py")
         # The page takes seconds to import; --help and wrong options are answered before.
-        from kohya_gui.app import build, page_assets
+        from kohya_gui.app import build, page_assets, page_script
         from kohya_gui.server import Page, serve
 
-        serve(options, REPOSITORY, Page(build, page_assets()))
+        serve(options, REPOSITORY, Page(build, page_assets(), page_script()))
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code

@@ -26,6 +26,7 @@ from kohya_gui.preset_api import PresetEndpoints
 from kohya_gui.presets import PresetStore, known_stage
 from kohya_gui.project import Project, ProjectStore
 from kohya_gui.prompt_api import PromptEndpoints
+from kohya_gui.relay import board_url
 from kohya_gui.requeue import check_again
 from kohya_gui.rivals import add_rivals
 from kohya_gui.run_api import RunEndpoints
@@ -34,7 +35,7 @@ from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunStore
 from kohya_gui.stages import STAGES, stage_values
 from kohya_gui.state import project_state
-from kohya_gui.tensorboard import TensorBoards
+from kohya_gui.tensorboard import Server, TensorBoards
 from kohya_gui.words import refusal, say
 
 
@@ -45,7 +46,6 @@ class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, PromptEndpoints, 
 
     def __init__(self, runs_dir: Path, roots: list[Path], presets_dir: Path, repo: Path) -> None:
         self.repo = repo
-        self.secure = True
         self.roots = Roots(roots)
         self._queue = Queue(RunStore(runs_dir))
         self._monitor = Monitor(self._queue)
@@ -70,6 +70,10 @@ class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, PromptEndpoints, 
         finally:
             self._boards.stop(None)
 
+    def boards(self) -> list[Server]:
+        """The TensorBoards that run."""
+        return self._boards.running()
+
     def call(self, name: str, args: Json) -> Json:
         """Answers the endpoint `name`; unknown names and wrong arguments are answered with a sentence."""
         if name not in self.ENDPOINTS or not fits(args, Json):
@@ -85,7 +89,6 @@ class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, PromptEndpoints, 
             "version": program_version(self.repo),
             "platform": platform.system(),
             "lang_hint": "ja" if (locale.getlocale()[0] or "").startswith(("ja", "Japanese")) else "en",
-            "secure": self.secure,
             "roots": [str(root) for root in self.roots.folders],
             "device": asdict(gpus[0]) if gpus else None,
             "stages": [{"id": s.id, "title": say(f"stage.{s.id}"), "tab": s.tab} for s in STAGES.values()],
@@ -217,7 +220,7 @@ class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, PromptEndpoints, 
         if action == "stop":
             self._boards.stop(folder)
         server = self._boards.start(folder) if action == "start" and folder else self._boards.status(folder)
-        return {"running": server is not None, "url": server.url if server else None}
+        return {"running": server is not None, "url": board_url(server) if server else None}
 
     def _check(self, stage: str, values: Values, project: GivenProject, replaces: str | None) -> Checked:
         if replaces in self._queue.store.unended():

@@ -1,6 +1,9 @@
 """The page: header, one tab per stage, run bar. Each is one gr.HTML that its script in web/ draws; no logic here."""
 
+import functools
+import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,14 +22,16 @@ STYLES = (
     "dataset", "small",
 )  # fmt: skip
 SCRIPTS = (
-    "core", "store", "check", "dialog", "combo", "field", "tip", "recent", "form", "editing", "findings", "summary",
-    "rail", "stage", "metadata", "tabs", "pathbrowser", "drop", "difference", "importing", "keeping", "presets",
-    "search", "chart", "poller", "notify", "runbar", "buckets", "results", "viewer", "samples", "machine", "prompts",
-    "news", "actions", "log", "monitor", "history", "compare", "runs", "plan", "project", "header",
+    "core", "store", "check", "dialog", "plainhttp", "combo", "field", "tip", "recent", "form", "editing", "findings",
+    "summary", "rail", "stage", "metadata", "tabs", "pathbrowser", "drop", "difference", "importing", "keeping",
+    "presets", "search", "chart", "poller", "notify", "runbar", "buckets", "results", "viewer", "samples", "machine",
+    "prompts", "news", "actions", "log", "monitor", "history", "compare", "runs", "plan", "project", "header",
     "dataset_album", "dataset_texts", "dataset_grid", "dataset_editor", "dataset_change", "dataset_facts",
     "dataset_filters", "dataset_saving", "dataset",
 )  # fmt: skip
 """In the order in which they need each other."""
+
+KEYFRAMES = re.compile(r"@keyframes [^{]+\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}")
 
 MARKS = dict.fromkeys(TABS, "todo")
 
@@ -46,9 +51,19 @@ def build(studio: Studio) -> gr.Blocks:
 
 
 def page_assets() -> dict[str, Any]:
-    """What launching or mounting the page needs: theme, css, head."""
-    head = f"<script>{_data()}\n{_joined(SCRIPTS, 'js')}</script>"
-    return {"theme": _theme(), "css": _joined(STYLES, "css"), "head": head}
+    """What launching or mounting the page needs: theme, head."""
+    version = hashlib.sha256(page_script().encode()).hexdigest()[:16]
+    # The views wait for the scripts, which come on their own: they are read aside, and kept by the browser.
+    promise = "window.studio = new Promise(resolve => { window.studioIsThere = resolve; });"
+    script = f'<script>{promise}</script><script src="studio.js?v={version}"></script>'
+    return {"theme": _theme(), "head": f"<style>{_styles()}</style>{script}"}
+
+
+@functools.cache
+def page_script() -> str:
+    """All scripts, with what they know from the start."""
+    data = json.dumps(page_data(), ensure_ascii=False)
+    return f"window.STUDIO_DATA = {data};\n{_joined(SCRIPTS, 'js')}\nstudioIsThere();\n"
 
 
 def page_data() -> dict[str, Any]:
@@ -75,12 +90,13 @@ def _place(name: str, studio: Studio, elem_id: str | None = None) -> gr.HTML:
         action, arguments = asked
         return studio.call(action, arguments)
 
+    mount = f"Studio.mount(element, '{name}', server); "
     listen = "Studio.on('lang', lang => { props.value = lang; trigger('input'); });"
     start = f"{listen} if (Studio.page.lang !== 'en') {{ props.value = Studio.page.lang; trigger('input'); }}"
     return gr.HTML(
         "en",
         html_template=f'<div class="kg" data-view="{name}"></div>',
-        js_on_load=f"Studio.mount(element, '{name}', server); {start if name == 'header' else ''}",
+        js_on_load=f"studio.then(() => {{ {mount}{start if name == 'header' else ''} }});",
         server_functions=[call],
         apply_default_css=False,
         elem_id=elem_id,
@@ -98,9 +114,14 @@ def _endpoint(studio: Studio, name: str) -> Callable[[dict[str, Any]], Any]:
     return answer
 
 
-def _data() -> str:
-    # "<" could end the script element: JSON may write it as an escape.
-    return f"window.STUDIO_DATA = {json.dumps(page_data(), ensure_ascii=False).replace('<', chr(92) + 'u003c')};"
+def _styles() -> str:
+    """All styles. Handed to Gradio as `css`, they would be rewritten twice, rule by rule, while the page starts.
+
+    Nested below the root three times over they outweigh Gradio's, as they would then; keyframes cannot be nested.
+    """
+    text = _joined(STYLES, "css")
+    inner = KEYFRAMES.sub("", text)
+    return "\n".join([_joined(("root",), "css"), *KEYFRAMES.findall(text), f":root:root:root {{\n{inner}\n}}"])
 
 
 def _joined(names: tuple[str, ...], ending: str) -> str:

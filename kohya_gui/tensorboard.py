@@ -65,6 +65,11 @@ class TensorBoards:
             found = [one for one in self._running() if logdir is None or one.logdir == str(logdir)]
         return found[-1] if found else None
 
+    def running(self) -> list[Server]:
+        """All that run."""
+        with self._lock:
+            return self._running()
+
     def stop(self, logdir: Path | None) -> None:
         """Ends the one of a folder; of no folder, all."""
         with self._lock:

@@ -65,17 +65,24 @@ window.Studio = (() => {
     const focused = element.contains(document.activeElement) ? document.activeElement : null;
     element.studioText = text;
     element.innerHTML = text;
-    if (focused && focused !== element) refocus(element, focused);
+    if (focused && focused !== element) twin(element, focused)?.focus({ preventScroll: true });
     return element;
   }
-  /* The focus stays on what was drawn anew: the element of the same kind with the same data, or with data of its kind. */
-  function refocus(element, before) {
+  /* What an element has become that was drawn anew: that of the same kind with the same data, or with data of its kind. */
+  function twin(element, before) {
     const data = ({ dataset }) => JSON.stringify(dataset),
       kinds = ({ dataset }) => Object.keys(dataset).join();
     const all = [...element.querySelectorAll(before.tagName)];
-    const same = all.find((one) => data(one) === data(before)) ?? all.find((one) => kinds(one) === kinds(before));
-    same?.focus({ preventScroll: true });
+    return all.find((one) => data(one) === data(before)) ?? all.find((one) => kinds(one) === kinds(before));
   }
+  /* Remembers what has the focus; called later, gives it back, also where the page was drawn anew meanwhile. */
+  function focusKeeper() {
+    const before = document.activeElement,
+      place = before?.closest("[data-view], dialog");
+    return () => (before?.isConnected ? before : place && twin(place, before))?.focus();
+  }
+  /* Some people are made ill by what glides: then it jumps. */
+  const glide = () => (matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth");
 
   const PATHS = {
     chev: "M6 4l4 4-4 4",
@@ -211,11 +218,18 @@ window.Studio = (() => {
   }
   document.documentElement.lang = page.lang;
 
-  /* The end of a path tells more than its beginning. */
+  /* The end of a path tells more than its beginning. Measured once a frame, for all together: each look costs a layout. */
+  const ends = new Set();
   function showEnd(input) {
     if (document.activeElement === input) return;
     input.title = input.value;
-    input.scrollLeft = input.scrollWidth;
+    if (!ends.size) requestAnimationFrame(showEnds);
+    ends.add(input);
+  }
+  function showEnds() {
+    const widths = [...ends].map((input) => [input, input.scrollWidth]);
+    ends.clear();
+    for (const [input, width] of widths) if (document.activeElement !== input) input.scrollLeft = width;
   }
   /* Gives a text to the browser as a file to keep. */
   function download(name, text) {
@@ -252,6 +266,8 @@ window.Studio = (() => {
     view,
     mount,
     speak,
+    focusKeeper,
+    glide,
     showEnd,
     download,
     fileUrl,

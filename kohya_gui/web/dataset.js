@@ -100,7 +100,7 @@ Studio.dataset = (() => {
       html`
         <label class="ds-from">
           <span>${t("ds.from")}</span>
-          <select class="in" id="ds-source">
+          <select class="in" id="ds-source" aria-label="${t("ds.from")}">
             ${paths.length ? "" : html`<option value="" selected>${t("ds.choose_source")}</option>`}
             ${offered().map(
               (one, i) => html`

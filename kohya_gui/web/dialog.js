@@ -1,7 +1,7 @@
 /* Windows over the page: dialogs, menus of a button, and short notes at the edge. */
 "use strict";
 Studio.dialog = (() => {
-  const { html, attr, put, icon, t } = Studio;
+  const { html, attr, put, icon, t, focusKeeper } = Studio;
 
   /* Within Gradio's own box: only there do its styles for narrow windows hold. */
   const home = () => document.querySelector(".gradio-container .contain") ?? document.body;
@@ -26,11 +26,11 @@ Studio.dialog = (() => {
     );
     layer().append(box);
     return new Promise((resolve) => {
-      const before = document.activeElement;
+      const giveBack = focusKeeper();
       const close = (result = null) => {
         if (box.open) box.close();
         box.remove();
-        before?.focus?.();
+        giveBack();
         resolve(result);
       };
       box.addEventListener("close", () => box.isConnected && close());
@@ -156,7 +156,10 @@ Studio.dialog = (() => {
       if (!("close" in pressed.dataset)) action.pick();
       note.remove();
     });
-    setTimeout(() => note.remove(), heed ? 15000 : 6000);
+    const stay_ms = heed ? 15000 : 6000;
+    /* What is pointed at, or has the focus, stays. */
+    const leave = () => (note.matches(":hover, :focus-within") ? setTimeout(leave, 1000) : note.remove());
+    setTimeout(leave, stay_ms);
     return note;
   }
   /* What was said in the other language is not said again: it stands where it belongs. */

@@ -1,7 +1,7 @@
 /* The header: project, preset of the open tab, option search, TensorBoard, language, theme. */
 "use strict";
 (() => {
-  const { html, put, patch, icon, t, on, call, store, dialog, search, presets, tabs, page, kept, keep } = Studio;
+  const { html, put, patch, icon, t, on, call, store, dialog, search, presets, tabs, page, kept, keep, fileUrl } = Studio;
   let root,
     board = { running: false, url: null };
 
@@ -112,7 +112,7 @@
     drawBoard();
     if (!dialog.trouble(answer)) dialog.say(t("said.board"), { action: { label: t("open"), pick: openBoard } });
   }
-  const openBoard = () => window.open(board.url, "_blank", "noopener");
+  const openBoard = () => window.open(fileUrl(board.url), "_blank", "noopener");
   async function boardMenu(button) {
     const answer = await call("tensorboard", { action: "status", logdir: null });
     if (dialog.trouble(answer)) return;
@@ -123,7 +123,7 @@
       return;
     }
     dialog.menu(button, [
-      { label: t("board_open"), note: board.url, pick: openBoard },
+      { label: t("board_open"), note: fileUrl(board.url), pick: openBoard },
       {
         label: t("board_stop"),
         danger: true,
@@ -146,7 +146,10 @@
     project: projects,
     preset: () => presets.open(),
     board: boardMenu,
-    lang: () => Studio.speak(page.lang === "en" ? "ja" : "en"),
+    lang: () => {
+      Studio.speak(page.lang === "en" ? "ja" : "en");
+      one("lang").focus();
+    },
     theme: () => {
       keep("studio.theme", isDark() ? "light" : "dark");
       setTheme(isDark());
@@ -155,9 +158,6 @@
   on("project", drawProject);
   ["tab", "stage", "typed", "loaded", "preset", "project"].forEach((news) => on(news, drawPreset));
   Studio.view("header", draw);
-  call("info").then((info) => {
-    page.secure = info.secure;
-  });
   call("tensorboard", { action: "status", logdir: null }).then((answer) => {
     if (!answer.error) {
       board = answer;

@@ -4,7 +4,7 @@ Studio.notify = (() => {
   const { t, on, page, dialog, kept, keep, fire } = Studio;
 
   /* no: the browser has none, or refuses them on plain http; else what the user said: default, granted, denied. */
-  const state = () => (!page.secure || !window.isSecureContext || !window.Notification ? "no" : Notification.permission);
+  const state = () => (!window.isSecureContext || !window.Notification ? "no" : Notification.permission);
   async function ask() {
     if (state() === "default") await Notification.requestPermission();
     dialog.say(t(`notify.${state()}`), { warning: state() !== "granted" });

@@ -11,7 +11,7 @@ Studio.browse = (() => {
       <form class="pb">
         <div class="pathrow">
           <button type="button" class="btn" data-up aria-label="${t("browse.up")}">${icon("up")}</button>
-          <input class="in" name="path" aria-label="${t("browse.path")}" spellcheck="false" autocomplete="off" />
+          <input class="in" name="path" autofocus aria-label="${t("browse.path")}" spellcheck="false" autocomplete="off" />
         </div>
         <div class="roots"></div>
         <section class="recent" aria-label="${t("browse.recent")}"></section>
@@ -91,9 +91,21 @@ Studio.browse = (() => {
             )
           : "",
       );
-      put(box.querySelector(".pb-list"), rows(answer));
-      const file = [...box.querySelectorAll("[data-file]")].find((one) => one.dataset.file === to);
+      const list = box.querySelector(".pb-list"),
+        within = list.contains(document.activeElement);
+      put(list, rows(answer));
+      const file = [...list.querySelectorAll("[data-file]")].find((one) => one.dataset.file === to);
       if (file) select(file);
+      if (within) (list.querySelector("button") ?? place).focus();
+    }
+    /* The list is one stop of the Tab key; arrows move within it. */
+    function steer(event) {
+      const all = [...event.currentTarget.querySelectorAll("button")],
+        at = all.indexOf(document.activeElement),
+        to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: all.length - 1 }[event.key];
+      if (at < 0 || to === undefined) return;
+      event.preventDefault();
+      all.at(to % all.length).focus();
     }
     function select(file) {
       place.value = file.dataset.file;
@@ -105,9 +117,9 @@ Studio.browse = (() => {
       folders.length + files.length
         ? [
             ...folders.map(
-              (name) => html`
+              (name, i) => html`
                 <li>
-                  <button type="button" data-to="${join(name)}">
+                  <button type="button" data-to="${join(name)}" tabindex="${i ? -1 : 0}">
                     ${icon("folder")}
                     <span>${name}</span>
                   </button>
@@ -115,9 +127,9 @@ Studio.browse = (() => {
               `,
             ),
             ...files.map(
-              ({ name, size_bytes }) => html`
+              ({ name, size_bytes }, i) => html`
                 <li>
-                  <button type="button" data-file="${join(name)}">
+                  <button type="button" data-file="${join(name)}" tabindex="${i || folders.length ? -1 : 0}">
                     ${icon("file")}
                     <span>${name}</span>
                     <span class="muted num">${bytes(size_bytes)}</span>
@@ -147,6 +159,7 @@ Studio.browse = (() => {
       }
       if (pressed.dataset.file) select(pressed);
     });
+    box.querySelector(".pb-list").addEventListener("keydown", steer);
     box.addEventListener("dblclick", (event) => {
       const file = event.target.closest("[data-file]")?.dataset.file;
       if (file && (BOTH.includes(kind) || !FOLDERS.includes(kind))) choose(file);

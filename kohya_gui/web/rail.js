@@ -184,7 +184,6 @@ Studio.rail = (() => {
       form.jump(stage, first.flag);
       return;
     }
-    if (Studio.page.secure && window.Notification?.permission === "default") Notification.requestPermission();
     const edited = editing.of(stage),
       values = store.values(stage),
       project = store.state.project,
@@ -225,14 +224,8 @@ Studio.rail = (() => {
   }
   async function copy(stage) {
     const command = rails[stage].root.querySelector("pre.cmd");
-    try {
-      await navigator.clipboard.writeText(command.textContent);
-      const isWhole = !form.errors(stage).length;
-      dialog.say(t(isWhole ? "said.copied" : "said.copied_in_part"), { warning: !isWhole });
-    } catch {
-      getSelection().selectAllChildren(command);
-      dialog.say(t("said.select_copy"));
-    }
+    const isWhole = !form.errors(stage).length;
+    await Studio.plainHttp.copy(command, isWhole);
   }
 
   /* The command as a file, which the browser keeps. */

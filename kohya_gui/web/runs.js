@@ -217,6 +217,7 @@ Studio.runs = (() => {
     if (!root || !compare.open()) return;
     compare.close();
     side(false);
+    if (document.activeElement === document.body) root.querySelector('.run[tabindex="0"]')?.focus();
   }
   function side(comparing) {
     root.querySelector(".kg-mon").hidden = comparing;
@@ -265,6 +266,9 @@ Studio.runs = (() => {
     else if (run) {
       stopComparing();
       choose(run);
+      /* On a phone the list stands below: what was asked for comes into view. */
+      const shown = root.querySelector(".kg-mon");
+      if (shown.getBoundingClientRect().top < 0) shown.scrollIntoView({ block: "start", behavior: Studio.glide() });
     }
   }
   /* The list is one stop of the Tab key; arrows move within it, and with Alt they move what waits. */

@@ -3,6 +3,7 @@
 Studio.search = (() => {
   const { html, put, icon, t, field, form, stage, tabs } = Studio;
   const MOST = 9;
+  let goBack = null; /* gives the focus back to where / was pressed */
 
   const draw = () => html`
     <div class="kg-search" role="search">
@@ -110,7 +111,7 @@ Studio.search = (() => {
       if (event.key === "Enter" && hits[at]) choose(hits[at]);
       if (event.key === "Escape") {
         end();
-        box.blur();
+        goBack ? goBack() : box.blur();
       }
     });
     list.addEventListener("mousedown", (event) => {
@@ -126,6 +127,7 @@ Studio.search = (() => {
     const typing = event.target.closest?.("input, textarea, select, [contenteditable=true], dialog");
     if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
       event.preventDefault();
+      goBack = document.activeElement === document.body ? null : Studio.focusKeeper();
       document.querySelector(".kg-search input")?.focus();
     }
   });

@@ -1,7 +1,7 @@
 /* A stage's tab: a switch between its methods, the section list, the form and the rail. */
 "use strict";
 Studio.stage = (() => {
-  const { html, attr, put, t, kept, keep, data, form, rail, fire } = Studio;
+  const { html, attr, put, t, kept, keep, data, form, rail, fire, glide } = Studio;
   const SWITCHED = ["caption", "tag", "train"]; /* tabs of several methods, now or soon */
   const PASSED_PX = 120; /* so far below the window's top a section counts as the one that is read */
   const chosen = {};
@@ -82,7 +82,7 @@ Studio.stage = (() => {
     const choose = (link) => {
       show(link);
       followers[stage].pinned = true;
-      form.openSection(stage, link.dataset.section).scrollIntoView({ block: "start", behavior: "smooth" });
+      form.openSection(stage, link.dataset.section).scrollIntoView({ block: "start", behavior: glide() });
     };
     const part = (link) => document.getElementById(`sec-${stage}-${link.dataset.section}`);
     const isPassed = (link) => part(link)?.offsetParent && part(link).getBoundingClientRect().top <= PASSED_PX;

@@ -1,0 +1,148 @@
+"""axe-core finds nothing to mend in any tab or dialog: empty or filled, either language, light or dark, wide or narrow.
+
+The rules about structure do not depend on the theme: in the dark only contrast is looked at.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Page, expect
+
+from kohya_gui.app import TABS
+from tests.page import Gui, Tab
+
+WAYS = pytest.mark.parametrize(("lang", "width", "height"), [("en", 1440, 900), ("ja", 390, 844)])
+CONTRAST = {"runOnly": ["color-contrast"]}
+OPEN_ALL = "stage => Studio.data.forms[stage].sections.forEach(one => Studio.form.openSection(stage, one.name))"
+
+
+@dataclass
+class Looker:
+    """Looks at one tab's views in both themes, and keeps every fault."""
+
+    page: Page
+    tab: Tab
+    way: str
+    faults: list[str] = field(default_factory=list)
+
+    def look(self, view: str, within: str = "body") -> None:
+        """Runs axe-core on what is shown."""
+        for theme, options in (("light", {}), ("dark", CONTRAST)):
+            self.page.evaluate("dark => document.body.classList.toggle('dark', dark)", theme == "dark")
+            if os.environ.get("SCREENSHOTS"):
+                self.tab.shot(f"{view}_{self.way}_{theme}".replace(" ", "_"))
+            found: dict[str, Any] = self.page.evaluate(
+                "([within, options]) => axe.run(within, {resultTypes: ['violations'], ...options})", [within, options]
+            )
+            self.faults += [f"{view}, {self.way}, {theme}: {fault}" for fault in _sentences(found)]
+
+    def dialog(self, view: str, open_it: Callable[[], object], ready: str) -> None:
+        """Opens a dialog or a menu, looks at it, and closes it with Escape."""
+        open_it()
+        self.page.wait_for_selector(ready)
+        self.look(view, "dialog[open]:last-of-type" if self.page.locator("dialog[open]").count() else "body")
+        self.page.keyboard.press("Escape")
+        expect(self.page.locator(ready)).to_have_count(0)
+
+
+def _sentences(found: dict[str, Any]) -> list[str]:
+    return [
+        f"{fault['id']} ({fault['impact']}) {node['target']} {node['html'][:160]} {node['failureSummary'][:300]}"
+        for fault in found["violations"]
+        for node in fault["nodes"][:4]
+    ]
+
+
+def looker(tab: Tab, lang: str, width: int, height: int) -> Looker:
+    tab.page.set_viewport_size({"width": width, "height": height})
+    # What moves or fades is seen at its end.
+    tab.page.emulate_media(reduced_motion="reduce")
+    tab.open()
+    tab.page.evaluate("lang => Studio.speak(lang)", lang)
+    tab.page.evaluate(AXE_SCRIPT)
+    return Looker(tab.page, tab, f"{lang}_{width}")
+
+
+@WAYS
+def test_no_fault_where_nothing_is_filled_in(tab: Tab, lang: str, width: int, height: int) -> None:
+    eye = looker(tab, lang, width, height)
+    tab.page.evaluate("Studio.store.take(null)")
+    for name in ("project", "train", "runs"):
+        tab.select(name)
+        eye.look(f"empty {name}")
+    assert eye.faults == []
+    # It does find what is wrong.
+    tab.page.evaluate("document.querySelector('[data-do=theme]').removeAttribute('aria-label')")
+    tab.page.evaluate("document.querySelector('.kg-head b').style.color = '#808080'")
+    eye.look("spoilt")
+    assert {fault.split(": ")[1].split(" ")[0] for fault in eye.faults} == {"button-name", "color-contrast"}
+
+
+@WAYS
+def test_no_fault_in_any_filled_tab(tab: Tab, runs: dict[str, str], lang: str, width: int, height: int) -> None:
+    tab.make_project()
+    eye = looker(tab, lang, width, height)
+    page = eye.page
+    for name in TABS:
+        tab.select(name)
+        if name == "runs":
+            page.click(f'[data-run="{runs["slow"]}"]')
+            page.wait_for_selector(".smp img")
+        eye.look(name)
+    tab.select("train")
+    page.evaluate(OPEN_ALL, "train")
+    page.fill("#f-train-learning_rate", "abc")
+    eye.look("train in full")
+    page.evaluate("Studio.store.reset('train', 'learning_rate')")
+    tab.select("runs")
+    for name in ("busy", "broken", "patient"):
+        page.click(f'[data-run="{runs[name]}"]')
+        expect(page.locator(".kg-mon .top h2")).to_have_text(name)
+        eye.look(f"run {name}")
+    assert eye.faults == []
+
+
+@WAYS
+def test_no_fault_in_any_dialog(tab: Tab, gui: Gui, runs: dict[str, str], lang: str, width: int, height: int) -> None:
+    tab.make_project()
+    eye = looker(tab, lang, width, height)
+    page = eye.page
+    tab.select("train")
+    eye.dialog("projects", lambda: page.click("[data-do=project]"), ".kg-menu")
+    eye.dialog("path browser", lambda: page.click("#f-train-in_json ~ [data-browse]"), ".pb-list li")
+    page.fill("#f-train-learning_rate", "3e-6")
+    page.click("[data-do=preset]")
+    page.wait_for_selector(".pre-item")
+    page.locator(".pre-item").first.click()
+    page.wait_for_selector(".diff")
+    eye.look("presets and difference", "dialog")
+    eye.dialog("import", lambda: page.click("[data-step=import]"), ".imp")
+    eye.dialog("copy of a preset", lambda: page.click("[data-step=copy]"), ".ask")
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    page.keyboard.type("rate")
+    eye.look("search")
+    page.keyboard.press("Escape")
+    page.locator("#f-train-optimizer_type ~ [data-names-open]").click()
+    eye.look("names to choose from")
+    page.keyboard.press("Escape")
+    tab.select("runs")
+    page.click(f'[data-run="{runs["slow"]}"]')
+    eye.dialog("sample", lambda: page.click("[data-cell]"), "dialog img")
+    eye.dialog("run menu", lambda: page.click(f'[data-menu="{runs["slow"]}"]'), ".kg-menu")
+    eye.dialog("stop", lambda: page.click(".kg-rb [data-stop]"), "[data-yes]")
+    page.evaluate("Studio.history.deleted()")
+    eye.dialog("deleted", lambda: None, "dialog")
+    page.click("[data-list-do=filter]")
+    page.evaluate("Studio.runs.pick(null)")
+    for name in ("slow", "fast"):
+        page.check(f'[data-pick="{runs[name]}"]')
+    eye.look("choosing")
+    page.click("[data-list-do=compare]")
+    page.wait_for_selector(".kg-cmp .cmp")
+    eye.look("comparison")
+    assert eye.faults == []
