@@ -183,7 +183,7 @@ def _look(checked: Checked, spec: OptionSpec, value: str) -> None:
 
 def _pictures(draft: Draft, flag: str, path: Path) -> str:
     extension = draft.get("caption_extension")
-    if draft.get("recursive") and path.is_dir() and (below := found.pictures_in(path).below):
+    if draft.get("recursive") and path.is_dir() and (below := pictures.facts_of(path).below):
         return say("found.images_below", n=below)
     if flag == "conditioning_data_dir" and (told := contents.told_of_masks(path, draft.path("train_data_dir"))):
         return told

@@ -5,6 +5,7 @@ Ten thousand take some seconds, so whoever asks is told how many are still to co
 
 import os
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from sd_scripts.library.data.images import UnreadableImage, image_size, open_ima
 
 # A first answer waits this long: a few hundred pictures are told at once.
 WAIT_S = 0.2
+# Figures are worth a longer wait.
+LONGEST_MEASURING_S = 1.0
 # Beyond these the oldest are forgotten, and looked at again.
 MOST_KEPT = 300_000
 # How much of a file's end is searched for its last mark; some programs append a few bytes of their own.
@@ -77,6 +80,25 @@ class Looks:
 
 LOOKS = Looks()
 """The looks that all checks share."""
+
+
+class Sizes:
+    """Sizes of pictures for one answer, which waits for a moment only; the next answer knows more.
+
+    `unread`: how many pictures were not looked at yet.
+    """
+
+    def __init__(self) -> None:
+        self.unread = 0
+        self._until_s = time.monotonic() + LONGEST_MEASURING_S
+
+    def of(self, pictures: Iterable[Path]) -> dict[Path, Size | None]:
+        """{picture: (width, height) in px}, None as long as it is not known; without those that cannot be read."""
+        files = list(pictures)
+        looks, remaining = LOOKS.of(files, max(0.0, self._until_s - time.monotonic()))
+        self.unread += remaining
+        sizes = {file: look.size_px for file in files if (look := looks.get(file)) and not look.fault}
+        return sizes | dict.fromkeys((file for file in files if file not in looks) if remaining else ())
 
 
 def look_at(path: Path) -> Look:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from kohya_gui import fixes, found, pictures
+from kohya_gui import fixes, pictures
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import entries_of, rule
 from sd_scripts.library.data.buckets import parse_resolution
@@ -154,7 +154,7 @@ def without_latents(entries: Metadata, folder: str, mirrored: bool = False) -> l
 
 def _latents_in(folder: Path) -> frozenset[str]:
     try:
-        return found.latents_in(folder)
+        return pictures.latents_in(folder)
     except OSError:
         return frozenset()
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from kohya_gui import api, devices, found
+from kohya_gui import api, devices, looking
 from kohya_gui.checks import check
 from kohya_gui.counted import counted
 from kohya_gui.facts import estimates
@@ -217,7 +217,8 @@ def test_time_and_memory_come_from_the_nearest_run_and_say_so(place, lab, monkey
 def test_sizes_are_read_for_a_moment_only_and_the_next_answer_goes_on(place, monkeypatch):
     values = {"in_json": str(place / "meta.json"), "resolution": "64,64", "train_batch_size": "6"}
     buckets = {"enable_bucket": True, "min_bucket_reso": 64, "max_bucket_reso": 128}
-    monkeypatch.setattr(found, "LONGEST_READING_S", -1.0)
+    monkeypatch.setattr(looking, "LONGEST_MEASURING_S", 0.0)
+    monkeypatch.setattr(looking, "LOOKS", looking.Looks())
     batches = figures(trained(place, **values, **buckets))["Batches per epoch"]
     assert batches.unfinished and batches.value == "at least 1"
     assert batches.note == "The sizes of 6 images are still being read."
