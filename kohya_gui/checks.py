@@ -60,7 +60,7 @@ class Checked:
     @property
     def pending(self) -> bool:
         """Whether more will be known soon."""
-        return any(one.key == "check.looking" for one in self.findings)
+        return any(one.key == "check.looking" for one in self.findings) or any(one.unfinished for one in self.facts)
 
 
 def stand_against(findings: Iterable[Finding], confirmed: Confirmed) -> bool:

@@ -32,7 +32,7 @@ class Fact(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """The fact as the page takes it."""
-        return {**self._asdict(), "rows": [list(row) for row in self.rows]}
+        return {"name": self.name, "value": self.value, "note": self.note, "rows": [list(row) for row in self.rows]}
 
 
 def saved_bytes(draft: Draft, model: ModelFacts | None) -> float | None:

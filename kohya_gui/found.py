@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 import shutil
 import time
 from collections import Counter
@@ -15,6 +16,9 @@ from sd_scripts.library.io.headers import ModelFacts, model_facts, pickled_heade
 from sd_scripts.library.io.metadata import Metadata, read_metadata
 
 T = TypeVar("T")
+
+Stamp = tuple[int, int]
+"""Time of the last change (ns) and size (bytes) of a file."""
 
 # Times of files are this coarse on some file systems: what changed just now is looked at again.
 SETTLED_AFTER_NS = 2_000_000_000
@@ -89,6 +93,15 @@ def metadata_at(path: Path) -> Metadata | str:
         return read_metadata(path)
     except UserError as error:
         return str(error)
+
+
+def stamp_of(place: str | Path) -> Stamp | None:
+    """The stamp of a file as it is now; None where there is none."""
+    try:
+        facts = os.stat(place)
+    except OSError:
+        return None
+    return facts.st_mtime_ns, facts.st_size
 
 
 def free_bytes(path: Path) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kohya_gui.found import Stamp, stamp_of
 from sd_scripts.library.data.buckets import Size
 from sd_scripts.library.data.images import UnreadableImage, image_size, open_image
 
@@ -22,9 +23,6 @@ MOST_KEPT = 300_000
 # How much of a file's end is searched for its last mark; some programs append a few bytes of their own.
 _TAIL_BYTES = 4096
 _LAST_MARKS = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
-
-Stamp = tuple[int, int]
-"""(time of the last change in ns, size in bytes)."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Looks:
 
     def of(self, pictures: Iterable[Path], wait_s: float = WAIT_S) -> tuple[dict[Path, Look], int]:
         """({picture: look} of those that are known, how many are not yet); missing files are left out."""
-        stamps = {path: stamp for path in pictures if (stamp := _stamp(path))}
+        stamps = {path: stamp for path in pictures if (stamp := stamp_of(path))}
         with self._news:
             for path, stamp in stamps.items():
                 if self._look(path, stamp) is None:
@@ -125,11 +123,3 @@ def _seems_cut_off(path: Path) -> bool:
             # RIFF tells how much follows these first eight bytes.
             return size_bytes < 8 + int.from_bytes(file.read(4), "little")
     return mark is not None and mark not in tail
-
-
-def _stamp(path: Path) -> Stamp | None:
-    try:
-        facts = path.stat()
-    except OSError:
-        return None
-    return facts.st_mtime_ns, facts.st_size
