@@ -21,9 +21,9 @@ class FullFineTune:
 
     def prepare(self, family: Family) -> None:
         """Freezes everything but the U-Net and, if asked for, the text encoder."""
-        for module in (family.unet, family.text_encoder, family.vae):
+        for module in (family.unet, *family.text_encoders.values(), family.vae):
             module.requires_grad_(False).eval()
-        self._trained = {"unet": family.unet, **({"text_encoder": family.text_encoder} if self._with_text else {})}
+        self._trained = {"unet": family.unet, **(family.text_encoders if self._with_text else {})}
         for module in self._trained.values():
             module.requires_grad_(True).train()
 

@@ -84,7 +84,7 @@ class Learner:
         target_BCHW = self._family.target(batch.latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
         texts = self._texts.arguments(batch.captions)
         with self._accelerator.autocast():
-            prediction_BCHW = self._predictor(noisy_BCHW, batch.timesteps_B, **texts).float()
+            prediction_BCHW = self._predictor(noisy_BCHW, batch.timesteps_B, batch.sizes_B6, **texts).float()
         return self._loss.per_item(prediction_BCHW, target_BCHW, batch.timesteps_B, batch.mask_BHW)
 
     def _way_of_stepping(self, options: TrainingSettings) -> Steps:

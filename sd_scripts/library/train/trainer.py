@@ -140,7 +140,7 @@ class Trainer:
 
     def _compile(self) -> None:
         if self.options.compilation.torch_compile:
-            texts = [self.family.text_encoder] if self.method.trains_text_encoder() else []
+            texts = self.family.text_encoders.values() if self.method.trains_text_encoder() else []
             compile_modules([self.family.unet, *texts], self.options.compilation)
 
     def _plan_course(self) -> Course:
