@@ -1,7 +1,6 @@
 """Trains a whole Stable Diffusion model on pictures and their metadata."""
 
 import sys
-from functools import partial
 from pathlib import Path
 
 # The repository's root in place of this folder, so that nothing is loaded under two names.
@@ -21,32 +20,19 @@ def work(options: FineTuneOptions, report: Report) -> None:
     report.use_console(options.console)
     if options.data.debug_dataset:
         check_data(options)
-        show_dataset(options, report)
-    else:
-        check_training(options)
-        check_frozen(options.precision, [] if options.method.trains_text_encoder else ["text_encoder"])
-        check_names(options.model)
-        train(options, report)
+        show(options, report)
+        return
+    check_training(options)
+    check_frozen(options.precision, options.method.frozen_texts)
+    check_names(options.model)
+    train(options, report)
 
 
-def show_dataset(options: FineTuneOptions, report: Report) -> None:
-    """Shows what would be trained; of the model only the tokenizer is needed."""
-    from sd_scripts.library.data import debug_dataset
-    from sd_scripts.library.data.read_dataset import open_data
-    from sd_scripts.library.models.clip_tokenizer import clip_tokenizer, count_tokens, count_weighted_tokens
-    from sd_scripts.library.train.course import course_of
+def show(options: FineTuneOptions, report: Report) -> None:
+    """Shows what would be trained."""
+    from sd_scripts.library.train.preview import show_dataset
 
-    data = open_data(options, report)
-    seed = options.length.seed or 0
-    tokenizer = clip_tokenizer("<|endoftext|>")
-    debug_dataset.show(
-        data,
-        partial(count_weighted_tokens if options.text.weighted_captions else count_tokens, tokenizer),
-        report,
-        max_tokens=options.text.max_token_length or 75,
-        seed=seed,
-        total_steps=course_of(len(data.plan(0, seed)), options.length).total_steps,
-    )
+    show_dataset(options, report)
 
 
 def train(options: FineTuneOptions, report: Report) -> None:

@@ -7,4 +7,14 @@ _FINE_TUNE = {
     "tokenizer_cache_dir": "is not needed: the tokenizer comes with this program. Leave it out.",
 }
 
-REFUSED: dict[str, dict[str, str]] = {"fine_tune": _FINE_TUNE}
+_SDXL = {
+    "v2": "is for Stable Diffusion 2, which fine_tune.py trains. Leave it out.",
+    "clip_skip": "has no place here: SDXL reads its text encoders' last but one layers by itself. Leave it out.",
+}
+_NOT_YET = {
+    "masked_loss": "is not built yet: every place of a picture counts the same. Leave it out.",
+    "conditioning_data_dir": "is not built yet: masks cannot be given as pictures. Leave it out.",
+    "reg_data_dir": "is not built yet. Name regularisation pictures in a --dataset_config, with is_reg = true.",
+}
+
+REFUSED: dict[str, dict[str, str]] = {"fine_tune": _FINE_TUNE, "sdxl_train": _FINE_TUNE | _SDXL | _NOT_YET}

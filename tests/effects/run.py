@@ -170,6 +170,12 @@ _PATHS: dict[str, dict[str, str]] = {
         "in_json": "meta.json",
         "output_dir": "out",
     },
+    "sdxl_train.py": {
+        "pretrained_model_name_or_path": "sdxl.safetensors",
+        "train_data_dir": "pictures",
+        "in_json": "meta.json",
+        "output_dir": "out",
+    },
     "finetune/make_captions.py": {"train_data_dir": "pictures", "caption_weights": "blip"},
     "finetune/make_captions_by_git.py": {"train_data_dir": "pictures", "model_id": "git"},
     "finetune/tag_images_by_wd14_tagger.py": {"train_data_dir": "pictures", "model_dir": "taggers"},
@@ -184,16 +190,18 @@ _PATHS: dict[str, dict[str, str]] = {
         "model_name_or_path": "sd1.safetensors",
     },
 }
+_TRAINING: dict[str, Any] = {
+    "output_name": "X",
+    "resolution": "64",
+    "max_train_steps": 2,
+    "train_batch_size": 2,
+    "learning_rate": 1e-3,
+    "seed": 1,
+    "max_data_loader_n_workers": 0,
+}
 _PLAIN: dict[str, dict[str, Any]] = {
-    "fine_tune.py": {
-        "output_name": "X",
-        "resolution": "64",
-        "max_train_steps": 2,
-        "train_batch_size": 2,
-        "learning_rate": 1e-3,
-        "seed": 1,
-        "max_data_loader_n_workers": 0,
-    },
+    "fine_tune.py": _TRAINING,
+    "sdxl_train.py": _TRAINING,
     "finetune/tag_images_by_wd14_tagger.py": {"repo_id": "tiny/wd14", "thresh": 0.2},
     "finetune/prepare_buckets_latents.py": {"max_resolution": "64,64", "min_bucket_reso": 64, "max_bucket_reso": 128},
 }

@@ -22,10 +22,29 @@ def all_rows() -> Iterator[Effect]:
         yield from getattr(importlib.import_module(f"tests.effects.{path.stem}"), "ROWS", [])
 
 
+ON_THE_LOOP = ("fine_tune.py", "sdxl_train.py")
+"""They train with the same code: what they share through a group of options is shown with the first of them."""
+
+
+def shown_elsewhere(script: str) -> set[str]:
+    """The options that a script shares through their group with an earlier one of the loop."""
+    earlier = ON_THE_LOOP[: ON_THE_LOOP.index(script)] if script in ON_THE_LOOP else ()
+    specs = option_specs(SCRIPTS[script])
+    others = {(spec.group, name) for other in earlier for name, spec in option_specs(SCRIPTS[other]).items()}
+    return {name for name, spec in specs.items() if (spec.group, name) in others}
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_option_has_a_row(script: str) -> None:
     rows = {row.flag for row in all_rows() if row.script == script}
-    assert rows | WITHOUT == set(option_specs(SCRIPTS[script])) | WITHOUT
+    options = set(option_specs(SCRIPTS[script]))
+    assert options - shown_elsewhere(script) - WITHOUT <= rows <= options
+
+
+def test_what_a_script_has_for_itself_is_not_shown_elsewhere() -> None:
+    own = {"block_lr", "learning_rate_te1", "cache_text_encoder_outputs", "fused_optimizer_groups"}
+    assert not own & shown_elsewhere("sdxl_train.py")
+    assert shown_elsewhere("fine_tune.py") == set()
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -2,7 +2,8 @@
 
 from sd_scripts.library.data.read_dataset import open_data
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.models.sd import load
+from sd_scripts.library.models import sd, sdxl
+from sd_scripts.library.models.family import Family
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.about import unwritten
@@ -10,30 +11,22 @@ from sd_scripts.library.train.checks.here import check_here
 from sd_scripts.library.train.device import loading_device, main_report
 from sd_scripts.library.train.full import FullFineTune
 from sd_scripts.library.train.notices import notices
-from sd_scripts.library.train.optimizing import check_text_rate
+from sd_scripts.library.train.optimizing import check_part_rates
 from sd_scripts.library.train.remote_state import fetch_state
 from sd_scripts.library.train.saving import file_format
+from sd_scripts.library.train.settings import FullSettings
 from sd_scripts.library.train.state import check_asked, read_facts
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.library.train.upload import prepare_upload
 from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.sdxl_train import SdxlTrainOptions
 
 
 def fine_tune(options: FineTuneOptions, report: Report) -> None:
     """fine_tune.py, once its options are checked."""
-    check_here(options)
-    check_text_rate(options.optimizer, options.method)
-    report = main_report(report)
-    for sentence in notices(options):
-        report.notice(sentence, "warning")
-    prepare_upload(options.hub, report)
-    if options.state.resume_from_huggingface:
-        options.state.resume = str(fetch_state(options.state.resume or "", options.hub.huggingface_token, report))
-    if folder := options.state.resume:
-        check_asked(folder, read_facts(folder), options)
+    report = _begin(options, report)
     model = options.model
-    report.phase("load_model", f"Loading {model.pretrained_model_name_or_path}")
-    family = load(
+    family = sd.load(
         model.pretrained_model_name_or_path or "",
         v2=model.v2,
         v_parameterization=model.v_parameterization,
@@ -42,12 +35,47 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
         device=loading_device(options.precision),
     )
     _check_layers(options.text.clip_skip or 1, family.text_encoder.config.num_hidden_layers)
+    _train(family, options, report)
+
+
+def sdxl_train(options: SdxlTrainOptions, report: Report) -> None:
+    """sdxl_train.py, once its options are checked."""
+    report = _begin(options, report)
+    model = options.model
+    if model.disable_mmap_load_safetensors:
+        report.say("Files of weights are read as a whole, not mapped into memory.")
+    family = sdxl.load(
+        model.pretrained_model_name_or_path or "",
+        v_parameterization=model.v_parameterization,
+        vae=model.vae,
+        report=report,
+        device=loading_device(options.precision),
+        mapped=not model.disable_mmap_load_safetensors,
+    )
+    _train(family, options, report)
+
+
+def _begin(options: FullSettings, report: Report) -> Report:
+    """What comes before a model is loaded; gives the report of this process. Errors: BadOption, NotInstalled."""
+    check_here(options)
+    check_part_rates(options.optimizer, options.method)
+    report = main_report(report)
+    for sentence in notices(options):
+        report.notice(sentence, "warning")
+    prepare_upload(options.hub, report)
+    if options.state.resume_from_huggingface:
+        options.state.resume = str(fetch_state(options.state.resume or "", options.hub.huggingface_token, report))
+    if folder := options.state.resume:
+        check_asked(folder, read_facts(folder), options)
+    report.phase("load_model", f"Loading {options.model.pretrained_model_name_or_path}")
+    return report
+
+
+def _train(family: Family, options: FullSettings, report: Report) -> None:
     for sentence in unwritten(options.about, file_format(options.saving, family.source_format)):
         report.notice(sentence, "warning")
-    vae_hash = weights_hash(family.vae.state_dict())
-    data = open_data(options, report, vae_hash)
-    method = FullFineTune(options.method)
-    Trainer(family, method, data, options, report).run()
+    data = open_data(options, report, weights_hash(family.vae.state_dict()), family.latents_suffix)
+    Trainer(family, FullFineTune(options.method), data, options, report).run()
 
 
 def _check_layers(clip_skip: int, layers: int) -> None:

@@ -92,8 +92,8 @@ class Learner:
         max_norm = options.optimizer.max_grad_norm or float("inf")
         if engine := zero.engine_of(self._accelerator):
             return zero.DividedSteps(engine)
-        if options.precision.fused_backward_pass:
-            return FusedSteps(self.optimizer, max_norm)
+        if options.precision.fused_backward_pass or options.optimizer_groups:
+            return FusedSteps(self.optimizer, max_norm, options.optimizer_groups)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         return WholeSteps(self._accelerator, self._predictor, self._stepper, parameters, max_norm)
 

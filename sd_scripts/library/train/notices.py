@@ -8,11 +8,11 @@ from sd_scripts.library.train.device import idle_without_gpu
 from sd_scripts.library.train.idle import idle_settings
 from sd_scripts.library.train.optimizing import rate_notices
 from sd_scripts.library.train.parallel import idle_alone
+from sd_scripts.library.train.settings import FullSettings
 from sd_scripts.library.train.team import launched
-from sd_scripts.options.fine_tune import FineTuneOptions
 
 
-def notices(options: FineTuneOptions) -> Iterator[str]:
+def notices(options: FullSettings) -> Iterator[str]:
     """One sentence each; the run is the same without such an option, so it is not refused. Errors: BadOption."""
     yield from rate_notices(options.optimizer, options.schedule, options.method)
     yield from idle_options(options)

@@ -6,7 +6,8 @@ from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.hub import HubOptions
-from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+from sd_scripts.options.method import FullMethodOptions
+from sd_scripts.options.model import BaseModelOptions, BaseTextOptions, TextCacheOptions
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.output import AboutOptions
@@ -25,8 +26,22 @@ from sd_scripts.options.training import (
 class TrainingSettings(Protocol):
     """A composition of option groups, such as options.fine_tune.FineTuneOptions."""
 
-    model: ModelOptions
-    text: TextEncodingOptions
+    @property
+    def model(self) -> BaseModelOptions:
+        """A family's own options may be more."""
+
+    @property
+    def text(self) -> BaseTextOptions:
+        """A family's own options may be more."""
+
+    @property
+    def text_cache(self) -> TextCacheOptions:
+        """Whether captions are encoded before training."""
+
+    @property
+    def optimizer_groups(self) -> int:
+        """Into how many portions the optimizer's step is split; 0: it is not."""
+
     data: FineTuneDataOptions
     captions: CaptionOptions
     resolution: ResolutionOptions
@@ -47,3 +62,11 @@ class TrainingSettings(Protocol):
     logging: LoggingOptions
     samples: SampleOptions
     about: AboutOptions
+
+
+class FullSettings(TrainingSettings, Protocol):
+    """Those of a training of whole models."""
+
+    @property
+    def method(self) -> FullMethodOptions:
+        """Which parts are trained, and at what rates."""

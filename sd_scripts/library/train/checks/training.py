@@ -12,7 +12,7 @@ from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.upload import check_upload
-from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+from sd_scripts.options.model import BaseModelOptions, BaseTextOptions, ModelOptions
 
 
 def check_training(options: TrainingSettings) -> None:
@@ -30,18 +30,18 @@ def check_training(options: TrainingSettings) -> None:
     check_folders(options)
 
 
-def check_model(model: ModelOptions, text: TextEncodingOptions) -> None:
+def check_model(model: BaseModelOptions, text: BaseTextOptions) -> None:
     """A base model is named; clip_skip stands only where it has a meaning."""
     option = "pretrained_model_name_or_path"
     if not model.pretrained_model_name_or_path:
         raise BadOption(option, f"--{option} is needed: a .safetensors or .ckpt file, a diffusers folder or a hub id.")
-    if model.v2 and text.clip_skip is not None:
+    if isinstance(model, ModelOptions) and model.v2 and text.layer is not None:
         raise BadOption(
             "clip_skip", "--clip_skip is not for --v2: Stable Diffusion 2 uses its last but one layer by itself."
         )
 
 
-def check_names(model: ModelOptions) -> None:
+def check_names(model: BaseModelOptions) -> None:
     """The model and the VAE are there, or could be on the hub. Errors: BadFile."""
     check_name(model.pretrained_model_name_or_path or "")
     if model.vae:
