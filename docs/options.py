@@ -3,6 +3,7 @@
 from kohya_gui.i18n import t, words
 from kohya_gui.layout import GROUPED, LAYOUTS, LISTED
 from kohya_gui.stages import STAGES, Stage
+from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.spec import OptionSpec, option_specs
 
 _WORDS = {
@@ -59,12 +60,55 @@ _WORDS = {
 }
 
 
+_OFF_THE_PAGE = {
+    "sdxl_train.py": {
+        "en": ("Fine-tuning of SDXL", "Trains a whole SDXL model. It has no tab on the page yet."),
+        "ja": ("SDXL のファインチューニング", "SDXL のモデル全体を学習します。画面のタブはまだありません。"),
+    }
+}
+"""The title of each script that is no stage of the page, and what it is for."""
+
+_HELP_JA = {
+    "disable_mmap_load_safetensors": (
+        ".safetensors をメモリーマップせず、まるごと読み込みます。"
+        "遅いドライブやネットワーク上のファイルで速くなります。"
+    ),
+    "cache_text_encoder_outputs": (
+        "学習の前にすべてのキャプションをエンコードし、その後テキストエンコーダーを GPU から外します。"
+        "毎回同じキャプションのときに使えます。"
+    ),
+    "cache_text_encoder_outputs_to_disk": (
+        "学習の前にすべてのキャプションをエンコードし、画像の隣のファイルに残します。"
+        "次の学習でも使われます。"
+    ),
+    "learning_rate_te1": (
+        "1 番目のテキストエンコーダー (CLIP ViT-L) の学習率。"
+        "空欄なら learning_rate と同じ、0 なら学習しません。"
+    ),
+    "learning_rate_te2": (
+        "2 番目のテキストエンコーダー (OpenCLIP ViT-bigG) の学習率。"
+        "空欄なら learning_rate と同じ、0 なら学習しません。"
+    ),
+    "block_lr": (
+        "U-Net の 23 ブロックの学習率を、入力側から出力側へカンマ区切りで書きます。"
+        "0 のブロックは学習しません。"
+    ),
+    "fused_optimizer_groups": (
+        "重みをこの数の組に分け、勾配がそろった組から順に更新して勾配を捨てます。"
+        "メモリーが少なくて済みます。"
+    ),
+}
+"""The help of options that the page has no words for."""
+
+
 def options(lang: str) -> str:
     """The document in a language, as Markdown."""
     say = _WORDS[lang]
     head = [str(say["title"]), "", str(say["other"]), "", str(say["intro"]), "", f"<!-- {say['made']} -->"]
     contents = [f"- [{_title(stage, lang)}: `{stage.script}`](#{stage.id})" for stage in STAGES.values()]
+    contents += [f"- [{words[lang][0]}: `{script}`](#{_anchor(script)})" for script, words in _OFF_THE_PAGE.items()]
     chapters = [line for stage in STAGES.values() for line in _chapter(stage, lang)]
+    chapters += [line for script in _OFF_THE_PAGE for line in _chapter_off_the_page(script, lang)]
     names = [line for flag in GROUPED for line in _names(flag, lang)]
     return "\n".join([*head, "", *contents, *chapters, *names]) + "\n"
 
@@ -90,6 +134,30 @@ def _chapter(stage: Stage, lang: str) -> list[str]:
         lines += ["", f"### {t(f'section.{name}', lang)}", "", _row(*heads), _row(*["---"] * len(heads))]
         lines += [_option(stage, specs[flag], lang) for flag in flags.split()]
     return lines
+
+
+def _anchor(script: str) -> str:
+    return script.removesuffix(".py")
+
+
+def _chapter_off_the_page(script: str, lang: str) -> list[str]:
+    """In the order of declaration. What the page has words for, since another stage has it too, has them here."""
+    title, about = _OFF_THE_PAGE[script][lang]
+    lines = ["", f'<a id="{_anchor(script)}"></a>', "", f"## {title}: `{script}`", "", about, ""]
+    lines += [_row(*_WORDS[lang]["heads"]), _row(*["---"] * len(_WORDS[lang]["heads"]))]
+    known = words(lang)
+    for spec in option_specs(SCRIPTS[script]).values():
+        help_ = known.get(f"option.{spec.name}.help") or (_HELP_JA[spec.name] if lang == "ja" else spec.help)
+        default = known.get(f"option.{spec.name}.empty", "") if spec.default is None else _plain_default(spec, lang)
+        label = known.get(f"option.{spec.name}.label", "")
+        lines.append(_row(f"`--{spec.name}`", label, help_, _values(spec, lang), default))
+    return lines
+
+
+def _plain_default(spec: OptionSpec, lang: str) -> str:
+    if isinstance(spec.default, bool):
+        return str(_WORDS[lang]["on" if spec.default else "off"])
+    return f"`{spec.default}`"
 
 
 def _option(stage: Stage, spec: OptionSpec, lang: str) -> str:
@@ -137,9 +205,7 @@ def _number(value: float | None) -> str:
 def _default(stage: Stage, spec: OptionSpec, lang: str) -> str:
     if spec.required:
         return str(_WORDS[lang]["required"])
-    if isinstance(spec.default, bool):
-        return str(_WORDS[lang]["on" if spec.default else "off"])
-    return _page(stage, spec, "empty", lang) if spec.default is None else f"`{spec.default}`"
+    return _page(stage, spec, "empty", lang) if spec.default is None else _plain_default(spec, lang)
 
 
 def _row(*cells: str) -> str:
