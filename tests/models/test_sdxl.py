@@ -198,6 +198,8 @@ def test_what_no_prediction_depends_on_is_frozen(file):
 def test_a_vae_of_its_own_and_one_given(file, folder, tmp_path):
     own = load_vae(str(file))
     assert own.scale == 0.13025
+    with pytest.raises(BadOption, match="is an SDXL model: leave out --v2"):
+        load_vae(str(file), v2=True)
     fixed = open_checkpoint(make_sdxl(tmp_path / "other.safetensors", seed=5)).read("first_stage_model.")
     write_safetensors(tmp_path / "fixed_vae.safetensors", fixed)
     model = sdxl.load(str(file), vae=str(tmp_path / "fixed_vae.safetensors"))

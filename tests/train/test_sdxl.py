@@ -16,6 +16,9 @@ from sd_scripts.library.models.sdxl import load
 from tests.train.tiny import tiny_data, weights
 from tests.train.tiny_sdxl import tiny_sdxl, train_sdxl
 
+# diffusers' Euler schedulers hand torch tensors to numpy in an old way.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 ROOT = Path(__file__).parents[2]
 PARTS = ("unet", "text_encoder1", "text_encoder2")
 
@@ -25,9 +28,9 @@ def same(before, module):
 
 
 def test_loss_falls_on_one_picture(tmp_path):
-    _, recorder = train_sdxl(tmp_path, data=tiny_data(1), max_train_steps=40, learning_rate=3e-3)
+    _, recorder = train_sdxl(tmp_path, data=tiny_data(1), max_train_steps=30, learning_rate=3e-3)
     losses = recorder.losses
-    assert sum(losses[-12:]) < 0.6 * sum(losses[:12])
+    assert sum(losses[-10:]) < 0.6 * sum(losses[:10])
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ def load_vae(name_or_path: str, v2: bool = False) -> LoadedVae:
     """
     path = model_path(name_or_path, only="vae")
     kind = model_facts(path).kind
-    if kind in ("sd1", "sd2"):
+    if kind in ("sd1", "sd2", "sdxl"):
         check_version(path, kind, v2)
     vae = read_vae(path, "sdxl" if kind == "sdxl" else "sd2" if v2 else "sd1")
     dtype, fingerprint = one_dtype(vae.state_dict()), weights_hash(vae.state_dict())
