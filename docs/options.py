@@ -141,23 +141,16 @@ def _anchor(script: str) -> str:
 
 
 def _chapter_off_the_page(script: str, lang: str) -> list[str]:
-    """In the order of declaration. What the page has words for, since another stage has it too, has them here."""
+    """In the order of declaration. What the page has words for, since training has it too, has them here."""
     title, about = _OFF_THE_PAGE[script][lang]
     lines = ["", f'<a id="{_anchor(script)}"></a>', "", f"## {title}: `{script}`", "", about, ""]
     lines += [_row(*_WORDS[lang]["heads"]), _row(*["---"] * len(_WORDS[lang]["heads"]))]
-    known = words(lang)
+    stage = STAGES["train"]
     for spec in option_specs(SCRIPTS[script]).values():
-        help_ = known.get(f"option.{spec.name}.help") or (_HELP_JA[spec.name] if lang == "ja" else spec.help)
-        default = known.get(f"option.{spec.name}.empty", "") if spec.default is None else _plain_default(spec, lang)
-        label = known.get(f"option.{spec.name}.label", "")
-        lines.append(_row(f"`--{spec.name}`", label, help_, _values(spec, lang), default))
+        label, help_ = _page(stage, spec, "label", lang), _page(stage, spec, "help", lang)
+        help_ = help_ or (_HELP_JA[spec.name] if lang == "ja" else spec.help)
+        lines.append(_row(f"`--{spec.name}`", label, help_, _values(spec, lang), _default(stage, spec, lang)))
     return lines
-
-
-def _plain_default(spec: OptionSpec, lang: str) -> str:
-    if isinstance(spec.default, bool):
-        return str(_WORDS[lang]["on" if spec.default else "off"])
-    return f"`{spec.default}`"
 
 
 def _option(stage: Stage, spec: OptionSpec, lang: str) -> str:
@@ -205,7 +198,9 @@ def _number(value: float | None) -> str:
 def _default(stage: Stage, spec: OptionSpec, lang: str) -> str:
     if spec.required:
         return str(_WORDS[lang]["required"])
-    return _page(stage, spec, "empty", lang) if spec.default is None else _plain_default(spec, lang)
+    if isinstance(spec.default, bool):
+        return str(_WORDS[lang]["on" if spec.default else "off"])
+    return _page(stage, spec, "empty", lang) if spec.default is None else f"`{spec.default}`"
 
 
 def _row(*cells: str) -> str:

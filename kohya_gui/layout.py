@@ -154,7 +154,8 @@ LAYOUTS: dict[str, Layout] = {
             "captions": "shuffle_caption keep_tokens keep_tokens_separator caption_separator secondary_separator"
             " enable_wildcard weighted_captions caption_prefix caption_suffix caption_dropout_rate"
             " caption_dropout_every_n_epochs caption_tag_dropout_rate token_warmup_step token_warmup_min",
-            "pictures": "flip_aug color_aug random_crop face_crop_aug_range alpha_mask resize_interpolation",
+            "pictures": "flip_aug color_aug random_crop face_crop_aug_range resize_interpolation alpha_mask masked_loss"
+            " conditioning_data_dir",
             "buckets": "enable_bucket min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale"
             " cache_latents cache_latents_to_disk skip_cache_check vae_batch_size",
             "steps": "gradient_accumulation_steps seed",
@@ -183,6 +184,7 @@ LAYOUTS: dict[str, Layout] = {
             "about": _ABOUT,
         },
         shown={
+            "conditioning_data_dir": given("masked_loss"),
             "clip_skip": absent("v2"),
             "keep_tokens": _ARRANGED,
             "keep_tokens_separator": _ARRANGED,

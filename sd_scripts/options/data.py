@@ -7,29 +7,23 @@ from sd_scripts.options.spec import PathTo, Range, Unit, former
 
 
 @dataclass(kw_only=True)
-class FineTuneDataOptions:
-    """Which pictures and texts are learnt."""
+class DataOptions:
+    """Which pictures and texts are learnt, and how they are read."""
 
     train_data_dir: Annotated[str | None, PathTo("pictures")] = None
     """Folder of pictures. Not needed when the metadata names pictures by their full path."""
 
-    in_json: Annotated[str | None, PathTo("json_in")] = None
-    """Metadata file: which pictures are trained, and their texts."""
-
     dataset_config: Annotated[str | None, PathTo("file")] = None
-    """File (TOML or JSON) that describes several datasets, instead of in_json and train_data_dir."""
+    """File (TOML or JSON) that describes several datasets, instead of the folders and files named here."""
 
     dataset_class: str | None = None
     """A class of your own that gives the training data, as module.Class; see docs/dataset_class.md."""
 
-    dataset_repeats: Annotated[int, Range(low=1)] = 1
-    """How often each picture is seen in one epoch."""
-
     caption_extension: Annotated[str, *former("caption_extention")] = ".caption"
-    """Ending of the caption files in the picture folders of a dataset_config."""
+    """Ending of the caption files in picture folders."""
 
     cache_info: bool = False
-    """Keep sizes and captions of a dataset_config's picture folders in a file there: the next start is quicker."""
+    """Keep sizes and captions of picture folders in a file there: the next start is quicker."""
 
     debug_dataset: bool = False
     """Show what would be trained (pictures, final captions, token counts, buckets) and end."""
@@ -39,6 +33,31 @@ class FineTuneDataOptions:
 
     persistent_data_loader_workers: bool = False
     """Keep the readers from one epoch to the next instead of starting new ones; matters for short epochs."""
+
+
+@dataclass(kw_only=True)
+class FineTuneDataOptions(DataOptions):
+    """Pictures and texts of a metadata file."""
+
+    in_json: Annotated[str | None, PathTo("json_in")] = None
+    """Metadata file: which pictures are trained, and their texts."""
+
+    dataset_repeats: Annotated[int, Range(low=1)] = 1
+    """How often each picture is seen in one epoch."""
+
+
+@dataclass(kw_only=True)
+class DreamBoothDataOptions(DataOptions):
+    """Pictures in folders named repeats_words, such as "10_sks dog"."""
+
+    train_data_dir: Annotated[str | None, PathTo("pictures")] = None
+    """Folder of folders named repeats_words, such as "10_sks dog": the words are the caption where there is no file."""
+
+    reg_data_dir: Annotated[str | None, PathTo("pictures")] = None
+    """Folder of such folders with regularisation pictures: they show what the model must not forget."""
+
+    prior_loss_weight: Annotated[float, Range(low=0.0)] = 1.0
+    """How much the loss of a regularisation picture counts beside that of a training picture."""
 
 
 @dataclass(kw_only=True)

@@ -19,6 +19,9 @@ class SourceKeys:
     metadata_file: Annotated[str | None, PathTo("json_in")] = None
     """Metadata file that names the pictures and their texts."""
 
+    conditioning_data_dir: Annotated[str | None, PathTo("pictures")] = None
+    """Folder of masks, named as the pictures; for --masked_loss."""
+
 
 @dataclass(kw_only=True)
 class FolderKeys:
@@ -60,7 +63,7 @@ class DatasetConfigKeys:
     resolution: ResolutionOptions = field(default_factory=ResolutionOptions)
 
 
-PATH_KEYS = ("image_dir", "metadata_file")
+PATH_KEYS = ("image_dir", "metadata_file", "conditioning_data_dir")
 """They stand in a subset only."""
 
 FOLDER_KEYS = ("class_tokens", "is_reg", "caption_extension", "cache_info")
@@ -80,6 +83,5 @@ REFUSED_KEYS = {
     "validation_seed": "is for a validation loss, which fine_tune.py does not have. Leave it out.",
     "validation_split": "is for a validation loss, which fine_tune.py does not have. Leave it out.",
     "custom_attributes": "is for training methods that read it; fine_tune.py reads none. Leave it out.",
-    "conditioning_data_dir": "is for control nets, which fine_tune.py does not train. Leave it out.",
 }
 """Keys that other trainers know, and why they are refused here."""

@@ -13,7 +13,7 @@ from sd_scripts.options.model import ModelOptions, TextCacheOptions, TextEncodin
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.output import AboutOptions, ConsoleOptions
-from sd_scripts.options.pictures import PictureOptions
+from sd_scripts.options.pictures import MaskOptions, PictureOptions
 from sd_scripts.options.spec import Range
 from sd_scripts.options.training import (
     AttentionOptions,
@@ -46,6 +46,7 @@ class FineTuneOptions:
     captions: CaptionOptions = field(default_factory=CaptionOptions)
     resolution: ResolutionOptions = field(default_factory=ResolutionOptions)
     pictures: PictureOptions = field(default_factory=PictureOptions)
+    masks: MaskOptions = field(default_factory=MaskOptions)
     method: FineTuneMethodOptions = field(default_factory=FineTuneMethodOptions)
     length: LengthOptions = field(default_factory=LengthOptions)
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)

@@ -1,7 +1,9 @@
-"""Options of how pictures are changed each time they are shown."""
+"""Options of how pictures are changed each time they are shown, and of masks."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from sd_scripts.options.spec import PathTo
 
 
 @dataclass(kw_only=True)
@@ -25,3 +27,14 @@ class PictureOptions:
 
     resize_interpolation: Literal["lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic", "area"] | None = None
     """How pictures are scaled. Empty: area averaging to shrink, Lanczos to enlarge."""
+
+
+@dataclass(kw_only=True)
+class MaskOptions:
+    """Which places of a picture count in the loss."""
+
+    masked_loss: bool = False
+    """Learn only what masks show: those of conditioning_data_dir, and the transparency with alpha_mask."""
+
+    conditioning_data_dir: Annotated[str | None, PathTo("pictures")] = None
+    """Folder of masks, named as the pictures: what is black in the red channel is not learnt, what is white is."""

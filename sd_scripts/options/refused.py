@@ -12,8 +12,6 @@ _SDXL = {
     "clip_skip": "has no place here: SDXL reads its text encoders' last but one layers by itself. Leave it out.",
 }
 _NOT_YET = {
-    "masked_loss": "is not built yet: every place of a picture counts the same. Leave it out.",
-    "conditioning_data_dir": "is not built yet: masks cannot be given as pictures. Leave it out.",
     "reg_data_dir": "is not built yet. Name regularisation pictures in a --dataset_config, with is_reg = true.",
 }
 

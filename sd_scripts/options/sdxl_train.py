@@ -15,7 +15,7 @@ from sd_scripts.options.model import BaseTextOptions, SdxlModelOptions, TextCach
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.output import AboutOptions, ConsoleOptions
-from sd_scripts.options.pictures import PictureOptions
+from sd_scripts.options.pictures import MaskOptions, PictureOptions
 from sd_scripts.options.spec import Range
 from sd_scripts.options.training import (
     AttentionOptions,
@@ -74,6 +74,7 @@ class SdxlTrainOptions:
     captions: CaptionOptions = field(default_factory=CaptionOptions)
     resolution: ResolutionOptions = field(default_factory=ResolutionOptions)
     pictures: PictureOptions = field(default_factory=PictureOptions)
+    masks: MaskOptions = field(default_factory=MaskOptions)
     method: SdxlMethodOptions = field(default_factory=SdxlMethodOptions)
     length: LengthOptions = field(default_factory=LengthOptions)
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)

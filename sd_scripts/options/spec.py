@@ -213,9 +213,10 @@ def _read_type(hint: Any) -> tuple[Any, tuple[Any, ...], bool, bool]:
 
 @functools.cache
 def _docstrings(owner: type) -> dict[str, str]:
-    """The strings that stand below the fields of a dataclass, by field, each as one line."""
+    """The strings that stand below the fields of a dataclass and of those it extends, by field, each as one line."""
+    above = (base for base in reversed(owner.__mro__[1:]) if dataclasses.is_dataclass(base))
+    found = {name: text for base in above for name, text in _docstrings(base).items()}
     body = typing.cast(ast.ClassDef, ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]).body
-    found: dict[str, str] = {}
     for field, below in zip(body, body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
             found[ast.unparse(field.target)] = " ".join(str(below.value.value).split())

@@ -47,6 +47,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "dirty.json").write_text(json.dumps(dirty), encoding="utf-8")
     (folder / "one.json").write_text(json.dumps({"a": entries["a"]}), encoding="utf-8")
     _add_face(folder, entries["c"])
+    _add_mask(folder)
     (folder / "rules.toml").write_text(RULES, encoding="utf-8")
     (folder / "options.toml").write_text("[noise]\nnoise_offset = 0.3\n", encoding="utf-8")
     (folder / "prompts.txt").write_text("a red cat --w 64 --h 64 --s 2\n", encoding="utf-8")
@@ -73,6 +74,14 @@ def _add_face(folder: Path, entry: dict[str, str]) -> None:
     (folder / "faces").mkdir()
     shutil.copy2(folder / "pictures" / "c.png", folder / "faces" / "c_50_40_30_30.png")
     (folder / "faces.json").write_text(json.dumps({"c_50_40_30_30": entry}), encoding="utf-8")
+
+
+def _add_mask(folder: Path) -> None:
+    """The left half of picture a is not to be learnt."""
+    (folder / "masks").mkdir()
+    mask = Image.new("L", PICTURES["a"], 255)
+    mask.paste(0, (0, 0, PICTURES["a"][0] // 2, PICTURES["a"][1]))
+    mask.save(folder / "masks" / "a.png")
 
 
 def _teach_writing(folder: Path) -> None:

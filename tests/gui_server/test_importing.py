@@ -196,7 +196,7 @@ def test_secrets_are_neither_taken_nor_told(content):
 def test_toml_sections_have_no_meaning_and_values_keep_their_type():
     report = read(
         'seed = 42\n[anything]\nlearning_rate = 1e-5\nshuffle_caption = true\noptimizer_args = ["a=1", "b=2"]\n'
-        'resolution = "512,768"\nclip_skip = "two"\nmasked_loss = true\n[anything.deep]\nx = 1\n[[datasets]]\n',
+        'resolution = "512,768"\nclip_skip = "two"\nnetwork_dim = 4\n[anything.deep]\nx = 1\n[[datasets]]\n',
         "x.toml",
     )
     assert report.values() == {"seed": 42, "learning_rate": 1e-5, "shuffle_caption": True,

@@ -4,6 +4,8 @@ What is drawn by lot derives from (seed, epoch, item) and from its purpose, so t
 picture on leaves the draws of the others as they are.
 """
 
+import functools
+import operator
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
@@ -88,23 +90,41 @@ def draw_colours(lot: random.Random) -> tuple[float, float]:
     return 0.0, lot.uniform(GAMMA_LOW, GAMMA_HIGH)
 
 
-def see(picture: "Image.Image", view: View, rules: PictureRules) -> "tuple[np.ndarray, np.ndarray | None]":
+def see(
+    picture: "Image.Image", view: View, rules: PictureRules, mask_HW: "np.ndarray | None" = None
+) -> "tuple[np.ndarray, np.ndarray | None]":
     """(pixels_HWC uint8, mask_HW float32 0 to 1 or None) of a picture (RGBA, upright) in its bucket.
 
     With `alpha_mask` the transparency is the mask, and colours below it stay as they are; else it is laid on white.
+    `mask_HW`: a mask (uint8) of the picture's size; where there are two, a place counts as their product.
     """
     import numpy as np
 
     way = rules.resize_interpolation
     colours = without_alpha(picture) if rules.alpha_mask else on_white(picture)
     pixels_HWC = recoloured(fill_bucket(np.asarray(colours), view.fit, way), view.hue_deg, view.gamma)
-    mask_HW = None
-    if rules.alpha_mask:
-        mask_HW = fill_bucket(np.asarray(picture.getchannel("A")), view.fit, way).astype(np.float32) / 255.0
-    if view.mirrored:
-        pixels_HWC = np.ascontiguousarray(pixels_HWC[:, ::-1])
-        mask_HW = None if mask_HW is None else np.ascontiguousarray(mask_HW[:, ::-1])
-    return pixels_HWC, mask_HW
+    alpha_HW = np.asarray(picture.getchannel("A")) if rules.alpha_mask else None
+    masks = [mask_seen(mask, view, rules) for mask in (alpha_HW, mask_HW) if mask is not None]
+    return _turned(pixels_HWC, view), both(*masks)
+
+
+def mask_seen(mask_HW: "np.ndarray", view: View, rules: PictureRules) -> "np.ndarray":
+    """A mask (uint8, of the picture's size) in the bucket, as the picture is seen: float32 0 to 1."""
+    import numpy as np
+
+    return _turned(fill_bucket(mask_HW, view.fit, rules.resize_interpolation).astype(np.float32) / 255.0, view)
+
+
+def both(*masks_HW: "np.ndarray | None") -> "np.ndarray | None":
+    """The product of masks; None where there are none."""
+    there = [mask_HW for mask_HW in masks_HW if mask_HW is not None]
+    return functools.reduce(operator.mul, there) if there else None
+
+
+def _turned(image_HW: "np.ndarray", view: View) -> "np.ndarray":
+    import numpy as np
+
+    return np.ascontiguousarray(image_HW[:, ::-1]) if view.mirrored else image_HW
 
 
 def recoloured(pixels_HWC: "np.ndarray", hue_deg: float, gamma: float) -> "np.ndarray":

@@ -6,12 +6,13 @@ from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_re
 from sd_scripts.library.data.caption_rules import caption_rules
 from sd_scripts.library.data.captions import checked_extension
 from sd_scripts.library.data.dataset_config import NAMES_OF_OPTIONS, SPECS, DatasetTables, Table, read_dataset_config
+from sd_scripts.library.data.dreambooth import named_folders
 from sd_scripts.library.data.picture_rules import picture_rules
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.captions import CaptionOptions
-from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
-from sd_scripts.options.pictures import PictureOptions
+from sd_scripts.options.data import DataOptions, DreamBoothDataOptions, FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.pictures import MaskOptions, PictureOptions
 from sd_scripts.options.spec import flat_values, from_values
 from sd_scripts.options.training import LengthOptions
 
@@ -19,9 +20,13 @@ from sd_scripts.options.training import LengthOptions
 class DataSettings(Protocol):
     """The options that training data are made from; a part of every trainer's options."""
 
-    data: FineTuneDataOptions
+    @property
+    def data(self) -> DataOptions:
+        """Which pictures; each script has those of its method."""
+
     captions: CaptionOptions
     pictures: PictureOptions
+    masks: MaskOptions
     resolution: ResolutionOptions
     length: LengthOptions
 
@@ -32,20 +37,14 @@ def asked_datasets(options: DataSettings) -> list[Dataset]:
     fallback = {key: given[flag] for key in SPECS if (flag := NAMES_OF_OPTIONS.get(key, key)) in given}
     if options.data.dataset_config:
         return [_dataset(tables, fallback) for tables in read_dataset_config(options.data.dataset_config)]
-    if not options.data.in_json:
-        raise BadOption(
-            "in_json",
-            "--in_json is needed: the metadata file that names the pictures and their texts. "
-            "Or describe the data in a file, and name it with --dataset_config.",
-        )
-    _check_folder_options(options.data)
-    source = {"metadata_file": options.data.in_json, "image_dir": options.data.train_data_dir}
-    return [_dataset(DatasetTables(Table("", {}), (Table("", source),)), fallback)]
+    masks = {"conditioning_data_dir": options.masks.conditioning_data_dir}
+    sources = tuple(Table("", ({} if source.get("is_reg") else masks) | source) for source in _sources(options.data))
+    return [_dataset(DatasetTables(Table("", {}), sources), {"num_repeats": 1} | fallback)]
 
 
-def unused_options(data: FineTuneDataOptions) -> list[str]:
+def unused_options(data: DataOptions) -> list[str]:
     """The options that do not count beside a --dataset_config."""
-    return [f"--{name}" for name in ("in_json", "train_data_dir") if getattr(data, name)]
+    return [f"--{name}" for name in ("in_json", "train_data_dir", "reg_data_dir") if getattr(data, name, None)]
 
 
 def rules_of(options: ResolutionOptions) -> BucketRules | None:
@@ -86,9 +85,39 @@ def _subset(table: Table, values: dict[str, Any]) -> Subset:
             pictures=picture_rules(from_values(PictureOptions, values)),
             class_tokens=values.get("class_tokens"),
             is_reg=values.get("is_reg", False),
+            mask_dir=values.get("conditioning_data_dir"),
             caption_extension=checked_extension(values["caption_extension"]),
             cache_info=values["cache_info"],
         )
+
+
+def _sources(data: DataOptions) -> list[dict[str, Any]]:
+    """What the command line says of each subset. Errors: BadOption."""
+    if isinstance(data, FineTuneDataOptions) and data.in_json:
+        _check_folder_options(data)
+        return [{"metadata_file": data.in_json, "image_dir": data.train_data_dir}]
+    if not isinstance(data, DreamBoothDataOptions):
+        raise BadOption(
+            "in_json",
+            "--in_json is needed: the metadata file that names the pictures and their texts. "
+            "Or describe the data in a file, and name it with --dataset_config.",
+        )
+    if not data.train_data_dir:
+        raise BadOption(
+            "train_data_dir",
+            '--train_data_dir is needed: a folder of folders named repeats_words, such as "10_sks dog". '
+            "Or describe the data in a file, and name it with --dataset_config.",
+        )
+    learnt = _folder_sources(data.train_data_dir, "train_data_dir")
+    kept = _folder_sources(data.reg_data_dir, "reg_data_dir") if data.reg_data_dir else []
+    return learnt + [source | {"is_reg": True} for source in kept]
+
+
+def _folder_sources(parent: str, option: str) -> list[dict[str, Any]]:
+    return [
+        {"image_dir": str(folder.path), "num_repeats": folder.repeats, "class_tokens": folder.words or None}
+        for folder in named_folders(parent, option)
+    ]
 
 
 def _check_folder_options(data: FineTuneDataOptions) -> None:

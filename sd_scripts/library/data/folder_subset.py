@@ -23,9 +23,10 @@ class FolderReader(SubsetReader):
         super().__init__(place, dataset, subset, finder, report)
         check_sizes(dataset, subset, {})
         self._folder = Path(subset.image_dir or "")
-        self._images = find_images(self._folder, option="image_dir")
+        self._images = find_images(self._folder, option=subset.folder_option)
         self._info = FolderInfo(self._folder, subset.caption_extension, subset.cache_info, report)
         self._texts: Counter[str] = Counter()
+        self._words = "class_tokens" if subset.where else "the folder's name"
 
     @property
     def total(self) -> int:
@@ -46,7 +47,7 @@ class FolderReader(SubsetReader):
         """How many captions were found, and what stands in for the others."""
         ending, tokens = self.subset.caption_extension, self.subset.class_tokens
         found = f"{about}{self._texts['file']:,} of {self.total:,} pictures have a {ending} file"
-        stand_in = f'; {self._texts["tokens"]:,} without one are called "{tokens}" (class_tokens)'
+        stand_in = f'; {self._texts["tokens"]:,} without one are called "{tokens}" ({self._words})'
         self._report.say(f"{found}{stand_in if self._texts['tokens'] else ''}.")
         if hint := self.hint():
             self._report.notice(f"{about}{hint}", "warning")
@@ -56,7 +57,8 @@ class FolderReader(SubsetReader):
         other = None if self._texts["file"] else other_ending(self._images, self.subset.caption_extension)
         if not other:
             return ""
-        return f'There are {other} files, which are not read. Write caption_extension = "{other}" for them.'
+        write = f'caption_extension = "{other}"' if self.subset.where else f"--caption_extension {other}"
+        return f"There are {other} files, which are not read. Write {write} for them."
 
     def _read_one(self, path: Path) -> None:
         try:
@@ -68,8 +70,10 @@ class FolderReader(SubsetReader):
             return
         text = self._text(info)
         if not text:
-            reason = f"it has no {self.subset.caption_extension} file with text, and no class_tokens are given"
-            self.leave_out(path, f"have neither a {self.subset.caption_extension} file nor class_tokens", reason)
+            ending = self.subset.caption_extension
+            others = "no class_tokens are given" if self.subset.where else "its folder's name is not repeats_words"
+            reason = f"it has no {ending} file with text, and {others}"
+            self.leave_out(path, f"have neither a {ending} file nor {self._words}", reason)
             return
         self.add(TrainImage(str(path), path, text, bucket_px), there=True)
 

@@ -30,8 +30,7 @@ class MetadataReader(SubsetReader):
             raise BadOption(
                 self._option, f"No data found: {self._file} has no entries. Make it with the merge stages first."
             )
-        self._folder_option = "image_dir" if subset.where else "train_data_dir"
-        self._folder = PictureFolder(Path(subset.image_dir) if subset.image_dir else None, self._folder_option)
+        self._folder = PictureFolder(Path(subset.image_dir) if subset.image_dir else None, subset.folder_option)
         self._places: set[Path] = set()
         check_sizes(dataset, subset, self._entries)
 
@@ -54,7 +53,7 @@ class MetadataReader(SubsetReader):
     def check_found(self) -> None:
         """Raises BadOption where no entry has its picture."""
         if not self._places:
-            raise nothing_found(list(self._entries), self._file, self.subset.image_dir, self._folder_option)
+            raise nothing_found(list(self._entries), self._file, self.subset.image_dir, self.subset.folder_option)
 
     def say_more(self, about: str) -> None:
         """Pictures of the folder that the metadata lacks."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sd_scripts.library.data.augment import View, draw_view, is_mirrored
+from sd_scripts.library.data.augment import View, both, draw_view, is_mirrored
 from sd_scripts.library.data.buckets import Fit, Size, latents_hw
 from sd_scripts.library.data.caption_rules import final_caption
 from sd_scripts.library.data.faces import face_of
@@ -14,7 +14,7 @@ from sd_scripts.library.data.latents import read_for_training, read_mask, read_o
 from sd_scripts.library.data.latents_cache import Encodable, read_encodable
 from sd_scripts.library.data.latents_files import LatentsFiles
 from sd_scripts.library.data.npz import BrokenLatents
-from sd_scripts.library.data.picture_tensors import as_mask, fit_of, show, sizes_of
+from sd_scripts.library.data.picture_tensors import as_mask, fit_of, mask_shown, show, sizes_of
 from sd_scripts.library.data.plan import Group, plan_batches
 from sd_scripts.library.data.subset_reader import Picture
 from sd_scripts.library.data.subsets import Dataset
@@ -38,8 +38,8 @@ class PictureData:
         datasets: Sequence[Dataset],
         pictures: Sequence[Picture],
         vae_hash: str = "",
-        latents_suffix: str = "sd",
         prior_loss_weight: float = 1.0,
+        latents_suffix: str = "sd",
     ) -> None:
         self.datasets = list(datasets)
         self.pictures = list(pictures)
@@ -139,7 +139,7 @@ class PictureData:
 
     def _shown(self, item: Item, choose: Callable[[Size, Fit], View]) -> Example:
         picture = self.pictures[item.image]
-        shown = show(picture.image, self.datasets[picture.dataset].rules, picture.subset.pictures, choose)
+        shown = show(picture.image, self.datasets[picture.dataset].rules, picture.subset.pictures, choose, picture.mask)
         sizes = sizes_of(shown.original_px, shown.view.fit, shown.view.mirrored)
         return Example(
             item, "", pixels_CHW=shown.pixels_CHW, mask_HW=shown.mask_HW, sizes=sizes, seen=shown.view.told()
@@ -174,12 +174,14 @@ class PictureData:
         import torch
 
         picture = self.pictures[index]
+        rules, buckets = picture.subset.pictures, self.datasets[picture.dataset].rules
         path, bucket_px = picture.latents.flipped if mirrored else picture.latents.plain, picture.image.bucket_px
         if path is None:
             raise UnreadableImage("its latents are not there")
         try:
             latents_CHW = torch.from_numpy(read_for_training(path, bucket_px, mirrored))
-            mask_HW = read_mask(path, bucket_px, mirrored) if picture.subset.pictures.alpha_mask else None
+            alpha_HW = read_mask(path, bucket_px, mirrored) if rules.alpha_mask else None
         except BrokenLatents as error:
             raise UnreadableImage(f"its latents {path.name} cannot be used: {error}") from error
-        return latents_CHW, as_mask(mask_HW)
+        mask_HW = mask_shown(picture.mask, picture.image, buckets, rules, mirrored) if picture.mask else None
+        return latents_CHW, as_mask(both(alpha_HW, mask_HW))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from sd_scripts.library.data.dataset_class import make_custom_data
 from sd_scripts.library.data.dataset_options import DataSettings, asked_datasets, unused_options
+from sd_scripts.library.data.dreambooth import left_out
 from sd_scripts.library.data.folder_subset import FolderReader
 from sd_scripts.library.data.idle import idle_prepared, idle_sizes
 from sd_scripts.library.data.latents_files import Check, LatentsFinder
@@ -14,7 +15,7 @@ from sd_scripts.library.data.subset_reader import Picture, SubsetReader
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
 from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.report import Report
-from sd_scripts.options.data import ResolutionOptions
+from sd_scripts.options.data import DataOptions, DreamBoothDataOptions, ResolutionOptions
 
 
 def open_data(
@@ -42,6 +43,8 @@ def read_data(
     if unused:
         report.notice(f"{' and '.join(unused)}: not used, since --dataset_config names the pictures.", "warning")
     datasets = asked_datasets(options)
+    if not options.data.dataset_config and not datasets[0].subsets[0].metadata_file:
+        _say_left_out(options.data, report)
     for sentence in idle_sizes(options, datasets):
         report.notice(sentence, "warning")
     finder = LatentsFinder(vae_hash, latents_check(options.resolution), latents_suffix)
@@ -57,7 +60,27 @@ def read_data(
     pictures = [picture for place in range(len(datasets)) for picture in _of_dataset(place, readers, report)]
     with_latents = sum(picture.latents.plain is not None for picture in pictures)
     report.say(f"{len(pictures):,} pictures to train, {with_latents:,} of them with latents.")
-    return PictureData(datasets, pictures, vae_hash or "", latents_suffix)
+    weight = _prior_weight(options.data, pictures, report)
+    return PictureData(datasets, pictures, vae_hash or "", weight, latents_suffix)
+
+
+def _prior_weight(data: DataOptions, pictures: list[Picture], report: Report) -> float:
+    """How much the loss of a regularisation picture counts."""
+    if not isinstance(data, DreamBoothDataOptions):
+        return 1.0
+    if data.prior_loss_weight != 1.0 and not any(picture.subset.is_reg for picture in pictures):
+        text = "--prior_loss_weight changes nothing without regularisation pictures (--reg_data_dir)."
+        report.notice(text, "warning")
+    return data.prior_loss_weight
+
+
+def _say_left_out(data: DataOptions, report: Report) -> None:
+    """Folders that a user may have meant to be trained."""
+    parents = [data.train_data_dir, data.reg_data_dir] if isinstance(data, DreamBoothDataOptions) else []
+    for parent in filter(None, parents):
+        if names := left_out(parent):
+            advice = 'Name them repeats_words, such as "10_sks dog", to train them.'
+            report.notice(f"Not read in {parent}: {', '.join(names)}. {advice}", "warning")
 
 
 def latents_check(resolution: ResolutionOptions) -> Check:

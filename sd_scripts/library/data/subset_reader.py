@@ -12,6 +12,7 @@ from sd_scripts.library.data.faces import face_of
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.latents_files import LatentsFiles, LatentsFinder
 from sd_scripts.library.data.latents_head import Expected
+from sd_scripts.library.data.masks import MaskFolder
 from sd_scripts.library.data.resize import same_way
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import TrainImage
@@ -29,6 +30,7 @@ class Picture:
     subset: Subset
     repeats: int = 1
     latents: LatentsFiles = LatentsFiles()
+    mask: Path | None = None
 
 
 def check_sizes(dataset: Dataset, subset: Subset, entries: Metadata) -> None:
@@ -60,6 +62,7 @@ class SubsetReader(ABC):
         self._finder = finder
         self._report = report
         self._misfits: Counter[str] = Counter()
+        self._masks = MaskFolder(Path(subset.mask_dir)) if subset.mask_dir else None
 
     @property
     @abstractmethod
@@ -93,6 +96,8 @@ class SubsetReader(ABC):
         if named:
             self._report.say(f"{about}{len(self.pictures):,} pictures.")
         self.say_more(about)
+        if self._masks:
+            self._say_masks(about)
         if self.counts:
             self._report.notice(f"{about}{self.noun.capitalize()} left out: {self._told()}.", "warning")
         for misfit, count in sorted(self._misfits.items()):
@@ -121,7 +126,8 @@ class SubsetReader(ABC):
             return False
         if latents.misfit:
             self._misfits[latents.misfit] += 1
-        self.pictures.append(Picture(image, self.place, self.subset, self.subset.repeats, latents))
+        mask = self._masks.of(image.path) if self._masks else None
+        self.pictures.append(Picture(image, self.place, self.subset, self.subset.repeats, latents, mask))
         return True
 
     def _latents(self, image: TrainImage) -> LatentsFiles:
@@ -146,6 +152,14 @@ class SubsetReader(ABC):
         if fit is None:
             raise UnreadableImage(too_small(rules.step_px))
         return fit.bucket_px
+
+    def _say_masks(self, about: str) -> None:
+        found, total = sum(picture.mask is not None for picture in self.pictures), len(self.pictures)
+        text = f"{about}{found:,} of {total:,} pictures have a mask"
+        if found == total:
+            self._report.say(f"{text}.")
+        else:
+            self._report.notice(f"{text}; of the others every place counts.", "warning")
 
     def _told(self) -> str:
         """What became of those that are left out, in words."""

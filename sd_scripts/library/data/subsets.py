@@ -26,8 +26,16 @@ class Subset:
     pictures: PictureRules = PictureRules()
     class_tokens: str | None = None
     is_reg: bool = False
+    mask_dir: str | None = None
     caption_extension: str = ".caption"
     cache_info: bool = False
+
+    @property
+    def folder_option(self) -> str:
+        """The option or key that names its folder."""
+        if self.where:
+            return "image_dir"
+        return "reg_data_dir" if self.is_reg else "train_data_dir"
 
     @property
     def name(self) -> str:

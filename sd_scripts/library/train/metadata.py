@@ -21,7 +21,7 @@ _AS_GIVEN = (
     "mixed_precision", "full_fp16", "clip_skip", "max_token_length", "max_grad_norm", "output_name",
     "shuffle_caption", "keep_tokens", "caption_dropout_rate", "caption_dropout_every_n_epochs",
     "caption_tag_dropout_rate", "cache_latents", "enable_bucket", "bucket_no_upscale", "min_bucket_reso",
-    "max_bucket_reso", "flip_aug", "color_aug", "random_crop", "face_crop_aug_range", "alpha_mask",
+    "max_bucket_reso", "flip_aug", "color_aug", "random_crop", "face_crop_aug_range", "alpha_mask", "masked_loss",
     "resize_interpolation", "noise_offset", "noise_offset_random_strength", "adaptive_noise_scale",
     "multires_noise_iterations", "multires_noise_discount", "ip_noise_gamma", "ip_noise_gamma_random_strength",
     "zero_terminal_snr", "min_timestep", "max_timestep", "loss_type", "huber_schedule", "huber_c", "huber_scale",

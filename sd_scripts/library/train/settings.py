@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from sd_scripts.options.captions import CaptionOptions
-from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.data import DataOptions, ResolutionOptions
 from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.method import FullMethodOptions
@@ -11,7 +11,7 @@ from sd_scripts.options.model import BaseModelOptions, BaseTextOptions, TextCach
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.output import AboutOptions
-from sd_scripts.options.pictures import PictureOptions
+from sd_scripts.options.pictures import MaskOptions, PictureOptions
 from sd_scripts.options.training import (
     AttentionOptions,
     LengthOptions,
@@ -42,10 +42,14 @@ class TrainingSettings(Protocol):
     def optimizer_groups(self) -> int:
         """Into how many portions the optimizer's step is split; 0: it is not."""
 
-    data: FineTuneDataOptions
+    @property
+    def data(self) -> DataOptions:
+        """Which pictures; each script has those of its method."""
+
     captions: CaptionOptions
     resolution: ResolutionOptions
     pictures: PictureOptions
+    masks: MaskOptions
     length: LengthOptions
     optimizer: OptimizerOptions
     schedule: ScheduleOptions

@@ -4,15 +4,18 @@ from pathlib import Path
 
 from sd_scripts.library.data.dataset_class import KEEPING_MEMBERS, find_class
 from sd_scripts.library.data.dataset_options import asked_datasets
+from sd_scripts.library.data.images import find_images
+from sd_scripts.library.data.masks import OPTION
 from sd_scripts.library.data.picture_rules import check_caching
 from sd_scripts.library.data.subset_reader import check_sizes
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.library.train.settings import TrainingSettings
-from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
+from sd_scripts.options.data import DataOptions, ResolutionOptions
 from sd_scripts.options.method import FullMethodOptions
 from sd_scripts.options.model import TextCacheOptions
+from sd_scripts.options.pictures import MaskOptions
 
 
 def check_data(options: TrainingSettings) -> None:
@@ -28,7 +31,9 @@ def check_data(options: TrainingSettings) -> None:
             raise BadOption(option, sentence)
         _check_class_keeps_latents(sizes, find_class(data.dataset_class))
         return
-    for dataset in asked_datasets(options):
+    datasets = asked_datasets(options)
+    _check_masks(options.masks, [subset for dataset in datasets for subset in dataset.subsets])
+    for dataset in datasets:
         for subset in dataset.subsets:
             with told_of(subset.where):
                 _check_subset(dataset, subset)
@@ -57,6 +62,17 @@ def _caching(cache: TextCacheOptions) -> str:
     return "cache_text_encoder_outputs_to_disk" if to_disk else "cache_text_encoder_outputs"
 
 
+def _check_masks(masks: MaskOptions, subsets: list[Subset]) -> None:
+    """Masks are there where they are asked for, and are asked for where they are there."""
+    with_masks = next((subset for subset in subsets if subset.mask_dir), None)
+    if with_masks and not masks.masked_loss:
+        sentence = f"--{OPTION} {with_masks.mask_dir} is not used without --masked_loss. Add that, or leave this out."
+        raise BadOption(OPTION, f"{with_masks.where}: {sentence}" if with_masks.where else sentence)
+    if masks.masked_loss and not (with_masks or any(subset.pictures.alpha_mask for subset in subsets)):
+        sentence = f"--masked_loss has no masks. Name a folder of them with --{OPTION}, or add --alpha_mask."
+        raise BadOption("masked_loss", sentence)
+
+
 def _check_class_keeps_latents(resolution: ResolutionOptions, found: type) -> None:
     """Latents can be kept only in data that take them."""
     if resolution.cache_latents_to_disk:
@@ -69,15 +85,18 @@ def _check_class_keeps_latents(resolution: ResolutionOptions, found: type) -> No
 
 
 def _check_subset(dataset: Dataset, subset: Subset) -> None:
-    file, folder = ("metadata_file", "image_dir") if subset.where else ("in_json", "train_data_dir")
+    file = "metadata_file" if subset.where else "in_json"
     entries = read_metadata(subset.metadata_file, file) if subset.metadata_file else {}
     if entries or not subset.metadata_file:
         check_sizes(dataset, subset, entries)
+    if subset.mask_dir:
+        find_images(subset.mask_dir, recursive=True, option=OPTION)
     if subset.image_dir and not Path(subset.image_dir).is_dir():
-        raise BadOption(folder, f"--{folder} {subset.image_dir}: there is no such folder.")
+        option = subset.folder_option
+        raise BadOption(option, f"--{option} {subset.image_dir}: there is no such folder.")
 
 
-def check_readers(data: FineTuneDataOptions) -> None:
+def check_readers(data: DataOptions) -> None:
     """Only readers that there are can be kept."""
     if data.persistent_data_loader_workers and not data.max_data_loader_n_workers:
         sentence = "--persistent_data_loader_workers needs readers: --max_data_loader_n_workers 1 or more."
