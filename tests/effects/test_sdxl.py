@@ -5,7 +5,7 @@ from tests.effects.effect import Effect, unlike
 
 SCRIPT = "sdxl_train"
 TEXT = {"train_text_encoder": True}
-LAST = ",".join(["0"] * 22 + ["1e-3"])
+LAST, HIGHER = (",".join(["0"] * 22 + [rate]) for rate in ("1e-3", "2e-3"))
 
 
 def same(flag: str, *seen_in: str, says: str) -> Effect:
@@ -26,7 +26,7 @@ ROWS = [
     unlike(SCRIPT, "block_lr", LAST, "weights", "rates", "header", "said"),
     refused("block_lr", "1e-5,1e-6", "--block_lr has 2 numbers, and the U-Net has 23 blocks"),
     refused("block_lr", "high", "write numbers with commas between"),
-    refused("block_lr", LAST, "Prodigy takes one learning rate for everything", optimizer_type="Prodigy"),
+    refused("block_lr", HIGHER, "Prodigy takes one learning rate for everything", optimizer_type="Prodigy"),
     unlike(SCRIPT, "fused_optimizer_groups", 3, "weights"),
     refused("fused_optimizer_groups", 3, "Use one of them", fused_backward_pass=True),
     same("cache_text_encoder_outputs", says="Encoding 3 captions"),

@@ -40,7 +40,7 @@ def load(
     known = configs.base_config("sdxl")
     if v_parameterization:
         known["scheduler"]["prediction_type"] = "v_prediction"
-    own_vae = read_vae(model_path(vae, only="vae"), "sdxl", device) if vae else source.vae()
+    own_vae = read_vae(model_path(vae, only="vae"), "sdxl", device, mapped) if vae else source.vae()
     return StableDiffusionXL(source, source.parts(known), own_vae, known["scheduler"], report)
 
 

@@ -177,7 +177,7 @@ class Folder:
         return Parts(unet, texts, [self._tokenizer(text) for text in self.variant.texts])
 
     def vae(self) -> Any:
-        return read_vae(self.path, device=self.device)
+        return read_vae(self.path, device=self.device, mapped=self.mapped)
 
     def _text_encoder(self, text: TextVariant, known: configs.Config) -> Any:
         folder = self.path / text.folder

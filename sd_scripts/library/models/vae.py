@@ -52,11 +52,11 @@ def load_vae(name_or_path: str, v2: bool = False) -> LoadedVae:
     return LoadedVae(module, fingerprint, float(vae.config.scaling_factor), dtype)
 
 
-def read_vae(path: Path, config: str = "sd1", device: torch.device = CPU) -> "AutoencoderKL":
+def read_vae(path: Path, config: str = "sd1", device: torch.device = CPU, mapped: bool = True) -> "AutoencoderKL":
     """The VAE of a file or folder in its own dtype; `config` names what is known of its family. Errors: BadFile."""
     if path.is_dir():
-        return _from_folder(path, device)
-    return vae_from_checkpoint(open_checkpoint(path, device), config)
+        return _from_folder(path, device, mapped)
+    return vae_from_checkpoint(open_checkpoint(path, device, mapped), config)
 
 
 def vae_from_checkpoint(file: Checkpoint, config: str = "sd1") -> "AutoencoderKL":
@@ -86,11 +86,11 @@ def weights_hash(tensors: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _from_folder(folder: Path, device: torch.device) -> "AutoencoderKL":
+def _from_folder(folder: Path, device: torch.device, mapped: bool) -> "AutoencoderKL":
     from diffusers import AutoencoderKL
 
     inner = folder / "vae" if (folder / "vae").is_dir() else folder
-    config, tensors = read_part(inner, device)
+    config, tensors = read_part(inner, device, mapped)
     if "latent_channels" not in config:
         raise BadFile(f"{folder} holds no VAE. Name a diffusers folder with a vae folder in it.")
     return build(AutoencoderKL, config, with_new_attention_names(tensors), inner)

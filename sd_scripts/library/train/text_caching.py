@@ -4,6 +4,7 @@ from typing import Any
 
 from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.training_data import Item, Moment, TrainingData
+from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report, counted
@@ -21,6 +22,9 @@ def cache_texts(
     asked = options.text_cache
     if not asked.asked:
         return
+    if data.captions_change:
+        sentence = "the dataset gives a picture another caption each time, so there is nothing to keep. Leave it out."
+        raise BadOption("cache_text_encoder_outputs", f"--cache_text_encoder_outputs: {sentence}")
     if asked.cache_text_encoder_outputs_to_disk and isinstance(data, PictureData):
         _write_files(family, texts, data, options, team, report)
     else:
@@ -72,6 +76,4 @@ def _source(family: Family, texts: Texts, options: TrainingSettings) -> TextSour
         tensors |= {f"{part}.{name}": tensor for name, tensor in module.state_dict().items()}
     settings, precision = texts.settings, options.precision
     computed = precision.mixed_precision + (" of fp8" if precision.fp8_base else "")
-    return TextSource(
-        weights_hash(tensors), settings.max_tokens, settings.clip_skip or 0, settings.weighted, computed
-    )
+    return TextSource(weights_hash(tensors), settings.max_tokens, settings.clip_skip or 0, settings.weighted, computed)
