@@ -8,17 +8,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kohya_gui import devices, example, pipeline
-from kohya_gui.arguments import Json, Values, fits
-from kohya_gui.checks import Checked, check
+from kohya_gui.arguments import GivenProject, Json, Values, fits
+from kohya_gui.checks import Checked, Confirmed, check, stand_against
 from kohya_gui.command import stage_argv, texts, with_placeholders
 from kohya_gui.endpoint import ENDPOINTS, endpoint
-from kohya_gui.facts import training_plan
+from kohya_gui.facts import Fact, estimates
 from kohya_gui.files import Roots
+from kohya_gui.form_api import FormEndpoints
 from kohya_gui.launch import findings_json, program_version, run_facts, run_name, step_facts
 from kohya_gui.monitor import Monitor
+from kohya_gui.past import nearest
 from kohya_gui.preset_api import PresetEndpoints
 from kohya_gui.presets import PresetStore, known_stage
 from kohya_gui.project import Project, ProjectStore
+from kohya_gui.prompt_api import PromptEndpoints
 from kohya_gui.requeue import check_again
 from kohya_gui.rivals import add_rivals
 from kohya_gui.run_api import RunEndpoints
@@ -28,13 +31,10 @@ from kohya_gui.runs.store import RunStore
 from kohya_gui.stages import STAGES, stage_values
 from kohya_gui.state import project_state
 from kohya_gui.tensorboard import TensorBoards
-from kohya_gui.words import duration, refusal, say
-
-GivenProject = dict[str, str | list[str] | None] | str | None
-"""A project by its name, or as the page holds it."""
+from kohya_gui.words import refusal, say
 
 
-class Studio(PresetEndpoints, RunEndpoints):
+class Studio(FormEndpoints, PresetEndpoints, PromptEndpoints, RunEndpoints):
     """The server side of the page. Methods may be called from several threads."""
 
     ENDPOINTS = ENDPOINTS
@@ -131,29 +131,30 @@ class Studio(PresetEndpoints, RunEndpoints):
         return {"values": filled.values, "links": filled.links}
 
     @endpoint
-    def check(
-        self, stage: str, values: Values, project: GivenProject = None, replaces: str | None = None
-    ) -> Json:
+    def check(self, stage: str, values: Values, project: GivenProject = None, replaces: str | None = None) -> Json:
         """What is wrong, what was found at every path, what the start means in figures, and the command.
 
+        `pending`: more will be known soon, as pictures are still being looked at.
         `replaces`: the waiting run whose settings these are to become.
         """
         checked = self._check(stage, values, project, replaces)
         draft = checked.draft
-        facts = [*checked.facts, *self._time_fact(checked)]
+        facts = [*checked.facts, *self._estimates(checked)]
         argv = stage_argv(draft.stage, with_placeholders(draft.stage, draft.values), self.repo)
         return {
             "fields": checked.fields,
             "findings": findings_json(checked.findings),
-            "facts": [list(fact) for fact in facts],
+            "pending": checked.pending,
+            "facts": [fact.as_json() for fact in facts],
             "command": texts(argv),
         }
 
     @endpoint
-    def start(self, stage: str, values: Values, project: GivenProject = None, confirm: bool = False) -> Json:
+    def start(self, stage: str, values: Values, project: GivenProject = None, confirm: Confirmed = False) -> Json:
         """Queues a stage, which begins as soon as its device is free; or says what stands against it.
 
         Of a project with several folders, one run for each: they are chained. `waits`: another run comes first.
+        `confirm`: true for whatever is warned of, or the texts of the warnings that were read.
         """
         given = self._project(project)
         each = pipeline.folder_steps(known_stage(stage), values, given, self.roots)
@@ -169,7 +170,7 @@ class Studio(PresetEndpoints, RunEndpoints):
         return {"run_id": records[0].id, "chain": [r.id for r in records], "waits": self._queue.waits(records[0])}
 
     @endpoint
-    def queue(self, stage: str, values: Values, project: GivenProject = None, confirm: bool = False) -> Json:
+    def queue(self, stage: str, values: Values, project: GivenProject = None, confirm: Confirmed = False) -> Json:
         """The same as start: whatever is started waits for its turn."""
         answer: Json = self.start(stage, values, project, confirm)
         return answer
@@ -183,14 +184,15 @@ class Studio(PresetEndpoints, RunEndpoints):
         tagger: str = "wd14",
         clean: bool = True,
         values: dict[str, Values] | None = None,
-        confirm: bool = False,
+        confirm: Confirmed = False,
     ) -> Json:
         """Queues all stages as a chain; or says what stands against it."""
         choice = pipeline.Choice(frozenset(skip or ()), caption, tagger, clean, values or {})
         steps = pipeline.plan(self._project(project), choice, self.roots)
         add_rivals([step.checked for step in steps], self._queue.store)
-        if any(step.checked.blocks(confirm) for step in steps):
-            return {"findings": findings_json(pipeline.findings(steps))}
+        findings = pipeline.findings(steps)
+        if stand_against(findings, confirm):
+            return {"findings": findings_json(findings)}
         records = self._queue.add_chain([step_facts(step, self.repo) for step in steps])
         return {"chain": [record.id for record in records]}
 
@@ -218,13 +220,11 @@ class Studio(PresetEndpoints, RunEndpoints):
         add_rivals([checked], self._queue.store)
         return checked
 
-    def _time_fact(self, checked: Checked) -> list[tuple[str, str]]:
-        """How long a training will take, if it is as fast as the last one."""
-        plan = training_plan(checked.draft) if checked.draft.stage.id == "train" else None
-        rate = self._monitor.rate_of_last("train") if plan else None
-        if plan is None or not rate:
-            return []
-        return [(say("fact.time"), say("fact.time_from_last", duration=duration(plan.steps / rate)))]
+    def _estimates(self, checked: Checked) -> list[Fact]:
+        """How long it will take and how much memory, from earlier runs, or by a formula."""
+        draft = checked.draft
+        values = {flag: draft.get(flag) for flag in draft.specs}
+        return estimates(draft, nearest(self._queue.store, draft.stage, values))
 
     def _project(self, project: GivenProject) -> Project:
         """A project by its name, or as the page sent it; none is one without values."""

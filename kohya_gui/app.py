@@ -14,11 +14,14 @@ from kohya_gui.stages import STAGES
 
 WEB = Path(__file__).parent / "web"
 TABS = ("project", "caption", "tag", "metadata", "latents", "train", "runs")
-STYLES = ("base", "header", "form", "project", "runs", "history", "dialog", "presets", "small")
+STYLES = (
+    "base", "header", "form", "summary", "project", "runs", "history", "dialog", "presets", "findings", "small",
+)  # fmt: skip
 SCRIPTS = (
-    "core", "store", "check", "dialog", "combo", "field", "tip", "form", "editing", "rail", "stage", "metadata", "tabs",
-    "pathbrowser", "difference", "importing", "keeping", "presets", "search", "chart", "poller", "runbar", "buckets",
-    "results", "news", "actions", "log", "monitor", "history", "compare", "runs", "plan", "project", "header",
+    "core", "store", "check", "dialog", "combo", "field", "tip", "recent", "form", "editing", "findings", "summary",
+    "rail", "stage", "metadata", "tabs", "pathbrowser", "drop", "difference", "importing", "keeping", "presets",
+    "search", "chart", "poller", "runbar", "buckets", "results", "news", "actions", "log", "monitor", "history",
+    "compare", "runs", "plan", "project", "header",
 )  # fmt: skip
 """In the order in which they need each other."""
 

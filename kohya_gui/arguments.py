@@ -13,6 +13,9 @@ Value = str | int | float | bool | None | list[str | int | float | bool]
 Values = dict[str, Value]
 """{flag: value} of a stage, as typed."""
 
+GivenProject = dict[str, str | list[str] | None] | str | None
+"""A project by its name, or as the page holds it."""
+
 SHOWN_LETTERS = 60
 
 

@@ -1,19 +1,22 @@
 """Rules of a training's captions: options that agree, and a look at what will be trained."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from kohya_gui import fixes
 from kohya_gui.draft import Draft, Finding
-from kohya_gui.facts import training_plan
 from kohya_gui.rules import entries_of, rule
+from kohya_gui.training_plan import training_plan
 from sd_scripts.library.data.caption_rules import CaptionRules, caption_rules, final_caption, idle_options
 from sd_scripts.library.data.captions import training_text
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.metadata import Metadata
 from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.spec import from_values
 
-_SHOWN, _SHOWN_LETTERS = 3, 80
+SHOWN = 3
+_SHOWN_LETTERS = 80
 
 
 @rule("train")
@@ -27,22 +30,34 @@ def captions_as_trained(draft: Draft) -> Iterator[Finding]:
     try:
         rules = caption_rules(from_values(CaptionOptions, draft.values))
     except BadOption as error:
-        yield Finding("error", error.option, str(error))
+        yield Finding("error", error.option, str(error), (fixes.leave_out(draft, error.option),))
         return
     for option, needed in idle_options(rules).items():
-        yield draft.warning(option, "check.changes_nothing", needed=", ".join(needed))
-    captions = list(islice(_captions(draft, rules), _SHOWN))
-    if captions:
-        yield draft.fine("check.captions_as_trained", captions=" · ".join(f'"{_short(text)}"' for text in captions))
+        mend = fixes.leave_out(draft, option)
+        yield draft.warning(option, "check.changes_nothing", mend, needed=", ".join(needed))
+    yield from shown(draft, rendered(draft, texts_of_entries(entries_of(draft) or {}, rules), rules))
 
 
-def _captions(draft: Draft, rules: CaptionRules) -> Iterator[str]:
+def shown(draft: Draft, captions: Iterable[str]) -> Iterator[Finding]:
+    """The first of some captions, each in quotes."""
+    quoted = [f'"{_short(text)}"' for text in islice(captions, SHOWN)]
+    if quoted:
+        yield draft.fine("check.captions_as_trained", captions=" · ".join(quoted))
+
+
+def rendered(draft: Draft, texts: Iterable[str], rules: CaptionRules) -> Iterator[str]:
+    """Texts as the first step trains them."""
     plan = training_plan(draft)
     moment = Moment(total_steps=plan.steps if plan else 1, seed=draft.get("seed") or 0)
-    entries = (entries_of(draft) or {}).values()
-    texts = (training_text(e.get("caption", ""), e.get("tags", ""), rules.separator, rules.wildcards) for e in entries)
-    for index, text in enumerate(text for text in texts if text):
+    for index, text in enumerate(texts):
         yield final_caption(text, rules, Item(index, 0), moment)
+
+
+def texts_of_entries(entries: Metadata, rules: CaptionRules) -> Iterator[str]:
+    """The texts of metadata's entries that have any."""
+    for entry in entries.values():
+        if text := training_text(entry.get("caption", ""), entry.get("tags", ""), rules.separator, rules.wildcards):
+            yield text
 
 
 def _short(text: str) -> str:

@@ -1,50 +1,72 @@
 """What must be true before a start, each finding with its field; and what was found at every path."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 # The rules of training register themselves.
 from kohya_gui import (  # noqa: F401
     caption_rules,
+    contents,
+    data_rules,
     dataset_rules,
+    fixes,
     found,
     machine_rules,
     model_rules,
     noise_rules,
     picture_rules,
+    pictures,
     rate_rules,
     saving_rules,
 )
 from kohya_gui.command import absolute_values, is_data
-from kohya_gui.draft import Draft, Finding
+from kohya_gui.draft import Draft, Finding, Fix, by_level
 from kohya_gui.facts import FACTS, Fact
 from kohya_gui.files import SHOWN_LETTERS, Roots, bare, is_usable
-from kohya_gui.program_rules import program_agrees
+from kohya_gui.program_rules import program_agrees, program_tells
 from kohya_gui.project import Project, check_pictures, is_path
 from kohya_gui.rules import RULES
-from kohya_gui.stages import Stage
+from kohya_gui.stages import STAGES, Stage
 from kohya_gui.words import bad_value, refusal, say, size
-from sd_scripts.library.errors import BadOption
+from sd_scripts.library.errors import BadOption, UserError
+from sd_scripts.options.config_file import config_path
 from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES
 from sd_scripts.options.spec import OptionSpec, PathKind
 from sd_scripts.options.values import BadValue, changed_values, read_value
 
+Confirmed = bool | list[str]
+"""Whether warnings were confirmed, or the texts of those that were: another one asks again."""
+
 
 @dataclass
 class Checked:
-    """The answer: per field an error or what was found, all findings, facts, and the values that could be read."""
+    """The answer: per field an error or what was found, all findings, facts, and the values that could be read.
+
+    `mends`: what would do in place of a value that cannot be read.
+    """
 
     draft: Draft
     fields: dict[str, dict[str, str]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
+    mends: dict[str, tuple[Fix, ...]] = field(default_factory=dict)
 
-    def blocks(self, confirmed: bool) -> bool:
+    def blocks(self, confirmed: Confirmed) -> bool:
         """Whether a start must wait: for errors always, for warnings until they were confirmed."""
-        levels = {finding.level for finding in self.findings}
-        return "error" in levels or ("warning" in levels and not confirmed)
+        return stand_against(self.findings, confirmed)
+
+    @property
+    def pending(self) -> bool:
+        """Whether more will be known soon."""
+        return any(one.key == "check.looking" for one in self.findings)
+
+
+def stand_against(findings: Iterable[Finding], confirmed: Confirmed) -> bool:
+    """Whether findings keep a start waiting: errors always do, warnings until they were confirmed."""
+    told = {one.text for one in findings if one.level == "warning"} if confirmed is True else set(confirmed or ())
+    return any(one.level == "error" or (one.level == "warning" and one.text not in told) for one in findings)
 
 
 def check(
@@ -54,22 +76,59 @@ def check(
     base = Path(project.work_dir) if project.work_dir else Path.home()
     checked = Checked(Draft(stage, project, roots, base, coming=coming))
     _read(checked, typed)
-    for flag, value in checked.draft.values.items():
-        spec = checked.draft.specs[flag]
+    for flag, spec in checked.draft.specs.items():
+        value = checked.draft.get(flag)
         on_hub = spec.path == "state" and checked.draft.get("resume_from_huggingface")
         no_path = on_hub or is_data(value)
         if flag in dataset_rules.unused(checked.draft):
-            checked.fields[flag] = {"found": say("found.not_used")}
-        elif spec.path and isinstance(value, str) and value and value != spec.default and not no_path:
+            if flag in checked.draft.values:
+                checked.fields[flag] = {"found": say("found.not_used")}
+        elif spec.path and isinstance(value, str) and value and not no_path and flag not in checked.fields:
             _look(checked, spec, value)
-    errors = [Finding("error", flag, facts["error"]) for flag, facts in checked.fields.items() if "error" in facts]
-    checked.findings = [*errors, *checked.findings]
-    for rule in [*RULES[stage.id], program_agrees] if stage.id == "train" else RULES[stage.id]:
-        # What is wrong with a field is said once: a rule that blames it again adds nothing.
-        broken = {finding.field for finding in checked.findings if finding.level == "error"} - {None}
-        checked.findings += [finding for finding in rule(checked.draft) if finding.field not in broken]
+    wrong = {flag: facts["error"] for flag, facts in checked.fields.items() if "error" in facts}
+    checked.findings += [_of_field(checked, flag, error) for flag, error in wrong.items()]
+    _ask_rules(checked)
+    checked.findings = by_level(fixes.with_usual(checked.draft, one) for one in checked.findings)
     checked.facts = FACTS[stage.tab](checked.draft)
     return checked
+
+
+def _ask_rules(checked: Checked) -> None:
+    """Adds what the rules find. What is wrong with a field is said once: a rule that blames it again adds nothing."""
+    draft, findings = checked.draft, checked.findings
+    for rule in [*RULES[draft.stage.id], program_agrees] if draft.stage.id == "train" else RULES[draft.stage.id]:
+        broken = {one.field for one in findings if one.level == "error"} - {None}
+        findings += [one for one in rule(draft) if one.field not in broken]
+    if draft.stage.id == "train":
+        blamed = {one.field for one in findings}
+        # A place that cannot be is not looked for.
+        broken = {one.field for one in findings if one.level == "error"} & {"output_dir", "output_name"}
+        rest = {flag: value for flag, value in draft.values.items() if flag not in broken}
+        findings += [one for one in program_tells(replace(draft, values=rest)) if one.field not in blamed]
+
+
+def _of_field(checked: Checked, flag: str, error: str) -> Finding:
+    """What stands beside a field: with the value that would do, or the pictures that may be meant."""
+    draft, spec = checked.draft, checked.draft.specs[flag]
+    path = draft.path(flag) if flag in draft.values else None
+    mend = _MENDS[spec.path](draft, flag, path) if path and spec.path in _MENDS else checked.mends.get(flag, ())
+    return Finding("error", flag, error, mend)
+
+
+def _for_pictures(draft: Draft, flag: str, folder: Path) -> tuple[Fix, ...]:
+    """A folder that holds its pictures in folders below."""
+    if "recursive" not in draft.specs or not folder.is_dir() or pictures.files_in(folder):
+        return ()
+    return (data_rules.include_below(draft), fixes.browse(flag)) if pictures.files_below(folder) else ()
+
+
+def _for_metadata(draft: Draft, flag: str, path: Path) -> tuple[Fix, ...]:
+    """A file that a stage still has to write."""
+    writer = next((stage.id for stage in STAGES.values() if stage.writes == path.name), None)
+    return (fixes.go(writer), fixes.browse(flag)) if writer and not path.exists() else ()
+
+
+_MENDS: dict[str, Callable[[Draft, str, Path], tuple[Fix, ...]]] = {"pictures": _for_pictures, "json_in": _for_metadata}
 
 
 def _read(checked: Checked, typed: dict[str, Any]) -> None:
@@ -77,6 +136,7 @@ def _read(checked: Checked, typed: dict[str, Any]) -> None:
     for flag in typed.keys() - draft.specs.keys():
         checked.findings.append(draft.error(flag, "check.unknown_flag", flag=flag))
     values: dict[str, Any] = {}
+    draft.typed = {flag: value for flag, value in typed.items() if flag in draft.specs and not draft.specs[flag].secret}
     for flag, spec in draft.specs.items():
         try:
             value = typed.get(flag)
@@ -90,6 +150,7 @@ def _read(checked: Checked, typed: dict[str, Any]) -> None:
             values[flag] = value
         except BadValue as error:
             checked.fields[flag] = {"error": _needed(spec) if error.key == "required" else bad_value(error)}
+            checked.mends[flag] = fixes.for_value(draft, spec, error)
     draft.values = absolute_values(draft.stage, changed_values(draft.stage.options, values), draft.base)
 
 
@@ -109,25 +170,29 @@ def _look(checked: Checked, spec: OptionSpec, value: str) -> None:
     draft = checked.draft
     try:
         if spec.path in ("model", "vae") and not is_path(value):
-            checked.fields[spec.name] = {"found": say("found.hub_model")}
+            checked.fields[spec.name] = {"found": contents.told_of_hub(value)}
             return
         path = draft.roots.inside(value, spec.name, draft.base)
         text = say("found.will_come") if draft.will_come(path) else _LOOKS[spec.path or "file"](draft, spec.name, path)
         checked.fields[spec.name] = {"found": text}
-    except BadOption as error:
-        checked.fields[spec.name] = {"error": str(error)}
+    except UserError as error:
+        # What stands there by default is no mistake of the user's.
+        if spec.name in draft.values:
+            checked.fields[spec.name] = {"error": str(error)}
 
 
 def _pictures(draft: Draft, flag: str, path: Path) -> str:
     extension = draft.get("caption_extension")
     if draft.get("recursive") and path.is_dir() and (below := found.pictures_in(path).below):
         return say("found.images_below", n=below)
+    if flag == "conditioning_data_dir" and (told := contents.told_of_masks(path, draft.path("train_data_dir"))):
+        return told
     return check_pictures(path, flag).described(extension)
 
 
 def _folder(draft: Draft, flag: str, path: Path) -> str:
     if not path.exists():
-        return say("found.will_be_made")
+        return say("found.folder_will_be_made", free=found.size_free(path))
     if not path.is_dir():
         raise refusal(flag, "path.not_a_folder", path=path)
     return say("found.free", free=found.size_free(path))
@@ -149,7 +214,7 @@ def _json_in(draft: Draft, flag: str, path: Path) -> str:
     entries = found.metadata_at(path)
     if isinstance(entries, str):
         raise BadOption(flag, entries)
-    return say("found.images", n=len(entries))
+    return contents.told_of_metadata(entries)
 
 
 def _json_out(draft: Draft, flag: str, path: Path) -> str:
@@ -159,22 +224,26 @@ def _json_out(draft: Draft, flag: str, path: Path) -> str:
 
 
 def _file(draft: Draft, flag: str, path: Path) -> str:
+    path = config_path(str(path)) if flag == "config_file" else path
     if path.is_dir():
         raise refusal(flag, "path.is_a_folder", path=path)
     if not path.is_file():
         raise refusal(flag, "path.no_file", path=path)
-    return say("found.file", size=size(path.stat().st_size))
+    return contents.told(flag, path)
 
 
 def _file_out(draft: Draft, flag: str, path: Path) -> str:
-    return _file(draft, flag, path) if path.exists() else say("found.will_be_made")
+    if not path.exists():
+        return say("found.will_be_made")
+    _file(draft, flag, path)
+    return say("found.will_be_continued", size=size(path.stat().st_size))
 
 
 def _picture(draft: Draft, flag: str, path: Path) -> str:
-    found_file = _file(draft, flag, path)
+    _file(draft, flag, path)
     if path.stat().st_size > LARGEST_THUMBNAIL_BYTES:
         raise refusal(flag, "path.picture_too_large", limit=size(LARGEST_THUMBNAIL_BYTES))
-    return found_file
+    return contents.told_of_picture(path)
 
 
 def _deepdanbooru(draft: Draft, flag: str, path: Path) -> str:
@@ -186,7 +255,7 @@ def _deepdanbooru(draft: Draft, flag: str, path: Path) -> str:
 def _state(draft: Draft, flag: str, path: Path) -> str:
     if not (path / "state.json").is_file():
         raise refusal(flag, "path.no_state", path=path)
-    return say("found.state")
+    return contents.told_of_state(path)
 
 
 _LOOKS: dict[str, Callable[[Draft, str, Path], str]] = {

@@ -1,13 +1,14 @@
 """From a stage's values to the command that runs it, and that command as text."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from kohya_gui.project import is_path
 from kohya_gui.stages import Stage
-from kohya_gui.words import say
-from sd_scripts.library.systems import Shell, command_text
+from kohya_gui.words import refusal, say
+from sd_scripts.library.systems import Shell, command_text, script_text
 from sd_scripts.options.spec import OptionSpec, option_specs
 from sd_scripts.options.values import to_argv
 
@@ -18,9 +19,7 @@ def absolute_values(stage: Stage, values: dict[str, Any], base: Path) -> dict[st
     """The values with every path made absolute, so that the command runs from anywhere; hub ids stay."""
     specs = option_specs(stage.options)
     there = {"resume"} if values.get("resume_from_huggingface") else set()
-    return {
-        flag: value if flag in there else _absolute(specs[flag], value, base) for flag, value in values.items()
-    }
+    return {flag: value if flag in there else _absolute(specs[flag], value, base) for flag, value in values.items()}
 
 
 def is_data(value: Any) -> bool:
@@ -57,3 +56,20 @@ def _text(argv: list[str], shell: Shell) -> str:
         return command_text(argv, shell)
     except ValueError:
         return say("command.line_break")
+
+
+_FILES: dict[str, tuple[Shell, str]] = {"sh": ("sh", "sh"), "cmd": ("cmd", "bat")}
+
+
+def script_file(argv: list[str], shell: str, name: str) -> dict[str, str]:
+    """The command as a file for a terminal, with the name that it may have. Errors: BadOption."""
+    if shell not in _FILES:
+        raise refusal("shell", "command.unknown_shell", shell=shell)
+    known, ending = _FILES[shell]
+    try:
+        text = script_text(argv, known)
+    except ValueError as error:
+        raise refusal("", "command.no_cmd_file") from error
+    # Terminals take these letters without quotes.
+    stem = re.sub(r"[^\w.]+", "-", name).strip("-.") or "run"
+    return {"file_name": f"{stem}.{ending}", "text": text}

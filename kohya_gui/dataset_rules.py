@@ -4,14 +4,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from kohya_gui import found
+from kohya_gui import fixes, found
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import rule
-from kohya_gui.words import say
-from sd_scripts.library.data.dataset_config import read_dataset_config
+from kohya_gui.subset_rules import about_datasets
 from sd_scripts.library.data.dataset_options import asked_datasets
 from sd_scripts.library.data.picture_rules import check_caching
-from sd_scripts.library.data.subsets import Subset, told_of
+from sd_scripts.library.data.subsets import Dataset, Subset, told_of
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import from_values
@@ -28,21 +27,25 @@ def one_source(draft: Draft) -> Iterator[Finding]:
     """A file of datasets and a class exclude each other; a class keeps latents itself."""
     if draft.get("dataset_class"):
         if not re.fullmatch(r"\w+(\.\w+)+", draft.get("dataset_class")):
-            yield draft.error("dataset_class", "check.class_name")
+            yield draft.error("dataset_class", "check.class_name", fixes.leave_out(draft, "dataset_class"))
         for flag in ("dataset_config", "cache_latents_to_disk"):
             if draft.get(flag):
-                yield draft.error(flag, "check.not_with", other="dataset_class")
+                keep = fixes.keep_each(draft, flag, "dataset_class")
+                yield draft.error(flag, "check.not_with", *keep, other="dataset_class")
     elif not draft.get("dataset_config"):
         for flag in ("cache_info", "caption_extension"):
             if flag in draft.values:
-                yield draft.error(flag, "check.needs", needed="dataset_config")
+                mend = (fixes.leave_out(draft, flag), fixes.browse("dataset_config"))
+                yield draft.error(flag, "check.needs", *mend, needed="dataset_config")
 
 
 @rule("train")
 def readers_to_keep(draft: Draft) -> Iterator[Finding]:
     """Only readers that there are can be kept."""
     if draft.get("persistent_data_loader_workers") and not draft.get("max_data_loader_n_workers"):
-        yield draft.error("persistent_data_loader_workers", "check.needs", needed="max_data_loader_n_workers")
+        flag, readers = "persistent_data_loader_workers", "max_data_loader_n_workers"
+        mend = (fixes.set_to(draft, readers, 2), fixes.turn_off(draft, flag))
+        yield draft.error(flag, "check.needs", *mend, needed=readers)
 
 
 @rule("train")
@@ -53,38 +56,40 @@ def datasets_described(draft: Draft) -> Iterator[Finding]:
         return
     try:
         draft.roots.inside(str(path), "dataset_config", draft.base)
-        subsets = _subsets(draft)
-        wrong = [sentence for sentence in (_wrong(draft, subset) for subset in subsets) if sentence]
+        datasets = _datasets(draft)
+        subsets = [one for dataset in datasets for one in dataset.subsets]
+        wrong = [finding for subset in subsets for finding in _wrong(draft, subset)]
     except (BadOption, BadFile) as error:
         yield Finding("error", "dataset_config", str(error))
         return
     if wrong:
-        yield Finding("error", "dataset_config", wrong[0])
+        yield wrong[0]
         return
-    yield draft.fine("check.datasets", n=len(read_dataset_config(str(path))), subsets=len(subsets))
+    yield draft.fine("check.datasets", n=len(datasets), subsets=len(subsets))
+    yield from about_datasets(draft, datasets)
 
 
-def _subsets(draft: Draft) -> list[Subset]:
-    """The subsets of all datasets. Errors: BadOption and BadFile, which name the table in the file."""
-    subsets = [one for dataset in asked_datasets(from_values(FineTuneOptions, draft.values)) for one in dataset.subsets]
-    for subset in subsets:
+def _datasets(draft: Draft) -> list[Dataset]:
+    """The datasets of the file. Errors: BadOption and BadFile, which name the table in the file."""
+    datasets = asked_datasets(from_values(FineTuneOptions, draft.values))
+    for subset in (one for dataset in datasets for one in dataset.subsets):
         with told_of(subset.where):
             for option in (name for name in ("cache_latents", "cache_latents_to_disk") if draft.get(name)):
                 check_caching(subset.pictures, option)
-    return subsets
+    return datasets
 
 
-def _wrong(draft: Draft, subset: Subset) -> str:
+def _wrong(draft: Draft, subset: Subset) -> Iterator[Finding]:
     """What is wrong with the folder and the metadata file of a subset; they are named from the working folder."""
-    if subset.image_dir and not _place(draft, subset.image_dir).is_dir():
-        return say("check.dataset_gone", path=subset.image_dir)
-    if subset.metadata_file is None:
-        return ""
-    file = _place(draft, subset.metadata_file)
-    if not file.is_file():
-        return say("check.dataset_gone", path=subset.metadata_file)
-    entries = found.metadata_at(file)
-    return entries if isinstance(entries, str) else ""
+    folder = _place(draft, subset.image_dir) if subset.image_dir else None
+    file = _place(draft, subset.metadata_file) if subset.metadata_file else None
+    if folder and not folder.is_dir():
+        yield draft.error("dataset_config", "check.dataset_gone", path=subset.image_dir)
+    if file and not file.is_file():
+        yield draft.error("dataset_config", "check.dataset_gone", path=subset.metadata_file)
+    entries = found.metadata_at(file) if file and file.is_file() else {}
+    if isinstance(entries, str):
+        yield Finding("error", "dataset_config", entries)
 
 
 def _place(draft: Draft, name: str) -> Path:

@@ -1,8 +1,10 @@
 """A stage as it stands in the form: what was typed, read into values, with what surrounds it."""
 
-from dataclasses import dataclass, field
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from kohya_gui.files import Roots
 from kohya_gui.project import Project
@@ -10,28 +12,58 @@ from kohya_gui.stages import Stage, stage_values
 from kohya_gui.words import say
 from sd_scripts.options.spec import OptionSpec, option_specs
 
-Level = Literal["error", "warning", "fine"]
+Level = Literal["error", "warning", "note", "fine"]
+"""Errors block a start, warnings ask once; notes and what is in order are only said."""
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A button beside a finding.
+
+    `values` go into the form; None there resets a field. `action` is what the page does besides, told by `facts`.
+    """
+
+    label: str
+    values: dict[str, Any] = dataclasses.field(default_factory=dict)
+    action: str = ""
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that stands against a start, or for it; `field` is the flag to blame."""
+    """Something that stands against a start, or for it; `field` is the flag to blame.
+
+    `key` names the sentence, whatever its language; one of the training program has none. `stage`: in the pipeline the
+    stage whose field it is.
+    """
 
     level: Level
     field: str | None
     text: str
+    fixes: tuple[Fix, ...] = ()
+    key: str = ""
+    stage: str = ""
+
+
+def by_level(findings: Iterable[Finding]) -> list[Finding]:
+    """What blocks comes first, what is in order last."""
+    return sorted(findings, key=lambda one: get_args(Level).index(one.level))
 
 
 @dataclass
 class Draft:
-    """`values`: those that could be read, paths absolute. `coming`: files, resolved, that earlier runs write."""
+    """`typed`: what the form sent; `values`: those of it that could be read, paths absolute.
+
+    `coming`: files, resolved, that earlier runs write.
+    """
 
     stage: Stage
     project: Project
     roots: Roots
     base: Path
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = dataclasses.field(default_factory=dict)
     coming: frozenset[Path] = frozenset()
+    typed: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def specs(self) -> dict[str, OptionSpec]:
@@ -54,17 +86,29 @@ class Draft:
 
     def linked(self, flag: str) -> bool:
         """Whether a value is the one that the project gives."""
-        filled = stage_values(self.stage, self.project).values
-        return flag in filled and flag in self.values and str(filled[flag]) == str(self.values[flag])
+        given = self.given(flag)
+        return given is not None and flag in self.values and str(given) == str(self.values[flag])
 
-    def error(self, field: str | None, key: str, **facts: Any) -> Finding:
+    def given(self, flag: str) -> Any:
+        """What the project gives for a flag; None where it gives nothing."""
+        return stage_values(self.stage, self.project).values.get(flag)
+
+    def mended(self, fix: Fix) -> "Draft":
+        """The stage as it stands with the values of a fix."""
+        return replace(self, values=self.values | fix.values, typed=self.typed | fix.values)
+
+    def error(self, field: str | None, key: str, *fixes: Fix, **facts: Any) -> Finding:
         """A finding that blocks a start."""
-        return Finding("error", field, say(key, **facts))
+        return Finding("error", field, say(key, **facts), fixes, key)
 
-    def warning(self, field: str | None, key: str, **facts: Any) -> Finding:
+    def warning(self, field: str | None, key: str, *fixes: Fix, **facts: Any) -> Finding:
         """A finding that asks once before a start."""
-        return Finding("warning", field, say(key, **facts))
+        return Finding("warning", field, say(key, **facts), fixes, key)
 
-    def fine(self, key: str, **facts: Any) -> Finding:
+    def note(self, field: str | None, key: str, *fixes: Fix, **facts: Any) -> Finding:
+        """A finding to know of, which asks nothing."""
+        return Finding("note", field, say(key, **facts), fixes, key)
+
+    def fine(self, key: str, *fixes: Fix, **facts: Any) -> Finding:
         """A finding that says what is in order."""
-        return Finding("fine", None, say(key, **facts))
+        return Finding("fine", None, say(key, **facts), fixes, key)

@@ -1,12 +1,15 @@
 """Which methods of the studio the page and other programs may call, and how their trouble becomes an answer."""
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from kohya_gui.arguments import Json, checked_arguments
-from kohya_gui.words import speaking
+from kohya_gui.words import say, speaking
 from sd_scripts.library.errors import UserError
+
+_LOG = logging.getLogger(__name__)
 
 ENDPOINTS: list[str] = []
 """The names of all endpoints."""
@@ -23,5 +26,9 @@ def endpoint(method: Callable[..., Json]) -> Callable[..., Json]:
                 return method(self, **checked_arguments(method, args, kwargs))
             except UserError as error:
                 return {"error": str(error), "field": getattr(error, "option", None)}
+            except Exception as error:
+                # A mistake of ours: told in the page, not only in the terminal, where nobody may look.
+                _LOG.exception("%s failed", method.__name__)
+                return {"error": say("call.internal", what=f"{type(error).__name__}: {error}"), "field": None}
 
     return answered

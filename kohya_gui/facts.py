@@ -1,96 +1,168 @@
-"""What a start means in figures: images, batches, steps, files. Computed from metadata, without torch."""
+"""What a start means in figures: images, batches, steps, files, memory, time; each with what it rests on."""
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, NamedTuple
 
-from kohya_gui import found
+from kohya_gui import devices, found
+from kohya_gui.counted import Counted
 from kohya_gui.draft import Draft
-from kohya_gui.words import say, size
+from kohya_gui.memory import memory_of, optimizer_of, state_bytes
+from kohya_gui.past import Past
+from kohya_gui.training_plan import Saves, TrainingPlan, save_bytes, training_plan
+from kohya_gui.words import duration, say, size
+from sd_scripts.library.data.buckets import LATENT_PX, BucketRules, checked_rules, parse_resolution
+from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.headers import ModelFacts
 
-Fact = tuple[str, str]
+# Latents have four channels of float32; a file has a head besides.
+_LATENT_BYTES = 4 * 4
+_HEAD_BYTES = 1000
 
-_BYTES = {"float": 4, "fp32": 4, "fp16": 2, "bf16": 2}
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """What a training will do. `saves` counts the final model too, and after old ones were removed."""
-
-    images: int
-    repeats: int
-    buckets: int
-    batches: int
-    steps: int
-    epochs: int
-    saves: int
+Row = tuple[str, str]
 
 
-def training_plan(draft: Draft) -> TrainingPlan | None:
-    """The plan of a training, from its metadata; None as long as there is none, and where others are trained."""
-    if draft.get("dataset_config") or draft.get("dataset_class"):
-        return None
-    path = draft.path("in_json")
-    entries = found.metadata_at(path) if path and path.is_file() and not draft.will_come(path) else None
-    if not entries or isinstance(entries, str):
-        return None
-    repeats, batch = draft.get("dataset_repeats") or 1, draft.get("train_batch_size") or 1
-    texts = [entry for entry in entries.values() if entry.get("caption") or entry.get("tags")]
-    buckets = Counter(tuple(entry.get("train_resolution", ())) for entry in texts)
-    batches = sum(-(-count * repeats // batch) for count in buckets.values())
-    if not batches:
-        return None
-    steps_per_epoch = -(-batches // (draft.get("gradient_accumulation_steps") or 1))
-    wanted = draft.get("max_train_epochs")
-    steps = wanted * steps_per_epoch if wanted else draft.get("max_train_steps")
-    epochs = -(-steps // steps_per_epoch)
-    return TrainingPlan(len(texts), repeats, len(buckets), batches, steps, epochs, _saves(draft, steps, epochs))
+class Fact(NamedTuple):
+    """A figure in words. `note` says what it rests on; `rows` are its parts, for whoever opens it.
 
+    `unfinished`: whoever asks again soon hears more.
+    """
 
-def _saves(draft: Draft, steps: int, epochs: int) -> int:
-    ratio, every_steps = draft.get("save_n_epoch_ratio"), draft.get("save_every_n_steps")
-    every_epochs = max(1, epochs // ratio) if ratio else draft.get("save_every_n_epochs")
-    # The last epoch is saved as the end, not once more.
-    by_epoch = (epochs - 1) // every_epochs if every_epochs else 0
-    by_step = steps // every_steps if every_steps else 0
-    if draft.get("save_last_n_epochs"):
-        by_epoch = min(by_epoch, draft.get("save_last_n_epochs"))
-    if every_steps and draft.get("save_last_n_steps"):
-        by_step = min(by_step, 1 + draft.get("save_last_n_steps") // every_steps)
-    return by_epoch + by_step + 1
+    name: str
+    value: str
+    note: str = ""
+    rows: tuple[Row, ...] = ()
+    unfinished: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The fact as the page takes it."""
+        return {**self._asdict(), "rows": [list(row) for row in self.rows]}
 
 
 def saved_bytes(draft: Draft, model: ModelFacts | None) -> float | None:
-    """How large a saved model will be, from the size of the base model and the formats of both."""
-    if model is None:
+    """How large a saved model will be; None where the base model is not known."""
+    return save_bytes(draft, model.size_bytes, model.dtype) if model else None
+
+
+def needed_bytes(draft: Draft, plan: TrainingPlan | None) -> float | None:
+    """The disk that all models and states take which stay; None where the base model is not known."""
+    name = draft.path("pretrained_model_name_or_path")
+    each = saved_bytes(draft, found.model_at(name) if name else None)
+    if each is None:
         return None
-    # Weights are trained and saved in float32, unless the user asks for less.
-    trained = "fp16" if draft.get("full_fp16") else "bf16" if draft.get("full_bf16") else "float"
-    saved = draft.get("save_precision") or trained
-    return model.size_bytes * _BYTES[saved] / _BYTES.get(model.dtype or "", 4)
+    return each * (plan.saves if plan else 1) + (state_bytes(draft) or 0) * (plan.states if plan else 0)
+
+
+def estimates(draft: Draft, past: Past | None) -> list[Fact]:
+    """What an earlier run tells of this one, and a formula where it tells nothing."""
+    total = _total(draft)
+    facts = [] if draft.stage.tab != "train" else _memory_facts(draft, past)
+    if past and total:
+        left = duration(total / past.rate_per_s)
+        facts.append(Fact(say("fact.time"), say("fact.about", what=left), _basis(past)))
+    return facts
+
+
+def _total(draft: Draft) -> int:
+    """Steps of a training; pictures of the other stages."""
+    if draft.stage.tab == "train":
+        plan = training_plan(draft)
+        return plan.steps if plan else 0
+    folder = draft.path("train_data_dir")
+    return found.pictures_in(folder).images if folder and folder.is_dir() else 0
+
+
+def _basis(past: Past) -> str:
+    if not past.differs:
+        return say("fact.as_run", name=past.name)
+    return say("fact.as_run_other", name=past.name, flags=", ".join(past.differs))
+
+
+def _memory_facts(draft: Draft, past: Past | None) -> list[Fact]:
+    gpus = devices.gpus()
+    if past and past.memory_bytes and not past.differs:
+        return [Fact(say("fact.memory"), _of_gpu(size(past.memory_bytes)), _basis(past))]
+    memory = memory_of(draft)
+    if memory is None:
+        return []
+    kept = say("fact.unknown") if memory.optimizer is None else size(memory.optimizer)
+    rows = [
+        (say("fact.weights"), size(memory.trained + memory.frozen)),
+        (say("fact.gradients"), size(memory.gradients)),
+        (optimizer_of(draft), say("fact.paged", what=kept) if memory.paged else kept),
+    ]
+    note = say("fact.memory_formula" if gpus else "fact.memory_formula_cpu")
+    return [Fact(say("fact.memory"), say("fact.at_least", what=_of_gpu(size(memory.total))), note, tuple(rows))]
+
+
+def _of_gpu(amount: str) -> str:
+    gpus = devices.gpus()
+    return say("fact.of", part=amount, whole=size(gpus[0].memory_bytes)) if gpus else amount
 
 
 def _train_facts(draft: Draft) -> list[Fact]:
     plan = training_plan(draft)
     facts: list[Fact] = []
     if plan:
-        total = f"{plan.images:,} × {plan.repeats:,} = {plan.images * plan.repeats:,}"
-        facts = [
-            (say("fact.images"), total),
-            (say("fact.batches"), say("fact.batches_in_buckets", batches=plan.batches, n=plan.buckets)),
-            (say("fact.steps"), say("fact.steps_in_epochs", steps=plan.steps, n=plan.epochs)),
-        ]
+        facts = [_images(plan.data), _batches(plan), *_steps(draft, plan)]
     elif not draft.get("max_train_epochs"):
-        facts = [(say("fact.steps"), f"{draft.get('max_train_steps'):,}")]
-    name, folder = draft.get("pretrained_model_name_or_path"), draft.path("output_dir")
-    each = saved_bytes(draft, found.model_at(Path(name))) if name else None
+        facts = [Fact(say("fact.steps"), f"{draft.get('max_train_steps'):,}")]
+    name, folder = draft.path("pretrained_model_name_or_path"), draft.path("output_dir")
+    each = saved_bytes(draft, found.model_at(name) if name else None)
     if folder and each:
         sizes = {"size": size(each), "free": found.size_free(folder)}
-        saves = say("fact.saves_of", n=plan.saves, **sizes) if plan else say("fact.saves_each", **sizes)
-        facts.append((say("fact.saves"), saves))
+        if plan is None:
+            return [*facts, Fact(say("fact.saves"), say("fact.saves_each", **sizes))]
+        facts.append(Fact(say("fact.saves"), say("fact.saves_of", n=plan.saves, **sizes), rows=_kept(plan)))
+        facts.append(_disk(draft, plan, each))
     return facts
+
+
+def _images(data: Counted) -> Fact:
+    shown = sum(source.shown for source in data.sources)
+    images = sum(source.images for source in data.sources)
+    if len(data.sources) == 1 and shown == images * (shown // images):
+        return Fact(say("fact.images"), f"{images:,} × {shown // images:,} = {shown:,}")
+    rows = tuple((one.name, say("fact.shown", n=one.images, shown=one.shown)) for one in data.sources)
+    return Fact(say("fact.images"), say("fact.shown", n=images, shown=shown), rows=rows)
+
+
+def _batches(plan: TrainingPlan) -> Fact:
+    if plan.data.unread:
+        value = say("fact.at_least", what=f"{plan.batches:,}")
+        return Fact(say("fact.batches"), value, say("fact.unread", n=plan.data.unread), unfinished=True)
+    largest = sorted(plan.data.buckets, key=lambda one: -one.shown)
+    rows = tuple(
+        (f"{one.size_px[0]} × {one.size_px[1]}", say("fact.bucket", n=one.batches, shown=one.shown))
+        for one in largest
+        if one.size_px
+    )
+    text = say("fact.batches_in_buckets", batches=plan.batches, n=len(plan.data.buckets))
+    return Fact(say("fact.batches"), text, rows=rows)
+
+
+def _steps(draft: Draft, plan: TrainingPlan) -> list[Fact]:
+    value = say("fact.steps_in_epochs", steps=plan.steps, n=plan.epochs)
+    one = Fact(say("fact.steps_per_epoch"), f"{plan.steps_per_epoch:,}")
+    return [one, Fact(say("fact.steps"), value)]
+
+
+def _kept(plan: TrainingPlan) -> tuple[Row, ...]:
+    return tuple((_names(saves), say(f"fact.kept_{saves.kind}", n=saves.every)) for saves in plan.kept)
+
+
+def _names(saves: Saves) -> str:
+    return saves.last.name if saves.count == 1 else f"{saves.first.name} … {saves.last.name}"
+
+
+def _disk(draft: Draft, plan: TrainingPlan, each: float) -> Fact:
+    rows = [(say("fact.models"), f"{plan.saves:,} × {size(each)}")]
+    state = state_bytes(draft)
+    if plan.states:
+        rows.append((say("fact.states"), f"{plan.states:,} × {size(state) if state else say('fact.unknown')}"))
+    needed = needed_bytes(draft, plan) or 0
+    text = size(needed) if state or not plan.states else say("fact.at_least", what=size(needed))
+    return Fact(say("fact.disk"), text, rows=tuple(rows) if plan.states else ())
 
 
 def _picture_facts(draft: Draft) -> list[Fact]:
@@ -98,26 +170,68 @@ def _picture_facts(draft: Draft) -> list[Fact]:
     if folder is None or not folder.is_dir():
         return []
     images = found.pictures_in(folder)
-    facts = [(say("fact.images"), f"{images.images or images.below:,}")]
+    facts = [Fact(say("fact.images"), f"{images.images or images.below:,}")]
     extension = draft.get("caption_extension")
     if extension:
-        facts.append((say("fact.texts", ext=extension), f"{images.texts[extension]:,}"))
+        facts.append(Fact(say("fact.texts", ext=extension), f"{images.texts[extension]:,}"))
     return facts
 
 
-def _latents_facts(draft: Draft) -> list[Fact]:
+def _metadata_facts(draft: Draft) -> list[Fact]:
     facts = _picture_facts(draft)
     path = draft.path("in_json")
     entries = found.metadata_at(path) if path and path.is_file() else None
     if entries and not isinstance(entries, str):
-        facts.append((say("fact.entries"), f"{len(entries):,}"))
+        facts.append(Fact(say("fact.entries"), f"{len(entries):,}"))
     return facts
+
+
+def _latents_facts(draft: Draft) -> list[Fact]:
+    """Pictures, the buckets that they come into, how much of them is cut away, and the disk that latents take."""
+    facts, folder, rules = _metadata_facts(draft), draft.path("train_data_dir"), _rules(draft)
+    if folder is None or rules is None or not folder.is_dir() or draft.get("recursive"):
+        return facts
+    reader = found.SizeReader()
+    sizes = [size_px for name in found.texted_in(folder, None) if (size_px := reader.of(folder / name))]
+    if reader.unread:
+        note = say("fact.unread", n=reader.unread)
+        return [*facts, Fact(say("fact.buckets"), "…", note, unfinished=True)]
+    fits = [(size_px, fit) for size_px in sizes if (fit := rules.fit(size_px))]
+    if not fits:
+        return facts
+    buckets = Counter(fit.bucket_px for _, fit in fits)
+    rows = tuple((f"{w} × {h}", f"{n:,}") for (w, h), n in buckets.most_common())
+    cut = sum(1 - _area(fit.bucket_px) / _area(fit.resized_px) for _, fit in fits) / len(fits)
+    larger = sum(fit.resized_px[0] > size_px[0] for size_px, fit in fits)
+    ways = 2 if draft.get("flip_aug") else 1
+    disk = sum(ways * (_area(fit.bucket_px) // LATENT_PX**2 * _LATENT_BYTES + _HEAD_BYTES) for _, fit in fits)
+    return [
+        *facts,
+        Fact(say("fact.buckets"), f"{len(buckets):,}", rows=rows),
+        Fact(say("fact.cut"), f"{cut:.1%}", say("fact.enlarged", n=larger) if larger else ""),
+        Fact(say("fact.disk"), size(disk), say("fact.free", free=found.size_free(folder))),
+    ]
+
+
+def _area(size_px: tuple[int, int]) -> int:
+    return size_px[0] * size_px[1]
+
+
+def _rules(draft: Draft) -> BucketRules | None:
+    try:
+        resolution_px = parse_resolution(draft.get("max_resolution"), "max_resolution")
+        least_px, most_px = draft.get("min_bucket_reso"), draft.get("max_bucket_reso")
+        step_px, no_upscale = draft.get("bucket_reso_steps"), draft.get("bucket_no_upscale")
+        rules = BucketRules(resolution_px, least_px, most_px, step_px, no_upscale)
+        return checked_rules(rules, "max_resolution")
+    except BadOption:
+        return None
 
 
 FACTS: dict[str, Callable[[Draft], list[Fact]]] = {
     "caption": _picture_facts,
     "tag": _picture_facts,
-    "metadata": _latents_facts,
+    "metadata": _metadata_facts,
     "latents": _latents_facts,
     "train": _train_facts,
 }

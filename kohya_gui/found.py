@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 import os
 import shutil
 import time
@@ -13,10 +14,11 @@ from typing import Any, TypeVar
 
 from kohya_gui import words
 from kohya_gui.words import say
-from sd_scripts.library.data.images import IMAGE_SUFFIXES
+from sd_scripts.library.data.buckets import Size
+from sd_scripts.library.data.images import IMAGE_SUFFIXES, UnreadableImage, image_size
 from sd_scripts.library.data.latents_files import NEWER_NAME
 from sd_scripts.library.errors import UserError
-from sd_scripts.library.io.headers import ModelFacts, model_facts
+from sd_scripts.library.io.headers import ModelFacts, model_facts, pickled_header, safetensors_header
 from sd_scripts.library.io.metadata import Metadata, read_metadata
 
 T = TypeVar("T")
@@ -24,8 +26,14 @@ T = TypeVar("T")
 # Times of files are this coarse on some file systems: what changed just now is looked at again.
 SETTLED_AFTER_NS = 2_000_000_000
 
+# An answer does not wait longer for the sizes of pictures.
+LONGEST_READING_S = 1.0
+
 # Where a folder holds none itself, pictures are counted in this many folders below: a home folder may hold a million.
 MOST_FOLDERS = 1000
+
+# {part, which is its folder in diffusers' layout: how the names of its tensors begin in one file}
+MODEL_PARTS = {"unet": "model.diffusion_model.", "text_encoder": "cond_stage_model.", "vae": "first_stage_model."}
 
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
@@ -65,7 +73,7 @@ class FolderFacts:
 def pictures_in(folder: Path) -> FolderFacts:
     """The pictures of a folder; those of folders below are counted only where it has none itself."""
     facts = _own_pictures(folder)
-    return facts if facts.images else replace(facts, below=_count_below(folder))
+    return facts if facts.images else replace(facts, below=len(pictures_below(folder)))
 
 
 @by_time
@@ -82,9 +90,84 @@ def _own_pictures(folder: Path) -> FolderFacts:
     return FolderFacts(len(images), 0, +texts)
 
 
-def _count_below(folder: Path) -> int:
+@by_time
+def _names_in(folder: Path) -> frozenset[str]:
+    with os.scandir(folder) as entries:
+        return frozenset(entry.name for entry in entries if not entry.name.startswith("."))
+
+
+def texted_in(folder: Path, extension: str | None) -> list[str]:
+    """The names of a folder's pictures that have a text of this ending beside them; with None, of all."""
+    names = _names_in(folder)
+    pictures = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+    return sorted(name for name in pictures if extension is None or os.path.splitext(name)[0] + extension in names)
+
+
+class SizeReader:
+    """Sizes of pictures, without decoding them. New ones are read for a moment only; the next reader goes on.
+
+    `unread`: how many were left.
+    """
+
+    def __init__(self) -> None:
+        self.unread = 0
+        self._until_s = time.monotonic() + LONGEST_READING_S
+
+    def of(self, path: Path) -> Size | None:
+        """(width, height) in px; None where the picture cannot be read, or was not read yet."""
+        try:
+            key = (path, path.stat().st_mtime_ns)
+        except OSError:
+            return None
+        if key not in _SIZES and time.monotonic() > self._until_s:
+            self.unread += 1
+            return None
+        if key not in _SIZES:
+            _SIZES[key] = _size_of(path)
+        return _SIZES[key]
+
+
+_SIZES: dict[tuple[Path, int], Size | None] = {}
+
+
+def _size_of(path: Path) -> Size | None:
+    try:
+        return image_size(path)
+    except UnreadableImage:
+        return None
+
+
+@by_time
+def parameters_at(path: Path) -> Counter[str]:
+    """How many parameters each part of a model has: unet, text_encoder, vae; nothing where the file does not tell."""
+    try:
+        if path.is_dir():
+            return Counter({part: sum(map(_elements, _weights_of(path / part))) for part in MODEL_PARTS})
+        tensors = safetensors_header(path)[0] if path.suffix.lower() == ".safetensors" else pickled_header(path)
+    except UserError:
+        return Counter()
+    parts: Counter[str] = Counter()
+    for name, fact in tensors.items():
+        if part := next((part for part, begin in MODEL_PARTS.items() if name.startswith(begin)), None):
+            parts[part] += math.prod(fact.shape)
+    return parts
+
+
+def _weights_of(folder: Path) -> list[Path]:
+    """The files of one set of weights: there may be a second one, in fp16."""
+    files = sorted(folder.glob("*.safetensors"))
+    parts = [file for file in files if "-of-" in file.name and ".fp16" not in file.name]
+    return parts or files[:1]
+
+
+def _elements(file: Path) -> int:
+    return sum(math.prod(fact.shape) for fact in safetensors_header(file)[0].values())
+
+
+def pictures_below(folder: Path) -> list[str]:
+    """The names, without folders, of the pictures of a folder and of those below."""
     walked = (names for _, _, names in itertools.islice(os.walk(folder), MOST_FOLDERS))
-    return sum(name.lower().endswith(IMAGE_SUFFIXES) and name[0] != "." for names in walked for name in names)
+    return [name for names in walked for name in names if name.lower().endswith(IMAGE_SUFFIXES) and name[0] != "."]
 
 
 @by_time

@@ -53,7 +53,16 @@ def step_facts(step: Step, repo: Path) -> dict[str, Any]:
 
 def findings_json(findings: list[Finding]) -> list[dict[str, Any]]:
     """Findings as the page takes them."""
-    return [asdict(finding) for finding in findings]
+    return [
+        {
+            "level": one.level,
+            "field": one.field,
+            "text": one.text,
+            "stage": one.stage,
+            "fixes": [asdict(fix) for fix in one.fixes],
+        }
+        for one in findings
+    ]
 
 
 def versions(repo: Path) -> dict[str, str]:

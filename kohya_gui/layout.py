@@ -70,6 +70,10 @@ MERGE = Layout(
     sections={"more": "recursive debug"},
 )
 
+_HALF = one_of("mixed_precision", "fp16", "bf16")
+_LIMITED = all_of(given("enable_bucket"), absent("bucket_no_upscale"))
+_ZERO3 = all_of(given("deepspeed"), one_of("zero_stage", "3"))
+_BY_EPOCHS = any_of(given("save_every_n_epochs"), given("save_n_epoch_ratio"))
 _LOGGED = any_of(given("logging_dir"), given("log_with"))
 # Only these files have a header that says what they are.
 _HEADED = any_of(one_of("save_model_as", "", "safetensors"), given("use_safetensors"))
@@ -139,6 +143,7 @@ LAYOUTS: dict[str, Layout] = {
             " resize_interpolation",
             "files": "full_path recursive max_data_loader_n_workers",
         },
+        shown={"min_bucket_reso": absent("bucket_no_upscale"), "max_bucket_reso": absent("bucket_no_upscale")},
     ),
     "train": Layout(
         groups={
@@ -184,16 +189,20 @@ LAYOUTS: dict[str, Layout] = {
             "about": _ABOUT,
         },
         shown={
+            # Models of SD1 that predict velocity are rare: a finding about such a file shows it too.
+            "v_parameterization": given("v2"),
             "conditioning_data_dir": given("masked_loss"),
             "clip_skip": absent("v2"),
+            "no_half_vae": _HALF,
+            "dataset_class": absent("dataset_config"),
             "keep_tokens": _ARRANGED,
             "keep_tokens_separator": _ARRANGED,
             "token_warmup_min": given("token_warmup_step"),
             "color_aug": _UNCACHED,
             "random_crop": _UNCACHED,
             "face_crop_aug_range": _UNCACHED,
-            "min_bucket_reso": given("enable_bucket"),
-            "max_bucket_reso": given("enable_bucket"),
+            "min_bucket_reso": _LIMITED,
+            "max_bucket_reso": _LIMITED,
             "bucket_reso_steps": given("enable_bucket"),
             "bucket_no_upscale": given("enable_bucket"),
             "caption_extension": given("dataset_config"),
@@ -214,22 +223,25 @@ LAYOUTS: dict[str, Layout] = {
             "zero_terminal_snr": given("v_parameterization"),
             "huber_schedule": one_of("loss_type", *HUBER_LOSSES),
             "huber_c": one_of("loss_type", *HUBER_LOSSES),
-            "huber_scale": one_of("huber_schedule", *HUBER_SCALED),
+            "huber_scale": all_of(one_of("loss_type", *HUBER_LOSSES), one_of("huber_schedule", *HUBER_SCALED)),
             "scale_v_pred_loss_like_noise_pred": given("v_parameterization"),
             "v_pred_like_loss": absent("v_parameterization"),
             "full_fp16": one_of("mixed_precision", "fp16"),
             "full_bf16": one_of("mixed_precision", "bf16"),
-            "fp8_base": one_of("mixed_precision", "fp16", "bf16"),
+            # Only what is not trained is held in 8 bits.
+            "fp8_base": all_of(_HALF, absent("train_text_encoder")),
+            "fused_backward_pass": absent("deepspeed"),
+            "persistent_data_loader_workers": given("max_data_loader_n_workers"),
             "dynamo_backend": given("torch_compile"),
             "ddp_gradient_as_bucket_view": absent("deepspeed"),
             "ddp_static_graph": absent("deepspeed"),
             "zero_stage": given("deepspeed"),
             "offload_optimizer_device": given("deepspeed"),
             "offload_optimizer_nvme_path": one_of("offload_optimizer_device", "nvme"),
-            "offload_param_device": one_of("zero_stage", "3"),
+            "offload_param_device": _ZERO3,
             "offload_param_nvme_path": one_of("offload_param_device", "nvme"),
-            "zero3_init_flag": one_of("zero_stage", "3"),
-            "zero3_save_16bit_model": one_of("zero_stage", "3"),
+            "zero3_init_flag": _ZERO3,
+            "zero3_save_16bit_model": _ZERO3,
             "fp16_master_weights_and_gradients": one_of("offload_optimizer_device", "cpu"),
             "use_8bit_adam": NEVER,
             "use_lion_optimizer": NEVER,
@@ -237,10 +249,11 @@ LAYOUTS: dict[str, Layout] = {
             # Presets are the page's way to keep options.
             "config_file": NEVER,
             "output_config": NEVER,
-            "save_last_n_epochs": any_of(given("save_every_n_epochs"), given("save_n_epoch_ratio")),
+            "save_last_n_epochs": _BY_EPOCHS,
             "save_last_n_steps": given("save_every_n_steps"),
-            "save_last_n_epochs_state": given("save_state"),
-            "save_last_n_steps_state": given("save_state"),
+            "save_last_n_epochs_state": all_of(given("save_state"), _BY_EPOCHS),
+            "save_last_n_steps_state": all_of(given("save_state"), given("save_every_n_steps")),
+            "sample_sampler": given("sample_prompts"),
             "resume_from_huggingface": given("resume"),
             "huggingface_path_in_repo": given("huggingface_repo_id"),
             "huggingface_repo_visibility": given("huggingface_repo_id"),
@@ -273,8 +286,18 @@ LISTED: dict[str, tuple[str, ...]] = {
 """Free text on the command line, but a list in the form."""
 
 SUGGESTED: dict[str, tuple[str, ...]] = {
-    "lr_scheduler_type": ("CosineAnnealingLR", "CosineAnnealingWarmRestarts", "OneCycleLR", "StepLR", "MultiStepLR",
-                          "ExponentialLR", "PolynomialLR", "LinearLR", "ConstantLR", "CyclicLR"),
+    "lr_scheduler_type": (
+        "CosineAnnealingLR",
+        "CosineAnnealingWarmRestarts",
+        "OneCycleLR",
+        "StepLR",
+        "MultiStepLR",
+        "ExponentialLR",
+        "PolynomialLR",
+        "LinearLR",
+        "ConstantLR",
+        "CyclicLR",
+    ),
     "caption_extension": (".caption", ".txt"),
     "max_resolution": ("512,512", "640,640", "768,768"),
     "resolution": ("512,512", "640,640", "768,768"),

@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Iterator
 
+from kohya_gui import fixes
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import rule
 from sd_scripts.options.device import DeepSpeedOptions
@@ -28,13 +29,17 @@ def needs_are_met(draft: Draft) -> Iterator[Finding]:
     for flag, (other, values) in _NEEDS.items():
         if draft.get(flag) and draft.get(other) not in values:
             needed = f"{other} {' / '.join(map(str, values))}"
-            yield draft.error(flag, "check.needs", needed=needed)
+            mend = [fixes.set_to(draft, other, value) for value in values if not other.endswith("path")]
+            yield draft.error(flag, "check.needs", *mend, fixes.leave_out(draft, flag), needed=needed)
     if draft.get("dynamo_backend") != "inductor" and not draft.get("torch_compile"):
-        yield draft.error("dynamo_backend", "check.needs", needed="torch_compile")
+        mend = [fixes.turn_on(draft, "torch_compile"), fixes.leave_out(draft, "dynamo_backend")]
+        yield draft.error("dynamo_backend", "check.needs", *mend, needed="torch_compile")
     if draft.get("fp8_base") and draft.get("train_text_encoder") and draft.get("learning_rate_te") != 0:
-        yield draft.error("fp8_base", "check.exclusive", first="fp8_base", second="train_text_encoder")
+        keep = fixes.keep_each(draft, "fp8_base", "train_text_encoder")
+        yield draft.error("fp8_base", "check.exclusive", *keep, first="fp8_base", second="train_text_encoder")
     if draft.get("lowram") and draft.get("highvram"):
-        yield draft.error("highvram", "check.exclusive", first="lowram", second="highvram")
+        keep = fixes.keep_each(draft, "lowram", "highvram")
+        yield draft.error("highvram", "check.exclusive", *keep, first="lowram", second="highvram")
 
 
 @rule("train")
@@ -43,13 +48,15 @@ def fused_backward_possible(draft: Draft) -> Iterator[Finding]:
     if not draft.get("fused_backward_pass"):
         return
     against = {
-        "gradient_accumulation_steps": (draft.get("gradient_accumulation_steps") or 1) > 1,
-        "mixed_precision fp16": draft.get("mixed_precision") == "fp16",
-        "deepspeed": draft.get("deepspeed"),
+        "gradient_accumulation_steps": ((draft.get("gradient_accumulation_steps") or 1) > 1, 1),
+        "mixed_precision fp16": (draft.get("mixed_precision") == "fp16", "bf16"),
+        "deepspeed": (draft.get("deepspeed"), False),
     }
-    for other, holds in against.items():
+    flag = "fused_backward_pass"
+    for other, (holds, instead) in against.items():
         if holds:
-            yield draft.error("fused_backward_pass", "check.exclusive", first="fused_backward_pass", second=other)
+            keep = (fixes.turn_off(draft, flag), fixes.set_to(draft, other.partition(" ")[0], instead))
+            yield draft.error(flag, "check.exclusive", *keep, first=flag, second=other)
 
 
 @rule("train")
@@ -58,13 +65,17 @@ def deepspeed_agrees(draft: Draft) -> Iterator[Finding]:
     if not draft.get("deepspeed"):
         for flag, default in vars(DeepSpeedOptions()).items():
             if draft.get(flag) != default:
-                yield draft.error(flag, "check.needs", needed="deepspeed")
+                mend = (fixes.leave_out(draft, flag), fixes.turn_on(draft, "deepspeed"))
+                yield draft.error(flag, "check.needs", *mend, needed="deepspeed")
         return
     for flag in ("full_fp16", "full_bf16", "fp8_base", "ddp_gradient_as_bucket_view", "ddp_static_graph"):
         if draft.get(flag):
-            yield draft.error(flag, "check.exclusive", first=flag, second="deepspeed")
+            keep = fixes.keep_each(draft, flag, "deepspeed")
+            yield draft.error(flag, "check.exclusive", *keep, first=flag, second="deepspeed")
     for what in ("optimizer", "param"):
         if draft.get(f"offload_{what}_device") == "nvme" and not draft.get(f"offload_{what}_nvme_path"):
-            yield draft.error(f"offload_{what}_device", "check.needs", needed=f"offload_{what}_nvme_path")
+            device, drive = f"offload_{what}_device", f"offload_{what}_nvme_path"
+            mend = (fixes.browse(drive), fixes.set_to(draft, device, "cpu"))
+            yield draft.error(device, "check.needs", *mend, needed=drive)
     if importlib.util.find_spec("deepspeed") is None:
-        yield draft.error("deepspeed", "check.no_deepspeed")
+        yield draft.error("deepspeed", "check.no_deepspeed", fixes.turn_off(draft, "deepspeed"))

@@ -118,15 +118,6 @@ class Monitor:
             for record in records
         ]
 
-    def rate_of_last(self, stage: str) -> float | None:
-        """Steps (or items) per second of the last finished run of a stage."""
-        for run_id in reversed(self.store.ids()):
-            outcome = self.store.outcome(run_id)
-            if outcome and outcome.state == "done" and self.store.record(run_id).stage == stage:
-                rates = [phase.rate_per_s for phase in self._view(run_id).phases if phase.name == "train"]
-                return rates[-1] if rates else None
-        return None
-
     def _known(self, run_id: str) -> RunRecord:
         try:
             return self.store.record(run_id)

@@ -1,36 +1,63 @@
 """Rules of the pictures that a training reads: their metadata, texts, sizes and latents."""
 
+import math
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from kohya_gui import found
+from kohya_gui import fixes, found, pictures
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import entries_of, rule
+from sd_scripts.library.data.buckets import parse_resolution
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
 from sd_scripts.library.data.picture_rules import PictureRules, parse_face_range
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.metadata import Metadata
 
 
 @rule("train")
 def data_needed(draft: Draft) -> Iterator[Finding]:
     """Training needs metadata, and with bare names the folder that they stand in; or a description of its own."""
     if not any(draft.get(flag) for flag in ("in_json", "dataset_config", "dataset_class")):
-        yield draft.error("in_json", "check.in_json_needed")
+        mend = (fixes.go("latents"), fixes.browse("in_json"))
+        yield draft.error("in_json", "check.in_json_needed", *mend)
     entries = entries_of(draft)
     if entries and not draft.get("train_data_dir") and not Path(next(iter(entries))).is_absolute():
-        yield draft.error("train_data_dir", "check.folder_needed")
+        given = [fixes.from_project(draft, "train_data_dir")] if draft.given("train_data_dir") else []
+        yield draft.error("train_data_dir", "check.folder_needed", *given, fixes.browse("train_data_dir"))
+
+
+@rule("train")
+def listed_pictures_there(draft: Draft) -> Iterator[Finding]:
+    """The pictures that the metadata lists are there; latents serve without their picture."""
+    entries, folder = entries_of(draft) or {}, draft.path("train_data_dir")
+    if not entries or not (folder or Path(next(iter(entries))).is_absolute()):
+        return
+    there = pictures.of_entries(entries, folder)
+    gone = [key for key in without_latents(entries, draft.get("train_data_dir") or "") if key not in there]
+    counts = {"n": len(gone), "all": len(entries), "there": len(entries) - len(gone)}
+    if gone:
+        tell = draft.error if len(gone) == len(entries) else draft.warning
+        mend = (fixes.browse("train_data_dir"), fixes.go("merge_captions"))
+        names = ", ".join(os.path.basename(key) for key in gone[:3]) + (", …" if len(gone) > 3 else "")
+        yield tell("in_json", "check.pictures_gone", *mend, **counts, names=names)
+    else:
+        yield draft.fine("check.metadata_read", **counts, file=Path(draft.get("in_json")).name)
 
 
 @rule("train")
 def texts_in_metadata(draft: Draft) -> Iterator[Finding]:
     """Pictures without any text are not trained."""
     entries = entries_of(draft) or {}
-    without = sum(not (entry.get("caption") or entry.get("tags")) for entry in entries.values())
-    if entries and without == len(entries):
-        yield draft.error("in_json", "check.no_text_at_all")
+    without = [key for key, entry in entries.items() if not (entry.get("caption") or entry.get("tags"))]
+    if entries and len(without) == len(entries):
+        yield draft.error("in_json", "check.no_text_at_all", fixes.go("caption_blip"), fixes.go("merge_captions"))
     elif without:
-        yield draft.warning(None, "check.entries_without_text", n=without)
+        shown = pictures.of_entries(without, draft.path("train_data_dir"))
+        mend = (fixes.show((path, "") for path in shown.values()), fixes.go("caption_blip"))
+        counts = {"n": len(without), "there": len(entries) - len(without), "all": len(entries)}
+        yield draft.warning("in_json", "check.entries_without_text", *mend, **counts)
     elif entries:
         yield draft.fine("check.all_with_text", n=len(entries))
 
@@ -41,7 +68,9 @@ def resolution_known(draft: Draft) -> Iterator[Finding]:
     entries = entries_of(draft) or {}
     without = sum("train_resolution" not in entry for entry in entries.values())
     if without and not draft.get("resolution"):
-        yield draft.error("resolution", "check.resolution_needed", n=without)
+        side = 768 if draft.get("v2") and draft.get("v_parameterization") else 512
+        give = fixes.set_to(draft, "resolution", f"{side},{side}", enable_bucket=True)
+        yield draft.error("resolution", "check.resolution_needed", give, fixes.go("latents"), n=without)
 
 
 @rule("train")
@@ -52,13 +81,10 @@ def latents_prepared(draft: Draft) -> Iterator[Finding]:
         return
     if not any("train_resolution" in entry for entry in entries.values()):
         return
-    # A full path as a key stands alone; bare names stand in the folder.
-    places = [os.path.split(os.path.join(draft.get("train_data_dir") or "", key)) for key in entries]
-    there = {folder: _latents_in(Path(folder)) for folder in {folder for folder, _ in places}}
-    ends = ("", "_flip") if draft.get("flip_aug") else ("",)
-    without = sum(not {_stem(name) + end for end in ends} <= there[folder] for folder, name in places)
+    without = len(without_latents(entries, draft.get("train_data_dir") or "", draft.get("flip_aug")))
     if without:
-        yield draft.warning(None, "check.latents_missing", n=without, all=len(entries))
+        mend = (fixes.go("latents"), fixes.turn_on(draft, "cache_latents"))
+        yield draft.warning("in_json", "check.latents_missing", *mend, n=without, all=len(entries))
 
 
 @rule("train")
@@ -71,9 +97,37 @@ def changing_pictures_have_no_latents(draft: Draft) -> Iterator[Finding]:
         return
     changing = _changing(draft)
     if changing and (draft.get("cache_latents") or draft.get("cache_latents_to_disk")):
-        yield draft.error(changing[0], "check.changing_cached", flag=changing[0])
+        caches = ("cache_latents", "cache_latents_to_disk")
+        keep = (fixes.keep(draft, changing[0], caches), fixes.keep(draft, _kept(draft), changing))
+        yield draft.error(changing[0], "check.changing_cached", *keep, flag=changing[0])
     elif changing and any("train_resolution" in entry for entry in (entries_of(draft) or {}).values()):
-        yield draft.warning(changing[0], "check.latents_unused", flag=changing[0])
+        mend = fixes.leave_out(draft, *changing)
+        yield draft.warning(changing[0], "check.latents_unused", mend, flag=changing[0])
+
+
+def _kept(draft: Draft) -> str:
+    return "cache_latents_to_disk" if draft.get("cache_latents_to_disk") else "cache_latents"
+
+
+@rule("train")
+def prepared_sizes_hold(draft: Draft) -> Iterator[Finding]:
+    """Sizes that Latents has prepared stay, whatever resolution is asked for."""
+    text, entries = draft.get("resolution"), entries_of(draft) or {}
+    sizes = [entry["train_resolution"] for entry in entries.values() if len(entry.get("train_resolution", ())) == 2]
+    asked_px = _area_px(text) if sizes and len(sizes) == len(entries) else 0
+    largest_px = max((width * height for width, height in sizes), default=0)
+    # Buckets lose up to a step on each side, so they have a little less than the area.
+    if asked_px and not 0.7 * asked_px <= largest_px <= 1.05 * asked_px:
+        side_px = round(largest_px**0.5 / 64) * 64
+        mend = (fixes.leave_out(draft, "resolution"), fixes.go("latents", max_resolution=text, skip_existing=True))
+        yield draft.warning("resolution", "check.other_resolution", *mend, made=side_px, asked=text)
+
+
+def _area_px(text: str | None) -> int:
+    """The pixels of a resolution; 0 for none, and for one that is refused elsewhere."""
+    with suppress(BadOption):
+        return math.prod(parse_resolution(text, "resolution")) if text else 0
+    return 0
 
 
 def _changing(draft: Draft) -> tuple[str, ...]:
@@ -82,6 +136,20 @@ def _changing(draft: Draft) -> tuple[str, ...]:
         random_crop=bool(draft.get("random_crop")),
         face_crop_aug_range=(1.0, 1.0) if draft.get("face_crop_aug_range") else None,
     ).changing
+
+
+def read_for_training(draft: Draft, entries: Metadata) -> list[str]:
+    """The keys of the pictures that a training reads itself: all that change, else those without latents."""
+    return list(entries) if _changing(draft) else without_latents(entries, draft.get("train_data_dir") or "")
+
+
+def without_latents(entries: Metadata, folder: str, mirrored: bool = False) -> list[str]:
+    """The keys of pictures without prepared latents beside them, of whatever size."""
+    # A full path as a key stands alone; bare names stand in the folder.
+    places = {key: os.path.split(os.path.join(folder, key)) for key in entries}
+    there = {place: _latents_in(Path(place)) for place in {place for place, _ in places.values()}}
+    ends = ("", "_flip") if mirrored else ("",)
+    return [key for key, (place, name) in places.items() if not {_stem(name) + end for end in ends} <= there[place]]
 
 
 def _latents_in(folder: Path) -> frozenset[str]:

@@ -1,12 +1,12 @@
 """The whole pipeline as a chain of runs: each step reads what the one before it wrote; some may be left out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kohya_gui import found
 from kohya_gui.checks import Checked, check
-from kohya_gui.draft import Finding
+from kohya_gui.draft import Finding, by_level
 from kohya_gui.files import Roots
 from kohya_gui.project import Project
 from kohya_gui.rules import texts_of
@@ -123,7 +123,7 @@ def findings(steps: list[Step]) -> list[Finding]:
     seen: dict[tuple[str, str], Finding] = {}
     for step in steps:
         for one in step.checked.findings:
-            if one.level != "fine":
+            if one.level in ("error", "warning"):
                 text = say("pipeline.finding", stage=say(f"stage.{step.stage.id}"), text=one.text)
-                seen.setdefault((step.stage.id, one.text), Finding(one.level, one.field, text))
-    return list(seen.values())
+                seen.setdefault((step.stage.id, one.text), replace(one, text=text, stage=step.stage.id))
+    return by_level(seen.values())

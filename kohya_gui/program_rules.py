@@ -4,13 +4,20 @@ They speak last, of fields that no rule of the page has blamed. None of them nee
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
+from kohya_gui import devices, fixes
 from kohya_gui.command import is_data
 from kohya_gui.draft import Draft, Finding
+from kohya_gui.rules import entries_of
+from sd_scripts.library.data.dataset_options import asked_datasets
+from sd_scripts.library.data.idle import idle_prepared, idle_sizes
 from sd_scripts.library.errors import BadOption, UserError
+from sd_scripts.library.notice import Notice
 from sd_scripts.library.train.about import check_about
 from sd_scripts.library.train.boards import check_boards
 from sd_scripts.library.train.checks.output import check_log_names, check_samples, check_saving, check_targets
+from sd_scripts.library.train.notices import notices
 from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
 from sd_scripts.options.fine_tune import FineTuneOptions
@@ -37,8 +44,7 @@ _CHECKS: dict[str, Callable[[FineTuneOptions], object]] = {
 
 def program_agrees(draft: Draft) -> Iterator[Finding]:
     """The training program accepts what was typed. Files that the page may not reach are not opened."""
-    values = {flag: value for flag, value in draft.values.items() if _in_reach(draft, flag, value)}
-    options = from_values(FineTuneOptions, values)
+    options = from_values(FineTuneOptions, in_reach(draft))
     for flag, accept in _CHECKS.items():
         try:
             accept(options)
@@ -46,7 +52,39 @@ def program_agrees(draft: Draft) -> Iterator[Finding]:
             yield Finding("error", getattr(error, "option", flag), str(error))
 
 
-def _in_reach(draft: Draft, flag: str, value: object) -> bool:
+def program_tells(draft: Draft) -> Iterator[Finding]:
+    """What the training program would say at its start: mostly, which options do nothing."""
+    values = in_reach(draft)
+    for notice in _told(draft, values):
+        without = {flag: value for flag, value in values.items() if flag != notice.option}
+        # Not every sentence is about a value that could be left out.
+        helps = notice.option in values and notice not in _told(draft, without)
+        yield Finding("note", notice.option, str(notice), (fixes.leave_out(draft, notice.option),) if helps else ())
+
+
+def _told(draft: Draft, values: dict[str, Any]) -> list[Notice]:
+    options = from_values(FineTuneOptions, values)
+    try:
+        return [*notices(options, has_gpu=devices.names() != ["cpu"]), *_about_sizes(draft, options)]
+    except UserError:
+        return []
+
+
+def _about_sizes(draft: Draft, options: FineTuneOptions) -> Iterator[Notice]:
+    if options.data.dataset_class or not (options.data.dataset_config or options.data.in_json):
+        return
+    yield from idle_sizes(options, asked_datasets(options))
+    entries = entries_of(draft)
+    if entries and all("train_resolution" in entry for entry in entries.values()):
+        yield from idle_prepared(options)
+
+
+def in_reach(draft: Draft) -> dict[str, Any]:
+    """The values without paths that the page may not reach: their files are not opened."""
+    return {flag: value for flag, value in draft.values.items() if _reaches(draft, flag, value)}
+
+
+def _reaches(draft: Draft, flag: str, value: object) -> bool:
     if draft.specs[flag].path is None or is_data(value):
         return True
     try:

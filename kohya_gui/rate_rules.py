@@ -1,7 +1,9 @@
 """Rules of a training's optimizer, learning rates and schedule."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 
+from kohya_gui import fixes
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import rule
 from sd_scripts.options.optimizer import (
@@ -14,7 +16,7 @@ from sd_scripts.options.optimizer import (
 )
 
 # A whole model forgets above this; below, nothing is learnt.
-_HIGH_RATE, _LOW_RATE = 1e-4, 1e-8
+_HIGH_RATE, _USUAL_RATE, _LOW_RATE = 1e-4, 5e-6, 1e-8
 # What D-Adaptation and Prodigy scale is about 1.
 _LOWEST_SCALE = 0.1
 
@@ -24,10 +26,13 @@ def names_known(draft: Draft) -> Iterator[Finding]:
     """Optimizer and schedule are known by name; an optimizer may also be a class with its module."""
     optimizer, schedule = draft.get("optimizer_type"), draft.get("lr_scheduler")
     if optimizer and "." not in optimizer and optimizer.lower() not in map(str.lower, OPTIMIZERS):
-        names = ", ".join(optimizers_like(optimizer) or OPTIMIZER_GROUPS["usual"])
-        yield draft.error("optimizer_type", "check.no_optimizer", value=optimizer, names=names)
+        like = list(optimizers_like(optimizer) or OPTIMIZER_GROUPS["usual"])
+        use = [fixes.set_to(draft, "optimizer_type", name) for name in like[:2]]
+        yield draft.error("optimizer_type", "check.no_optimizer", *use, value=optimizer, names=", ".join(like))
     if schedule.lower() not in SCHEDULES and not schedule.lower().startswith("adafactor:"):
-        yield draft.error("lr_scheduler", "value.not_a_choice", value=schedule, choices=", ".join(SCHEDULES))
+        like = get_close_matches(schedule.lower(), SCHEDULES, n=1) or ["constant"]
+        near = fixes.set_to(draft, "lr_scheduler", like[0])
+        yield draft.error("lr_scheduler", "value.not_a_choice", near, value=schedule, choices=", ".join(SCHEDULES))
 
 
 @rule("train")
@@ -38,9 +43,11 @@ def rate_usual(draft: Draft) -> Iterator[Finding]:
         return
     if finds_its_rate(optimizer):
         if rate <= _LOWEST_SCALE:
-            yield draft.warning("learning_rate", "check.rate_scaled", rate=rate, optimizer=optimizer)
+            use = fixes.set_to(draft, "learning_rate", 1.0)
+            yield draft.warning("learning_rate", "check.rate_scaled", use, rate=rate, optimizer=optimizer)
     elif not _LOW_RATE <= rate <= _HIGH_RATE:
-        yield draft.warning("learning_rate", "check.rate_unusual", rate=rate)
+        usual = fixes.set_to(draft, "learning_rate", _USUAL_RATE)
+        yield draft.warning("learning_rate", "check.rate_unusual", usual, rate=rate)
 
 
 @rule("train")
@@ -50,9 +57,11 @@ def rates_agree(draft: Draft) -> Iterator[Finding]:
     if rate_te is None:
         return
     if not draft.get("train_text_encoder"):
-        yield draft.warning("learning_rate_te", "check.text_encoder_off")
+        mend = (fixes.leave_out(draft, "learning_rate_te"), fixes.turn_on(draft, "train_text_encoder"))
+        yield draft.warning("learning_rate_te", "check.text_encoder_off", *mend)
     elif finds_its_rate(optimizer) and rate_te not in (0, draft.get("learning_rate")):
-        yield draft.error("learning_rate_te", "check.one_rate", optimizer=optimizer)
+        same = fixes.leave_out(draft, "learning_rate_te")
+        yield draft.error("learning_rate_te", "check.one_rate", same, optimizer=optimizer)
 
 
 @rule("train")
@@ -63,16 +72,23 @@ def schedule_fits(draft: Draft) -> Iterator[Finding]:
     own_way = adafactor or is_schedule_free(optimizer)
     if draft.get("lr_scheduler_type"):
         if own_way:
-            yield draft.error("lr_scheduler_type", "check.no_scheduler_class", optimizer=optimizer)
+            mend = fixes.leave_out(draft, "lr_scheduler_type")
+            yield draft.error("lr_scheduler_type", "check.no_scheduler_class", mend, optimizer=optimizer)
         elif warmup:
-            yield draft.error("lr_warmup_steps", "check.scheduler_class")
+            keep = fixes.keep_each(draft, "lr_scheduler_type", "lr_warmup_steps")
+            yield draft.error("lr_warmup_steps", "check.scheduler_class", *keep)
     elif schedule == "adafactor" and not adafactor:
-        yield draft.error("lr_scheduler", "check.adafactor_schedule")
+        constant = fixes.set_to(draft, "lr_scheduler", "constant")
+        own_rates = fixes.set_to(draft, "optimizer_type", "AdaFactor", optimizer_args="")
+        yield draft.error("lr_scheduler", "check.adafactor_schedule", constant, own_rates)
     elif own_way and (warmup or schedule not in ("constant", "adafactor")):
         blamed = "lr_warmup_steps" if schedule in ("constant", "adafactor") else "lr_scheduler"
-        yield draft.warning(blamed, "check.schedule_unused", optimizer=optimizer)
+        mend = fixes.leave_out(draft, blamed)
+        yield draft.warning(blamed, "check.schedule_unused", mend, optimizer=optimizer)
     elif schedule == "piecewise_constant" and "step_rules=" not in " ".join(draft.get("lr_scheduler_args") or []):
-        yield draft.error("lr_scheduler_args", "check.step_rules")
+        steps = fixes.set_to(draft, "lr_scheduler_args", "step_rules=1:100,0.1:200,0.01")
+        constant = fixes.set_to(draft, "lr_scheduler", "constant", lr_scheduler_args="")
+        yield draft.error("lr_scheduler_args", "check.step_rules", steps, constant)
 
 
 def _adafactor_decides(draft: Draft) -> bool:

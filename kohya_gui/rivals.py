@@ -1,10 +1,13 @@
 """Runs in the queue that write the very file which a start would write."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from kohya_gui.checks import Checked
-from kohya_gui.draft import Draft, Finding
+from kohya_gui.draft import Draft, Finding, Fix
+from kohya_gui.fixes import free_name, rename
 from kohya_gui.runs.store import RunRecord, RunStore
+from kohya_gui.saving_rules import written
 
 # What tells where a stage writes; the first is the field to blame.
 _BESIDE_PICTURES = ("train_data_dir", "caption_extension", "output_path")
@@ -30,5 +33,18 @@ def _rivals(draft: Draft, queued: list[tuple[RunRecord, str]]) -> Iterator[Findi
     for record, state in queued:
         if record.stage == draft.stage.id and [record.values.get(flag) for flag in flags] == place:
             key = "check.same_output_running" if state == "running" else "check.same_output_waiting"
-            yield draft.warning(flags[0], key, name=record.name)
+            yield draft.warning(flags[0], key, *_renamed(draft, queued), name=record.name)
             return
+
+
+def _renamed(draft: Draft, queued: list[tuple[RunRecord, str]]) -> Iterator[Fix]:
+    """Another name for what is one file, or one model; texts beside pictures have none to choose."""
+    flag = _OUTPUTS[draft.stage.tab][0]
+    taken = {str(record.values.get(flag)) for record, _ in queued}
+    if flag == "out_json":
+        path = Path(draft.get(flag))
+        other = free_name(path.stem, lambda stem: str(path.with_stem(stem)) in taken or path.with_stem(stem).exists())
+        yield rename(draft, flag, str(path.with_stem(other)))
+    elif flag == "output_name" and draft.get(flag) and draft.get("output_dir"):
+        folder = Path(draft.get("output_dir"))
+        yield rename(draft, flag, free_name(draft.get(flag), lambda name: name in taken or bool(written(folder, name))))

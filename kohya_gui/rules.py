@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kohya_gui import found
-from kohya_gui.draft import Draft, Finding
+from kohya_gui import fixes, found, pictures
+from kohya_gui.draft import Draft, Finding, Fix
 from kohya_gui.files import can_write
 from kohya_gui.project import is_path
 from kohya_gui.stages import STAGES
+from kohya_gui.words import say
 from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_resolution
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.headers import ModelFacts
@@ -43,14 +44,15 @@ def texts_replaced(draft: Draft) -> Iterator[Finding]:
     if folder and folder.is_dir() and not draft.get("append_tags") and not draft.get("output_path"):
         there = found.pictures_in(folder).texts[extension]
         if there:
-            yield draft.warning("caption_extension", "check.texts_replaced", n=there, ext=extension)
+            append = [fixes.turn_on(draft, "append_tags")] if "append_tags" in draft.specs else []
+            yield draft.warning("caption_extension", "check.texts_replaced", *append, n=there, ext=extension)
 
 
 @rule("tag_deepdanbooru")
 def deepdanbooru_named(draft: Draft) -> Iterator[Finding]:
     """DeepDanbooru needs its project, or model and tags."""
     if not draft.get("project_path") and not (draft.get("model_path") and draft.get("tags_path")):
-        yield draft.error("project_path", "check.deepdanbooru_needed")
+        yield draft.error("project_path", "check.deepdanbooru_needed", fixes.browse("project_path"))
 
 
 @rule(*_MERGES)
@@ -63,24 +65,30 @@ def texts_there(draft: Draft) -> Iterator[Finding]:
     if facts.images and not facts.texts[extension]:
         other = next((ext for ext in _OTHER_TEXTS[draft.stage.id] if ext != extension and facts.texts[ext]), None)
         if other:
-            yield draft.error(
-                "caption_extension", "check.other_texts", ext=extension, other=other, n=facts.texts[other]
-            )
+            counts = {"ext": extension, "other": other, "n": facts.texts[other]}
+            use = Fix(say("fix.use", value=other), {"caption_extension": other})
+            yield draft.error("caption_extension", "check.other_texts", use, **counts)
         else:
             key = "check.tag_first" if draft.stage.id == "merge_tags" else "check.caption_first"
-            yield draft.error("caption_extension", key, ext=extension)
+            yield draft.error("caption_extension", key, _writer(draft), ext=extension)
     elif facts.texts[extension] < facts.images:
-        missing = facts.images - facts.texts[extension]
-        yield draft.warning(None, "check.some_without_text", n=missing, ext=extension)
+        without = [(path, "") for path in pictures.files_in(folder) if not path.with_suffix(extension).is_file()]
+        counts = {"n": len(without), "ext": extension, "there": facts.texts[extension], "all": facts.images}
+        yield draft.warning("train_data_dir", "check.some_without_text", fixes.show(without), _writer(draft), **counts)
     elif facts.images:
         yield draft.fine("check.all_with_text", n=facts.images)
+
+
+def _writer(draft: Draft) -> Fix:
+    """The stage that writes the texts which a merge reads."""
+    return fixes.go("tag_wd14" if draft.stage.id == "merge_tags" else "caption_blip")
 
 
 @rule(*_MERGES, "latents")
 def recursive_needs_full_path(draft: Draft) -> Iterator[Finding]:
     """Folders within folders need full paths as keys."""
     if draft.get("recursive") and not draft.get("full_path"):
-        yield draft.error("full_path", "check.full_path_needed")
+        yield draft.error("full_path", "check.full_path_needed", fixes.turn_on(draft, "full_path"))
 
 
 @rule(*_MERGES, "clean", "latents")
@@ -88,7 +96,9 @@ def output_exists(draft: Draft) -> Iterator[Finding]:
     """A file that the user named, not the project, is not replaced without asking."""
     path = draft.path("out_json")
     if path and path.exists() and not draft.linked("out_json") and path != draft.path("in_json"):
-        yield draft.warning("out_json", "check.exists", path=path.name)
+        free = fixes.free_name(path.stem, lambda stem: path.with_stem(stem).exists())
+        other = fixes.rename(draft, "out_json", str(path.with_stem(free)))
+        yield draft.warning("out_json", "check.exists", other, path=path.name)
 
 
 @rule("merge_captions", "merge_tags", "latents")
@@ -97,7 +107,8 @@ def keys_agree(draft: Draft) -> Iterator[Finding]:
     entries = entries_of(draft)
     full = draft.get("full_path")
     if entries and full != Path(next(iter(entries))).is_absolute():
-        yield draft.error("full_path", "check.keys_are_names" if full else "check.keys_are_paths")
+        turned = fixes.turn_off(draft, "full_path") if full else fixes.turn_on(draft, "full_path")
+        yield draft.error("full_path", "check.keys_are_names" if full else "check.keys_are_paths", turned)
 
 
 @rule("train", "latents")
@@ -114,7 +125,8 @@ def buckets_possible(draft: Draft) -> Iterator[Finding]:
         step_px, no_upscale = draft.get("bucket_reso_steps"), draft.get("bucket_no_upscale")
         checked_rules(BucketRules(resolution_px, sizes["min"], sizes["max"], step_px, no_upscale, one_size), option)
     except BadOption as error:
-        yield Finding("error", error.option, str(error))
+        usual = fixes.leave_out(draft, error.option) if draft.specs[error.option].default else None
+        yield Finding("error", error.option, str(error), (usual or fixes.set_to(draft, error.option, "512,512"),))
 
 
 @rule("train", "latents")
@@ -122,11 +134,11 @@ def v2_agrees(draft: Draft) -> Iterator[Finding]:
     """The flag v2 says what the file says."""
     model = base_model(draft)
     if model and model.kind == "sdxl":
-        yield draft.error(draft.stage.model_flag, "check.sdxl")
+        yield draft.error(draft.stage.model_flag, "check.sdxl", fixes.browse(draft.stage.model_flag or ""))
     elif model and model.kind == "sd2" and not draft.get("v2"):
-        yield draft.error("v2", "check.v2_off")
+        yield draft.error("v2", "check.v2_off", fixes.turn_on(draft, "v2"))
     elif model and model.kind == "sd1" and draft.get("v2"):
-        yield draft.error("v2", "check.v2_on")
+        yield draft.error("v2", "check.v2_on", fixes.turn_off(draft, "v2"))
 
 
 @rule(*STAGES)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from kohya_gui.arguments import Json, Values
+from kohya_gui.checks import Confirmed
 from kohya_gui.endpoint import endpoint
 from kohya_gui.files import Roots
 from kohya_gui.launch import findings_json, run_facts, run_name
@@ -69,7 +70,7 @@ class RunEndpoints:
         return {"runs": self._queue.move(id, to)}
 
     @endpoint
-    def run_replace(self, id: str, values: Values, project: str | None = None, confirm: bool = False) -> Json:
+    def run_replace(self, id: str, values: Values, project: str | None = None, confirm: Confirmed = False) -> Json:
         """Gives a waiting run other settings, in its place; or says what stands against it, as `start` does."""
         row = self._monitor.row(id)
         if row["stage"] not in STAGES:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kohya_gui import found
+from kohya_gui.picture_rules import without_latents
 from kohya_gui.project import Project, described
 from kohya_gui.runs.store import RunStore
 from kohya_gui.stages import CAPTIONS_JSON, CLEAN_JSON, LATENTS_JSON, STAGES, TAB_TITLES, TAGS_JSON
@@ -64,7 +65,18 @@ def _latents_state(project: Project) -> str:
     before = max(_time(project, name) for name in (CAPTIONS_JSON, TAGS_JSON, CLEAN_JSON))
     model = Path(project.model)
     changed = model.stat().st_mtime if project.model and model.is_file() else 0.0
-    return _by_times(_time(project, LATENTS_JSON), max(before, changed))
+    state = _by_times(_time(project, LATENTS_JSON), max(before, changed))
+    return "stale" if state == "done" and _latents_gone(project) else state
+
+
+def _latents_gone(project: Project) -> bool:
+    """Whether pictures that were given a size have no latents beside them any more."""
+    entries = found.metadata_at(Path(project.work_dir) / LATENTS_JSON)
+    if isinstance(entries, str):
+        return False
+    prepared = {key: entry for key, entry in entries.items() if "train_resolution" in entry}
+    folders = project.pictures if len(project.pictures) == 1 else [""]
+    return bool(without_latents(prepared, folders[0]))
 
 
 def _train_state(project: Project) -> str:

@@ -15,7 +15,10 @@ _language: ContextVar[str] = ContextVar("language", default=FALLBACK)
 
 @dataclass(frozen=True)
 class Reason:
-    """A sentence not yet put into words: it is stored like this and said in the reader's language."""
+    """A sentence not yet put into words: it is stored like this and said in the reader's language.
+
+    A fact that is itself a sentence stands there in every language: {"en": ..., "ja": ...}.
+    """
 
     key: str
     facts: dict[str, Any] = field(default_factory=dict)
@@ -42,7 +45,8 @@ def say_reason(reason: Reason | None) -> str:
     """A reason in words; nothing for none."""
     if reason is None:
         return ""
-    facts = dict(reason.facts)
+    lang = _language.get()
+    facts = {name: fact[lang] if isinstance(fact, dict) else fact for name, fact in reason.facts.items()}
     if "stage" in facts:
         # The runs of one project share a name: only with its stage is it clear which one is meant.
         stage = facts.pop("stage")
@@ -53,6 +57,12 @@ def say_reason(reason: Reason | None) -> str:
 def say_or(key: str, fallback: str) -> str:
     """The text of a key that scripts may have made up: where no locale has it, the fallback."""
     return say(key) if f"server.{key}" in words(FALLBACK) else fallback
+
+
+def label(stage: str, flag: str) -> str:
+    """What the form calls an option; its flag, where it has no other name."""
+    keys = (f"stage_option.{stage}.{flag}.label", f"option.{flag}.label")
+    return next((t(key, _language.get()) for key in keys if key in words(FALLBACK)), flag)
 
 
 def bad_value(error: BadValue) -> str:

@@ -24,7 +24,7 @@ def work(options: FineTuneOptions, report: Report) -> None:
         return
     check_training(options)
     check_frozen(options.precision, options.method.frozen_texts)
-    check_names(options.model)
+    check_names(options.model, options.text)
     train(options, report)
 
 

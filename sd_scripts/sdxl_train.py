@@ -25,7 +25,7 @@ def work(options: SdxlTrainOptions, report: Report) -> None:
     check_training(options)
     check_texts_frozen(options.text_cache, options.method)
     check_frozen(options.precision, options.method.frozen_texts)
-    check_names(options.model)
+    check_names(options.model, options.text)
     train(options, report)
 
 

@@ -12,8 +12,10 @@ LEAVES = (
     "sd_scripts.options",
     "sd_scripts.library.errors",
     "sd_scripts.library.events",
+    "sd_scripts.library.notice",
     "sd_scripts.library.systems",
     "sd_scripts.library.data.dataset_options",
+    "sd_scripts.library.data.idle",
     "sd_scripts.library.data.picture_rules",
     "sd_scripts.library.data.subsets",
     "sd_scripts.library.data.captions",
@@ -22,16 +24,22 @@ LEAVES = (
     "sd_scripts.library.data.dataset_config",
     "sd_scripts.library.data.buckets",
     "sd_scripts.library.data.images",
+    "sd_scripts.library.data.picture_folder",
+    "sd_scripts.library.data.regularisation",
     "sd_scripts.library.data.latents_files",
     "sd_scripts.library.io.headers",
     "sd_scripts.library.io.atomic",
     "sd_scripts.library.io.metadata",
     # What the program refuses before it loads a model, so that the page says it too.
+    "sd_scripts.library.tagging.cleaning",
     "sd_scripts.library.train.about",
     "sd_scripts.library.train.boards",
     "sd_scripts.library.train.checks",
+    "sd_scripts.library.train.notices",
     "sd_scripts.library.train.optimizers",
     "sd_scripts.library.train.optimizing",
+    "sd_scripts.library.train.prompts",
+    "sd_scripts.library.train.saving",
 )
 # What each part of the library may use of the others; a part may always use itself and the modules beside the parts.
 MAY_USE = {

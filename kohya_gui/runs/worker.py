@@ -16,7 +16,8 @@ from kohya_gui.runs.events import RunView
 from kohya_gui.runs.lock import held
 from kohya_gui.runs.queue import named, waiting_reasons
 from kohya_gui.runs.store import Outcome, RunStore, Status
-from kohya_gui.words import Reason
+from kohya_gui.runs.turn import stands_against
+from kohya_gui.words import Reason, say_reason
 from sd_scripts.library import systems
 from sd_scripts.library.events import CONTROL_VARIABLE, EVENTS_VARIABLE
 from sd_scripts.library.io.atomic import write_json
@@ -76,6 +77,11 @@ class Worker:
 
     def _start(self, run_id: str) -> None:
         record = self.store.record(run_id)
+        against = stands_against(record)
+        if against:
+            self.store.log_path(run_id).write_text(f"Error: {say_reason(against.reason)}\n", encoding="utf-8")
+            self.store.finish(run_id, against)
+            return
         try:
             work_dir = Path(record.work_dir)
             work_dir.mkdir(parents=True, exist_ok=True)

@@ -213,6 +213,14 @@ window.Studio = (() => {
     input.title = input.value;
     input.scrollLeft = input.scrollWidth;
   }
+  /* Gives a text to the browser as a file to keep. */
+  function download(name, text) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "application/octet-stream" }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  }
   const fileUrl = (url) => new URL(url.replace(/^\//, ""), document.baseURI).href;
 
   return {
@@ -241,6 +249,7 @@ window.Studio = (() => {
     mount,
     speak,
     showEnd,
+    download,
     fileUrl,
   };
 })();

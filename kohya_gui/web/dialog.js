@@ -157,6 +157,7 @@ Studio.dialog = (() => {
       note.remove();
     });
     setTimeout(() => note.remove(), heed ? 15000 : 6000);
+    return note;
   }
   /* Tells of an answer's trouble, if there is any; true when there was. */
   function trouble(answer) {

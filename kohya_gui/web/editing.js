@@ -76,6 +76,14 @@ Studio.editing = (() => {
       dialog.say(t("edit.begun", { name }), { warning: true });
     }
   }
+  /* Another project's values are none of the run: it keeps its settings, and the form's own ones are kept again. */
+  function leaveAll() {
+    for (const [stage, { name }] of Object.entries(open)) {
+      leave(stage);
+      dialog.say(t("edit.left", { name }), { warning: true });
+    }
+  }
+  on("project leaving", leaveAll);
   on("runs changed", look);
   return { of, take, edit, leave, saved };
 })();

@@ -1,9 +1,11 @@
 /* The form of a stage: groups of essentials, folded sections, rules of visibility, marks and jumps. */
 "use strict";
 Studio.form = (() => {
-  const { html, put, icon, t, on, fire, data, store, check, field } = Studio;
+  const { html, put, icon, t, on, fire, data, store, check, field, recent } = Studio;
   const forms = {};
   const trouble = {}; /* stage -> {flag: {error, found}} as the server last said */
+  const named = {}; /* stage -> flags that errors and warnings speak of */
+  const finished = {}; /* stage -> flags of paths that were typed to their end: recent ones once they are found */
   const strict = new Set(); /* stages whose Start was pressed: from then on, what is missing is marked too */
 
   const listed = (form) => [...form.groups, ...form.sections];
@@ -21,9 +23,11 @@ Studio.form = (() => {
     },
   };
   const holds = (stage, rule) => RULES[Object.keys(RULES).find((kind) => kind in rule)](stage, rule);
+  /* Somebody looked for it, or a finding speaks of it. */
+  const isAskedFor = (stage, flag) => forms[stage]?.found.has(flag) || named[stage]?.has(flag);
   const shown = (stage, flag) => {
     const rule = store.fields(stage)[flag].shown;
-    return !rule || store.isTyped(stage, flag) || forms[stage]?.found.has(flag) || holds(stage, rule);
+    return !rule || store.isTyped(stage, flag) || isAskedFor(stage, flag) || holds(stage, rule);
   };
 
   /* What is wrong with a field: first by its own rules, then as the server says. */
@@ -125,6 +129,10 @@ Studio.form = (() => {
       const flag = event.target.closest(".f")?.dataset.flag;
       if (flag) store.set(stage, flag, event.target.type === "checkbox" ? event.target.checked : event.target.value);
     });
+    root.addEventListener("change", (event) => {
+      const flag = event.target.closest(".f")?.dataset.flag;
+      if (flag && store.fields(stage)[flag].path) (finished[stage] ??= new Set()).add(flag);
+    });
     root.addEventListener("focusout", (event) => event.target.closest(".f") && update(stage));
     root.addEventListener("click", async (event) => {
       const box = event.target.closest(".f"),
@@ -181,6 +189,12 @@ Studio.form = (() => {
   /* What the server says of fields, and of the whole: an error of the whole stands beside its field too. */
   function answered(stage, fields, findings) {
     trouble[stage] = { ...fields };
+    for (const flag of finished[stage] ?? [])
+      if (fields[flag]?.found) {
+        recent.add(store.fields(stage)[flag].path, store.value(stage, flag));
+        finished[stage].delete(flag);
+      }
+    named[stage] = new Set(findings.filter((one) => one.level !== "fine").map((one) => one.field));
     for (const { level, field: flag, text } of findings) {
       if (level === "error" && flag) trouble[stage][flag] = { error: text, ...trouble[stage][flag] };
     }

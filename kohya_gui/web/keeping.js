@@ -68,11 +68,7 @@ Studio.keeping = (() => {
   async function takeAlong(at, { name }) {
     const answer = await call("preset_export", { stage: at, name });
     if (dialog.trouble(answer)) return;
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([answer.text], { type: "application/json" }));
-    link.download = answer.file_name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    Studio.download(answer.file_name, answer.text);
   }
   return { save, edit, keep, remove, takeAlong };
 })();

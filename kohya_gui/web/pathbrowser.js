@@ -1,7 +1,7 @@
 /* Chooses a file or a folder on the machine that the page's server runs on. */
 "use strict";
 Studio.browse = (() => {
-  const { html, put, icon, t, call, dialog, bytes } = Studio;
+  const { html, put, icon, t, call, dialog, bytes, recent } = Studio;
   const FOLDERS = ["pictures", "folder", "project", "state"];
   const BOTH = ["model", "vae"];
 
@@ -14,6 +14,7 @@ Studio.browse = (() => {
           <input class="in" name="path" aria-label="${t("browse.path")}" spellcheck="false" autocomplete="off" />
         </div>
         <div class="roots"></div>
+        <section class="recent" aria-label="${t("browse.recent")}"></section>
         <div class="err" role="alert"></div>
         <ul class="pb-list" aria-label="${t("browse.content")}"></ul>
         <div class="acts">
@@ -39,6 +40,30 @@ Studio.browse = (() => {
       here.path.endsWith("/") || here.path.endsWith("\\")
         ? here.path + name
         : here.path + (here.path.includes("\\") ? "\\" : "/") + name;
+
+    function drawRecent() {
+      const paths = recent.of(kind);
+      put(
+        box.querySelector(".recent"),
+        paths.length
+          ? html`
+              <h3>${t("browse.recent")}</h3>
+              <ul>
+                ${paths.map(
+                  (one) => html`
+                    <li>
+                      <button type="button" data-recent="${one}" title="${one}"><bdi>${one}</bdi></button>
+                      <button type="button" class="no" data-forget="${one}" aria-label="${t("browse.forget", { path: one })}">
+                        ${icon("cross")}
+                      </button>
+                    </li>
+                  `,
+                )}
+              </ul>
+            `
+          : "",
+      );
+    }
 
     async function visit(to) {
       const answer = await call("browse", { path: to, kind });
@@ -67,6 +92,14 @@ Studio.browse = (() => {
           : "",
       );
       put(box.querySelector(".pb-list"), rows(answer));
+      const file = [...box.querySelectorAll("[data-file]")].find((one) => one.dataset.file === to);
+      if (file) select(file);
+    }
+    function select(file) {
+      place.value = file.dataset.file;
+      box.querySelectorAll("[aria-current]").forEach((one) => one.removeAttribute("aria-current"));
+      file.setAttribute("aria-current", "true");
+      file.scrollIntoView({ block: "nearest" });
     }
     const rows = ({ folders, files }) =>
       folders.length + files.length
@@ -106,17 +139,24 @@ Studio.browse = (() => {
       if (!pressed) return;
       if ("up" in pressed.dataset) visit(here.parent);
       if (pressed.dataset.to) visit(pressed.dataset.to);
-      if ("choose" in pressed.dataset) close(place.value);
-      if (pressed.dataset.file) {
-        place.value = pressed.dataset.file;
-        box.querySelectorAll("[aria-current]").forEach((one) => one.removeAttribute("aria-current"));
-        pressed.setAttribute("aria-current", "true");
+      if ("choose" in pressed.dataset) choose(place.value);
+      if (pressed.dataset.recent) choose(pressed.dataset.recent);
+      if (pressed.dataset.forget) {
+        recent.remove(kind, pressed.dataset.forget);
+        drawRecent();
       }
+      if (pressed.dataset.file) select(pressed);
     });
     box.addEventListener("dblclick", (event) => {
       const file = event.target.closest("[data-file]")?.dataset.file;
-      if (file && (BOTH.includes(kind) || !FOLDERS.includes(kind))) close(file);
+      if (file && (BOTH.includes(kind) || !FOLDERS.includes(kind))) choose(file);
     });
+    const choose = (chosen) => {
+      /* What is a mere place on the way to a file is not worth being found again. */
+      if (FOLDERS.includes(kind) || chosen !== here.path || here.found) recent.add(kind, chosen.trim());
+      close(chosen);
+    };
+    drawRecent();
     visit(path);
   }
 })();

@@ -1,7 +1,7 @@
 /* The whole pipeline, on the Project tab: how far each stage is, what is switched on, and the start of it all. */
 "use strict";
 Studio.plan = (() => {
-  const { html, attr, put, icon, t, call, store, dialog, fire, data, kept, keep } = Studio;
+  const { html, attr, icon, t, call, store, dialog, findings, fire, data, kept, keep } = Studio;
   const STAGE_TABS = ["caption", "tag", "metadata", "latents", "train"];
   let wanted = { caption: "blip", tagger: "wd14", clean: true, ...kept("studio.plan", {}) };
 
@@ -58,8 +58,9 @@ Studio.plan = (() => {
       </ol>
       <div class="acts">
         <button type="button" class="btn pri" data-do="pipeline">${icon("play")}${t("plan.start")}</button>
+        <button type="button" class="btn" data-do="anyway" hidden>${t("start_anyway")}</button>
       </div>
-      <ul class="finds" data-plan></ul>
+      <ul class="finds" data-plan tabindex="-1" aria-live="polite"></ul>
     </section>
   `;
   /* `tabs`: how far the project is, by tab. */
@@ -71,33 +72,34 @@ Studio.plan = (() => {
       line.querySelector(".what").textContent = t(`mark.${tabs[tab] ?? "todo"}`);
     }
   }
-  async function start(root, confirm = false) {
+  let found = []; /* what stands against the start, as it was last said */
+  function drawFound(root) {
+    const list = root.querySelector("[data-plan]"),
+      wrong = found.some((one) => one.level === "error");
+    if (!list.dataset.attended) {
+      list.dataset.attended = "yes";
+      findings.attend(list, null, (at) => {
+        found = found.filter((_, i) => i !== at);
+        drawFound(root);
+        list.focus();
+      });
+    }
+    findings.draw(list, found, null);
+    root.querySelector("[data-do=anyway]").hidden = wrong || !found.length;
+  }
+  /* `anyway`: in spite of the warnings that are shown. */
+  async function start(root, anyway = false) {
+    const confirm = anyway ? found.filter((one) => one.level === "warning").map((one) => one.text) : [];
     const values = Object.fromEntries(Object.keys(data.forms).map((one) => [one, store.typed(one)]));
     const answer = await call("pipeline", { project: store.state.project, skip: [], ...wanted, values, confirm });
     if (dialog.trouble(answer)) return;
-    const list = root.querySelector("[data-plan]");
     if (answer.findings) {
-      put(
-        list,
-        answer.findings.map(
-          (one) => html`
-            <li>
-              <span class="${one.level === "error" ? "c-err" : "c-warn"}">${icon("warn")}</span>
-              <span>${one.text}</span>
-            </li>
-          `,
-        ),
-      );
-      if (answer.findings.every((one) => one.level !== "error"))
-        list.insertAdjacentHTML(
-          "beforeend",
-          html`
-            <li><button type="button" class="btn sm" data-do="anyway">${t("start_anyway")}</button></li>
-          `.text,
-        );
+      found = answer.findings;
+      drawFound(root);
       return;
     }
-    put(list, "");
+    found = [];
+    drawFound(root);
     fire("started", answer.chain[0]);
     fire("show run", answer.chain[0]);
   }

@@ -1,16 +1,17 @@
 /* Beside a form: Start, Queue, facts, checks and the command; and the stage's run while there is one. */
 "use strict";
 Studio.rail = (() => {
-  const { html, attr, put, patch, icon, t, on, call, store, form, field, dialog, debounce, editing } = Studio;
+  const { html, attr, put, patch, icon, t, on, call, store, form, dialog, debounce, editing, findings, summary } = Studio;
   const rails = {};
-  const FINDINGS = { error: ["c-err", "warn"], warning: ["c-warn", "warn"], fine: ["c-ok", "ok"] };
+  /* Pictures that are still being looked at are asked for again after this long. */
+  const AGAIN_MS = 800;
 
   function draw(root, stage) {
     rails[stage] = {
       root,
       answer: rails[stage]?.answer ?? null,
       shell: /Win/.test(navigator.platform) ? "cmd" : "sh",
-      confirm: false,
+      read: rails[stage]?.read ?? [] /* the warnings that were asked about, until something changes */,
       active: null,
     };
     put(
@@ -28,11 +29,11 @@ Studio.rail = (() => {
             <button class="btn" data-do="queue"></button>
           </div>
           <div class="now" hidden></div>
-          <dl class="kv"></dl>
+          <div class="figures"></div>
         </div>
         <div class="card pad checks">
           <h2>${t("checks")}</h2>
-          <ul class="finds" aria-live="polite"></ul>
+          <ul class="finds" tabindex="-1" aria-live="polite"></ul>
         </div>
         <div class="card pad">
           <div class="cmdhd">
@@ -40,11 +41,14 @@ Studio.rail = (() => {
             <button class="btn sm quiet" data-shell="sh">sh</button>
             <button class="btn sm quiet" data-shell="cmd">cmd</button>
             <button class="btn sm" data-do="copy">${icon("copy")}${t("copy")}</button>
+            <button class="btn sm" data-do="script" aria-label="${t("script")}" title="${t("script")}">${icon("save")}${t("script_short")}</button>
           </div>
           <pre class="cmd" role="region" tabindex="0" aria-label="${t("command")}${t("field.comma")}${t(`stage.${stage}`)}"></pre>
         </div>
       `,
     );
+    const list = root.querySelector(".finds");
+    findings.attend(list, stage, () => list.focus({ preventScroll: true }));
     update(stage);
     ask(stage);
   }
@@ -53,35 +57,27 @@ Studio.rail = (() => {
     const rail = rails[stage];
     if (!rail?.root.isConnected) return;
     const { root, answer } = rail,
-      bad = form.errors(stage);
+      found = all(stage, answer?.findings ?? []);
     const edited = editing.of(stage);
-    const blocked = bad.length || (answer?.findings ?? []).filter((one) => one.level === "error").length;
+    const blocked = found.filter((one) => one.level === "error").length;
     const start = root.querySelector("[data-do=start]");
-    start.classList.toggle("blocked", Boolean(bad.length));
+    start.classList.toggle("blocked", Boolean(blocked));
     patch(
       start,
-      bad.length
+      blocked
         ? html`
-            ${icon("warn")}${t(bad.length > 1 ? "fix_many" : "fix_one", { n: bad.length })}
+            ${icon("warn")}${t(blocked > 1 ? "fix_many" : "fix_one", { n: blocked })}
           `
         : html`
-            ${edited ? icon("save") : icon("play")}${t(startWord(stage, rail.confirm, edited))}
+            ${edited ? icon("save") : icon("play")}${t(startWord(stage, wasRead(rail, found), edited))}
           `,
     );
     patch(root.querySelector("[data-do=queue]"), t(edited ? "edit.leave" : "queue"));
     root.querySelector(".edited").hidden = !edited;
     patch(root.querySelector(".edited"), edited ? t(edited.chained ? "edit.chained" : "edit.now", edited) : "");
-    patch(root.querySelector(".finds"), findings(stage, bad, answer?.findings ?? []));
-    patch(
-      root.querySelector(".kv"),
-      (answer?.facts ?? []).map(
-        ([name, value]) => html`
-          <dt>${name}</dt>
-          <dd>${value}</dd>
-        `,
-      ),
-    );
-    root.querySelector(".checks").hidden = !(answer?.findings?.length || bad.length);
+    findings.draw(root.querySelector(".finds"), found, stage);
+    summary.draw(root.querySelector(".figures"), answer?.facts ?? []);
+    root.querySelector(".checks").hidden = !found.length;
     root
       .querySelectorAll("[data-shell]")
       .forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.shell === rail.shell)));
@@ -119,25 +115,22 @@ Studio.rail = (() => {
   /* Breaks lines before flags only; the text itself stays as it is. */
   // prettier-ignore
   const commandParts = (text) => text.split(/(?<= )(?=--)/).map((part) => html`<span>${part}</span>`);
-  function findings(stage, bad, found) {
-    // prettier-ignore
-    const link = (flag) => html`<a href="#" data-go="${flag}">${field.label(stage, flag)}</a>: `;
-    const mine = bad.map(({ flag, error }) => ({ level: "error", field: flag, text: error }));
+  /* What the form itself finds wrong comes first, with the fixes that the server knows of. */
+  function all(stage, found) {
+    const wrong = (flag) => found.find((one) => one.level === "error" && one.field === flag);
+    const mine = form.errors(stage).map(({ flag, error }) => ({
+      level: "error",
+      field: flag,
+      text: error,
+      fixes: wrong(flag)?.fixes ?? [],
+    }));
     const flags = new Set(mine.map((one) => one.field));
-    return [...mine, ...found.filter((one) => !(one.level === "error" && flags.has(one.field)))].map(
-      ({ level, field: flag, text }) => {
-        const [tone, sign] = FINDINGS[level] ?? FINDINGS.fine;
-        return html`
-          <li>
-            <span class="${tone}">
-              ${icon(sign)}
-              <span class="sr">${t(`level.${level}`)}</span>
-            </span>
-            <span>${flag && flag in store.fields(stage) && level !== "fine" ? link(flag) : ""}${text}</span>
-          </li>
-        `;
-      },
-    );
+    return [...mine, ...found.filter((one) => !(one.level === "error" && flags.has(one.field)))];
+  }
+  /* Whether there are warnings, all of which were asked about already. */
+  function wasRead(rail, found) {
+    const warnings = found.filter((one) => one.level === "warning");
+    return warnings.length > 0 && warnings.every((one) => rail.read.includes(one.text));
   }
   function drawNow({ root, active }) {
     const now = root.querySelector(".now");
@@ -160,12 +153,26 @@ Studio.rail = (() => {
   const ask = debounce(async (stage) => {
     const asked = JSON.stringify(store.values(stage));
     const replaces = editing.of(stage)?.id ?? null;
+    const { root } = rails[stage],
+      slow = setTimeout(() => root.classList.add("asking"), 300);
     const answer = await call("check", { stage, values: store.values(stage), project: store.state.project, replaces });
-    if (answer.error || asked !== JSON.stringify(store.values(stage)) || !rails[stage]) return;
-    rails[stage].answer = answer;
-    form.answered(stage, answer.fields, answer.findings);
+    clearTimeout(slow);
+    root.classList.remove("asking");
+    /* Of a lost server the run bar tells; an older question's answer is not wanted any more. */
+    if (answer.lost || asked !== JSON.stringify(store.values(stage)) || !rails[stage]) return;
+    rails[stage].answer = answer.error ? unchecked(answer.error) : answer;
+    form.answered(stage, rails[stage].answer.fields, rails[stage].answer.findings);
     update(stage);
+    const later = answer.pending || rails[stage].answer.facts.some((one) => one.unfinished);
+    if (later && rails[stage].root.isConnected) setTimeout(() => ask(stage), AGAIN_MS);
   }, 250);
+
+  /* Nothing of the last answer stands any more where the question failed. */
+  const unchecked = (sentence) => ({
+    fields: {},
+    facts: [],
+    findings: [{ level: "error", field: null, text: t("not_checked", { sentence }) }],
+  });
 
   async function send(stage, name) {
     const rail = rails[stage],
@@ -179,7 +186,7 @@ Studio.rail = (() => {
     const edited = editing.of(stage),
       values = store.values(stage),
       project = store.state.project,
-      { confirm } = rail;
+      confirm = rail.read;
     const answer = edited
       ? await call("run_replace", { id: edited.id, values, project: project?.name ?? null, confirm })
       : await call(name, { stage, values, project, confirm });
@@ -189,7 +196,6 @@ Studio.rail = (() => {
       refused(stage, answer.findings);
       return;
     }
-    rail.confirm = false;
     if (edited) {
       editing.saved(stage);
       return;
@@ -205,7 +211,7 @@ Studio.rail = (() => {
     const rail = rails[stage],
       wrong = found.filter((one) => one.level === "error");
     rail.answer = { ...(rail.answer ?? { facts: [], fields: {} }), findings: found };
-    rail.confirm = !wrong.length;
+    rail.read = found.filter((one) => one.level === "warning").map((one) => one.text);
     form.insist(stage);
     form.answered(stage, rail.answer.fields, found);
     dialog.say((wrong[0] ?? found.find((one) => one.level === "warning") ?? { text: t("said.refused") }).text, {
@@ -219,19 +225,39 @@ Studio.rail = (() => {
     const command = rails[stage].root.querySelector("pre.cmd");
     try {
       await navigator.clipboard.writeText(command.textContent);
-      dialog.say(t("said.copied"));
+      const isWhole = !form.errors(stage).length;
+      dialog.say(t(isWhole ? "said.copied" : "said.copied_in_part"), { warning: !isWhole });
     } catch {
       getSelection().selectAllChildren(command);
       dialog.say(t("said.select_copy"));
     }
   }
 
+  /* The command as a file, which the browser keeps. */
+  async function saveScript(stage) {
+    const { shell } = rails[stage],
+      [first] = form.errors(stage);
+    if (first) {
+      form.insist(stage);
+      form.jump(stage, first.flag);
+      dialog.say(t("script_wrong"), { trouble: true });
+      return;
+    }
+    const asked = { stage, values: store.values(stage), project: store.state.project, shell };
+    const answer = await call("command_script", asked);
+    if (dialog.trouble(answer)) return;
+    Studio.download(answer.file_name, answer.text);
+    dialog.say(t(`said.script_${shell}`, { name: answer.file_name }));
+  }
+
   function place(root, stage) {
     draw(root, stage);
+    summary.attend(root.querySelector(".figures"));
     const actions = {
       start: () => send(stage, "start"),
       queue: () => (editing.of(stage) ? editing.leave(stage) : send(stage, "queue")),
       copy: () => copy(stage),
+      script: () => saveScript(stage),
       project: () => Studio.tabs.open("project"),
     };
     root.addEventListener(
@@ -241,12 +267,8 @@ Studio.rail = (() => {
     root.addEventListener("click", (event) => {
       const pressed = event.target.closest("button, a");
       if (!pressed) return;
-      const { do: action, go, shell, open, stop } = pressed.dataset;
+      const { do: action, shell, open, stop } = pressed.dataset;
       if (action) actions[action]();
-      if (go) {
-        event.preventDefault();
-        form.jump(stage, go);
-      }
       if (shell) {
         rails[stage].shell = shell;
         update(stage);
@@ -258,13 +280,14 @@ Studio.rail = (() => {
   on("run ended", () => Object.keys(rails).forEach((stage) => ask(stage)));
   on("typed", ({ stage }) => {
     if (rails[stage]) {
-      rails[stage].confirm = false;
+      rails[stage].read = [];
       update(stage);
       ask(stage);
     }
   });
   on("loaded", ({ stage }) => {
     if (rails[stage]) {
+      rails[stage].read = [];
       update(stage);
       ask(stage);
     }
@@ -272,7 +295,7 @@ Studio.rail = (() => {
   on("form", ({ stage }) => update(stage));
   on("editing", (stage) => {
     if (rails[stage]) {
-      rails[stage].confirm = false;
+      rails[stage].read = [];
       update(stage);
       ask(stage);
     }

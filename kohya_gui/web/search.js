@@ -22,17 +22,21 @@ Studio.search = (() => {
     </div>
   `;
 
+  /* Label, flag or help as typed count most; then options in which every single word stands somewhere. */
   function score(one, words) {
     const label = one.label.toLowerCase(),
       flag = one.flag.toLowerCase(),
-      asked = words.replace(/^--/, "");
+      asked = words.replace(/^--/, ""),
+      all = `${label} ${flag} ${one.help.toLowerCase()}`;
     const tests = [
+      flag === asked,
       label === words,
       label.startsWith(words),
       flag.startsWith(asked.replace(/ /g, "_")),
       label.includes(words),
       flag.includes(asked.replace(/ /g, "_")),
       one.help.toLowerCase().includes(words),
+      words.split(/\s+/).every((word) => all.includes(word)),
     ];
     const first = tests.indexOf(true);
     return first < 0 ? 0 : tests.length - first;
@@ -125,5 +129,5 @@ Studio.search = (() => {
       document.querySelector(".kg-search input")?.focus();
     }
   });
-  return { draw, attend, go };
+  return { draw, attend, go, find };
 })();

@@ -3,7 +3,9 @@
 Studio.stage = (() => {
   const { html, attr, put, t, kept, keep, data, form, rail, fire } = Studio;
   const SWITCHED = ["caption", "tag", "train"]; /* tabs of several methods, now or soon */
+  const PASSED_PX = 120; /* so far below the window's top a section counts as the one that is read */
   const chosen = {};
+  const followers = {}; /* stage -> its section list; pinned: it was chosen there, and nobody scrolled since */
   const stagesOf = (tab) => data.tabs[tab];
   const current = (tab) =>
     (chosen[tab] ??= stagesOf(tab).find((one) => one === kept(`studio.method.${tab}`)) ?? stagesOf(tab)[0]);
@@ -68,16 +70,28 @@ Studio.stage = (() => {
     listSections(place.querySelector(".kg-nav"), stage);
     fire("stage drawn", { stage, extra: place.querySelector(".kg-extra") });
   }
-  /* The section list is one stop of the Tab key; arrows move within it. */
+  /* The section list is one stop of the Tab key; arrows move within it. It follows the page as that is scrolled. */
   function listSections(nav, stage) {
     const links = [...nav.children];
-    const choose = (link) => {
+    const show = (link) =>
       links.forEach((one) => {
         one.tabIndex = one === link ? 0 : -1;
         one.classList.toggle("on", one === link);
+        one[one === link ? "setAttribute" : "removeAttribute"]("aria-current", "location");
       });
+    const choose = (link) => {
+      show(link);
+      followers[stage].pinned = true;
       form.openSection(stage, link.dataset.section).scrollIntoView({ block: "start", behavior: "smooth" });
     };
+    const part = (link) => document.getElementById(`sec-${stage}-${link.dataset.section}`);
+    const isPassed = (link) => part(link)?.offsetParent && part(link).getBoundingClientRect().top <= PASSED_PX;
+    const follow = () => {
+      const link = links.findLast(isPassed) ?? links[0];
+      show(link);
+      nav.scrollTop = link.offsetTop - nav.clientHeight / 2;
+    };
+    followers[stage] = { nav, follow, pinned: false };
     nav.addEventListener("click", (event) => {
       const link = event.target.closest("a");
       if (link) {
@@ -92,6 +106,14 @@ Studio.stage = (() => {
       links[(links.indexOf(document.activeElement) + step + links.length) % links.length].focus();
     });
   }
+  addEventListener("scroll", () =>
+    Object.values(followers).forEach(({ nav, follow, pinned }) => !pinned && nav.offsetParent && follow()),
+  );
+  /* A section near the end cannot come up to the top: what was chosen stays chosen until somebody scrolls. */
+  for (const news of ["wheel", "touchmove", "pointerdown", "keydown"])
+    addEventListener(news, ({ target }) => {
+      if (!target.closest?.(".kg-nav")) Object.values(followers).forEach((one) => (one.pinned = false));
+    });
   function draw(place, tab) {
     drawStage(place, tab);
     if (place.dataset.listening) return;

@@ -122,6 +122,7 @@ Studio.store = (() => {
 
   /* Opens a project. `early`: what was typed before the server had said which project is open. */
   async function take(project, early = {}) {
+    if (state.project !== undefined) fire("project leaving");
     state.project = project;
     state.folders = {};
     recall();

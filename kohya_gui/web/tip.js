@@ -1,12 +1,20 @@
 /* The help of a field: one bubble, on hover over its label and on focus; Escape closes it. */
 "use strict";
 Studio.tip = (() => {
-  const { html, put, t, store, field } = Studio;
+  const { html, put, t, has, store, field } = Studio;
   let bubble, timer;
 
-  function range({ low, high }) {
-    if (low !== undefined && high !== undefined) return t("field.between", { low, high });
-    return low !== undefined ? t("field.at_least", { low }) : "";
+  function range({ low, high, zero, unit }) {
+    const limits =
+      low !== undefined && high !== undefined
+        ? t("field.between", { low, high })
+        : low !== undefined
+          ? t("field.at_least", { low })
+          : high !== undefined
+            ? t("field.at_most", { high })
+            : "";
+    const inUnit = limits && unit && has(`unit.${unit}`) ? `${limits} (${t(`unit.${unit}`)})` : limits;
+    return inUnit && zero && low > 0 ? t("field.or_zero", { limits: inUnit }) : inUnit;
   }
   function show(stage, box) {
     const flag = box.dataset.flag,
@@ -29,10 +37,12 @@ Studio.tip = (() => {
       `,
     );
     bubble.hidden = false;
-    const place = box.getBoundingClientRect();
-    const below = place.bottom + 4 + bubble.offsetHeight < window.innerHeight - 50;
+    const place = box.getBoundingClientRect(),
+      top = document.querySelector("#kg-tabs .tab-wrapper")?.getBoundingClientRect().bottom ?? 0;
+    /* Above the field, where it hides neither the field nor what is wrong with it; below only where there is no room. */
+    const above = place.top - bubble.offsetHeight - 4 > Math.max(0, top);
     bubble.style.left = `${Math.max(8, Math.min(place.left, window.innerWidth - bubble.offsetWidth - 8))}px`;
-    bubble.style.top = `${window.scrollY + (below ? place.bottom + 4 : place.top - bubble.offsetHeight - 4)}px`;
+    bubble.style.top = `${window.scrollY + (above ? place.top - bubble.offsetHeight - 4 : place.bottom + 4)}px`;
   }
   function hide() {
     clearTimeout(timer);

@@ -209,6 +209,51 @@ def _cmd_quoted(arg: str) -> str:
 
 _QUOTERS = {"sh": shlex.join, "cmd": _cmd_text}
 
+# cmd reads no more than this of a line, continued lines included.
+_LONGEST_CMD_LINE = 8191
+
+
+def script_text(argv: Sequence[str], shell: Shell) -> str:
+    """The command as a file that a terminal runs: for sh, or a .bat for Windows, one option a line.
+
+    Raises ValueError where cmd cannot say it: a line break within, or too long for a line of cmd.
+    """
+    return _SCRIPTS[shell](argv)
+
+
+def _sh_script(argv: Sequence[str]) -> str:
+    return "#!/bin/sh\nexec " + " \\\n  ".join(shlex.join(words) for words in _by_option(argv)) + "\n"
+
+
+def _cmd_script(argv: Sequence[str]) -> str:
+    _cmd_text(argv)
+    lines = [" ".join(_quoted_in_batch(word) for word in words) for words in _by_option(argv)]
+    if len(" ".join(lines)) > _LONGEST_CMD_LINE:
+        raise ValueError(f"The command is longer than the {_LONGEST_CMD_LINE} characters that cmd reads of a line.")
+    head = ["@echo off", "setlocal DisableDelayedExpansion"]
+    if not all(map(str.isascii, lines)):
+        # UTF-8, as which the file is written.
+        head.append("chcp 65001 >nul")
+    return "\r\n".join([*head, " ^\r\n  ".join(lines), "exit /b %ERRORLEVEL%", ""])
+
+
+def _quoted_in_batch(arg: str) -> str:
+    """As `_cmd_quoted`, in a file: there a percent sign is written twice, and no caret helps."""
+    return _cmd_quoted(arg).replace("^%", "%").replace("%", "%%")
+
+
+def _by_option(argv: Sequence[str]) -> list[list[str]]:
+    """The words of a command, those of an option together."""
+    lines: list[list[str]] = []
+    for word in argv:
+        if not lines or word.startswith("--"):
+            lines.append([])
+        lines[-1].append(word)
+    return lines
+
+
+_SCRIPTS = {"sh": _sh_script, "cmd": _cmd_script}
+
 
 # Paths
 

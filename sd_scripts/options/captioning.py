@@ -17,16 +17,16 @@ class BlipOptions:
     beam_search: bool = False
     """Search for the likeliest sentence instead of drawing one: steadier, less varied."""
 
-    num_beams: Annotated[int, Range(low=1)] = 1
+    num_beams: Annotated[int, Range(low=1, high=1024)] = 1
     """Sentences followed at once by beam search."""
 
     top_p: Annotated[float, Range(low=0.0, high=1.0)] = 0.9
     """Share of the likeliest words that are drawn from when beam search is off."""
 
-    max_length: Annotated[int, Range(low=1), Unit("tokens")] = 75
+    max_length: Annotated[int, Range(low=1, high=4096), Unit("tokens")] = 75
     """Longest sentence."""
 
-    min_length: Annotated[int, Range(low=0), Unit("tokens")] = 5
+    min_length: Annotated[int, Range(low=0, high=4096), Unit("tokens")] = 5
     """Shortest sentence."""
 
     seed: Annotated[int, Range(low=0)] = 42
@@ -50,7 +50,7 @@ class GitOptions:
     model_id: Annotated[str, PathTo("model")] = "microsoft/git-large-textcaps"
     """GIT model: a hub id or a folder saved by transformers."""
 
-    max_length: Annotated[int, Range(low=1), Unit("tokens")] = 50
+    max_length: Annotated[int, Range(low=1, high=4096), Unit("tokens")] = 50
     """Longest sentence."""
 
     remove_words: bool = False

@@ -24,10 +24,10 @@ class PicturesOptions:
 class LoadingOptions:
     """How pictures are read."""
 
-    batch_size: Annotated[int, Range(low=1), Unit("images")] = 1
+    batch_size: Annotated[int, Range(low=1, high=4096), Unit("images")] = 1
     """Pictures that the model sees at once. More is faster and needs more memory."""
 
-    max_data_loader_n_workers: Annotated[int | None, Range(low=0, zero="read in the main process")] = None
+    max_data_loader_n_workers: Annotated[int | None, Range(low=0, high=1024, zero="read in the main process")] = None
     """Worker processes that read pictures while the model works. Empty: chosen by the number of cores."""
 
 

@@ -28,7 +28,7 @@ class DataOptions:
     debug_dataset: bool = False
     """Show what would be trained (pictures, final captions, token counts, buckets) and end."""
 
-    max_data_loader_n_workers: Annotated[int, Range(low=0, zero="read in the main thread")] = 8
+    max_data_loader_n_workers: Annotated[int, Range(low=0, high=1024, zero="read in the main thread")] = 8
     """Readers that prepare the next batches while the model works."""
 
     persistent_data_loader_workers: bool = False
@@ -42,7 +42,7 @@ class FineTuneDataOptions(DataOptions):
     in_json: Annotated[str | None, PathTo("json_in")] = None
     """Metadata file: which pictures are trained, and their texts."""
 
-    dataset_repeats: Annotated[int, Range(low=1)] = 1
+    dataset_repeats: Annotated[int, Range(low=1, high=1_000_000)] = 1
     """How often each picture is seen in one epoch."""
 
 
@@ -70,13 +70,13 @@ class ResolutionOptions:
     enable_bucket: bool = False
     """Sort pictures into buckets of several aspect ratios instead of cutting all to one size."""
 
-    min_bucket_reso: Annotated[int, Range(low=8), Unit("px")] = 256
+    min_bucket_reso: Annotated[int, Range(low=8, high=16384), Unit("px")] = 256
     """Shortest side of a bucket."""
 
-    max_bucket_reso: Annotated[int, Range(low=8), Unit("px")] = 1024
+    max_bucket_reso: Annotated[int, Range(low=8, high=16384), Unit("px")] = 1024
     """Longest side of a bucket."""
 
-    bucket_reso_steps: Annotated[int, Range(low=8), Unit("px")] = 64
+    bucket_reso_steps: Annotated[int, Range(low=8, high=16384), Unit("px")] = 64
     """Sides of buckets are multiples of this; itself a multiple of 8."""
 
     bucket_no_upscale: bool = False
@@ -91,5 +91,5 @@ class ResolutionOptions:
     skip_cache_check: bool = False
     """Trust latents files by their size alone, without asking whether the picture or the VAE has changed."""
 
-    vae_batch_size: Annotated[int, Range(low=1), Unit("images")] = 1
+    vae_batch_size: Annotated[int, Range(low=1, high=4096), Unit("images")] = 1
     """Images that the VAE sees at once while latents are made."""

@@ -44,10 +44,10 @@ class FolderKeys:
 class CountKeys:
     """Numbers that have another name on the command line."""
 
-    num_repeats: Annotated[int, Range(low=1)] = 1
+    num_repeats: Annotated[int, Range(low=1, high=1_000_000)] = 1
     """How often each picture is seen in one epoch: --dataset_repeats."""
 
-    batch_size: Annotated[int, Range(low=1), Unit("images")] = 1
+    batch_size: Annotated[int, Range(low=1, high=4096), Unit("images")] = 1
     """Images per step and device: --train_batch_size."""
 
 

@@ -26,7 +26,7 @@ class CompileOptions:
 class ParallelOptions:
     """How several processes started by accelerate launch work together."""
 
-    ddp_timeout: Annotated[int | None, Range(low=1), Unit("minutes")] = None
+    ddp_timeout: Annotated[int | None, Range(low=1, high=1_000_000), Unit("minutes")] = None
     """Minutes that a process waits for the others before the run fails. Empty: PyTorch's own."""
 
     ddp_gradient_as_bucket_view: bool = False

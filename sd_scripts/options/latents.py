@@ -37,13 +37,13 @@ class LatentsFilesOptions:
 class BucketOptions:
     """Into which sizes pictures are sorted."""
 
-    min_bucket_reso: Annotated[int, Range(low=8), Unit("px")] = 256
+    min_bucket_reso: Annotated[int, Range(low=8, high=16384), Unit("px")] = 256
     """Shortest side of a bucket."""
 
-    max_bucket_reso: Annotated[int, Range(low=8), Unit("px")] = 1024
+    max_bucket_reso: Annotated[int, Range(low=8, high=16384), Unit("px")] = 1024
     """Longest side of a bucket."""
 
-    bucket_reso_steps: Annotated[int, Range(low=8), Unit("px")] = 64
+    bucket_reso_steps: Annotated[int, Range(low=8, high=16384), Unit("px")] = 64
     """Sides of buckets are multiples of this; itself a multiple of 8."""
 
     bucket_no_upscale: bool = False

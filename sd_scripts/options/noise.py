@@ -25,7 +25,7 @@ class NoiseOptions:
     adaptive_noise_scale: float | None = None
     """Adds this times the strength of a picture's mean colour to its noise offset; may be negative."""
 
-    multires_noise_iterations: Annotated[int | None, Range(low=0, zero="off")] = None
+    multires_noise_iterations: Annotated[int | None, Range(low=0, high=64, zero="off")] = None
     """Adds this many layers of ever coarser noise, so that large areas are learnt better. 6 to 10."""
 
     multires_noise_discount: Annotated[float, Range(low=0.0)] = 0.3

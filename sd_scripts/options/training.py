@@ -15,16 +15,16 @@ Samplers = Literal[
 class LengthOptions:
     """How long training takes, and in what portions."""
 
-    max_train_steps: Annotated[int, Range(low=1), Unit("steps")] = 1600
+    max_train_steps: Annotated[int, Range(low=1, high=100_000_000), Unit("steps")] = 1600
     """Training ends after this many optimizer steps. Not used when max_train_epochs is given."""
 
-    max_train_epochs: Annotated[int | None, Range(low=1), Unit("epochs")] = None
+    max_train_epochs: Annotated[int | None, Range(low=1, high=1_000_000), Unit("epochs")] = None
     """Training ends after this many passes over the pictures; wins over max_train_steps."""
 
-    train_batch_size: Annotated[int, Range(low=1), Unit("images")] = 1
+    train_batch_size: Annotated[int, Range(low=1, high=4096), Unit("images")] = 1
     """Images per step and device."""
 
-    gradient_accumulation_steps: Annotated[int, Range(low=1), Unit("batches")] = 1
+    gradient_accumulation_steps: Annotated[int, Range(low=1, high=100_000), Unit("batches")] = 1
     """Batches whose gradients make one optimizer step: as a larger batch, with less memory."""
 
     seed: Annotated[int | None, Range(low=0)] = None

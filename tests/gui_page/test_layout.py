@@ -37,6 +37,32 @@ def test_rules_speak_of_options_of_the_same_stage(stage: str) -> None:
         assert _flags_of(rule) <= set(specs)
 
 
+def _choices_of(rule: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    inner = [pair for one in [*rule.get("any", []), *rule.get("all", [])] for pair in _choices_of(one)]
+    return [*inner, (rule["flag"], rule["is"])] if "is" in rule else inner
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_values_that_rules_wait_for_are_values_of_their_options(stage: str) -> None:
+    specs = option_specs(STAGES[stage].options)
+    for rule in LAYOUTS[stage].shown.values():
+        for flag, values in _choices_of(rule):
+            for value in values:
+                assert str(read_value(specs[flag], value) or "") == value
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_option_is_hidden_by_itself(stage: str) -> None:
+    """Hidden options lead each other nowhere: what shows one is shown, or is shown by another one."""
+    shown = LAYOUTS[stage].shown
+
+    def can_appear(flag: str, above: tuple[str, ...] = ()) -> bool:
+        flags = _flags_of(shown.get(flag, {})) if flag not in above else {flag}
+        return flag not in above and all(can_appear(one, (*above, flag)) for one in flags)
+
+    assert all(can_appear(flag) for flag in shown)
+
+
 def test_wide_listed_and_suggested_options_exist() -> None:
     assert set(WIDE) | set(LISTED) | set(SUGGESTED) | set(GROUPED) <= ALL_FLAGS
 

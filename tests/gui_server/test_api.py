@@ -112,8 +112,11 @@ def test_errors_block_a_start_and_warnings_ask_once(studio, pictures):
     assert {"level": "error", "field": "in_json"}.items() <= wrong["findings"][0].items()
     assert studio.runs() == {"queue": [], "history": [], "paused": False}
     asked = studio.start("merge_tags", values)
-    assert [f["level"] for f in asked["findings"]] == ["warning"]
-    run_id = studio.start("merge_tags", values, confirm=True)["run_id"]
+    assert [f["level"] for f in asked["findings"] if f["level"] != "fine"] == ["warning"]
+    read = [f["text"] for f in asked["findings"] if f["level"] == "warning"]
+    assert "findings" in studio.start("merge_tags", values, confirm=["another warning"])
+    assert not studio.runs()["queue"]
+    run_id = studio.start("merge_tags", values, confirm=read)["run_id"]
     assert wait(studio, run_id)["state"] == "done"
 
 

@@ -109,3 +109,45 @@ def test_plain_arguments_stay_readable():
 def test_cmd_cannot_hold_a_line_break():
     with pytest.raises(ValueError, match="line break"):
         systems.command_text(["echo", "a\nb"], "cmd")
+
+
+def cmd_in_a_file(text):
+    """What cmd.exe hands to a program from a .bat: per line percent signs first, then carets, line ends and quotes."""
+    expanded = re.sub(r"%%|%([^%\r\n]*)%|%", lambda m: "%" if m[0] == "%%" else VARIABLES.get(m[1] or "", ""), text)
+    return cmd_at_the_prompt(expanded.replace("^\r\n", "").replace("%", "\0")).replace("\0", "%")
+
+
+def through_batch(args):
+    lines = systems.script_text(["train.py", *args], "cmd").split("\r\n")
+    begin = next(place for place, line in enumerate(lines) if line.startswith("train.py"))
+    command = "\r\n".join(lines[begin : lines.index("exit /b %ERRORLEVEL%")])
+    return arguments_of_a_windows_program(cmd_in_a_file(command))[1:]
+
+
+@pytest.mark.parametrize("arg", NASTY)
+def test_one_argument_through_a_batch_file(arg):
+    assert through_batch([arg]) == [arg]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.text(alphabet="ab- \\\"%^&|<>()!=$`'PATHé🎨", max_size=8), min_size=1, max_size=4))
+def test_any_arguments_through_a_batch_file(args):
+    assert through_batch(args) == args
+
+
+def test_any_arguments_through_a_real_sh_file(tmp_path):
+    args = [*NASTY, "--flag", "line\nbreak", "--", "--x=1"]
+    code = "import json, sys; print(json.dumps(sys.argv[1:]))"
+    file = tmp_path / "run.sh"
+    file.write_text(systems.script_text([sys.executable, "-c", code, *args], "sh"), encoding="utf-8")
+    done = subprocess.run(["sh", str(file)], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == args
+
+
+def test_a_batch_file_says_its_letters_and_its_limits():
+    assert "chcp 65001" in systems.script_text(["a", "夕焼け"], "cmd")
+    assert "chcp" not in systems.script_text(["a", "b"], "cmd")
+    with pytest.raises(ValueError, match="longer than"):
+        systems.script_text(["a", *["x" * 100] * 100], "cmd")
+    with pytest.raises(ValueError, match="line break"):
+        systems.script_text(["a\nb"], "cmd")

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sd_scripts.library.train.idle import idle_alone
 from sd_scripts.library.train.notices import notices
-from sd_scripts.library.train.parallel import accelerator_arguments, idle_alone
+from sd_scripts.library.train.parallel import accelerator_arguments
 from tests.train.tiny import options, tiny_data, train
 
 ROOT = Path(__file__).parents[2]
@@ -69,5 +70,5 @@ def test_what_accelerate_is_made_with(tmp_path):
 @pytest.mark.parametrize("option", ASKED)
 def test_one_process_is_told_that_it_is_one(tmp_path, option):
     given = options(tmp_path, **{option: ASKED[option]})
-    assert list(notices(given)) == [f"--{option} has no effect: there is one process."]
+    assert list(notices(given, has_gpu=False)) == [f"--{option} has no effect: there is one process."]
     assert list(idle_alone(given.parallel, 2)) == []

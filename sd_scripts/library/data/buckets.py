@@ -13,6 +13,8 @@ Size = tuple[int, int]
 
 # A latent is one eighth of a picture's side.
 LATENT_PX = 8
+# As the options of buckets have it. What models draw is far below.
+LARGEST_PX = 16384
 
 
 class Fit(NamedTuple):
@@ -140,7 +142,10 @@ def parse_resolution(text: str, option: str) -> Size:
     parts = [part.strip() for part in text.split(",")]
     if len(parts) not in (1, 2) or not all(part.isdecimal() and part.isascii() and int(part) > 0 for part in parts):
         raise BadOption(option, f'--{option} "{text}" is no size. Write width,height such as 512,512, or one number.')
-    return int(parts[0]), int(parts[-1])
+    sides_px = int(parts[0]), int(parts[-1])
+    if max(sides_px) > LARGEST_PX:
+        raise BadOption(option, f'--{option} "{text}" is too large. A side has at most {LARGEST_PX} px.')
+    return sides_px
 
 
 def checked_rules(rules: BucketRules, option: str) -> BucketRules:

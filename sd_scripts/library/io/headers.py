@@ -3,9 +3,10 @@
 import json
 import math
 import pickle
+import re
 import zipfile
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
@@ -23,6 +24,7 @@ _MARKS: list[tuple[ModelKind, str]] = [
     ("sd1", "cond_stage_model.transformer."),
     ("sd2", "cond_stage_model.model."),
 ]
+_TEXT_LAYER = re.compile(r"cond_stage_model\..*\.(?:layers|resblocks)\.(\d+)\.")
 _UNET = "model.diffusion_model.input_blocks.0.0.weight"
 _VAE = ("first_stage_model.decoder.conv_in.weight", "decoder.conv_in.weight")
 _LORA = (
@@ -49,7 +51,7 @@ class TensorFact(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What is known of a model without loading it. `prediction_type` and `dtype` are None where nothing tells."""
+    """What is known of a model without loading it. What nothing tells is None; `text_layers`: of its text encoder."""
 
     path: Path
     kind: ModelKind
@@ -57,6 +59,7 @@ class ModelFacts:
     prediction_type: Prediction | None
     dtype: str | None
     size_bytes: int
+    text_layers: int | None = None
 
     def describe(self) -> str:
         """Such as "SD1, fp16, 2.1 GB"."""
@@ -82,6 +85,7 @@ def model_facts(path: str | Path) -> ModelFacts:
         prediction_type=prediction_of(metadata),
         dtype=_main_dtype(tensors),
         size_bytes=path.stat().st_size,
+        text_layers=text_layers_of(tensors),
     )
 
 
@@ -100,6 +104,26 @@ def check_version(path: Path, kind: str, v2: bool) -> None:
         advice = "leave out --v2" if v2 else "add --v2"
         name = "an SDXL" if kind == "sdxl" else f"a Stable Diffusion {kind[-1]}"
         raise BadOption("v2", f"{path} is {name} model: {advice}.")
+
+
+def check_prediction(path: Path, told: str | None, v_parameterization: bool) -> None:
+    """Raises BadOption where a model says that it predicts something else than `v_parameterization` does."""
+    if told and (told == "v_prediction") != v_parameterization:
+        what, advice = ("noise", "leave out") if v_parameterization else ("velocity", "add")
+        raise BadOption("v_parameterization", f"{path} says that it predicts {what}: {advice} --v_parameterization.")
+
+
+def check_layers(clip_skip: int | None, layers: int | None) -> None:
+    """Raises BadOption where more layers of the text encoder are to be skipped than it has."""
+    if clip_skip and layers and clip_skip > layers:
+        sentence = f"--clip_skip {clip_skip}: the text encoder has {layers} layers. Use 1 to {layers}."
+        raise BadOption("clip_skip", sentence)
+
+
+def text_layers_of(names: Iterable[str]) -> int | None:
+    """How many layers the text encoder among these tensors has; None where there is none."""
+    numbers = [int(match[1]) for match in map(_TEXT_LAYER.match, names) if match]
+    return max(numbers, default=-1) + 1 or None
 
 
 def prediction_of(metadata: Mapping[str, str]) -> Prediction | None:
@@ -191,7 +215,10 @@ def _folder_facts(folder: Path) -> ModelFacts:
     for file in unet[:1]:
         tensors = safetensors_header(file)[0] if file.suffix == ".safetensors" else pickled_header(file)
     config, scheduler = _json(folder / "unet/config.json"), _json(folder / "scheduler/scheduler_config.json")
-    kind: ModelKind = "sd2" if config.get("use_linear_projection") else "sd1"
+    ways_in = [fact.shape for name, fact in tensors.items() if name.endswith(".proj_in.weight")]
+    # The weights decide, as they do when the model is loaded; older folders' configurations do not tell.
+    linear = any(len(shape) == 2 for shape in ways_in) if ways_in else config.get("use_linear_projection")
+    kind: ModelKind = "sd2" if linear else "sd1"
     if "XL" in index.get("_class_name", "") or (folder / "text_encoder_2").is_dir():
         kind = "sdxl"
     return ModelFacts(
@@ -201,6 +228,7 @@ def _folder_facts(folder: Path) -> ModelFacts:
         prediction_type=_PREDICTIONS.get(scheduler.get("prediction_type", "")),
         dtype=_main_dtype(tensors),
         size_bytes=sum(file.stat().st_size for file in weights),
+        text_layers=_json(folder / "text_encoder/config.json").get("num_hidden_layers"),
     )
 
 

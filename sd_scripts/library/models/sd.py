@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.checkpoints import CPU
-from sd_scripts.library.io.headers import check_version
+from sd_scripts.library.io.headers import check_prediction, check_version
 from sd_scripts.library.models import configs
 from sd_scripts.library.models.clip_tokenizer import from_chunks, to_chunks, tokenize, tokenize_weighted
 from sd_scripts.library.models.family import Tensors, TextSettings
 from sd_scripts.library.models.latent_diffusion import LatentDiffusion
 from sd_scripts.library.models.paths import model_path
 from sd_scripts.library.models.prompt_weights import weigh
-from sd_scripts.library.models.sources import Parts, Source, check_prediction, open_source
+from sd_scripts.library.models.sources import Parts, Source, open_source
 from sd_scripts.library.models.vae import read_vae
 from sd_scripts.library.report import Report
 
@@ -37,7 +37,7 @@ def load(
     path = model_path(name_or_path)
     source = open_source(path, device)
     check_version(source.path, source.variant.name, v2)
-    check_prediction(source, v_parameterization)
+    check_prediction(source.path, source.prediction_type, v_parameterization)
     if v_parameterization and not source.prediction_type and not source.variant.config_v and report:
         few = "few Stable Diffusion 1 models do. Leave out --v_parameterization if it predicts noise"
         report.notice(f"{path} is taken for a model that predicts velocity, as {few}.", "warning")

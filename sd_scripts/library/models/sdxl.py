@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from sd_scripts.library.io.checkpoints import CPU
+from sd_scripts.library.io.headers import check_prediction
 from sd_scripts.library.models import configs
 from sd_scripts.library.models.clip_tokenizer import from_chunks, to_chunks, tokenize, tokenize_weighted
 from sd_scripts.library.models.family import Tensors, TextSettings
 from sd_scripts.library.models.latent_diffusion import LatentDiffusion
 from sd_scripts.library.models.paths import model_path
 from sd_scripts.library.models.prompt_weights import weigh
-from sd_scripts.library.models.sources import Parts, Source, check_prediction, open_source
+from sd_scripts.library.models.sources import Parts, Source, open_source
 from sd_scripts.library.models.vae import read_vae
 from sd_scripts.library.report import Report
 
@@ -36,7 +37,7 @@ def load(
     Errors: BadFile, when it is no such model; BadOption, when an option and the model disagree.
     """
     source = open_source(model_path(name_or_path), device, ("sdxl",), mapped)
-    check_prediction(source, v_parameterization)
+    check_prediction(source.path, source.prediction_type, v_parameterization)
     known = configs.base_config("sdxl")
     if v_parameterization:
         known["scheduler"]["prediction_type"] = "v_prediction"

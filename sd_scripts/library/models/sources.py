@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.checkpoints import CPU, open_checkpoint
 from sd_scripts.library.io.headers import kind_of, prediction_of
 from sd_scripts.library.models import configs
@@ -76,15 +76,6 @@ def open_source(
         raise BadFile(f"{path} {_OTHERS[source.kind].format(wanted=_WANTED[kinds[0]])}")
     source.variant = VARIANTS[source.kind]
     return source
-
-
-def check_prediction(source: Source, v_parameterization: bool) -> None:
-    """Raises BadOption where a model says that it predicts something else."""
-    if source.prediction_type and (source.prediction_type == "v_prediction") != v_parameterization:
-        what, advice = ("noise", "leave out") if v_parameterization else ("velocity", "add")
-        raise BadOption(
-            "v_parameterization", f"{source.path} says that it predicts {what}: {advice} --v_parameterization."
-        )
 
 
 class SingleFile:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.family import FileFormat
+from sd_scripts.library.notice import Notice
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES, AboutOptions
 from sd_scripts.options.spec import flat_values
@@ -41,12 +42,14 @@ def model_spec(options: TrainingSettings) -> dict[str, str]:
     return {"modelspec.implementation_version": f"sd-trainer/{_version()}", **_timesteps(options), **spec}
 
 
-def unwritten(about: AboutOptions, format: FileFormat) -> list[str]:
+def unwritten(about: AboutOptions, format: FileFormat) -> list[Notice]:
     """A sentence where something is to be written into a header, and the format has none."""
-    given = [f"--{name}" for name, value in flat_values(about).items() if value]
+    given = [name for name, value in flat_values(about).items() if value]
     if not given or format == "safetensors":
         return []
-    return [f"Not written: {', '.join(given)}. Only .safetensors files have a header; --save_model_as chooses them."]
+    flags = ", ".join(f"--{name}" for name in given)
+    sentence = f"Not written: {flags}. Only .safetensors files have a header; --save_model_as chooses them."
+    return [Notice(given[0], sentence)]
 
 
 def data_url(thumbnail: str) -> str:

@@ -1,19 +1,19 @@
 """Puts model, data and method of a script together."""
 
+import torch
+
 from sd_scripts.library.data.read_dataset import open_data
-from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.headers import check_layers
 from sd_scripts.library.models import sd, sdxl
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
-from sd_scripts.library.train.about import unwritten
 from sd_scripts.library.train.checks.here import check_here
 from sd_scripts.library.train.device import loading_device, main_report
 from sd_scripts.library.train.full import FullFineTune
 from sd_scripts.library.train.notices import notices
 from sd_scripts.library.train.optimizing import check_part_rates
 from sd_scripts.library.train.remote_state import fetch_state
-from sd_scripts.library.train.saving import file_format
 from sd_scripts.library.train.settings import FullSettings
 from sd_scripts.library.train.state import check_asked, read_facts
 from sd_scripts.library.train.trainer import Trainer
@@ -34,7 +34,7 @@ def fine_tune(options: FineTuneOptions, report: Report) -> None:
         report=report,
         device=loading_device(options.precision),
     )
-    _check_layers(options.text.clip_skip or 1, family.text_encoder.config.num_hidden_layers)
+    check_layers(options.text.clip_skip, family.text_encoder.config.num_hidden_layers)
     _train(family, options, report)
 
 
@@ -60,7 +60,7 @@ def _begin(options: FullSettings, report: Report) -> Report:
     check_here(options)
     check_part_rates(options.optimizer, options.method)
     report = main_report(report)
-    for sentence in notices(options):
+    for sentence in notices(options, has_gpu=torch.cuda.is_available()):
         report.notice(sentence, "warning")
     prepare_upload(options.hub, report)
     if options.state.resume_from_huggingface:
@@ -72,14 +72,5 @@ def _begin(options: FullSettings, report: Report) -> Report:
 
 
 def _train(family: Family, options: FullSettings, report: Report) -> None:
-    for sentence in unwritten(options.about, file_format(options.saving, family.source_format)):
-        report.notice(sentence, "warning")
     data = open_data(options, report, weights_hash(family.vae.state_dict()), family.latents_suffix)
     Trainer(family, FullFineTune(options.method), data, options, report).run()
-
-
-def _check_layers(clip_skip: int, layers: int) -> None:
-    if clip_skip > layers:
-        raise BadOption(
-            "clip_skip", f"--clip_skip {clip_skip}: the text encoder has {layers} layers. Use 1 to {layers}."
-        )

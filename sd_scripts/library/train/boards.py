@@ -2,20 +2,27 @@
 
 import importlib.util
 import inspect
+import netrc
+import os
 import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.notice import Notice
 from sd_scripts.library.train.board_kinds import Board, BoardPlan, TensorBoard, Wandb
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.spec import flat_values, option_specs
 from sd_scripts.options.training import LoggingOptions
 
+# Where wandb finds a key or its like, and the ways in which it needs none.
+_WANDB_KEYS = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
+_WANDB_SILENT = ("offline", "dryrun", "disabled")
 # What SummaryWriter takes besides its folder.
 _TENSORBOARD_SETTINGS = ("purge_step", "max_queue", "flush_secs", "filename_suffix")
 
@@ -53,9 +60,31 @@ def check_boards(logging: LoggingOptions) -> None:
         sentence = f'--log_with {logging.log_with} needs the package wandb: "{sys.executable}" -m pip install wandb'
         raise BadOption("log_with", sentence)
     _tables(logging)
+    if "wandb" in names and not wandb_can_start(logging):
+        advice = "Set WANDB_API_KEY or log in with `wandb login`, or set WANDB_MODE=offline to send nothing"
+        raise BadOption("log_with", f"--log_with {logging.log_with}: wandb has no key. {advice}.")
 
 
-def idle_logging(logging: LoggingOptions) -> list[str]:
+def wandb_can_start(logging: LoggingOptions) -> bool:
+    """Whether wandb needs no key, as it sends nothing, or has one: given, in the environment, or of a login."""
+    table = _tables(logging).get("wandb", {})
+    mode = table.get("mode") or table.get("settings", {}).get("mode") or os.environ.get("WANDB_MODE")
+    given = logging.wandb_api_key or any(os.environ.get(name) for name in _WANDB_KEYS)
+    return mode in _WANDB_SILENT or bool(given) or _logged_in()
+
+
+def _logged_in() -> bool:
+    """Whether `wandb login` has left a key for its server."""
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or ""
+    own = os.environ.get("NETRC")
+    for file in [Path(own)] if own else [Path.home() / ".netrc", Path.home() / "_netrc"]:
+        with suppress(OSError, netrc.NetrcParseError, UnicodeDecodeError):
+            if netrc.netrc(file.expanduser()).authenticators(host):
+                return True
+    return False
+
+
+def idle_logging(logging: LoggingOptions) -> list[Notice]:
     """A sentence for each option that has no effect, as what it belongs to is not asked for."""
     needs = {
         "wandb": (["wandb_run_name", "wandb_api_key"], "--log_with wandb"),
@@ -63,7 +92,7 @@ def idle_logging(logging: LoggingOptions) -> list[str]:
     }
     names = board_names(logging)
     return [
-        f"--{flag} has no effect without {needed}."
+        Notice(flag, f"--{flag} has no effect without {needed}.")
         for board, (flags, needed) in needs.items()
         for flag in flags
         if getattr(logging, flag) and not (board in names if board else names)

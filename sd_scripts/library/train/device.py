@@ -97,13 +97,6 @@ def vae_stays(precision: Precision) -> bool:
     return precision.lowram or precision.highvram
 
 
-def idle_without_gpu(precision: Precision) -> Iterator[str]:
-    """A sentence for each option about the GPU's memory where there is none."""
-    for option in ("lowram", "highvram"):
-        if getattr(precision, option) and not torch.cuda.is_available():
-            yield f"--{option} has no effect: there is no GPU."
-
-
 def attention_kind(attention: AttentionOptions) -> AttentionKind:
     """The kind of attention that the options ask for."""
     kinds: tuple[AttentionKind, ...] = ("sdpa", "mem_eff_attn", "xformers", "diffusers_xformers")

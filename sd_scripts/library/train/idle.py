@@ -2,35 +2,55 @@
 
 from collections.abc import Iterator
 
+from sd_scripts.library.notice import Notice
 from sd_scripts.library.train.settings import TrainingSettings
-from sd_scripts.options.training import LengthOptions, SampleOptions, SavingOptions
+from sd_scripts.options.device import ParallelOptions
+from sd_scripts.options.training import LengthOptions, PrecisionOptions, SampleOptions, SavingOptions
 
 
-def idle_settings(options: TrainingSettings) -> Iterator[str]:
+def idle_settings(options: TrainingSettings) -> Iterator[Notice]:
     """A sentence for each of them."""
     yield from _about_length(options.length)
     if options.model.no_half_vae and options.precision.mixed_precision == "no":
-        yield "--no_half_vae changes nothing with --mixed_precision no, which is exact throughout."
+        sentence = "--no_half_vae changes nothing with --mixed_precision no, which is exact throughout."
+        yield Notice("no_half_vae", sentence)
     yield from _about_saving(options.saving)
     yield from _about_samples(options.samples)
 
 
-def _about_length(length: LengthOptions) -> Iterator[str]:
+def idle_without_gpu(precision: PrecisionOptions) -> Iterator[Notice]:
+    """A sentence for each option about the GPU's memory, where there is none."""
+    for option in ("lowram", "highvram"):
+        if getattr(precision, option):
+            yield Notice(option, f"--{option} has no effect: there is no GPU.")
+
+
+def idle_alone(parallel: ParallelOptions, processes: int) -> Iterator[Notice]:
+    """A sentence for each option for several processes that is given to one."""
+    for option in ("ddp_timeout", "ddp_gradient_as_bucket_view", "ddp_static_graph"):
+        if processes == 1 and getattr(parallel, option):
+            yield Notice(option, f"--{option} has no effect: there is one process.")
+
+
+def _about_length(length: LengthOptions) -> Iterator[Notice]:
     if length.max_train_epochs is not None and length.max_train_steps != LengthOptions().max_train_steps:
-        yield "--max_train_steps is not used: --max_train_epochs decides the length."
+        sentence = "--max_train_steps is not used: --max_train_epochs decides the length."
+        yield Notice("max_train_steps", sentence)
 
 
-def _about_saving(saving: SavingOptions) -> Iterator[str]:
+def _about_saving(saving: SavingOptions) -> Iterator[Notice]:
     if saving.save_n_epoch_ratio and saving.save_every_n_epochs:
-        yield "--save_every_n_epochs is not used: --save_n_epoch_ratio decides how often is saved."
+        sentence = "--save_every_n_epochs is not used: --save_n_epoch_ratio decides how often is saved."
+        yield Notice("save_every_n_epochs", sentence)
 
 
-def _about_samples(samples: SampleOptions) -> Iterator[str]:
+def _about_samples(samples: SampleOptions) -> Iterator[Notice]:
     by_epochs, by_steps = samples.sample_every_n_epochs, samples.sample_every_n_steps
     if by_epochs and by_steps:
-        yield "--sample_every_n_steps is not used: --sample_every_n_epochs wins over it."
+        sentence = "--sample_every_n_steps is not used: --sample_every_n_epochs wins over it."
+        yield Notice("sample_every_n_steps", sentence)
     if samples.sample_prompts and not (by_epochs or by_steps or samples.sample_at_first):
         when = "--sample_every_n_epochs, --sample_every_n_steps or --sample_at_first"
-        yield f"--sample_prompts: no samples are drawn without {when}."
+        yield Notice("sample_prompts", f"--sample_prompts: no samples are drawn without {when}.")
     if samples.sample_sampler != SampleOptions().sample_sampler and not samples.sample_prompts:
-        yield "--sample_sampler changes nothing without --sample_prompts."
+        yield Notice("sample_sampler", "--sample_sampler changes nothing without --sample_prompts.")

@@ -1,22 +1,34 @@
-"""What a user should know of the options before training begins: mostly, which of them do nothing."""
+"""What a user should know of the options before training begins: mostly, which of them do nothing. Needs no torch."""
 
 from collections.abc import Iterator
 
+from sd_scripts.library.notice import Notice
+from sd_scripts.library.train.about import unwritten
 from sd_scripts.library.train.boards import idle_logging
 from sd_scripts.library.train.checks.noise import idle_options
-from sd_scripts.library.train.device import idle_without_gpu
-from sd_scripts.library.train.idle import idle_settings
+from sd_scripts.library.train.checks.output import format_of, last_target
+from sd_scripts.library.train.idle import idle_alone, idle_settings, idle_without_gpu
 from sd_scripts.library.train.optimizing import rate_notices
-from sd_scripts.library.train.parallel import idle_alone
-from sd_scripts.library.train.settings import FullSettings
+from sd_scripts.library.train.saving import file_format
+from sd_scripts.library.train.settings import FullSettings, TrainingSettings
 from sd_scripts.library.train.team import launched
 
 
-def notices(options: FullSettings) -> Iterator[str]:
+def notices(options: FullSettings, has_gpu: bool) -> Iterator[Notice]:
     """One sentence each; the run is the same without such an option, so it is not refused. Errors: BadOption."""
     yield from rate_notices(options.optimizer, options.schedule, options.method)
     yield from idle_options(options)
     yield from idle_settings(options)
     yield from idle_logging(options.logging)
-    yield from idle_without_gpu(options.precision)
+    yield from () if has_gpu else idle_without_gpu(options.precision)
     yield from idle_alone(options.parallel, launched().size)
+    yield from unwritten(options.about, file_format(options.saving, format_of(options.model)))
+    yield from replaced(options)
+
+
+def replaced(options: TrainingSettings) -> Iterator[Notice]:
+    """A model of the name that will be written is there."""
+    target = last_target(options)
+    if options.saving.output_dir and target.exists():
+        sentence = f"{target} is there already, and will be replaced when this training ends."
+        yield Notice("output_name", f"--output_name: {sentence}")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.notice import Notice
 from sd_scripts.library.train.curves import Schedule
 from sd_scripts.library.train.known_optimizers import NEEDS_A_RATE
 from sd_scripts.library.train.optimizers import optimizer_name, sets_its_rates
@@ -82,7 +83,7 @@ def check_part_rates(optimizer: OptimizerOptions, parts: PartRates) -> None:
         raise BadOption(apart[0], sentence)
 
 
-def rate_notices(optimizer: OptimizerOptions, schedule: ScheduleOptions, parts: PartRates) -> list[str]:
+def rate_notices(optimizer: OptimizerOptions, schedule: ScheduleOptions, parts: PartRates) -> list[Notice]:
     """What a user should know of his choice before training begins. Errors: BadOption."""
     return [*_about_rates(optimizer, parts), *_about_schedule(optimizer, schedule)]
 
@@ -98,45 +99,47 @@ def warmup_notices(optimizer: OptimizerOptions, schedule: ScheduleOptions, total
     return [as_asked] * (name == "constant") + [too_long] * (steps >= total_steps)
 
 
-def _about_rates(optimizer: OptimizerOptions, parts: PartRates) -> Iterator[str]:
-    name = optimizer_name(optimizer)
+def _about_rates(optimizer: OptimizerOptions, parts: PartRates) -> Iterator[Notice]:
+    name, rate, option = optimizer_name(optimizer), optimizer.learning_rate, "learning_rate"
     own = {option: rate for option, rate in parts.text_rates.items() if rate is not None}
-    if finds_its_rate(name) and optimizer.learning_rate <= LOWEST_SCALE:
-        yield f"--learning_rate {optimizer.learning_rate:g} is far too low for {name}, which scales it itself: use 1."
+    if finds_its_rate(name) and rate <= LOWEST_SCALE:
+        yield Notice(option, f"--{option} {rate:g} is far too low for {name}, which scales it itself: use 1.")
     if sets_its_rates(optimizer):
         fixed = "--optimizer_args relative_step=False scale_parameter=False"
-        given = ["learning_rate", *own, *(["block_lr"] if parts.block_rates else [])]
-        rates = " and ".join(f"--{option}" for option in given)
-        yield f"{name} finds its learning rates itself, without {rates}. For a fixed rate: {fixed}."
-    for option, rate in own.items():
-        if not parts.train_text_encoder:
-            yield f"--{option} has no effect without --train_text_encoder."
-        elif rate == 0:
-            yield f"--{option} 0: the text encoder is not trained."
+        rates = " and ".join(f"--{one}" for one in [option, *own, *(["block_lr"] if parts.block_rates else [])])
+        yield Notice(option, f"{name} finds its learning rates itself, without {rates}. For a fixed rate: {fixed}.")
     if parts.block_rates:
-        yield "--learning_rate is not used for the U-Net: --block_lr gives its blocks their own."
+        yield Notice(option, f"--{option} is not used for the U-Net: --block_lr gives its blocks their own.")
+    for option, text_rate in own.items():
+        if not parts.train_text_encoder:
+            yield Notice(option, f"--{option} has no effect without --train_text_encoder.")
+        elif text_rate == 0:
+            yield Notice(option, f"--{option} 0: the text encoder is not trained.")
 
 
-def _about_schedule(optimizer: OptimizerOptions, schedule: ScheduleOptions) -> Iterator[str]:
-    name = optimizer_name(optimizer)
+def _about_schedule(optimizer: OptimizerOptions, schedule: ScheduleOptions) -> Iterator[Notice]:
+    name, curve, option = optimizer_name(optimizer), schedule_name(schedule), "lr_scheduler"
     if schedule.lr_scheduler_type:
         unused, what = _given(schedule, "lr_scheduler_type", "lr_scheduler_args"), schedule.lr_scheduler_type
     elif has_own_way(optimizer):
-        own = ("lr_scheduler",) if schedule_name(schedule) == "adafactor" else ()
+        own = (option,) if curve == "adafactor" else ()
         unused, what = _given(schedule, *own), f"{name}, which has a way of its own in place of a schedule,"
     else:
-        what = f"--lr_scheduler {schedule_name(schedule)}"
-        unused = _given(schedule, "lr_scheduler", *SCHEDULES[schedule_name(schedule)])
+        what = f"--{option} {curve}"
+        unused = _given(schedule, option, *SCHEDULES[curve])
     if unused:
-        yield f"{what} does not use {' and '.join(f'--{option}' for option in unused)}."
+        yield Notice(unused[0], f"{what} does not use {' and '.join(f'--{one}' for one in unused)}.")
     if ":" in schedule.lr_scheduler:
-        yield f"--lr_scheduler {schedule.lr_scheduler} is the same as adafactor: the rates are AdaFactor's own."
+        same = "is the same as adafactor: the rates are AdaFactor's own"
+        yield Notice(option, f"--{option} {schedule.lr_scheduler} {same}.")
     if is_schedule_free(name) and "lr_warmup_steps" in unused:
-        yield f"For a warm-up of {name} say --optimizer_args warmup_steps=..."
-    if schedule_name(schedule) == "warmup_stable_decay" and not schedule.lr_decay_steps:
-        yield "warmup_stable_decay does not fall without --lr_decay_steps, such as 0.1 for the last tenth."
-    if schedule_name(schedule) == "cosine_with_min_lr" and schedule.lr_scheduler_min_lr_ratio is None:
-        yield "cosine_with_min_lr falls to 0 without --lr_scheduler_min_lr_ratio, such as 0.1."
+        yield Notice("lr_warmup_steps", f"For a warm-up of {name} say --optimizer_args warmup_steps=...")
+    if curve == "warmup_stable_decay" and not schedule.lr_decay_steps:
+        advice = "such as 0.1 for the last tenth"
+        yield Notice("lr_decay_steps", f"{curve} does not fall without --lr_decay_steps, {advice}.")
+    if curve == "cosine_with_min_lr" and schedule.lr_scheduler_min_lr_ratio is None:
+        lowest = "lr_scheduler_min_lr_ratio"
+        yield Notice(lowest, f"{curve} falls to 0 without --{lowest}, such as 0.1.")
 
 
 def _given(schedule: ScheduleOptions, *but: str) -> list[str]:

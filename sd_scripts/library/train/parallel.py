@@ -1,6 +1,5 @@
 """Several processes: what the options mean to accelerate."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +7,6 @@ import torch
 
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.settings import TrainingSettings
-from sd_scripts.options.device import ParallelOptions
 
 
 def accelerator_arguments(options: TrainingSettings) -> dict[str, Any]:
@@ -22,13 +20,6 @@ def accelerator_arguments(options: TrainingSettings) -> dict[str, Any]:
 def allow_autocast(accelerator: Any) -> None:
     """accelerate leaves mixed precision to DeepSpeed, which casts what is trained; the rest needs it as well."""
     accelerator.native_amp = accelerator.mixed_precision != "no"
-
-
-def idle_alone(parallel: ParallelOptions, processes: int) -> Iterator[str]:
-    """A sentence for each option for several processes that is given to one."""
-    for option in ("ddp_timeout", "ddp_gradient_as_bucket_view", "ddp_static_graph"):
-        if processes == 1 and getattr(parallel, option):
-            yield f"--{option} has no effect: there is one process."
 
 
 def _handlers(options: TrainingSettings) -> list[Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.notice import Notice
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.noise import HUBER_LOSSES, HUBER_SCALED, NEEDED, TIMESTEPS, LossOptions, NoiseOptions
 
@@ -44,21 +45,24 @@ def check_finite(noise: NoiseOptions, loss: LossOptions) -> None:
             raise BadOption(option, f"{sentence}: add --max_timestep {TIMESTEPS - 1}.")
 
 
-def idle_options(options: TrainingSettings) -> Iterator[str]:
+def idle_options(options: TrainingSettings) -> Iterator[Notice]:
     """A sentence for each option of noise and loss that is given and does nothing, or not what it is for."""
     noise, loss = options.noise, options.loss
     for option, needed in NEEDED.items():
         if _changed(noise, option) and not getattr(noise, needed):
-            yield f"--{option} does nothing without --{needed}."
+            yield Notice(option, f"--{option} does nothing without --{needed}.")
     for option in ("huber_schedule", "huber_c", "huber_scale"):
         if _changed(loss, option) and loss.loss_type not in HUBER_LOSSES:
-            yield f"--{option} does nothing with --loss_type {loss.loss_type}: it is for {' and '.join(HUBER_LOSSES)}."
+            losses = " and ".join(HUBER_LOSSES)
+            yield Notice(option, f"--{option} does nothing with --loss_type {loss.loss_type}: it is for {losses}.")
     if _changed(loss, "huber_scale") and loss.loss_type in HUBER_LOSSES and loss.huber_schedule not in HUBER_SCALED:
-        yield f"--huber_scale does nothing with --huber_schedule {loss.huber_schedule}."
+        sentence = f"--huber_scale does nothing with --huber_schedule {loss.huber_schedule}."
+        yield Notice("huber_scale", sentence)
     if noise.zero_terminal_snr and not options.model.v_parameterization:
-        yield (
+        yield Notice(
+            "zero_terminal_snr",
             "--zero_terminal_snr is for models that predict velocity (--v_parameterization): one that predicts noise"
-            " has nothing to learn at the last timestep, and other programs draw its pictures wrongly."
+            " has nothing to learn at the last timestep, and other programs draw its pictures wrongly.",
         )
 
 

@@ -9,6 +9,7 @@ from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.remote_state import parse_remote
 from sd_scripts.library.train.saving import Names, Occasion, file_format
 from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.options.model import BaseModelOptions
 from sd_scripts.options.training import LoggingOptions, SampleOptions, SavingOptions, StateOptions
 
 # File systems take 255 bytes; numbers, times and endings are added.
@@ -52,12 +53,8 @@ def check_log_names(logging: LoggingOptions) -> None:
 
 def check_targets(options: TrainingSettings) -> None:
     """The trained model takes the place of an earlier one at most: not of its base, nor of a folder of other things."""
-    base = options.model.pretrained_model_name_or_path or ""
-    names = Names(Path(options.saving.output_dir or ""), options.saving.output_name)
-    last = names.path(Occasion("last", 0))
-    ending = file_format(options.saving, _format_of(Path(base)))
-    target = last if ending.startswith("diffusers") else last.with_name(f"{last.name}.{ending}")
-    for source in (base, options.model.vae):
+    names, target = _names(options), last_target(options)
+    for source in (options.model.pretrained_model_name_or_path, options.model.vae):
         if source and target.exists() and Path(source).exists() and target.samefile(source):
             raise BadOption("output_name", f"--output_name: {target} is what this training reads. Choose another name.")
     marks = {target: "model_index.json"}
@@ -69,10 +66,21 @@ def check_targets(options: TrainingSettings) -> None:
             raise BadOption("output_name", sentence)
 
 
-def _format_of(base: Path) -> FileFormat:
-    """The format that a base model has, by its name; a hub id is a diffusers folder."""
+def last_target(options: TrainingSettings) -> Path:
+    """The file or folder of the trained model, as it is written at the end."""
+    last = _names(options).path(Occasion("last", 0))
+    ending = file_format(options.saving, format_of(options.model))
+    return last if ending.startswith("diffusers") else last.with_name(f"{last.name}.{ending}")
+
+
+def _names(options: TrainingSettings) -> Names:
+    return Names(Path(options.saving.output_dir or ""), options.saving.output_name)
+
+
+def format_of(model: BaseModelOptions) -> FileFormat:
+    """The format that the base model has, by its name; a hub id is a diffusers folder."""
     endings: dict[str, FileFormat] = {".safetensors": "safetensors", ".ckpt": "ckpt"}
-    return endings.get(base.suffix.lower(), "diffusers")
+    return endings.get(Path(model.pretrained_model_name_or_path or "").suffix.lower(), "diffusers")
 
 
 def check_states(state: StateOptions, saving: SavingOptions) -> None:

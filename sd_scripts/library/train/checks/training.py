@@ -1,6 +1,9 @@
 """What must be true before a model is loaded; each finding is a BadOption. Needs no torch."""
 
-from sd_scripts.library.errors import BadOption
+from pathlib import Path
+
+from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.io.headers import check_layers, check_prediction, check_version, model_facts
 from sd_scripts.library.models.paths import check_name
 from sd_scripts.library.train.about import check_about
 from sd_scripts.library.train.boards import check_boards
@@ -41,8 +44,30 @@ def check_model(model: BaseModelOptions, text: BaseTextOptions) -> None:
         )
 
 
-def check_names(model: BaseModelOptions) -> None:
-    """The model and the VAE are there, or could be on the hub. Errors: BadFile."""
-    check_name(model.pretrained_model_name_or_path or "")
+def check_names(model: BaseModelOptions, text: BaseTextOptions) -> None:
+    """The model and the VAE are there, or could be on the hub; the model's header agrees with the options.
+
+    Errors: BadFile, BadOption.
+    """
+    base = model.pretrained_model_name_or_path or ""
+    check_name(base)
     if model.vae:
         check_name(model.vae)
+    if Path(base).expanduser().exists():
+        check_header(Path(base).expanduser(), model, text)
+
+
+def check_header(path: Path, model: BaseModelOptions, text: BaseTextOptions) -> None:
+    """What a model's header tells agrees with the options. Errors: BadOption.
+
+    What is no such model at all is said by what reads it.
+    """
+    try:
+        facts = model_facts(path)
+    except BadFile:
+        return
+    if isinstance(model, ModelOptions) and facts.kind in ("sd1", "sd2"):
+        check_version(path, facts.kind, model.v2)
+        check_layers(text.layer, facts.text_layers)
+    if facts.kind in ("sd1", "sd2", "sdxl"):
+        check_prediction(path, facts.prediction_type, model.v_parameterization)

@@ -1,0 +1,128 @@
+"""Rules of the pictures themselves: which were found, how folders were read, which are broken or small, what fits."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from kohya_gui import fixes, found, pictures
+from kohya_gui.draft import Draft, Finding, Fix
+from kohya_gui.looking import LOOKS
+from kohya_gui.picture_rules import read_for_training
+from kohya_gui.rules import entries_of, rule
+from kohya_gui.words import size
+from sd_scripts.library.data.buckets import BucketRules, Size, checked_rules, parse_resolution
+from sd_scripts.library.data.dataset_options import rules_of
+from sd_scripts.library.errors import BadOption
+from sd_scripts.options.data import ResolutionOptions
+from sd_scripts.options.spec import from_values
+
+_READ_BY = ("caption_blip", "caption_git", "tag_wd14", "tag_deepdanbooru", "latents")
+# So many are named in a sentence; all are shown by its button.
+_NAMED = 3
+# A latent has four channels of four bytes, each for 8 by 8 px; the file's own names and facts come on top.
+_BYTES_PER_PX, _BYTES_PER_FILE = 4 * 4 / 64, 1500
+
+
+@rule(*_READ_BY, "merge_captions", "merge_tags")
+def folder_read(draft: Draft) -> Iterator[Finding]:
+    """Which pictures were found, and whether those of the folders below are among them."""
+    folder = draft.path("train_data_dir")
+    if folder is None or not folder.is_dir():
+        return
+    own, below = len(pictures.files_in(folder)), pictures.files_below(folder)
+    counts = {"n": own, "folder": folder.name, "below": len(below)}
+    if draft.get("recursive"):
+        yield draft.fine("check.folders_read", **counts | {"n": own + len(below)})
+    elif own:
+        yield draft.fine("check.folder_read", **counts)
+        if below:
+            yield draft.note("train_data_dir", "check.below_left", include_below(draft), **counts | {"n": len(below)})
+
+
+def include_below(draft: Draft) -> Fix:
+    """Takes the folders below as well, whose pictures need their full paths as names."""
+    return fixes.turn_on(draft, *(flag for flag in ("recursive", "full_path") if flag in draft.specs))
+
+
+@rule(*_READ_BY)
+def pictures_readable(draft: Draft) -> Iterator[Finding]:
+    """Every picture of the folder can be read, and is large enough."""
+    folder = draft.path("train_data_dir")
+    if folder is None or not folder.is_dir():
+        return
+    files = list(pictures.files_in(folder)) + (pictures.files_below(folder) if draft.get("recursive") else [])
+    yield from looked_at(draft, files, "train_data_dir", _rules(draft) if draft.stage.id == "latents" else None)
+
+
+@rule("train")
+def trained_pictures_readable(draft: Draft) -> Iterator[Finding]:
+    """Every picture that the training itself reads can be read, and is large enough."""
+    entries = entries_of(draft) or {}
+    keys = read_for_training(draft, entries)
+    unprepared = all("train_resolution" not in entries[key] for key in keys)
+    files = pictures.of_entries(keys, draft.path("train_data_dir")).values()
+    yield from looked_at(draft, files, "train_data_dir", _rules(draft) if unprepared else None)
+
+
+def looked_at(draft: Draft, files: Iterable[Path], blamed: str, rules: BucketRules | None) -> Iterator[Finding]:
+    """What is wrong with pictures; as long as not all were looked at, how many were. `rules`: of their buckets."""
+    looks, remaining = LOOKS.of(files)
+    if remaining:
+        yield draft.note(None, "check.looking", done=len(looks), all=len(looks) + remaining)
+    broken = [(path, look.fault) for path, look in looks.items() if look.fault]
+    if broken:
+        all_are = len(broken) == len(looks) and not remaining
+        tell, key = (draft.error, "check.all_broken") if all_are else (draft.warning, "check.broken")
+        yield tell(blamed, key, fixes.show(broken), n=len(broken), names=_names(broken))
+    sizes = {path: look.size_px for path, look in looks.items() if not look.fault}
+    yield from _sized(draft, sizes, blamed, rules) if rules else ()
+
+
+def _sized(draft: Draft, sizes: dict[Path, Size], blamed: str, rules: BucketRules) -> Iterator[Finding]:
+    fits = {path: rules.fit(size_px) for path, size_px in sizes.items()}
+    small = [(path, _in_px(sizes[path])) for path, fit in fits.items() if fit is None]
+    if small:
+        mend = (fixes.show(small), fixes.turn_off(draft, "bucket_no_upscale"))
+        yield draft.warning(blamed, "check.too_small", *mend, n=len(small), names=_names(small), px=rules.step_px)
+    grown = [(path, _in_px(sizes[path])) for path, fit in fits.items() if fit and fit.resized_px[0] > sizes[path][0]]
+    if grown:
+        can_stay = not rules.one_size and "bucket_no_upscale" in draft.specs
+        stay = [fixes.turn_on(draft, "bucket_no_upscale")] if can_stay else []
+        yield draft.note(blamed, "check.enlarged", fixes.show(grown), *stay, n=len(grown), names=_names(grown))
+
+
+@rule("latents")
+def latents_fit_on_disk(draft: Draft) -> Iterator[Finding]:
+    """There is room for the latents beside the pictures."""
+    folder, rules = draft.path("train_data_dir"), _rules(draft)
+    if folder is None or not folder.is_dir() or rules is None:
+        return
+    width_px, height_px = rules.resolution_px
+    each = (width_px * height_px * _BYTES_PER_PX + _BYTES_PER_FILE) * (2 if draft.get("flip_aug") else 1)
+    needed, free = each * len(entries_of(draft) or pictures.files_in(folder)), found.free_bytes(folder)
+    if needed > free:
+        without = [fixes.turn_off(draft, "flip_aug")] if draft.get("flip_aug") and needed / 2 <= free else []
+        sizes = {"needed": size(needed), "free": size(free), "folder": str(folder)}
+        yield draft.error("train_data_dir", "check.no_space", *without, fixes.browse("train_data_dir"), **sizes)
+
+
+def _rules(draft: Draft) -> BucketRules | None:
+    """The buckets that are asked for; None where there are none, or where they cannot be."""
+    try:
+        if draft.stage.id == "train":
+            return rules_of(from_values(ResolutionOptions, draft.values))
+        low, high, step = (draft.get(name) for name in ("min_bucket_reso", "max_bucket_reso", "bucket_reso_steps"))
+        resolution_px = parse_resolution(draft.get("max_resolution"), "max_resolution")
+        return checked_rules(
+            BucketRules(resolution_px, low, high, step, draft.get("bucket_no_upscale")), "max_resolution"
+        )
+    except BadOption:
+        return None
+
+
+def _names(pictures: list[tuple[Path, str]]) -> str:
+    names = ", ".join(path.name for path, _ in pictures[:_NAMED])
+    return f"{names}, …" if len(pictures) > _NAMED else names
+
+
+def _in_px(size_px: Size) -> str:
+    return f"{size_px[0]} × {size_px[1]} px"

@@ -1,0 +1,76 @@
+"""The memory that a training's weights take at least, by a formula: parameters times bytes. Needs no torch.
+
+It follows what the trainer puts on the device (library/train/device.py). Activations are not in it: they depend on
+pictures, batch and attention, and only a run can tell them.
+"""
+
+from dataclasses import dataclass
+
+from kohya_gui import found
+from kohya_gui.draft import Draft
+from kohya_gui.training_plan import weights_bytes
+
+STATES: dict[str, int] = {
+    "AdaFactor": 0, "SGD": 0,
+    "Lion": 1, "PagedLion": 1, "PagedLion32bit": 1, "SGDNesterov": 1, "Adagrad": 1, "RMSprop": 1, "SGDScheduleFree": 1,
+    "Lion8bit": 1, "PagedLion8bit": 1, "SGDNesterov8bit": 1, "RMSprop8bit": 1, "Adagrad8bit": 1, "LARS8bit": 1,
+    "AdamW": 2, "Adam": 2, "NAdam": 2, "RAdam": 2, "Adamax": 2, "AdamWScheduleFree": 2, "RAdamScheduleFree": 2,
+    "PagedAdam": 2, "PagedAdamW": 2, "PagedAdam32bit": 2, "PagedAdamW32bit": 2,
+    "Adam8bit": 2, "AdamW8bit": 2, "PagedAdam8bit": 2, "PagedAdamW8bit": 2, "LAMB8bit": 2,
+    "DAdaptAdam": 3, "Prodigy": 4,
+}  # fmt: skip
+"""{optimizer: numbers that it remembers for each weight}. AdaFactor keeps sums of rows and columns: next to nothing."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of each kind, of weights first. `optimizer` None: it is not known how much the optimizer keeps.
+
+    `paged`: what it keeps moves into RAM where the device is short of memory.
+    """
+
+    trained: float
+    frozen: float
+    gradients: float
+    optimizer: float | None
+    paged: bool = False
+
+    @property
+    def total(self) -> float:
+        """All that is known to stay on the device."""
+        return self.trained + self.frozen + self.gradients + (0 if self.paged else self.optimizer or 0)
+
+
+def optimizer_of(draft: Draft) -> str:
+    """The optimizer by its name."""
+    older = {"use_8bit_adam": "AdamW8bit", "use_lion_optimizer": "Lion"}
+    return draft.get("optimizer_type") or next((name for flag, name in older.items() if draft.get(flag)), "AdamW")
+
+
+def memory_of(draft: Draft) -> Memory | None:
+    """What the weights take on the device; None where the model's parts are not known, or are divided up."""
+    name = draft.path("pretrained_model_name_or_path")
+    parts = found.parameters_at(name) if name and name.exists() else {}
+    if not parts.get("unet") or not parts.get("text_encoder") or draft.get("deepspeed"):
+        return None
+    each, text_too = weights_bytes(draft), draft.get("train_text_encoder")
+    trained = parts["unet"] + (parts["text_encoder"] if text_too else 0)
+    frozen = 0 if text_too else parts["text_encoder"] * (1 if draft.get("fp8_base") else each)
+    # A gradient is dropped as soon as it was used.
+    gradients = 0 if draft.get("fused_backward_pass") else trained * each
+    paged = optimizer_of(draft).startswith("Paged")
+    return Memory(trained * each, frozen, gradients, _remembered(draft, trained), paged)
+
+
+def state_bytes(draft: Draft) -> float | None:
+    """How large a saved state is: the trained weights, and what the optimizer remembers."""
+    memory = memory_of(draft)
+    return memory.trained + memory.optimizer if memory and memory.optimizer is not None else None
+
+
+def _remembered(draft: Draft, trained: int) -> float | None:
+    name = optimizer_of(draft)
+    if name not in STATES:
+        return None
+    each = 1 if name.endswith("8bit") else weights_bytes(draft)
+    return trained * each * STATES[name]

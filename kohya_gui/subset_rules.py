@@ -1,0 +1,114 @@
+"""Rules of the folders and metadata files that a dataset file names: their captions, and the pictures themselves."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from kohya_gui import fixes, found, pictures
+from kohya_gui.caption_rules import SHOWN, rendered, shown, texts_of_entries
+from kohya_gui.data_rules import looked_at
+from kohya_gui.draft import Draft, Finding, Fix
+from kohya_gui.rules import entries_of
+from kohya_gui.words import say
+from sd_scripts.library.data.caption_rules import caption_rules
+from sd_scripts.library.data.captions import TEXT_ENDINGS, UnreadableText, read_caption, training_text
+from sd_scripts.library.data.dataset_options import asked_datasets
+from sd_scripts.library.data.subsets import Dataset, Subset
+from sd_scripts.library.errors import UserError
+from sd_scripts.library.io.metadata import Metadata
+from sd_scripts.options.captions import CaptionOptions
+from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.spec import from_values
+
+_BLAMED = "dataset_config"
+
+
+def about_datasets(draft: Draft, datasets: list[Dataset]) -> Iterator[Finding]:
+    """What was found in the datasets; their folders and files are there."""
+    subsets = [subset for dataset in datasets for subset in dataset.subsets]
+    for dataset in datasets:
+        for subset in dataset.subsets:
+            yield from _about_texts(draft, subset)
+            files = _pictures(draft, subset)
+            yield from looked_at(draft, files, _BLAMED, None if subset.metadata_file else dataset.rules)
+    each = SHOWN if len(subsets) == 1 else 1
+    yield from shown(draft, (text for subset in subsets for text in islice(_captions(draft, subset), each)))
+
+
+def training_captions(draft: Draft) -> Iterator[str]:
+    """The captions of a training as its first step shows them; none where the options contradict each other."""
+    try:
+        if not draft.get("dataset_config"):
+            rules = caption_rules(from_values(CaptionOptions, draft.values))
+            texts = rendered(draft, texts_of_entries(entries_of(draft) or {}, rules), rules)
+        else:
+            datasets = asked_datasets(from_values(FineTuneOptions, draft.values))
+            texts = (text for dataset in datasets for subset in dataset.subsets for text in _captions(draft, subset))
+        yield from filter(None, texts)
+    except UserError:
+        return
+
+
+def _about_texts(draft: Draft, subset: Subset) -> Iterator[Finding]:
+    """How many pictures have a text; of a folder, where those of another ending are."""
+    entries = _entries(draft, subset)
+    files = _pictures(draft, subset)
+    ending, total = subset.caption_extension, len(entries) if subset.metadata_file else len(files)
+    if subset.metadata_file:
+        there = sum(bool(entry.get("caption") or entry.get("tags")) for entry in entries.values())
+        without = []
+    else:
+        without = [(path, "") for path in files if not path.with_suffix(ending).is_file()]
+        there = total - len(without)
+    counts = {"name": subset.name, "there": there, "all": total, "ext": ending, "n": total - there}
+    if not total:
+        yield draft.error(_BLAMED, "check.subset_empty", fixes.browse(_BLAMED), **counts)
+    elif there == total or subset.class_tokens:
+        yield draft.fine("check.subset_texts", **counts)
+    elif not there and (other := _other_ending(subset, files)):
+        yield draft.error(_BLAMED, "check.subset_other_texts", *_use(draft, subset, other), **counts, other=other)
+    elif not there:
+        yield draft.error(_BLAMED, "check.subset_no_text", fixes.browse(_BLAMED), **counts)
+    else:
+        yield draft.warning(_BLAMED, "check.subset_some_without", fixes.show(without), **counts)
+
+
+def _use(draft: Draft, subset: Subset, other: str) -> list[Fix]:
+    """The other ending for all folders, unless the file itself gives this one an ending."""
+    if subset.caption_extension != draft.get("caption_extension"):
+        return [fixes.browse(_BLAMED)]
+    return [Fix(say("fix.use", value=other), {"caption_extension": other})]
+
+
+def _other_ending(subset: Subset, files: tuple[Path, ...]) -> str | None:
+    others = [ending for ending in TEXT_ENDINGS if ending != subset.caption_extension]
+    return next((end for end in others if any(path.with_suffix(end).is_file() for path in files)), None)
+
+
+def _captions(draft: Draft, subset: Subset) -> Iterator[str]:
+    rules = subset.captions
+    texts = texts_of_entries(_entries(draft, subset), rules) if subset.metadata_file else _folder_texts(draft, subset)
+    return rendered(draft, texts, rules)
+
+
+def _folder_texts(draft: Draft, subset: Subset) -> Iterator[str]:
+    for path in _pictures(draft, subset):
+        try:
+            read = read_caption(path.with_suffix(subset.caption_extension))
+        except UnreadableText:
+            continue
+        text = training_text(read.text if read else "", "", every_line=subset.captions.wildcards)
+        if text := text or subset.class_tokens or "":
+            yield text
+
+
+def _pictures(draft: Draft, subset: Subset) -> tuple[Path, ...]:
+    folder = draft.base / subset.image_dir if subset.image_dir else None
+    if subset.metadata_file:
+        return tuple(pictures.of_entries(_entries(draft, subset), folder).values())
+    return pictures.files_in(folder) if folder else ()
+
+
+def _entries(draft: Draft, subset: Subset) -> Metadata:
+    entries = found.metadata_at(draft.base / subset.metadata_file) if subset.metadata_file else {}
+    return {} if isinstance(entries, str) else entries

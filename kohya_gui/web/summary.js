@@ -1,0 +1,59 @@
+/* The summary beside Start: figures, what each rests on, and its parts for whoever opens it. */
+"use strict";
+Studio.summary = (() => {
+  const { html, attr, patch } = Studio;
+  const MOST = 40;
+  const open = new Set(); /* names of figures whose parts are shown; they stay open while figures change */
+
+  const parts = (rows) => html`
+    <dl class="parts">
+      ${rows.slice(0, MOST).map(
+        ([name, value]) => html`
+          <dt>${name}</dt>
+          <dd>${value}</dd>
+        `,
+      )}
+      ${
+        rows.length > MOST
+          ? html`
+              <dt>…</dt>
+              <dd></dd>
+            `
+          : ""
+      }
+    </dl>
+  `;
+  const line = ({ name, value }) => html`
+    <span class="k">${name}</span>
+    <span class="v">${value}</span>
+  `;
+  const fact = (one) => html`
+    <div class="fact">
+      ${
+        one.rows.length
+          ? html`
+              <details data-fact="${one.name}" ${attr("open", open.has(one.name))}>
+                <summary class="line">${line(one)}</summary>
+                ${parts(one.rows)}
+              </details>
+            `
+          : html`
+              <div class="line">${line(one)}</div>
+            `
+      }
+      ${
+        one.note &&
+        html`
+          <p class="basis">${one.note}</p>
+        `
+      }
+    </div>
+  `;
+
+  const draw = (place, facts) => patch(place, facts.map(fact));
+  function attend(place) {
+    const remember = ({ target }) => open[target.open ? "add" : "delete"](target.dataset.fact);
+    place.addEventListener("toggle", remember, true);
+  }
+  return { draw, attend };
+})();
