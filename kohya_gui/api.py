@@ -8,9 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kohya_gui import devices, example, pipeline
-from kohya_gui.arguments import GivenProject, Json, Values, fits
+from kohya_gui.arguments import GivenProject, Json, Values, exact, fits
 from kohya_gui.checks import Checked, Confirmed, check, stand_against
 from kohya_gui.command import stage_argv, texts, with_placeholders
+from kohya_gui.dataset.albums import Albums
+from kohya_gui.dataset.backups import Backups
+from kohya_gui.dataset.thumbnails import Thumbnails
+from kohya_gui.dataset_api import DatasetEndpoints
 from kohya_gui.endpoint import ENDPOINTS, endpoint
 from kohya_gui.facts import Fact, estimates
 from kohya_gui.files import Roots
@@ -34,7 +38,7 @@ from kohya_gui.tensorboard import TensorBoards
 from kohya_gui.words import refusal, say
 
 
-class Studio(FormEndpoints, PresetEndpoints, PromptEndpoints, RunEndpoints):
+class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, PromptEndpoints, RunEndpoints):
     """The server side of the page. Methods may be called from several threads."""
 
     ENDPOINTS = ENDPOINTS
@@ -50,6 +54,9 @@ class Studio(FormEndpoints, PresetEndpoints, PromptEndpoints, RunEndpoints):
         self._presets = PresetStore(presets_dir, runs_dir / "presets")
         self._boards = TensorBoards(runs_dir / "tensorboard.json")
         self._example_dir = runs_dir / "example"
+        self.thumbnails = Thumbnails(runs_dir / "thumbnails")
+        self._albums = Albums(self.roots, self.thumbnails)
+        self._backups = Backups(runs_dir / "text_backups")
         # What was queued before the last shutdown goes on; what was not queued whole is told.
         with self._queue.changing():
             pass
@@ -67,7 +74,7 @@ class Studio(FormEndpoints, PresetEndpoints, PromptEndpoints, RunEndpoints):
         """Answers the endpoint `name`; unknown names and wrong arguments are answered with a sentence."""
         if name not in self.ENDPOINTS or not fits(args, Json):
             return {"error": say("call.unknown", name=name), "field": None}
-        answer: Json = getattr(self, name)(**args)
+        answer: Json = exact(getattr(self, name)(**args))
         return answer
 
     @endpoint

@@ -13,15 +13,18 @@ from kohya_gui.i18n import LANGUAGES, t, words
 from kohya_gui.stages import STAGES
 
 WEB = Path(__file__).parent / "web"
-TABS = ("project", "caption", "tag", "metadata", "latents", "train", "runs")
+TABS = ("project", "caption", "tag", "dataset", "metadata", "latents", "train", "runs")
 STYLES = (
-    "base", "header", "form", "summary", "project", "runs", "history", "dialog", "presets", "findings", "small",
+    "base", "header", "form", "summary", "project", "runs", "history", "dialog", "presets", "findings", "samples",
+    "dataset", "small",
 )  # fmt: skip
 SCRIPTS = (
     "core", "store", "check", "dialog", "combo", "field", "tip", "recent", "form", "editing", "findings", "summary",
     "rail", "stage", "metadata", "tabs", "pathbrowser", "drop", "difference", "importing", "keeping", "presets",
-    "search", "chart", "poller", "runbar", "buckets", "results", "news", "actions", "log", "monitor", "history",
-    "compare", "runs", "plan", "project", "header",
+    "search", "chart", "poller", "notify", "runbar", "buckets", "results", "viewer", "samples", "machine", "prompts",
+    "news", "actions", "log", "monitor", "history", "compare", "runs", "plan", "project", "header",
+    "dataset_album", "dataset_texts", "dataset_grid", "dataset_editor", "dataset_change", "dataset_facts",
+    "dataset_filters", "dataset_saving", "dataset",
 )  # fmt: skip
 """In the order in which they need each other."""
 

@@ -17,6 +17,7 @@ GivenProject = dict[str, str | list[str] | None] | str | None
 """A project by its name, or as the page holds it."""
 
 SHOWN_LETTERS = 60
+LARGEST_EXACT = 2**53
 
 
 def checked_arguments(action: Callable[..., Json], args: tuple[Any, ...], given: dict[str, Any]) -> Json:
@@ -52,6 +53,15 @@ def fits(value: Any, wanted: Any) -> bool:
         return value is None
     # JSON's true is no number, though Python takes it for one.
     return isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
+
+
+def exact(answer: Any) -> Any:
+    """An answer whose whole numbers a browser can hold: from 2**53 on it would round them, so they go as text."""
+    if isinstance(answer, dict):
+        return {key: exact(value) for key, value in answer.items()}
+    if isinstance(answer, list | tuple):
+        return [exact(value) for value in answer]
+    return str(answer) if isinstance(answer, int) and abs(answer) > LARGEST_EXACT else answer
 
 
 def in_words(wanted: Any) -> str:

@@ -29,7 +29,7 @@ from kohya_gui.program_rules import program_agrees, program_tells
 from kohya_gui.project import Project, check_pictures, is_path
 from kohya_gui.rules import RULES
 from kohya_gui.stages import STAGES, Stage
-from kohya_gui.words import bad_value, refusal, say, size
+from kohya_gui.words import bad_value, from_program, refusal, say, size
 from sd_scripts.library.errors import BadOption, UserError
 from sd_scripts.options.config_file import config_path
 from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES
@@ -178,7 +178,7 @@ def _look(checked: Checked, spec: OptionSpec, value: str) -> None:
     except UserError as error:
         # What stands there by default is no mistake of the user's.
         if spec.name in draft.values:
-            checked.fields[spec.name] = {"error": str(error)}
+            checked.fields[spec.name] = {"error": from_program(str(error))}
 
 
 def _pictures(draft: Draft, flag: str, path: Path) -> str:

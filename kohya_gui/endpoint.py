@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kohya_gui.arguments import Json, checked_arguments
-from kohya_gui.words import say, speaking
+from kohya_gui.words import from_program, say, speaking
 from sd_scripts.library.errors import UserError
 
 _LOG = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def endpoint(method: Callable[..., Json]) -> Callable[..., Json]:
             try:
                 return method(self, **checked_arguments(method, args, kwargs))
             except UserError as error:
-                return {"error": str(error), "field": getattr(error, "option", None)}
+                return {"error": from_program(str(error)), "field": getattr(error, "option", None)}
             except Exception as error:
                 # A mistake of ours: told in the page, not only in the terminal, where nobody may look.
                 _LOG.exception("%s failed", method.__name__)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from kohya_gui.layout import GROUPED, LAYOUTS, LISTED, SUGGESTED, WIDE, Layout
+from kohya_gui.stages import STAGES
 from sd_scripts.options.spec import OptionSpec, option_specs
 
 Schema = dict[str, Any]
@@ -21,6 +22,15 @@ def form_schema(stage: str, options_class: type) -> Schema:
         "groups": _places(layout.groups),
         "sections": _places(layout.sections),
         "fields": {flag: _field(spec, layout) for flag, spec in specs.items()},
+    }
+
+
+def as_typed(stage: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Values for the page. A share of all steps goes as text: in JavaScript 1.0, which is all of them, is 1."""
+    specs = option_specs(STAGES[stage].options) if stage in STAGES else {}
+    shares = {name for name, spec in specs.items() if spec.kind == "number"}
+    return {
+        name: str(value) if name in shares and isinstance(value, float) else value for name, value in values.items()
     }
 
 

@@ -12,6 +12,7 @@ from kohya_gui.checks import Checked
 from kohya_gui.command import stage_argv
 from kohya_gui.draft import Finding
 from kohya_gui.pipeline import Step
+from kohya_gui.words import from_program
 from sd_scripts.options.spec import flat_values, from_values
 
 _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "onnxruntime", "onnxruntime-gpu")
@@ -57,7 +58,7 @@ def findings_json(findings: list[Finding]) -> list[dict[str, Any]]:
         {
             "level": one.level,
             "field": one.field,
-            "text": one.text,
+            "text": from_program(one.text),
             "stage": one.stage,
             "fixes": [asdict(fix) for fix in one.fixes],
         }

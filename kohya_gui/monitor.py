@@ -1,5 +1,6 @@
 """The runs as the page shows them: rows, progress, charts, samples, log, and the words for how they stand."""
 
+import os
 import time
 from collections import OrderedDict
 from dataclasses import asdict
@@ -7,13 +8,20 @@ from typing import Any
 
 from kohya_gui.command import texts
 from kohya_gui.files import image_url
+from kohya_gui.form import as_typed
+from kohya_gui.remedies import option_to_blame, remedies
 from kohya_gui.runs import log
 from kohya_gui.runs.events import PhaseView, RunView
-from kohya_gui.runs.queue import Queue, waiting_reasons
+from kohya_gui.runs.queue import Queue, device_name, waiting_reasons
 from kohya_gui.runs.store import Outcome, RunRecord, Status
-from kohya_gui.words import Reason, refusal, say, say_or, say_reason
+from kohya_gui.words import Reason, from_program, refusal, say, say_or, say_reason
 
-STALLED_AFTER_S = 120.0
+# So long a phase may be silent before that is said; one that was silent for long before, three times as long.
+QUIET_S = {"download": 600.0, "load_model": 300.0, "export": 300.0, "save": 300.0, "upload": 900.0}
+QUIET_OTHERWISE_S = 120.0
+# A first step may compile the model.
+QUIET_FIRST_STEP_S = 300.0
+PHASES_AHEAD = {"train": ("train", "save")}
 KEPT_VIEWS = 16
 TAIL_LINES = 30
 
@@ -69,15 +77,18 @@ class Monitor:
         return {
             "row": self._row(run_id, status, waiting_reasons(self.store)),
             "argv": texts(record.argv),
-            "values": record.values,
-            "phases": [_phase(phase, status, view) for phase in view.phases],
+            "values": as_typed(record.stage, record.values),
+            "phases": [_phase(phase, status, view) for phase in view.phases] + _ahead(record.stage, status, view),
             "metrics": view.metrics(since_event),
             "samples": [{**sample, "url": image_url(sample["path"])} for sample in view.samples],
-            "saved": view.saved,
-            "failures": view.failures,
-            "notices": view.notices,
+            "saved": [{**saved, "gone": not os.path.exists(saved["path"])} for saved in view.saved],
+            "failures": [{**one, "reason": from_program(one["reason"])} for one in view.failures],
+            "notices": [{**one, "text": from_program(one["text"])} for one in view.notices],
             "summary": asdict(view.summary) if view.summary else None,
-            "error": self._error(run_id, status.outcome),
+            "failure": self._failure(record, status.outcome),
+            "machine": {name: value for name, value in view.last_figures.items() if name.endswith("_bytes")},
+            "times": view.times_s(),
+            "has_prompts": bool(record.values.get("sample_prompts")) or self.store.prompts_path(run_id).is_file(),
             "next_event": view.next_event,
         }
 
@@ -135,7 +146,7 @@ class Monitor:
         record, outcome = self.store.record(run_id), status.outcome
         view = None if outcome else self._view(run_id)
         skipped = outcome.skipped if outcome else view.skipped if view else 0
-        stalled = status.state == "running" and time.time() - self._news_at(run_id, status) > STALLED_AFTER_S
+        stalled = status.state == "running" and time.time() - self._news_at(run_id, status) > _quiet_s(view)
         state = "stalled" if stalled else status.state
         return {
             "id": run_id,
@@ -143,13 +154,14 @@ class Monitor:
             "stage": record.stage,
             "title": say_or(f"stage.{record.stage}", record.title),
             "state": state,
-            "word": _word(state, view.phase if view else None, skipped),
-            "why": say_reason(self._why(record, status, reasons.get(run_id), stalled))
-            or (outcome.sentence if outcome else "")
-            or "",
+            "word": _word(state, view.phase if view else None, outcome),
+            "why": say_reason(self._why(record, status, reasons.get(run_id), view if stalled else None))
+            or from_program((outcome and outcome.sentence) or ""),
             "started": status.started,
             "ended": outcome.ended if outcome else None,
             "progress": _progress(view.phase) if view and view.phase else None,
+            "loss": view.loss if view else None,
+            "devices": [device_name(device) for device in record.devices],
             "chain": record.chain,
             "project": record.project,
             "queued": record.queued,
@@ -162,28 +174,47 @@ class Monitor:
     def _news_at(self, run_id: str, status: Status) -> float:
         return max(self.store.news_at(run_id), status.started or 0.0)
 
-    def _why(self, record: RunRecord, status: Status, waits: Reason | None, stalled: bool) -> Reason | None:
+    def _why(self, record: RunRecord, status: Status, waits: Reason | None, silent: RunView | None) -> Reason | None:
         if status.outcome:
             return status.outcome.reason
-        if stalled:
-            return Reason("run.stalled", {"minutes": int((time.time() - self._news_at(record.id, status)) / 60)})
+        if silent:
+            minutes = int((time.time() - self._news_at(record.id, status)) / 60)
+            usual_s = round(silent.phase.gap_s) if silent.phase else 0
+            return Reason("run.stalled_usual" if usual_s else "run.stalled", {"minutes": minutes, "usual": usual_s})
         if status.state == "waiting":
             return waits or Reason("run.about_to_start")
         return None
 
-    def _error(self, run_id: str, outcome: Outcome | None) -> Json | None:
+    def _failure(self, record: RunRecord, outcome: Outcome | None) -> Json | None:
         if outcome is None or outcome.state != "failed":
             return None
-        lines = self.log(run_id, -log.PART_BYTES)["text"].splitlines()
+        lines = self.log(record.id, -log.PART_BYTES)["text"].splitlines()
         sentence = outcome.sentence or say_reason(outcome.reason)
-        return {"sentence": sentence, "option": outcome.option, "tail": "\n".join(lines[-TAIL_LINES:])}
+        return {
+            "sentence": from_program(sentence),
+            "option": outcome.option or option_to_blame(outcome.kind, sentence, record.values),
+            "tail": "\n".join(lines[-TAIL_LINES:]),
+            "remedies": remedies(outcome.kind, record.values),
+        }
 
 
-def _word(state: str, phase: PhaseView | None, skipped: int) -> str:
+def _quiet_s(view: RunView | None) -> float:
+    """How long the present phase may be silent."""
+    phase = view.phase if view else None
+    if view is None or phase is None:
+        return QUIET_OTHERWISE_S
+    first_step = phase.name == "train" and not view.points
+    usual = QUIET_FIRST_STEP_S if first_step else QUIET_S.get(phase.name, QUIET_OTHERWISE_S)
+    return max(usual, 3 * phase.gap_s)
+
+
+def _word(state: str, phase: PhaseView | None, outcome: Outcome | None) -> str:
     if state == "running" and phase:
         return say_or(f"phase.{phase.name}", phase.name.replace("_", " ").capitalize())
-    if state == "done" and skipped:
-        return say("state.done_skipped", n=skipped)
+    if state == "done" and outcome and outcome.skipped:
+        return say("state.done_skipped", n=outcome.skipped)
+    if state == "failed" and outcome and outcome.kind:
+        return say_or(f"failed.{outcome.kind}", say("state.failed"))
     return say(f"state.{state}")
 
 
@@ -192,13 +223,20 @@ def _progress(phase: PhaseView) -> Json:
     return {"phase": phase.name, **facts}
 
 
+def _ahead(stage: str, status: Status, view: RunView) -> list[Json]:
+    """The phases of a run that are still to come, as far as they are known."""
+    begun = {phase.name for phase in view.phases}
+    names = [name for name in PHASES_AHEAD.get(stage, ()) if name not in begun] if status.state == "running" else []
+    return [{"name": name, "title": say(f"phase.{name}"), "state": "waiting"} for name in names]
+
+
 def _phase(phase: PhaseView, status: Status, view: RunView) -> Json:
     last = phase is view.phases[-1]
     state = status.state if last else "done"
     ended = phase.ended or (status.outcome.ended if status.outcome else time.time()) or phase.began
     return {
         "name": phase.name,
-        "title": say_or(f"phase.{phase.name}", phase.name.replace("_", " ").capitalize()),
+        "title": say_or(f"phase_name.{phase.name}", phase.name.replace("_", " ").capitalize()),
         "state": state,
         **{name: getattr(phase, name) for name in ("done", "total", "rate_per_s", "eta_s")},
         "seconds": round(ended - phase.began, 1),

@@ -11,7 +11,7 @@ from kohya_gui.files import Roots
 from kohya_gui.project import Project
 from kohya_gui.rules import texts_of
 from kohya_gui.stages import STAGES, Stage, by_folder, stage_values
-from kohya_gui.words import refusal, say
+from kohya_gui.words import from_program, refusal, say
 
 _CAPTIONERS = {"blip": "caption_blip", "git": "caption_git", "none": None}
 _TAGGERS = {"wd14": "tag_wd14", "deepdanbooru": "tag_deepdanbooru", "none": None}
@@ -124,6 +124,6 @@ def findings(steps: list[Step]) -> list[Finding]:
     for step in steps:
         for one in step.checked.findings:
             if one.level in ("error", "warning"):
-                text = say("pipeline.finding", stage=say(f"stage.{step.stage.id}"), text=one.text)
+                text = say("pipeline.finding", stage=say(f"stage.{step.stage.id}"), text=from_program(one.text))
                 seen.setdefault((step.stage.id, one.text), replace(one, text=text, stage=step.stage.id))
     return by_level(seen.values())

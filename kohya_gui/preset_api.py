@@ -5,9 +5,10 @@ from dataclasses import asdict
 from kohya_gui.arguments import Json, Values
 from kohya_gui.endpoint import endpoint
 from kohya_gui.files import Roots, bare
+from kohya_gui.form import as_typed
 from kohya_gui.importing.metadata import read_model
 from kohya_gui.importing.reading import read_settings
-from kohya_gui.presets import PresetStore, known_stage
+from kohya_gui.presets import Preset, PresetStore, known_stage
 from kohya_gui.project import ProjectStore
 from kohya_gui.stages import stage_values
 from kohya_gui.words import refusal
@@ -24,7 +25,7 @@ class PresetEndpoints:
     @endpoint
     def presets(self, stage: str) -> Json:
         """The presets of a stage. Whoever loads one takes its values and resets everything else."""
-        return {kind: [asdict(preset) for preset in found] for kind, found in self._presets.all(stage).items()}
+        return {kind: [_shown(stage, preset) for preset in found] for kind, found in self._presets.all(stage).items()}
 
     @endpoint
     def preset_save(self, stage: str, name: str, description: str, values: Values, all: bool = False) -> Json:
@@ -38,12 +39,13 @@ class PresetEndpoints:
         defaults = {flag: spec.default for flag, spec in option_specs(options).items() if flag not in given}
         whole = {**defaults, **values} if all else values
         own = {flag: value for flag, value in whole.items() if flag not in given or str(given[flag]) != str(value)}
-        return {"preset": asdict(self._presets.save(stage, name, description, own, "all" if all else "changed"))}
+        preset = self._presets.save(stage, name, description, own, "all" if all else "changed")
+        return {"preset": _shown(stage, preset)}
 
     @endpoint
     def preset_edit(self, stage: str, name: str, new_name: str, description: str) -> Json:
         """Gives a preset another name and description. One of ours stays as it is: the change is made to a copy."""
-        return {"preset": asdict(self._presets.edit(stage, name, new_name, description))}
+        return {"preset": _shown(stage, self._presets.edit(stage, name, new_name, description))}
 
     @endpoint
     def preset_delete(self, stage: str, name: str) -> Json:
@@ -73,3 +75,7 @@ class PresetEndpoints:
         if not found.is_file():
             raise refusal("path", "path.no_file", path=found)
         return {"report": read_model(found).as_json()}
+
+
+def _shown(stage: str, preset: Preset) -> Json:
+    return {**asdict(preset), "values": as_typed(stage, preset.values)}

@@ -9,7 +9,7 @@ from typing import Any
 
 from kohya_gui import found
 from kohya_gui.files import Roots, bare, can_write
-from kohya_gui.words import refusal, say
+from kohya_gui.words import from_program, refusal, say
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.atomic import write_json
 
@@ -125,7 +125,7 @@ class ProjectStore:
             try:
                 check(project)
             except BadOption as error:
-                errors[name] = str(error)
+                errors[name] = from_program(str(error))
         return errors
 
     def _check_name(self, project: Project) -> None:

@@ -64,6 +64,13 @@ class RunEndpoints:
         return {"ok": True, "runs": runs, "run_id": runs[0] if runs else None}
 
     @endpoint
+    def run_sample(self, id: str, prompts: str) -> Json:
+        """Asks a running training for samples of these prompts, one a line; it draws them from now on."""
+        self._monitor.row(id)
+        self._queue.sample(id, prompts)
+        return {"ok": True}
+
+    @endpoint
     def run_move(self, id: str, to: str) -> Json:
         """Moves a waiting run, with what waits of its chain: first, up, down, last, or before a run."""
         self._monitor.row(id)

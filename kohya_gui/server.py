@@ -16,7 +16,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import gradio as gr
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -24,6 +24,7 @@ from kohya_gui.api import Studio
 from kohya_gui.guard import Guard, Hosts, is_loopback
 from kohya_gui.settings import ServerOptions
 from sd_scripts.library import systems
+from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.errors import BadOption, UserError
 
 DEFAULT_PORT = 7860
@@ -105,7 +106,7 @@ def choose_port(listen: str, named: int | None) -> int:
 def make_app(
     studio: Studio, page: Page, hosts: Hosts, login: tuple[str, str] | None = None, root_path: str = ""
 ) -> FastAPI:
-    """The application: the page, and the pictures of runs."""
+    """The application: the page, the pictures of runs, and small ones of datasets."""
     blocks = page.build(studio)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(GZipMiddleware, minimum_size=1000)
@@ -113,12 +114,17 @@ def make_app(
 
     @app.get("/file")
     def file(path: str, request: Request) -> FileResponse:
-        if login and _user(request) is None:
-            raise HTTPException(401, "Log in first.")
+        return FileResponse(_image(path, request), headers={"Cache-Control": "private, max-age=3600"})
+
+    @app.get("/thumbnail")
+    def thumbnail(path: str, request: Request) -> Response:
+        picture = _image(path, request)
         try:
-            return FileResponse(studio.roots.image(path), headers={"Cache-Control": "private, max-age=3600"})
-        except UserError as error:
-            raise HTTPException(403, str(error)) from error
+            data = studio.thumbnails.get(picture)
+        except (UnreadableImage, OSError) as error:
+            raise HTTPException(422, str(error)) from error
+        # Its address names the picture's version, so it never changes.
+        return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400, immutable"})
 
     # mount_gradio_app gives the application's own lifespan to the page; routes added before it come first.
     gr.mount_gradio_app(
@@ -126,6 +132,14 @@ def make_app(
         show_error=False, run_history=False, footer_links=[], **page.looks,
     )  # fmt: skip
     inner = app.routes[-1].app  # type: ignore[attr-defined]  # what was mounted last
+
+    def _image(path: str, request: Request) -> Path:
+        if login and _user(request) is None:
+            raise HTTPException(401, "Log in first.")
+        try:
+            return studio.roots.image(path)
+        except UserError as error:
+            raise HTTPException(403, str(error)) from error
 
     def _user(request: Request) -> str | None:
         cookies = (f"access-token-{inner.cookie_id}", f"access-token-unsecure-{inner.cookie_id}")

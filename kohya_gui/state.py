@@ -16,7 +16,7 @@ _MODEL_ENDINGS = (".safetensors", ".ckpt", "")
 def project_state(project: Project, store: RunStore, errors: dict[str, str]) -> dict[str, Any]:
     """Marks of the tabs, what was found at the project's paths, and counts."""
     runs = _last_runs(project, store)
-    tabs = {"project": "err" if errors else "done"}
+    tabs = {"project": "err" if errors else "done", "dataset": _dataset_state(project)}
     for tab in TAB_TITLES:
         tabs[tab] = runs.get(tab) or _OUTPUTS[tab](project)
     tabs["runs"] = "run" if store.unended() else _last_end(project, store)
@@ -53,6 +53,12 @@ def _texts_state(project: Project, extension: str) -> str:
     folders = [found.pictures_in(folder) for folder in _folders(project)]
     images, texts = sum(f.images for f in folders), sum(f.texts[extension] for f in folders)
     return "todo" if not texts else "done" if texts >= images else "stale"
+
+
+def _dataset_state(project: Project) -> str:
+    """Done when every picture has a text of some kind."""
+    states = {_texts_state(project, extension) for extension in (".caption", ".txt")}
+    return next(state for state in ("done", "stale", "todo") if state in states)
 
 
 def _metadata_state(project: Project) -> str:

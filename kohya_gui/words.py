@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kohya_gui.i18n import FALLBACK, LANGUAGES, t, words
+from kohya_gui.program_words import program_words
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.values import BadValue
 
@@ -68,6 +69,11 @@ def label(stage: str, flag: str) -> str:
 def bad_value(error: BadValue) -> str:
     """Why an option does not take a value."""
     return say(f"value.{error.key}", **error.facts)
+
+
+def from_program(sentence: str) -> str:
+    """What a script, or the library, says in English. Our own sentences stay as they are."""
+    return program_words(sentence, _language.get())
 
 
 def refusal(field: str, key: str, **facts: Any) -> BadOption:

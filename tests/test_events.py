@@ -1,5 +1,6 @@
 """Events and requests: what is written is read back, and broken lines harm nobody."""
 
+import errno
 import io
 import json
 from pathlib import Path
@@ -8,8 +9,10 @@ import pytest
 
 from sd_scripts.library import events
 from sd_scripts.library.console import duration
+from sd_scripts.library.errors import BadFile, LossNotFinite, OutOfMemory, UserError
 from sd_scripts.library.events import KINDS, LineReader, Requests, from_line, request_line, to_line
 from sd_scripts.library.io.atomic import replacing, replacing_folder, write_json
+from sd_scripts.library.program import _run
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.seeds import derive
 
@@ -23,7 +26,7 @@ EXAMPLES = [
     events.ItemFailed(item="/x.png", reason="the file is empty"),
     events.Notice(level="warning", text="hm"),
     events.Summary(counts={"images": 3}, tables={"buckets": [{"bucket": "512x512", "images": 3}]}),
-    events.Failed(sentence="No.", option="in_json"),
+    events.Failed(sentence="No.", option="in_json", kind="file"),
     events.Stopped(sentence="Stopped at step 3."),
 ]
 
@@ -116,3 +119,26 @@ def test_seeds_depend_on_their_place_alone() -> None:
     places = [(1, "noise", 0, 3), (1, "noise", 3, 0), (1, "noise", 0, 33), (2, "noise", 0, 3)]
     assert len({derive(*place) for place in places}) == 4
     assert 0 <= derive(0) < 2**63
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OutOfMemory("Memory ran out."), "memory"),
+        (LossNotFinite("Loss became NaN."), "not_finite"),
+        (BadFile("There is no x."), "file"),
+        (OSError(errno.ENOSPC, "No space left on device", "x"), "disk_full"),
+        (OSError(errno.EACCES, "Permission denied", "x"), "file"),
+        (UserError("Something else."), None),
+    ],
+)
+def test_the_kind_of_a_failure_is_told(tmp_path: Path, error: Exception, kind: str | None) -> None:
+    report = Report(tmp_path / "events.jsonl", out=io.StringIO())
+
+    def work() -> None:
+        raise error
+
+    _run(work, report)
+    report.close()
+    told = from_line((tmp_path / "events.jsonl").read_text())
+    assert told and isinstance(told[1], events.Failed) and told[1].kind == kind

@@ -27,6 +27,7 @@ LEAVES = (
     "sd_scripts.library.data.picture_folder",
     "sd_scripts.library.data.regularisation",
     "sd_scripts.library.data.latents_files",
+    "sd_scripts.library.data.picture_folder",
     "sd_scripts.library.io.headers",
     "sd_scripts.library.io.atomic",
     "sd_scripts.library.io.metadata",

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from kohya_gui.form import as_typed
 from kohya_gui.words import say
 
 Source = Literal["ours", "kohya_ss", "toml", "command", "metadata"]
@@ -47,7 +48,7 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """The report as the page shows it."""
-        return {**asdict(self), "values": self.values()}
+        return {**asdict(self), "values": as_typed(self.stage, self.values())}
 
     def _overtaken(self, line: Line, key: str) -> Line:
         return replace(line, state="unused", flag=None, value=None, why=say("import.overtaken", other=key))

@@ -1,6 +1,7 @@
 """Reads what a run tells of itself, as it grows, into what the page shows."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 from sd_scripts.library import events
 
 FIGURES = ("loss", "lr", "grad_norm")
+# Over so many of the last steps loss and times are averaged.
+RECENT_STEPS = 33
 MAX_POINTS = 2000
 MAX_FAILURES = 500
+TIMES = ("step_s", *events.STEP_PARTS)
 
 
 @dataclass
@@ -24,6 +28,8 @@ class PhaseView:
     rate_per_s: float | None = None
     eta_s: float | None = None
     ended: float | None = None
+    gap_s: float = 0.0
+    """The longest time in it without a word."""
 
 
 @dataclass
@@ -34,6 +40,7 @@ class Point:
     step: int
     epoch: int
     figures: tuple[float | None, ...]
+    """In the order of the view's names; of names that came later it has none."""
 
 
 @dataclass
@@ -58,6 +65,8 @@ class RunView:
     def __post_init__(self) -> None:
         self._reader = events.LineReader(self.path)
         self._lock = threading.Lock()
+        self._names = [*FIGURES]
+        self._times: deque[dict[str, float]] = deque(maxlen=RECENT_STEPS)
         self._readers: dict[type[events.Event], Callable[[Any, float], None]] = {
             events.Phase: self._phase,
             events.Progress: self._progress,
@@ -77,7 +86,10 @@ class RunView:
             for line in self._reader.new_lines():
                 found = events.from_line(line)
                 if found:
-                    self.last_time, event = found
+                    now_s, event = found
+                    if self.phase:
+                        self.phase.gap_s = max(self.phase.gap_s, now_s - self.last_time)
+                    self.last_time = now_s
                     self._readers.get(type(event), lambda event, now: None)(event, self.last_time)
                 self.next_event += 1
         return self
@@ -93,8 +105,25 @@ class RunView:
         every = -(-len(points) // MAX_POINTS) or 1
         # Counted from the end, so that the newest one is always there.
         points = points[::-1][::every][::-1]
-        columns = {name: [point.figures[i] for point in points] for i, name in enumerate(FIGURES)}
+        columns = {
+            name: [point.figures[i] if i < len(point.figures) else None for point in points]
+            for i, name in enumerate(self._names)
+        }
         return {"step": [p.step for p in points], "epoch": [p.epoch for p in points], **columns}
+
+    @property
+    def loss(self) -> float | None:
+        """The mean loss of the last steps."""
+        recent = [point.figures[0] for point in self.points[-RECENT_STEPS:]]
+        known = [loss for loss in recent if loss is not None]
+        return sum(known) / len(known) if known else None
+
+    def times_s(self) -> dict[str, float]:
+        """How long a step and its parts take, over the last steps; the first is left out where there are others."""
+        steps = list(self._times)
+        if len(steps) > 1 and len(steps) == len(self.points):
+            steps = steps[1:]
+        return {name: sum(step.get(name, 0.0) for step in steps) / len(steps) for name in (steps[-1] if steps else ())}
 
     def _phase(self, event: events.Phase, now: float) -> None:
         if self.phase:
@@ -110,7 +139,9 @@ class RunView:
 
     def _metric(self, event: events.Metric, now: float) -> None:
         self.last_figures = event.values
-        self.points.append(Point(self.next_event, event.step, event.epoch, tuple(map(event.values.get, FIGURES))))
+        self._names += [name for name in event.values if name.startswith("lr/") and name not in self._names]
+        self.points.append(Point(self.next_event, event.step, event.epoch, tuple(map(event.values.get, self._names))))
+        self._times.append({name: event.values[name] for name in TIMES if name in event.values})
 
     def _item_failed(self, event: events.ItemFailed, now: float) -> None:
         self.skipped += 1

@@ -10,7 +10,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from sd_scripts.library import events  # noqa: E402
 
-THEN = ("end", "fail", "die", "hang")
+THEN = ("end", "fail", "starve", "die", "hang")
+# How a step's time is shared out.
+SHARES = {"data_s": 0.1, "forward_s": 0.3, "backward_s": 0.5, "optimizer_s": 0.1}
 
 
 def emit(event: events.Event) -> None:
@@ -19,6 +21,13 @@ def emit(event: events.Event) -> None:
     if path:
         with open(path, "a", encoding="utf-8") as stream:
             stream.write(events.to_line(event) + "\n")
+
+
+def machine(step_s: float) -> dict[str, float]:
+    """What a step took of time and memory."""
+    parts = {part: share * step_s for part, share in SHARES.items()}
+    memory = {"memory_bytes": 7e8, "gpu_bytes": 8.1e9, "gpu_peak_bytes": 9.6e9, "gpu_total_bytes": 12e9}
+    return {"grad_norm": 0.3, "step_s": step_s, **parts, **memory}
 
 
 def main(argv: list[str]) -> int:
@@ -35,7 +44,7 @@ def main(argv: list[str]) -> int:
     for step in range(1, options.steps + 1):
         time.sleep(options.step_s)
         emit(events.Progress(phase="train", done=step, total=options.steps))
-        emit(events.Metric(step=step, epoch=1, values={"loss": 1 / step, "lr": 1e-5}))
+        emit(events.Metric(step=step, epoch=1, values={"loss": 1 / step, "lr": 1e-5, **machine(options.step_s)}))
         if "stop" in requests.take():
             if options.state:
                 emit(events.Saved(path=options.state, kind="state", size_bytes=0, step=step))
@@ -44,6 +53,10 @@ def main(argv: list[str]) -> int:
     if options.then == "fail":
         print("Error: The loss is not a number.", flush=True)
         emit(events.Failed(sentence="The loss is not a number."))
+        return 1
+    if options.then == "starve":
+        print("torch.OutOfMemoryError: CUDA out of memory.", flush=True)
+        emit(events.Failed(sentence="Memory ran out after 3 steps.", kind="memory"))
         return 1
     if options.then == "die":
         return 7

@@ -13,7 +13,11 @@ from kohya_gui.runs.order import Order
 from kohya_gui.runs.store import Outcome, RunRecord, RunStore
 from kohya_gui.words import Reason, refusal
 from sd_scripts.library import systems
+from sd_scripts.library.errors import BadOption
 from sd_scripts.library.events import REQUESTS, request_line
+from sd_scripts.library.io.atomic import replacing
+from sd_scripts.library.train.checks.output import check_samples
+from sd_scripts.options.training import SampleOptions
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -97,10 +101,29 @@ class Queue:
         line = json.dumps({"request": "kill", "time": time.time()}) + "\n"
         if request != "kill":
             line = request_line(request)  # type: ignore[arg-type]  # checked against REQUESTS by the caller
+        self._tell(run_id, line)
+        return []
+
+    def sample(self, run_id: str, prompts: str) -> None:
+        """Asks a training for samples of these prompts, one a line, now and from now on.
+
+        Errors: BadOption, when it does not run or the prompts cannot be read.
+        """
+        if self.store.status(run_id).state != "running":
+            raise refusal("request", "run.not_running", name=self.store.record(run_id).name)
+        path = self.store.prompts_path(run_id)
+        with replacing(path) as beside:
+            beside.write_text(prompts, encoding="utf-8")
+            try:
+                check_samples(SampleOptions(sample_prompts=str(beside)))
+            except BadOption as error:
+                raise BadOption("prompts", str(error).replace(str(beside), path.name)) from error
+        self._tell(run_id, request_line("sample", str(path)))
+
+    def _tell(self, run_id: str, line: str) -> None:
         with open(self.store.control_path(run_id), "a", encoding="utf-8") as stream:
             stream.write(line)
         self.wake()
-        return []
 
     def cancel(self, run_id: str) -> list[str]:
         """Takes a waiting run out of the queue, and those that need it; gives all of them.

@@ -49,7 +49,10 @@ class RunRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """result.json: how a run ended. `sentence` is the script's own; `reason` is ours, in the reader's language."""
+    """result.json: how a run ended. `sentence` is the script's own; `reason` is ours, in the reader's language.
+
+    `kind`: what sort of trouble it was (failures.py).
+    """
 
     state: State
     exit_code: int | None = None
@@ -57,6 +60,7 @@ class Outcome:
     ended: float | None = None
     sentence: str | None = None
     option: str | None = None
+    kind: str | None = None
     skipped: int = 0
     reason: Reason | None = None
     version: int = VERSION
@@ -95,6 +99,10 @@ class RunStore:
     def control_path(self, run_id: str) -> Path:
         """Where the script is asked for something."""
         return self.folder(run_id) / "control.jsonl"
+
+    def prompts_path(self, run_id: str) -> Path:
+        """The prompts that were sent to it while it ran."""
+        return self.folder(run_id) / "prompts.txt"
 
     def log_path(self, run_id: str) -> Path:
         """What the script printed."""

@@ -12,7 +12,16 @@ from sd_scripts.library.io.atomic import write_json
 
 KEPT_S = 30 * 86400.0
 # All that the page, the worker and a script write as a run's record; what else may lie there is never removed.
-_RECORD = ("deleted.json", "control.jsonl", "events.jsonl", "output.log", "process.json", "result.json", "run.json")
+_RECORD = (
+    "deleted.json",
+    "control.jsonl",
+    "events.jsonl",
+    "output.log",
+    "process.json",
+    "prompts.txt",
+    "result.json",
+    "run.json",
+)
 
 
 class Trash:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import psutil
 
+from kohya_gui.runs import log
 from kohya_gui.runs.events import RunView
+from kohya_gui.runs.failures import kind_of
 from kohya_gui.runs.lock import held
 from kohya_gui.runs.queue import named, waiting_reasons
 from kohya_gui.runs.store import Outcome, RunStore, Status
@@ -28,6 +30,8 @@ LOOK_EVERY_S = 0.2
 TAKE_OVER_S = 10.0
 # Whoever takes a run (a worker, or the page to cancel it) writes what came of it within this time.
 CLAIM_S = 5.0
+# Where the last words of a script are looked for.
+TAIL_LETTERS = 4000
 
 
 class Worker:
@@ -146,7 +150,11 @@ class Worker:
         self._children.pop(run_id, None)
         asked = asked_at(self.store.control_path(run_id))
         view = RunView(self.store.events_path(run_id)).update()
-        self.store.finish(run_id, outcome_of(view, code, asked, status.started))
+        outcome = outcome_of(view, code, asked, status.started)
+        if outcome.state == "failed":
+            tail = log.before(self.store.log_path(run_id), sys.maxsize)["text"][-TAIL_LETTERS:]
+            outcome = replace(outcome, kind=kind_of(view.failed, code, tail))
+        self.store.finish(run_id, outcome)
 
 
 def outcome_of(view: RunView, code: int | None, asked: dict[str, float], started: float | None) -> Outcome:

@@ -43,8 +43,8 @@ Studio.chart = (() => {
     return [all[0] >= 0 ? Math.max(0, low - pad) : low - pad, high + pad];
   }
 
-  /* lines: {name, y, colour (a CSS variable), width, dash}; x: steps, of all lines or of each; marks: steps where an
-     epoch ends; read(values): takes what stands at the cursor, instead of writing it into the chart. */
+  /* lines: {name, y, colour (a CSS variable), width, dash}; x: steps, of all lines or of each; marks: {step, name}
+     where an epoch begins; read(values): takes what stands at the cursor, instead of writing it into the chart. */
   function chart(svg, { x, lines: given, marks = [], height_px = 200, label, read: take }) {
     const lines = given.map((line) => ({ x, ...line })).filter((line) => line.x.length || take),
       ends = span(lines),
@@ -87,10 +87,12 @@ Studio.chart = (() => {
         (one) =>
           `<text x="${X(one)}" y="${height_px - 4}" text-anchor="${X(one) > width - 24 ? "end" : "middle"}">${number(one)}</text>`,
       ),
-      ...marks.map(
-        (one) =>
-          `<line class="grid" stroke-dasharray="3 3" x1="${X(one)}" x2="${X(one)}" y1="${TOP}" y2="${height_px - BOTTOM}"/>`,
-      ),
+      ...marks.map(({ step }, i) => {
+        const at = X(step),
+          room = (marks[i + 1] ? X(marks[i + 1].step) : width - RIGHT) - at;
+        const label = room > 56 ? `<text class="mark" data-i="${i}" x="${at + 4}" y="${TOP + 9}"></text>` : "";
+        return `<line class="grid" stroke-dasharray="3 3" x1="${at}" x2="${at}" y1="${TOP}" y2="${height_px - BOTTOM}"/>${label}`;
+      }),
       ...drawn.map(
         (line) =>
           `<path d="${path(line)}" style="stroke:var(${line.colour});stroke-width:${line.width}" stroke-dasharray="${line.dash || "none"}"/>`,
@@ -98,6 +100,7 @@ Studio.chart = (() => {
       `<line class="cursor" y1="${TOP}" y2="${height_px - BOTTOM}" visibility="hidden"/><text class="reading"
         y="${TOP + 10}"></text>`,
     ].join("");
+    svg.querySelectorAll(".mark").forEach((one) => (one.textContent = marks[one.dataset.i].name));
     read(svg, { lines, X, width, take });
   }
   /* The first place of a line at or behind a point; its last, where the line ends before. */

@@ -1,11 +1,13 @@
 /* Several runs beside each other: settings that differ, loss curves over each other, samples side by side. */
 "use strict";
 Studio.compare = (() => {
-  const { html, attr, put, patch, icon, t, on, call, chart, dialog, field, news, number, short, duration, asDate, fileUrl } = Studio;
+  const { html, attr, put, patch, icon, t, on, call, chart, dialog, viewer, field, news, number, short, duration, asDate, fileUrl } = Studio;
   const COLOURS = ["--kg-c1", "--kg-c2", "--kg-c3", "--kg-c4"];
   let root,
     ids = null,
     found = null,
+    pictures = [], /* of each prompt, one of each run */
+    busy = false,
     step = "last";
 
   const colour = (i) => COLOURS[i % COLOURS.length];
@@ -39,6 +41,22 @@ Studio.compare = (() => {
     draw();
     root.querySelector("h2").focus();
     return true;
+  }
+  /* What still runs is followed: its news come in pieces, as the poller's. */
+  async function follow() {
+    const live = found?.runs.filter(({ row }) => news.live(row)) ?? [];
+    if (!live.length || busy || root.hidden || document.hidden) return;
+    busy = true;
+    const mine = found;
+    for (const run of live) {
+      const answer = await call("run", { id: run.row.id, since_event: run.next_event });
+      if (answer.error || found !== mine) continue;
+      const { metrics } = run;
+      Studio.poller.join(metrics, answer.metrics);
+      Object.assign(run, answer, { metrics });
+    }
+    busy = false;
+    if (found === mine) redraw();
   }
   const heads = () =>
     found.runs.map(
@@ -87,17 +105,24 @@ Studio.compare = (() => {
     const prompts = [...new Set(found.runs.flatMap((run) => run.samples.map((one) => one.prompt)))];
     const at = (run, prompt) =>
       run.samples.findLast((one) => one.prompt === prompt && (step === "last" || one.step === Number(step)));
-    const cell = (run, prompt) => {
-      const one = at(run, prompt);
-      if (!one) return html`<span class="muted none">${t("compare.no_sample")}</span>`;
-      const says = `${run.row.name}${t("field.comma")}${one.prompt}${t("field.comma")}${t("run.step", { step: number(one.step) })}`;
-      return html`
-        <button type="button" data-sample="${fileUrl(one.url)}" data-says="${says}" aria-label="${t("run.enlarge", { prompt: says, step: number(one.step) })}">
-          <img loading="lazy" alt="" src="${fileUrl(one.url)}" />
-        </button>
-        <small class="muted">${t("run.step", { step: number(one.step) })}</small>
-      `;
-    };
+    pictures = prompts.map((prompt) =>
+      found.runs.map((run) => {
+        const one = at(run, prompt);
+        if (!one) return null;
+        const says = [run.row.name, prompt, t("run.step", { step: number(one.step) })].join(t("field.comma"));
+        return { src: fileUrl(one.url), says, step: one.step };
+      }),
+    );
+    const cell = (one, row, column) =>
+      one
+        ? html`
+            <button type="button" data-cell="${row},${column}" aria-label="${t("compare.enlarge", { says: one.says })}">
+              <img loading="lazy" alt="" src="${one.src}" />
+            </button>
+            <small class="muted">${t("run.step", { step: number(one.step) })}</small>
+          `
+        : html`<span class="muted none">${t("compare.no_sample")}</span>`;
+    const several = (row) => pictures[row].filter(Boolean).length > 1;
     return html`
       <div class="hd">
         <h2>${t("run.samples")}</h2>
@@ -112,10 +137,13 @@ Studio.compare = (() => {
           <thead><tr><td></td>${found.runs.map(({ row }, i) => html`<th scope="col">${line(i)}${row.name}</th>`)}</tr></thead>
           <tbody>
             ${prompts.map(
-              (prompt) => html`
+              (prompt, row) => html`
                 <tr>
-                  <th scope="row">${prompt}</th>
-                  ${found.runs.map((run) => html`<td>${cell(run, prompt)}</td>`)}
+                  <th scope="row">
+                    ${prompt}
+                    ${several(row) ? html`<button type="button" class="btn sm" data-large="${row}">${t("compare.large")}</button>` : ""}
+                  </th>
+                  ${pictures[row].map((one, column) => html`<td>${cell(one, row, column)}</td>`)}
                 </tr>
               `,
             )}
@@ -126,7 +154,6 @@ Studio.compare = (() => {
   }
   function draw() {
     if (!root?.isConnected || !found) return;
-    const curves = found.runs.some((run) => run.metrics.step?.length > 1);
     put(
       root,
       html`
@@ -135,7 +162,7 @@ Studio.compare = (() => {
           <span class="sp"></span>
           <button type="button" class="btn sm" data-close-compare>${icon("cross")}${t("close")}</button>
         </div>
-        <div class="card" data-compare="loss" ${attr("hidden", !curves)}>
+        <div class="card" data-compare="loss" hidden>
           <div class="hd">
             <h2>${t("run.loss")}</h2>
             <span class="muted">${t("run.smooth")}</span>
@@ -149,18 +176,25 @@ Studio.compare = (() => {
           <div class="scroll" role="region" tabindex="0" aria-label="${t("compare.settings")}">
             <table class="cmp">
               <thead><tr><td></td>${heads()}</tr></thead>
-              <tbody>
-                ${facts()}
-                ${settings()}
-              </tbody>
+              <tbody class="facts"></tbody>
+              <tbody>${settings()}</tbody>
             </table>
           </div>
           ${found.differs.length ? "" : html`<p class="none muted">${t("compare.same")}</p>`}
         </div>
-        ${steps().length ? html`<div class="card" data-compare="samples">${samples()}</div>` : ""}
+        <div class="card" data-compare="samples" hidden></div>
       `,
     );
-    if (curves) drawChart();
+    redraw();
+  }
+  /* What changes while a run goes on. */
+  function redraw() {
+    const part = (name) => root.querySelector(`[data-compare=${name}]`);
+    patch(root.querySelector("tbody.facts"), facts());
+    part("loss").hidden = !found.runs.some((run) => run.metrics.step?.length > 1);
+    part("samples").hidden = !steps().length;
+    if (steps().length) patch(part("samples"), samples());
+    if (!part("loss").hidden) drawChart();
   }
   function drawChart() {
     const svg = root.querySelector("[data-compare=loss] svg.ch");
@@ -186,15 +220,17 @@ Studio.compare = (() => {
   function press(event) {
     const pressed = event.target.closest("button");
     if (!pressed) return;
-    const { open, sample, says } = pressed.dataset;
+    const { open, cell, large } = pressed.dataset;
     if ("closeCompare" in pressed.dataset) Studio.runs.stopComparing();
     if (open) Studio.fire("show run", open);
-    if (sample) Studio.results.enlarge(sample, says);
+    if (cell) viewer.open(pictures, ...cell.split(",").map(Number));
+    if (large) viewer.compare(pictures[large].filter(Boolean));
   }
   function close() {
     ids = found = null;
     put(root, "");
   }
+  on("poll", follow);
   on("lang", () => ids && show(ids));
   return { place, show, close, open: () => Boolean(ids) };
 })();

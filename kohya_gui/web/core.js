@@ -81,6 +81,7 @@ window.Studio = (() => {
     chev: "M6 4l4 4-4 4",
     down: "M4 6l4 4 4-4",
     up: "M8 13V3M4 7l4-4 4 4",
+    higher: "M4 10l4-4 4 4",
     search: "M7 12a5 5 0 100-10 5 5 0 000 10zM11 11l3 3",
     reset: "M3 8a5 5 0 105-5H4M6 1L4 3l2 2",
     folder: "M2 4h4l1.5 2H14v7H2z",
@@ -105,6 +106,9 @@ window.Studio = (() => {
     next: "M3 3l5 5-5 5M8 3l5 5-5 5",
     plus: "M8 3v10M3 8h10",
     cross: "M4 4l8 8M12 4l-8 8",
+    crop: "M4 1v11h11M1 4h11v11",
+    enlarge: "M9 2h5v5M14 2L9 7M7 14H2V9M2 14l5-5",
+    grid: "M2 2h5v5H2zM9 2h5v5H9zM2 9h5v5H2zM9 9h5v5H9z",
     list: "M6 4h8M6 8h8M6 12h8M2.5 4h.01M2.5 8h.01M2.5 12h.01",
   };
   const icon = (name) =>

@@ -159,6 +159,8 @@ Studio.dialog = (() => {
     setTimeout(() => note.remove(), heed ? 15000 : 6000);
     return note;
   }
+  /* What was said in the other language is not said again: it stands where it belongs. */
+  Studio.on("lang", () => document.getElementById("studio-notes")?.replaceChildren());
   /* Tells of an answer's trouble, if there is any; true when there was. */
   function trouble(answer) {
     if (answer.error) say(answer.error, { trouble: true });

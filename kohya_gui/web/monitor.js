@@ -1,17 +1,20 @@
 /* The monitor of one run: how it goes, charts, what it left, its log; and what can be asked of it. */
 "use strict";
 Studio.monitor = (() => {
-  const { html, put, patch, t, on, call, dialog, chart, results, news, actions, short } = Studio;
+  const { html, put, patch, t, on, call, dialog, chart, results, news, actions, samples, machine, prompts, notify, number, short } = Studio;
   let root,
     parts = {},
     seen = null;
 
+  const MAX_MARKS = 40;
   const PARTS = [
     "top",
     "failure",
     "phases",
     "facts",
+    "machine",
     "charts",
+    "rates",
     "log",
     "skipped",
     "samples",
@@ -31,6 +34,7 @@ Studio.monitor = (() => {
           <div data-part="failure"></div>
           <div data-part="phases"></div>
           <div data-part="facts"></div>
+          <div data-part="machine"></div>
           <div class="two">
             <div class="col">
               <div class="card" data-part="charts" hidden>
@@ -47,8 +51,16 @@ Studio.monitor = (() => {
                   </span>
                 </div>
                 <svg class="ch" data-chart="loss"></svg>
-                <div class="hd"><h2>${t("run.lr")}</h2></div>
+                <div class="hd">
+                  <h2>${t("run.lr")}</h2>
+                  <span class="sp"></span>
+                  <span data-part="rates"></span>
+                </div>
                 <svg class="ch" data-chart="lr"></svg>
+                <div data-norm hidden>
+                  <div class="hd"><h2>${t("run.norm")}</h2></div>
+                  <svg class="ch" data-chart="norm"></svg>
+                </div>
               </div>
               <div class="card" data-part="tables" hidden></div>
               <div class="card" data-part="log">
@@ -66,6 +78,7 @@ Studio.monitor = (() => {
     );
     parts = Object.fromEntries(PARTS.map((name) => [name, root.querySelector(`[data-part="${name}"]`)]));
     Studio.log.place(parts.log);
+    samples.place(parts.samples);
     if (!root.dataset.listening) root.addEventListener("click", press);
     root.dataset.listening = "yes";
     new ResizeObserver(() => seen && drawCharts(seen)).observe(root);
@@ -83,7 +96,8 @@ Studio.monitor = (() => {
     patch(parts.failure, news.failure(last));
     patch(parts.phases, news.phases(last));
     patch(parts.facts, news.facts(run));
-    section("samples", last.samples?.length, () => results.samples(last.samples));
+    patch(parts.machine, machine.draw(last));
+    samples.show(run.id, last.samples);
     section("saved", last.saved?.length, () => results.saved(last.saved));
     section("skipped", last.failures?.length || last.notices?.length, () => results.skipped(last));
     section("tables", last.summary && Object.keys(last.summary.tables ?? {}).length, () =>
@@ -112,12 +126,13 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
     parts.charts.hidden = x.length < 2;
     if (x.length < 2) return;
     const loss = metrics.loss.map(news.asNumber),
-      lr = (metrics.lr ?? []).map(news.asNumber);
-    const ends = (metrics.epoch ?? []).flatMap((epoch, i, all) => (i && epoch !== all[i - 1] ? [x[i]] : []));
-    const few = ends.length > 40 ? [] : ends;
+      norm = (metrics.grad_norm ?? []).map(news.asNumber);
+    const marks = (metrics.epoch ?? []).flatMap((epoch, i, all) =>
+      i && epoch !== all[i - 1] ? [{ step: x[i], name: t("run.epoch", { n: number(epoch) }) }] : [],
+    );
     chart(parts.charts.querySelector("[data-chart=loss]"), {
       x,
-      marks: few,
+      marks: marks.length > MAX_MARKS ? [] : marks,
       height_px: 236,
       label: t("run.loss_label", { loss: short(news.lastOf(loss) ?? 0) }),
       lines: [
@@ -125,12 +140,37 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
         { name: t("run.smooth"), y: chart.smooth(loss), colour: "--kg-c1", width: 2 },
       ],
     });
+    const shown = rates(metrics);
     chart(parts.charts.querySelector("[data-chart=lr]"), {
       x,
       height_px: 96,
       label: t("run.lr"),
-      lines: [{ name: t("run.lr"), y: lr, colour: "--kg-c2", width: 1.8 }],
+      lines: shown,
     });
+    patch(parts.rates, shown.length > 1 ? shown.map(key) : "");
+    const known = norm.some(Number.isFinite);
+    parts.charts.querySelector("[data-norm]").hidden = !known;
+    if (known)
+      chart(parts.charts.querySelector("[data-chart=norm]"), {
+        x,
+        height_px: 96,
+        label: t("run.norm"),
+        lines: [{ name: t("run.norm"), y: norm, colour: "--kg-c3", width: 1.4 }],
+      });
+  }
+  const key = ({ name, colour }) => html`<span class="key"><i style="background:var(${colour})"></i>${name}</span>`;
+  /* One line for each rate; a single one where all parts learn alike. */
+  function rates(metrics) {
+    const parts = Object.keys(metrics).filter((name) => name.startsWith("lr/")),
+      colours = ["--kg-c2", "--kg-c4", "--kg-c1", "--kg-c3"];
+    const alike = parts.every((name) => metrics[name].every((rate, i) => rate === metrics[parts[0]][i]));
+    const named = alike ? [["lr", t("run.lr")]] : parts.map((name) => [name, name.slice(3).replace(/_/g, " ")]);
+    return named.map(([name, label], i) => ({
+      name: label,
+      y: (metrics[name] ?? []).map(news.asNumber),
+      colour: colours[i % colours.length],
+      width: 1.8,
+    }));
   }
   const id = () => seen.id;
   async function request(name) {
@@ -139,6 +179,10 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
       return;
     }
     if (name === "kill" && !(await dialog.confirm(t("run.kill"), t("run.kill_ask"), t("run.kill")))) return;
+    if (name === "sample" && !seen.last.has_prompts) {
+      prompts.write(id(), true);
+      return;
+    }
     const answer = await call("run_request", { id: id(), request: name });
     if (dialog.trouble(answer)) return;
     dialog.say(t(`said.${name}`));
@@ -151,16 +195,42 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
   }
   function menu(button) {
     const { row } = seen.last,
+      own = { label: t("prompts.title"), note: t("prompts.note"), pick: () => prompts.write(row.id, false) },
+      tell = { label: t("notify.ask"), note: t(`notify.${notify.state()}`), pick: notify.ask },
       kill = { label: t("run.kill"), note: t("run.kill_note"), danger: true, pick: () => request("kill") };
-    dialog.menu(button, [...actions.items(row), ...(news.live(row) ? [kill] : [])]);
+    const live = news.live(row) ? [row.stage === "train" && own, tell, kill].filter(Boolean) : [];
+    dialog.menu(button, [...actions.items(row), ...live]);
+  }
+  /* Opens the settings with what may help, at the first thing that it changes. */
+  async function tryWith(remedy) {
+    const { row, failure } = seen.last,
+      { changes } = failure.remedies[remedy];
+    await Studio.editing.take(row, changes);
+    Studio.search.go({ stage: row.stage, flag: Object.keys(changes)[0] });
+  }
+  async function copyTail() {
+    const text = parts.failure.querySelector("pre");
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      dialog.say(t("said.copied"));
+    } catch {
+      getSelection().selectAllChildren(text);
+      dialog.say(t("said.select_copy_text"));
+    }
+  }
+  function toLog() {
+    parts.log.scrollIntoView({ block: "start" });
+    parts.log.querySelector("pre").focus();
   }
   function press(event) {
     const pressed = event.target.closest("button");
     if (!pressed) return;
-    const { request: name, act, to, sample, says, resume, tab, option, stage } = pressed.dataset;
+    const { request: name, act, to, resume, tab, option, stage, remedy, tail } = pressed.dataset;
     if (name) request(name);
     if (act) actions.perform(act, seen.last.row, to);
-    if (sample) results.enlarge(sample, says);
+    if (remedy) tryWith(remedy);
+    if (tail === "copy") copyTail();
+    if (tail === "log") toLog();
     if (tab) Studio.tabs.open(tab);
     if (option) Studio.search.go({ stage, flag: option });
     if (resume) goOn(resume);

@@ -1,7 +1,7 @@
 /* How a run goes, in words and figures: its head with what can be asked of it, trouble, phases, facts. */
 "use strict";
 Studio.news = (() => {
-  const { html, attr, icon, t, chart, number, short, duration, bytes, clock, asDate } = Studio;
+  const { html, attr, icon, t, chart, number, short, duration, clock, asDate } = Studio;
   const rounded = (value) => short(Number(value.toPrecision(3)));
   const LIVE = ["running", "stalled"];
   const live = (row) => LIVE.includes(row.state);
@@ -22,6 +22,7 @@ Studio.news = (() => {
     `;
     const meta = [
       row.title,
+      row.devices?.join(t("field.comma")),
       row.started && t("run.started", { time: clock(row.started) }),
       row.ended && row.started && t("run.took", { time: duration((asDate(row.ended) - asDate(row.started)) / 1000) }),
       row.exit_code != null && t("run.exit", { code: row.exit_code }),
@@ -54,7 +55,9 @@ Studio.news = (() => {
         }
         ${["failed", "stopped", "cancelled"].includes(row.state) ? act("again", "run.retry", { tone: "pri" }) : ""}
         ${goOn(row, files)}${row.state === "done" ? [next(row), act("again", "run.again")] : ""}${
-          row.state !== "waiting" && form ? act("settings", "run.settings", { tone: "hide-s" }) : ""
+          row.state !== "waiting" && form
+            ? act("settings", row.state === "failed" ? "run.with_changes" : "run.settings", { tone: row.state === "failed" ? "" : "hide-s" })
+            : ""
         }
         <button type="button" class="btn sm quiet" data-more aria-haspopup="menu" aria-label="${t("more")}">
           ${icon("dots")}
@@ -93,7 +96,11 @@ Studio.news = (() => {
         `
       : "";
   }
-  function failure({ row, error, saved: files }) {
+  const changed = (changes) =>
+    Object.entries(changes)
+      .map(([flag, value]) => `${flag} ${Studio.difference.say(value)}`)
+      .join(t("field.comma"));
+  function failure({ row, failure: trouble, saved: files }) {
     if (row.state === "stalled")
       return html`
         <div class="stall">
@@ -101,31 +108,52 @@ Studio.news = (() => {
           <p>${row.why}</p>
         </div>
       `;
-    if (!error) return "";
+    if (!trouble) return "";
     const kept = (files ?? []).filter((one) => one.kind === "model").length;
-    const option = error.option && Studio.data.forms[row.stage]?.fields[error.option];
+    const option = trouble.option && Studio.data.forms[row.stage]?.fields[trouble.option];
     return html`
       <div class="fail" role="alert">
         ${icon("warn")}
         <div>
-          <h2>${error.sentence}</h2>
+          <h2>${trouble.sentence}</h2>
           <p>${kept ? t("run.kept", { n: kept }) : t("run.kept_nothing")}</p>
+          ${
+            trouble.remedies?.length
+              ? html`
+                  <h3>${t("run.try")}</h3>
+                  <div class="remedies">
+                    ${trouble.remedies.map(
+                      (one, i) => html`
+                        <button type="button" class="btn" data-remedy="${i}" title="${changed(one.changes)}">
+                          ${one.label}<small>${one.help}</small>
+                        </button>
+                      `,
+                    )}
+                  </div>
+                `
+              : ""
+          }
           ${
             option
               ? html`
                   <p>
-                    <button type="button" class="btn sm" data-stage="${row.stage}" data-option="${error.option}">
-                      ${t("run.go_option", { label: Studio.field.label(row.stage, error.option) })}
+                    <button type="button" class="btn sm" data-stage="${row.stage}" data-option="${trouble.option}">
+                      ${t("run.go_option", { label: Studio.field.label(row.stage, trouble.option) })}
                     </button>
                   </p>
                 `
               : ""
           }
           ${
-            error.tail
+            trouble.tail
               ? html`
-                  <h3>${t("run.tail")}</h3>
-                  <pre role="region" tabindex="0" aria-label="${t("run.tail")}">${error.tail}</pre>
+                  <div class="hd">
+                    <h3>${t("run.tail")}</h3>
+                    <span class="sp"></span>
+                    <button type="button" class="btn sm quiet" data-tail="log">${t("run.full_log")}</button>
+                    <button type="button" class="btn sm quiet" data-tail="copy">${icon("copy")}${t("copy")}</button>
+                  </div>
+                  <pre role="region" tabindex="0" aria-label="${t("run.tail")}">${trouble.tail}</pre>
                 `
               : ""
           }
@@ -144,7 +172,9 @@ Studio.news = (() => {
               : phase.done
                 ? number(phase.done)
                 : "";
-          const rate = now && phase.rate_per_s ? t("run.rate", { rate: rounded(phase.rate_per_s) }) : "",
+          const ahead = phase.state === "waiting" ? t("run.ahead") : "",
+            left = now && phase.eta_s != null ? t("left", { time: duration(phase.eta_s) }) : "",
+            rate = now && phase.rate_per_s ? t("run.rate", { rate: rounded(phase.rate_per_s) }) : "",
             took = !now && phase.seconds != null ? duration(phase.seconds) : "";
           const mark =
             phase.state === "done"
@@ -157,10 +187,10 @@ Studio.news = (() => {
                   `
                 : "";
           return html`
-            <div class="ph ${now ? "now" : ""}">
+            <div class="ph ${now ? "now" : ""} ${ahead ? "ahead" : ""}">
               <div class="t">${mark}${phase.title}</div>
               <div class="d">
-                ${[counted, rate, took].filter(Boolean).join(t("field.comma")) || (now ? t("run.working") : "")}
+                ${[counted, rate, left, took, ahead].filter(Boolean).join(t("field.comma")) || (now ? t("run.working") : "")}
               </div>
               ${
                 now && phase.total
@@ -175,10 +205,12 @@ Studio.news = (() => {
       </div>
     `;
   }
+  /* While it runs, as in the run bar; afterwards where the curve ends. */
+  const smoothed = (row, metrics) => row.loss ?? chart.smooth(metrics.loss.map(asNumber)).at(-1);
   /* A loss that was no number comes as null. */
   const asNumber = (value) => (value === null ? NaN : value);
   const lastOf = (values) => values?.findLast((one) => Number.isFinite(one));
-  function facts({ metrics, last: { row } }) {
+  function facts({ metrics, last: { row, times } }) {
     const { progress } = row,
       found = [];
     const add = (value, name) =>
@@ -197,14 +229,14 @@ Studio.news = (() => {
       });
       add(duration(progress.eta_s), t("run.fact_eta", { end }));
     }
-    if (metrics.loss?.length) add(chart.smooth(metrics.loss.map(asNumber)).at(-1).toFixed(4), t("run.fact_loss"));
+    if (metrics.loss?.length) add(smoothed(row, metrics).toFixed(4), t("run.fact_loss"));
     if (lastOf(metrics.lr) !== undefined) add(short(lastOf(metrics.lr)), t("run.fact_lr"));
-    if (progress?.rate_per_s && LIVE.includes(row.state))
+    // A step's time and memory have a card of their own.
+    if (progress?.rate_per_s && LIVE.includes(row.state) && !times?.step_s)
       add(
         progress.rate_per_s < 1 ? `${rounded(1 / progress.rate_per_s)} s` : `${rounded(progress.rate_per_s)}/s`,
         t(progress.rate_per_s < 1 ? "run.fact_each" : "run.fact_rate"),
       );
-    if (lastOf(metrics.memory_bytes)) add(bytes(lastOf(metrics.memory_bytes)), t("run.fact_memory"));
     if (lastOf(metrics.grad_norm) !== undefined) add(short(lastOf(metrics.grad_norm)), t("run.fact_grad"));
     return found.length
       ? html`

@@ -74,9 +74,10 @@ Studio.poller = (() => {
   }
   document.addEventListener("visibilitychange", () => !document.hidden && tick());
   on("started", tick);
+  on("lang", tick);
   on("server", (there) => {
     if (!there) before = "";
   });
   tick();
-  return { watch, tick, watched: () => watched, paused: () => paused };
+  return { watch, tick, join, watched: () => watched, paused: () => paused };
 })();

@@ -293,6 +293,13 @@
       if (root?.isConnected) draw(root);
     }
   });
+  /* What the server found wrong is asked again; a project that is not there yet is judged when it is created. */
+  on("lang", () => {
+    const again = Object.keys(errors).length && !isNew();
+    errors = {};
+    mark();
+    if (again) save();
+  });
   on("project state", (found) => {
     state = found;
     mark();

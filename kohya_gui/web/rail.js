@@ -150,8 +150,9 @@ Studio.rail = (() => {
     );
   }
 
-  const ask = debounce(async (stage) => {
-    const asked = JSON.stringify(store.values(stage));
+  async function askNow(stage) {
+    const question = () => JSON.stringify([Studio.page.lang, store.values(stage)]),
+      asked = question();
     const replaces = editing.of(stage)?.id ?? null;
     const { root } = rails[stage],
       slow = setTimeout(() => root.classList.add("asking"), 300);
@@ -159,13 +160,14 @@ Studio.rail = (() => {
     clearTimeout(slow);
     root.classList.remove("asking");
     /* Of a lost server the run bar tells; an older question's answer is not wanted any more. */
-    if (answer.lost || asked !== JSON.stringify(store.values(stage)) || !rails[stage]) return;
+    if (answer.lost || asked !== question() || !rails[stage]) return;
     rails[stage].answer = answer.error ? unchecked(answer.error) : answer;
     form.answered(stage, rails[stage].answer.fields, rails[stage].answer.findings);
     update(stage);
     const later = answer.pending || rails[stage].answer.facts.some((one) => one.unfinished);
     if (later && rails[stage].root.isConnected) setTimeout(() => ask(stage), AGAIN_MS);
-  }, 250);
+  }
+  const ask = debounce(askNow, 250);
 
   /* Nothing of the last answer stands any more where the question failed. */
   const unchecked = (sentence) => ({
@@ -277,6 +279,8 @@ Studio.rail = (() => {
       if (stop) Studio.fire("stop run", stop);
     });
   }
+  /* What the server has said is said again, in the other language. */
+  on("lang", () => Object.keys(rails).forEach(askNow));
   on("run ended", () => Object.keys(rails).forEach((stage) => ask(stage)));
   on("typed", ({ stage }) => {
     if (rails[stage]) {

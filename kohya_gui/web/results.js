@@ -1,63 +1,27 @@
-/* What a run left: samples, saved files, skipped items, tables. */
+/* What a run left: saved files, skipped items, tables. */
 "use strict";
 Studio.results = (() => {
-  const { html, t, has, dialog, number, bytes, fileUrl } = Studio;
+  const { html, t, has, bytes } = Studio;
 
-  /* One row a prompt, one column a step: the latest four. */
-  function samples(all) {
-    const steps = [...new Set(all.map((one) => one.step))].sort((a, b) => a - b).slice(-4);
-    const prompts = [...new Set(all.map((one) => one.index))].sort((a, b) => a - b);
-    const at = (index, step) => all.find((one) => one.index === index && one.step === step);
-    const cell = (one) =>
-      one
-        ? html`
-            <button
-              type="button"
-              data-sample="${fileUrl(one.url)}"
-              data-says="${`${one.prompt}${t("field.comma")}${t("run.step", { step: number(one.step) })}`}"
-              aria-label="${t("run.enlarge", { prompt: one.prompt, step: number(one.step) })}"
-            >
-              <img loading="lazy" alt="" src="${fileUrl(one.url)}" />
-            </button>
-          `
-        : html`
-            <span></span>
-          `;
-    const columns = `grid-template-columns:78px repeat(${Math.max(3, steps.length)},minmax(0,1fr))`;
-    return html`
-      <div class="hd"><h2>${t("run.samples")}</h2></div>
-      <div class="smp">
-        <div class="r h" style="${columns}">
-          <span></span>
-          ${steps.map(
-            (step) => html`
-              <span class="muted">${t("run.step", { step: number(step) })}</span>
-            `,
-          )}
-        </div>
-        ${prompts.map(
-          (index) => html`
-            <div class="r" style="${columns}">
-              <span class="p">${all.find((one) => one.index === index).prompt}</span>
-              ${steps.map((step) => cell(at(index, step)))}
-            </div>
-          `,
-        )}
-      </div>
-    `;
-  }
+  /* Saved twice under one name is one file; what was removed since, to make room or by hand, is none. */
+  const kept = (files) => [...new Map(files.map((one) => [one.path, one])).values()].filter((one) => !one.gone);
   const saved = (files) => html`
-    <div class="hd"><h2>${t("run.saved")}</h2></div>
+    <div class="hd">
+      <h2>${t("run.saved")}</h2>
+      <span class="muted num">
+        ${t(kept(files).length === 1 ? "run.saved_of_one" : "run.saved_of", { n: kept(files).length, size: bytes(kept(files).reduce((sum, one) => sum + one.size_bytes, 0)) })}
+      </span>
+    </div>
     <ul class="files">
       ${files
         .slice(-40)
         .reverse()
         .map(
           (one) => html`
-            <li title="${one.path}">
+            <li title="${one.path}" class="${one.gone ? "gone" : ""}">
               <span class="path">${one.path.split(/[\\/]/).pop()}</span>
               <span class="sp"></span>
-              <span class="muted num">${bytes(one.size_bytes)}</span>
+              <span class="muted num">${one.gone ? t("run.gone") : bytes(one.size_bytes)}</span>
             </li>
           `,
         )}
@@ -128,15 +92,5 @@ Studio.results = (() => {
     </div>
   `;
 
-  function enlarge(url, says) {
-    dialog.open({
-      title: says,
-      wide: true,
-      body: html`
-        <img class="big" src="${url}" alt="${says}" />
-      `,
-    });
-  }
-
-  return { samples, saved, skipped, tables, enlarge };
+  return { saved, skipped, tables };
 })();

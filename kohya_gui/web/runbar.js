@@ -1,7 +1,7 @@
 /* The bar below every tab: what runs, how far it is, and Stop. Also the window's title and notifications. */
 "use strict";
 (() => {
-  const { html, attr, patch, icon, t, on, fire, call, dialog, number, duration, page } = Studio;
+  const { html, attr, patch, icon, t, on, fire, call, dialog, notify, number, duration } = Studio;
   let root,
     last = { active: null, waiting: 0 },
     lost = false;
@@ -63,6 +63,7 @@
         ${progress?.total ? `${number(progress.done)} / ${number(progress.total)}` : progress?.done ? number(progress.done) : ""}
       </span>
       <span class="num muted hide-s">${left}</span>
+      <span class="num muted hide-s">${run.loss == null ? "" : t("bar.loss", { loss: run.loss.toFixed(4) })}</span>
       <span class="sp"></span>
       ${waiting()}
       <button type="button" class="btn sm hide-s" data-open="${run.id}">${t("open")}</button>
@@ -82,7 +83,7 @@
       trouble: row.state === "failed",
       action: { label: t("open"), pick: () => fire("show run", id) },
     });
-    if (document.hidden && page.secure && window.Notification?.permission === "granted") new Notification(sentence);
+    notify.tell(sentence, id);
     fire("run ended", row);
     fire("runs changed", last);
   }

@@ -76,6 +76,7 @@ Studio.runs = (() => {
         </span>
         ${row.note && html`<span class="n">${row.note}</span>`}
       </button>
+      ${row.state === "waiting" ? [place(row, "up"), place(row, "down")] : ""}
       <button
         type="button"
         class="btn sm quiet more"
@@ -87,6 +88,12 @@ Studio.runs = (() => {
         ${icon("dots")}
       </button>
     </div>
+  `;
+  /* For fingers, which drag nothing: shown where there is no mouse. */
+  const place = (row, to) => html`
+    <button type="button" class="btn sm quiet place" data-place="${to}" data-of="${row.id}" aria-label="${t(`run.${to}_name`, { name: row.name })}">
+      ${icon(to === "up" ? "higher" : "down")}
+    </button>
   `;
   const none = (key) => html`
     <p class="none muted">${t(key)}</p>
@@ -174,7 +181,8 @@ Studio.runs = (() => {
   /* Shows a run. When it ends, the one that runs next is shown; a run of the past that the user chose stays. */
   function choose(id, byItself = false) {
     chosen = id;
-    followed = byItself || lists.queue.some((row) => row.id === id);
+    // One that the lists do not know yet was just added.
+    followed = byItself || !lists.history.some((row) => row.id === id);
     poller.watch(Studio.page.tab === "runs" ? id : null);
     drawList();
     Studio.fire("run chosen", id);
@@ -248,9 +256,10 @@ Studio.runs = (() => {
     if (row) dialog.menu(button, actions.items(row));
   }
   function press(event) {
-    const { listDo, menu: of, run, pick: id } = event.target.closest("button, input")?.dataset ?? {};
+    const { listDo, menu: of, run, pick: id, place: to, of: moved } = event.target.closest("button, input")?.dataset ?? {};
     if (listDo) DO[listDo](event.target.closest("button"));
     if (of) menu(of, event.target.closest("button"));
+    if (to) actions.perform("move", rowOf(moved), to);
     if (id) toggle(id);
     if (run && picked && pickable(rowOf(run))) toggle(run);
     else if (run) {

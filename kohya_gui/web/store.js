@@ -8,8 +8,8 @@ Studio.store = (() => {
   const fields = (stage) => data.forms[stage].fields;
   /* Small numbers as people write them: 2e-6, not 0.000002. */
   const ofNumber = (value) => (value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential() : String(value));
-  /* Words with spaces or quotes in them are quoted, as sd_scripts/options/values.py splits them. */
-  const asWord = (word) => (/[\s"'\\]/.test(word) ? `'${word.replaceAll("'", `'"'"'`)}'` : word);
+  /* Words with spaces or quotes in them, and empty ones, are quoted, as sd_scripts/options/values.py splits them. */
+  const asWord = (word) => (/[\s"'\\]|^$/.test(word) ? `'${word.replaceAll("'", `'"'"'`)}'` : word);
   const asText = (value) =>
     Array.isArray(value)
       ? value.map((one) => asWord(String(one))).join(" ")

@@ -8,10 +8,8 @@ Studio.tabs = (() => {
   function mark() {
     for (const tab of document.querySelectorAll("#kg-tabs [role=tab]")) {
       const state = marks[tab.dataset.tabId];
-      if (state && tab.dataset.state !== state) {
-        tab.dataset.state = state;
-        tab.title = t(`mark.${state}`);
-      }
+      if (state && tab.dataset.state !== state) tab.dataset.state = state;
+      if (state && tab.title !== t(`mark.${state}`)) tab.title = t(`mark.${state}`);
       if (tab.getAttribute("aria-selected") === "true" && page.tab !== tab.dataset.tabId) {
         page.tab = tab.dataset.tabId;
         fire("tab", page.tab);
@@ -37,16 +35,27 @@ Studio.tabs = (() => {
   }
   watch();
 
-  /* Opens a tab; resolves when it is drawn. */
-  function open(id) {
+  /* A tab's button: in the bar, or folded away on narrow screens, where only its label names it, for a moment in the
+     language that was spoken before. */
+  function buttonOf(id) {
+    const labels = Object.values(Studio.data.words).map((words) => words[`tab.${id}`]);
     const folded = [...document.querySelectorAll("#kg-tabs .overflow-dropdown button")];
-    const button =
-      bar().querySelector(`[role=tab][data-tab-id="${id}"]`) ??
-      folded.find((one) => one.textContent.trim() === t(`tab.${id}`));
-    button?.click();
+    return (
+      bar()?.querySelector(`[role=tab][data-tab-id="${id}"]`) ??
+      folded.find((one) => labels.includes(one.textContent.trim()))
+    );
+  }
+  /* Opens a tab as soon as it has a button; resolves when it is drawn. */
+  function open(id) {
+    let clicked = false;
     return new Promise((resolve) => {
-      const wait = () =>
-        document.querySelector(`[data-view="${id}"]`)?.children.length ? resolve() : setTimeout(wait, 20);
+      const wait = () => {
+        const button = clicked ? null : buttonOf(id);
+        button?.click();
+        clicked ||= Boolean(button);
+        if (clicked && document.querySelector(`[data-view="${id}"]`)?.children.length) resolve();
+        else setTimeout(wait, 20);
+      };
       wait();
     });
   }
@@ -67,5 +76,9 @@ Studio.tabs = (() => {
   }
   on("project", refresh);
   on("runs changed", refresh);
+  on("lang", () => {
+    mark();
+    refresh();
+  });
   return { open, refresh };
 })();

@@ -1,10 +1,18 @@
 """The errors that users see: one small tree, each error one sentence that says what to do."""
 
+from typing import Literal
+
+FailureKind = Literal["memory", "not_finite", "disk_full", "file"]
+
 
 class UserError(Exception):
-    """Something that the user can mend; its text is one clear sentence for them."""
+    """Something that the user can mend; its text is one clear sentence for them.
+
+    `kind` is what sort of trouble it is, for whoever knows remedies; None where the sentence says it all.
+    """
 
     exit_code = 2
+    kind: FailureKind | None = None
 
 
 class BadOption(UserError):
@@ -21,6 +29,8 @@ class BadOption(UserError):
 class BadFile(UserError):
     """A file or folder is missing, broken, or not what it should be."""
 
+    kind = "file"
+
 
 class NothingUsable(UserError):
     """Every item failed, or there was none: there is nothing to go on with."""
@@ -36,3 +46,15 @@ class TrainingFailed(UserError):
     """Training cannot go on: the loss is not a number, or memory ran out."""
 
     exit_code = 1
+
+
+class OutOfMemory(TrainingFailed):
+    """What is trained does not fit the memory."""
+
+    kind = "memory"
+
+
+class LossNotFinite(TrainingFailed):
+    """The loss became NaN or infinite."""
+
+    kind = "not_finite"

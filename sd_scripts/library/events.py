@@ -12,12 +12,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-VERSION = 1
+VERSION = 2
 EVENTS_VARIABLE = "SD_SCRIPTS_EVENTS"
 CONTROL_VARIABLE = "SD_SCRIPTS_CONTROL"
 
 Request = Literal["sample", "save", "stop_after_epoch", "stop"]
 REQUESTS: tuple[Request, ...] = ("sample", "save", "stop_after_epoch", "stop")
+
+# Where weights change within the backward pass, that has no time of its own: optimizer_s is left out.
+STEP_PARTS = ("data_s", "forward_s", "backward_s", "optimizer_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +63,11 @@ class Progress(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(Event):
-    """Figures of one optimizer step: `loss`, `lr`, `lr/<part>`, `grad_norm`, `step_s`, `data_s`, `memory_bytes`, ..."""
+    """Figures of one optimizer step: `loss`, `loss_average`, `lr`, `lr/<part>`, `grad_norm`.
+
+    Of the machine: `step_s` and its parts (STEP_PARTS); `memory_bytes` of the process; on a GPU `gpu_bytes`,
+    `gpu_peak_bytes`, `gpu_total_bytes`.
+    """
 
     event: ClassVar[str] = "metric"
     step: int
@@ -121,11 +128,12 @@ class Summary(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Failed(Event):
-    """The script ends without success. `option` is the field to blame, where there is one."""
+    """The script ends without success. `option` is the field to blame, where there is one; `kind` as in errors.py."""
 
     event: ClassVar[str] = "failed"
     sentence: str
     option: str | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +192,8 @@ class Requests:
 
     def __init__(self, path: Path | None) -> None:
         self._reader = LineReader(path) if path else None
+        self.prompts: str | None = None
+        """The file of prompts that came with the last request for samples that named one."""
 
     @classmethod
     def from_environment(cls) -> "Requests":
@@ -198,12 +208,15 @@ class Requests:
         asked = []
         for line in self._reader.new_lines():
             try:
-                asked.append(json.loads(line)["request"])
-            except (ValueError, KeyError, TypeError):
+                found = json.loads(line)
+                asked.append(found["request"])
+                self.prompts = found.get("prompts") or self.prompts
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue
         return [request for request in asked if request in REQUESTS]
 
 
-def request_line(request: Request) -> str:
-    """A request as one line of JSON, as `Requests` reads it."""
-    return json.dumps({"request": request, "time": round(time.time(), 3)}) + "\n"
+def request_line(request: Request, prompts: str | None = None) -> str:
+    """A request as one line of JSON, as `Requests` reads it; samples may be asked for of a file of prompts."""
+    named = {"prompts": prompts} if prompts else {}
+    return json.dumps({"request": request, "time": round(time.time(), 3), **named}) + "\n"

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 from sd_scripts.library import events
 from sd_scripts.library.config_output import write_config
-from sd_scripts.library.errors import BadFile, UserError
+from sd_scripts.library.errors import BadFile, FailureKind, UserError
 from sd_scripts.library.report import Report
 from sd_scripts.options.cli import parse
 from sd_scripts.options.spec import flat_values
@@ -25,6 +25,8 @@ _REFUSALS = {
     for name in ("ENAMETOOLONG", "EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "EIO", "EMFILE", "ENFILE")
     if hasattr(errno, name)
 }
+
+_FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)}
 
 
 def run_program(options_class: type[Options], work: Callable[[Options, Report], None]) -> NoReturn:
@@ -62,7 +64,7 @@ def _run(work: Callable[[], None], report: Report) -> int:
         _explained(work)
         return 0
     except UserError as error:
-        report.emit(events.Failed(sentence=str(error), option=getattr(error, "option", None)))
+        report.emit(events.Failed(sentence=str(error), option=getattr(error, "option", None), kind=_kind(error)))
         report.list_failures()
         report.say(f"Error: {error}", "CRITICAL")
         return error.exit_code
@@ -88,6 +90,11 @@ def _explained(work: Callable[[], None]) -> None:
             raise
         name = f"{error.filename}: " if error.filename else ""
         raise BadFile(f"{name}{error.strerror}. Name another file, or see to its folder.") from error
+
+
+def _kind(error: UserError) -> FailureKind | None:
+    """What sort of trouble an error is: a file that cannot be written for want of room is no fault of its name."""
+    return "disk_full" if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL else error.kind
 
 
 def _stop_on_interrupt(report: Report) -> None:

@@ -123,6 +123,11 @@ class Report:
         asked, self._asked = self._asked + self._requests.take(), []
         return asked
 
+    @property
+    def prompts_asked(self) -> str | None:
+        """The file of prompts that came with a request for samples."""
+        return self._requests.prompts
+
     def stop_asked(self) -> bool:
         """Whether a stop was asked for, now or before; other requests stay for `requests`."""
         self._asked += self._requests.take()

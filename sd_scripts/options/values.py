@@ -4,6 +4,7 @@ import math
 import re
 import shlex
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from sd_scripts.options.spec import OptionSpec, Range, option_specs
@@ -15,6 +16,8 @@ SENTENCES = {
     "too_low": "Must be {low} or more.",
     "too_high": "Must be {high} or less.",
     "not_a_choice": '"{value}" is not one of {choices}.',
+    "a_flag": '"{value}" begins with a dash, as options do. A list cannot hold it: write it without.',
+    "not_text": "It has a character in it that no program can be given. Type it anew.",
     "not_a_switch": '"{value}" must be true or false.',
 }
 
@@ -42,6 +45,9 @@ def read_value(spec: OptionSpec, typed: Any) -> Any:
         return spec.default
     if spec.many:
         parts = typed if isinstance(typed, list) else split_words(str(typed))
+        flag = next((part for part in parts if str(part).startswith("-") and not _NUMBER.fullmatch(str(part))), None)
+        if flag is not None:
+            raise BadValue("a_flag", value=flag)
         return [_read_one(spec, part) for part in parts]
     return _read_one(spec, typed)
 
@@ -67,11 +73,10 @@ def to_argv(options_class: type, values: dict[str, Any]) -> list[str]:
     """The command line for {name: value}: positionals first, then what differs from its default."""
     specs = option_specs(options_class)
     given = changed_values(options_class, values)
-    argv = [str(given[name]) for name in given if specs[name].positional]
-    for name, value in given.items():
-        if not specs[name].positional:
-            argv += _flag(name, value)
-    return argv
+    places = [str(given[name]) for name in given if specs[name].positional]
+    flags = [word for name, value in given.items() if not specs[name].positional for word in _flag(name, value)]
+    # What begins with a dash is a value only behind the mark after which there are no flags.
+    return [*flags, "--", *places] if any(one.startswith("-") for one in places) else [*places, *flags]
 
 
 def split_words(text: str) -> list[str]:
@@ -97,17 +102,29 @@ def _read_bool(typed: Any) -> bool:
 
 
 def _read_int(typed: Any) -> int:
-    number = _read_float(typed)
-    if not number.is_integer():
+    if not math.isfinite(_read_float(typed)):
         raise BadValue("not_whole", value=typed)
-    return int(str(typed)) if re.fullmatch(r"[-+]?\d+", str(typed).strip()) else int(number)
+    # A float has 16 digits, and a whole number may have more.
+    exact = Decimal(str(typed).strip())
+    if exact != exact.to_integral_value():
+        raise BadValue("not_whole", value=typed)
+    return int(exact)
+
+
+def _read_text(typed: Any) -> str:
+    text = str(typed)
+    # The end of a text in C, and half a character: neither reaches a program.
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise BadValue("not_text")
+    return text
 
 
 def _read_float(typed: Any) -> float:
     text = str(typed).strip()
     if isinstance(typed, bool) or not _NUMBER.fullmatch(text):
         raise BadValue("not_a_number", value=typed, example="1e-5 or 0.00001")
-    return float(text)
+    # Zero has no sign, which a browser would drop.
+    return float(text) + 0.0
 
 
 def _read_number(typed: Any) -> int | float:
@@ -115,7 +132,9 @@ def _read_number(typed: Any) -> int | float:
     if str(typed).strip().endswith("%"):
         return _read_float(str(typed).strip()[:-1]) / 100
     number = _read_float(typed)
-    return int(number) if re.fullmatch(r"[-+]?\d+", str(typed).strip()) else number
+    # 1 is one step and 1.0 is all of them; above that there is no such difference.
+    whole = re.fullmatch(r"[-+]?\d+", str(typed).strip()) or (number > 1 and number.is_integer())
+    return _read_int(typed) if whole else number
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
@@ -123,7 +142,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "int": _read_int,
     "float": _read_float,
     "number": _read_number,
-    "str": str,
+    "str": _read_text,
 }
 
 

@@ -94,9 +94,9 @@ def test_the_run_shows_loss_samples_and_saved_files(runs: Tab, example: Path) ->
     assert len(saved) == 3
     expect(page.locator("pre.log")).to_contain_text(f"{STEPS} steps")
     runs.shot("train_run")
-    page.locator("[data-sample]").first.click()
-    expect(page.locator("dialog img.big")).to_be_visible()
-    assert page.locator("dialog img.big").evaluate("one => one.naturalWidth") == 128
+    page.locator("[data-cell]").first.click()
+    expect(page.locator("dialog img.large")).to_be_visible()
+    assert page.locator("dialog img.large").evaluate("one => one.naturalWidth") == 128
     runs.shot("sample_enlarged")
 
 

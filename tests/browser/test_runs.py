@@ -134,3 +134,30 @@ def test_a_tab_opened_after_a_crash_finds_the_run(training: Tab, browser: Browse
         assert steps_done(other, before + 1) > before
         expect(other.page.locator(".kg-rb .nm")).to_have_text("long")
         stop_shown(other)
+
+
+def test_a_running_training_draws_prompts_saves_and_is_killed(training: Tab, gui: Gui, pair: Path) -> None:
+    page = training.page
+    steps_done(training, 2)
+    expect(
+        page.get_by_role("img", name=re.compile(r"data \d+%, forward \d+%, backward \d+%, optimizer \d+%"))
+    ).to_be_visible()
+    expect(page.locator(".mem")).to_contain_text("MB memory of the process")
+    page.click("[data-request=sample]")
+    page.fill("#sp-text", "a lake --w 64 --h 64 --s 1")
+    page.get_by_role("button", name="Draw these").click()
+    sample = page.locator(".smp [data-cell]")
+    expect(sample).to_have_count(1, timeout=NEWS_MS)
+    sample.click()
+    expect(page.locator("dialog h2")).to_contain_text("a lake, step ")
+    assert page.locator("dialog img").evaluate("one => one.decode().then(() => one.naturalWidth)") == 64
+    page.keyboard.press("Escape")
+    page.click("[data-request=save]")
+    saved = page.locator("[data-part=saved] li")
+    expect(saved).to_have_text(re.compile(r"long-step\d+\.safetensors\s+\d+ MB"), timeout=NEWS_MS)
+    training.shot("watched")
+    page.click(".kg-mon [data-more]")
+    page.get_by_role("menuitem", name="Kill").click()
+    page.click("[data-yes]")
+    expect(page.locator(".kg-mon .top .st")).to_have_class(re.compile("stopped"), timeout=NEWS_MS)
+    expect(page.locator(".kg-mon .why")).to_have_text("It was ended at once.")

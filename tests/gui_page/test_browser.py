@@ -14,7 +14,7 @@ from sd_scripts.options.spec import option_specs
 from sd_scripts.options.values import BadValue, read_value
 from tests.page import Gui, Tab
 
-TABS = ("project", "caption", "tag", "metadata", "latents", "train", "runs")
+TABS = ("project", "caption", "tag", "dataset", "metadata", "latents", "train", "runs")
 ATTACK = '<img src=x onerror="window.hacked=1">'
 
 

@@ -237,6 +237,20 @@ def test_a_running_training_is_asked_for_samples_and_saves_and_is_ended(tab: Tab
     run = gui.queue_fake("asked", *LONG)
     tab.select("runs")
     page.locator(f'[data-run="{run}"]').click()
+    page.locator(".kg-mon").get_by_role("button", name="Sample now").click()
+    expect(page.locator("dialog")).to_contain_text("This training has no prompts.")
+    page.fill("#sp-text", "a lake --w 64\na hill --zoom 3")
+    page.get_by_role("button", name="Draw these").click()
+    expect(page.locator("dialog [role=alert]")).to_contain_text("prompts.txt, line 2: there is no option --zoom.")
+    tab.shot("prompts")
+    page.get_by_role("button", name="Draw the pictures' texts").click()
+    expect(page.locator(".kg-note").last).to_contain_text("The texts of the first pictures are drawn")
+    page.locator(".kg-mon").get_by_role("button", name="Sample now").click()
+    page.fill("#sp-text", "a lake --w 64")
+    page.get_by_role("button", name="Draw these").click()
+    expect(page.locator(".kg-note").last).to_contain_text("Samples come after the present step.")
+    expect(page.locator("dialog")).to_have_count(0)
+    page.wait_for_function("Studio.poller.watched().last.has_prompts")
     for name, said in (
         ("Sample now", "Samples come after the present step."),
         ("Save now", "It saves after the present step."),
@@ -250,7 +264,11 @@ def test_a_running_training_is_asked_for_samples_and_saves_and_is_ended(tab: Tab
     expect(page.locator(".kg-mon .top .st")).to_have_class(re.compile("stopped"))
     expect(page.locator(".kg-mon .why")).to_have_text("It was ended at once.")
     asked = (gui.runs_dir / run / "control.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["request"] for line in asked] == ["sample", "save", "stop_after_epoch", "kill"]
+    requests = [json.loads(line)["request"] for line in asked]
+    assert requests == ["sample", "sample", "sample", "save", "stop_after_epoch", "kill"]
+    sent = RunStore(gui.runs_dir).prompts_path(run)
+    assert [json.loads(line).get("prompts") for line in asked[:3]] == [None, str(sent), None]
+    assert sent.read_text(encoding="utf-8") == "a lake --w 64"
     page.locator(".kg-mon").get_by_role("button", name="Try again").click()
     page.wait_for_function("id => Studio.runs.chosen() !== id", arg=run)
     expect(page.locator(".kg-mon .top .st")).to_have_class(re.compile("running"))
@@ -350,8 +368,8 @@ def test_runs_are_compared_by_settings_loss_and_samples(tab: Tab, gui: Gui) -> N
     page.locator(".kg-cmp [name=step]").select_option("100")
     expect(page.locator(".pics td img")).to_have_count(2)
     tab.shot("compare")
-    page.locator(".pics button").first.click()
-    expect(page.locator("dialog img.big")).to_be_visible()
+    page.locator(".pics [data-cell]").first.click()
+    expect(page.locator("dialog img.large")).to_be_visible()
     page.keyboard.press("Escape")
     page.locator("[data-close-compare]").click()
     expect(page.locator(".kg-mon .top h2")).to_be_visible()

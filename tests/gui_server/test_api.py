@@ -63,6 +63,7 @@ def test_the_state_of_a_project_follows_its_files(studio, pictures):
     assert state["found"]["pictures"] == "2 images, 0 without text"
     expected = {
         "project": "done",
+        "dataset": "done",
         "caption": "done",
         "tag": "done",
         "metadata": "todo",
@@ -146,7 +147,7 @@ def test_a_failed_run_tells_its_sentence_and_its_last_lines(studio, pictures):
     argv = [*queue.store.record(run_id).argv[:2], str(pictures / "nothing"), "x.json"]
     failed = queue.add("merge_captions", "bad", title="", argv=argv, work_dir=str(pictures)).id
     assert wait(studio, failed)["state"] == "failed"
-    error = studio.run(failed)["error"]
+    error = studio.run(failed)["failure"]
     assert error["option"] == "train_data_dir" and "there is no folder" in error["sentence"]
     assert error["sentence"] in error["tail"]
     assert studio.run_log(failed, -5)["next_offset"] == studio.run_log(failed)["next_offset"]

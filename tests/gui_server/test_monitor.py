@@ -11,6 +11,7 @@ from kohya_gui.monitor import Monitor
 from kohya_gui.runs.events import MAX_POINTS, RunView
 from kohya_gui.words import speaking
 from sd_scripts.library import events
+from sd_scripts.library.errors import BadOption
 from sd_scripts.library.report import Report
 
 
@@ -89,17 +90,68 @@ def test_a_live_run_is_polled_and_its_log_followed(lab):
     assert idle.items() <= monitor.poll(None, 0, 0).items()
 
 
-def test_no_news_is_said(lab):
-    monitor = Monitor(lab.queue)
-    run_id = lab.add("quiet", "--steps", "1", "--then", "hang")
-    lab.wait_steps(run_id, 1)
-    process = lab.store.folder(run_id) / "process.json"
-    old = time.time() - 300
+def silence(lab, run_id: str, seconds: float) -> None:
+    """Makes a run's last word so old."""
+    process, old = lab.store.folder(run_id) / "process.json", time.time() - seconds
     for path in (lab.store.events_path(run_id), lab.store.log_path(run_id)):
         os.utime(path, (old, old))
     facts = json.loads(process.read_text())
     process.write_text(json.dumps(facts | {"started": old}))
+
+
+def test_no_news_is_said_by_what_is_usual(lab):
+    monitor = Monitor(lab.queue)
+    run_id = lab.add("quiet", "--steps", "1", "--then", "hang")
+    lab.wait_steps(run_id, 1)
+    silence(lab, run_id, 100)
+    assert monitor.row(run_id)["state"] == "running"
+    silence(lab, run_id, 300)
     row = monitor.row(run_id)
     assert (row["state"], row["why"]) == ("stalled", "No news for 5 min; the process is alive.")
+    # Steps that took a minute before may take three.
+    monitor._view(run_id).phase.gap_s = 60.0
+    silence(lab, run_id, 170)
+    assert monitor.row(run_id)["state"] == "running"
+    silence(lab, run_id, 190)
+    sentence = "No news for 3 min, where at most 60 s were usual; the process is alive."
+    assert monitor.row(run_id)["why"] == sentence
+    with open(lab.store.events_path(run_id), "a") as stream:
+        stream.write(events.to_line(events.Phase(name="save")) + "\n")
+    silence(lab, run_id, 290)
+    assert monitor.row(run_id)["state"] == "running"
     lab.queue.request(run_id, "kill")
     lab.wait(run_id)
+
+
+def test_what_a_step_takes_is_told_by_its_parts(told):
+    path, report = told
+    first = {"step_s": 9.0, "forward_s": 4.0, "backward_s": 5.0}
+    report.emit(events.Metric(step=1, epoch=1, values={"loss": 2.0, "lr": 1e-5, "lr/unet": 1e-5, **first}))
+    view = RunView(path).update()
+    assert view.times_s() == first
+    for step in (2, 3):
+        times = {"step_s": 1.0 * step, "forward_s": 0.5 * step, "backward_s": 0.5 * step}
+        report.emit(events.Metric(step=step, epoch=1, values={"loss": 1.0, "lr/unet": 1e-5, "lr/te": 5e-6, **times}))
+    view.update()
+    # The first step warms up and is left out once there are others; without an optimizer's time there is none.
+    assert view.times_s() == {"step_s": 2.5, "forward_s": 1.25, "backward_s": 1.25}
+    assert view.loss == pytest.approx(4 / 3)
+    columns = view.metrics(0)
+    assert (columns["lr/unet"], columns["lr/te"]) == ([1e-5] * 3, [None, 5e-6, 5e-6])
+
+
+def test_prompts_are_sent_to_what_runs(lab):
+    run_id = lab.add("long", "--steps", "10000")
+    lab.wait_steps(run_id, 1)
+    with pytest.raises(BadOption, match="prompts.txt, line 2: there is no option --x"):
+        lab.queue.sample(run_id, "a cat\na dog --x 3")
+    assert not lab.store.prompts_path(run_id).exists() and not Monitor(lab.queue).run(run_id)["has_prompts"]
+    lab.queue.sample(run_id, "a cat --w 64\n")
+    requests = events.Requests(lab.store.control_path(run_id))
+    assert (requests.take(), requests.prompts) == (["sample"], str(lab.store.prompts_path(run_id)))
+    assert lab.store.prompts_path(run_id).read_text() == "a cat --w 64\n"
+    assert Monitor(lab.queue).run(run_id)["has_prompts"]
+    lab.queue.request(run_id, "kill")
+    lab.wait(run_id)
+    with pytest.raises(BadOption, match="not running"):
+        lab.queue.sample(run_id, "a cat")

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from sd_scripts.library.errors import TrainingFailed
-from sd_scripts.library.events import Requests, request_line
+from sd_scripts.library.events import STEP_PARTS, Requests, request_line
 from tests.train.tiny import TEXTS, make_trainer, tiny_data, tiny_family, train
 
 
-def ask(tmp_path, request, at=2, **values):
+def ask(tmp_path, request, at=2, prompts=None, **values):
     """Writes a request into the control file when a number of items has been loaded."""
     control, data = tmp_path / "control.jsonl", tiny_data()
     loaded, load = [], data.load
@@ -16,7 +16,7 @@ def ask(tmp_path, request, at=2, **values):
     def asking(item, moment):
         loaded.append(item)
         if len(loaded) == at:
-            control.write_text(request_line(request))
+            control.write_text(request_line(request, prompts))
         return load(item, moment)
 
     data.load = asking
@@ -57,6 +57,19 @@ def test_sample_now(tmp_path):
     _, recorder = ask(tmp_path, "sample", sample_prompts=str(file))
     assert [(event.step, event.prompt) for event in recorder.of("sample")] == [(2, "a dog")]
     assert "No --sample_prompts" not in recorder.said
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn", "said"),
+    [("a lake --w 64 --h 64 --s 1", "a lake", ""), ("a lake --w wide", "a dog", "that were sent are not drawn")],
+)
+def test_sample_now_with_prompts_that_come_with_it(tmp_path, text, drawn, said):
+    own, sent = tmp_path / "own.txt", tmp_path / "sent.txt"
+    own.write_text("a dog --w 64 --h 64 --s 1")
+    sent.write_text(text)
+    _, recorder = ask(tmp_path, "sample", prompts=str(sent), sample_prompts=str(own), sample_every_n_steps=4)
+    assert [(event.step, event.prompt) for event in recorder.of("sample")] == [(2, drawn), (4, drawn), (8, drawn)]
+    assert said in recorder.said
 
 
 def test_sample_now_without_prompts_draws_the_first_texts(tmp_path):
@@ -131,7 +144,7 @@ def test_what_a_run_tells(tmp_path):
     _, recorder = train(tmp_path, text=True, logging_dir=str(tmp_path / "logs"), log_prefix="try-")
     values = recorder.of("metric")[0].values
     assert set(values) == {
-        "loss", "loss_average", "lr", "lr/unet", "lr/text_encoder", "grad_norm", "step_s", "data_s", "memory_bytes",
+        "loss", "loss_average", "lr", "lr/unet", "lr/text_encoder", "grad_norm", "memory_bytes", "step_s", *STEP_PARTS,
     }  # fmt: skip
     assert values["memory_bytes"] > 1e6 and values["grad_norm"] > 0
     assert [event.name for event in recorder.of("phase")] == ["train", "save"]
@@ -150,7 +163,8 @@ def test_tensorboard_reads_the_logs(tmp_path):
     logs.Reload()
     assert [scalar.step for scalar in logs.Scalars("loss/current")] == [1, 2, 3]
     assert [scalar.value for scalar in logs.Scalars("loss/current")] == pytest.approx(recorder.losses)
-    assert {"loss/average", "lr/unet", "grad_norm", "time/step_s"} <= set(logs.Tags()["scalars"])
+    told = {"loss/average", "lr/unet", "grad_norm", "time/step_s", "time/backward_s", "memory/memory_bytes"}
+    assert told <= set(logs.Tags()["scalars"])
 
 
 def test_parts_that_stand_still_are_told(tmp_path):

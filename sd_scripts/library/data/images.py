@@ -71,6 +71,22 @@ def open_image_with_alpha(path: str | Path) -> "Image.Image":
     return _read(path, lambda image: _eight_bit(image).convert("RGBA"))
 
 
+def small_image(path: str | Path, side_px: int) -> "Image.Image":
+    """A picture as `open_image` gives it, scaled down so that no side is longer than `side_px`; never enlarged.
+
+    A JPEG is decoded at the smallest scale that suffices, which is many times faster. Errors: UnreadableImage.
+    """
+    with _opened(path) as image:
+        try:
+            image.draft(None, (side_px, side_px))
+            image.load()
+            small = on_white(_upright(image))
+            small.thumbnail((side_px, side_px), reducing_gap=2.0)
+            return small
+        except Exception as error:
+            raise UnreadableImage(_reason(path, error)) from error
+
+
 def without_alpha(image: "Image.Image") -> "Image.Image":
     """A picture as RGB with the colours that it has, those of transparent places too."""
     return _eight_bit(image).convert("RGBA").convert("RGB")

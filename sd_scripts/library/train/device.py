@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import nn
 
-from sd_scripts.library.errors import BadOption, TrainingFailed
+from sd_scripts.library.errors import BadOption, OutOfMemory
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import Place
@@ -105,7 +105,7 @@ def attention_kind(attention: AttentionOptions) -> AttentionKind:
 
 @contextmanager
 def memory_explained(batch_size: int, precision: Precision, place: Place) -> Iterator[None]:
-    """Turns running out of memory into a sentence with the settings that help most. Errors: TrainingFailed."""
+    """Turns running out of memory into a sentence with the settings that help most. Errors: OutOfMemory."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -113,7 +113,7 @@ def memory_explained(batch_size: int, precision: Precision, place: Place) -> Ite
             raise
         remedies = ", ".join(_remedies(batch_size, precision))
         where = f"after {place.step} steps, with batches of {batch_size}"
-        raise TrainingFailed(f"Memory ran out {where}. What helps most: {remedies}.") from error
+        raise OutOfMemory(f"Memory ran out {where}. What helps most: {remedies}.") from error
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

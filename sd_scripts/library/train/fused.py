@@ -4,7 +4,7 @@ import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -20,6 +20,8 @@ class FusedSteps:
 
     `portions`: weights change in about so many portions, each once it has all of its gradients; 0: each by itself.
     """
+
+    apart: ClassVar[bool] = False
 
     def __init__(self, optimizer: torch.optim.Optimizer, max_norm: float, portions: int = 0) -> None:
         self._optimizer = optimizer

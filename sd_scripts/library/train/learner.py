@@ -21,15 +21,17 @@ from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.state import Contents
 from sd_scripts.library.train.stepping import Steps, WholeSteps
 from sd_scripts.library.train.texts import Texts
+from sd_scripts.library.train.timing import StepClock, StepTimes
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step came to: its loss and the norm of its gradient, on the device, and the learning rates it had."""
+    """What a step came to: its loss and gradient's norm, on the device; the rates it had; how long its parts took."""
 
     loss: torch.Tensor
     grad_norm: torch.Tensor
     rates: dict[str, float]
+    times: StepTimes
 
 
 class Learner:
@@ -46,6 +48,7 @@ class Learner:
         self._texts = texts
         self._accelerator = accelerator
         self._seed = seed
+        self.clock = StepClock(accelerator.device)
         velocity = family.prediction_type == "v_prediction"
         self._loss = make_loss(family.alphas_T, velocity, options.loss, accelerator.device)
         self._predictor, self._stepper = accelerator.prepare(predictor, self.optimizer)
@@ -64,15 +67,20 @@ class Learner:
             torch.manual_seed(derive(self._seed, "step", step, micro))
             last = micro == len(batches) - 1
             with self._steps.exchange(last):
+                self.clock.then("forward")
                 loss = (self.losses(batch) * batch.weights_B).sum() / items
+                self.clock.then("backward")
                 # Gradients are averaged over processes, and are to be added up.
                 self._steps.backward(loss * self._accelerator.num_processes, last)
             total += loss.detach()
+        if self._steps.apart:
+            self.clock.then("optimizer")
         grad_norm = self._steps.finish()
+        times = self.clock.stop()
         rates = learning_rates(self.optimizer)
         if self._scheduler is not None and not self._stepper.step_was_skipped:
             advance(self._scheduler)
-        return Outcome(self._over_processes(total), grad_norm, rates)
+        return Outcome(self._over_processes(total), grad_norm, rates, times)
 
     def rest(self) -> None:
         """Puts the weights in place that are to be saved or looked at: schedule-free optimizers train others."""

@@ -13,6 +13,7 @@ from torch import nn
 
 from sd_scripts.library import events
 from sd_scripts.library.data.training_data import TrainImage, uncut
+from sd_scripts.library.errors import UserError
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
@@ -80,11 +81,9 @@ class Samples:
         self._name = saving.output_name
         self._report = report
         self._prompts: list[Prompt] = []
+        self._asked: str | None = None
         if options.sample_prompts:
-            for index, prompt in enumerate(read_prompts(options.sample_prompts)):
-                self._prompts.append(self._rounded(index, prompt))
-                for reason in unused(prompt):
-                    report.notice(f"Sample prompt {index + 1}: {reason}. It is drawn without.", "warning")
+            self._prompts = self._taken(options.sample_prompts)
 
     def due(self, step: int, ended_epoch: int | None) -> str | None:
         """The mark in the file names where samples are due after this step: that of the epoch, or of the step."""
@@ -96,12 +95,30 @@ class Samples:
 
     def draw(self, artist: Artist, mark: str, place: Place) -> list[Drawing]:
         """Draws all prompts into PNG files; a prompt without a seed has one that stays the same over the run."""
+        self._take_asked()
         if not self._prompts:
             self._prompts = prompts_of_images(self._images)
             text = "No --sample_prompts were given: the texts of the first pictures are drawn."
             self._report.notice(text)
         with evaluating([artist.family.unet, *artist.family.text_encoders.values()]):
             return [self._draw_one(artist, index, mark, place) for index in range(len(self._prompts))]
+
+    def _take_asked(self) -> None:
+        """From now on draws the prompts that were sent while it trained; what cannot be read of them is told."""
+        asked = self._report.prompts_asked
+        if asked != self._asked:
+            self._asked = asked
+            try:
+                self._prompts = self._taken(str(asked))
+            except UserError as error:
+                self._report.notice(f"The prompts that were sent are not drawn: {error}", "warning")
+
+    def _taken(self, path: str) -> list[Prompt]:
+        prompts = read_prompts(path)
+        for index, prompt in enumerate(prompts):
+            for reason in unused(prompt):
+                self._report.notice(f"Sample prompt {index + 1}: {reason}. It is drawn without.", "warning")
+        return [self._rounded(index, prompt) for index, prompt in enumerate(prompts)]
 
     def _draw_one(self, artist: Artist, index: int, mark: str, place: Place) -> Drawing:
         prompt = self._prompts[index]

@@ -2,14 +2,19 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import nn
 
 
 class Steps(Protocol):
-    """The way from the losses of a window's batches to changed weights."""
+    """The way from the losses of a window's batches to changed weights.
+
+    `apart`: the weights change in `finish`, so that how long that takes can be told from the backward pass.
+    """
+
+    apart: ClassVar[bool]
 
     def exchange(self, last: bool) -> AbstractContextManager[Any]:
         """Around the passes of a batch: processes exchange gradients with the `last` one of a window."""
@@ -23,6 +28,8 @@ class Steps(Protocol):
 
 class WholeSteps:
     """All weights change once the window's gradients are added up and scaled down to `max_norm` together."""
+
+    apart: ClassVar[bool] = True
 
     def __init__(
         self, accelerator: Any, module: nn.Module, optimizer: Any, parameters: Sequence[nn.Parameter], max_norm: float

@@ -9,26 +9,31 @@ from pathlib import Path
 import torch
 
 from sd_scripts.library import events
-from sd_scripts.library.errors import TrainingFailed
+from sd_scripts.library.errors import LossNotFinite
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.board_kinds import Board
 from sd_scripts.library.train.course import Course
+from sd_scripts.library.train.memory import MemoryGauge
 from sd_scripts.library.train.sampling import Drawing
+from sd_scripts.library.train.timing import StepTimes
 
 NAMED_IMAGES = 5
 
 
 @dataclass(frozen=True)
 class StepFigures:
-    """What one step came to. Loss and norm stay on the device until somebody looks; `epoch` counts from 1."""
+    """What one step came to. Loss and norm stay on the device until somebody looks; `epoch` counts from 1.
+
+    `waited_s`: how long its pictures were waited for, before `times` begin.
+    """
 
     step: int
     epoch: int
     loss: torch.Tensor
     grad_norm: torch.Tensor
     rates: dict[str, float]
-    step_s: float
-    data_s: float
+    waited_s: float
+    times: StepTimes
     images: list[str]
 
 
@@ -42,6 +47,7 @@ class Tracker:
         self._recent: deque[float] = deque(maxlen=course.steps_per_epoch)
         self._pending: StepFigures | None = None
         self._told: StepFigures | None = None
+        self._memory = MemoryGauge()
         self.last_save: Path | None = None
 
     def step(self, figures: StepFigures) -> None:
@@ -52,18 +58,19 @@ class Tracker:
         self._pending = figures
 
     def flush(self) -> None:
-        """Tells what is not yet told. Errors: TrainingFailed, where the loss is not a number."""
+        """Tells what is not yet told. Errors: LossNotFinite, where the loss is not a number."""
         figures, self._pending = self._pending, None
         if figures is None:
             return
         loss = float(figures.loss)
         if not math.isfinite(loss):
-            raise TrainingFailed(self._not_finite(figures, loss))
+            raise LossNotFinite(self._not_finite(figures, loss))
         self._recent.append(loss)
         average = sum(self._recent) / len(self._recent)
-        values = self._values(figures, loss, average)
+        machine = times_s(figures) | self._memory.read()
+        values = self._values(figures, loss, average) | machine
         self._report.emit(events.Metric(step=figures.step, epoch=figures.epoch, values=values))
-        self._log(figures, loss, average)
+        self._log(figures, loss, average, machine)
         self._told = figures
         note = f"epoch {figures.epoch} of {self._course.epochs}, loss {average:.4f}"
         self._report.progress(figures.step, self._course.total_steps, note)
@@ -75,7 +82,7 @@ class Tracker:
                 board.picture(f"sample_{drawing.index}", drawing.path, drawing.prompt, step)
 
     def end(self) -> None:
-        """Tells what is not yet told of the last step and its epoch. Errors: TrainingFailed."""
+        """Tells what is not yet told of the last step and its epoch. Errors: LossNotFinite."""
         self.flush()
         if self._told:
             self._end_epoch()
@@ -86,23 +93,19 @@ class Tracker:
             "loss_average": average,
             "lr": next(iter(figures.rates.values())),
             **{f"lr/{part}": rate for part, rate in figures.rates.items()},
-            "step_s": figures.step_s,
-            "data_s": figures.data_s,
-            "memory_bytes": float(_memory_bytes()),
         }
         grad_norm = float(figures.grad_norm)
         # An overflow of fp16 gives no norm: the scaler leaves that step out.
         return values | ({"grad_norm": grad_norm} if math.isfinite(grad_norm) else {})
 
-    def _log(self, figures: StepFigures, loss: float, average: float) -> None:
+    def _log(self, figures: StepFigures, loss: float, average: float, machine: dict[str, float]) -> None:
         """Under the names that sd-scripts' users know, where it has one."""
         scalars = {
             "loss/current": loss,
             "loss/average": average,
             **{f"lr/{part}": rate for part, rate in figures.rates.items()},
             "grad_norm": float(figures.grad_norm),
-            "time/step_s": figures.step_s,
-            "time/data_s": figures.data_s,
+            **{f"{'time' if name.endswith('_s') else 'memory'}/{name}": value for name, value in machine.items()},
         }
         for board in self._boards:
             board.scalars(scalars, figures.step)
@@ -122,10 +125,8 @@ class Tracker:
         )
 
 
-def _memory_bytes() -> int:
-    """The most that was in use on the GPU, or what the process holds where there is none."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)
+def times_s(figures: StepFigures) -> dict[str, float]:
+    """How long the parts of a step took (`data_s`, with the wait for pictures, `forward_s`, ...), and all of it."""
+    parts = figures.times.seconds()
+    parts["data"] += figures.waited_s
+    return {"step_s": sum(parts.values()), **{f"{part}_s": seconds for part, seconds in parts.items()}}

@@ -1,9 +1,7 @@
 """The one training loop, for every family, method and dataset."""
 
 import contextlib
-import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sd_scripts.library import events
 from sd_scripts.library.data.prefetch import Readers
@@ -39,6 +37,7 @@ from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.text_caching import cache_texts
 from sd_scripts.library.train.texts import Texts
+from sd_scripts.library.train.timing import waited
 from sd_scripts.library.train.tracking import StepFigures, Tracker
 from sd_scripts.library.train.upload import make_uploads
 
@@ -185,8 +184,8 @@ class Trainer:
         planned = self._windows()[self.place.window :]
         learnt, from_its_start = 0, self.place.window == 0
         with contextlib.closing(self.feed.windows(planned, self._moment())) as loading:
-            for window, data_s in timed(loading):
-                learnt += self._train_step(window, draw, data_s)
+            for window, waited_s in waited(loading):
+                learnt += self._train_step(window, draw, waited_s)
                 ended = self.place.advance(self.course)
                 self._after_step(ended)
                 if self.place.step == self.course.total_steps or self._stopping():
@@ -194,9 +193,9 @@ class Trainer:
         if not learnt and from_its_start:
             raise NothingUsable("Not one picture of this epoch could be used; the list above says why.")
 
-    def _train_step(self, window: list[Loaded], draw: Draw, data_s: float) -> int:
+    def _train_step(self, window: list[Loaded], draw: Draw, waited_s: float) -> int:
         """One optimizer step. Gives the number of items that were learnt: 0 where none could be used."""
-        began_s = time.perf_counter()
+        self.learner.clock.start("data")
         batches = [batch for loaded in window if (batch := self._batch(loaded, draw)) is not None]
         if not batches:
             return 0
@@ -208,8 +207,8 @@ class Trainer:
                 loss=outcome.loss,
                 grad_norm=outcome.grad_norm,
                 rates=outcome.rates,
-                step_s=time.perf_counter() - began_s,
-                data_s=data_s,
+                waited_s=waited_s,
+                times=outcome.times,
                 images=[self.data.images[image].key for batch in batches for image in batch.images],
             )
         )
@@ -323,14 +322,3 @@ class Trainer:
         device = self.accelerator.device
         text = f"{len(self.data.images):,} pictures, {course.steps_per_epoch:,} steps an epoch, on {device}"
         self.report.say(text)
-
-
-def timed(items: Iterator[Any]) -> Iterator[tuple[Any, float]]:
-    """Each item with the seconds that it was waited for."""
-    while True:
-        began_s = time.perf_counter()
-        try:
-            item = next(items)
-        except StopIteration:
-            return
-        yield item, time.perf_counter() - began_s

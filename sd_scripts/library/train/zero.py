@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -109,20 +109,20 @@ class DividedSteps:
     """The Steps that DeepSpeed's engine makes: it exchanges and clips gradients itself."""
 
     engine: Any
+    apart: ClassVar[bool] = True
 
     def exchange(self, last: bool) -> AbstractContextManager[Any]:
         """The engine sees to it."""
         return nullcontext()
 
     def backward(self, loss: torch.Tensor, last: bool) -> None:
-        """Adds up gradients; with the last batch of a window the optimizer makes its step."""
+        """Adds up gradients; with the last batch of a window they are complete."""
         self.engine.set_gradient_accumulation_boundary(is_boundary=last)
         self.engine.backward(loss)
-        if last:
-            self.engine.step()
 
     def finish(self) -> torch.Tensor:
-        """The norm of the gradient of the last step; stage 0 does not tell it."""
+        """The optimizer's step, and the norm of its gradient; stage 0 does not tell it."""
+        self.engine.step()
         norm = self.engine.get_global_grad_norm()
         return torch.as_tensor(float("nan") if norm is None else norm)
 
