@@ -12,6 +12,7 @@ from sd_scripts.library.console import duration
 from sd_scripts.library.errors import BadFile, LossNotFinite, OutOfMemory, UserError
 from sd_scripts.library.events import KINDS, LineReader, Requests, from_line, request_line, to_line
 from sd_scripts.library.io.atomic import replacing, replacing_folder, write_json
+from sd_scripts.library.notice import Notice
 from sd_scripts.library.program import _run
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.seeds import derive
@@ -142,3 +143,8 @@ def test_the_kind_of_a_failure_is_told(tmp_path: Path, error: Exception, kind: s
     report.close()
     told = from_line((tmp_path / "events.jsonl").read_text())
     assert told and isinstance(told[1], events.Failed) and told[1].kind == kind
+
+
+def test_a_notice_that_knows_its_option_is_written_as_text() -> None:
+    line = events.to_line(events.Notice(level="warning", text=Notice("seed", "--seed does nothing.")))
+    assert json.loads(line)["text"] == "--seed does nothing."

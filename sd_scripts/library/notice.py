@@ -11,3 +11,7 @@ class Notice(str):
         notice = super().__new__(cls, sentence)
         notice.option = option
         return notice
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
+        """What a copy is made of: events are copied when they are written."""
+        return self.option, str(self)
