@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FileFormat = Literal["ckpt", "pt", "safetensors", "diffusers", "diffusers_safetensors"]
 """Of models, and of what is trained beside them; a whole model is no .pt."""
 PredictionType = Literal["epsilon", "v_prediction"]
-Tensors: TypeAlias = "dict[str, torch.Tensor]"
+Tensors: TypeAlias = dict[str, "torch.Tensor"]
 """Tensors by name, with a row for each item: what a family makes of texts, which nobody else looks into."""
 
 

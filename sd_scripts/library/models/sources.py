@@ -26,10 +26,10 @@ from sd_scripts.library.models.weights import adopt, build
 
 VARIANTS = {variant.name: variant for variant in (SD1, SD2, SDXL)}
 
-_SD = "is a Stable Diffusion {} model, and this program trains SDXL. Use the one without sdxl_, such as fine_tune.py."
+_NOT_XL = "and this program trains SDXL. Use the one without sdxl_, such as fine_tune.py."
 _OTHERS = {
-    "sd1": _SD.format(1),
-    "sd2": _SD.format(2),
+    "sd1": f"is a Stable Diffusion 1 model, {_NOT_XL}",
+    "sd2": f"is a Stable Diffusion 2 model, {_NOT_XL}",
     "sdxl": "is an SDXL model, and this program trains Stable Diffusion 1 and 2. Use sdxl_train.py for it.",
     "lora": "is a LoRA, not a whole model. Name the model that it belongs to.",
     "vae": "holds only a VAE, not a whole model. Name it with --vae, and a model besides.",
