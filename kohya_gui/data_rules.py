@@ -9,12 +9,10 @@ from kohya_gui.draft import Draft, Finding, Fix
 from kohya_gui.looking import LOOKS
 from kohya_gui.picture_rules import read_for_training
 from kohya_gui.rules import entries_of, rule
-from kohya_gui.words import size
+from kohya_gui.words import size, some_names
 from sd_scripts.library.data.buckets import BucketRules, Size
 
 _READ_BY = ("caption_blip", "caption_git", "tag_wd14", "tag_deepdanbooru", "latents")
-# So many are named in a sentence; all are shown by its button.
-_NAMED = 3
 
 
 @rule(*_READ_BY, "merge_captions", "merge_tags")
@@ -100,9 +98,8 @@ def latents_fit_on_disk(draft: Draft) -> Iterator[Finding]:
         yield draft.error("train_data_dir", "check.no_space", *without, fixes.browse("train_data_dir"), **sizes)
 
 
-def _names(pictures: list[tuple[Path, str]]) -> str:
-    names = ", ".join(path.name for path, _ in pictures[:_NAMED])
-    return f"{names}, …" if len(pictures) > _NAMED else names
+def _names(files: list[tuple[Path, str]]) -> str:
+    return some_names([path.name for path, _ in files])
 
 
 def _in_px(size_px: Size) -> str:
