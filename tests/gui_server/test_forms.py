@@ -24,6 +24,7 @@ from kohya_gui.runs.store import Outcome
 from kohya_gui.stages import STAGES
 from kohya_gui.training_plan import training_plan
 from sd_scripts.library import events
+from sd_scripts.library.data.dataset_options import asked_datasets
 from sd_scripts.library.data.read_dataset import open_data
 from sd_scripts.library.report import Report
 from sd_scripts.options.fine_tune import FineTuneOptions
@@ -227,6 +228,14 @@ def test_sizes_are_read_for_a_moment_only_and_the_next_answer_goes_on(place, mon
     monkeypatch.undo()
     batches = figures(trained(place, **values, **buckets))["Batches per epoch"]
     assert not batches.unfinished and batches.rows
+
+
+def test_a_check_counts_the_training_once(place, monkeypatch):
+    asked = []
+    monkeypatch.setattr("kohya_gui.counted.asked_datasets", lambda options: asked.append(1) or asked_datasets(options))
+    checked = trained(place, in_json=str(place / "meta.json"), resolution="64,64")
+    assert estimates(checked.draft, None) and figures(checked)["Batches per epoch"]
+    assert len(asked) == 1
 
 
 def test_nothing_is_said_of_the_length_where_a_class_gives_the_data(place):
