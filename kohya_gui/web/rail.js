@@ -278,6 +278,12 @@ Studio.rail = (() => {
   }
   /* What the server has said is said again, in the other language. */
   on("lang", () => Object.keys(rails).forEach(askNow));
+  /* What was asked while the server was away is asked again. */
+  let away = false;
+  on("server", (there) => {
+    if (there && away) Object.keys(rails).forEach((stage) => ask(stage));
+    away = !there;
+  });
   on("run ended", () => Object.keys(rails).forEach((stage) => ask(stage)));
   on("typed", ({ stage }) => {
     if (rails[stage]) {
