@@ -284,7 +284,7 @@
       if (i !== undefined) draft.pictures[Number(i)] = event.target.value;
       if (name || i !== undefined) save();
     });
-    place.addEventListener("change", (event) => plan.choose(event.target));
+    place.addEventListener("change", (event) => plan.choose(root, event.target));
   }
   let shown = null; /* the name of the project that is drawn; undefined for a new one */
   on("project", (project) => {
