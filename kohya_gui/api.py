@@ -100,10 +100,12 @@ class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, RunEndpoints):
         return {"projects": [project.as_json() for project in self._projects.all()], "current": self._projects.current}
 
     @endpoint
-    def project_save(self, project: dict[str, str | list[str] | None]) -> Json:
-        """Keeps a project and opens it; or says by field what must be mended."""
+    def project_save(self, project: dict[str, str | list[str] | None], is_new: bool = False) -> Json:
+        """Keeps a project and opens it; or says by field what must be mended. A new one takes no other's place."""
         given = self._sent(project)
         errors = self._projects.errors_of(given)
+        if is_new and any(given.name == other.name for other in self._projects.all()):
+            errors["name"] = say("project.name_taken", name=given.name)
         return {"errors": errors} if errors else {"project": self._projects.save(given).as_json()}
 
     @endpoint

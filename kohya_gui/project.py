@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kohya_gui import found, pictures
+from kohya_gui.contents import told_of_hub
 from kohya_gui.files import Roots, bare, can_write
 from kohya_gui.words import from_program, refusal, say
 from sd_scripts.library.errors import BadOption
@@ -203,10 +204,17 @@ def described(project: Project) -> dict[str, str]:
     folders = [pictures.facts_of(Path(one)) for one in project.pictures if Path(one).is_dir()]
     texts = [max((folder.texts[ext] for ext in (".caption", ".txt")), default=0) for folder in folders]
     images = sum(folder.images for folder in folders)
-    model = found.model_at(Path(project.model)) if project.model and is_path(project.model) else None
     free = found.size_free(Path(project.work_dir)) if project.work_dir else ""
     return {
         "pictures": say("found.images_without_text", n=images, without=images - sum(texts)) if folders else "",
-        "model": model.describe() if model else (say("found.hub_model") if project.model else ""),
+        "model": _told_of_model(project.model),
         "work_dir": say("found.free", free=free) if free else "",
     }
+
+
+def _told_of_model(model: str) -> str:
+    """A model in words; nothing for a file that is not there yet, or is no model."""
+    if not model or not is_path(model):
+        return told_of_hub(model) if model else ""
+    facts = found.model_at(Path(model).expanduser())
+    return facts.describe() if facts else ""

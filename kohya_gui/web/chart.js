@@ -17,9 +17,9 @@ Studio.chart = (() => {
       found.push(Number((k * step).toPrecision(12)));
     return found;
   }
-  /* Exponential mean over about a twentieth of the values (at most 33), corrected for its start. */
-  function smooth(values) {
-    const keep = Math.min(0.97, 1 - 1 / Math.max(2, values.length / 20));
+  /* Exponential mean over about a twentieth of `length` (at most 33 values), corrected for its start. */
+  function smooth(values, length = values.length) {
+    const keep = Math.min(0.97, 1 - 1 / Math.max(2, length / 20));
     let sum = 0,
       weight = 0;
     return values.map((one) => {

@@ -17,7 +17,11 @@ Studio.compare = (() => {
       <path d="M0 2H18" style="stroke:var(${colour(i)});stroke-width:3" ${attr("stroke-dasharray", dash(i) || null)} />
     </svg>
   `;
-  const curve = (run) => chart.smooth((run.metrics.loss ?? []).map(news.asNumber));
+  /* All are smoothed alike, as the longest is: else equal losses would be different curves. */
+  function curve(run) {
+    const longest = Math.max(...found.runs.map(({ metrics }) => metrics.loss?.length ?? 0));
+    return chart.smooth((run.metrics.loss ?? []).map(news.asNumber), longest);
+  }
   const value = (one) => (one === null || one === "" ? "–" : one === true ? t("field.on") : one === false ? t("field.off") : Studio.store.asText(one));
 
   function place(element) {

@@ -81,6 +81,18 @@ window.Studio = (() => {
       place = before?.closest("[data-view], dialog");
     return () => (before?.isConnected ? before : place && twin(place, before))?.focus();
   }
+  /* Does what a press asks for, unless the same is still under way, or it is the second click of a double click: that
+     would start things twice, or land on what stands there by then. */
+  const underWay = new Set();
+  async function once(event, key, act) {
+    if (event.detail > 1 || underWay.has(key)) return;
+    underWay.add(key);
+    try {
+      await act();
+    } finally {
+      underWay.delete(key);
+    }
+  }
   /* Some people are made ill by what glides: then it jumps. */
   const glide = () => (matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth");
 
@@ -267,6 +279,7 @@ window.Studio = (() => {
     mount,
     speak,
     focusKeeper,
+    once,
     glide,
     showEnd,
     download,

@@ -35,7 +35,8 @@ Studio.dialog = (() => {
       };
       box.addEventListener("close", () => box.isConnected && close());
       box.addEventListener("click", (event) => {
-        if (event.target === box || event.target.closest("[data-close]")) close();
+        const beside = event.target === box && event.detail < 2; /* the second click of a double click is not meant so */
+        if (beside || event.target.closest("[data-close]")) close();
       });
       box.showModal();
       ready?.(box, close);

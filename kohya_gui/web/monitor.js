@@ -1,7 +1,8 @@
 /* The monitor of one run: how it goes, charts, what it left, its log; and what can be asked of it. */
 "use strict";
 Studio.monitor = (() => {
-  const { html, put, patch, t, on, call, dialog, chart, results, news, actions, samples, machine, prompts, notify, number, short } = Studio;
+  const { html, put, patch, t, on, once, call, dialog, chart, results, news, actions, samples, machine, prompts, notify, number, short } =
+    Studio;
   let root,
     parts = {},
     seen = null;
@@ -216,8 +217,8 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
     const pressed = event.target.closest("button");
     if (!pressed) return;
     const { request: name, act, to, resume, tab, option, stage, remedy, tail } = pressed.dataset;
-    if (name) request(name);
-    if (act) actions.perform(act, seen.last.row, to);
+    if (name) once(event, `${name} ${id()}`, () => request(name));
+    if (act) once(event, `${act} ${id()}`, () => actions.perform(act, seen.last.row, to));
     if (remedy) tryWith(remedy);
     if (tail === "copy") Studio.plainHttp.copy(parts.failure.querySelector("pre"));
     if (tail === "log") toLog();

@@ -38,7 +38,11 @@ Studio.plan = (() => {
       ${control}
     </li>
   `;
-  const draw = () => html`
+  function draw() {
+    found = [];
+    return frame();
+  }
+  const frame = () => html`
     <section class="card pad" aria-labelledby="pl-title">
       <div class="hd"><h2 id="pl-title">${t("plan.title")}</h2></div>
       <p class="muted">${t("plan.help")}</p>
@@ -87,28 +91,28 @@ Studio.plan = (() => {
     findings.draw(list, found, null);
     root.querySelector("[data-do=anyway]").hidden = wrong || !found.length;
   }
+  function say(root, findings_said) {
+    found = findings_said;
+    drawFound(root);
+  }
   /* `anyway`: in spite of the warnings that are shown. */
   async function start(root, anyway = false) {
     const confirm = anyway ? found.filter((one) => one.level === "warning").map((one) => one.text) : [];
     const values = Object.fromEntries(Object.keys(data.forms).map((one) => [one, store.typed(one)]));
     const answer = await call("pipeline", { project: store.state.project, skip: [], ...wanted, values, confirm });
-    if (dialog.trouble(answer)) return;
-    if (answer.findings) {
-      found = answer.findings;
-      drawFound(root);
-      return;
-    }
-    found = [];
-    drawFound(root);
+    const refused = answer.error && [{ level: "error", field: null, text: answer.error, fixes: [] }];
+    say(root, refused || answer.findings || []);
+    if (dialog.trouble(answer) || answer.findings) return;
     fire("started", answer.chain[0]);
     fire("show run", answer.chain[0]);
   }
-  /* A switch of the plan was moved: it is kept for the next time. */
-  function choose(input) {
+  /* A switch of the plan was moved: it is kept for the next time, and what stood against the start is asked anew. */
+  function choose(root, input) {
     const chosen = input.name?.match(/^plan-(.+)/)?.[1];
     if (!chosen) return;
     wanted = { ...wanted, [chosen]: input.type === "checkbox" ? input.checked : input.value };
     keep("studio.plan", wanted);
+    say(root, []);
   }
   return { draw, mark, start, choose };
 })();

@@ -1,7 +1,7 @@
 /* The Project tab: what is typed once, and how far the project is. */
 "use strict";
 (() => {
-  const { html, put, patch, icon, t, on, call, store, dialog, debounce, fire, plan, showEnd } = Studio;
+  const { html, put, patch, icon, t, on, once, call, store, dialog, debounce, fire, plan, showEnd } = Studio;
   const FIELDS = [
     ["model", "model"],
     ["work_dir", "folder"],
@@ -250,12 +250,14 @@
       dialog.trouble(await store.removeProject(name));
   }
 
-  const ACTIONS = {
+  const LASTING = {
     create,
-    forget,
     pipeline: () => plan.start(root),
     anyway: () => plan.start(root, true),
     example: tryExample,
+  };
+  const ACTIONS = {
+    forget,
     browse: (data_set) => browse({ name: data_set.name, folder: Number(data_set.folder) }),
     add: () => {
       draft.pictures.push("");
@@ -271,8 +273,10 @@
   };
   function listen(place) {
     place.addEventListener("click", (event) => {
-      const pressed = event.target.closest("[data-do]");
-      if (pressed) ACTIONS[pressed.dataset.do](pressed.dataset);
+      const pressed = event.target.closest("[data-do]"),
+        name = pressed?.dataset.do;
+      if (name in LASTING) once(event, "project", LASTING[name]);
+      else if (name) ACTIONS[name](pressed.dataset);
     });
     place.addEventListener("input", (event) => {
       const { name, folder: i } = event.target.dataset;
@@ -280,7 +284,7 @@
       if (i !== undefined) draft.pictures[Number(i)] = event.target.value;
       if (name || i !== undefined) save();
     });
-    place.addEventListener("change", (event) => plan.choose(event.target));
+    place.addEventListener("change", (event) => plan.choose(root, event.target));
   }
   let shown = null; /* the name of the project that is drawn; undefined for a new one */
   on("project", (project) => {

@@ -1,7 +1,8 @@
 /* Beside a form: Start, Queue, facts, checks and the command; and the stage's run while there is one. */
 "use strict";
 Studio.rail = (() => {
-  const { html, attr, put, patch, icon, t, on, call, store, form, dialog, debounce, editing, findings, summary } = Studio;
+  const { html, attr, put, patch, icon, t, on, once, call, store, form, dialog, debounce, editing, findings, summary } =
+    Studio;
   const rails = {};
   /* Pictures that are still being looked at are asked for again after this long. */
   const AGAIN_MS = 800;
@@ -151,9 +152,10 @@ Studio.rail = (() => {
   }
 
   async function askNow(stage) {
-    const question = () => JSON.stringify([Studio.page.lang, store.values(stage)]),
-      asked = question();
-    const replaces = editing.of(stage)?.id ?? null;
+    const edited = () => editing.of(stage)?.id ?? null;
+    const question = () => JSON.stringify([Studio.page.lang, store.state.project?.name, edited(), store.values(stage)]),
+      asked = question(),
+      replaces = edited();
     const { root } = rails[stage],
       slow = setTimeout(() => root.classList.add("asking"), 300);
     const answer = await call("check", { stage, values: store.values(stage), project: store.state.project, replaces });
@@ -211,10 +213,12 @@ Studio.rail = (() => {
     const rail = rails[stage],
       wrong = found.filter((one) => one.level === "error");
     rail.answer = { ...(rail.answer ?? { facts: [], fields: {} }), findings: found };
-    rail.read = found.filter((one) => one.level === "warning").map((one) => one.text);
+    const warnings = found.filter((one) => one.level === "warning"),
+      unread = warnings.find((one) => !rail.read.includes(one.text));
+    rail.read = warnings.map((one) => one.text);
     form.insist(stage);
     form.answered(stage, rail.answer.fields, found);
-    dialog.say((wrong[0] ?? found.find((one) => one.level === "warning") ?? { text: t("said.refused") }).text, {
+    dialog.say((wrong[0] ?? unread ?? warnings[0] ?? { text: t("said.refused") }).text, {
       trouble: Boolean(wrong.length),
       warning: !wrong.length,
     });
@@ -262,7 +266,7 @@ Studio.rail = (() => {
       const pressed = event.target.closest("button, a");
       if (!pressed) return;
       const { do: action, shell, open, stop } = pressed.dataset;
-      if (action) actions[action]();
+      if (action) once(event, `${action} ${stage}`, actions[action]);
       if (shell) {
         rails[stage].shell = shell;
         update(stage);
@@ -273,6 +277,12 @@ Studio.rail = (() => {
   }
   /* What the server has said is said again, in the other language. */
   on("lang", () => Object.keys(rails).forEach(askNow));
+  /* What was asked while the server was away is asked again. */
+  let away = false;
+  on("server", (there) => {
+    if (there && away) Object.keys(rails).forEach((stage) => ask(stage));
+    away = !there;
+  });
   on("run ended", () => Object.keys(rails).forEach((stage) => ask(stage)));
   /* Another form: what was read of the last one counts no more. */
   function changed(stage) {

@@ -151,7 +151,7 @@ Studio.store = (() => {
   }
   /* Keeps a project that was made or changed; the forms go on under its name. */
   async function saveProject(project) {
-    const answer = await call("project_save", { project });
+    const answer = await call("project_save", { project, is_new: !state.project });
     if (answer.error || answer.errors) return answer;
     const isNew = !state.project || state.project.name !== answer.project.name;
     state.projects = [...state.projects.filter((one) => one.name !== answer.project.name), answer.project];

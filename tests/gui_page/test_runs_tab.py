@@ -345,6 +345,8 @@ def test_runs_are_compared_by_settings_loss_and_samples(tab: Tab, gui: Gui) -> N
     expect(page.locator("[data-compare=loss] svg.ch path")).to_have_count(2)
     page.locator("[data-compare=loss] svg.ch").hover(position={"x": 300, "y": 100})
     expect(page.locator("[data-compare=loss] [data-at='0']")).not_to_be_empty()
+    low, high = (float(page.locator(f"[data-compare=loss] [data-at='{i}']").inner_text()) for i in (0, 1))
+    assert high - low == pytest.approx(0.3, abs=1e-3), "both are smoothed alike, whatever their length"
     expect(page.locator(".pics td img")).to_have_count(2)
     page.wait_for_function("[...document.querySelectorAll('.pics img')].every(one => one.naturalWidth === 64)")
     page.locator(".kg-cmp [name=step]").select_option("200")

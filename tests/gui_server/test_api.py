@@ -273,3 +273,21 @@ def test_actions_of_the_history_are_answered(studio, pictures):
     assert studio.run_log_find(run_id, "merged")["count"] == len(
         [line for line in studio.run_log(run_id)["text"].splitlines() if "merged" in line.casefold()]
     )
+
+
+def test_a_new_project_takes_no_other_ones_place(studio, pictures):
+    kept = saved_project(studio, pictures)["project"]
+    new = {"name": "meadow", "pictures": [str(pictures)], "work_dir": str(pictures.parent / "other")}
+    assert studio.project_save(new, is_new=True)["errors"].keys() == {"name"}
+    assert studio.projects()["projects"] == [kept]
+    assert "project" in studio.project_save(new | {"name": "hill"}, is_new=True)
+
+
+def test_only_a_name_of_the_hub_is_called_a_model_of_the_hub(studio, pictures):
+    saved_project(studio, pictures)
+    assert "hub" in studio.project_state("meadow")["found"]["model"]
+    example = studio.example_project()
+    studio.run_request(example["run_id"], "kill")
+    assert not Path(example["project"]["model"]).exists()
+    assert studio.project_state("example")["found"]["model"] == ""
+    assert wait(studio, example["run_id"])["state"] in ("stopped", "cancelled")
