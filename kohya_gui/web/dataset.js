@@ -172,6 +172,9 @@ Studio.dataset = (() => {
     if (!given) return;
     await texts.flush();
     album.set(given);
+    // With other endings these are other texts: edits wait where they were made.
+    const n = album.info()?.unsaved;
+    if (n) dialog.say(t("ds.left_unsaved", { n: number(n) }), { warning: true });
     if (album.state.paths.length) await album.open(album.state.paths);
     drawSource();
   }

@@ -55,6 +55,7 @@ Studio.album = (() => {
   async function follow(answer, mine, anew) {
     for (;;) {
       const before = state.info;
+      if (before && before.album !== answer.album) renumbered();
       took(answer);
       const grew = !before || before.album !== answer.album || before.pictures !== answer.pictures;
       if (anew ? grew : grew && !answer.busy) await find();
@@ -74,6 +75,27 @@ Studio.album = (() => {
     fire("album");
     fire("album read");
   }
+  /* The same pictures, opened anew: what was chosen by number, and what is held, would be others. */
+  function renumbered() {
+    pages = new Map();
+    stale = new Set();
+    none();
+  }
+  /* The number of a picture, by its name; null where the server does not know it, or cannot be reached. */
+  async function idOf(name) {
+    const found = await ask("find", { query: { text: name } });
+    const { rows = [] } = found.error ? {} : await ask("rows", { view: found.view, limit: PAGE });
+    return rows.find((one) => one.name === name)?.id ?? null;
+  }
+  /* What another window changed meanwhile is shown as soon as one looks here again. */
+  async function lookAgain() {
+    if (Studio.page.tab !== "dataset" || !state.info || state.info.busy) return;
+    const before = state.info.version,
+      answer = await ask("state");
+    took(answer);
+    if (answer.version !== before) renew();
+  }
+  window.addEventListener("focus", lookAgain);
   const reread = () => state.paths.length && !state.info?.busy && open(state.paths, { anew: !state.info });
 
   function took(answer) {
@@ -185,7 +207,7 @@ Studio.album = (() => {
   /* What is wrong with a picture is said in the page's language. */
   on("lang", renew);
   return {
-    state, settings, set, info, ask, open, reread, took, find, look, renew, row, rowOf, want,
+    state, settings, set, info, ask, open, reread, took, idOf, find, look, renew, row, rowOf, want,
     only, toggle, range, all, none, chosenOne,
   }; // prettier-ignore
 })();

@@ -2,7 +2,8 @@
 "use strict";
 Studio.texts = (() => {
   const { html, attr, t, fire, dialog, icon, album } = Studio;
-  const QUIET_MS = 350;
+  const QUIET_MS = 350,
+    AGAIN_MS = 2000; /* what did not reach the server is sent again */
   const SLOTS = ["caption", "tags"];
   const typed = new Map(); /* {"id slot": what was typed and not yet sent} */
   let timer, sending = Promise.resolve();
@@ -33,6 +34,7 @@ Studio.texts = (() => {
           class="in"
           id="${id}"
           data-edit="${one.id}"
+          data-of="${one.name}"
           data-slot="${slot}"
           spellcheck="false"
           aria-describedby="${id}-how"
@@ -67,7 +69,7 @@ Studio.texts = (() => {
       if (one.texts[slot].state !== "conflict") one.texts[slot].state = "unsaved";
     }
     area.closest(".ds-text").classList.add("unsaved");
-    typed.set(`${id} ${slot}`, { id, slot, text: area.value });
+    typed.set(`${id} ${slot}`, { id, slot, text: area.value, name: area.dataset.of, of: album.info()?.album });
     clearTimeout(timer);
     timer = setTimeout(flush, QUIET_MS);
     fire("album typed", { id, slot, text: area.value, from: area });
@@ -78,12 +80,23 @@ Studio.texts = (() => {
     const waiting = [...typed.values()];
     typed.clear();
     sending = sending.then(async () => {
-      for (const edit of waiting) {
-        const answer = await album.ask("edit", edit);
-        if (!dialog.trouble(answer)) album.took(answer);
-      }
+      for (const edit of waiting) await send(edit);
     });
     return sending;
+  }
+  async function send({ id, slot, text, name, of }) {
+    // An album that was opened anew may number its pictures otherwise.
+    const now = of === album.info()?.album ? id : await album.idOf(name);
+    const answer = now === null ? { lost: true } : await album.ask("edit", { id: now, slot, text });
+    if (!answer.lost && answer.field !== "album") {
+      if (!dialog.trouble(answer)) album.took(answer);
+      return;
+    }
+    // It did not arrive: it is sent again, unless more was typed meanwhile.
+    const key = `${id} ${slot}`;
+    if (!typed.has(key)) typed.set(key, { id, slot, text, name, of });
+    clearTimeout(timer);
+    timer = setTimeout(flush, AGAIN_MS);
   }
   async function settle({ id, slot, settle: side }) {
     const answer = await album.ask("settle", { id: Number(id), slot, mine: side === "mine" });
@@ -96,7 +109,7 @@ Studio.texts = (() => {
   async function left() {
     const any = typed.size > 0 || album.info()?.unsaved;
     await flush();
-    if (any) album.renew();
+    if (any && !typed.size) album.renew();
   }
   function listen(place) {
     place.addEventListener("input", (event) => event.target.dataset.edit && type(event.target));
