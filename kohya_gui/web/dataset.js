@@ -225,7 +225,7 @@ Studio.dataset = (() => {
 
   /* Opens the project's pictures, unless something is open already; what is open is read again after a rest. */
   async function begin() {
-    if (page.tab !== "dataset" || store.state.project === undefined) return;
+    if (!root || page.tab !== "dataset" || store.state.project === undefined) return;
     if (album.state.paths.length) {
       if (Date.now() - readAt_ms > REST_MS) album.reread();
       return;

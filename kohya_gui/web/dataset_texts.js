@@ -20,7 +20,7 @@ Studio.texts = (() => {
 
   /* A box for one text. `where` keeps those of the list and those of the editor apart. */
   function box(one, slot, where) {
-    const text = one.texts[slot],
+    const text = { ...one.texts[slot], ...unsent(one, slot) },
       id = `ds-${where}-${slot}${where === "row" ? `-${one.id}` : ""}`;
     if (text.state === "none") return "";
     return html`
@@ -60,6 +60,11 @@ Studio.texts = (() => {
     </div>
   `;
 
+  /* What was typed and has not reached the server yet stays in sight. */
+  function unsent(one, slot) {
+    const edit = [...typed.values()].find((waiting) => waiting.name === one.name && waiting.slot === slot);
+    return edit ? { text: edit.text, state: "unsaved" } : {};
+  }
   function type(area) {
     const id = Number(area.dataset.edit),
       { slot } = area.dataset,
