@@ -58,7 +58,7 @@ def _about_texts(draft: Draft, subset: Subset) -> Iterator[Finding]:
         there = sum(bool(entry.get("caption") or entry.get("tags")) for entry in entries.values())
         without = []
     else:
-        without = [(path, "") for path in files if not path.with_suffix(ending).is_file()]
+        without = [path for path in files if not path.with_suffix(ending).is_file()]
         there = total - len(without)
     counts = {"name": subset.name, "there": there, "all": total, "ext": ending, "n": total - there}
     if not total:
