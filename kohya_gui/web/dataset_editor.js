@@ -38,6 +38,7 @@ Studio.pictureEditor = (() => {
         if (!part) continue;
         part.className = `ds-text ${one.texts[slot].state}`;
         part.querySelector(".how").textContent = texts.how(one.texts[slot]);
+        patch(part.querySelector(".clash"), texts.conflict(one, slot));
       }
       return;
     }

@@ -41,14 +41,14 @@ Studio.texts = (() => {
           ${attr("readonly", text.state === "unreadable" || text.cut)}
         >${text.text}</textarea>
         <p class="how" id="${id}-how">${how(text)}</p>
-        ${text.theirs === undefined ? "" : conflict(one, slot, text)}
+        <div class="clash">${conflict(one, slot)}</div>
       </div>
     `;
   }
-  const conflict = (one, slot, text) => html`
+  const conflict = (one, slot) => one.texts[slot].theirs === undefined ? "" : html`
     <div class="theirs">
       <p>${icon("warn")}${t("ds.conflict")}</p>
-      <blockquote>${text.theirs || t("ds.absent")}</blockquote>
+      <blockquote>${one.texts[slot].theirs || t("ds.absent")}</blockquote>
       <div class="acts">
         <button type="button" class="btn sm" data-settle="theirs" data-id="${one.id}" data-slot="${slot}">
           ${t("ds.take_theirs")}
@@ -125,5 +125,5 @@ Studio.texts = (() => {
     });
   }
   const waitingForServer = () => typed.size > 0;
-  return { SLOTS, box, how, spoken, isUnsaved, ending, flush, listen, waitingForServer };
+  return { SLOTS, box, how, conflict, spoken, isUnsaved, ending, flush, listen, waitingForServer };
 })();

@@ -1,4 +1,4 @@
-"""Nothing typed is lost, and nothing lands in another file: other windows, other programs, odd names, folders that go."""
+"""Nothing typed is lost or lands in another file: other windows, other programs, odd names, folders that go."""
 
 import shutil
 

@@ -196,13 +196,13 @@ def test_no_fault_in_the_dataset_tab(tab: Tab, gui: Gui, lang: str, width: int, 
 
 
 @WAYS
-def test_no_fault_in_findings_prompts_script_and_viewer(
+def test_no_fault_in_findings_prompts_and_compared_samples(
     tab: Tab, runs: dict[str, str], lang: str, width: int, height: int
 ) -> None:
     tab.make_project()
     eye = looker(tab, lang, width, height)
     page = eye.page
-    wrong = {"learning_rate": "0.5", "xformers": True, "sdpa": True, "sample_every_n_steps": "7", "max_train_steps": "3"}
+    wrong = {"learning_rate": "0.5", "xformers": True, "sdpa": True, "sample_every_n_steps": "7"}
     for flag, value in wrong.items():
         page.evaluate("([flag, value]) => Studio.store.set('train', flag, value)", [flag, value])
     tab.select("train")
@@ -215,8 +215,17 @@ def test_no_fault_in_findings_prompts_script_and_viewer(
         page.evaluate("flag => Studio.store.reset('train', flag)", flag)
     tab.select("runs")
     page.click(f'[data-run="{runs["slow"]}"]')
-    page.click("[data-cell]")
-    page.wait_for_selector("dialog .shown img")
-    eye.look("sample viewer", "dialog")
+    page.click("[data-samples=pick]")
+    for cell in page.locator("[data-cell]").all():
+        cell.click()
+    eye.look("samples chosen")
+    page.click("[data-samples=compare]")
+    page.wait_for_selector("dialog .beside img")
+    eye.look("samples beside each other", "dialog")
+    page.locator("dialog label", has=page.locator("[value=over]")).click()
+    page.wait_for_selector("dialog .over img")
+    eye.look("samples over each other", "dialog")
     page.keyboard.press("Escape")
+    page.evaluate("id => Studio.prompts.write(id, true)", runs["busy"])
+    eye.dialog("prompts", lambda: None, "#sp-text")
     assert eye.faults == []
