@@ -1,12 +1,10 @@
 """options.md and options-ja.md: every option of every script, with the words of the page."""
 
-from pathlib import Path
-
 from kohya_gui.i18n import t, words
 from kohya_gui.layout import GROUPED, LAYOUTS, LISTED
 from kohya_gui.stages import STAGES, Stage
 from sd_scripts.options.scripts import SCRIPTS
-from sd_scripts.options.spec import OptionSpec, option_groups, option_specs
+from sd_scripts.options.spec import OptionSpec, option_specs
 
 _WORDS = {
     "en": {
@@ -33,7 +31,6 @@ _WORDS = {
         "or_zero": "or 0",
         "former": "formerly {names}",
         "secret": "secret: never stored or shown",
-        "terminal": "In a terminal; the page does not have this script yet.",
     },
     "ja": {
         "title": "# すべてのオプション",
@@ -59,9 +56,57 @@ _WORDS = {
         "or_zero": "または 0",
         "former": "旧名 {names}",
         "secret": "秘密の値。保存も表示もしません",
-        "terminal": "ターミナルで使います。画面にはまだありません。説明が英語のオプションは、まだ訳がありません。",
     },
 }
+
+
+_OFF_THE_PAGE = {
+    "sdxl_train.py": {
+        "en": ("Fine-tuning of SDXL", "Trains a whole SDXL model. It has no tab on the page yet."),
+        "ja": ("SDXL のファインチューニング", "SDXL のモデル全体を学習します。画面のタブはまだありません。"),
+    },
+    "train_network.py": {
+        "en": ("LoRA", "Trains a LoRA or another network beside a model. It has no tab on the page yet."),
+        "ja": (
+            "LoRA",
+            "モデルの横で LoRA などのネットワークを学習します。画面のタブはまだありません。"
+            "説明が英語のオプションは、まだ訳がありません。",
+        ),
+    },
+}
+"""The title of each script that is no stage of the page, and what it is for."""
+
+_HELP_JA = {
+    "disable_mmap_load_safetensors": (
+        ".safetensors をメモリーマップせず、まるごと読み込みます。"
+        "遅いドライブやネットワーク上のファイルで速くなります。"
+    ),
+    "cache_text_encoder_outputs": (
+        "学習の前にすべてのキャプションをエンコードし、その後テキストエンコーダーを GPU から外します。"
+        "毎回同じキャプションのときに使えます。"
+    ),
+    "cache_text_encoder_outputs_to_disk": (
+        "学習の前にすべてのキャプションをエンコードし、画像の隣のファイルに残します。"
+        "次の学習でも使われます。"
+    ),
+    "learning_rate_te1": (
+        "1 番目のテキストエンコーダー (CLIP ViT-L) の学習率。"
+        "空欄なら learning_rate と同じ、0 なら学習しません。"
+    ),
+    "learning_rate_te2": (
+        "2 番目のテキストエンコーダー (OpenCLIP ViT-bigG) の学習率。"
+        "空欄なら learning_rate と同じ、0 なら学習しません。"
+    ),
+    "block_lr": (
+        "U-Net の 23 ブロックの学習率を、入力側から出力側へカンマ区切りで書きます。"
+        "0 のブロックは学習しません。"
+    ),
+    "fused_optimizer_groups": (
+        "重みをこの数の組に分け、勾配がそろった組から順に更新して勾配を捨てます。"
+        "メモリーが少なくて済みます。"
+    ),
+}
+"""The help of options that the page has no words for."""
 
 
 def options(lang: str) -> str:
@@ -69,9 +114,9 @@ def options(lang: str) -> str:
     say = _WORDS[lang]
     head = [str(say["title"]), "", str(say["other"]), "", str(say["intro"]), "", f"<!-- {say['made']} -->"]
     contents = [f"- [{_title(stage, lang)}: `{stage.script}`](#{stage.id})" for stage in STAGES.values()]
-    contents += [f"- [`{script}`](#{Path(script).stem})" for script in _terminal_scripts()]
+    contents += [f"- [{words[lang][0]}: `{script}`](#{_anchor(script)})" for script, words in _OFF_THE_PAGE.items()]
     chapters = [line for stage in STAGES.values() for line in _chapter(stage, lang)]
-    chapters += [line for script in _terminal_scripts() for line in _terminal_chapter(script, lang)]
+    chapters += [line for script in _OFF_THE_PAGE for line in _chapter_off_the_page(script, lang)]
     names = [line for flag in GROUPED for line in _names(flag, lang)]
     return "\n".join([*head, "", *contents, *chapters, *names]) + "\n"
 
@@ -99,23 +144,24 @@ def _chapter(stage: Stage, lang: str) -> list[str]:
     return lines
 
 
-def _terminal_scripts() -> list[str]:
-    """The scripts that the page has no stage for."""
-    staged = {stage.script for stage in STAGES.values()}
-    return [script for script in SCRIPTS if script not in staged]
+def _anchor(script: str) -> str:
+    return script.removesuffix(".py")
 
 
-def _terminal_chapter(script: str, lang: str) -> list[str]:
-    """As the script's --help: the words of the page where it has them."""
-    say, heads = _WORDS[lang], _WORDS[lang]["heads"]
-    lines = ["", f'<a id="{Path(script).stem}"></a>', "", f"## `{script}`", "", str(say["terminal"])]
-    for group in option_groups(SCRIPTS[script]):
-        lines += ["", f"### {group.help}", "", _row(*heads), _row(*["---"] * len(heads))]
-        lines += [_option(None, spec, lang) for spec in group.specs]
+def _chapter_off_the_page(script: str, lang: str) -> list[str]:
+    """In the order of declaration. What the page has words for, since training has it too, has them here."""
+    title, about = _OFF_THE_PAGE[script][lang]
+    lines = ["", f'<a id="{_anchor(script)}"></a>', "", f"## {title}: `{script}`", "", about, ""]
+    lines += [_row(*_WORDS[lang]["heads"]), _row(*["---"] * len(_WORDS[lang]["heads"]))]
+    stage = STAGES["train"]
+    for spec in option_specs(SCRIPTS[script]).values():
+        label, help_ = _page(stage, spec, "label", lang), _page(stage, spec, "help", lang)
+        help_ = help_ or (_HELP_JA.get(spec.name, spec.help) if lang == "ja" else spec.help)
+        lines.append(_row(f"`--{spec.name}`", label, help_, _values(spec, lang), _default(stage, spec, lang)))
     return lines
 
 
-def _option(stage: Stage | None, spec: OptionSpec, lang: str) -> str:
+def _option(stage: Stage, spec: OptionSpec, lang: str) -> str:
     name = f"`{spec.name}`" if spec.positional else f"`--{spec.name}`"
     return _row(
         name, _page(stage, spec, "label", lang), _page(stage, spec, "help", lang), _values(spec, lang),
@@ -123,11 +169,10 @@ def _option(stage: Stage | None, spec: OptionSpec, lang: str) -> str:
     )  # fmt: skip
 
 
-def _page(stage: Stage | None, spec: OptionSpec, part: str, lang: str) -> str:
-    """What the page says of an option: of this stage, or of all; the script's help where it says nothing."""
-    known, plain = words(lang), f"option.{spec.name}.{part}"
-    own = f"stage_option.{stage.id}.{spec.name}.{part}" if stage else plain
-    return known.get(own) or known.get(plain) or (spec.help if part == "help" and not stage else "")
+def _page(stage: Stage, spec: OptionSpec, part: str, lang: str) -> str:
+    """What the page says of an option: of this stage, or of all; nothing where it says nothing."""
+    known = words(lang)
+    return known.get(f"stage_option.{stage.id}.{spec.name}.{part}") or known.get(f"option.{spec.name}.{part}", "")
 
 
 def _values(spec: OptionSpec, lang: str) -> str:
@@ -158,7 +203,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
-def _default(stage: Stage | None, spec: OptionSpec, lang: str) -> str:
+def _default(stage: Stage, spec: OptionSpec, lang: str) -> str:
     if spec.required:
         return str(_WORDS[lang]["required"])
     if isinstance(spec.default, bool):

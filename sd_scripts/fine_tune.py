@@ -20,14 +20,14 @@ def work(options: FineTuneOptions, report: Report) -> None:
     report.use_console(options.console)
     if options.data.debug_dataset:
         check_data(options)
-        from sd_scripts.library.train.showing import show_dataset
+        from sd_scripts.library.train.preview import show_dataset
 
         show_dataset(options, report)
-    else:
-        check_training(options)
-        check_frozen(options.precision, [] if options.method.trains_text_encoder else ["text_encoder"])
-        check_names(options.model, options.text)
-        train(options, report)
+        return
+    check_training(options)
+    check_frozen(options.precision, options.method.frozen_texts)
+    check_names(options.model, options.text)
+    train(options, report)
 
 
 def train(options: FineTuneOptions, report: Report) -> None:

@@ -20,7 +20,7 @@ def work(options: TrainNetworkOptions, report: Report) -> None:
     report.use_console(options.console)
     if options.data.debug_dataset:
         check_data(options)
-        from sd_scripts.library.train.showing import show_dataset
+        from sd_scripts.library.train.preview import show_dataset
 
         show_dataset(options, report)
     else:

@@ -1,14 +1,15 @@
 """Options of fine_tune.py: a composition of groups."""
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.config_file import ConfigFileOptions
 from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
 from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.hub import HubOptions
-from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+from sd_scripts.options.method import FullMethodOptions
+from sd_scripts.options.model import ModelOptions, TextCacheOptions, TextEncodingOptions
 from sd_scripts.options.noise import LossOptions, NoiseOptions
 from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
 from sd_scripts.options.output import AboutOptions, ConsoleOptions
@@ -27,19 +28,13 @@ from sd_scripts.options.training import (
 
 
 @dataclass(kw_only=True)
-class FineTuneMethodOptions:
+class FineTuneMethodOptions(FullMethodOptions):
     """Which parts of the model are trained."""
 
-    train_text_encoder: bool = False
-    """Train the text encoder as well as the U-Net."""
+    rates: ClassVar[dict[str, str]] = {"text_encoder": "learning_rate_te"}
 
     learning_rate_te: Annotated[float | None, Range(low=0.0, zero="not trained")] = None
     """Learning rate of the text encoder. Empty: learning_rate. 0: it is not trained."""
-
-    @property
-    def trains_text_encoder(self) -> bool:
-        """Whether the text encoder is trained: at a rate of 0 it would cost as much, and learn nothing."""
-        return self.train_text_encoder and self.learning_rate_te != 0
 
 
 @dataclass(kw_only=True)
@@ -73,3 +68,13 @@ class FineTuneOptions:
     about: AboutOptions = field(default_factory=AboutOptions)
     console: ConsoleOptions = field(default_factory=ConsoleOptions)
     config: ConfigFileOptions = field(default_factory=ConfigFileOptions)
+
+    @property
+    def text_cache(self) -> TextCacheOptions:
+        """Captions are encoded when they come first, and kept in memory."""
+        return TextCacheOptions()
+
+    @property
+    def optimizer_groups(self) -> int:
+        """The optimizer is not split."""
+        return 0

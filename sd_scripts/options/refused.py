@@ -10,12 +10,20 @@ _FINE_TUNE = {
 _LATER = "is not built yet. Leave it out."
 
 _TRAIN_NETWORK = {
-    **_FINE_TUNE,
     "validation_seed": _LATER,
     "validation_split": _LATER,
     "validate_every_n_steps": _LATER,
     "validate_every_n_epochs": _LATER,
     "max_validation_steps": _LATER,
 }
+_SDXL = {
+    "v2": "is for Stable Diffusion 2, which fine_tune.py trains. Leave it out.",
+    "clip_skip": "has no place here: SDXL reads its text encoders' last but one layers by itself. Leave it out.",
+    "reg_data_dir": "is not built yet. Name regularisation pictures in a --dataset_config, with is_reg = true.",
+}
 
-REFUSED: dict[str, dict[str, str]] = {"fine_tune": _FINE_TUNE, "train_network": _TRAIN_NETWORK}
+REFUSED: dict[str, dict[str, str]] = {
+    "fine_tune": _FINE_TUNE,
+    "train_network": _FINE_TUNE | _TRAIN_NETWORK,
+    "sdxl_train": _FINE_TUNE | _SDXL,
+}

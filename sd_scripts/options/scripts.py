@@ -4,6 +4,7 @@ from sd_scripts.options.captioning import MakeCaptionsByGitOptions, MakeCaptions
 from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.latents import PrepareLatentsOptions
 from sd_scripts.options.metadata import CleanOptions, MergeCaptionsOptions, MergeTagsOptions
+from sd_scripts.options.sdxl_train import SdxlTrainOptions
 from sd_scripts.options.tagging import TagByDeepDanbooruOptions, TagByWd14Options
 from sd_scripts.options.train_network import TrainNetworkOptions
 
@@ -17,5 +18,6 @@ SCRIPTS: dict[str, type] = {
     "finetune/clean_captions_and_tags.py": CleanOptions,
     "finetune/prepare_buckets_latents.py": PrepareLatentsOptions,
     "fine_tune.py": FineTuneOptions,
+    "sdxl_train.py": SdxlTrainOptions,
     "train_network.py": TrainNetworkOptions,
 }

@@ -154,7 +154,12 @@ def _leaves(options_class: type) -> Iterator[tuple[type, dataclasses.Field[Any],
         if dataclasses.is_dataclass(hint):
             yield from _leaves(typing.cast(type, hint))
         else:
-            yield options_class, field, hint
+            yield _declarer(options_class, field.name), field, hint
+
+
+def _declarer(options_class: type, name: str) -> type:
+    """The class that declares a field: the group itself, or one that it extends."""
+    return next(owner for owner in options_class.__mro__ if name in owner.__dict__.get("__annotations__", {}))
 
 
 def _spec(owner: type, field: dataclasses.Field[Any], hint: Any) -> OptionSpec:

@@ -7,7 +7,7 @@ from sd_scripts.options.config_file import ConfigFileOptions
 from sd_scripts.options.data import NetworkDataOptions, ResolutionOptions
 from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.hub import HubOptions
-from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+from sd_scripts.options.model import ModelOptions, TextCacheOptions, TextEncodingOptions
 from sd_scripts.options.network import (
     FrozenBaseOptions,
     NetworkFormatOptions,
@@ -66,3 +66,13 @@ class TrainNetworkOptions:
     header: NetworkHeaderOptions = field(default_factory=NetworkHeaderOptions)
     console: ConsoleOptions = field(default_factory=ConsoleOptions)
     config: ConfigFileOptions = field(default_factory=ConfigFileOptions)
+
+    @property
+    def text_cache(self) -> TextCacheOptions:
+        """Captions are encoded when they come first, and kept in memory."""
+        return TextCacheOptions()
+
+    @property
+    def optimizer_groups(self) -> int:
+        """The optimizer is not split."""
+        return 0

@@ -61,6 +61,14 @@ class PrecisionOptions:
 
 
 @dataclass(kw_only=True)
+class OptimizerGroupsOptions:
+    """The optimizer's step in portions."""
+
+    fused_optimizer_groups: Annotated[int | None, Range(low=0, zero="off")] = None
+    """Change the weights in this many portions, each as soon as its gradients are there, which then go: less memory."""
+
+
+@dataclass(kw_only=True)
 class AttentionOptions:
     """How attention is computed. At most one of these."""
 

@@ -57,6 +57,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sd_models.make_sd1(folder / "sd1.safetensors")
         sd_models.make_sd1(folder / "other.safetensors", seed=1)
         sd_models.make_sd2(folder / "sd2.safetensors")
+        sd_models.make_sdxl(folder / "sdxl.safetensors")
         taggers.make_blip(folder / "blip")
         taggers.make_git(folder / "git")
         taggers.make_wd14(folder / "taggers" / "tiny_wd14")

@@ -2,22 +2,18 @@
 
 import importlib
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sd_scripts.options.scripts import SCRIPTS
-from sd_scripts.options.spec import OptionSpec, option_specs
+from sd_scripts.options.spec import option_specs
 from tests.effects.conftest import Run
 from tests.effects.effect import Effect
 from tests.effects.run import needed, observe
 
 WITHOUT = {"onnx"}
 """Asks for what is done anyway; its help says so."""
-
-TRAINERS = ["fine_tune.py", "train_network.py"]
-"""They are put together from the same parts: what one proves of an option that is declared alike holds in the next."""
 
 
 def all_rows() -> Iterator[Effect]:
@@ -26,20 +22,29 @@ def all_rows() -> Iterator[Effect]:
         yield from getattr(importlib.import_module(f"tests.effects.{path.stem}"), "ROWS", [])
 
 
+ON_THE_LOOP = ("fine_tune.py", "sdxl_train.py", "train_network.py")
+"""They train with the same code: what they share through a group of options is shown with the first of them."""
+
+
+def shown_elsewhere(script: str) -> set[str]:
+    """The options that a script shares through their group with an earlier one of the loop."""
+    earlier = ON_THE_LOOP[: ON_THE_LOOP.index(script)] if script in ON_THE_LOOP else ()
+    specs = option_specs(SCRIPTS[script])
+    others = {(spec.group, name) for other in earlier for name, spec in option_specs(SCRIPTS[other]).items()}
+    return {name for name, spec in specs.items() if (spec.group, name) in others}
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_option_has_a_row(script: str) -> None:
-    """Of this script; or of a trainer that stands before it and has the same option, and so the same code for it."""
-    specs = _declared(script)
-    earlier = [_declared(one) for one in TRAINERS[: TRAINERS.index(script)]] if script in TRAINERS else []
-    shared = {name for name, spec in specs.items() if any(other.get(name) == spec for other in earlier)}
     rows = {row.flag for row in all_rows() if row.script == script}
-    assert rows <= set(specs)
-    assert rows | shared | WITHOUT == set(specs) | WITHOUT
+    options = set(option_specs(SCRIPTS[script]))
+    assert options - shown_elsewhere(script) - WITHOUT <= rows <= options
 
 
-def _declared(script: str) -> dict[str, OptionSpec]:
-    """The options; groups that extend others have names of their own, and the same options."""
-    return {name: replace(spec, group="") for name, spec in option_specs(SCRIPTS[script]).items()}
+def test_what_a_script_has_for_itself_is_not_shown_elsewhere() -> None:
+    own = {"block_lr", "learning_rate_te1", "cache_text_encoder_outputs", "fused_optimizer_groups"}
+    assert not own & shown_elsewhere("sdxl_train.py")
+    assert shown_elsewhere("fine_tune.py") == set()
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -50,7 +50,7 @@ def test_the_target_is_the_noise_or_the_velocity(models, v_parameterization):
 
 def test_predictions_have_the_shape_of_latents(sd1):
     latents, hidden = torch.randn(2, 4, 8, 16), torch.randn(2, 77, 16)
-    assert sd1.predict(latents, torch.tensor([1, 2]), hidden).shape == latents.shape
+    assert sd1.predict(latents, torch.tensor([1, 2]), {"hidden_BLD": hidden}).shape == latents.shape
 
 
 def test_pictures_become_latents_an_eighth_as_large_and_back(sd1):
@@ -68,12 +68,13 @@ def test_pictures_become_latents_an_eighth_as_large_and_back(sd1):
 
 def test_every_way_of_attention_gives_the_same_prediction_and_gradients(sd1, monkeypatch):
     monkeypatch.setattr(attention, "SLICE_TOKENS", 24)  # So that these few tokens are several slices.
+    torch.manual_seed(0)
     latents, hidden = torch.randn(1, 4, 8, 8), torch.randn(1, 77, 16)
     found = {}
     for kind in ("default", "sdpa", "mem_eff_attn"):
         sd1.use_attention(kind)
         sd1.unet.zero_grad()
-        output = sd1.predict(latents, torch.tensor([500]), hidden)
+        output = sd1.predict(latents, torch.tensor([500]), {"hidden_BLD": hidden})
         output.square().mean().backward()
         grad = sd1.unet.down_blocks[0].attentions[0].transformer_blocks[0].attn2.to_k.weight.grad
         found[kind] = (output.detach(), grad.clone())
@@ -104,7 +105,7 @@ def test_gradient_checkpointing_changes_no_gradient(sd1):
     for _ in range(2):
         sd1.unet.train()
         sd1.unet.zero_grad()
-        sd1.predict(latents, torch.tensor([500]), hidden).square().mean().backward()
+        sd1.predict(latents, torch.tensor([500]), {"hidden_BLD": hidden}).square().mean().backward()
         grads.append(sd1.unet.conv_in.weight.grad.clone())
         sd1.use_gradient_checkpointing()
     assert sd1.unet.is_gradient_checkpointing

@@ -24,7 +24,7 @@ def true_size(family: str) -> SimpleNamespace:
             variant=VARIANTS[family],
             unet=UNet2DConditionModel.from_config(known["unet"]),
             vae=AutoencoderKL.from_config(known["vae"]),
-            text_encoder=CLIPTextModel(CLIPTextConfig(**known["text_encoder"])),
+            text_encoders={"text_encoder": CLIPTextModel(CLIPTextConfig(**known["text_encoder"]))},
             vae_dtype=torch.float32,
             rest={},
         )
@@ -56,7 +56,7 @@ def test_dimensions_are_read_from_true_size_weights(family):
     assert configs.unet_config(golden(f"unet_{family}"), blank["unet"]) == known["unet"]
     assert configs.vae_config(golden("vae"), blank["vae"]) == known["vae"]
     text = golden(f"text_{family}")
-    assert VARIANTS[family].text_config(text, blank["text_encoder"]) == known["text_encoder"]
+    assert VARIANTS[family].texts[0].read_config(text, blank["text_encoder"]) == known["text_encoder"]
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd2"])

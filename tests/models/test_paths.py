@@ -27,7 +27,7 @@ def test_a_model_is_fetched_once_and_only_what_is_needed(models: Path, hub: Hub)
     local = load(str(models / "sd1_folder"))
     for name, tensor in local.unet.state_dict().items():
         assert torch.equal(tensor, found.unet.state_dict()[name])
-    assert found.tokenizer("a photo of a cat").input_ids == [49406, 320, 1125, 539, 320, 2368, 49407]
+    assert found.tokenizers[0]("a photo of a cat").input_ids == [49406, 320, 1125, 539, 320, 2368, 49407]
     served = len(hub.downloads())
     load("me/tiny")
     assert len(hub.downloads()) == served > 0

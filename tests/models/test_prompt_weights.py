@@ -49,13 +49,14 @@ def test_escaped_text_is_read_as_it_is(text):
 
 def test_every_token_has_the_weight_of_its_piece(sd1, sd2):
     for family, pad in ((sd1, END), (sd2, 0)):
-        tokens, weights = family.tokenize_weighted(["(red red:1.5) cat", ""], TextSettings())
+        tokens, weights = family.tokenize(["(red red:1.5) cat", ""], TextSettings(), weighted=True).values()
         assert tokens.tolist() == [[BEGIN, RED, RED, CAT, END, *[pad] * 72], [BEGIN, END, *[pad] * 75]]
         assert weights.tolist() == [[1.0, 1.5, 1.5, *[1.0] * 74], [1.0] * 77]
 
 
 def test_weights_are_cut_where_the_tokens_are(sd1):
-    tokens, weights = sd1.tokenize_weighted(["cat " * 74 + "(red " * 90], TextSettings(max_tokens=150))
+    texts = ["cat " * 74 + "(red " * 90]
+    tokens, weights = sd1.tokenize(texts, TextSettings(max_tokens=150), weighted=True).values()
     assert tokens.tolist() == [[BEGIN, *[CAT] * 74, *[RED] * 76, END]]
     assert weights[0, :75].tolist() == [1.0] * 75 and weights[0, -1] == 1.0
     # Each opened bracket multiplies what comes after it.
@@ -89,9 +90,9 @@ def test_the_encoders_output_is_weighed_token_by_token(sd1, clip_skip, max_token
     settings = TextSettings(clip_skip=clip_skip, max_tokens=max_tokens)
     texts = ["cat " * 60 + "(red:1.5) " * 30, "cat"]
     with torch.no_grad():
-        plain = sd1.encode_text(sd1.tokenize(["cat " * 60 + "red " * 30, "cat"], settings), settings)
-        tokens, weights = sd1.tokenize_weighted(texts, settings)
-        weighed = sd1.encode_text(tokens, settings, weights)
+        plain_texts = ["cat " * 60 + "red " * 30, "cat"]
+        plain = sd1.encode_text(sd1.tokenize(plain_texts, settings), settings)["hidden_BLD"]
+        weighed = sd1.encode_text(sd1.tokenize(texts, settings, weighted=True), settings)["hidden_BLD"]
     assert plain.shape == weighed.shape == (2, max_tokens + 2, 16)
     torch.testing.assert_close(weighed[1], plain[1])
     end = min(91, max_tokens + 1)
@@ -106,8 +107,8 @@ def test_gradients_reach_the_text_encoder_through_weights(models):
     family = load(str(models / "sd1.safetensors"))
     grads = []
     for text in ("a (red:0) cat", "a (red:2) cat"):
-        tokens, weights = family.tokenize_weighted([text], TextSettings())
-        family.encode_text(tokens, TextSettings(), weights)[0, 2].sum().backward()
+        tokens = family.tokenize([text], TextSettings(), weighted=True)
+        family.encode_text(tokens, TextSettings())["hidden_BLD"][0, 2].sum().backward()
         grads.append(family.text_encoder.get_parameter("final_layer_norm.bias").grad.clone())
         family.text_encoder.zero_grad()
     assert grads[0].abs().sum() == 0 and grads[1].abs().sum() > 0

@@ -51,7 +51,7 @@ def test_a_download_that_broke_off(models: Path, tmp_path: Path, name: str):
         (["lora_unet_mid.lora_down.weight"], "FILE is a LoRA, not a whole model. Name the model that it belongs to."),
         (
             ["model.diffusion_model.input_blocks.0.0.weight", "conditioner.embedders.0.x"],
-            "FILE is an SDXL model, and this program trains Stable Diffusion 1 and 2. Name one of those.",
+            "FILE is an SDXL model, and this program trains Stable Diffusion 1 and 2. Use sdxl_train.py for it.",
         ),
         (
             ["decoder.conv_in.weight"],

@@ -32,26 +32,28 @@ def test_the_bundled_vocabulary():
 
 def test_tokens_of_a_short_text(sd1, sd2):
     for family, pad in ((sd1, END), (sd2, 0)):
-        tokens = family.tokenize(["a photo of a cat", ""], TextSettings())
+        tokens = family.tokenize(["a photo of a cat", ""], TextSettings())["tokens_BL"]
         assert tokens.tolist() == [[BEGIN, *CAT, END, *[pad] * 70], [BEGIN, END, *[pad] * 75]]
 
 
 @pytest.mark.parametrize("max_tokens", [75, 150, 225])
 def test_long_texts_are_cut_and_counted(sd1, max_tokens):
     text = "cat " * 230
-    assert sd1.tokenize([text], TextSettings(max_tokens=max_tokens)).tolist() == [[BEGIN, *[WORD] * max_tokens, END]]
+    assert sd1.tokenize([text], TextSettings(max_tokens=max_tokens))["tokens_BL"].tolist() == [
+        [BEGIN, *[WORD] * max_tokens, END]
+    ]
     assert sd1.token_count(text) == 230
     assert sd1.token_count("a photo of a cat") == 5
 
 
 def test_chunks_of_sd1(sd1):
-    tokens = sd1.tokenize(["cat " * 80], TextSettings(max_tokens=150))
+    tokens = sd1.tokenize(["cat " * 80], TextSettings(max_tokens=150))["tokens_BL"]
     expected = [[BEGIN, *[WORD] * 75, END], [BEGIN, *[WORD] * 5, *[END] * 71]]
     assert to_chunks(tokens, END, END).tolist() == [expected]
 
 
 def test_chunks_of_sd2_full_partly_filled_and_empty(sd2):
-    tokens = sd2.tokenize(["cat " * 80], TextSettings(max_tokens=225))
+    tokens = sd2.tokenize(["cat " * 80], TextSettings(max_tokens=225))["tokens_BL"]
     expected = [
         [BEGIN, *[WORD] * 75, END],  # Its last-but-one id is text, so it ends in the end token, not in padding.
         [BEGIN, *[WORD] * 5, END, *[0] * 70],
@@ -61,9 +63,9 @@ def test_chunks_of_sd2_full_partly_filled_and_empty(sd2):
 
 
 def test_chunks_of_sd2_that_end_exactly_at_the_edge(sd2):
-    tokens = sd2.tokenize(["cat " * 75], TextSettings(max_tokens=150))
+    tokens = sd2.tokenize(["cat " * 75], TextSettings(max_tokens=150))["tokens_BL"]
     assert to_chunks(tokens, END, 0).tolist() == [[[BEGIN, *[WORD] * 75, END], [BEGIN, END, *[0] * 75]]]
-    tokens = sd2.tokenize(["cat " * 150], TextSettings(max_tokens=150))
+    tokens = sd2.tokenize(["cat " * 150], TextSettings(max_tokens=150))["tokens_BL"]
     assert to_chunks(tokens, END, 0).tolist() == [[[BEGIN, *[WORD] * 75, END]] * 2]
 
 
@@ -79,7 +81,7 @@ def test_long_texts_are_encoded_chunk_by_chunk(name, max_tokens, request):
         : max_tokens // 75
     ]
     with torch.no_grad():
-        hidden = family.encode_text(family.tokenize([text], settings), settings)
+        hidden = family.encode_text(family.tokenize([text], settings), settings)["hidden_BLD"]
         alone = [family.text_encoder(torch.tensor([chunk])).last_hidden_state[0] for chunk in wrapped]
     expected = torch.cat([alone[0][:1], *(chunk[1:76] for chunk in alone), alone[-1][-1:]])
     assert hidden.shape == (1, max_tokens + 2, 16)
@@ -89,9 +91,9 @@ def test_long_texts_are_encoded_chunk_by_chunk(name, max_tokens, request):
 def test_batches_are_encoded_as_single_texts_are(sd2):
     settings = TextSettings(max_tokens=150)
     with torch.no_grad():
-        both = sd2.encode_text(sd2.tokenize(["cat", "dog " * 100], settings), settings)
+        both = sd2.encode_text(sd2.tokenize(["cat", "dog " * 100], settings), settings)["hidden_BLD"]
         for index, text in enumerate(["cat", "dog " * 100]):
-            one = sd2.encode_text(sd2.tokenize([text], settings), settings)
+            one = sd2.encode_text(sd2.tokenize([text], settings), settings)["hidden_BLD"]
             torch.testing.assert_close(both[index], one[0], atol=1e-6, rtol=0)
 
 
@@ -111,8 +113,9 @@ def test_clip_skip_leaves_out_the_last_layers(sd1, clip_skip, layers):
     settings = TextSettings(clip_skip=clip_skip)
     tokens = sd1.tokenize(["a photo of a cat"], settings)
     with torch.no_grad():
-        expected = by_hand(sd1.text_encoder, tokens, layers)
-        torch.testing.assert_close(sd1.encode_text(tokens, settings), expected, atol=1e-6, rtol=0)
+        expected = by_hand(sd1.text_encoder, tokens["tokens_BL"], layers)
+        found = sd1.encode_text(tokens, settings)["hidden_BLD"]
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
 
 def test_more_layers_than_there_are_cannot_be_skipped(sd1):
@@ -125,8 +128,9 @@ def test_sd2_reads_its_last_but_one_layer_by_itself(sd2):
     assert sd2.text_encoder.config.num_hidden_layers == 2, "the file has three blocks"
     tokens = sd2.tokenize(["a photo of a cat"], TextSettings())
     with torch.no_grad():
-        expected = by_hand(sd2.text_encoder, tokens, 2)
-        torch.testing.assert_close(sd2.encode_text(tokens, TextSettings()), expected, atol=1e-6, rtol=0)
+        expected = by_hand(sd2.text_encoder, tokens["tokens_BL"], 2)
+        found = sd2.encode_text(tokens, TextSettings())["hidden_BLD"]
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
     with pytest.raises(BadOption, match="clip_skip does not go with v2"):
         sd2.encode_text(tokens, TextSettings(clip_skip=2))
 
@@ -136,7 +140,8 @@ def test_gradients_reach_the_text_encoder(models):
     family.use_gradient_checkpointing()
     family.text_encoder.train()
     settings = TextSettings(clip_skip=2)
-    family.encode_text(family.tokenize(["a cat"], settings), settings).square().sum().backward()
+    hidden = family.encode_text(family.tokenize(["a cat"], settings), settings)["hidden_BLD"]
+    hidden.square().sum().backward()
     grads = {name: p.grad for name, p in family.text_encoder.named_parameters()}
     assert grads["encoder.layers.1.mlp.fc1.weight"].abs().sum() > 0
     assert grads["encoder.layers.2.mlp.fc1.weight"] is None or grads["encoder.layers.2.mlp.fc1.weight"].abs().sum() == 0

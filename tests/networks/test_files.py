@@ -51,7 +51,7 @@ def answers(unet, text_encoder, tokens_BL):
 def test_diffusers_answers_as_our_trainer_does(base, kind, tmp_path):
     make, pipeline = base
     family = make()
-    tokens_BL = family.tokenize(["a red cat"], TextSettings())
+    tokens_BL = family.tokenize(["a red cat"], TextSettings())["tokens_BL"]
     plain = answers(family.unet, family.text_encoder, tokens_BL)
     sizes = {"network_dim": 3, "network_alpha": 2, "learning_rate": 1e-2, "network_args": KINDS[kind] or None}
     trainer, _ = train_network(tmp_path, family, **sizes, v2=family.name == "sd2")
@@ -82,7 +82,7 @@ def test_files_of_dora_have_a_length_for_each_row_and_come_back(tmp_path):
     merged.method.prepare(merged.family, 1)
     again, _ = make_network_trainer(tmp_path, network_weights=file, dim_from_weights=True)
     again.method.prepare(again.family, 1)
-    tokens_BL = again.family.tokenize(["a red cat"], TextSettings())
+    tokens_BL = again.family.tokenize(["a red cat"], TextSettings())["tokens_BL"]
     ours = answers(trainer.family.unet, trainer.family.text_encoder, tokens_BL)
     for other in (merged.family, again.family):
         for own, theirs in zip(ours, answers(other.unet, other.text_encoder, tokens_BL), strict=True):

@@ -47,11 +47,11 @@ def prediction(family, seed=0):
     generator = torch.Generator().manual_seed(seed)
     from sd_scripts.library.models.family import TextSettings
 
-    tokens_BL = family.tokenize(["a red cat"], TextSettings())
+    tokens = family.tokenize(["a red cat"], TextSettings())
     with torch.no_grad():
-        hidden_BLD = family.encode_text(tokens_BL, TextSettings())
+        conditions = family.encode_text(tokens, TextSettings())
         noisy_BCHW = torch.randn(1, 4, 8, 8, generator=generator)
-        return family.predict(noisy_BCHW, torch.tensor([500]), hidden_BLD)
+        return family.predict(noisy_BCHW, torch.tensor([500]), conditions)
 
 
 def test_the_base_model_stays_and_the_network_moves(trained):

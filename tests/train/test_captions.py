@@ -38,11 +38,12 @@ def test_prompts_always_have_weights_and_captions_when_asked_for():
         return Texts(family, TextSettings(weighted=weighted), accelerator, trained=False, keep=False)
 
     prompt = ["a (red:1.8) cat"]
-    weighed = texts(False).encode_prompts(prompt)
-    assert torch.equal(weighed, texts(True).encode_prompts(prompt))
-    assert torch.equal(weighed, texts(True).encode(prompt))
-    assert not torch.equal(weighed, texts(False).encode(prompt))
-    assert torch.equal(texts(False).encode_prompts(["a red cat"]), texts(False).encode(["a red cat"]))
+    weighed = texts(False).encode_prompts(prompt)["hidden_BLD"]
+    assert torch.equal(weighed, texts(True).encode_prompts(prompt)["hidden_BLD"])
+    assert torch.equal(weighed, texts(True).encode(prompt)["hidden_BLD"])
+    assert not torch.equal(weighed, texts(False).encode(prompt)["hidden_BLD"])
+    plain = texts(False).encode_prompts(["a red cat"]), texts(False).encode(["a red cat"])
+    assert torch.equal(*(made["hidden_BLD"] for made in plain))
 
 
 def test_samples_draw_weights(tmp_path):

@@ -39,7 +39,7 @@ def test_the_first_loss_is_what_diffusers_says(tmp_path):
     timesteps_B = torch.tensor([draw.timestep(item)])
     with torch.no_grad():
         noisy_BCHW = scheduler.add_noise(latents_BCHW, noise_BCHW, timesteps_B)
-        hidden_BLD = family.text_encoder(family.tokenize(TEXTS[:1], TextSettings())).last_hidden_state
+        hidden_BLD = family.text_encoder(family.tokenize(TEXTS[:1], TextSettings())["tokens_BL"]).last_hidden_state
         prediction_BCHW = family.unet(noisy_BCHW, timesteps_B, hidden_BLD).sample
     expected = torch.nn.functional.mse_loss(prediction_BCHW, noise_BCHW).item()
     _, recorder = train(tmp_path, tiny_family(), data, max_train_steps=1)

@@ -31,10 +31,10 @@ def test_no_gradient_is_left_when_the_next_one_comes(tmp_path, monkeypatch):
     left = []
     take = FusedSteps._take
 
-    def watched(self, number, parameter):
-        others = [other for other in self._optimizer.param_groups[number]["params"] if other is not parameter]
+    def watched(self, portion, parameter):
+        others = [other for other in self._optimizer.param_groups[portion.group]["params"] if other is not parameter]
         left.append(sum(other.grad is not None for other in others))
-        take(self, number, parameter)
+        take(self, portion, parameter)
 
     monkeypatch.setattr(FusedSteps, "_take", watched)
     trainer, _ = train(tmp_path, **FUSED)

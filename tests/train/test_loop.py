@@ -123,6 +123,6 @@ def test_when_nothing_can_be_learnt(tmp_path, steps):
 def test_a_frozen_encoder_reads_each_caption_once(tmp_path, shuffle, times):
     family, read = tiny_family(), []
     encode = family.encode_text
-    family.encode_text = lambda tokens_BL, settings: (read.append(tokens_BL), encode(tokens_BL, settings))[1]
+    family.encode_text = lambda tokens, settings: (read.append(tokens), encode(tokens, settings))[1]
     train(tmp_path, family, max_train_epochs=2, shuffle_caption=shuffle)
     assert len(read) == times

@@ -4,7 +4,7 @@ import pytest
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.checks.training import check_training
-from sd_scripts.library.train.optimizing import check_text_rate, choose_schedule, rate_notices
+from sd_scripts.library.train.optimizing import check_part_rates, choose_schedule, rate_notices
 from tests.train.tiny import options, tiny_data, train
 
 SCHEDULE_FREE = {"optimizer_type": "AdamWScheduleFree"}
@@ -80,11 +80,11 @@ def test_one_factor_is_found_for_one_rate(tmp_path):
     text = {"train_text_encoder": True, "optimizer_type": "DAdaptAdam"}
     apart = options(tmp_path, learning_rate_te=0.5, **text)
     with pytest.raises(BadOption, match="DAdaptAdam takes one learning rate for everything") as caught:
-        check_text_rate(apart.optimizer, apart.method)
+        check_part_rates(apart.optimizer, apart.method)
     assert caught.value.option == "learning_rate_te"
     for rate in (None, 0.0, 1e-3):
         same = options(tmp_path, learning_rate_te=rate, **text)
-        check_text_rate(same.optimizer, same.method)
+        check_part_rates(same.optimizer, same.method)
 
 
 def test_schedule_free_keeps_the_full_rate(tmp_path):

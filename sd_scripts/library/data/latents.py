@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sd_scripts.library.data.buckets import Fit, Size
+from sd_scripts.library.data.buckets import Fit, Size, latents_hw
 from sd_scripts.library.data.latents_head import OTHER_SIZE, SCALED_OTHERWISE, latents_member, mask_member, read_head
 from sd_scripts.library.data.npz import BrokenLatents, read_arrays
 from sd_scripts.library.io.atomic import replacing
@@ -118,6 +118,30 @@ def read_mask(path: Path, bucket_px: Size, flipped: bool = False) -> "np.ndarray
     # In the layout that holds both ways the mask is that of the plain picture.
     mirrored = flipped and "arr_0" not in shapes
     return np.ascontiguousarray(mask_HW[:, ::-1] if mirrored else mask_HW, dtype=np.float32).clip(0.0, 1.0)
+
+
+def read_origin(path: Path, bucket_px: Size) -> tuple[Size, Fit] | None:
+    """(size of the picture, how it came into the bucket) as a file of either layout says; None where it does not.
+
+    Other programs do not say how large the scaled picture was: then the cut counts as central.
+    """
+    height, width = latents_hw(bucket_px)
+    endings = (f"_{height}x{width}", "")
+    try:
+        arrays = read_arrays(path, tuple(name + ending for name in _ORIGIN for ending in endings))
+        original, crop, *scaled = (
+            [int(side) for side in arrays[name + ending].tolist()]
+            for name in _ORIGIN
+            if (ending := next((e for e in endings if name + e in arrays), None)) is not None
+        )
+        (width, height), (left, top, right, bottom) = original, crop
+        scaled_width, scaled_height = scaled[0] if scaled else (left + right, top + bottom)
+    except (BrokenLatents, AttributeError, ValueError, TypeError):
+        return None
+    return (width, height), Fit((scaled_width, scaled_height), bucket_px, (left, top))
+
+
+_ORIGIN = ("original_size", "crop_ltrb", "resized_size")
 
 
 def _checked(latents_CHW: "np.ndarray") -> "np.ndarray":

@@ -1,4 +1,6 @@
-"""Latents in the layout of --cache_latents_to_disk: <stem>_<width>x<height>_sd.npz, several sizes in one. Torch-free.
+"""Latents in the layout of --cache_latents_to_disk: <stem>_<width>x<height>_sd.npz (_sdxl.npz), several sizes in one.
+
+Needs no torch.
 
 The first size has the plain names (latents, latents_flipped, original_size, crop_ltrb, alpha_mask); the names of
 further ones end in _<height>x<width> of their latents. Beside them, with the same ending, stands what they were made
@@ -52,10 +54,10 @@ def read_encodable(
     return Encodable(made_from, pixels_HWC, mask_HW)
 
 
-def cache_path(image: Path, original_px: Size) -> Path:
-    """The file of a picture of this size."""
+def cache_path(image: Path, original_px: Size, suffix: str = "sd") -> Path:
+    """The file of a picture of this size; `suffix`: sd, or sdxl for that family's VAE."""
     width, height = original_px
-    return image.with_name(f"{image.stem}_{width:04d}x{height:04d}_sd.npz")
+    return image.with_name(f"{image.stem}_{width:04d}x{height:04d}_{suffix}.npz")
 
 
 def check_files(pictures: Sequence[Picture], missing: Iterable[int]) -> None:

@@ -13,8 +13,8 @@ from sd_scripts.library.data.latents import content_hash, flip_path, plain_path
 from sd_scripts.library.data.latents_head import ANY, Expected, Head, Source, read_head
 from sd_scripts.library.data.npz import BrokenLatents
 
-# <stem>_<width>x<height>_sd.npz, the original picture's size in four digits or more.
-NEWER_NAME = re.compile(r"(?P<stem>.+)_\d{4,}x\d{4,}_sd\.npz")
+# <stem>_<width>x<height>_sd.npz, or _sdxl.npz; the original picture's size in four digits or more.
+NEWER_NAME = re.compile(r"(?P<stem>.+)_\d{4,}x\d{4,}_(?P<suffix>sd|sdxl)\.npz")
 
 NO_MIRROR = "they have no mirror image, which --flip_aug asks for"
 
@@ -41,11 +41,14 @@ class _Listing:
 class LatentsFinder:
     """Looks for latents beside pictures; each folder is listed once. `vae_hash` None: of whatever VAE.
 
+    `suffix`: what stands in the names of the newer layout, sd or sdxl.
+
     `check`: by what is seen whether they come from the picture that is there. Its "size" in bytes is quickly known; its
     "content" must be read; "nothing" trusts every file that has the right shape, whatever VAE it comes from too.
     """
 
-    def __init__(self, vae_hash: str | None = None, check: Check = "size") -> None:
+    def __init__(self, vae_hash: str | None = None, check: Check = "size", suffix: str = "sd") -> None:
+        self._suffix = suffix
         self._vae_hash = None if check == "nothing" else vae_hash
         self._check = check
         self._folders: dict[Path, _Listing] = {}
@@ -110,16 +113,17 @@ class LatentsFinder:
 
     def _listing(self, folder: Path) -> _Listing:
         if folder not in self._folders:
-            self._folders[folder] = _list(folder)
+            self._folders[folder] = _list(folder, self._suffix)
         return self._folders[folder]
 
 
-def _list(folder: Path) -> _Listing:
+def _list(folder: Path, suffix: str) -> _Listing:
     listing = _Listing()
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.suffix == ".npz":
             listing.latents.add(path.name)
-            if newer := NEWER_NAME.fullmatch(path.name):
+            newer = NEWER_NAME.fullmatch(path.name)
+            if newer and newer["suffix"] == suffix:
                 listing.newer[newer["stem"]].append(path.name)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             listing.stems.add(path.stem)

@@ -9,16 +9,16 @@ from sd_scripts.library.data.augment import View, both, draw_view, is_mirrored
 from sd_scripts.library.data.buckets import Fit, Size, latents_hw
 from sd_scripts.library.data.caption_rules import final_caption
 from sd_scripts.library.data.faces import face_of
-from sd_scripts.library.data.images import UnreadableImage
-from sd_scripts.library.data.latents import read_for_training, read_mask
+from sd_scripts.library.data.images import UnreadableImage, image_size
+from sd_scripts.library.data.latents import read_for_training, read_mask, read_origin
 from sd_scripts.library.data.latents_cache import Encodable, read_encodable
 from sd_scripts.library.data.latents_files import LatentsFiles
 from sd_scripts.library.data.npz import BrokenLatents
-from sd_scripts.library.data.picture_tensors import as_mask, mask_shown, show
+from sd_scripts.library.data.picture_tensors import as_mask, fit_of, mask_shown, show, sizes_of
 from sd_scripts.library.data.plan import Group, plan_batches
 from sd_scripts.library.data.subset_reader import Picture
 from sd_scripts.library.data.subsets import Dataset
-from sd_scripts.library.data.training_data import Example, Item, Moment, TrainImage
+from sd_scripts.library.data.training_data import Example, Item, Moment, Sizes, TrainImage
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,9 @@ class PictureData:
     """A TrainingData of pictures in datasets.
 
     They may have latents (prepared on disk, or put here), plain or both plain and mirrored; the others give pixels, for
-    the VAE, whose hash is `vae_hash`. A batch is uniform: of one dataset, one size, and all latents or all pixels.
+    the VAE, whose hash is `vae_hash` and whose latents on disk have `latents_suffix` in their names.
+
+    A batch is uniform: of one dataset, one size, and all latents or all pixels.
     """
 
     def __init__(
@@ -37,13 +39,16 @@ class PictureData:
         pictures: Sequence[Picture],
         vae_hash: str = "",
         prior_loss_weight: float = 1.0,
+        latents_suffix: str = "sd",
     ) -> None:
         self.datasets = list(datasets)
         self.pictures = list(pictures)
         self.images: Sequence[TrainImage] = [picture.image for picture in pictures]
         self.vae_hash = vae_hash
+        self.latents_suffix = latents_suffix
         self._prior_loss_weight = prior_loss_weight
         self._memory: dict[tuple[int, bool], tuple[torch.Tensor, torch.Tensor | None]] = {}
+        self._origins: dict[int, tuple[Size, Fit]] = {}
         self._left_out: set[int] = set()
 
     @property
@@ -65,6 +70,12 @@ class PictureData:
         """The final caption of an item."""
         picture = self.pictures[item.image]
         return final_caption(picture.image.text, picture.subset.captions, item, moment)
+
+    def whole_caption(self, index: int) -> str:
+        """The caption of an image where captions do not change, whether or not it is sometimes left empty."""
+        picture = self.pictures[index]
+        rules = replace(picture.subset.captions, dropout_rate=0.0, dropout_every_n_epochs=0)
+        return final_caption(picture.image.text, rules, Item(index, 0), Moment())
 
     def load(self, item: Item, moment: Moment) -> Example:
         """An item as it is trained. Where there are mirrored latents, half of the showings draw them.
@@ -129,12 +140,35 @@ class PictureData:
     def _shown(self, item: Item, choose: Callable[[Size, Fit], View]) -> Example:
         picture = self.pictures[item.image]
         shown = show(picture.image, self.datasets[picture.dataset].rules, picture.subset.pictures, choose, picture.mask)
-        return Example(item, "", pixels_CHW=shown.pixels_CHW, mask_HW=shown.mask_HW, seen=shown.view.told())
+        sizes = sizes_of(shown.original_px, shown.view.fit, shown.view.mirrored)
+        return Example(
+            item, "", pixels_CHW=shown.pixels_CHW, mask_HW=shown.mask_HW, sizes=sizes, seen=shown.view.told()
+        )
 
     def _of_latents(self, item: Item, moment: Moment) -> Example:
         mirrored = self._has_mirrored(item.image) and is_mirrored(item, moment)
         latents_CHW, mask_HW = self._memory.get((item.image, mirrored)) or self._read_latents(item.image, mirrored)
-        return Example(item, "", latents_CHW, mask_HW=mask_HW, seen="mirrored" if mirrored else "")
+        seen = "mirrored" if mirrored else ""
+        return Example(item, "", latents_CHW, mask_HW=mask_HW, sizes=self._sizes(item.image, mirrored), seen=seen)
+
+    def _sizes(self, index: int, mirrored: bool) -> Sizes:
+        """How an image that has latents came to its size: as they say, or as the picture would come to it now."""
+        if index not in self._origins:
+            self._origins[index] = self._origin(index)
+        original_px, fit = self._origins[index]
+        return sizes_of(original_px, fit, mirrored)
+
+    def _origin(self, index: int) -> tuple[Size, Fit]:
+        picture = self.pictures[index]
+        image, path = picture.image, picture.latents.plain
+        if path and (found := read_origin(path, image.bucket_px)):
+            return found
+        try:
+            original_px = image_size(image.path)
+        except UnreadableImage:
+            # The picture is gone, and other programs' latents may say nothing of it.
+            return image.bucket_px, Fit(image.bucket_px, image.bucket_px)
+        return original_px, fit_of(original_px, image.bucket_px, self.datasets[picture.dataset].rules)
 
     def _read_latents(self, index: int, mirrored: bool) -> "tuple[torch.Tensor, torch.Tensor | None]":
         import torch

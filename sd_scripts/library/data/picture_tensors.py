@@ -10,7 +10,7 @@ from sd_scripts.library.data.buckets import BucketRules, Fit, Size, cover
 from sd_scripts.library.data.images import image_size, open_image_with_alpha
 from sd_scripts.library.data.masks import read_mask_picture
 from sd_scripts.library.data.picture_rules import PictureRules
-from sd_scripts.library.data.training_data import TrainImage
+from sd_scripts.library.data.training_data import Sizes, TrainImage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +24,7 @@ class Shown:
     pixels_CHW: "torch.Tensor"
     mask_HW: "torch.Tensor | None"
     view: View
+    original_px: Size
 
 
 def show(
@@ -46,7 +47,7 @@ def show(
     pixels_HWC, mask_HW = see(picture, view, rules, read_mask_picture(mask, picture.size) if mask else None)
     # A copy: an unchanged picture is read-only.
     pixels_CHW = torch.tensor(pixels_HWC).permute(2, 0, 1).float() / 127.5 - 1.0
-    return Shown(pixels_CHW, as_mask(mask_HW), view)
+    return Shown(pixels_CHW, as_mask(mask_HW), view, picture.size)
 
 
 def mask_shown(
@@ -62,6 +63,12 @@ def fit_of(size_px: Size, bucket_px: Size, buckets: BucketRules | None) -> Fit:
     """How a picture comes into the bucket that was chosen for it; that may have been prepared with other rules."""
     fit = buckets.fit(size_px) if buckets else None
     return fit if fit and fit.bucket_px == bucket_px else cover(size_px, bucket_px)
+
+
+def sizes_of(original_px: Size, fit: Fit, mirrored: bool) -> Sizes:
+    """What is told of a picture that came into its bucket like this; a mirror image is cut from the other side."""
+    left, top, right, _ = fit.crop_ltrb
+    return Sizes(original_px, (fit.resized_px[0] - right if mirrored else left, top), fit.bucket_px)
 
 
 def as_mask(mask_HW: "np.ndarray | None") -> "torch.Tensor | None":

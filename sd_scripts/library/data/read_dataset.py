@@ -18,17 +18,23 @@ from sd_scripts.library.report import Report
 from sd_scripts.options.data import DataOptions, DreamBoothDataOptions, ResolutionOptions
 
 
-def open_data(options: DataSettings, report: Report, vae_hash: str | None = None) -> TrainingData:
+def open_data(
+    options: DataSettings, report: Report, vae_hash: str | None = None, latents_suffix: str = "sd"
+) -> TrainingData:
     """The training data of a script: of the options' datasets, or of a class of the user's own.
+
+    `latents_suffix`: sd or sdxl, what stands in the names of latents on disk.
 
     Errors: BadOption, BadFile, NothingUsable.
     """
     if options.data.dataset_class:
         return make_custom_data(options.data.dataset_class, options, report, options.length.seed or 0)
-    return read_data(options, report, vae_hash)
+    return read_data(options, report, vae_hash, latents_suffix)
 
 
-def read_data(options: DataSettings, report: Report, vae_hash: str | None = None) -> PictureData:
+def read_data(
+    options: DataSettings, report: Report, vae_hash: str | None = None, latents_suffix: str = "sd"
+) -> PictureData:
     """The data that the options ask for. `vae_hash`: latents that say they come from another VAE are made anew.
 
     Errors: BadOption, BadFile, when there is nothing to read; NothingUsable, when nothing of it can be trained.
@@ -41,7 +47,7 @@ def read_data(options: DataSettings, report: Report, vae_hash: str | None = None
         _say_left_out(options.data, report)
     for sentence in idle_sizes(options, datasets):
         report.notice(sentence, "warning")
-    finder = LatentsFinder(vae_hash, latents_check(options.resolution))
+    finder = LatentsFinder(vae_hash, latents_check(options.resolution), latents_suffix)
     readers = [
         _reader(place, dataset, subset, finder, report)
         for place, dataset in enumerate(datasets)
@@ -54,7 +60,8 @@ def read_data(options: DataSettings, report: Report, vae_hash: str | None = None
     pictures = [picture for place in range(len(datasets)) for picture in _of_dataset(place, readers, report)]
     with_latents = sum(picture.latents.plain is not None for picture in pictures)
     report.say(f"{len(pictures):,} pictures to train, {with_latents:,} of them with latents.")
-    return PictureData(datasets, pictures, vae_hash or "", _prior_weight(options.data, pictures, report))
+    weight = _prior_weight(options.data, pictures, report)
+    return PictureData(datasets, pictures, vae_hash or "", weight, latents_suffix)
 
 
 def _prior_weight(data: DataOptions, pictures: list[Picture], report: Report) -> float:

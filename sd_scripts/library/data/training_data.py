@@ -25,6 +25,23 @@ class Moment(NamedTuple):
     seed: int = 0
 
 
+class Sizes(NamedTuple):
+    """How a picture came to its size; (width, height) and (left, top) in px. The corner lies in the scaled picture."""
+
+    original_px: tuple[int, int]
+    corner_px: tuple[int, int]
+    target_px: tuple[int, int]
+
+    def numbers(self) -> tuple[float, ...]:
+        """As SDXL is told of it: height and width of the whole, top and left, height and width of what is seen."""
+        return tuple(float(side) for pair in self for side in reversed(pair))
+
+
+def uncut(size_px: tuple[int, int]) -> Sizes:
+    """Of a picture that is seen as it is."""
+    return Sizes(size_px, (0, 0), size_px)
+
+
 @dataclass(frozen=True)
 class TrainImage:
     """An image to be trained. `bucket_px` is (width, height); its latents have bucket_px / 8."""
@@ -40,8 +57,8 @@ class Example:
     """An item, ready for a batch: latents (C, H/8, W/8; the VAE's sample, not scaled), or pixels (3, H, W; -1 to 1).
 
     Exactly one of the two is given. `caption` is final: shuffled, with its kept parts. `mask_HW`, of the latents' size,
-    says from 0 to 1 how much each place counts in the loss; None: all of them fully. `seen` tells people how the
-    picture was seen.
+    says from 0 to 1 how much each place counts in the loss; None: all of them fully. `sizes`: how the picture came to
+    its size; None: it is seen as it is. `seen` tells people how the picture was seen.
     """
 
     item: Item
@@ -50,6 +67,7 @@ class Example:
     pixels_CHW: "torch.Tensor | None" = None
     mask_HW: "torch.Tensor | None" = None
     weight: float = 1.0
+    sizes: Sizes | None = None
     seen: str = ""
 
 

@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,33 +10,38 @@ from torch import Tensor
 from sd_scripts.library.io.checkpoints import write_ckpt, write_safetensors
 from sd_scripts.library.models import configs
 from sd_scripts.library.models.layout import TEXT_PREFIX, UNET_PREFIX, VAE_PREFIX
-from sd_scripts.library.models.layout.text import clip_to_open_clip, with_wrapper
-from sd_scripts.library.models.layout.unet import unet_names
+from sd_scripts.library.models.layout.unet import names_of
 from sd_scripts.library.models.layout.vae import vae_names, vae_to_original
+from sd_scripts.library.models.sources import VARIANTS
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-UNET_WIDTHS = [32, 32, 64, 64]
+UNET_WIDTHS = {"sd1": [32, 32, 64, 64], "sd2": [32, 32, 64, 64], "sdxl": [32, 32, 64]}
 VAE_WIDTHS = [32, 32, 32, 64]
-TEXT_WIDTH = 16
+# Of the first text encoder, and of SDXL's second.
+TEXT_WIDTHS = [16, 24]
 TEXT_LAYERS = 3
+# Each of the six numbers that SDXL is told of sizes becomes as many.
+SIZE_WIDTH = 8
 
 
 def make_sd1(path: str | Path, seed: int = 0, dtype: torch.dtype = torch.float32) -> Path:
     """Writes a Stable Diffusion 1 checkpoint of 17 MB, half that in float16: .ckpt by its ending, or .safetensors."""
-    return _write(Path(path), _tensors("sd1", _tiny(configs.base_config("sd1")), seed), dtype)
+    return _write(Path(path), _tensors("sd1", _tiny(configs.base_config("sd1"), "sd1"), seed), dtype)
 
 
 def make_sd2(path: str | Path, v_prediction: bool = False, seed: int = 0, dtype: torch.dtype = torch.float32) -> Path:
     """Writes a Stable Diffusion 2 checkpoint: base, or the one that predicts velocity. As in the real ones, nothing in
     the file tells which of the two it is."""
     parts = configs.base_config("sd2")
-    return _write(Path(path), _tensors("sd2", _tiny(parts), seed + 1000 * v_prediction), dtype)
+    return _write(Path(path), _tensors("sd2", _tiny(parts, "sd2"), seed + 1000 * v_prediction), dtype)
+
+
+def make_sdxl(path: str | Path, seed: int = 0, dtype: torch.dtype = torch.float32) -> Path:
+    """Writes an SDXL checkpoint of 15 MB."""
+    return _write(Path(path), _tensors("sdxl", _tiny(configs.base_config("sdxl"), "sdxl"), seed), dtype)
 
 
 def make_diffusers(folder: str | Path, v2: bool = False, v_prediction: bool = False, seed: int = 0) -> Path:
-    """Writes the same model as a diffusers folder, whose scheduler tells what it predicts."""
+    """Writes the same model of SD1 or SD2 as a diffusers folder, whose scheduler tells what it predicts."""
     from sd_scripts.library.models.family import SaveRequest
     from sd_scripts.library.models.sd import load
 
@@ -47,46 +52,64 @@ def make_diffusers(folder: str | Path, v2: bool = False, v_prediction: bool = Fa
         return model.save(SaveRequest(Path(folder), "diffusers_safetensors"))
 
 
-def _tiny(parts: dict[str, configs.Config]) -> dict[str, configs.Config]:
-    linear = parts["unet"]["use_linear_projection"]
-    parts["unet"] |= {"block_out_channels": UNET_WIDTHS, "cross_attention_dim": TEXT_WIDTH, "layers_per_block": 2}
-    if linear:
-        parts["unet"]["attention_head_dim"] = [configs.heads(width) for width in UNET_WIDTHS]
+def _tiny(parts: dict[str, configs.Config], family: str) -> dict[str, configs.Config]:
+    texts, widths = VARIANTS[family].texts, UNET_WIDTHS[family]
+    context = sum(TEXT_WIDTHS[: len(texts)])
+    unet = parts["unet"]
+    unet |= {"block_out_channels": widths, "cross_attention_dim": context, "layers_per_block": 2}
+    if unet["use_linear_projection"]:
+        unet["attention_head_dim"] = [configs.heads(width) for width in widths]
+    if "addition_time_embed_dim" in unet:
+        unet |= {"transformer_layers_per_block": [1, 1, 2], "addition_time_embed_dim": SIZE_WIDTH}
+        unet["projection_class_embeddings_input_dim"] = TEXT_WIDTHS[1] + 6 * SIZE_WIDTH
     parts["vae"] |= {"block_out_channels": VAE_WIDTHS}
-    parts["text_encoder"] |= {
-        "hidden_size": TEXT_WIDTH,
-        "intermediate_size": 2 * TEXT_WIDTH,
-        "num_attention_heads": configs.heads(TEXT_WIDTH),
-        "num_hidden_layers": TEXT_LAYERS,
-    }
+    for text, width in zip(texts, TEXT_WIDTHS, strict=False):
+        parts[text.folder] |= {
+            "hidden_size": width,
+            "intermediate_size": 2 * width,
+            "num_attention_heads": configs.heads(width),
+            "num_hidden_layers": TEXT_LAYERS,
+            "projection_dim": width,
+        }
     return parts
 
 
 def _tensors(family: str, parts: dict[str, configs.Config], seed: int) -> dict[str, Tensor]:
     """Every tensor of the original layout; a block more of SD2's text encoder than is used, as the real files have."""
+    import transformers
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
 
+    variant = VARIANTS[family]
+    texts: list[dict[str, Tensor]] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unet = UNet2DConditionModel.from_config(parts["unet"]).state_dict()
         vae = AutoencoderKL.from_config(parts["vae"]).state_dict()
-        text = CLIPTextModel(CLIPTextConfig(**parts["text_encoder"])).state_dict()
-    names = unet_names([kind.startswith("CrossAttn") for kind in parts["unet"]["down_block_types"]], 2)
+        for text in variant.texts:
+            module = getattr(transformers, text.kind)(transformers.CLIPTextConfig(**parts[text.folder]))
+            texts.append(module.state_dict())
+    names = names_of(parts["unet"])
     tensors = {f"{UNET_PREFIX}{names.to_original(name)}": tensor for name, tensor in unet.items()}
     original = vae_to_original(vae, vae_names(len(VAE_WIDTHS), parts["vae"]["layers_per_block"]))
     tensors |= {VAE_PREFIX + name: tensor for name, tensor in original.items()}
-    return tensors | {TEXT_PREFIX[family] + name: tensor for name, tensor in _text(family, text)}
+    for text, found in zip(variant.texts, texts, strict=True):
+        tensors |= {text.prefix + name: tensor for name, tensor in text.to_original(found, TEXT_LAYERS).items()}
+    return tensors | {name: value.clone() for name, value in _MORE[family].items()}
 
 
-def _text(family: str, text: dict[str, Tensor]) -> "Iterator[tuple[str, Tensor]]":
-    if family == "sd1":
-        yield from with_wrapper(text).items()
-        yield "text_model.embeddings.position_ids", torch.arange(77)[None]
-    else:
-        yield from clip_to_open_clip(text, TEXT_LAYERS).items()
-        yield "logit_scale", torch.tensor(4.6052)
-        yield "text_projection", torch.eye(TEXT_WIDTH)
+# What real files have besides, which the modules lack.
+_POSITIONS = "text_model.embeddings.position_ids"
+_MORE = {
+    "sd1": {TEXT_PREFIX["sd1"] + _POSITIONS: torch.arange(77)[None]},
+    "sd2": {
+        TEXT_PREFIX["sd2"] + "logit_scale": torch.tensor(4.6052),
+        TEXT_PREFIX["sd2"] + "text_projection": torch.eye(TEXT_WIDTHS[0]),
+    },
+    "sdxl": {
+        TEXT_PREFIX["sdxl1"] + _POSITIONS: torch.arange(77)[None],
+        TEXT_PREFIX["sdxl2"] + "logit_scale": torch.tensor(4.6052),
+    },
+}
 
 
 def _write(path: Path, tensors: dict[str, Tensor], dtype: torch.dtype) -> Path:

@@ -10,12 +10,13 @@ from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io import pickles
 from sd_scripts.library.io.atomic import replacing
+from sd_scripts.library.io.headers import safetensors_header
 
 CPU = torch.device("cpu")
 PICKLED = {".ckpt", ".pt", ".pth", ".bin"}
@@ -36,17 +37,20 @@ class Checkpoint(Protocol):
         """One tensor."""
 
 
-def open_checkpoint(path: str | Path, device: torch.device = CPU) -> Checkpoint:
+def open_checkpoint(path: str | Path, device: torch.device = CPU, mapped: bool = True) -> Checkpoint:
     """Opens a .safetensors file, or a pickle (.ckpt, .pt, .pth, .bin) of which nothing but tensors is read.
 
-    Tensors are read straight onto `device`.
+    Tensors are read straight onto `device`. `mapped`: a .safetensors file is mapped into memory, so that only what is
+    used is read; else it is read as a whole, which is quicker where files lie on slow or remote drives.
 
     Errors: BadFile, when it is missing, broken, or no such file.
     """
     path = Path(path)
     if not path.is_file():
         raise BadFile(f"{path}: there is no such file. Name a .safetensors or .ckpt file.")
-    return _Pickled(path, device) if path.suffix.lower() in PICKLED else _Safetensors(path, device)
+    if path.suffix.lower() in PICKLED:
+        return _Pickled(path, device)
+    return _Safetensors(path, device) if mapped else _WholeSafetensors(path, device)
 
 
 class _Safetensors:
@@ -66,6 +70,21 @@ class _Safetensors:
 
     def tensor(self, name: str) -> Tensor:
         return self._file.get_tensor(name)
+
+
+class _WholeSafetensors:
+    def __init__(self, path: Path, device: torch.device) -> None:
+        self.path = path
+        self._device = device
+        self.metadata = safetensors_header(path)[1]
+        self._tensors = load(path.read_bytes())
+        self.shapes = {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
+
+    def read(self, prefix: str = "") -> dict[str, Tensor]:
+        return {name[len(prefix) :]: self.tensor(name) for name in self._tensors if name.startswith(prefix)}
+
+    def tensor(self, name: str) -> Tensor:
+        return self._tensors[name].to(self._device)
 
 
 class _Pickled:

@@ -99,10 +99,11 @@ def kind_of(shapes: Shapes) -> ModelKind:
 
 
 def check_version(path: Path, kind: str, v2: bool) -> None:
-    """Raises BadOption where a model, sd1 or sd2, is of another version than `v2` says."""
+    """Raises BadOption where a model, sd1, sd2 or sdxl, is of another version than `v2` says."""
     if (kind == "sd2") != v2:
         advice = "leave out --v2" if v2 else "add --v2"
-        raise BadOption("v2", f"{path} is a Stable Diffusion {kind[-1]} model: {advice}.")
+        name = "an SDXL" if kind == "sdxl" else f"a Stable Diffusion {kind[-1]}"
+        raise BadOption("v2", f"{path} is {name} model: {advice}.")
 
 
 def check_prediction(path: Path, told: str | None, v_parameterization: bool) -> None:

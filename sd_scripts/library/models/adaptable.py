@@ -1,9 +1,11 @@
 """Which layers of a model a network (LoRA and its kin) may adapt, what files call them, and in which block they lie."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from sd_scripts.library.models.layout.unet import block_of, names_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Layer:
-    """A linear or convolution layer. `key` is its name in files; `part` is unet, text_encoder or text_encoder_2.
+    """A linear or convolution layer. `key` is its name in files; `part` is unet, or that of a text encoder.
 
     `block`: its place in the list of the U-Net's blocks, None in text encoders. `among_convs`: it lies in a Resnet,
     Down- or Upsample block, which are adapted only when their convolutions are.
@@ -58,6 +60,9 @@ class Adaptable:
 SD_BLOCKS = Blocks(down=12, mid=1, up=12)
 """Of Stable Diffusion 1 and 2; the first of them, where the picture comes in, has no layer that is adapted."""
 
+SDXL_BLOCKS = Blocks(down=9, mid=3, up=9, before=1, after=1)
+"""Of SDXL, counted as in the original layout."""
+
 _PLACE = re.compile(r"(down_blocks\.(\d+)|mid_block|up_blocks\.(\d+))\.(attentions|\w*samplers|resnets)\.(\d+)\.")
 
 
@@ -66,18 +71,39 @@ def sd_layers(unet: Any, text_encoder: Any) -> Adaptable:
     return Adaptable((*_unet_layers(unet), *_text_layers(text_encoder)), SD_BLOCKS)
 
 
+def sdxl_layers(unet: Any, text_encoders: Mapping[str, Any]) -> Adaptable:
+    """Those of SDXL: of the U-Net by the names of the original layout; `text_encoders` by those of their parts."""
+    texts = [
+        layer
+        for number, (part, module) in enumerate(text_encoders.items(), 1)
+        for layer in _text_layers(module, part, f"lora_te{number}")
+    ]
+    return Adaptable((*_original_unet_layers(unet), *texts), SDXL_BLOCKS)
+
+
 def _unet_layers(unet: Any) -> Iterator[Layer]:
-    for name, module in _layers(unet):
-        if place := _PLACE.match(name):
-            among_convs = place[4] != "attentions"
-            yield Layer(_key("lora_unet", name), module, "unet", _block(place), among_convs)
+    for name, module, place in _placed(unet):
+        yield Layer(_key("lora_unet", name), module, "unet", _block(place), place[4] != "attentions")
 
 
-def _text_layers(text_encoder: Any) -> Iterator[Layer]:
+def _original_unet_layers(unet: Any) -> Iterator[Layer]:
+    names = names_of(unet.config)
+    for name, module, place in _placed(unet):
+        original = (names.to_original(f"{name}.weight") or "").removesuffix(".weight")
+        block = block_of(original, unet.config)
+        yield Layer(_key("lora_unet", original), module, "unet", block, place[4] != "attentions")
+
+
+def _placed(unet: Any) -> Iterator[tuple[str, Any, re.Match[str]]]:
+    """The layers within blocks, with their names and places."""
+    return ((name, module, place) for name, module in _layers(unet) if (place := _PLACE.match(name)))
+
+
+def _text_layers(text_encoder: Any, part: str = "text_encoder", prefix: str = "lora_te") -> Iterator[Layer]:
     # Newer transformers have no level text_model; the files keep it.
     inner = getattr(text_encoder, "text_model", text_encoder)
     for name, module in _layers(inner.encoder):
-        yield Layer(_key("lora_te_text_model_encoder", name), module, "text_encoder")
+        yield Layer(_key(f"{prefix}_text_model_encoder", name), module, part)
 
 
 def _layers(module: Any) -> Iterator[tuple[str, Any]]:

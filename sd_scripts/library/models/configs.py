@@ -17,7 +17,7 @@ HEAD_SIZE = 64
 
 
 def base_config(name: str) -> dict[str, Config]:
-    """{part: configuration} of sd1, sd2 or sd2_v (velocity, 768 px) at their true size."""
+    """{part: configuration} of sd1, sd2, sd2_v (velocity, 768 px) or sdxl at their true size."""
     return json.loads((_DATA / f"{name}.json").read_text(encoding="utf-8"))
 
 
@@ -38,6 +38,12 @@ def unet_config(shapes: Shapes, known: Config) -> Config:
     attends = [f"input_blocks.{first}.1.proj_in.weight" in shapes for first in firsts]
     widths = [shapes[f"input_blocks.{first}.0.out_layers.3.weight"][0] for first in firsts]
     linear = known["use_linear_projection"]
+    more: Config = {}
+    if "transformer_layers_per_block" in known:
+        depths = zip(firsts, attends, strict=True)
+        more["transformer_layers_per_block"] = [_depth(shapes, first) if attend else 1 for first, attend in depths]
+    if "label_emb.0.0.weight" in shapes:
+        more["projection_class_embeddings_input_dim"] = shapes["label_emb.0.0.weight"][1]
     return known | {
         "in_channels": shapes["input_blocks.0.0.weight"][1],
         "out_channels": shapes["out.2.weight"][0],
@@ -48,7 +54,16 @@ def unet_config(shapes: Shapes, known: Config) -> Config:
         "cross_attention_dim": _one(shapes, r"middle_block\.1\..*\.attn2\.to_k\.weight")[1],
         # diffusers' name is misleading: these are numbers of heads.
         "attention_head_dim": [heads(width) for width in widths] if linear else known["attention_head_dim"],
+        **more,
     }
+
+
+def with_pooled(config: Config, pooled_width: int) -> Config:
+    """SDXL's U-Net for a pooled text of this width: what its embedding reads besides are six numbers of equal width."""
+    left = config["projection_class_embeddings_input_dim"] - pooled_width
+    if left <= 0 or left % 6:
+        raise ValueError("the U-Net's embedding does not fit the second text encoder")
+    return config | {"addition_time_embed_dim": left // 6}
 
 
 def vae_config(shapes: Shapes, known: Config) -> Config:
@@ -104,6 +119,11 @@ def _text_config(shapes: Shapes, known: Config, tokens: str, positions: str) -> 
         "num_attention_heads": heads(width),
         "max_position_embeddings": shapes[positions][0],
     }
+
+
+def _depth(shapes: Shapes, block: int) -> int:
+    """Transformer layers of a block."""
+    return _count(shapes, rf"input_blocks\.{block}\.1\.transformer_blocks\.(\d+)\.")
 
 
 def _count(names: Iterable[str], pattern: str) -> int:

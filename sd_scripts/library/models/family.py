@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import torch
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 FileFormat = Literal["ckpt", "pt", "safetensors", "diffusers", "diffusers_safetensors"]
 """Of models, and of what is trained beside them; a whole model is no .pt."""
 PredictionType = Literal["epsilon", "v_prediction"]
+Tensors: TypeAlias = dict[str, "torch.Tensor"]
+"""Tensors by name, with a row for each item: what a family makes of texts, which nobody else looks into."""
 
 
 @dataclass(frozen=True)
@@ -42,32 +44,38 @@ class Family(Protocol):
     """A loaded model of one family. The loop never asks which one it is."""
 
     name: str
-    """sd1 or sd2; later sdxl and others."""
+    """sd1, sd2 or sdxl; later others."""
+    latents_suffix: str
+    """The last part of the names of its latents on disk: sd or sdxl, whose VAEs differ."""
     source_format: FileFormat
     """The format that the model was read from: what it is saved as by default."""
     prediction_type: PredictionType
     latent_scale: float
-    """Latents are multiplied by this before noise is added (0.18215 for SD1 and SD2)."""
+    """Latents are multiplied by this before noise is added (0.18215 for SD1 and SD2, 0.13025 for SDXL)."""
     alphas_T: "torch.Tensor"
     """alpha-bar of each training step (Ho et al. 2020, eq. 4)."""
     unet: "nn.Module"
-    text_encoder: "nn.Module"
     vae: "nn.Module"
-    tokenizer: Any
 
-    def tokenize(self, texts: Sequence[str], settings: TextSettings) -> "torch.Tensor":
-        """tokens_BL: B texts, L = 77 or chunks * 75 + 2 (formats.md, "Text encoding")."""
+    @property
+    def base_version(self) -> str:
+        """What files that are made from it call it (ss_base_model_version)."""
 
-    def tokenize_weighted(self, texts: Sequence[str], settings: TextSettings) -> "tuple[torch.Tensor, torch.Tensor]":
-        """tokens_BL and weights_BL: the brackets of (word:1.2) and [word] are weights, not text."""
+    @property
+    def text_encoders(self) -> "dict[str, nn.Module]":
+        """The text encoders by the names of their parts: text_encoder, or text_encoder1 and text_encoder2."""
+
+    def tokenize(self, texts: Sequence[str], settings: TextSettings, weighted: bool = False) -> Tensors:
+        """The texts as numbers for `encode_text`: 77 tokens or chunks * 75 + 2 (formats.md, "Text encoding").
+
+        `weighted`: the brackets of (word:1.2) and [word] are weights, not text.
+        """
 
     def token_count(self, text: str) -> int:
         """Tokens of a text without begin and end, before anything is cut off."""
 
-    def encode_text(
-        self, tokens_BL: "torch.Tensor", settings: TextSettings, weights_BL: "torch.Tensor | None" = None
-    ) -> "torch.Tensor":
-        """hidden_BLD: what the U-Net attends to, with gradients where the text encoder is trained."""
+    def encode_text(self, tokens: Tensors, settings: TextSettings) -> Tensors:
+        """What the U-Net is told of texts, with gradients where text encoders are trained."""
 
     def encode_images(
         self, pixels_BCHW: "torch.Tensor", generator: "torch.Generator | list[torch.Generator] | None" = None
@@ -82,15 +90,26 @@ class Family(Protocol):
     ) -> "torch.Tensor":
         """Noisy latents of scaled ones, by the training schedule."""
 
-    def predict(
-        self, noisy_BCHW: "torch.Tensor", timesteps_B: "torch.Tensor", hidden_BLD: "torch.Tensor"
-    ) -> "torch.Tensor":
-        """The U-Net's prediction."""
+    def predict(self, noisy_BCHW: "torch.Tensor", timesteps_B: "torch.Tensor", conditions: Tensors) -> "torch.Tensor":
+        """The U-Net's prediction.
+
+        `conditions`: what `encode_text` gave, and sizes_B6: height and width of the whole picture, top and left of the
+        part that is seen, height and width of that (Podell et al. 2023, "SDXL", 2.2), in px.
+        """
 
     def target(
         self, latents_BCHW: "torch.Tensor", noise_BCHW: "torch.Tensor", timesteps_B: "torch.Tensor"
     ) -> "torch.Tensor":
         """What the prediction should be: the noise, or the velocity."""
+
+    def unet_blocks(self) -> "list[list[nn.Parameter]]":
+        """The U-Net's parameters from its input to its output, by the blocks of the original layout.
+
+        The first holds what reads time, size and texts, the last is the output layer.
+        """
+
+    def freeze_unused(self) -> None:
+        """No gradient is asked for of weights that no prediction depends on, such as skipped layers."""
 
     def use_zero_terminal_snr(self) -> None:
         """From now on the last training step is pure noise: in training, in samples, and in saved folders."""
@@ -99,7 +118,7 @@ class Family(Protocol):
         """How attention is computed from now on. Errors: NotInstalled, where xformers is asked for and missing."""
 
     def use_gradient_checkpointing(self, offload: bool = False) -> None:
-        """Activations of U-Net and text encoder are recomputed in the backward pass from now on.
+        """Activations of U-Net and text encoders are recomputed in the backward pass from now on.
 
         `offload`: what the U-Net is recomputed from waits in RAM.
         """

@@ -14,12 +14,12 @@ _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 _ENDINGS = (".safetensors", ".bin", ".fp16.safetensors", ".fp16.bin")
 
 
-def read_part(folder: Path, device: torch.device) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_part(folder: Path, device: torch.device, mapped: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(configuration, tensors on `device`) of one part, such as unet/. Errors: BadFile."""
     config = {key: value for key, value in read_json(folder / "config.json").items() if not _is_of_the_copy(key)}
     tensors: dict[str, Tensor] = {}
     for file in weight_files(folder):
-        tensors |= open_checkpoint(file, device).read()
+        tensors |= open_checkpoint(file, device, mapped).read()
     return config, tensors
 
 

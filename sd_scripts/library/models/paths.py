@@ -8,7 +8,9 @@ from sd_scripts.library.errors import BadFile
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _FILES = {".safetensors", ".ckpt", ".pt", ".pth", ".bin"}
 _WITH_WEIGHTS = ("unet", "vae", "text_encoder")
-_WITHOUT = ("tokenizer", "scheduler")
+# What only some models have.
+_PERHAPS = ("text_encoder_2",)
+_WITHOUT = ("tokenizer", "tokenizer_2", "scheduler")
 # The same weights in other forms: the first that a model has is fetched.
 _ENDINGS = (".safetensors", ".bin")
 # Copies in half precision or averaged otherwise, and other frameworks' files.
@@ -63,8 +65,9 @@ def _snapshot(hub_id: str, parts: tuple[str, ...], ending: str) -> Path:
     """The folder with these parts of a hub model, or with the part that the whole of it is, such as a VAE by itself."""
     from huggingface_hub import snapshot_download
 
-    patterns = ["model_index.json", *(f"{part}/*.json" for part in (*parts, *_WITHOUT)), "tokenizer/*.txt"]
-    patterns += [f"{part}/*{ending}" for part in parts]
+    wanted = parts if len(parts) == 1 else (*parts, *_PERHAPS)
+    patterns = ["model_index.json", *(f"{part}/*.json" for part in (*wanted, *_WITHOUT)), "tokenizer*/*.txt"]
+    patterns += [f"{part}/*{ending}" for part in wanted]
     if len(parts) == 1:
         patterns += ["config.json", f"diffusion_pytorch_model{ending}"]
     return Path(snapshot_download(hub_id, allow_patterns=patterns, ignore_patterns=_LEFT_OUT))

@@ -7,7 +7,7 @@ from torch import Tensor
 from sd_scripts.library.models.configs import Config, Shapes, clip_config
 from sd_scripts.library.models.layout import TEXT_PREFIX
 from sd_scripts.library.models.layout.text import with_wrapper, without_wrapper
-from sd_scripts.library.models.variant import Variant
+from sd_scripts.library.models.variant import TextVariant, Variant
 
 
 def _config(shapes: Shapes, known: Config) -> Config:
@@ -26,17 +26,28 @@ def _fill(_tensors: Mapping[str, Tensor], _layers: int) -> dict[str, Tensor]:
     return {}
 
 
+CLIP = TextVariant(
+    folder="text_encoder",
+    tokenizer="tokenizer",
+    kind="CLIPTextModel",
+    prefix=TEXT_PREFIX["sd1"],
+    pad_token="<|endoftext|>",
+    read_config=_config,
+    to_clip=_to_clip,
+    to_original=_to_original,
+    fill=_fill,
+    from_folder=without_wrapper,
+    to_folder=with_wrapper,
+)
+
 SD1 = Variant(
     name="sd1",
     config="sd1",
     config_v=None,
-    text_prefix=TEXT_PREFIX["sd1"],
-    pad_token="<|endoftext|>",
+    texts=(CLIP,),
     takes_clip_skip=True,
     architectures={"epsilon": "stable-diffusion-v1", "v_prediction": "stable-diffusion-v1"},
     resolution_px={"epsilon": 512, "v_prediction": 512},
-    text_config=_config,
-    text_to_clip=_to_clip,
-    text_to_original=_to_original,
-    text_fill=_fill,
+    pipeline="StableDiffusionPipeline",
+    sampler="ddim",
 )

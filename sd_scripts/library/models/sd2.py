@@ -8,8 +8,8 @@ from torch import Tensor
 
 from sd_scripts.library.models.configs import open_clip_config
 from sd_scripts.library.models.layout import TEXT_PREFIX
-from sd_scripts.library.models.layout.text import clip_to_open_clip, open_clip_to_clip
-from sd_scripts.library.models.variant import Variant
+from sd_scripts.library.models.layout.text import clip_to_open_clip, open_clip_to_clip, with_wrapper, without_wrapper
+from sd_scripts.library.models.variant import TextVariant, Variant
 
 
 def _fill(tensors: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
@@ -24,17 +24,28 @@ def _fill(tensors: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
     }
 
 
+OPEN_CLIP = TextVariant(
+    folder="text_encoder",
+    tokenizer="tokenizer",
+    kind="CLIPTextModel",
+    prefix=TEXT_PREFIX["sd2"],
+    pad_token="!",
+    read_config=open_clip_config,
+    to_clip=open_clip_to_clip,
+    to_original=clip_to_open_clip,
+    fill=_fill,
+    from_folder=without_wrapper,
+    to_folder=with_wrapper,
+)
+
 SD2 = Variant(
     name="sd2",
     config="sd2",
     config_v="sd2_v",
-    text_prefix=TEXT_PREFIX["sd2"],
-    pad_token="!",
+    texts=(OPEN_CLIP,),
     takes_clip_skip=False,
     architectures={"epsilon": "stable-diffusion-v2-512", "v_prediction": "stable-diffusion-v2-768-v"},
     resolution_px={"epsilon": 512, "v_prediction": 768},
-    text_config=open_clip_config,
-    text_to_clip=open_clip_to_clip,
-    text_to_original=clip_to_open_clip,
-    text_fill=_fill,
+    pipeline="StableDiffusionPipeline",
+    sampler="ddim",
 )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,22 +15,27 @@ from sd_scripts.library.models.clip_tokenizer import clip_tokenizer
 from sd_scripts.library.models.family import FileFormat, PredictionType
 from sd_scripts.library.models.folders import read_json, read_part, weight_files
 from sd_scripts.library.models.layout import EMA_PREFIX, UNET_PREFIX, VAE_PREFIX
-from sd_scripts.library.models.layout.text import WRAPPER, without_wrapper
+from sd_scripts.library.models.layout.text import WRAPPER
 from sd_scripts.library.models.layout.unet import names_of
 from sd_scripts.library.models.sd1 import SD1
 from sd_scripts.library.models.sd2 import SD2
+from sd_scripts.library.models.sdxl_variant import SDXL
 from sd_scripts.library.models.vae import read_vae, vae_from_checkpoint
-from sd_scripts.library.models.variant import Variant
+from sd_scripts.library.models.variant import TextVariant, Variant
 from sd_scripts.library.models.weights import adopt, build
 
-VARIANTS = {variant.name: variant for variant in (SD1, SD2)}
+VARIANTS = {variant.name: variant for variant in (SD1, SD2, SDXL)}
 
+_NOT_XL = "and this program trains SDXL. Use the one without sdxl_, such as fine_tune.py."
 _OTHERS = {
-    "sdxl": "is an SDXL model, and this program trains Stable Diffusion 1 and 2. Name one of those.",
+    "sd1": f"is a Stable Diffusion 1 model, {_NOT_XL}",
+    "sd2": f"is a Stable Diffusion 2 model, {_NOT_XL}",
+    "sdxl": "is an SDXL model, and this program trains Stable Diffusion 1 and 2. Use sdxl_train.py for it.",
     "lora": "is a LoRA, not a whole model. Name the model that it belongs to.",
     "vae": "holds only a VAE, not a whole model. Name it with --vae, and a model besides.",
-    "unknown": "is no Stable Diffusion model: it lacks a U-Net or a text encoder. Name a model of version 1 or 2.",
+    "unknown": "is no Stable Diffusion model: it lacks a U-Net or a text encoder. Name a model of {wanted}.",
 }
+_WANTED = {"sd1": "version 1 or 2", "sdxl": "SDXL"}
 
 
 @dataclass
@@ -38,8 +43,8 @@ class Parts:
     """The modules of a model, in the dtypes of their file; `rest`: original tensors that belong to no module."""
 
     unet: Any
-    text_encoder: Any
-    tokenizer: Any
+    text_encoders: list[Any]
+    tokenizers: list[Any]
     rest: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -59,59 +64,75 @@ class Source(Protocol):
         """Loads the VAE."""
 
 
-def open_source(path: Path, device: torch.device = CPU) -> Source:
-    """What a path holds, to be read onto a device. Errors: BadFile, when it is no Stable Diffusion 1 or 2 model."""
-    return Folder(path, device) if path.is_dir() else SingleFile(path, device)
+def open_source(
+    path: Path, device: torch.device = CPU, kinds: tuple[str, ...] = ("sd1", "sd2"), mapped: bool = True
+) -> Source:
+    """What a path holds, to be read onto a device; `mapped`: see open_checkpoint.
+
+    Errors: BadFile, when it is no model of these kinds.
+    """
+    source = Folder(path, device, mapped) if path.is_dir() else SingleFile(path, device, mapped)
+    if source.kind not in kinds:
+        raise BadFile(f"{path} {_OTHERS[source.kind].format(wanted=_WANTED[kinds[0]])}")
+    source.variant = VARIANTS[source.kind]
+    return source
 
 
 class SingleFile:
     """A checkpoint in the original layout."""
 
-    def __init__(self, path: Path, device: torch.device) -> None:
+    variant: Variant
+
+    def __init__(self, path: Path, device: torch.device, mapped: bool) -> None:
         self.path = path
-        self.file = open_checkpoint(path, device)
-        kind = kind_of(self.file.shapes)
-        if kind not in VARIANTS:
-            _refuse(path, kind)
-        self.variant = VARIANTS[kind]
+        self.file = open_checkpoint(path, device, mapped)
+        self.kind: str = kind_of(self.file.shapes)
         self.format: FileFormat = "safetensors" if path.suffix.lower() == ".safetensors" else "ckpt"
-        self.prediction_type: PredictionType | None = prediction_of(self.file.metadata)
+        # SDXL's files that predict velocity have an empty tensor of this name.
+        velocity: PredictionType | None = "v_prediction" if "v_pred" in self.file.shapes else None
+        self.prediction_type: PredictionType | None = prediction_of(self.file.metadata) or velocity
 
     def parts(self, known: dict[str, configs.Config]) -> Parts:
-        text_encoder = self._text_encoder(known["text_encoder"])
-        tokenizer = clip_tokenizer(self.variant.pad_token)
-        return Parts(self._unet(known["unet"]), text_encoder, tokenizer, self._rest(text_encoder))
+        texts = [(text, self._text_encoder(text, known[text.folder])) for text in self.variant.texts]
+        modules = [module for _, module in texts]
+        tokenizers = [clip_tokenizer(text.pad_token) for text in self.variant.texts]
+        return Parts(self._unet(known["unet"], modules[-1]), modules, tokenizers, self._rest(texts))
 
     def vae(self) -> Any:
         if not any(name.startswith(VAE_PREFIX) for name in self.file.shapes):
             raise BadFile(f"{self.path} holds no VAE of its own. Name one with --vae.")
-        return vae_from_checkpoint(self.file, self.variant is SD2)
+        return vae_from_checkpoint(self.file, self.variant.config)
 
-    def _unet(self, known: configs.Config) -> Any:
+    def _unet(self, known: configs.Config, last_text_encoder: Any) -> Any:
         from diffusers import UNet2DConditionModel
 
         config = configs.config_from(configs.unet_config, self._shapes(UNET_PREFIX), known, self.path)
         _check_channels(self.path, config)
+        if "addition_time_embed_dim" in config:
+            width = last_text_encoder.config.projection_dim
+            config = configs.config_from(lambda _, found: configs.with_pooled(found, width), {}, config, self.path)
         names = names_of(config)
         tensors = self.file.read(UNET_PREFIX)
         renamed = {names.to_diffusers(name) or name: tensor for name, tensor in tensors.items()}
         return build(UNet2DConditionModel, config, renamed, self.path)
 
-    def _text_encoder(self, known: configs.Config) -> Any:
-        prefix = self.variant.text_prefix
-        config = configs.config_from(self.variant.text_config, self._shapes(prefix), known, self.path)
-        tensors = self.variant.text_to_clip(self.file.read(prefix), config["num_hidden_layers"])
-        return _clip(config, tensors, self.path)
+    def _text_encoder(self, text: TextVariant, known: configs.Config) -> Any:
+        shapes = self._shapes(text.prefix)
+        if not shapes:
+            raise BadFile(f"{self.path} lacks a text encoder, as SDXL's refiner does. Name a whole base model.")
+        config = configs.config_from(text.read_config, shapes, known, self.path)
+        return _clip(text, config, text.to_clip(self.file.read(text.prefix), config["num_hidden_layers"]), self.path)
 
-    def _rest(self, text_encoder: Any) -> dict[str, Tensor]:
+    def _rest(self, texts: list[tuple[TextVariant, Any]]) -> dict[str, Tensor]:
         """Copies, so that the file need not stay. Averaged weights are left out: after training they would be stale."""
-        shapes_only = {name: tensor.to("meta") for name, tensor in text_encoder.state_dict().items()}
-        loaded = self.variant.text_to_original(shapes_only, text_encoder.config.num_hidden_layers)
-        prefix = self.variant.text_prefix
-        # Some files of SD1 lack the wrapper's level; they are saved with it.
-        text = {prefix + name for name in loaded} | {prefix + name.removeprefix(WRAPPER) for name in loaded}
+        loaded: set[str] = set()
+        for text, module in texts:
+            shapes_only = {name: tensor.to("meta") for name, tensor in module.state_dict().items()}
+            own = text.to_original(shapes_only, module.config.num_hidden_layers)
+            # Some files of SD1 lack the wrapper's level; they are saved with it.
+            loaded |= {text.prefix + name for name in own} | {text.prefix + name.removeprefix(WRAPPER) for name in own}
         elsewhere = (UNET_PREFIX, VAE_PREFIX, EMA_PREFIX)
-        names = (name for name in self.file.shapes if name not in text and not name.startswith(elsewhere))
+        names = (name for name in self.file.shapes if name not in loaded and not name.startswith(elsewhere))
         return {name: self.file.tensor(name).clone().cpu() for name in names}
 
     def _shapes(self, prefix: str) -> dict[str, tuple[int, ...]]:
@@ -121,16 +142,18 @@ class SingleFile:
 class Folder:
     """A diffusers folder."""
 
-    def __init__(self, path: Path, device: torch.device) -> None:
+    variant: Variant
+
+    def __init__(self, path: Path, device: torch.device, mapped: bool) -> None:
         self.path = path
         self.device = device
+        self.mapped = mapped
         if not (path / "unet" / "config.json").is_file():
             raise BadFile(f"{path} is no diffusers model: it has no unet folder with a config.json.")
-        if (path / "text_encoder_2").is_dir():
-            _refuse(path, "sdxl")
         weights = weight_files(path / "unet")[0]
         self.format: FileFormat = "diffusers_safetensors" if weights.suffix == ".safetensors" else "diffusers"
-        self.variant = SD2 if self._is_linear() else SD1
+        linear = "sd2" if self._is_linear() else "sd1"
+        self.kind = "sdxl" if (path / "text_encoder_2").is_dir() else linear
         scheduler = path / "scheduler" / "scheduler_config.json"
         told = read_json(scheduler).get("prediction_type") if scheduler.is_file() else None
         self.prediction_type: PredictionType | None = told if told in ("epsilon", "v_prediction") else None
@@ -138,15 +161,19 @@ class Folder:
     def parts(self, known: dict[str, configs.Config]) -> Parts:
         from diffusers import UNet2DConditionModel
 
-        config, tensors = read_part(self.path / "unet", self.device)
+        config, tensors = read_part(self.path / "unet", self.device, self.mapped)
         _check_channels(self.path, config)
         unet = build(UNet2DConditionModel, config, tensors, self.path / "unet")
-        config, tensors = read_part(self.path / "text_encoder", self.device)
-        text_encoder = _clip(known["text_encoder"] | config, without_wrapper(tensors), self.path / "text_encoder")
-        return Parts(unet, text_encoder, self._tokenizer())
+        texts = [self._text_encoder(text, known[text.folder]) for text in self.variant.texts]
+        return Parts(unet, texts, [self._tokenizer(text) for text in self.variant.texts])
 
     def vae(self) -> Any:
-        return read_vae(self.path, device=self.device)
+        return read_vae(self.path, device=self.device, mapped=self.mapped)
+
+    def _text_encoder(self, text: TextVariant, known: configs.Config) -> Any:
+        folder = self.path / text.folder
+        config, tensors = read_part(folder, self.device, self.mapped)
+        return _clip(text, known | config, text.from_folder(tensors), folder)
 
     def _is_linear(self) -> bool:
         """Whether the U-Net's projections around attention are linear layers, as SD2 has them."""
@@ -154,25 +181,26 @@ class Folder:
         shapes = [shape for found in files for name, shape in found.items() if name.endswith(".proj_in.weight")]
         return any(len(shape) == 2 for shape in shapes)
 
-    def _tokenizer(self) -> Any:
+    def _tokenizer(self, text: TextVariant) -> Any:
         from transformers import CLIPTokenizer
 
-        folder = self.path / "tokenizer"
+        folder = self.path / text.tokenizer
         if not folder.is_dir():
-            return clip_tokenizer(self.variant.pad_token)
+            return clip_tokenizer(text.pad_token)
         try:
             return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         except Exception as error:  # whatever a broken file makes transformers stumble over
             raise BadFile(f"{folder} is no tokenizer that can be opened. Copy the model again.") from error
 
 
-def _clip(config: configs.Config, tensors: dict[str, Tensor], source: Path) -> Any:
+def _clip(text: TextVariant, config: configs.Config, tensors: dict[str, Tensor], source: Path) -> Any:
+    import transformers
     from accelerate import init_empty_weights
-    from transformers import CLIPTextConfig, CLIPTextModel
 
     try:
         with init_empty_weights():
-            module = CLIPTextModel(CLIPTextConfig(**{**config, "architectures": ["CLIPTextModel"]}))
+            made = transformers.CLIPTextConfig(**{**config, "architectures": [text.kind]})
+            module = getattr(transformers, text.kind)(made)
     except Exception as error:  # transformers does not check what a configuration says
         raise BadFile(f"{source} has a configuration that makes no model ({error}). Copy the model again.") from error
     return adopt(module, tensors, source)
@@ -182,7 +210,3 @@ def _check_channels(path: Path, config: configs.Config) -> None:
     channels = config.get("in_channels")
     if channels != 4:
         raise BadFile(f"{path} takes {channels} channels, as inpainting models do; this program trains those with 4.")
-
-
-def _refuse(path: Path, kind: str) -> NoReturn:
-    raise BadFile(f"{path} {_OTHERS[kind]}")

@@ -43,37 +43,38 @@ def load_vae(name_or_path: str, v2: bool = False) -> LoadedVae:
     Errors: BadFile, when there is no VAE in it; BadOption, when a whole model is of another version than `v2` says.
     """
     path = model_path(name_or_path, only="vae")
-    if (kind := model_facts(path).kind) in ("sd1", "sd2"):
+    kind = model_facts(path).kind
+    if kind in ("sd1", "sd2", "sdxl"):
         check_version(path, kind, v2)
-    vae = read_vae(path, v2)
+    vae = read_vae(path, "sdxl" if kind == "sdxl" else "sd2" if v2 else "sd1")
     dtype, fingerprint = one_dtype(vae.state_dict()), weights_hash(vae.state_dict())
     module = vae.float().eval().requires_grad_(False)
     return LoadedVae(module, fingerprint, float(vae.config.scaling_factor), dtype)
 
 
-def read_vae(path: Path, v2: bool = False, device: torch.device = CPU) -> "AutoencoderKL":
-    """The VAE of a file or folder in its own dtype. Errors: BadFile."""
+def read_vae(path: Path, config: str = "sd1", device: torch.device = CPU, mapped: bool = True) -> "AutoencoderKL":
+    """The VAE of a file or folder in its own dtype; `config` names what is known of its family. Errors: BadFile."""
     if path.is_dir():
-        return _from_folder(path, device)
-    return vae_from_checkpoint(open_checkpoint(path, device), v2)
+        return _from_folder(path, device, mapped)
+    return vae_from_checkpoint(open_checkpoint(path, device, mapped), config)
 
 
-def vae_from_checkpoint(file: Checkpoint, v2: bool = False) -> "AutoencoderKL":
+def vae_from_checkpoint(file: Checkpoint, config: str = "sd1") -> "AutoencoderKL":
     """The VAE of a checkpoint, or of a file that holds nothing but one. Errors: BadFile."""
     from diffusers import AutoencoderKL
 
     prefix = next((prefix for prefix in (VAE_PREFIX, "") if f"{prefix}decoder.conv_in.weight" in file.shapes), None)
     if prefix is None:
         raise BadFile(f"{file.path} holds no VAE. Name a whole Stable Diffusion model, or a VAE.")
-    known = configs.base_config("sd2" if v2 else "sd1")["vae"]
+    known = configs.base_config(config)["vae"]
     tensors = file.read(prefix)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if "encoder.down_blocks.0.resnets.0.conv1.weight" in tensors:
-        config = configs.config_from(configs.diffusers_vae_config, shapes, known, file.path)
-        return build(AutoencoderKL, config, with_new_attention_names(tensors), file.path)
-    config = configs.config_from(configs.vae_config, shapes, known, file.path)
-    names = vae_names(len(config["block_out_channels"]), config["layers_per_block"])
-    return build(AutoencoderKL, config, vae_to_diffusers(tensors, names), file.path)
+        found = configs.config_from(configs.diffusers_vae_config, shapes, known, file.path)
+        return build(AutoencoderKL, found, with_new_attention_names(tensors), file.path)
+    found = configs.config_from(configs.vae_config, shapes, known, file.path)
+    names = vae_names(len(found["block_out_channels"]), found["layers_per_block"])
+    return build(AutoencoderKL, found, vae_to_diffusers(tensors, names), file.path)
 
 
 def weights_hash(tensors: Mapping[str, Tensor]) -> str:
@@ -85,11 +86,11 @@ def weights_hash(tensors: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _from_folder(folder: Path, device: torch.device) -> "AutoencoderKL":
+def _from_folder(folder: Path, device: torch.device, mapped: bool) -> "AutoencoderKL":
     from diffusers import AutoencoderKL
 
     inner = folder / "vae" if (folder / "vae").is_dir() else folder
-    config, tensors = read_part(inner, device)
+    config, tensors = read_part(inner, device, mapped)
     if "latent_channels" not in config:
         raise BadFile(f"{folder} holds no VAE. Name a diffusers folder with a vae folder in it.")
     return build(AutoencoderKL, config, with_new_attention_names(tensors), inner)

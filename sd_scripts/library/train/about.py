@@ -37,8 +37,8 @@ def model_spec(options: TrainingSettings) -> dict[str, str]:
     spec = {f"modelspec.{name.removeprefix('metadata_')}": value for name, value in given.items() if value}
     if about.metadata_thumbnail:
         spec["modelspec.thumbnail"] = data_url(about.metadata_thumbnail)
-    if options.text.clip_skip is not None:
-        spec["modelspec.encoder_layer"] = str(options.text.clip_skip)
+    if options.text.layer is not None:
+        spec["modelspec.encoder_layer"] = str(options.text.layer)
     return {"modelspec.implementation_version": f"sd-trainer/{_version()}", **_timesteps(options), **spec}
 
 

@@ -7,9 +7,10 @@ import torch
 from sd_scripts.library.data.read_dataset import open_data
 from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.io.headers import check_layers
+from sd_scripts.library.models import sd, sdxl
 from sd_scripts.library.models.adaptable import SD_BLOCKS
 from sd_scripts.library.models.family import Family
-from sd_scripts.library.models.sd import load
+from sd_scripts.library.models.sd import StableDiffusion
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.checks.here import check_here
@@ -17,23 +18,39 @@ from sd_scripts.library.train.device import loading_device, main_report
 from sd_scripts.library.train.full import FullFineTune
 from sd_scripts.library.train.network_method import NetworkMethod
 from sd_scripts.library.train.notices import network_notices, notices
-from sd_scripts.library.train.optimizing import check_text_rate
+from sd_scripts.library.train.optimizing import check_part_rates
 from sd_scripts.library.train.remote_state import fetch_state
-from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.library.train.settings import FullSettings, TrainingSettings
 from sd_scripts.library.train.state import check_asked, read_facts
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.library.train.upload import prepare_upload
 from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.sdxl_train import SdxlTrainOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
 
 
 def fine_tune(options: FineTuneOptions, report: Report) -> None:
     """fine_tune.py, once its options are checked."""
-    check_here(options)
-    check_text_rate(options.optimizer, options.method)
-    report = _begin(options, notices(options, torch.cuda.is_available()), report)
-    family, data = _open(options, report)
-    Trainer(family, FullFineTune(options.method), data, options, report).run()
+    report = _begin_full(options, report)
+    family = _load_sd(options, report)
+    Trainer(family, FullFineTune(options.method), _data(family, options, report), options, report).run()
+
+
+def sdxl_train(options: SdxlTrainOptions, report: Report) -> None:
+    """sdxl_train.py, once its options are checked."""
+    report = _begin_full(options, report)
+    model = options.model
+    if model.disable_mmap_load_safetensors:
+        report.say("Files of weights are read as a whole, not mapped into memory.")
+    family = sdxl.load(
+        model.pretrained_model_name_or_path or "",
+        v_parameterization=model.v_parameterization,
+        vae=model.vae,
+        report=report,
+        device=loading_device(options.precision),
+        mapped=not model.disable_mmap_load_safetensors,
+    )
+    Trainer(family, FullFineTune(options.method), _data(family, options, report), options, report).run()
 
 
 def train_network(options: TrainNetworkOptions, report: Report) -> None:
@@ -42,12 +59,19 @@ def train_network(options: TrainNetworkOptions, report: Report) -> None:
     report = _begin(options, network_notices(options, torch.cuda.is_available()), report)
     method = NetworkMethod(options, report)
     method.check(SD_BLOCKS)
-    family, data = _open(options, report)
-    Trainer(family, method, data, options, report, options.start).run()
+    family = _load_sd(options, report)
+    Trainer(family, method, _data(family, options, report), options, report, options.start).run()
+
+
+def _begin_full(options: FullSettings, report: Report) -> Report:
+    """What comes before a whole model is loaded to be trained. Errors: BadOption, NotInstalled."""
+    check_here(options)
+    check_part_rates(options.optimizer, options.method)
+    return _begin(options, notices(options, torch.cuda.is_available()), report)
 
 
 def _begin(options: TrainingSettings, told: Iterable[str], report: Report) -> Report:
-    """What comes before the model is loaded; gives the report of this process."""
+    """What comes before a model is loaded; gives the report of this process. Errors: BadOption."""
     report = main_report(report)
     for sentence in told:
         report.notice(sentence, "warning")
@@ -56,14 +80,13 @@ def _begin(options: TrainingSettings, told: Iterable[str], report: Report) -> Re
         options.state.resume = str(fetch_state(options.state.resume or "", options.hub.huggingface_token, report))
     if folder := options.state.resume:
         check_asked(folder, read_facts(folder), options)
+    report.phase("load_model", f"Loading {options.model.pretrained_model_name_or_path}")
     return report
 
 
-def _open(options: TrainingSettings, report: Report) -> tuple[Family, TrainingData]:
-    """The model and the data."""
+def _load_sd(options: FineTuneOptions | TrainNetworkOptions, report: Report) -> StableDiffusion:
     model = options.model
-    report.phase("load_model", f"Loading {model.pretrained_model_name_or_path}")
-    family = load(
+    family = sd.load(
         model.pretrained_model_name_or_path or "",
         v2=model.v2,
         v_parameterization=model.v_parameterization,
@@ -72,4 +95,8 @@ def _open(options: TrainingSettings, report: Report) -> tuple[Family, TrainingDa
         device=loading_device(options.precision),
     )
     check_layers(options.text.clip_skip, family.text_encoder.config.num_hidden_layers)
-    return family, open_data(options, report, weights_hash(family.vae.state_dict()))
+    return family
+
+
+def _data(family: Family, options: TrainingSettings, report: Report) -> TrainingData:
+    return open_data(options, report, weights_hash(family.vae.state_dict()), family.latents_suffix)

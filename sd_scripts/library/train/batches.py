@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from sd_scripts.library.data.training_data import Example, TrainImage
+from sd_scripts.library.data.training_data import Example, Sizes, TrainImage, uncut
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.feed import Loaded
@@ -21,6 +21,7 @@ class Batch:
     """Items of one size. Latents are scaled; `images`: the items' places in the dataset; `count` items are learnt.
 
     `noise_BCHW` is to be found, `input_noise_BCHW` is what the latents are mixed with: the same, or somewhat more.
+    `sizes_B6` is what SDXL is told of the pictures' sizes (models/family.py, predict).
     `mask_BHW`, of the latents' size, says from 0 to 1 how much each place counts; None: all count alike.
     """
 
@@ -29,6 +30,7 @@ class Batch:
     input_noise_BCHW: torch.Tensor
     timesteps_B: torch.Tensor
     weights_B: torch.Tensor
+    sizes_B6: torch.Tensor
     captions: list[str]
     images: list[int]
     count: int
@@ -105,11 +107,15 @@ class BatchMaker:
             input_noise_BCHW=self._move(torch.stack(input_noise)),
             timesteps_B=self._move(torch.tensor([draw.timestep(item) for item in items])),
             weights_B=self._move(torch.tensor(weights)),
+            sizes_B6=self._move(torch.tensor([self._sizes(example).numbers() for example, _ in kept])),
             captions=[example.caption for example, _ in kept],
             images=[item.image for item in items],
             count=0 if loaded.ghost else len(kept),
             mask_BHW=self._masks([example for example, _ in kept], kept[0][1].shape[1:]),
         )
+
+    def _sizes(self, example: Example) -> Sizes:
+        return example.sizes or uncut(self._images[example.item.image].bucket_px)
 
     def _masks(self, examples: list[Example], size_HW: torch.Size) -> torch.Tensor | None:
         """The items' masks; an item without one counts fully."""

@@ -78,12 +78,12 @@ def make_accelerator(options: TrainingSettings) -> Any:
 def prepare_modules(
     family: Family, precision: Precision, attention: AttentionOptions, holding: Holding, device: torch.device
 ) -> None:
-    """Puts U-Net and text encoder on the device, in float32 or in what full_fp16, full_bf16 and fp8_base say.
+    """Puts U-Net and text encoders on the device, in float32 or in what full_fp16, full_bf16 and fp8_base say.
 
     Mixed precision keeps the weights in float32 and computes in less; what is frozen and not saved is held in less too.
     The VAE waits on the CPU, except with lowram and highvram. Errors: NotInstalled.
     """
-    for module in (part for part in (family.unet, family.text_encoder) if not is_divided(part)):
+    for module in (part for part in (family.unet, *family.text_encoders.values()) if not is_divided(part)):
         frozen = not any(parameter.requires_grad for parameter in module.parameters())
         # diffusers' own `to` warns of dtypes, whatever they are.
         nn.Module.to(module, weights_dtype(precision) if holding.exact or not frozen else computed_in(precision))

@@ -1,6 +1,8 @@
-"""Optimizer steps within the backward pass: each weight changes as soon as its gradient is there, which then goes."""
+"""Optimizer steps within the backward pass: weights change as soon as their gradients are there, which then go."""
 
+import math
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
@@ -14,18 +16,21 @@ _TRIAL_STEPS = 8
 
 
 class FusedSteps:
-    """The Steps that are made in the backward pass. Each gradient is scaled down to `max_norm` by itself."""
+    """The Steps that are made in the backward pass. Each gradient is scaled down to `max_norm` by itself.
+
+    `portions`: weights change in about so many portions, each once it has all of its gradients; 0: each by itself.
+    """
 
     apart: ClassVar[bool] = False
 
-    def __init__(self, optimizer: torch.optim.Optimizer, max_norm: float) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, max_norm: float, portions: int = 0) -> None:
         self._optimizer = optimizer
         self._max_norm = max_norm
         self._squares: list[torch.Tensor] = []
-        # By its number: an optimizer's groups are other objects once a state is loaded.
-        for number, group in enumerate(optimizer.param_groups):
-            for parameter in group["params"]:
-                parameter.register_post_accumulate_grad_hook(partial(self._take, number))
+        self._portions = _portions(optimizer, portions)
+        for portion in self._portions:
+            for parameter in portion.parameters:
+                parameter.register_post_accumulate_grad_hook(partial(self._take, portion))
 
     def exchange(self, last: bool) -> AbstractContextManager[Any]:
         """Nothing is exchanged: there is one process."""
@@ -37,35 +42,69 @@ class FusedSteps:
 
     def finish(self) -> torch.Tensor:
         """The norm of all gradients of the last backward pass, before any was scaled down."""
+        for portion in self._portions:
+            # Some weights had no gradient in this pass.
+            self._step(portion)
         squares, self._squares = self._squares, []
         return torch.stack(squares).sum().sqrt()
 
-    def _take(self, number: int, parameter: torch.Tensor) -> None:
+    def _take(self, portion: "_Portion", parameter: torch.Tensor) -> None:
         norm = torch.nn.utils.clip_grad_norm_([parameter], self._max_norm)
         self._squares.append(norm.detach().float().square())
-        step_one(self._optimizer, number, parameter)
-        parameter.grad = None
+        portion.ready.append(parameter)
+        if len(portion.ready) == len(portion.parameters):
+            self._step(portion)
+
+    def _step(self, portion: "_Portion") -> None:
+        if portion.ready:
+            step_some(self._optimizer, portion.group, portion.ready)
+        for parameter in portion.ready:
+            parameter.grad = None
+        portion.ready = []
 
 
-def step_one(optimizer: torch.optim.Optimizer, number: int, parameter: torch.Tensor) -> None:
-    """A step of one parameter of a group; the optimizer's memory is the same as after a step of all."""
+@dataclass
+class _Portion:
+    """Weights of one of the optimizer's groups, and those of them that have their gradients.
+
+    The group is known by its number: an optimizer's groups are other objects once a state is loaded.
+    """
+
+    group: int
+    parameters: list[torch.Tensor]
+    ready: list[torch.Tensor] = field(default_factory=list)
+
+
+def _portions(optimizer: torch.optim.Optimizer, portions: int) -> list[_Portion]:
+    """Each group is cut by itself, so that all of a portion have one rate; that may make a few more of them."""
+    total = sum(len(group["params"]) for group in optimizer.param_groups)
+    size = math.ceil(total / portions) if portions else 1
+    return [
+        _Portion(number, group["params"][start : start + size])
+        for number, group in enumerate(optimizer.param_groups)
+        for start in range(0, len(group["params"]), size)
+    ]
+
+
+def step_some(optimizer: torch.optim.Optimizer, number: int, some: list[torch.Tensor]) -> None:
+    """A step of some parameters of a group; the optimizer's memory is the same as after a step of all."""
     groups = optimizer.param_groups
     group, parameters = groups[number], groups[number]["params"]
     # The optimizer sees nothing else for a moment: looking through all parameters for each would take long.
-    optimizer.param_groups, group["params"] = [group], [parameter]
+    optimizer.param_groups, group["params"] = [group], some
     try:
         optimizer.step()
     finally:
         optimizer.param_groups, group["params"] = groups, parameters
 
 
-def check_fused(settings: OptimizerSettings) -> None:
+def check_fused(settings: OptimizerSettings, option: str = "fused_backward_pass") -> None:
     """Raises BadOption for an optimizer that takes account of whole steps, so that steps one by one come out else."""
     together, apart = _trial(settings, fused=False), _trial(settings, fused=True)
     if not torch.allclose(together, apart, rtol=1e-4, atol=0.0):
         name = settings.optimizer_type or "this optimizer"
         sentence = f"{name} takes account of whole steps, so it cannot change weights one by one. Use AdaFactor."
-        raise BadOption("fused_backward_pass", f"--fused_backward_pass: {sentence}")
+        raise BadOption(option, f"--{option}: {sentence}")
 
 
 def _trial(settings: OptimizerSettings, fused: bool) -> torch.Tensor:
@@ -82,7 +121,7 @@ def _trial(settings: OptimizerSettings, fused: bool) -> torch.Tensor:
             parameter.grad = torch.sin(parameter.detach() * 3) + 0.1
         if fused:
             for parameter in parameters:
-                step_one(optimizer, 0, parameter)
+                step_some(optimizer, 0, [parameter])
         else:
             optimizer.step()
     return torch.cat([parameter.detach().flatten() for parameter in parameters]) - before

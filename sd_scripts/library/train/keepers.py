@@ -161,7 +161,9 @@ class OnDisk:
         both = [plain_CHW] if flipped_CHW is None else [plain_CHW, flipped_CHW]
         if not all(bool(torch.isfinite(latents_CHW).all()) for latents_CHW in both):
             return Made(read.image, reason=FAILED)
-        path = cache_path(self.data.images[read.image].path, read.source.made_from.original_px)
+        path = cache_path(
+            self.data.images[read.image].path, read.source.made_from.original_px, self.data.latents_suffix
+        )
         add_latents(path, read.source, *(latents_CHW.numpy() for latents_CHW in both))
         return Made(read.image, LatentsFiles(path, path if self.data.mirrors(read.image) else None))
 

@@ -96,7 +96,7 @@ class Learner:
         target_BCHW = self._family.target(batch.latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
         texts = self._texts.arguments(batch.captions)
         with self._accelerator.autocast():
-            prediction_BCHW = self._predictor(noisy_BCHW, batch.timesteps_B, **texts).float()
+            prediction_BCHW = self._predictor(noisy_BCHW, batch.timesteps_B, batch.sizes_B6, **texts).float()
         return self._loss.per_item(prediction_BCHW, target_BCHW, batch.timesteps_B, batch.mask_BHW)
 
     def _way_of_stepping(self, options: TrainingSettings) -> Steps:
@@ -104,8 +104,8 @@ class Learner:
         max_norm = options.optimizer.max_grad_norm or float("inf")
         if engine := zero.engine_of(self._accelerator):
             return zero.DividedSteps(engine)
-        if options.precision.fused_backward_pass:
-            return FusedSteps(self.optimizer, max_norm)
+        if options.precision.fused_backward_pass or options.optimizer_groups:
+            return FusedSteps(self.optimizer, max_norm, options.optimizer_groups)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         return WholeSteps(self._accelerator, self._predictor, self._stepper, parameters, max_norm)
 

@@ -25,6 +25,7 @@ _AS_GIVEN = (
     "resize_interpolation", "noise_offset", "noise_offset_random_strength", "adaptive_noise_scale",
     "multires_noise_iterations", "multires_noise_discount", "ip_noise_gamma", "ip_noise_gamma_random_strength",
     "zero_terminal_snr", "min_timestep", "max_timestep", "loss_type", "huber_schedule", "huber_c", "huber_scale",
+    "learning_rate_te1", "learning_rate_te2", "block_lr",
     "min_snr_gamma", "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss", "fp8_base", "lowram",
     "network_module", "network_dim", "network_alpha", "network_dropout", "unet_lr", "scale_weight_norms",
     "fp8_base_unet", "training_comment",
@@ -45,7 +46,9 @@ class Provenance:
         return self.fixed | {key: str(value) for key, value in now.items()}
 
 
-def provenance(options: TrainingSettings, data: TrainingData, course: Course, seed: int, processes: int) -> Provenance:
+def provenance(
+    options: TrainingSettings, base_version: str, data: TrainingData, course: Course, seed: int, processes: int
+) -> Provenance:
     """Collects what is known before the first step."""
     values = flat_values(options)
     batch_size, plan = options.length.train_batch_size, data.plan(0, seed, processes)
@@ -54,7 +57,7 @@ def provenance(options: TrainingSettings, data: TrainingData, course: Course, se
     facts |= {
         **_origin("sd_model", values["pretrained_model_name_or_path"]),
         **_origin("vae", values["vae"]),
-        "ss_base_model_version": f"sd_v{2 if values['v2'] else 1}{'_v' if values['v_parameterization'] else ''}",
+        "ss_base_model_version": base_version,
         "ss_session_id": random.SystemRandom().randrange(2**32),
         "ss_optimizer": described(options.optimizer),
         "ss_lr_scheduler": options.schedule.lr_scheduler_type or options.schedule.lr_scheduler,

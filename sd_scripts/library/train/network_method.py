@@ -15,7 +15,7 @@ from sd_scripts.library.networks.arguments import split_words
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
 from sd_scripts.library.train.method import Holding
-from sd_scripts.library.train.network_module import Network, create, open_network_module
+from sd_scripts.library.train.network_module import Network, create, open_network_module, text_encoders_of
 from sd_scripts.library.train.network_rules import parts_asked
 from sd_scripts.library.train.precision import weights_dtype
 from sd_scripts.options.train_network import TrainNetworkOptions
@@ -53,7 +53,7 @@ class NetworkMethod:
 
     def prepare(self, family: Family, seed: int) -> None:
         """Freezes the model, merges what is to be merged into it, and adds the network. Errors: BadOption, BadFile."""
-        for module in (family.unet, family.text_encoder, family.vae):
+        for module in (family.unet, *family.text_encoders.values(), family.vae):
             module.requires_grad_(False).eval()
         self._merge_base(family)
         with torch.random.fork_rng(devices=[]):
@@ -116,16 +116,17 @@ class NetworkMethod:
 
     def _apply(self, family: Family) -> None:
         network: Any = self.network
-        network.apply_to(family.text_encoder, family.unet, self._with_text, self._with_unet)
+        network.apply_to(text_encoders_of(family), family.unet, self._with_text, self._with_unet)
         if not (network.unet_loras or network.text_encoder_loras):
             sentence = "nothing of the model is adapted. Check --network_args, and which parts are left out"
             raise BadOption("network_module", f"--network_module {self.kind}: {sentence}.")
         network.requires_grad_(True)
         if hasattr(network, "prepare_grad_etc"):
-            network.prepare_grad_etc(family.text_encoder, family.unet)
+            network.prepare_grad_etc(text_encoders_of(family), family.unet)
         # Layers that are recomputed are so in training mode only.
-        for module, adapters in ((family.unet, network.unet_loras), (family.text_encoder, network.text_encoder_loras)):
-            module.train(bool(adapters))
+        family.unet.train(bool(network.unet_loras))
+        for text_encoder in family.text_encoders.values():
+            text_encoder.train(bool(network.text_encoder_loras))
         counts = f"{len(network.unet_loras)} in the U-Net, {len(network.text_encoder_loras)} in the text encoder"
         self._report.say(f"The network adapts {counts}.")
 
@@ -136,7 +137,7 @@ class NetworkMethod:
         for file, strength in zip(files, strengths, strict=True):
             network, tensors = self._from_file(family, strength, file, for_inference=True)
             held = next(family.unet.parameters())
-            network.merge_to(family.text_encoder, family.unet, tensors, held.dtype, held.device)
+            network.merge_to(text_encoders_of(family), family.unet, tensors, held.dtype, held.device)
             self._report.say(f"Merged {file} into the base model, times {strength:g}.")
 
     def _from_file(self, family: Family, strength: float, file: str, **given: Any) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from sd_scripts.library.errors import BadOption, NotInstalled
+from sd_scripts.library.models.family import Family
 
 _OPTION = "network_module"
 _OWN = Path(__file__).resolve().parents[2] / "networks"
@@ -54,11 +55,17 @@ def open_network_module(name: str | None) -> NetworkModule:
     return _checked(name, _imported(name))
 
 
-def create(function: Callable[..., Any], sizes: tuple[Any, ...], family: Any, given: dict[str, Any]) -> Any:
+def create(function: Callable[..., Any], sizes: tuple[Any, ...], family: Family, given: dict[str, Any]) -> Any:
     """Calls a module's create_network or create_network_from_weights for a family's model."""
     if "adaptable" in inspect.signature(function).parameters:
         given = given | {"adaptable": family.adaptable()}
-    return function(*sizes, family.vae, family.text_encoder, family.unet, **given)
+    return function(*sizes, family.vae, text_encoders_of(family), family.unet, **given)
+
+
+def text_encoders_of(family: Family) -> Any:
+    """The text encoder, or the list of them where there are several: so network modules are given them."""
+    several = list(family.text_encoders.values())
+    return several[0] if len(several) == 1 else several
 
 
 def _own(name: str) -> NetworkModule:

@@ -11,13 +11,13 @@ from sd_scripts.library.train.idle import idle_alone, idle_settings, idle_withou
 from sd_scripts.library.train.network_rules import idle_network
 from sd_scripts.library.train.optimizing import rate_notices
 from sd_scripts.library.train.saving import file_format
-from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.library.train.settings import FullSettings, TrainingSettings
 from sd_scripts.library.train.team import launched
-from sd_scripts.options.fine_tune import FineTuneMethodOptions, FineTuneOptions
+from sd_scripts.options.fine_tune import FineTuneMethodOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
 
 
-def notices(options: FineTuneOptions, has_gpu: bool) -> Iterator[Notice]:
+def notices(options: FullSettings, has_gpu: bool) -> Iterator[Notice]:
     """One sentence each; the run is the same without such an option, so it is not refused. Errors: BadOption."""
     yield from rate_notices(options.optimizer, options.schedule, options.method)
     yield from _common(options, has_gpu)

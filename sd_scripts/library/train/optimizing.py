@@ -23,11 +23,18 @@ LOWEST_SCALE = 0.1
 MANY_STEPS = 10**9
 
 
-class TextRate(Protocol):
-    """The options that say whether and how the text encoder is trained (options.fine_tune.FineTuneMethodOptions)."""
+class PartRates(Protocol):
+    """The options that say which parts are trained, and how (options.method.FullMethodOptions)."""
 
     train_text_encoder: bool
-    learning_rate_te: float | None
+
+    @property
+    def text_rates(self) -> dict[str, float | None]:
+        """The text encoders' own learning rates by option."""
+
+    @property
+    def block_rates(self) -> list[float] | None:
+        """The learning rates of the U-Net's blocks."""
 
 
 class Length(Protocol):
@@ -65,18 +72,20 @@ def has_own_way(optimizer: OptimizerOptions) -> bool:
     return is_schedule_free(optimizer_name(optimizer)) or sets_its_rates(optimizer)
 
 
-def check_text_rate(optimizer: OptimizerOptions, text: TextRate) -> None:
+def check_part_rates(optimizer: OptimizerOptions, parts: PartRates) -> None:
     """D-Adaptation and Prodigy find one factor for one rate. Errors: BadOption."""
-    name = optimizer_name(optimizer)
-    apart = text.train_text_encoder and text.learning_rate_te not in (None, 0, optimizer.learning_rate)
+    name, same = optimizer_name(optimizer), (None, 0, optimizer.learning_rate)
+    apart = [option for option, rate in parts.text_rates.items() if parts.train_text_encoder and rate not in same]
+    if any(rate not in same for rate in parts.block_rates or []):
+        apart.append("block_lr")
     if apart and finds_its_rate(name):
-        sentence = f"{name} takes one learning rate for everything: leave --learning_rate_te out, or set it to 0."
-        raise BadOption("learning_rate_te", sentence)
+        sentence = f"{name} takes one learning rate for everything: leave --{apart[0]} out, or set it to 0."
+        raise BadOption(apart[0], sentence)
 
 
-def rate_notices(optimizer: OptimizerOptions, schedule: ScheduleOptions, text: TextRate) -> list[Notice]:
+def rate_notices(optimizer: OptimizerOptions, schedule: ScheduleOptions, parts: PartRates) -> list[Notice]:
     """What a user should know of his choice before training begins. Errors: BadOption."""
-    return [*_about_rates(optimizer, text), *_about_schedule(optimizer, schedule)]
+    return [*_about_rates(optimizer, parts), *_about_schedule(optimizer, schedule)]
 
 
 def warmup_notices(optimizer: OptimizerOptions, schedule: ScheduleOptions, total_steps: int) -> list[str]:
@@ -90,19 +99,22 @@ def warmup_notices(optimizer: OptimizerOptions, schedule: ScheduleOptions, total
     return [as_asked] * (name == "constant") + [too_long] * (steps >= total_steps)
 
 
-def _about_rates(optimizer: OptimizerOptions, text: TextRate) -> Iterator[Notice]:
+def _about_rates(optimizer: OptimizerOptions, parts: PartRates) -> Iterator[Notice]:
     name, rate, option = optimizer_name(optimizer), optimizer.learning_rate, "learning_rate"
+    own = {option: rate for option, rate in parts.text_rates.items() if rate is not None}
     if finds_its_rate(name) and rate <= LOWEST_SCALE:
         yield Notice(option, f"--{option} {rate:g} is far too low for {name}, which scales it itself: use 1.")
     if sets_its_rates(optimizer):
         fixed = "--optimizer_args relative_step=False scale_parameter=False"
-        rates = f"--{option}" if text.learning_rate_te is None else f"--{option} and --learning_rate_te"
+        rates = " and ".join(f"--{one}" for one in [option, *own, *(["block_lr"] if parts.block_rates else [])])
         yield Notice(option, f"{name} finds its learning rates itself, without {rates}. For a fixed rate: {fixed}.")
-    option = "learning_rate_te"
-    if text.learning_rate_te is not None and not text.train_text_encoder:
-        yield Notice(option, f"--{option} has no effect without --train_text_encoder.")
-    if text.learning_rate_te == 0 and text.train_text_encoder:
-        yield Notice(option, f"--{option} 0: the text encoder is not trained.")
+    if parts.block_rates:
+        yield Notice(option, f"--{option} is not used for the U-Net: --block_lr gives its blocks their own.")
+    for option, text_rate in own.items():
+        if not parts.train_text_encoder:
+            yield Notice(option, f"--{option} has no effect without --train_text_encoder.")
+        elif text_rate == 0:
+            yield Notice(option, f"--{option} 0: the text encoder is not trained.")
 
 
 def _about_schedule(optimizer: OptimizerOptions, schedule: ScheduleOptions) -> Iterator[Notice]:

@@ -28,7 +28,7 @@ def _handlers(options: TrainingSettings) -> list[Any]:
     parallel = options.parallel
     exchange = DistributedDataParallelKwargs(
         # Layers that clip_skip skips have no gradient.
-        find_unused_parameters=(options.text.clip_skip or 1) > 1,
+        find_unused_parameters=(options.text.layer or 1) > 1,
         gradient_as_bucket_view=parallel.ddp_gradient_as_bucket_view,
         static_graph=parallel.ddp_static_graph,
     )

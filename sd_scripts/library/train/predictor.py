@@ -1,11 +1,9 @@
 """One forward pass as one module: what accelerate wraps, whatever is trained."""
 
-from typing import Any
-
 import torch
 from torch import nn
 
-from sd_scripts.library.models.family import Family, TextSettings
+from sd_scripts.library.models.family import Family, Tensors, TextSettings
 
 
 class Predictor(nn.Module):
@@ -18,10 +16,17 @@ class Predictor(nn.Module):
         self._family = [family]
         self._settings = settings
 
-    def forward(self, noisy_BCHW: torch.Tensor, timesteps_B: torch.Tensor, **texts: Any) -> torch.Tensor:
-        """The prediction; texts come as hidden_BLD, or as tokens_BL (and weights_BL) to be encoded with gradients."""
+    def forward(
+        self,
+        noisy_BCHW: torch.Tensor,
+        timesteps_B: torch.Tensor,
+        sizes_B6: torch.Tensor,
+        tokens: "Tensors | None" = None,
+        conditions: "Tensors | None" = None,
+    ) -> torch.Tensor:
+        """The prediction; texts come as `conditions`, or as `tokens` to be encoded with gradients."""
         family = self._family[0]
-        hidden_BLD = texts.get("hidden_BLD")
-        if hidden_BLD is None:
-            hidden_BLD = family.encode_text(texts["tokens_BL"], self._settings, texts.get("weights_BL"))
-        return family.predict(noisy_BCHW, timesteps_B, hidden_BLD)
+        if conditions is None:
+            assert tokens is not None
+            conditions = family.encode_text(tokens, self._settings)
+        return family.predict(noisy_BCHW, timesteps_B, {**conditions, "sizes_B6": sizes_B6})

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sd_scripts.library import events
-from sd_scripts.library.data.training_data import TrainImage
+from sd_scripts.library.data.training_data import TrainImage, uncut
 from sd_scripts.library.errors import UserError
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
@@ -42,7 +42,8 @@ class Artist:
         scheduler.set_timesteps(prompt.sample_steps, device=self.accelerator.device)
         guided = prompt.scale > 1.0
         captions = [prompt.negative_prompt, prompt.prompt] if guided else [prompt.prompt]
-        hidden_BLD = self.texts.encode_prompts(captions)
+        sizes_B6 = torch.tensor([uncut((prompt.width, prompt.height)).numbers()] * len(captions))
+        conditions = self.texts.encode_prompts(captions) | {"sizes_B6": sizes_B6.to(self.accelerator.device)}
         shape_BCHW = (1, 4, prompt.height // 8, prompt.width // 8)
         latents_BCHW = torch.randn(shape_BCHW, generator=generator).to(self.accelerator.device)
         latents_BCHW = latents_BCHW * scheduler.init_noise_sigma
@@ -51,7 +52,7 @@ class Artist:
         for timestep in scheduler.timesteps:
             scaled_BCHW = scheduler.scale_model_input(latents_BCHW, timestep).repeat(len(captions), 1, 1, 1)
             with self.accelerator.autocast():
-                prediction_BCHW = self.family.predict(scaled_BCHW, timestep.repeat(len(captions)), hidden_BLD).float()
+                prediction_BCHW = self.family.predict(scaled_BCHW, timestep.repeat(len(captions)), conditions).float()
             if guided:
                 without_BCHW, with_BCHW = prediction_BCHW.chunk(2)
                 prediction_BCHW = without_BCHW + prompt.scale * (with_BCHW - without_BCHW)
@@ -99,7 +100,7 @@ class Samples:
             self._prompts = prompts_of_images(self._images)
             text = "No --sample_prompts were given: the texts of the first pictures are drawn."
             self._report.notice(text)
-        with evaluating([artist.family.unet, artist.family.text_encoder]):
+        with evaluating([artist.family.unet, *artist.family.text_encoders.values()]):
             return [self._draw_one(artist, index, mark, place) for index in range(len(self._prompts))]
 
     def _take_asked(self) -> None:

@@ -1,63 +1,104 @@
-"""Captions as the model reads them: tokens where the text encoder is trained, its outputs where it is frozen."""
+"""Captions as the model reads them: tokens where text encoders are trained, their outputs where they are frozen."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from sd_scripts.library.models.family import Family, TextSettings
+from sd_scripts.library.models.family import Family, Tensors, TextSettings
 
 # Outputs kept in memory; beyond that they are made again each time.
 CACHE_BYTES = 4 * 2**30
 
 
+class TextOutputs(Protocol):
+    """Outputs of frozen text encoders that are kept elsewhere than in memory."""
+
+    def find(self, caption: str) -> "Tensors | None":
+        """Those of a caption, without the dimension of a batch."""
+
+
 class Texts:
-    """Gives the U-Net's arguments for captions. `keep`: outputs of a frozen encoder are kept in memory."""
+    """Gives the U-Net's arguments for captions. `keep`: outputs of frozen encoders are kept in memory."""
 
     def __init__(self, family: Family, settings: TextSettings, accelerator: Any, trained: bool, keep: bool) -> None:
-        self._family = family
+        self.outputs: TextOutputs | None = None
+        self.most_bytes = CACHE_BYTES
         self.settings = settings
+        self._family = family
         self._accelerator = accelerator
         self._trained = trained
         self._keep = keep
-        self._kept: dict[str, torch.Tensor] = {}
+        self._kept: dict[str, Tensors] = {}
         self._kept_bytes = 0
+        self._prompts: dict[str, Tensors] = {}
+        self._resting = False
 
-    def arguments(self, captions: Sequence[str]) -> dict[str, torch.Tensor]:
-        """tokens_BL (with weights_BL, where captions have weights), to be encoded with gradients, or hidden_BLD."""
+    def arguments(self, captions: Sequence[str]) -> dict[str, Tensors]:
+        """Either `tokens`, to be encoded with gradients, or `conditions`, what the encoders make of the captions."""
         if self._trained:
-            return self._tokens(captions, self.settings.weighted)
+            return {"tokens": self._tokens(captions, self.settings.weighted)}
         if not self._keep:
-            return {"hidden_BLD": self.encode(captions)}
-        return {"hidden_BLD": torch.stack([self._hidden(caption) for caption in captions])}
+            return {"conditions": self.encode(captions)}
+        return {"conditions": _stacked([self.outputs_of(caption) for caption in captions])}
 
-    def encode(self, captions: Sequence[str]) -> torch.Tensor:
-        """hidden_BLD without gradients."""
+    def encode(self, captions: Sequence[str]) -> Tensors:
+        """What the encoders make of captions, without gradients."""
         return self._encode(captions, self.settings.weighted)
 
-    def encode_prompts(self, prompts: Sequence[str]) -> torch.Tensor:
-        """hidden_BLD of prompts, in which brackets always are weights, without gradients."""
-        return self._encode(prompts, weighted=True)
+    def encode_prompts(self, prompts: Sequence[str]) -> Tensors:
+        """What the encoders make of prompts, in which brackets always are weights, without gradients."""
+        if not self._resting:
+            return self._encode(prompts, weighted=True)
+        self.keep_prompts(prompts)
+        return _stacked([self._moved(self._prompts[prompt]) for prompt in prompts])
 
-    def _hidden(self, caption: str) -> torch.Tensor:
-        """hidden_LD of one caption, encoded alone: so it does not depend on the batch in which it came first."""
-        kept_LD = self._kept.get(caption)
-        if kept_LD is not None:
-            return kept_LD.to(self._accelerator.device, non_blocking=True)
-        hidden_LD = self.encode([caption])[0]
-        size = hidden_LD.numel() * hidden_LD.element_size()
-        if self._kept_bytes + size <= CACHE_BYTES:
-            self._kept[caption] = hidden_LD.cpu()
+    def keep_prompts(self, prompts: Sequence[str]) -> None:
+        """Keeps what the encoders make of prompts, so that they need not come back for them."""
+        for prompt in (prompt for prompt in prompts if prompt not in self._prompts):
+            self._prompts[prompt] = _first(self._encode([prompt], weighted=True), "cpu")
+
+    def outputs_of(self, caption: str) -> Tensors:
+        """Those of one caption, encoded alone: so they do not depend on the batch in which it came first."""
+        kept = self._kept.get(caption) or (self.outputs and self.outputs.find(caption))
+        if kept:
+            return self._moved(kept)
+        made = _first(self.encode([caption]))
+        size = sum(tensor.numel() * tensor.element_size() for tensor in made.values())
+        if self._kept_bytes + size <= self.most_bytes:
+            self._kept[caption] = {name: tensor.cpu() for name, tensor in made.items()}
             self._kept_bytes += size
-        return hidden_LD
+        return made
 
-    def _encode(self, texts: Sequence[str], weighted: bool) -> torch.Tensor:
+    def rest(self) -> None:
+        """Frees the device's memory of the text encoders; they come back for a moment where a text is new."""
+        self._resting = True
+        self._place_encoders("cpu")
+        torch.cuda.empty_cache()
+
+    def _encode(self, texts: Sequence[str], weighted: bool) -> Tensors:
+        if self._resting:
+            self._place_encoders(self._accelerator.device)
         with torch.no_grad(), self._accelerator.autocast():
-            return self._family.encode_text(settings=self.settings, **self._tokens(texts, weighted)).float()
+            made = self._family.encode_text(self._tokens(texts, weighted), self.settings)
+        if self._resting:
+            self._place_encoders("cpu")
+        return {name: tensor.float() for name, tensor in made.items()}
 
-    def _tokens(self, texts: Sequence[str], weighted: bool) -> dict[str, torch.Tensor]:
-        device = self._accelerator.device
-        if not weighted:
-            return {"tokens_BL": self._family.tokenize(texts, self.settings).to(device)}
-        tokens_BL, weights_BL = self._family.tokenize_weighted(texts, self.settings)
-        return {"tokens_BL": tokens_BL.to(device), "weights_BL": weights_BL.to(device)}
+    def _place_encoders(self, device: Any) -> None:
+        for module in self._family.text_encoders.values():
+            module.to(device)
+
+    def _tokens(self, texts: Sequence[str], weighted: bool) -> Tensors:
+        return self._moved(self._family.tokenize(texts, self.settings, weighted))
+
+    def _moved(self, tensors: Tensors) -> Tensors:
+        return {name: tensor.to(self._accelerator.device, non_blocking=True) for name, tensor in tensors.items()}
+
+
+def _first(tensors: Tensors, device: str | None = None) -> Tensors:
+    return {name: tensor[0].to(device) for name, tensor in tensors.items()}
+
+
+def _stacked(several: Sequence[Tensors]) -> Tensors:
+    return {name: torch.stack([tensors[name] for tensors in several]) for name in several[0]}

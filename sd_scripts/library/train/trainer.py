@@ -36,6 +36,7 @@ from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.team import Team
+from sd_scripts.library.train.text_caching import cache_texts
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.timing import waited
 from sd_scripts.library.train.tracking import StepFigures, Tracker
@@ -90,6 +91,7 @@ class Trainer:
         self._prepare_model()
         self.texts = self._make_texts()
         self.feed = Feed(self.data, self.report, self.readers, self.team)
+        cache_texts(self.family, self.texts, self.data, self.options, self.team, self.report)
         self._cache_latents()
         self._compile()
         self.learner = Learner(self.family, self.method, self.texts, self.options, self.accelerator, self.seed)
@@ -118,13 +120,13 @@ class Trainer:
 
     def _make_texts(self) -> Texts:
         text = self.options.text
-        settings = TextSettings(text.clip_skip, text.max_token_length or 75, text.weighted_captions)
+        settings = TextSettings(text.layer, text.max_token_length or 75, text.weighted_captions)
         keep = not self.data.captions_change
         return Texts(self.family, settings, self.accelerator, self.method.trains_text_encoder(), keep)
 
     def _make_outputs(self) -> Outputs:
         options, report = self.options, self.report
-        facts = provenance(options, self.data, self.course, self.seed, self.team.size)
+        facts = provenance(options, self.family.base_version, self.data, self.course, self.seed, self.team.size)
         contents = self.learner.contents
         archive = Archive(self.family, self.method, options, self.course, facts, contents, report, self.uploads)
         samples = Samples(options.samples, options.saving, self.data.images, report)
@@ -149,7 +151,7 @@ class Trainer:
 
     def _compile(self) -> None:
         if self.options.compilation.torch_compile:
-            texts = [self.family.text_encoder] if self.method.trains_text_encoder() else []
+            texts = self.family.text_encoders.values() if self.method.trains_text_encoder() else []
             compile_modules([self.family.unet, *texts], self.options.compilation)
 
     def _plan_course(self) -> Course:

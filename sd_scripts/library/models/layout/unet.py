@@ -1,5 +1,6 @@
 """Names of the U-Net's modules. Every tensor has the same shape in both layouts."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,9 @@ _ENDS = [
     ("input_blocks.0.0", "conv_in"),
     ("time_embed.0", "time_embedding.linear_1"),
     ("time_embed.2", "time_embedding.linear_2"),
+    # SDXL's, of sizes and the pooled text.
+    ("label_emb.0.0", "add_embedding.linear_1"),
+    ("label_emb.0.2", "add_embedding.linear_2"),
     ("out.0", "conv_norm_out"),
     ("out.2", "conv_out"),
 ]
@@ -30,6 +34,25 @@ def unet_names(attention: list[bool], layers: int) -> Names:
 def names_of(config: Mapping[str, Any]) -> Names:
     """The table of a U-Net with this configuration of diffusers."""
     return unet_names([kind.startswith("CrossAttn") for kind in config["down_block_types"]], config["layers_per_block"])
+
+
+def block_count(config: Mapping[str, Any]) -> int:
+    """How many blocks the original layout has: embeddings, as many on the way down as on the way up, 3 between, out."""
+    return 5 + 2 * _way(config)
+
+
+def block_of(name: str, config: Mapping[str, Any]) -> int:
+    """The block of a tensor of the original layout, counted from the input. Source: sd-scripts' block_lr for SDXL."""
+    parts = re.match(r"(input_blocks|middle_block|output_blocks)\.(\d+)\.", name)
+    if parts is None:
+        return block_count(config) - 1 if name.startswith("out.") else 0
+    firsts = {"input_blocks": 1, "middle_block": 1 + _way(config), "output_blocks": 4 + _way(config)}
+    return firsts[parts[1]] + int(parts[2])
+
+
+def _way(config: Mapping[str, Any]) -> int:
+    """Blocks on the way down: a level is its resnets and one more, conv_in for the first, else what shrank."""
+    return len(config["down_block_types"]) * (int(config["layers_per_block"]) + 1)
 
 
 def _down(attention: list[bool], layers: int) -> Iterator[tuple[str, str]]:

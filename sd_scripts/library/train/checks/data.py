@@ -13,6 +13,8 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.data import DataOptions, ResolutionOptions
+from sd_scripts.options.method import FullMethodOptions
+from sd_scripts.options.model import TextCacheOptions
 from sd_scripts.options.pictures import MaskOptions
 
 
@@ -23,6 +25,10 @@ def check_data(options: TrainingSettings) -> None:
     if data.dataset_class:
         if data.dataset_config:
             raise BadOption("dataset_config", "--dataset_config and --dataset_class exclude each other: use one.")
+        if options.text_cache.cache_text_encoder_outputs_to_disk:
+            option = _caching(options.text_cache)
+            sentence = f"--{option} is for pictures; with --dataset_class use --cache_text_encoder_outputs."
+            raise BadOption(option, sentence)
         _check_class_keeps_latents(sizes, find_class(data.dataset_class))
         return
     datasets = asked_datasets(options)
@@ -31,8 +37,29 @@ def check_data(options: TrainingSettings) -> None:
         for subset in dataset.subsets:
             with told_of(subset.where):
                 _check_subset(dataset, subset)
+                if subset.captions.changing and options.text_cache.asked:
+                    raise _changing_captions(options.text_cache)
                 for option in (name for name in ("cache_latents", "cache_latents_to_disk") if getattr(sizes, name)):
                     check_caching(subset.pictures, option)
+
+
+def check_texts_frozen(cache: TextCacheOptions, method: FullMethodOptions) -> None:
+    """What text encoders make of captions is kept only where they are not trained. Errors: BadOption."""
+    if cache.asked and method.trains_text_encoder:
+        option = _caching(cache)
+        sentence = "what a text encoder makes of captions changes while it is trained. Leave out one of the two."
+        raise BadOption(option, f"--{option} does not go with --train_text_encoder: {sentence}")
+
+
+def _changing_captions(cache: TextCacheOptions) -> BadOption:
+    option = _caching(cache)
+    sentence = "shuffling, wildcards, dropped tags and their warm-up give a picture another caption each time"
+    return BadOption(option, f"--{option}: {sentence}. Leave out one of the two.")
+
+
+def _caching(cache: TextCacheOptions) -> str:
+    to_disk = cache.cache_text_encoder_outputs_to_disk
+    return "cache_text_encoder_outputs_to_disk" if to_disk else "cache_text_encoder_outputs"
 
 
 def _check_masks(masks: MaskOptions, subsets: list[Subset]) -> None:

@@ -13,7 +13,7 @@ def check_here(options: TrainingSettings) -> None:
     """Makes small ones of what is to be used. Errors: BadOption, NotInstalled."""
     check_device(options.precision)
     make_scheduler(options.schedule, trial_optimizer(options.optimizer))
-    if options.precision.fused_backward_pass:
-        check_fused(options.optimizer)
+    if options.precision.fused_backward_pass or options.optimizer_groups:
+        check_fused(options.optimizer, "fused_optimizer_groups" if options.optimizer_groups else "fused_backward_pass")
     check_backend(options.compilation)
     zero.check_drives(options.zero)

@@ -64,7 +64,12 @@ def check_compilation(compilation: CompileOptions) -> None:
 
 def check_fused_backward(options: TrainingSettings) -> None:
     """Steps within the backward pass know one batch, one process, and gradients that are not scaled."""
-    if not options.precision.fused_backward_pass:
+    asked = {
+        "fused_backward_pass": options.precision.fused_backward_pass,
+        "fused_optimizer_groups": bool(options.optimizer_groups),
+    }
+    option = next((name for name, given in asked.items() if given), None)
+    if option is None:
         return
     reasons = {
         "--gradient_accumulation_steps above 1: each gradient is used at once": _accumulates(options),
@@ -74,7 +79,10 @@ def check_fused_backward(options: TrainingSettings) -> None:
     }
     for reason, holds in reasons.items():
         if holds:
-            raise BadOption("fused_backward_pass", f"--fused_backward_pass does not go with {reason}.")
+            raise BadOption(option, f"--{option} does not go with {reason}.")
+    if all(asked.values()):
+        sentence = "--fused_backward_pass changes each weight by itself, --fused_optimizer_groups several at a time"
+        raise BadOption("fused_optimizer_groups", f"{sentence}. Use one of them.")
 
 
 def check_processes(parallel: ParallelOptions, zero: DeepSpeedOptions) -> None:

@@ -9,7 +9,7 @@ from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.remote_state import parse_remote
 from sd_scripts.library.train.saving import Names, Occasion, file_format
 from sd_scripts.library.train.settings import TrainingSettings
-from sd_scripts.options.model import ModelOptions
+from sd_scripts.options.model import BaseModelOptions
 from sd_scripts.options.training import LoggingOptions, SampleOptions, SavingOptions, StateOptions
 
 # File systems take 255 bytes; numbers, times and endings are added.
@@ -77,7 +77,7 @@ def _names(options: TrainingSettings) -> Names:
     return Names(Path(options.saving.output_dir or ""), options.saving.output_name)
 
 
-def format_of(model: ModelOptions) -> FileFormat:
+def format_of(model: BaseModelOptions) -> FileFormat:
     """The format that the base model has, by its name; a hub id is a diffusers folder."""
     endings: dict[str, FileFormat] = {".safetensors": "safetensors", ".ckpt": "ckpt"}
     return endings.get(Path(model.pretrained_model_name_or_path or "").suffix.lower(), "diffusers")

@@ -15,7 +15,7 @@ from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
 from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.upload import check_upload
-from sd_scripts.options.model import ModelOptions, TextEncodingOptions
+from sd_scripts.options.model import BaseModelOptions, BaseTextOptions, ModelOptions
 
 
 def check_training(options: TrainingSettings) -> None:
@@ -33,18 +33,18 @@ def check_training(options: TrainingSettings) -> None:
     check_folders(options)
 
 
-def check_model(model: ModelOptions, text: TextEncodingOptions) -> None:
+def check_model(model: BaseModelOptions, text: BaseTextOptions) -> None:
     """A base model is named; clip_skip stands only where it has a meaning."""
     option = "pretrained_model_name_or_path"
     if not model.pretrained_model_name_or_path:
         raise BadOption(option, f"--{option} is needed: a .safetensors or .ckpt file, a diffusers folder or a hub id.")
-    if model.v2 and text.clip_skip is not None:
+    if isinstance(model, ModelOptions) and model.v2 and text.layer is not None:
         raise BadOption(
             "clip_skip", "--clip_skip is not for --v2: Stable Diffusion 2 uses its last but one layer by itself."
         )
 
 
-def check_names(model: ModelOptions, text: TextEncodingOptions) -> None:
+def check_names(model: BaseModelOptions, text: BaseTextOptions) -> None:
     """The model and the VAE are there, or could be on the hub; the model's header agrees with the options.
 
     Errors: BadFile, BadOption.
@@ -57,7 +57,7 @@ def check_names(model: ModelOptions, text: TextEncodingOptions) -> None:
         check_header(Path(base).expanduser(), model, text)
 
 
-def check_header(path: Path, model: ModelOptions, text: TextEncodingOptions) -> None:
+def check_header(path: Path, model: BaseModelOptions, text: BaseTextOptions) -> None:
     """What a model's header tells agrees with the options. Errors: BadOption.
 
     What is no such model at all is said by what reads it.
@@ -66,7 +66,8 @@ def check_header(path: Path, model: ModelOptions, text: TextEncodingOptions) -> 
         facts = model_facts(path)
     except BadFile:
         return
-    if facts.kind in ("sd1", "sd2"):
+    if isinstance(model, ModelOptions) and facts.kind in ("sd1", "sd2"):
         check_version(path, facts.kind, model.v2)
+        check_layers(text.layer, facts.text_layers)
+    if facts.kind in ("sd1", "sd2", "sdxl"):
         check_prediction(path, facts.prediction_type, model.v_parameterization)
-        check_layers(text.clip_skip, facts.text_layers)

@@ -1,4 +1,4 @@
-"""Shows what would be trained (--debug_dataset); of the model only the tokenizer is needed."""
+"""What would be trained, shown instead of trained (--debug_dataset)."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ from sd_scripts.library.train.settings import TrainingSettings
 
 
 def show_dataset(options: TrainingSettings, report: Report) -> None:
-    """Pictures, final captions, token counts and buckets."""
+    """Shows pictures, captions and buckets; of the model only the tokenizer is needed."""
     data = open_data(options, report)
     seed = options.length.seed or 0
     tokenizer = clip_tokenizer("<|endoftext|>")

@@ -1,0 +1,79 @@
+"""Captions encoded once, before training, by all processes together; then the text encoders rest."""
+
+from typing import Any
+
+from sd_scripts.library.data.picture_data import PictureData
+from sd_scripts.library.data.training_data import Item, Moment, TrainingData
+from sd_scripts.library.errors import BadOption
+from sd_scripts.library.models.family import Family
+from sd_scripts.library.models.vae import weights_hash
+from sd_scripts.library.report import Report, counted
+from sd_scripts.library.train.prompts import read_prompts
+from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.library.train.team import Team
+from sd_scripts.library.train.text_files import TextFiles, TextSource, places_of
+from sd_scripts.library.train.texts import Texts
+
+
+def cache_texts(
+    family: Family, texts: Texts, data: TrainingData, options: TrainingSettings, team: Team, report: Report
+) -> None:
+    """Does what the options ask for, and sends the text encoders to rest. Errors: BadOption, BadFile."""
+    asked = options.text_cache
+    if not asked.asked:
+        return
+    if data.captions_change:
+        sentence = "the dataset gives a picture another caption each time, so there is nothing to keep. Leave it out."
+        raise BadOption("cache_text_encoder_outputs", f"--cache_text_encoder_outputs: {sentence}")
+    if asked.cache_text_encoder_outputs_to_disk and isinstance(data, PictureData):
+        _write_files(family, texts, data, options, team, report)
+    else:
+        _keep_all(texts, data, report)
+    if options.samples.sample_prompts:
+        for prompt in read_prompts(options.samples.sample_prompts):
+            texts.keep_prompts([prompt.negative_prompt, prompt.prompt])
+    texts.rest()
+
+
+def _keep_all(texts: Texts, data: TrainingData, report: Report) -> None:
+    """In memory, however much it takes: each process needs all of them."""
+    captions = sorted(set(_captions(data).values()))
+    texts.most_bytes = 2**63
+    report.phase("cache_texts", f"Encoding {counted(len(captions), 'caption')}", len(captions))
+    for caption in report.each(captions, len(captions)):
+        texts.outputs_of(caption)
+
+
+def _write_files(
+    family: Family, texts: Texts, data: PictureData, options: TrainingSettings, team: Team, report: Report
+) -> None:
+    places = places_of((data.images[index].path, caption) for index, caption in _captions(data).items())
+    names = tuple(texts.encode([""]))
+    files = TextFiles(places, _source(family, texts, options), names, options.resolution.skip_cache_check)
+    missing = files.missing()
+    own = missing[team.rank :: team.size]
+    if missing:
+        report.phase("cache_texts", f"Encoding the captions of {counted(len(missing), 'picture')}", len(own))
+    else:
+        report.say("What the text encoders make of the captions is on disk already.")
+    for caption, path in report.each(own, len(own)):
+        files.write(caption, path, {name: tensor[0] for name, tensor in texts.encode([caption]).items()})
+    # Nobody reads before everybody has written.
+    team.gather(None)
+    texts.outputs = files
+
+
+def _captions(data: TrainingData) -> dict[int, str]:
+    """The caption of each image. Where some are dropped now and then, the empty one is encoded when it comes."""
+    if isinstance(data, PictureData):
+        return {index: data.whole_caption(index) for index in range(len(data.images))}
+    return {index: data.caption(Item(index, 0), Moment()) for index in range(len(data.images))}
+
+
+def _source(family: Family, texts: Texts, options: TrainingSettings) -> TextSource:
+    tensors: dict[str, Any] = {}
+    for part, module in family.text_encoders.items():
+        tensors |= {f"{part}.{name}": tensor for name, tensor in module.state_dict().items()}
+    settings, precision = texts.settings, options.precision
+    computed = precision.mixed_precision + (" of fp8" if precision.fp8_base else "")
+    return TextSource(weights_hash(tensors), settings.max_tokens, settings.clip_skip or 0, settings.weighted, computed)
