@@ -23,6 +23,7 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 SCALE = 1.5
 QUALITY = 80
 RUN_MS = 600_000
+CHECKED_MS = 2_000
 STEPS = 30
 LONGER_STEPS = 60
 
@@ -148,17 +149,18 @@ def _two_more_trainings(camera: Photographer) -> None:
 
 
 def _start_training(camera: Photographer, **values: object) -> None:
-    known = camera.page.evaluate("Studio.runs.lists().queue.length")
+    page = camera.page
+    known = "Studio.runs.lists().queue.length + Studio.runs.lists().history.length"
+    before = page.evaluate(known)
     camera.tab.fill("train", **values)
-    start = "[data-view=train] [data-do=start]"
     # What is warned of is asked once.
-    for _ in range(2):
-        camera.page.wait_for_timeout(600)
-        camera.page.locator(start).click()
-        camera.page.wait_for_timeout(600)
-        if camera.page.evaluate("known => Studio.runs.lists().queue.length > known", known):
+    for _ in range(3):
+        page.wait_for_timeout(CHECKED_MS)
+        page.locator("[data-view=train] [data-do=start]").click()
+        page.wait_for_timeout(CHECKED_MS)
+        if page.evaluate(known) > before:
             return
-    camera.page.wait_for_function("known => Studio.runs.lists().queue.length > known", arg=known)
+    raise SystemExit(f"Error: the training {values['output_name']} does not start.")
 
 
 def _wait_for_runs(page: Page, ended: int) -> None:
@@ -191,9 +193,10 @@ def _project(camera: Photographer) -> None:
 
 
 def _dataset(camera: Photographer) -> None:
-    """The pictures with their texts."""
+    """The pictures with their texts, and one of them in the editor."""
     camera.open("dataset")
-    camera.page.wait_for_selector("[data-view=dataset] img")
+    camera.page.locator(".ds-cell").nth(1).click()
+    camera.page.wait_for_selector("#ds-one-caption")
     camera.take("pictures")
 
 

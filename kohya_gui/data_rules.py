@@ -62,7 +62,7 @@ def looked_at(draft: Draft, files: Iterable[Path], blamed: str, rules: BucketRul
     looks, remaining = LOOKS.of(files)
     if remaining:
         yield draft.note(None, "check.looking", done=len(looks), all=len(looks) + remaining)
-    broken = [(path, look.fault) for path, look in looks.items() if look.fault]
+    broken = [path for path, look in looks.items() if look.fault]
     if broken:
         all_are = len(broken) == len(looks) and not remaining
         tell, key = (draft.error, "check.all_broken") if all_are else (draft.warning, "check.broken")
@@ -73,11 +73,11 @@ def looked_at(draft: Draft, files: Iterable[Path], blamed: str, rules: BucketRul
 
 def _sized(draft: Draft, sizes: dict[Path, Size], blamed: str, rules: BucketRules) -> Iterator[Finding]:
     fits = {path: rules.fit(size_px) for path, size_px in sizes.items()}
-    small = [(path, _in_px(sizes[path])) for path, fit in fits.items() if fit is None]
+    small = [path for path, fit in fits.items() if fit is None]
     if small:
         mend = (fixes.show(small), fixes.turn_off(draft, "bucket_no_upscale"))
         yield draft.warning(blamed, "check.too_small", *mend, n=len(small), names=_names(small), px=rules.step_px)
-    grown = [(path, _in_px(sizes[path])) for path, fit in fits.items() if fit and fit.resized_px[0] > sizes[path][0]]
+    grown = [path for path, fit in fits.items() if fit and fit.resized_px[0] > sizes[path][0]]
     if grown:
         can_stay = not rules.one_size and "bucket_no_upscale" in draft.specs
         stay = [fixes.turn_on(draft, "bucket_no_upscale")] if can_stay else []
@@ -98,9 +98,5 @@ def latents_fit_on_disk(draft: Draft) -> Iterator[Finding]:
         yield draft.error("train_data_dir", "check.no_space", *without, fixes.browse("train_data_dir"), **sizes)
 
 
-def _names(files: list[tuple[Path, str]]) -> str:
-    return some_names([path.name for path, _ in files])
-
-
-def _in_px(size_px: Size) -> str:
-    return f"{size_px[0]} × {size_px[1]} px"
+def _names(files: list[Path]) -> str:
+    return some_names([path.name for path in files])

@@ -1,19 +1,20 @@
 """The buttons that mend what a check has found: what each says, and what it sets in the form or does."""
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from kohya_gui.draft import Draft, Finding, Fix
-from kohya_gui.files import image_url
 from kohya_gui.words import label, say
 from sd_scripts.options.spec import OptionSpec
 from sd_scripts.options.values import BadValue
 
 # So many pictures are named to the page; the finding says how many there are.
-MOST_SHOWN = 60
+MOST_SHOWN = 500
 
 
 def turn_on(draft: Draft, *flags: str) -> Fix:
@@ -57,10 +58,13 @@ def browse(flag: str) -> Fix:
     return Fix(say("fix.browse"), action="browse", facts={"flag": flag})
 
 
-def show(pictures: Iterable[tuple[Path, str]]) -> Fix:
-    """The pictures that are meant, each with a reason or nothing."""
-    shown = [{"url": image_url(str(path)), "name": path.name, "why": why} for path, why in list(pictures)[:MOST_SHOWN]]
-    return Fix(say("fix.show"), action="show", facts={"pictures": shown})
+def show(pictures: Iterable[Path]) -> Fix:
+    """The pictures that are meant, in the Dataset tab: there they are seen, and their texts written."""
+    shown = list(islice(pictures, MOST_SHOWN))
+    # As the Dataset tab names them: the folder's links followed, not the picture's own.
+    folders = {path.parent: os.path.realpath(path.parent) for path in shown}
+    paths = [os.path.join(folders[path.parent], path.name) for path in shown]
+    return Fix(say("fix.show"), action="show", facts={"pictures": paths, "folders": sorted(set(folders.values()))})
 
 
 def go(stage: str, **values: Any) -> Fix:

@@ -56,7 +56,7 @@ def texts_in_metadata(draft: Draft) -> Iterator[Finding]:
         yield draft.error("in_json", "check.no_text_at_all", fixes.go("caption_blip"), fixes.go("merge_captions"))
     elif without:
         shown = pictures.of_entries(without, draft.path("train_data_dir"))
-        mend = (fixes.show((path, "") for path in shown.values()), fixes.go("caption_blip"))
+        mend = (fixes.show(shown.values()), fixes.go("caption_blip"))
         counts = {"n": len(without), "there": len(entries) - len(without), "all": len(entries)}
         yield draft.warning("in_json", "check.entries_without_text", *mend, **counts)
     elif entries:

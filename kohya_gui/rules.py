@@ -72,7 +72,7 @@ def texts_there(draft: Draft) -> Iterator[Finding]:
             key = "check.tag_first" if draft.stage.id == "merge_tags" else "check.caption_first"
             yield draft.error("caption_extension", key, _writer(draft), ext=extension)
     elif facts.texts[extension] < facts.images:
-        without = [(path, "") for path in pictures.textless_in(folder, extension)]
+        without = pictures.textless_in(folder, extension)
         counts = {"n": len(without), "ext": extension, "there": facts.texts[extension], "all": facts.images}
         yield draft.warning("train_data_dir", "check.some_without_text", fixes.show(without), _writer(draft), **counts)
     elif facts.images:

@@ -58,7 +58,7 @@ def _about_texts(draft: Draft, subset: Subset) -> Iterator[Finding]:
         there = sum(bool(entry.get("caption") or entry.get("tags")) for entry in entries.values())
         without = []
     else:
-        without = [(path, "") for path in pictures.textless_in(files[0].parent, ending)] if files else []
+        without = pictures.textless_in(files[0].parent, ending) if files else []
         there = total - len(without)
     counts = {"name": subset.name, "there": there, "all": total, "ext": ending, "n": total - there}
     if not total:

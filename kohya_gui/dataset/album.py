@@ -132,6 +132,13 @@ class Album:
         self.steps.settle()
         self.version += 1
 
+    def learn(self, place: str, file: TextFile) -> None:
+        """Takes what was read from a text file; if others have written it, no step back leads behind that."""
+        before = self.texts.get(place)
+        if before and before.text != file.text and place not in self.drafts:
+            self.steps.forget(place)
+        self.texts[place] = file
+
     def keep_view(self, ids: list[int]) -> int:
         """Keeps a choice of pictures in its order, so that it can be read page by page; its number."""
         self._last_view += 1
@@ -151,7 +158,8 @@ class Album:
             held = self.drafts.get(place)
             base = held.base if held else self.texts.get(place, NO_FILE).text
             self.drafts[place] = Draft(text, base)
-            if text == self.texts.get(place, NO_FILE).text:
+            # Back at what it was before: nothing is edited, whatever others wrote meanwhile.
+            if text in (base, self.texts.get(place, NO_FILE).text):
                 del self.drafts[place]
         self.version += 1
 

@@ -1,6 +1,7 @@
 """The albums that are open, and how one is named and found."""
 
-import hashlib
+import contextlib
+import secrets
 import threading
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,19 @@ class Albums:
 
     def open(self, source: Source) -> Album:
         """The album of a source; what it held is read anew. Errors: BadOption, where there is nothing to show."""
-        id = hashlib.sha256(repr(source).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         with self._lock:
-            album = self._open.pop(id, None) or Album(id, source, Gate(self._roots), self._thumbnails)
-            self._open[id] = album
+            album = next((one for one in self._open.values() if one.source == source), None) or self._new(source)
+            self._open[album.id] = self._open.pop(album.id, album)
             self._close_some()
+        # Where another window has it read or saved at the moment, that is enough.
         if not album.job.busy:
-            album.job.start("scan", lambda: scan(album))
+            with contextlib.suppress(BadOption):
+                album.job.start("scan", lambda: scan(album))
         return album
+
+    def _new(self, source: Source) -> Album:
+        """Under a name of its own: one opened anew may number its pictures otherwise than a window still knows."""
+        return Album(secrets.token_hex(8), source, Gate(self._roots), self._thumbnails)
 
     def get(self, id: str) -> Album:
         """An open album. Errors: BadOption, naming `album`, when it was closed."""

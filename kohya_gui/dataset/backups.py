@@ -16,6 +16,8 @@ from sd_scripts.library.io.atomic import replacing_folder, write_json
 
 VERSION = 1
 KEPT_DAYS = 90
+LONGEST_NAME = 60
+"""Letters; of up to 4 bytes each they stay below the 255 bytes that a file name may have."""
 _ABOUT, _FILES = "backup.json", "files.json"
 
 
@@ -38,7 +40,8 @@ class Writing:
 
     def keep(self, place: str, held: bytes | None) -> None:
         """Keeps what a file held, byte for byte."""
-        name = "" if held is None else f"{len(self.files):06}_{os.path.basename(place)}"
+        # The end of a name is enough, so that the number fits before the longest ones too.
+        name = "" if held is None else f"{len(self.files):06}_{os.path.basename(place)[-LONGEST_NAME:]}"
         if held is not None:
             (self.folder / name).write_bytes(held)
         self.files.append([place, name])

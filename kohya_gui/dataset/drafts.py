@@ -36,6 +36,14 @@ class Steps:
         if not (typing and last and last.typing and last.before.keys() == before.keys()):
             self.back.append(Step(before, typing))
 
+    def forget(self, place: str) -> None:
+        """Others have written a file: going back or forth leaves it alone from now on."""
+        for steps in (self.back, self.forth):
+            for step in [step for step in steps if place in step.before]:
+                del step.before[place]
+                if not step.before:
+                    steps.remove(step)
+
     def settle(self) -> None:
         """What is typed from now on is a step of its own."""
         if self.back:

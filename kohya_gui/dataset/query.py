@@ -20,13 +20,14 @@ class Query:
     """All of it must hold. `text`: in a name or a text. `tags`, `without`: tags that are there, or are not.
 
     `show`: one of SHOWN. `bucket`: widthxheight. `min_px`, `max_px`: limits of the shorter side. `sort`: one of SORTED.
-    `values`: the Latents form, for buckets.
+    `only`: paths of pictures, where not all are asked about. `values`: the Latents form, for buckets.
     """
 
     text: str = ""
     tags: list[str] = field(default_factory=list)
     without: list[str] = field(default_factory=list)
     show: str = "all"
+    only: list[str] = field(default_factory=list)
     bucket: str = ""
     min_px: int | None = None
     max_px: int | None = None
@@ -113,6 +114,9 @@ def find(album: Album, query: Query) -> list[int]:
 def _tests(query: Query, rules: BucketRules | None) -> list[Callable[[Album, Picture], bool]]:
     """Those tests that the query needs, cheap ones first."""
     tests: list[Callable[[Album, Picture], bool]] = []
+    if query.only:
+        asked = set(query.only)
+        tests.append(lambda album, picture: picture.place in asked)
     if query.min_px is not None or query.max_px is not None:
         low_px, high_px = query.min_px or 0, query.max_px or float("inf")
         tests.append(lambda album, picture: bool(picture.size_px and low_px <= min(picture.size_px) <= high_px))

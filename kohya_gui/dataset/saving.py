@@ -10,7 +10,7 @@ from kohya_gui.dataset.backups import Backups
 from kohya_gui.dataset.drafts import Draft
 from kohya_gui.dataset.texts import NO_FILE, TextFile, read_text_file
 from kohya_gui.found import Stamp, stamp_of
-from kohya_gui.words import from_program, say_reason
+from kohya_gui.words import from_program, say, say_reason
 from sd_scripts.library.data.captions import read_caption
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.atomic import write_text
@@ -45,8 +45,8 @@ def save(album: Album, backups: Backups, places: list[str]) -> dict[str, Any]:
             for place, draft in drafts.items():
                 album.job.done += 1
                 file = _as_it_is(album, place)
-                if file.trouble:
-                    done.failed.append([os.path.basename(place), from_program(say_reason(file.trouble))])
+                if why := _why_not(place, file):
+                    done.failed.append([os.path.basename(place), why])
                 elif file.text != draft.base:
                     done.conflicts += 1
                 else:
@@ -69,11 +69,19 @@ def restore(album: Album, backups: Backups, id: str) -> dict[str, int]:
     return {"restored": changed, "elsewhere": len(kept) - len(texts)}
 
 
+def _why_not(place: str, file: TextFile) -> str:
+    """Why a file cannot be written; a folder that was moved away is not made again for one text."""
+    if file.trouble:
+        return from_program(say_reason(file.trouble))
+    folder = os.path.dirname(place)
+    return "" if os.path.isdir(folder) else say("dataset.folder_gone", folder=folder)
+
+
 def _as_it_is(album: Album, place: str) -> TextFile:
     """What a file holds now; the album learns of it."""
     file = read_text_file(place, album.gate)
     with album.lock:
-        album.texts[place] = file
+        album.learn(place, file)
         album.version += 1
     return file
 

@@ -142,7 +142,7 @@ def _take(
 
 def _take_texts(album: Album, texts: dict[str, TextFile]) -> None:
     for place, file in texts.items():
-        album.texts[place] = file
+        album.learn(place, file)
         draft = album.drafts.get(place)
         if draft and draft.text == file.text:
             # Someone else wrote the same.

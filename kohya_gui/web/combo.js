@@ -56,6 +56,9 @@ Studio.combo = (() => {
           ),
         ]),
     );
+    // Near the window's edge it opens to the left.
+    list.classList.remove("left");
+    list.classList.toggle("left", list.getBoundingClientRect().right > document.documentElement.clientWidth);
     const place = list.querySelector("[aria-selected=true]");
     input.setAttribute("aria-activedescendant", place?.id ?? "");
     place?.scrollIntoView({ block: "nearest" });

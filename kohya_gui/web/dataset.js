@@ -172,6 +172,9 @@ Studio.dataset = (() => {
     if (!given) return;
     await texts.flush();
     album.set(given);
+    // With other endings these are other texts: edits wait where they were made.
+    const n = album.info()?.unsaved;
+    if (n) dialog.say(t("ds.left_unsaved", { n: number(n) }), { warning: true });
     if (album.state.paths.length) await album.open(album.state.paths);
     drawSource();
   }
@@ -222,7 +225,7 @@ Studio.dataset = (() => {
 
   /* Opens the project's pictures, unless something is open already; what is open is read again after a rest. */
   async function begin() {
-    if (page.tab !== "dataset" || store.state.project === undefined) return;
+    if (!root || page.tab !== "dataset" || store.state.project === undefined) return;
     if (album.state.paths.length) {
       if (Date.now() - readAt_ms > REST_MS) album.reread();
       return;

@@ -55,7 +55,9 @@ Studio.album = (() => {
   async function follow(answer, mine, anew) {
     for (;;) {
       const before = state.info;
+      const chosen = before && before.album !== answer.album && renumbered();
       took(answer);
+      if (chosen) chooseNamed(chosen);
       const grew = !before || before.album !== answer.album || before.pictures !== answer.pictures;
       if (anew ? grew : grew && !answer.busy) await find();
       if (!answer.busy) break;
@@ -74,6 +76,38 @@ Studio.album = (() => {
     fire("album");
     fire("album read");
   }
+  /* The same pictures, opened anew: what was chosen by number, and what is held, would be others. Gives the name of the
+     one that was chosen. */
+  function renumbered() {
+    const name = rowOf(chosenOne())?.name;
+    pages = new Map();
+    stale = new Set();
+    none();
+    return name;
+  }
+  async function chooseNamed(name) {
+    const id = await idOf(name);
+    if (id === null || id < 0 || state.chosen.size) return;
+    state.chosen = new Set([id]);
+    chose();
+  }
+  /* The number of a picture, by its name: -1 where there is none any more, null where the server cannot say. */
+  async function idOf(name) {
+    const found = await ask("find", { query: { text: name } });
+    const { rows } = found.error ? {} : await ask("rows", { view: found.view, limit: PAGE });
+    return rows ? (rows.find((one) => one.name === name)?.id ?? -1) : null;
+  }
+  /* What another window changed meanwhile is shown as soon as one looks here again. */
+  async function lookAgain() {
+    if (Studio.page.tab !== "dataset" || !state.info || state.info.busy) return;
+    const before = state.info.version,
+      answer = await ask("state");
+    if (answer.error || answer.version === before) return;
+    took(answer);
+    renew();
+    fire("album elsewhere");
+  }
+  window.addEventListener("focus", lookAgain);
   const reread = () => state.paths.length && !state.info?.busy && open(state.paths, { anew: !state.info });
 
   function took(answer) {
@@ -185,7 +219,7 @@ Studio.album = (() => {
   /* What is wrong with a picture is said in the page's language. */
   on("lang", renew);
   return {
-    state, settings, set, info, ask, open, reread, took, find, look, renew, row, rowOf, want,
+    state, settings, set, info, ask, open, reread, took, idOf, find, look, renew, row, rowOf, want,
     only, toggle, range, all, none, chosenOne,
   }; // prettier-ignore
 })();

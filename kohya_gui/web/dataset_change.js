@@ -149,7 +149,11 @@ Studio.pictureChange = (() => {
       if (event.target.type === "radio") {
         draw(place);
         place.querySelector(`[data-change="${name}"][value="${change[name]}"]`)?.focus();
-      } else later();
+      } else {
+        // What is made is what was seen.
+        for (const button of place.querySelectorAll("[data-apply]")) button.disabled = true;
+        later();
+      }
     });
     root.addEventListener("click", (event) => {
       const pressed = event.target.closest("[data-apply]");

@@ -20,7 +20,8 @@ Studio.pictureEditor = (() => {
       return;
     }
     const answer = await album.ask("picture", { id, values: store.values("latents") });
-    if (answer.field === "max_resolution" || id !== album.chosenOne()) return;
+    // While the server is away, what was shown stays, to be typed in.
+    if (answer.lost || answer.field === "max_resolution" || id !== album.chosenOne()) return;
     if (answer.error) {
       patch(place, html`<p class="muted">${answer.error}</p>`);
       return;
@@ -37,6 +38,7 @@ Studio.pictureEditor = (() => {
         if (!part) continue;
         part.className = `ds-text ${one.texts[slot].state}`;
         part.querySelector(".how").textContent = texts.how(one.texts[slot]);
+        patch(part.querySelector(".clash"), texts.conflict(one, slot));
       }
       return;
     }
@@ -148,6 +150,11 @@ Studio.pictureEditor = (() => {
     });
   }
   on("album chosen", refresh);
+  // Also in the box where one last typed: what others wrote is what is edited on.
+  on("album elsewhere", () => {
+    shown = null;
+    refresh();
+  });
   on("album rows", Studio.debounce(() => refresh(), 120));
   on("album typed", ({ id, slot, text, from }) => {
     // Typed in the list: the editor shows the same.

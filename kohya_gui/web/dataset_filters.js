@@ -87,6 +87,7 @@ Studio.pictureFilters = (() => {
       </button>
     `;
     patch(place.querySelector(".ds-chips"), [
+      now.only ? chip("only", "", t("ds.chip_only", { n: number(now.only.length) })) : "",
       ...(now.tags ?? []).map((tag) => chip("tags", tag, t("ds.chip_with", { tag }))),
       ...(now.without ?? []).map((tag) => chip("without", tag, t("ds.chip_without", { tag }))),
       now.bucket ? chip("bucket", now.bucket, t("ds.chip_bucket", { bucket: now.bucket.replace("x", " × ") })) : "",
@@ -119,7 +120,7 @@ Studio.pictureFilters = (() => {
       change({ without: [...without(query().without, tag), tag], tags: without(query().tags, tag) }),
     bucket: (bucket) => change({ bucket: query().bucket === bucket ? "" : bucket }),
     show: (show) => change({ show: query().show === show ? "" : show }).then(() => draw(place)),
-    drop: (key, value) => change({ [key]: key === "bucket" ? "" : without(query()[key], value) }),
+    drop: (key, value) => change({ [key]: ["bucket", "only"].includes(key) ? "" : without(query()[key], value) }),
     clear: () => {
       const { sort, descending } = query();
       return change({ ...Object.fromEntries(Object.keys(query()).map((key) => [key, ""])), sort, descending }).then(() => draw(place));

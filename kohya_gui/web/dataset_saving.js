@@ -30,20 +30,24 @@ Studio.pictureSaving = (() => {
     );
   }
 
-  async function save() {
-    if (saving) return;
-    await texts.flush();
-    if (!album.info()?.unsaved) return;
-    saving = true;
-    refresh();
-    // What is being read is read to its end first.
-    while (album.info()?.busy) await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
-    let answer = await album.ask("save");
+  /* The album's state once nothing is read or saved any more. */
+  async function ended(answer) {
     while (!answer.error && answer.busy) {
       album.took(answer);
       await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
       answer = await album.ask("state");
     }
+    return answer;
+  }
+  async function save() {
+    if (saving) return;
+    await texts.flush();
+    if (!album.info()?.unsaved || texts.waitingForServer()) return;
+    saving = true;
+    refresh();
+    // What is being read is read to its end first.
+    let answer = await ended(await album.ask("state"));
+    if (!answer.error) answer = await ended(await album.ask("save"));
     saving = false;
     refresh();
     if (dialog.trouble(answer)) return;

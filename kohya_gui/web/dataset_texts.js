@@ -2,7 +2,8 @@
 "use strict";
 Studio.texts = (() => {
   const { html, attr, t, fire, dialog, icon, album } = Studio;
-  const QUIET_MS = 350;
+  const QUIET_MS = 350,
+    AGAIN_MS = 2000; /* what did not reach the server is sent again */
   const SLOTS = ["caption", "tags"];
   const typed = new Map(); /* {"id slot": what was typed and not yet sent} */
   let timer, sending = Promise.resolve();
@@ -19,7 +20,7 @@ Studio.texts = (() => {
 
   /* A box for one text. `where` keeps those of the list and those of the editor apart. */
   function box(one, slot, where) {
-    const text = one.texts[slot],
+    const text = { ...one.texts[slot], ...unsent(one, slot) },
       id = `ds-${where}-${slot}${where === "row" ? `-${one.id}` : ""}`;
     if (text.state === "none") return "";
     return html`
@@ -33,20 +34,21 @@ Studio.texts = (() => {
           class="in"
           id="${id}"
           data-edit="${one.id}"
+          data-of="${one.name}"
           data-slot="${slot}"
           spellcheck="false"
           aria-describedby="${id}-how"
           ${attr("readonly", text.state === "unreadable" || text.cut)}
         >${text.text}</textarea>
         <p class="how" id="${id}-how">${how(text)}</p>
-        ${text.theirs === undefined ? "" : conflict(one, slot, text)}
+        <div class="clash">${conflict(one, slot)}</div>
       </div>
     `;
   }
-  const conflict = (one, slot, text) => html`
+  const conflict = (one, slot) => one.texts[slot].theirs === undefined ? "" : html`
     <div class="theirs">
       <p>${icon("warn")}${t("ds.conflict")}</p>
-      <blockquote>${text.theirs || t("ds.absent")}</blockquote>
+      <blockquote>${one.texts[slot].theirs || t("ds.absent")}</blockquote>
       <div class="acts">
         <button type="button" class="btn sm" data-settle="theirs" data-id="${one.id}" data-slot="${slot}">
           ${t("ds.take_theirs")}
@@ -58,6 +60,11 @@ Studio.texts = (() => {
     </div>
   `;
 
+  /* What was typed and has not reached the server yet stays in sight. */
+  function unsent(one, slot) {
+    const edit = [...typed.values()].find((waiting) => waiting.name === one.name && waiting.slot === slot);
+    return edit ? { text: edit.text, state: "unsaved" } : {};
+  }
   function type(area) {
     const id = Number(area.dataset.edit),
       { slot } = area.dataset,
@@ -67,7 +74,7 @@ Studio.texts = (() => {
       if (one.texts[slot].state !== "conflict") one.texts[slot].state = "unsaved";
     }
     area.closest(".ds-text").classList.add("unsaved");
-    typed.set(`${id} ${slot}`, { id, slot, text: area.value });
+    typed.set(`${id} ${slot}`, { id, slot, text: area.value, name: area.dataset.of, of: album.info()?.album });
     clearTimeout(timer);
     timer = setTimeout(flush, QUIET_MS);
     fire("album typed", { id, slot, text: area.value, from: area });
@@ -78,12 +85,23 @@ Studio.texts = (() => {
     const waiting = [...typed.values()];
     typed.clear();
     sending = sending.then(async () => {
-      for (const edit of waiting) {
-        const answer = await album.ask("edit", edit);
-        if (!dialog.trouble(answer)) album.took(answer);
-      }
+      for (const edit of waiting) await send(edit);
     });
     return sending;
+  }
+  async function send({ id, slot, text, name, of }) {
+    // An album that was opened anew may number its pictures otherwise.
+    const now = of === album.info()?.album ? id : await album.idOf(name);
+    const answer = now === null ? { lost: true } : await album.ask("edit", { id: now, slot, text });
+    if (!answer.lost && answer.field !== "album") {
+      if (!dialog.trouble(answer)) album.took(answer);
+      return;
+    }
+    // It did not arrive: it is sent again, unless more was typed meanwhile.
+    const key = `${id} ${slot}`;
+    if (!typed.has(key)) typed.set(key, { id, slot, text, name, of });
+    clearTimeout(timer);
+    timer = setTimeout(flush, AGAIN_MS);
   }
   async function settle({ id, slot, settle: side }) {
     const answer = await album.ask("settle", { id: Number(id), slot, mine: side === "mine" });
@@ -96,7 +114,7 @@ Studio.texts = (() => {
   async function left() {
     const any = typed.size > 0 || album.info()?.unsaved;
     await flush();
-    if (any) album.renew();
+    if (any && !typed.size) album.renew();
   }
   function listen(place) {
     place.addEventListener("input", (event) => event.target.dataset.edit && type(event.target));
@@ -107,5 +125,5 @@ Studio.texts = (() => {
     });
   }
   const waitingForServer = () => typed.size > 0;
-  return { SLOTS, box, how, spoken, isUnsaved, ending, flush, listen, waitingForServer };
+  return { SLOTS, box, how, conflict, spoken, isUnsaved, ending, flush, listen, waitingForServer };
 })();

@@ -1,7 +1,7 @@
 /* What stands against a start, or for it: a list whose rows lead to their fields, and whose buttons mend what they can. */
 "use strict";
 Studio.findings = (() => {
-  const { html, patch, icon, t, call, store, field, form, dialog, fire, fileUrl } = Studio;
+  const { html, patch, icon, t, call, store, field, form, dialog, fire } = Studio;
   const SIGNS = { error: ["c-err", "warn"], warning: ["c-warn", "warn"], note: ["muted", "info"], fine: ["c-ok", "ok"] };
   const drawn = new WeakMap(); /* list -> the findings in it */
 
@@ -69,24 +69,8 @@ Studio.findings = (() => {
     if (chosen !== null) put(stage, { [flag]: chosen });
     return chosen !== null;
   }
-  function show(_stage, { facts }) {
-    const body = html`
-      <ul class="shown">
-        ${facts.pictures.map(
-          (one) => html`
-            <li>
-              <div class="pic"><img loading="lazy" alt="" src="${fileUrl(one.url)}" /></div>
-              <b>${one.name}</b>
-              <span class="muted">${one.why}</span>
-            </li>
-          `,
-        )}
-      </ul>
-    `;
-    const ready = (box) =>
-      box.querySelectorAll("img").forEach((one) => one.addEventListener("error", () => (one.hidden = true)));
-    dialog.open({ title: t("findings.pictures"), body, wide: true, ready });
-  }
+  /* In the Dataset tab they are seen, and what is missing is written at once. */
+  const show = (_stage, { facts: { folders, pictures } }) => fire("show dataset", { paths: folders, query: { only: pictures } });
   async function open(_stage, { label, facts: { stage, values } }) {
     const tab = Studio.stage.tabOf(stage);
     await Studio.tabs.open(tab);

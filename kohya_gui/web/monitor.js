@@ -196,7 +196,7 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
   }
   function menu(button) {
     const { row } = seen.last,
-      own = { label: t("prompts.title"), note: t("prompts.note"), pick: () => prompts.write(row.id, false) },
+      own = { label: `${t("prompts.title")}…`, note: t("prompts.note"), pick: () => prompts.write(row.id, false) },
       tell = { label: t("notify.ask"), note: t(`notify.${notify.state()}`), pick: notify.ask },
       kill = { label: t("run.kill"), note: t("run.kill_note"), danger: true, pick: () => request("kill") };
     const live = news.live(row) ? [row.stage === "train" && own, tell, kill].filter(Boolean) : [];

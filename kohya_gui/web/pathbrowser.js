@@ -86,7 +86,7 @@ Studio.browse = (() => {
         answer.roots.length > 1
           ? answer.roots.map(
               (root) => html`
-                <button type="button" class="btn sm" data-to="${root}">${root}</button>
+                <button type="button" class="btn sm" data-to="${root}"><bdi dir="ltr">${root}</bdi></button>
               `,
             )
           : "",

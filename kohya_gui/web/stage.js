@@ -106,9 +106,11 @@ Studio.stage = (() => {
       links[(links.indexOf(document.activeElement) + step + links.length) % links.length].focus();
     });
   }
-  addEventListener("scroll", () =>
-    Object.values(followers).forEach(({ nav, follow, pinned }) => !pinned && nav.offsetParent && follow()),
-  );
+  const followAll = () =>
+    Object.values(followers).forEach(({ nav, follow, pinned }) => !pinned && nav.offsetParent && follow());
+  addEventListener("scroll", followAll);
+  // What was scrolled meanwhile was another tab.
+  Studio.on("tab", () => requestAnimationFrame(followAll));
   /* A section near the end cannot come up to the top: what was chosen stays chosen until somebody scrolls. */
   for (const news of ["wheel", "touchmove", "pointerdown", "keydown"])
     addEventListener(news, ({ target }) => {

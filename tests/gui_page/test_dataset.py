@@ -309,6 +309,45 @@ def test_leaving_with_unsaved_edits_is_warned_about(page: Page, shared: Tab) -> 
     expect(page.locator("[data-part=saving] [data-do=save]")).to_have_text("All saved")
 
 
+def test_another_window_shows_what_was_typed_here(page: Page, browser: Browser, gui: Gui) -> None:
+    cell(page, "m00003").click()
+    with new_tab(browser, gui) as other:
+        other.make_project("dataset")
+        # Before that tab was ever drawn.
+        there, name = other.page, {"text": "m00003.jpg"}
+        there.evaluate("query => Studio.fire('show dataset', { query })", name)
+        expect(there.locator(".ds-cell")).to_have_count(1)
+        there.locator(".ds-cell").click()
+        there.locator("#ds-one-caption").focus()
+        page.fill("#ds-one-caption", "typed in the first window")
+        expect(page.locator("[data-part=saving] [data-do=save]")).to_have_text("Save 1")
+        there.evaluate("window.dispatchEvent(new Event('focus'))")
+        expect(there.locator("#ds-one-caption")).to_have_value("typed in the first window")
+        expect(there.locator("#ds-one-caption")).to_be_focused()
+        page.click("[data-part=saving] [data-do=undo]")
+        expect(page.locator("[data-part=saving] [data-do=save]")).to_have_text("All saved")
+
+
+def test_what_is_typed_while_the_server_is_away_is_not_lost(page: Page, gui: Gui, meadow: Path) -> None:
+    cell(page, "m00009").click()
+    # A picture that comes before: in the album opened anew, every picture has another number.
+    Image.new("RGB", (96, 64)).save(meadow / "a.jpg")
+    gui.stop()
+    page.fill("#ds-one-caption", "typed without a server")
+    expect(page.locator(".kg-rb")).to_contain_text("The page lost the server")
+    page.locator("#ds-one-tags").focus()
+    expect(page.locator("#ds-one-caption")).to_have_value("typed without a server")
+    gui.start()
+    expect(page.locator("[data-part=saving] [data-do=save]")).to_have_text("Save 1", timeout=30_000)
+    expect(page.locator("[data-part=edit] h2")).to_have_text("m00009.jpg")
+    expect(page.locator("#ds-one-caption")).to_have_value("typed without a server")
+    save(page)
+    assert (meadow / "m00009.caption").read_text() == "typed without a server\n"
+    (meadow / "a.jpg").unlink()
+    page.click("[data-source=again]")
+    expect(page.locator(".ds-count")).to_contain_text(f"Pictures: {PICTURES:,}")
+
+
 def test_other_parts_of_the_page_show_pictures_here(page: Page, shared: Tab, meadow: Path) -> None:
     shared.select("train")
     page.evaluate(

@@ -147,3 +147,86 @@ def test_no_fault_in_any_dialog(tab: Tab, gui: Gui, runs: dict[str, str], lang: 
     page.wait_for_selector(".kg-cmp .cmp")
     eye.look("comparison")
     assert eye.faults == []
+
+
+@WAYS
+def test_no_fault_in_the_dataset_tab(tab: Tab, gui: Gui, lang: str, width: int, height: int) -> None:
+    (gui.pictures / "broken.png").write_bytes(b"no picture")
+    (gui.pictures / "p1.txt").write_bytes(b"\x81\xff\xfe")
+    tab.make_project()
+    eye = looker(tab, lang, width, height)
+    page = eye.page
+    tab.select("dataset")
+    page.wait_for_selector(".ds-cell .broken")
+    page.locator(".ds-cell").nth(2).click()
+    page.wait_for_selector("#ds-one-tags[readonly]")
+    eye.look("dataset with an unreadable text")
+    page.locator(".ds-cell").nth(3).click()
+    page.fill("#ds-one-caption", f"mine, {eye.way}")
+    expect(page.locator("[data-part=saving] [data-do=undo]")).to_be_enabled()
+    (gui.pictures / "p2.caption").write_text(f"theirs, {eye.way}")
+    page.keyboard.press("Control+s")
+    page.wait_for_selector(".theirs")
+    eye.look("dataset with a conflict")
+    page.click("[data-settle=theirs]")
+    page.locator(".ds-cell").nth(1).focus()
+    page.keyboard.press("Control+a")
+    page.click("[data-kind=replace]")
+    page.locator("label:has([data-change=slot][value=caption])").click()
+    page.fill("#ds-change-find", "plain")
+    page.fill("#ds-change-text", "bright")
+    page.wait_for_selector(".ds-preview del")
+    eye.look("dataset change")
+    for pane, ready in (("tags", ".ds-tags"), ("buckets", ".ds-bars button")):
+        page.locator(f"label:has([name=ds-pane][value={pane}])").click()
+        page.wait_for_selector(ready)
+        eye.look(f"dataset {pane}")
+    page.locator("label:has([name=ds-view][value=list])").click()
+    page.wait_for_selector(".ds-row textarea")
+    eye.look("dataset list")
+    page.locator("label:has([name=ds-view][value=grid])").click()
+    page.select_option("#ds-show", "unsaved")
+    expect(page.locator("[data-part=empty] [data-clear]")).to_be_visible()
+    eye.look("dataset without any that fits")
+    page.click("[data-part=empty] [data-clear]")
+    eye.dialog("dataset menu", lambda: page.click("[data-part=saving] [data-do=more]"), ".kg-menu")
+    page.click("[data-part=saving] [data-do=more]")
+    eye.dialog("backups", lambda: page.locator(".kg-menu button").first.click(), ".ds-backups")
+    eye.dialog("endings", lambda: page.click("[data-source=endings]"), "#ds-tags_extension")
+    assert eye.faults == []
+
+
+@WAYS
+def test_no_fault_in_findings_prompts_and_compared_samples(
+    tab: Tab, runs: dict[str, str], lang: str, width: int, height: int
+) -> None:
+    tab.make_project()
+    eye = looker(tab, lang, width, height)
+    page = eye.page
+    wrong = {"learning_rate": "0.5", "xformers": True, "sdpa": True, "sample_every_n_steps": "7"}
+    for flag, value in wrong.items():
+        page.evaluate("([flag, value]) => Studio.store.set('train', flag, value)", [flag, value])
+    tab.select("train")
+    page.wait_for_function("document.querySelectorAll('[data-view=train] .finds li').length > 3")
+    eye.look("many findings")
+    if width < 760:
+        page.locator("[data-view=train] .finds").scroll_into_view_if_needed()
+        eye.look("many findings below")
+    for flag in wrong:
+        page.evaluate("flag => Studio.store.reset('train', flag)", flag)
+    tab.select("runs")
+    page.click(f'[data-run="{runs["slow"]}"]')
+    page.click("[data-samples=pick]")
+    for cell in page.locator("[data-cell]").all():
+        cell.click()
+    eye.look("samples chosen")
+    page.click("[data-samples=compare]")
+    page.wait_for_selector("dialog .beside img")
+    eye.look("samples beside each other", "dialog")
+    page.locator("dialog label", has=page.locator("[value=over]")).click()
+    page.wait_for_selector("dialog .over img")
+    eye.look("samples over each other", "dialog")
+    page.keyboard.press("Escape")
+    page.evaluate("id => Studio.prompts.write(id, true)", runs["busy"])
+    eye.dialog("prompts", lambda: None, "#sp-text")
+    assert eye.faults == []
