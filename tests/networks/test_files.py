@@ -214,6 +214,7 @@ def test_options_that_do_not_go_together(tmp_path):
             check_network(network_options(tmp_path, **values))
     check_network(network_options(tmp_path))
     told = {
+        "--network_dropout is not used": {"network_dropout": 0.1, "network_args": ["dropout=0.2"]},
         "--network_dim is not used": {"dim_from_weights": True, "network_dim": 4},
         "--initial_epoch is not used": {"initial_epoch": 1, "initial_step": 1},
         "only says where the rate began": {"initial_step": 1, "resume": "x"},

@@ -46,7 +46,11 @@ def idle_network(options: TrainNetworkOptions, has_gpu: bool) -> Iterator[Notice
         for name in ("network_dim", "network_alpha"):
             if getattr(network, name) != getattr(NetworkOptions(), name):
                 yield Notice(name, f"--{name} is not used: --dim_from_weights takes the file's.")
-    if split_words(network.network_args).get("dora_wd", "").lower() in ("true", "1"):
+    arguments = split_words(network.network_args)
+    if network.network_dropout is not None and arguments.get("dropout"):
+        sentence = "--network_dropout is not used: the dropout of --network_args wins over it."
+        yield Notice("network_dropout", sentence)
+    if arguments.get("dora_wd", "").lower() in ("true", "1"):
         sentence = "DoRA: diffusers reads such files without their dora_scale, and draws something else."
         yield Notice("network_args", sentence)
     if sets_its_rates(options.optimizer):
