@@ -63,6 +63,10 @@ def idle_network(options: TrainNetworkOptions, has_gpu: bool) -> Iterator[Notice
     if base.cpu_offload_checkpointing and not has_gpu:
         option = "cpu_offload_checkpointing"
         yield Notice(option, f"--{option} has no effect: there is no GPU.")
+    if options.header.training_comment and options.header.no_metadata:
+        yield Notice("training_comment", "--training_comment is not written: --no_metadata leaves it out.")
+    elif options.header.training_comment and options.format.save_model_as != "safetensors":
+        yield Notice("training_comment", "--training_comment is not written: only .safetensors files have a header.")
     yield from _about_start(options.start, options.state.resume)
 
 
