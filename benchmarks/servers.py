@@ -1,8 +1,6 @@
 """Starts the page, or the bare Gradio app, as a process of its own, and measures the process."""
 
 import os
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from tests.page import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PATIENCE_S = 60.0
@@ -53,17 +53,9 @@ def the_page() -> Iterator[Server]:
 @contextmanager
 def bare_app(kinds: list[str] | None = None) -> Iterator[Server]:
     """The bare Gradio app, with a field for each kind."""
-    folder = tempfile.mkdtemp()
-    with _running([str(REPOSITORY / "benchmarks" / "bare_app.py")], folder, kinds or []) as server:
+    argv = [str(REPOSITORY / "benchmarks" / "bare_app.py")]
+    with tempfile.TemporaryDirectory() as folder, _running(argv, folder, kinds or []) as server:
         yield server
-    shutil.rmtree(folder)
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

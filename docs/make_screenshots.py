@@ -15,7 +15,6 @@ sys.path.insert(0, str(REPOSITORY))
 
 from playwright.sync_api import Browser, Page, ViewportSize  # noqa: E402
 
-from kohya_gui.app import TABS  # noqa: E402
 from tests.page import Gui, Tab, chromium, free_port  # noqa: E402
 
 PICTURES = REPOSITORY / "docs" / "pictures"
@@ -192,12 +191,9 @@ def _project(camera: Photographer) -> None:
 
 
 def _dataset(camera: Photographer) -> None:
-    """The pictures with their texts; where the page has no such tab, the tagger."""
-    if "dataset" in TABS:
-        camera.open("dataset")
-        camera.page.wait_for_selector("[data-view=dataset] img")
-    else:
-        camera.open("tag")
+    """The pictures with their texts."""
+    camera.open("dataset")
+    camera.page.wait_for_selector("[data-view=dataset] img")
     camera.take("pictures")
 
 

@@ -25,7 +25,6 @@ from kohya_gui.past import nearest
 from kohya_gui.preset_api import PresetEndpoints
 from kohya_gui.presets import PresetStore, known_stage
 from kohya_gui.project import Project, ProjectStore
-from kohya_gui.prompt_api import PromptEndpoints
 from kohya_gui.relay import board_url
 from kohya_gui.requeue import check_again
 from kohya_gui.rivals import add_rivals
@@ -39,7 +38,7 @@ from kohya_gui.tensorboard import Server, TensorBoards
 from kohya_gui.words import refusal, say
 
 
-class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, PromptEndpoints, RunEndpoints):
+class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, RunEndpoints):
     """The server side of the page. Methods may be called from several threads."""
 
     ENDPOINTS = ENDPOINTS
@@ -103,10 +102,7 @@ class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, PromptEndpoints, 
     @endpoint
     def project_save(self, project: dict[str, str | list[str] | None]) -> Json:
         """Keeps a project and opens it; or says by field what must be mended."""
-        given = Project.from_json(project)
-        known = {other.name: other for other in self._projects.all()}
-        # Only the program itself says which file brings further values.
-        given.values_file = known[given.name].values_file if given.name in known else ""
+        given = self._sent(project)
         errors = self._projects.errors_of(given)
         return {"errors": errors} if errors else {"project": self._projects.save(given).as_json()}
 
@@ -239,8 +235,12 @@ class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, PromptEndpoints, 
     def _project(self, project: GivenProject) -> Project:
         """A project by its name, or as the page sent it; none is one without values."""
         if isinstance(project, dict):
-            known = {other.name: other for other in self._projects.all()}
-            given = Project.from_json(project)
-            given.values_file = known[given.name].values_file if given.name in known else ""
-            return given
+            return self._sent(project)
         return self._projects.get(project) if project else Project()
+
+    def _sent(self, project: dict[str, str | list[str] | None]) -> Project:
+        """A project as the page sent it. Only the program itself says which file brings further values."""
+        given = Project.from_json(project)
+        known = {other.name: other for other in self._projects.all()}
+        given.values_file = known[given.name].values_file if given.name in known else ""
+        return given

@@ -12,7 +12,6 @@ from kohya_gui import (  # noqa: F401
     data_rules,
     dataset_rules,
     fixes,
-    found,
     machine_rules,
     model_rules,
     noise_rules,
@@ -21,18 +20,17 @@ from kohya_gui import (  # noqa: F401
     rate_rules,
     saving_rules,
 )
+from kohya_gui.at_path import told_of_path
 from kohya_gui.command import absolute_values, is_data
 from kohya_gui.draft import Draft, Finding, Fix, by_level
 from kohya_gui.facts import FACTS, Fact
 from kohya_gui.files import SHOWN_LETTERS, Roots, bare, is_usable
 from kohya_gui.program_rules import program_agrees, program_tells
-from kohya_gui.project import Project, check_pictures, is_path
+from kohya_gui.project import Project, is_path
 from kohya_gui.rules import RULES
 from kohya_gui.stages import STAGES, Stage
-from kohya_gui.words import bad_value, from_program, refusal, say, size
-from sd_scripts.library.errors import BadOption, UserError
-from sd_scripts.options.config_file import config_path
-from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES
+from kohya_gui.words import bad_value, from_program, say
+from sd_scripts.library.errors import UserError
 from sd_scripts.options.spec import OptionSpec, PathKind
 from sd_scripts.options.values import BadValue, changed_values, read_value
 
@@ -60,7 +58,7 @@ class Checked:
     @property
     def pending(self) -> bool:
         """Whether more will be known soon."""
-        return any(one.key == "check.looking" for one in self.findings)
+        return any(one.key == "check.looking" for one in self.findings) or any(one.unfinished for one in self.facts)
 
 
 def stand_against(findings: Iterable[Finding], confirmed: Confirmed) -> bool:
@@ -173,101 +171,9 @@ def _look(checked: Checked, spec: OptionSpec, value: str) -> None:
             checked.fields[spec.name] = {"found": contents.told_of_hub(value)}
             return
         path = draft.roots.inside(value, spec.name, draft.base)
-        text = say("found.will_come") if draft.will_come(path) else _LOOKS[spec.path or "file"](draft, spec.name, path)
+        text = say("found.will_come") if draft.will_come(path) else told_of_path(draft, spec, path)
         checked.fields[spec.name] = {"found": text}
     except UserError as error:
         # What stands there by default is no mistake of the user's.
         if spec.name in draft.values:
             checked.fields[spec.name] = {"error": from_program(str(error))}
-
-
-def _pictures(draft: Draft, flag: str, path: Path) -> str:
-    extension = draft.get("caption_extension")
-    if draft.get("recursive") and path.is_dir() and (below := found.pictures_in(path).below):
-        return say("found.images_below", n=below)
-    if flag == "conditioning_data_dir" and (told := contents.told_of_masks(path, draft.path("train_data_dir"))):
-        return told
-    return check_pictures(path, flag).described(extension)
-
-
-def _folder(draft: Draft, flag: str, path: Path) -> str:
-    if not path.exists():
-        return say("found.folder_will_be_made", free=found.size_free(path))
-    if not path.is_dir():
-        raise refusal(flag, "path.not_a_folder", path=path)
-    return say("found.free", free=found.size_free(path))
-
-
-def _model(draft: Draft, flag: str, path: Path) -> str:
-    # Captioners are folders as transformers saves them.
-    if draft.stage.tab == "caption" and (path / "config.json").is_file():
-        return say("found.model_folder")
-    model = found.model_at(path)
-    if model is None:
-        raise refusal(flag, "path.no_model" if path.exists() else "path.no_file", path=path)
-    return model.describe()
-
-
-def _json_in(draft: Draft, flag: str, path: Path) -> str:
-    if not path.is_file():
-        raise refusal(flag, "path.no_metadata", path=path)
-    entries = found.metadata_at(path)
-    if isinstance(entries, str):
-        raise BadOption(flag, entries)
-    return contents.told_of_metadata(entries)
-
-
-def _json_out(draft: Draft, flag: str, path: Path) -> str:
-    if path.is_dir():
-        raise refusal(flag, "path.is_a_folder", path=path)
-    return say("found.will_be_replaced" if path.exists() else "found.will_be_made")
-
-
-def _file(draft: Draft, flag: str, path: Path) -> str:
-    path = config_path(str(path)) if flag == "config_file" else path
-    if path.is_dir():
-        raise refusal(flag, "path.is_a_folder", path=path)
-    if not path.is_file():
-        raise refusal(flag, "path.no_file", path=path)
-    return contents.told(flag, path)
-
-
-def _file_out(draft: Draft, flag: str, path: Path) -> str:
-    if not path.exists():
-        return say("found.will_be_made")
-    _file(draft, flag, path)
-    return say("found.will_be_continued", size=size(path.stat().st_size))
-
-
-def _picture(draft: Draft, flag: str, path: Path) -> str:
-    _file(draft, flag, path)
-    if path.stat().st_size > LARGEST_THUMBNAIL_BYTES:
-        raise refusal(flag, "path.picture_too_large", limit=size(LARGEST_THUMBNAIL_BYTES))
-    return contents.told_of_picture(path)
-
-
-def _deepdanbooru(draft: Draft, flag: str, path: Path) -> str:
-    if not (path / "project.json").is_file():
-        raise refusal(flag, "path.no_deepdanbooru", path=path)
-    return say("found.model_folder")
-
-
-def _state(draft: Draft, flag: str, path: Path) -> str:
-    if not (path / "state.json").is_file():
-        raise refusal(flag, "path.no_state", path=path)
-    return contents.told_of_state(path)
-
-
-_LOOKS: dict[str, Callable[[Draft, str, Path], str]] = {
-    "pictures": _pictures,
-    "folder": _folder,
-    "model": _model,
-    "vae": _model,
-    "json_in": _json_in,
-    "json_out": _json_out,
-    "file": _file,
-    "file_out": _file_out,
-    "picture": _picture,
-    "project": _deepdanbooru,
-    "state": _state,
-}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from huggingface_hub.constants import HF_HUB_CACHE
 
-from kohya_gui import found
+from kohya_gui import pictures
 from kohya_gui.words import say, size
 from sd_scripts.library.data.dataset_config import read_dataset_config
 from sd_scripts.library.data.images import UnreadableImage, image_size
@@ -33,17 +33,19 @@ def told_of_metadata(entries: Metadata) -> str:
     return say("found.images_without_text" if without else "found.images", n=len(entries), without=without)
 
 
-def told_of_masks(folder: Path, pictures: Path | None) -> str:
-    """How many masks a folder and those below have; where the pictures lie in one folder, for how many of them.
+def told_of_masks(folder: Path, of: Path | None) -> str:
+    """How many masks a folder and those below have; where the pictures lie in one folder, `of` how many of them.
 
     Nothing, where there are none.
     """
-    masks = {Path(name).stem for name in found.pictures_below(folder)}
+    if not folder.is_dir():
+        return ""
+    masks = {file.stem for file in (*pictures.files_in(folder), *pictures.files_below(folder))}
     if not masks:
         return ""
-    if pictures is None or not pictures.is_dir():
+    if of is None or not of.is_dir():
         return say("found.masks", n=len(masks))
-    stems = {Path(name).stem for name in found.texted_in(pictures, None)}
+    stems = {file.stem for file in pictures.files_in(of)}
     return say("found.masks_of", n=len(masks & stems), all=len(stems))
 
 

@@ -4,22 +4,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from kohya_gui import fixes, found, pictures
+from kohya_gui.asked_buckets import latents_bytes, possible_buckets
 from kohya_gui.draft import Draft, Finding, Fix
 from kohya_gui.looking import LOOKS
 from kohya_gui.picture_rules import read_for_training
 from kohya_gui.rules import entries_of, rule
-from kohya_gui.words import size
-from sd_scripts.library.data.buckets import BucketRules, Size, checked_rules, parse_resolution
-from sd_scripts.library.data.dataset_options import rules_of
-from sd_scripts.library.errors import BadOption
-from sd_scripts.options.data import ResolutionOptions
-from sd_scripts.options.spec import from_values
+from kohya_gui.words import size, some_names
+from sd_scripts.library.data.buckets import BucketRules, Size
 
 _READ_BY = ("caption_blip", "caption_git", "tag_wd14", "tag_deepdanbooru", "latents")
-# So many are named in a sentence; all are shown by its button.
-_NAMED = 3
-# A latent has four channels of four bytes, each for 8 by 8 px; the file's own names and facts come on top.
-_BYTES_PER_PX, _BYTES_PER_FILE = 4 * 4 / 64, 1500
 
 
 @rule(*_READ_BY, "merge_captions", "merge_tags")
@@ -50,7 +43,8 @@ def pictures_readable(draft: Draft) -> Iterator[Finding]:
     if folder is None or not folder.is_dir():
         return
     files = list(pictures.files_in(folder)) + (pictures.files_below(folder) if draft.get("recursive") else [])
-    yield from looked_at(draft, files, "train_data_dir", _rules(draft) if draft.stage.id == "latents" else None)
+    rules = possible_buckets(draft) if draft.stage.id == "latents" else None
+    yield from looked_at(draft, files, "train_data_dir", rules)
 
 
 @rule("train")
@@ -60,7 +54,7 @@ def trained_pictures_readable(draft: Draft) -> Iterator[Finding]:
     keys = read_for_training(draft, entries)
     unprepared = all("train_resolution" not in entries[key] for key in keys)
     files = pictures.of_entries(keys, draft.path("train_data_dir")).values()
-    yield from looked_at(draft, files, "train_data_dir", _rules(draft) if unprepared else None)
+    yield from looked_at(draft, files, "train_data_dir", possible_buckets(draft) if unprepared else None)
 
 
 def looked_at(draft: Draft, files: Iterable[Path], blamed: str, rules: BucketRules | None) -> Iterator[Finding]:
@@ -93,11 +87,10 @@ def _sized(draft: Draft, sizes: dict[Path, Size], blamed: str, rules: BucketRule
 @rule("latents")
 def latents_fit_on_disk(draft: Draft) -> Iterator[Finding]:
     """There is room for the latents beside the pictures."""
-    folder, rules = draft.path("train_data_dir"), _rules(draft)
+    folder, rules = draft.path("train_data_dir"), possible_buckets(draft)
     if folder is None or not folder.is_dir() or rules is None:
         return
-    width_px, height_px = rules.resolution_px
-    each = (width_px * height_px * _BYTES_PER_PX + _BYTES_PER_FILE) * (2 if draft.get("flip_aug") else 1)
+    each = latents_bytes(rules.resolution_px, draft.get("flip_aug"))
     needed, free = each * len(entries_of(draft) or pictures.files_in(folder)), found.free_bytes(folder)
     if needed > free:
         without = [fixes.turn_off(draft, "flip_aug")] if draft.get("flip_aug") and needed / 2 <= free else []
@@ -105,23 +98,8 @@ def latents_fit_on_disk(draft: Draft) -> Iterator[Finding]:
         yield draft.error("train_data_dir", "check.no_space", *without, fixes.browse("train_data_dir"), **sizes)
 
 
-def _rules(draft: Draft) -> BucketRules | None:
-    """The buckets that are asked for; None where there are none, or where they cannot be."""
-    try:
-        if draft.stage.id == "train":
-            return rules_of(from_values(ResolutionOptions, draft.values))
-        low, high, step = (draft.get(name) for name in ("min_bucket_reso", "max_bucket_reso", "bucket_reso_steps"))
-        resolution_px = parse_resolution(draft.get("max_resolution"), "max_resolution")
-        return checked_rules(
-            BucketRules(resolution_px, low, high, step, draft.get("bucket_no_upscale")), "max_resolution"
-        )
-    except BadOption:
-        return None
-
-
-def _names(pictures: list[tuple[Path, str]]) -> str:
-    names = ", ".join(path.name for path, _ in pictures[:_NAMED])
-    return f"{names}, …" if len(pictures) > _NAMED else names
+def _names(files: list[tuple[Path, str]]) -> str:
+    return some_names([path.name for path, _ in files])
 
 
 def _in_px(size_px: Size) -> str:

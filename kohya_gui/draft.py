@@ -1,16 +1,19 @@
 """A stage as it stands in the form: what was typed, read into values, with what surrounds it."""
 
 import dataclasses
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from kohya_gui.files import Roots
 from kohya_gui.project import Project
 from kohya_gui.stages import Stage, stage_values
 from kohya_gui.words import say
 from sd_scripts.options.spec import OptionSpec, option_specs
+
+T = TypeVar("T")
 
 Level = Literal["error", "warning", "note", "fine"]
 """Errors block a start, warnings ask once; notes and what is in order are only said."""
@@ -54,7 +57,7 @@ def by_level(findings: Iterable[Finding]) -> list[Finding]:
 class Draft:
     """`typed`: what the form sent; `values`: those of it that could be read, paths absolute.
 
-    `coming`: files, resolved, that earlier runs write.
+    `coming`: files, resolved, that earlier runs write. `known`: what `once` has found out.
     """
 
     stage: Stage
@@ -64,6 +67,7 @@ class Draft:
     values: dict[str, Any] = dataclasses.field(default_factory=dict)
     coming: frozenset[Path] = frozenset()
     typed: dict[str, Any] = dataclasses.field(default_factory=dict)
+    known: dict[object, Any] = dataclasses.field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def specs(self) -> dict[str, OptionSpec]:
@@ -112,3 +116,16 @@ class Draft:
     def fine(self, key: str, *fixes: Fix, **facts: Any) -> Finding:
         """A finding that says what is in order."""
         return Finding("fine", None, say(key, **facts), fixes, key)
+
+
+def once(find_out: Callable[[Draft], T]) -> Callable[[Draft], T]:
+    """Finds something out once for a draft, as several rules and figures ask for it. Values must not change after."""
+
+    @functools.wraps(find_out)
+    def known(draft: Draft) -> T:
+        if find_out not in draft.known:
+            draft.known[find_out] = find_out(draft)
+        found: T = draft.known[find_out]
+        return found
+
+    return known

@@ -4,20 +4,16 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from kohya_gui import devices, found
+from kohya_gui import devices, found, pictures
+from kohya_gui.asked_buckets import latents_bytes, possible_buckets
 from kohya_gui.counted import Counted
 from kohya_gui.draft import Draft
+from kohya_gui.looking import Sizes
 from kohya_gui.memory import memory_of, optimizer_of, state_bytes
 from kohya_gui.past import Past
 from kohya_gui.training_plan import Saves, TrainingPlan, save_bytes, training_plan
 from kohya_gui.words import duration, say, size
-from sd_scripts.library.data.buckets import LATENT_PX, BucketRules, checked_rules, parse_resolution
-from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.headers import ModelFacts
-
-# Latents have four channels of float32; a file has a head besides.
-_LATENT_BYTES = 4 * 4
-_HEAD_BYTES = 1000
 
 Row = tuple[str, str]
 
@@ -36,7 +32,7 @@ class Fact(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """The fact as the page takes it."""
-        return {**self._asdict(), "rows": [list(row) for row in self.rows]}
+        return {"name": self.name, "value": self.value, "note": self.note, "rows": [list(row) for row in self.rows]}
 
 
 def saved_bytes(draft: Draft, model: ModelFacts | None) -> float | None:
@@ -69,7 +65,7 @@ def _total(draft: Draft) -> int:
         plan = training_plan(draft)
         return plan.steps if plan else 0
     folder = draft.path("train_data_dir")
-    return found.pictures_in(folder).images if folder and folder.is_dir() else 0
+    return pictures.facts_of(folder).images if folder and folder.is_dir() else 0
 
 
 def _basis(past: Past) -> str:
@@ -169,7 +165,7 @@ def _picture_facts(draft: Draft) -> list[Fact]:
     folder = draft.path("train_data_dir")
     if folder is None or not folder.is_dir():
         return []
-    images = found.pictures_in(folder)
+    images = pictures.facts_of(folder)
     facts = [Fact(say("fact.images"), f"{images.images or images.below:,}")]
     extension = draft.get("caption_extension")
     if extension:
@@ -188,23 +184,22 @@ def _metadata_facts(draft: Draft) -> list[Fact]:
 
 def _latents_facts(draft: Draft) -> list[Fact]:
     """Pictures, the buckets that they come into, how much of them is cut away, and the disk that latents take."""
-    facts, folder, rules = _metadata_facts(draft), draft.path("train_data_dir"), _rules(draft)
+    facts, folder, rules = _metadata_facts(draft), draft.path("train_data_dir"), possible_buckets(draft)
     if folder is None or rules is None or not folder.is_dir() or draft.get("recursive"):
         return facts
-    reader = found.SizeReader()
-    sizes = [size_px for name in found.texted_in(folder, None) if (size_px := reader.of(folder / name))]
-    if reader.unread:
-        note = say("fact.unread", n=reader.unread)
+    sizes = Sizes()
+    known = [size_px for size_px in sizes.of(pictures.files_in(folder)).values() if size_px]
+    if sizes.unread:
+        note = say("fact.unread", n=sizes.unread)
         return [*facts, Fact(say("fact.buckets"), "…", note, unfinished=True)]
-    fits = [(size_px, fit) for size_px in sizes if (fit := rules.fit(size_px))]
+    fits = [(size_px, fit) for size_px in known if (fit := rules.fit(size_px))]
     if not fits:
         return facts
     buckets = Counter(fit.bucket_px for _, fit in fits)
     rows = tuple((f"{w} × {h}", f"{n:,}") for (w, h), n in buckets.most_common())
     cut = sum(1 - _area(fit.bucket_px) / _area(fit.resized_px) for _, fit in fits) / len(fits)
     larger = sum(fit.resized_px[0] > size_px[0] for size_px, fit in fits)
-    ways = 2 if draft.get("flip_aug") else 1
-    disk = sum(ways * (_area(fit.bucket_px) // LATENT_PX**2 * _LATENT_BYTES + _HEAD_BYTES) for _, fit in fits)
+    disk = sum(latents_bytes(fit.bucket_px, draft.get("flip_aug")) for _, fit in fits)
     return [
         *facts,
         Fact(say("fact.buckets"), f"{len(buckets):,}", rows=rows),
@@ -215,17 +210,6 @@ def _latents_facts(draft: Draft) -> list[Fact]:
 
 def _area(size_px: tuple[int, int]) -> int:
     return size_px[0] * size_px[1]
-
-
-def _rules(draft: Draft) -> BucketRules | None:
-    try:
-        resolution_px = parse_resolution(draft.get("max_resolution"), "max_resolution")
-        least_px, most_px = draft.get("min_bucket_reso"), draft.get("max_bucket_reso")
-        step_px, no_upscale = draft.get("bucket_reso_steps"), draft.get("bucket_no_upscale")
-        rules = BucketRules(resolution_px, least_px, most_px, step_px, no_upscale)
-        return checked_rules(rules, "max_resolution")
-    except BadOption:
-        return None
 
 
 FACTS: dict[str, Callable[[Draft], list[Fact]]] = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from kohya_gui import found
+from kohya_gui import found, pictures
 from kohya_gui.words import refusal
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
 
@@ -97,7 +97,7 @@ class Roots:
 
     def _described(self, folder: Path, kind: str) -> str:
         if kind == "pictures":
-            return found.pictures_in(folder).described()
+            return pictures.facts_of(folder).described()
         model = found.model_at(folder) if kind in ("model", "vae") else None
         return model.describe() if model else ""
 

@@ -1,4 +1,4 @@
-"""What a form asks besides checks: its command as a file for a terminal."""
+"""What a form asks besides checks: its command as a file for a terminal, prompts for samples."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -8,6 +8,7 @@ from kohya_gui.checks import Checked
 from kohya_gui.command import script_file, stage_argv
 from kohya_gui.endpoint import endpoint
 from kohya_gui.launch import run_name
+from kohya_gui.prompts import write_prompts
 from kohya_gui.words import refusal
 
 
@@ -25,6 +26,12 @@ class FormEndpoints:
             raise refusal(wrong, "command.not_ready")
         argv = stage_argv(checked.draft.stage, checked.draft.values, self.repo)
         return script_file(argv, shell, f"{stage}-{run_name(checked)}")
+
+    @endpoint
+    def write_prompts(self, stage: str, values: Values, project: GivenProject = None) -> Json:
+        """Writes three of the captions as prompts into a new file of the working folder; gives its path."""
+        path, prompts = write_prompts(self._check(stage, values, project, None).draft)
+        return {"path": str(path), "prompts": prompts}
 
     @abstractmethod
     def _check(self, stage: str, values: Values, project: GivenProject, replaces: str | None) -> Checked:

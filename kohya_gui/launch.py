@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from kohya_gui import devices, found
+from kohya_gui import devices, pictures
 from kohya_gui.checks import Checked
 from kohya_gui.command import stage_argv
 from kohya_gui.draft import Finding
@@ -32,7 +32,7 @@ def run_facts(checked: Checked, repo: Path, name: str) -> dict[str, Any]:
         "project": draft.project.name or None,
         "devices": devices.names() if draft.stage.heavy else [],
         "versions": versions(repo),
-        "dataset": found.fingerprint(folder) if folder else {},
+        "dataset": pictures.fingerprint(folder) if folder else {},
     }
 
 

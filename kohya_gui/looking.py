@@ -5,23 +5,24 @@ Ten thousand take some seconds, so whoever asks is told how many are still to co
 
 import os
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kohya_gui.found import Stamp, stamp_of
 from sd_scripts.library.data.buckets import Size
 from sd_scripts.library.data.images import UnreadableImage, image_size, open_image
 
 # A first answer waits this long: a few hundred pictures are told at once.
 WAIT_S = 0.2
+# Figures are worth a longer wait.
+LONGEST_MEASURING_S = 1.0
 # Beyond these the oldest are forgotten, and looked at again.
 MOST_KEPT = 300_000
 # How much of a file's end is searched for its last mark; some programs append a few bytes of their own.
 _TAIL_BYTES = 4096
 _LAST_MARKS = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
-
-Stamp = tuple[int, int]
-"""(time of the last change in ns, size in bytes)."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Looks:
 
     def of(self, pictures: Iterable[Path], wait_s: float = WAIT_S) -> tuple[dict[Path, Look], int]:
         """({picture: look} of those that are known, how many are not yet); missing files are left out."""
-        stamps = {path: stamp for path in pictures if (stamp := _stamp(path))}
+        stamps = {path: stamp for path in pictures if (stamp := stamp_of(path))}
         with self._news:
             for path, stamp in stamps.items():
                 if self._look(path, stamp) is None:
@@ -79,6 +80,25 @@ LOOKS = Looks()
 """The looks that all checks share."""
 
 
+class Sizes:
+    """Sizes of pictures for one answer, which waits for a moment only; the next answer knows more.
+
+    `unread`: how many pictures were not looked at yet.
+    """
+
+    def __init__(self) -> None:
+        self.unread = 0
+        self._until_s = time.monotonic() + LONGEST_MEASURING_S
+
+    def of(self, pictures: Iterable[Path]) -> dict[Path, Size | None]:
+        """{picture: (width, height) in px}, None as long as it is not known; without those that cannot be read."""
+        files = list(pictures)
+        looks, remaining = LOOKS.of(files, max(0.0, self._until_s - time.monotonic()))
+        self.unread += remaining
+        sizes = {file: look.size_px for file in files if (look := looks.get(file)) and not look.fault}
+        return sizes | dict.fromkeys((file for file in files if file not in looks) if remaining else ())
+
+
 def look_at(path: Path) -> Look:
     """One picture. Only one that seems cut off is decoded: that takes a hundred times as long."""
     try:
@@ -103,11 +123,3 @@ def _seems_cut_off(path: Path) -> bool:
             # RIFF tells how much follows these first eight bytes.
             return size_bytes < 8 + int.from_bytes(file.read(4), "little")
     return mark is not None and mark not in tail
-
-
-def _stamp(path: Path) -> Stamp | None:
-    try:
-        facts = path.stat()
-    except OSError:
-        return None
-    return facts.st_mtime_ns, facts.st_size

@@ -124,8 +124,11 @@ class Monitor:
         """Deleted runs, as rows."""
         kept = ("id", "name", "stage", "state", "deleted")
         return [
-            {**{key: record[key] for key in kept}, "title": say_or(f"stage.{record['stage']}", record["title"]),
-             "word": say(f"state.{record['state']}")}
+            {
+                **{key: record[key] for key in kept},
+                "title": say_or(f"stage.{record['stage']}", record["title"]),
+                "word": say(f"state.{record['state']}"),
+            }
             for record in records
         ]
 
@@ -219,8 +222,11 @@ def _word(state: str, phase: PhaseView | None, outcome: Outcome | None) -> str:
 
 
 def _progress(phase: PhaseView) -> Json:
-    facts = {name: getattr(phase, name) for name in ("done", "total", "rate_per_s", "eta_s")}
-    return {"phase": phase.name, **facts}
+    return {"phase": phase.name, **_figures(phase)}
+
+
+def _figures(phase: PhaseView) -> Json:
+    return {name: getattr(phase, name) for name in ("done", "total", "rate_per_s", "eta_s")}
 
 
 def _ahead(stage: str, status: Status, view: RunView) -> list[Json]:
@@ -238,6 +244,6 @@ def _phase(phase: PhaseView, status: Status, view: RunView) -> Json:
         "name": phase.name,
         "title": say_or(f"phase_name.{phase.name}", phase.name.replace("_", " ").capitalize()),
         "state": state,
-        **{name: getattr(phase, name) for name in ("done", "total", "rate_per_s", "eta_s")},
+        **_figures(phase),
         "seconds": round(ended - phase.began, 1),
     }

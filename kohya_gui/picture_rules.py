@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from kohya_gui import fixes, found, pictures
+from kohya_gui import fixes, pictures
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import entries_of, rule
+from kohya_gui.words import some_names
 from sd_scripts.library.data.buckets import parse_resolution
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
 from sd_scripts.library.data.picture_rules import PictureRules, parse_face_range
@@ -40,7 +41,7 @@ def listed_pictures_there(draft: Draft) -> Iterator[Finding]:
     if gone:
         tell = draft.error if len(gone) == len(entries) else draft.warning
         mend = (fixes.browse("train_data_dir"), fixes.go("merge_captions"))
-        names = ", ".join(os.path.basename(key) for key in gone[:3]) + (", …" if len(gone) > 3 else "")
+        names = some_names([os.path.basename(key) for key in gone])
         yield tell("in_json", "check.pictures_gone", *mend, **counts, names=names)
     else:
         yield draft.fine("check.metadata_read", **counts, file=Path(draft.get("in_json")).name)
@@ -154,7 +155,7 @@ def without_latents(entries: Metadata, folder: str, mirrored: bool = False) -> l
 
 def _latents_in(folder: Path) -> frozenset[str]:
     try:
-        return found.latents_in(folder)
+        return pictures.latents_in(folder)
     except OSError:
         return frozenset()
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kohya_gui import found
+from kohya_gui import pictures
 from kohya_gui.checks import Checked, check
 from kohya_gui.draft import Finding, by_level
 from kohya_gui.files import Roots
@@ -63,7 +63,7 @@ def chosen_stages(choice: Choice, project: Project) -> list[Stage]:
 
 def _texts(project: Project, extension: str) -> bool:
     folders = [Path(folder) for folder in project.pictures]
-    return any(folder.is_dir() and found.pictures_in(folder).texts[extension] for folder in folders)
+    return any(folder.is_dir() and pictures.facts_of(folder).texts[extension] for folder in folders)
 
 
 def plan(project: Project, choice: Choice, roots: Roots) -> list[Step]:

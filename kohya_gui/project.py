@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from kohya_gui import found
+from kohya_gui import found, pictures
 from kohya_gui.files import Roots, bare, can_write
 from kohya_gui.words import from_program, refusal, say
 from sd_scripts.library.errors import BadOption
@@ -183,14 +183,14 @@ def is_path(model: str) -> bool:
     return path.is_absolute() or path.exists() or not hub_like
 
 
-def check_pictures(folder: Path, field: str) -> found.FolderFacts:
+def check_pictures(folder: Path, field: str) -> pictures.FolderFacts:
     """The pictures of a folder. Errors: BadOption, when there are none."""
     if not folder.exists():
         raise refusal(field, "path.no_folder", path=folder)
     if not folder.is_dir():
         raise refusal(field, "path.not_a_folder", path=folder)
     try:
-        facts = found.pictures_in(folder)
+        facts = pictures.facts_of(folder)
     except OSError as error:
         raise refusal(field, "path.unreadable", path=folder, why=error.strerror) from error
     if not facts.images:
@@ -200,7 +200,7 @@ def check_pictures(folder: Path, field: str) -> found.FolderFacts:
 
 def described(project: Project) -> dict[str, str]:
     """What was found at the project's paths, in words."""
-    folders = [found.pictures_in(Path(one)) for one in project.pictures if Path(one).is_dir()]
+    folders = [pictures.facts_of(Path(one)) for one in project.pictures if Path(one).is_dir()]
     texts = [max((folder.texts[ext] for ext in (".caption", ".txt")), default=0) for folder in folders]
     images = sum(folder.images for folder in folders)
     model = found.model_at(Path(project.model)) if project.model and is_path(project.model) else None

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kohya_gui import fixes, found, pictures
+from kohya_gui.asked_buckets import asked_buckets
 from kohya_gui.draft import Draft, Finding, Fix
 from kohya_gui.files import can_write
 from kohya_gui.project import is_path
 from kohya_gui.stages import STAGES
 from kohya_gui.words import say
-from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_resolution
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.headers import ModelFacts
 from sd_scripts.library.io.metadata import Metadata
@@ -42,7 +42,7 @@ def texts_replaced(draft: Draft) -> Iterator[Finding]:
     """Texts that are there already would be lost."""
     folder, extension = draft.path("train_data_dir"), draft.get("caption_extension")
     if folder and folder.is_dir() and not draft.get("append_tags") and not draft.get("output_path"):
-        there = found.pictures_in(folder).texts[extension]
+        there = pictures.facts_of(folder).texts[extension]
         if there:
             append = [fixes.turn_on(draft, "append_tags")] if "append_tags" in draft.specs else []
             yield draft.warning("caption_extension", "check.texts_replaced", *append, n=there, ext=extension)
@@ -61,7 +61,7 @@ def texts_there(draft: Draft) -> Iterator[Finding]:
     folder, extension = draft.path("train_data_dir"), draft.get("caption_extension")
     if folder is None or not folder.is_dir() or draft.get("recursive") or draft.will_come(texts_of(folder, extension)):
         return
-    facts = found.pictures_in(folder)
+    facts = pictures.facts_of(folder)
     if facts.images and not facts.texts[extension]:
         other = next((ext for ext in _OTHER_TEXTS[draft.stage.id] if ext != extension and facts.texts[ext]), None)
         if other:
@@ -72,7 +72,7 @@ def texts_there(draft: Draft) -> Iterator[Finding]:
             key = "check.tag_first" if draft.stage.id == "merge_tags" else "check.caption_first"
             yield draft.error("caption_extension", key, _writer(draft), ext=extension)
     elif facts.texts[extension] < facts.images:
-        without = [(path, "") for path in pictures.files_in(folder) if not path.with_suffix(extension).is_file()]
+        without = [(path, "") for path in pictures.textless_in(folder, extension)]
         counts = {"n": len(without), "ext": extension, "there": facts.texts[extension], "all": facts.images}
         yield draft.warning("train_data_dir", "check.some_without_text", fixes.show(without), _writer(draft), **counts)
     elif facts.images:
@@ -114,16 +114,8 @@ def keys_agree(draft: Draft) -> Iterator[Finding]:
 @rule("train", "latents")
 def buckets_possible(draft: Draft) -> Iterator[Finding]:
     """Pictures can be brought into buckets of these sizes."""
-    option = "resolution" if draft.stage.id == "train" else "max_resolution"
-    text = draft.get(option)
-    if not text:
-        return
-    sizes = {name: draft.get(f"{name}_bucket_reso") for name in ("min", "max")}
-    one_size = draft.stage.id == "train" and not draft.get("enable_bucket")
     try:
-        resolution_px = parse_resolution(text, option)
-        step_px, no_upscale = draft.get("bucket_reso_steps"), draft.get("bucket_no_upscale")
-        checked_rules(BucketRules(resolution_px, sizes["min"], sizes["max"], step_px, no_upscale, one_size), option)
+        asked_buckets(draft)
     except BadOption as error:
         usual = fixes.leave_out(draft, error.option) if draft.specs[error.option].default else None
         yield Finding("error", error.option, str(error), (usual or fixes.set_to(draft, error.option, "512,512"),))

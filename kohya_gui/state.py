@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kohya_gui import found
+from kohya_gui import found, pictures
 from kohya_gui.picture_rules import without_latents
 from kohya_gui.project import Project, described
 from kohya_gui.runs.store import RunStore
@@ -20,7 +20,7 @@ def project_state(project: Project, store: RunStore, errors: dict[str, str]) -> 
     for tab in TAB_TITLES:
         tabs[tab] = runs.get(tab) or _OUTPUTS[tab](project)
     tabs["runs"] = "run" if store.unended() else _last_end(project, store)
-    folders = [found.pictures_in(folder) for folder in _folders(project)]
+    folders = [pictures.facts_of(folder) for folder in _folders(project)]
     counts = {
         "images": sum(folder.images for folder in folders),
         "captions": sum(folder.texts[".caption"] for folder in folders),
@@ -50,7 +50,7 @@ def _last_end(project: Project, store: RunStore) -> str:
 
 
 def _texts_state(project: Project, extension: str) -> str:
-    folders = [found.pictures_in(folder) for folder in _folders(project)]
+    folders = [pictures.facts_of(folder) for folder in _folders(project)]
     images, texts = sum(f.images for f in folders), sum(f.texts[extension] for f in folders)
     return "todo" if not texts else "done" if texts >= images else "stale"
 
@@ -63,7 +63,7 @@ def _dataset_state(project: Project) -> str:
 
 def _metadata_state(project: Project) -> str:
     written = max(_time(project, name) for name in (CAPTIONS_JSON, TAGS_JSON, CLEAN_JSON))
-    texts = [found.newest(folder, (".caption", ".txt")) for folder in _folders(project)]
+    texts = [pictures.newest(folder, (".caption", ".txt")) for folder in _folders(project)]
     return _by_times(written, max(texts, default=0.0))
 
 

@@ -58,7 +58,7 @@ def _about_texts(draft: Draft, subset: Subset) -> Iterator[Finding]:
         there = sum(bool(entry.get("caption") or entry.get("tags")) for entry in entries.values())
         without = []
     else:
-        without = [(path, "") for path in files if not path.with_suffix(ending).is_file()]
+        without = [(path, "") for path in pictures.textless_in(files[0].parent, ending)] if files else []
         there = total - len(without)
     counts = {"name": subset.name, "there": there, "all": total, "ext": ending, "n": total - there}
     if not total:
@@ -82,7 +82,7 @@ def _use(draft: Draft, subset: Subset, other: str) -> list[Fix]:
 
 def _other_ending(subset: Subset, files: tuple[Path, ...]) -> str | None:
     others = [ending for ending in TEXT_ENDINGS if ending != subset.caption_extension]
-    return next((end for end in others if any(path.with_suffix(end).is_file() for path in files)), None)
+    return next((ending for ending in others if pictures.texted_in(files[0].parent, ending)), None)
 
 
 def _captions(draft: Draft, subset: Subset) -> Iterator[str]:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kohya_gui.counted import Counted, counted
-from kohya_gui.draft import Draft
-from sd_scripts.library.train.saving import Names, Occasion
+from kohya_gui.draft import Draft, once
+from sd_scripts.library.train.saving import Kind, Names, Occasion
 
 _BYTES = {"float": 4, "fp32": 4, "fp16": 2, "bf16": 2}
 
@@ -14,7 +14,7 @@ _BYTES = {"float": 4, "fp32": 4, "fp16": 2, "bf16": 2}
 class Saves:
     """Saves of one kind: the first and the last that stay, and how many; `every`: so many epochs or steps apart."""
 
-    kind: str
+    kind: Kind
     every: int
     first: Path
     last: Path
@@ -39,6 +39,7 @@ class TrainingPlan:
         return sum(saves.count for saves in self.kept)
 
 
+@once
 def training_plan(draft: Draft) -> TrainingPlan | None:
     """The plan of a training; None as long as its data do not tell, and where a class of the user's own gives them."""
     data = counted(draft)
@@ -60,16 +61,16 @@ def _kept(draft: Draft, steps: int, epochs: int, states: bool) -> tuple[Saves, .
     ratio = draft.get("save_n_epoch_ratio")
     every_epochs = max(1, epochs // ratio) if ratio else draft.get("save_every_n_epochs")
     every_steps = draft.get("save_every_n_steps")
-    found = []
+    kept = []
     # The last epoch is saved as the end, not once more.
     if every_epochs and (made := (epochs - 1) // every_epochs):
         last = _last(draft, "epochs", states)
-        found.append(_saves(names, "epoch", every_epochs, made, min(made, last or made)))
+        kept.append(_saves(names, "epoch", every_epochs, made, min(made, last or made)))
     if every_steps and (made := steps // every_steps):
         last = _last(draft, "steps", states)
-        found.append(_saves(names, "step", every_steps, made, min(made, 1 + last // every_steps) if last else made))
+        kept.append(_saves(names, "step", every_steps, made, min(made, 1 + last // every_steps) if last else made))
     end = names.path(Occasion("last", 0))
-    return (*found, Saves("last", 0, end, end, 1))
+    return (*kept, Saves("last", 0, end, end, 1))
 
 
 def _last(draft: Draft, unit: str, states: bool) -> int | None:
@@ -77,9 +78,8 @@ def _last(draft: Draft, unit: str, states: bool) -> int | None:
     return own or draft.get(f"save_last_n_{unit}")
 
 
-def _saves(names: Names, kind: str, every: int, made: int, kept: int) -> Saves:
-    occasion = {"epoch": lambda n: Occasion("epoch", n), "step": lambda n: Occasion("step", n)}[kind]
-    first, last = (names.path(occasion(every * place)) for place in (made - kept + 1, made))
+def _saves(names: Names, kind: Kind, every: int, made: int, kept: int) -> Saves:
+    first, last = (names.path(Occasion(kind, every * place)) for place in (made - kept + 1, made))
     return Saves(kind, every, first, last, kept)
 
 

@@ -1,6 +1,6 @@
 """The sentences of the server's answers, in the language of whoever asked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -10,6 +10,9 @@ from kohya_gui.i18n import FALLBACK, LANGUAGES, t, words
 from kohya_gui.program_words import program_words
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.values import BadValue
+
+# So many are named in a sentence.
+NAMED = 3
 
 _language: ContextVar[str] = ContextVar("language", default=FALLBACK)
 
@@ -79,6 +82,11 @@ def from_program(sentence: str) -> str:
 def refusal(field: str, key: str, **facts: Any) -> BadOption:
     """The error to raise for a field, already in words."""
     return BadOption(field, say(key, **facts))
+
+
+def some_names(names: Sequence[str]) -> str:
+    """The first of many names."""
+    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
 
 
 def size(size_bytes: float) -> str:

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from kohya_gui.runs import fake_trainer
 from kohya_gui.runs.queue import Queue
-from kohya_gui.runs.store import RunStore
+from kohya_gui.runs.store import Outcome, RunStore
+from sd_scripts.library import events
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CHROMIUM = os.environ.get("CHROMIUM_PATH", "/usr/bin/chromium")
@@ -113,6 +116,20 @@ class Gui:
             assert time.monotonic() < deadline, "A run cannot be ended."
             time.sleep(0.1)
 
+    def past_training(
+        self, name: str, told: list[events.Event], outcome: Outcome, values: dict[str, Any], log: str = ""
+    ) -> str:
+        """Records a training that has ended, with what it told; returns its id."""
+        store = RunStore(self.runs_dir)
+        facts = {"title": "", "argv": ["x"], "work_dir": ".", "values": values, "project": "meadow"}
+        # What is found unfinished and not in the queue is taken for cut short: nobody may look before it is complete.
+        with Queue(store).changing():
+            run_id = store.create("train", name, **facts).id
+            store.events_path(run_id).write_text("".join(events.to_line(event) + "\n" for event in told))
+            store.log_path(run_id).write_text(log)
+            store.finish(run_id, outcome)
+        return run_id
+
     def queue_fake(self, name: str, *args: str) -> str:
         """Puts a fake trainer into the queue, as a training; returns its id."""
         return self.queue_chain((name, *args))[0]
@@ -124,6 +141,23 @@ class Gui:
         program = [sys.executable, str(Path(fake_trainer.__file__))]
         steps = [{**facts, "name": name, "argv": [*program, *args]} for name, *args in runs]
         return [record.id for record in queue.add_chain(steps)]
+
+
+@contextmanager
+def served(folder: Path, pictures: int = 4) -> Iterator[Gui]:
+    """A server with a folder of plain pictures and their captions. At its end nothing runs on, nor went wrong in it."""
+    gui = Gui(folder, free_port())
+    for path in (gui.pictures, gui.work, gui.shots):
+        path.mkdir(parents=True, exist_ok=True)
+    for i in range(pictures):
+        Image.new("RGB", (96, 64), (40 * i, 90, 200)).save(gui.pictures / f"p{i}.png")
+        (gui.pictures / f"p{i}.caption").write_text("a plain colour")
+    gui.start()
+    yield gui
+    gui.end_runs()
+    gui.stop()
+    # Errors are told in the page; one that only the console knows is a fault.
+    assert "Error" not in gui.said and "Traceback" not in gui.said, gui.said
 
 
 class Tab:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from kohya_gui.dataset.drafts import Draft, Step, Steps
 from kohya_gui.dataset.gate import Gate
 from kohya_gui.dataset.job import Job
-from kohya_gui.dataset.texts import NO_FILE, Stamp, TextFile, tidy
+from kohya_gui.dataset.texts import NO_FILE, TextFile, tidy
 from kohya_gui.dataset.thumbnails import Thumbnails
+from kohya_gui.found import Stamp
 from kohya_gui.words import Reason, refusal
 from sd_scripts.library.data.buckets import Size
 

@@ -2,14 +2,14 @@
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Any
 
 from kohya_gui.arguments import Values
+from kohya_gui.asked_buckets import LATENTS_FLAGS, latents_buckets
 from kohya_gui.dataset.album import Album, Picture
 from kohya_gui.stages import STAGES
 from kohya_gui.words import bad_value
-from sd_scripts.library.data.buckets import BucketRules, Fit, Size, checked_rules, parse_resolution
+from sd_scripts.library.data.buckets import BucketRules, Fit, Size
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.spec import option_specs
 from sd_scripts.options.values import BadValue, read_value
@@ -17,26 +17,17 @@ from sd_scripts.options.values import BadValue, read_value
 STRONG_CROP = 0.1
 """A picture of which more than this share is cut off is cropped strongly."""
 
-_FLAGS = ("max_resolution", "min_bucket_reso", "max_bucket_reso", "bucket_reso_steps", "bucket_no_upscale")
-
 
 def rules_of(values: Values) -> BucketRules:
     """The rules that the values of the Latents form make. Errors: BadOption, naming the option."""
     specs = option_specs(STAGES["latents"].options)
     read: list[Any] = []
-    for flag in _FLAGS:
+    for flag in LATENTS_FLAGS:
         try:
             read.append(read_value(specs[flag], values.get(flag)))
         except BadValue as error:
             raise BadOption(flag, bad_value(error)) from error
-    return _rules(*read)
-
-
-@lru_cache(maxsize=8)
-def _rules(resolution: str, min_px: int, max_px: int, step_px: int, no_upscale: bool) -> BucketRules:
-    """Kept, as rules remember the fit of every size."""
-    size_px = parse_resolution(resolution, "max_resolution")
-    return checked_rules(BucketRules(size_px, min_px, max_px, step_px, no_upscale), "max_resolution")
+    return latents_buckets(*read)
 
 
 @dataclass(frozen=True)

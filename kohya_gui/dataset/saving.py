@@ -8,7 +8,8 @@ from typing import Any
 from kohya_gui.dataset.album import Album
 from kohya_gui.dataset.backups import Backups
 from kohya_gui.dataset.drafts import Draft
-from kohya_gui.dataset.texts import NO_FILE, Stamp, TextFile, read_text_file, stamp_of
+from kohya_gui.dataset.texts import NO_FILE, TextFile, read_text_file
+from kohya_gui.found import Stamp, stamp_of
 from kohya_gui.words import from_program, say_reason
 from sd_scripts.library.data.captions import read_caption
 from sd_scripts.library.errors import BadFile

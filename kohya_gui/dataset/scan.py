@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kohya_gui.dataset.album import Album, Picture, Source
-from kohya_gui.dataset.texts import NO_FILE, TextFile, read_text_file, stamp_of
+from kohya_gui.dataset.texts import NO_FILE, TextFile, read_text_file
+from kohya_gui.found import stamp_of
 from kohya_gui.words import Reason
 from sd_scripts.library.data.captions import caption_path
 from sd_scripts.library.data.images import UnreadableImage, find_images, image_size

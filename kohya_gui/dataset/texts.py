@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kohya_gui.dataset.gate import Gate
+from kohya_gui.found import Stamp, stamp_of
 from kohya_gui.words import Reason
 from sd_scripts.library.data.captions import UnreadableText, read_caption
 
 LONGEST_TEXT_BYTES = 1_000_000
 """A file that is longer is no text of a picture."""
-
-Stamp = tuple[int, int]
-"""Time of the last change (ns) and size (bytes) of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +24,6 @@ class TextFile:
 
 
 NO_FILE = TextFile()
-
-
-def stamp_of(place: str) -> Stamp | None:
-    """The stamp of a file as it is now."""
-    try:
-        facts = os.stat(place)
-    except OSError:
-        return None
-    return facts.st_mtime_ns, facts.st_size
 
 
 def read_text_file(place: str, gate: Gate) -> TextFile:

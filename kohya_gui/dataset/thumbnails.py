@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
-from kohya_gui.dataset.texts import Stamp, stamp_of
+from kohya_gui.found import Stamp, stamp_of
 from sd_scripts.library.data.images import UnreadableImage, small_image
 
 SIDE_PX = 320

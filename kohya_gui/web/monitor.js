@@ -208,16 +208,6 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
     await Studio.editing.take(row, changes);
     Studio.search.go({ stage: row.stage, flag: Object.keys(changes)[0] });
   }
-  async function copyTail() {
-    const text = parts.failure.querySelector("pre");
-    try {
-      await navigator.clipboard.writeText(text.textContent);
-      dialog.say(t("said.copied"));
-    } catch {
-      getSelection().selectAllChildren(text);
-      dialog.say(t("said.select_copy_text"));
-    }
-  }
   function toLog() {
     parts.log.scrollIntoView({ block: "start" });
     parts.log.querySelector("pre").focus();
@@ -229,7 +219,7 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
     if (name) request(name);
     if (act) actions.perform(act, seen.last.row, to);
     if (remedy) tryWith(remedy);
-    if (tail === "copy") copyTail();
+    if (tail === "copy") Studio.plainHttp.copy(parts.failure.querySelector("pre"));
     if (tail === "log") toLog();
     if (tab) Studio.tabs.open(tab);
     if (option) Studio.search.go({ stage, flag: option });

@@ -164,8 +164,7 @@ Studio.rail = (() => {
     rails[stage].answer = answer.error ? unchecked(answer.error) : answer;
     form.answered(stage, rails[stage].answer.fields, rails[stage].answer.findings);
     update(stage);
-    const later = answer.pending || rails[stage].answer.facts.some((one) => one.unfinished);
-    if (later && rails[stage].root.isConnected) setTimeout(() => ask(stage), AGAIN_MS);
+    if (answer.pending && rails[stage].root.isConnected) setTimeout(() => ask(stage), AGAIN_MS);
   }
   const ask = debounce(askNow, 250);
 
@@ -275,28 +274,17 @@ Studio.rail = (() => {
   /* What the server has said is said again, in the other language. */
   on("lang", () => Object.keys(rails).forEach(askNow));
   on("run ended", () => Object.keys(rails).forEach((stage) => ask(stage)));
-  on("typed", ({ stage }) => {
-    if (rails[stage]) {
-      rails[stage].read = [];
-      update(stage);
-      ask(stage);
-    }
-  });
-  on("loaded", ({ stage }) => {
-    if (rails[stage]) {
-      rails[stage].read = [];
-      update(stage);
-      ask(stage);
-    }
-  });
+  /* Another form: what was read of the last one counts no more. */
+  function changed(stage) {
+    if (!rails[stage]) return;
+    rails[stage].read = [];
+    update(stage);
+    ask(stage);
+  }
+  on("typed", ({ stage }) => changed(stage));
+  on("loaded", ({ stage }) => changed(stage));
+  on("editing", changed);
   on("form", ({ stage }) => update(stage));
-  on("editing", (stage) => {
-    if (rails[stage]) {
-      rails[stage].read = [];
-      update(stage);
-      ask(stage);
-    }
-  });
   on("poll", ({ active }) => {
     for (const [stage, rail] of Object.entries(rails)) {
       rail.active = active?.stage === stage ? active : null;

@@ -8,19 +8,13 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from tests.page import Gui, Tab, free_port, new_tab
+from tests.page import Gui, Tab, new_tab, served
 
 
 @pytest.fixture(scope="session")
 def gui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gui]:
-    gui = Gui(tmp_path_factory.mktemp("browser"), free_port())
-    gui.shots.mkdir(parents=True, exist_ok=True)
-    gui.start()
-    yield gui
-    gui.end_runs()
-    gui.stop()
-    # Errors are told in the page; one that only the console knows is a fault.
-    assert "Error" not in gui.said and "Traceback" not in gui.said, gui.said
+    with served(tmp_path_factory.mktemp("browser"), pictures=0) as gui:
+        yield gui
 
 
 @pytest.fixture

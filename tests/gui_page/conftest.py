@@ -3,23 +3,15 @@
 from collections.abc import Iterator
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Browser
 
-from tests.page import Gui, Tab, free_port, new_tab
+from tests.page import Gui, Tab, new_tab, served
 
 
 @pytest.fixture(scope="session")
 def gui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gui]:
-    gui = Gui(tmp_path_factory.mktemp("page"), free_port())
-    for path in (gui.pictures, gui.work):
-        path.mkdir()
-    for i in range(4):
-        Image.new("RGB", (96, 64), (40 * i, 90, 200)).save(gui.pictures / f"p{i}.png")
-        (gui.pictures / f"p{i}.caption").write_text("a plain colour")
-    gui.start()
-    yield gui
-    gui.stop()
+    with served(tmp_path_factory.mktemp("page")) as gui:
+        yield gui
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import Outcome, RunStore
 from sd_scripts.library import events
-from tests.page import Gui, Tab, free_port, new_tab
+from tests.page import Gui, Tab, new_tab, served
 
 LONG = ("--steps", "100000", "--step_s", "0.05")
 PROMPTS = ("a meadow at dawn", "a lake")
@@ -31,15 +31,8 @@ RECORDER = """
 
 @pytest.fixture(scope="module")
 def gui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gui]:
-    gui = Gui(tmp_path_factory.mktemp("monitor"), free_port())
-    for path in (gui.pictures, gui.work, gui.shots):
-        path.mkdir(exist_ok=True)
-    Image.new("RGB", (96, 64), (40, 90, 200)).save(gui.pictures / "p.png")
-    gui.start()
-    yield gui
-    gui.end_runs()
-    gui.stop()
-    assert "Error" not in gui.said and "Traceback" not in gui.said, gui.said
+    with served(tmp_path_factory.mktemp("monitor"), pictures=1) as gui:
+        yield gui
 
 
 @pytest.fixture
@@ -60,7 +53,7 @@ def show(tab: Tab, run_id: str) -> Page:
 
 def sampled(gui: Gui) -> str:
     """A training of the past: samples of two prompts at three steps, of which one is missing; a file that is gone."""
-    store, told = RunStore(gui.runs_dir), []
+    told: list[events.Event] = []
     for i, step in enumerate(STEPS):
         told.append(events.Metric(step=step, epoch=i + 1, values={"loss": 1 / step, "lr": 1e-5}))
         for index, prompt in enumerate(PROMPTS):
@@ -71,12 +64,8 @@ def sampled(gui: Gui) -> str:
     for name, size in (("first.safetensors", 3_000_000), ("last.safetensors", 2_000_000)):
         told.append(events.Saved(path=str(gui.work / name), kind="model", size_bytes=size))
     (gui.work / "last.safetensors").write_bytes(b"x")
-    facts = {"title": "", "argv": ["x"], "work_dir": ".", "values": {"learning_rate": 1e-6}, "project": "meadow"}
-    with Queue(store).changing():
-        run_id = store.create("train", "sampled", **facts).id
-        store.events_path(run_id).write_text("".join(events.to_line(event) + "\n" for event in told))
-        store.finish(run_id, Outcome(state="done", started=time.time() - 60, ended=time.time()))
-    return run_id
+    outcome = Outcome(state="done", started=time.time() - 60, ended=time.time())
+    return gui.past_training("sampled", told, outcome, {"learning_rate": 1e-6})
 
 
 def queue_fake(gui: Gui, name: str, *args: str, **values: Any) -> str:

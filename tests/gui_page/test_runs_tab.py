@@ -13,23 +13,15 @@ from playwright.sync_api import Browser, Page, expect
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import Outcome, RunStore
 from sd_scripts.library import events
-from tests.page import Gui, Tab, free_port, new_tab
+from tests.page import Gui, Tab, new_tab, served
 
 LONG = ("--steps", "100000", "--step_s", "0.05")
 
 
 @pytest.fixture(scope="module")
 def gui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gui]:
-    gui = Gui(tmp_path_factory.mktemp("runs_tab"), free_port())
-    for path in (gui.pictures, gui.work, gui.shots):
-        path.mkdir(exist_ok=True)
-    for i in range(3):
-        Image.new("RGB", (96, 64), (40 * i, 90, 200)).save(gui.pictures / f"p{i}.png")
-        (gui.pictures / f"p{i}.caption").write_text("a plain colour")
-    gui.start()
-    yield gui
-    gui.stop()
-    assert "Error" not in gui.said and "Traceback" not in gui.said, gui.said
+    with served(tmp_path_factory.mktemp("runs_tab"), pictures=3) as gui:
+        yield gui
 
 
 @pytest.fixture
@@ -43,9 +35,7 @@ def tab(browser: Browser, gui: Gui) -> Iterator[Tab]:
 
 def past(gui: Gui, name: str, state: str = "done", rate: float = 1e-6, steps: int = 300) -> str:
     """A training of the past, with a loss that falls, two samples and a long log."""
-    store = RunStore(gui.runs_dir)
     values = {"learning_rate": rate, "max_train_steps": steps, "output_name": name, "seed": 7}
-    facts = {"title": "", "argv": ["x"], "work_dir": ".", "values": values, "project": "meadow"}
     told: list[events.Event] = [
         events.Metric(step=step, epoch=1, values={"loss": rate * 1e5 + math.exp(-step / 100), "lr": rate})
         for step in range(1, steps + 1)
@@ -57,13 +47,7 @@ def past(gui: Gui, name: str, state: str = "done", rate: float = 1e-6, steps: in
     lines = ["needle at the start", *(f"step {i} of {name}" for i in range(1, 15_001)), "the end"]
     sentence = "The loss is not a number." if state == "failed" else None
     outcome = Outcome(state=state, started=time.time() - 60, ended=time.time(), sentence=sentence)  # type: ignore[arg-type]
-    # What is found unfinished and not in the queue is taken for cut short: nobody may look before it is complete.
-    with Queue(store).changing():
-        run_id = store.create("train", name, **facts).id
-        store.events_path(run_id).write_text("".join(events.to_line(event) + "\n" for event in told))
-        store.log_path(run_id).write_text("\n".join(lines) + "\n")
-        store.finish(run_id, outcome)
-    return run_id
+    return gui.past_training(name, told, outcome, values, "\n".join(lines) + "\n")
 
 
 def order(gui: Gui) -> list[str]:

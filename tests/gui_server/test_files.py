@@ -6,7 +6,7 @@ import time
 import pytest
 from PIL import Image
 
-from kohya_gui import found
+from kohya_gui import pictures
 from kohya_gui.files import Roots, bare
 from kohya_gui.project import Project
 from sd_scripts.library.errors import BadOption
@@ -86,10 +86,10 @@ def test_what_changed_just_now_is_seen_even_where_times_are_coarse(home):
     Image.new("RGB", (8, 8)).save(folder / "a.png")
     now = time.time()
     os.utime(folder, (now, now))
-    assert found.pictures_in(folder).texts[".txt"] == 0
+    assert pictures.facts_of(folder).texts[".txt"] == 0
     (folder / "a.txt").write_text("a tag")
     os.utime(folder, (now, now))
-    assert found.pictures_in(folder).texts[".txt"] == 1
+    assert pictures.facts_of(folder).texts[".txt"] == 1
 
 
 def test_pictures_that_come_into_a_folder_below_are_counted(home):
@@ -97,4 +97,4 @@ def test_pictures_that_come_into_a_folder_below_are_counted(home):
     below.mkdir(parents=True)
     for n in (1, 2):
         Image.new("RGB", (8, 8)).save(below / f"{n}.png")
-        assert found.pictures_in(home / "outer").below == n
+        assert pictures.facts_of(home / "outer").below == n

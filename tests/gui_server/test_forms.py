@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from kohya_gui import api, devices, found
+from kohya_gui import api, devices, looking
 from kohya_gui.checks import check
 from kohya_gui.counted import counted
 from kohya_gui.facts import estimates
@@ -24,6 +24,7 @@ from kohya_gui.runs.store import Outcome
 from kohya_gui.stages import STAGES
 from kohya_gui.training_plan import training_plan
 from sd_scripts.library import events
+from sd_scripts.library.data.dataset_options import asked_datasets
 from sd_scripts.library.data.read_dataset import open_data
 from sd_scripts.library.report import Report
 from sd_scripts.options.fine_tune import FineTuneOptions
@@ -217,7 +218,8 @@ def test_time_and_memory_come_from_the_nearest_run_and_say_so(place, lab, monkey
 def test_sizes_are_read_for_a_moment_only_and_the_next_answer_goes_on(place, monkeypatch):
     values = {"in_json": str(place / "meta.json"), "resolution": "64,64", "train_batch_size": "6"}
     buckets = {"enable_bucket": True, "min_bucket_reso": 64, "max_bucket_reso": 128}
-    monkeypatch.setattr(found, "LONGEST_READING_S", -1.0)
+    monkeypatch.setattr(looking, "LONGEST_MEASURING_S", 0.0)
+    monkeypatch.setattr(looking, "LOOKS", looking.Looks())
     batches = figures(trained(place, **values, **buckets))["Batches per epoch"]
     assert batches.unfinished and batches.value == "at least 1"
     assert batches.note == "The sizes of 6 images are still being read."
@@ -226,6 +228,14 @@ def test_sizes_are_read_for_a_moment_only_and_the_next_answer_goes_on(place, mon
     monkeypatch.undo()
     batches = figures(trained(place, **values, **buckets))["Batches per epoch"]
     assert not batches.unfinished and batches.rows
+
+
+def test_a_check_counts_the_training_once(place, monkeypatch):
+    asked = []
+    monkeypatch.setattr("kohya_gui.counted.asked_datasets", lambda options: asked.append(1) or asked_datasets(options))
+    checked = trained(place, in_json=str(place / "meta.json"), resolution="64,64")
+    assert estimates(checked.draft, None) and figures(checked)["Batches per epoch"]
+    assert len(asked) == 1
 
 
 def test_nothing_is_said_of_the_length_where_a_class_gives_the_data(place):

@@ -90,12 +90,12 @@ def test_ten_thousand_pictures_keep_nobody_waiting(many: Path) -> None:
 
     checked, took_s = look()
     (progress,) = [one for one in checked.findings if one.key == "check.looking"]
-    assert checked.pending and progress.text.endswith("of 10,000.") and took_s < 1
+    assert checked.pending and progress.text.endswith("of 10,000.") and took_s < 2
     deadline = time.monotonic() + 60
     while checked.pending:
         assert time.monotonic() < deadline
         checked, took_s = look()
-        assert took_s < 1
+        assert took_s < 2
     assert not checked.blocks(confirmed=False)
     # Once they are known, nothing waits for them any more.
-    assert look()[1] < 1
+    assert look()[1] < 2

@@ -16,6 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+import gui
 from kohya_gui.guard import Hosts
 from kohya_gui.server import Page, choose_port, credentials, make_app
 from kohya_gui.settings import ServerOptions
@@ -149,18 +150,18 @@ def test_gui_serves_from_any_folder_and_ends_cleanly(tmp_path):
     env = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env
-    ) as gui:
-        line = gui.stdout.readline()
+    ) as server:
+        line = server.stdout.readline()
         url = re.search(r"http://127\.0\.0\.1:\d+/", line)
-        assert url, line + gui.stdout.read()
+        assert url, line + server.stdout.read()
         answer = httpx.get(url[0], headers={"Accept-Encoding": "gzip"})
         assert (answer.status_code, answer.headers["content-encoding"]) == (200, "gzip")
-        gui.terminate()
-        gui.stdout.read()
-    assert gui.returncode in (0, -15, 143)
+        server.terminate()
+        server.stdout.read()
+    assert server.returncode in (0, -15, 143)
 
 
-def test_a_wrong_root_is_said(tmp_path):
-    argv = [sys.executable, REPO / "gui.py", "--headless", "--root", tmp_path / "nowhere"]
-    seen = subprocess.run(argv, capture_output=True, text=True)
-    assert (seen.returncode, "there is no folder" in seen.stderr) == (2, True)
+def test_a_wrong_root_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gui.py", "--headless", "--root", str(tmp_path / "nowhere")])
+    assert gui.main() == 2
+    assert "there is no folder" in capsys.readouterr().err

@@ -5,30 +5,18 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 from playwright.sync_api import Browser
 
-from kohya_gui.runs.queue import Queue
-from kohya_gui.runs.store import Outcome, RunStore
+from kohya_gui.runs.store import Outcome
 from sd_scripts.library import events
-from tests.page import Gui, Tab, free_port, new_tab
+from tests.page import Gui, Tab, new_tab, served
 
 
 @pytest.fixture(scope="module")
 def gui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gui]:
-    gui = Gui(tmp_path_factory.mktemp("reach"), free_port())
-    for path in (gui.pictures, gui.work, gui.shots):
-        path.mkdir(parents=True, exist_ok=True)
-    for i in range(4):
-        picture = Image.new("RGB", (96, 64), (60 * i, 120, 200))
-        ImageDraw.Draw(picture).ellipse((30, 14, 66, 50), fill=(250, 200, 60 * i))
-        picture.save(gui.pictures / f"p{i}.png")
-        (gui.pictures / f"p{i}.caption").write_text("a plain colour")
-    gui.start()
-    yield gui
-    gui.end_runs()
-    gui.stop()
-    assert "Error" not in gui.said and "Traceback" not in gui.said, gui.said
+    with served(tmp_path_factory.mktemp("reach")) as gui:
+        yield gui
 
 
 @pytest.fixture
@@ -49,9 +37,8 @@ def runs(gui: Gui) -> dict[str, str]:
 
 def trained(gui: Gui, name: str, rate: float, failed: bool = False) -> str:
     """A training of the past: losses, two samples, a saved file, a log. Its id."""
-    store, steps = RunStore(gui.runs_dir), 40
+    steps = 40
     values = {"learning_rate": rate, "max_train_steps": steps, "output_name": name}
-    facts = {"title": "", "argv": ["x"], "work_dir": ".", "values": values, "project": "meadow"}
     told: list[events.Event] = [
         events.Metric(step=step, epoch=1, values={"loss": 0.1 + math.exp(-step / 9), "lr": rate})
         for step in range(1, steps + 1)
@@ -65,10 +52,5 @@ def trained(gui: Gui, name: str, rate: float, failed: bool = False) -> str:
     sentence = "The loss is not a number." if failed else None
     state = "failed" if failed else "done"
     outcome = Outcome(state=state, started=time.time() - 60, ended=time.time(), sentence=sentence)  # type: ignore[arg-type]
-    # What is found unfinished and not in the queue is taken for cut short: nobody may look before it is complete.
-    with Queue(store).changing():
-        run_id = store.create("train", name, **facts).id
-        store.events_path(run_id).write_text("".join(events.to_line(event) + "\n" for event in told))
-        store.log_path(run_id).write_text("".join(f"step {i}\n" for i in range(steps)) + "Error: no number\n" * failed)
-        store.finish(run_id, outcome)
-    return run_id
+    log = "".join(f"step {i}\n" for i in range(steps)) + "Error: no number\n" * failed
+    return gui.past_training(name, told, outcome, values, log)

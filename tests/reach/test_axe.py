@@ -87,7 +87,8 @@ def test_no_fault_in_any_filled_tab(tab: Tab, runs: dict[str, str], lang: str, w
     tab.make_project()
     eye = looker(tab, lang, width, height)
     page = eye.page
-    for name in TABS:
+    # The training's tab is looked at with all of its sections open.
+    for name in (name for name in TABS if name != "train"):
         tab.select(name)
         if name == "runs":
             page.click(f'[data-run="{runs["slow"]}"]')
@@ -102,7 +103,7 @@ def test_no_fault_in_any_filled_tab(tab: Tab, runs: dict[str, str], lang: str, w
     for name in ("busy", "broken", "patient"):
         page.click(f'[data-run="{runs[name]}"]')
         expect(page.locator(".kg-mon .top h2")).to_have_text(name)
-        eye.look(f"run {name}")
+        eye.look(f"run {name}", ".kg-mon")
     assert eye.faults == []
 
 

@@ -3,36 +3,24 @@
 from itertools import islice
 from pathlib import Path
 
-from kohya_gui.arguments import Json, Values
 from kohya_gui.caption_rules import SHOWN
-from kohya_gui.checks import Checked
 from kohya_gui.draft import Draft
-from kohya_gui.endpoint import endpoint
 from kohya_gui.fixes import free_name
 from kohya_gui.subset_rules import training_captions
 from kohya_gui.words import refusal
 from sd_scripts.library.io.atomic import write_text
 
 _STEM, _SUFFIX = "sample_prompts", ".txt"
-GivenProject = dict[str, str | list[str] | None] | str | None
 
 
-class PromptEndpoints:
-    """The part of the studio that writes prompts."""
-
-    def _check(self, stage: str, values: Values, project: GivenProject, replaces: str | None) -> Checked:
-        raise NotImplementedError
-
-    @endpoint
-    def write_prompts(self, stage: str, values: Values, project: GivenProject = None) -> Json:
-        """Writes three of the captions as prompts into a new file of the working folder; gives its path."""
-        draft = self._check(stage, values, project, None).draft
-        prompts = [_as_prompt(text) for text in islice(training_captions(draft), SHOWN)]
-        if not prompts:
-            raise refusal("sample_prompts", "prompts.none")
-        path = _new_file(_folder(draft))
-        write_text(path, "\n".join(prompts) + "\n")
-        return {"path": str(path), "prompts": prompts}
+def write_prompts(draft: Draft) -> tuple[Path, list[str]]:
+    """Writes three of the captions as prompts into a new file of the working folder. Errors: BadOption, BadFile."""
+    prompts = [_as_prompt(text) for text in islice(training_captions(draft), SHOWN)]
+    if not prompts:
+        raise refusal("sample_prompts", "prompts.none")
+    path = _new_file(_folder(draft))
+    write_text(path, "\n".join(prompts) + "\n")
+    return path, prompts
 
 
 def _folder(draft: Draft) -> Path:
