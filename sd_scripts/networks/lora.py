@@ -153,6 +153,11 @@ class LoraNetwork(nn.Module):
         return {one.rank for one in self._adapters if not self._layers[one.lora_name].is_wide_conv}
 
     @property
+    def alphas(self) -> set[float]:
+        """The alphas of the same adapters."""
+        return {float(one.alpha) for one in self._adapters if not self._layers[one.lora_name].is_wide_conv}
+
+    @property
     def _adapters(self) -> list[LoraAdapter]:
         return [*self.unet_loras, *self.text_encoder_loras]
 

@@ -221,7 +221,7 @@ def test_caption_files_of_another_ending_are_pointed_at() -> None:
 
 @pytest.mark.parametrize("given", [{"cache_info": True}, {"caption_extension": ".txt"}])
 def test_options_of_folders_are_not_for_in_json(given: dict[str, object]) -> None:
-    with pytest.raises(BadOption, match="is for picture folders of a --dataset_config"):
+    with pytest.raises(BadOption, match="is for folders of pictures that no metadata file describes"):
         asked_datasets(options(None, in_json="meta.json", **given))
 
 

@@ -14,9 +14,9 @@ ROWS = [
     seen("dataset_class", "tests.effects.squares.Squares", "losses", "header"),
     refused("dataset_class", "tests.effects.squares.Squares", "exclude each other", **FOLDERS),
     seen("caption_extension", ".txt", "losses", "said", **FOLDERS),
-    refused("caption_extension", ".txt", "is for picture folders of a --dataset_config"),
+    refused("caption_extension", ".txt", "is for folders of pictures that no metadata file describes"),
     Effect("cache_info", True, ("files", "said"), FOLDERS, unseen_in=("losses", "weights")),
-    refused("cache_info", True, "is for picture folders of a --dataset_config"),
+    refused("cache_info", True, "is for folders of pictures that no metadata file describes"),
     seen("cache_latents_to_disk", True, "files", "said", "computed"),
     # The prepared latents come from another VAE.
     seen("skip_cache_check", True, "losses", "said", **PREPARED, vae="{here}/other.safetensors"),

@@ -132,6 +132,16 @@ def test_a_header_without_the_training(tmp_path):
     assert found["modelspec.architecture"] == "stable-diffusion-v1/lora"
 
 
+def test_the_header_tells_the_sizes_of_a_file_that_was_gone_on_from(tmp_path):
+    sizes = {"network_dim": 3, "network_alpha": 0, "network_args": ["conv_dim=2"], "max_train_steps": 1}
+    train_network(tmp_path, **sizes, output_name="first")
+    file = str(tmp_path / "out" / "first.safetensors")
+    assert header(file)["ss_network_alpha"] == "3.0"
+    train_network(tmp_path, network_weights=file, dim_from_weights=True, max_train_steps=1)
+    found = header(tmp_path / "out" / "X.safetensors")
+    assert (found["ss_network_dim"], found["ss_network_alpha"]) == ("3", "3.0")
+
+
 @pytest.mark.parametrize("format", ["ckpt", "pt"])
 def test_pickles_hold_the_same_tensors(format, tmp_path):
     train_network(tmp_path, max_train_steps=1, save_model_as=format, save_precision="fp16")
@@ -214,7 +224,10 @@ def test_options_that_do_not_go_together(tmp_path):
             check_network(network_options(tmp_path, **values))
     check_network(network_options(tmp_path))
     told = {
+        "--network_dropout is not used": {"network_dropout": 0.1, "network_args": ["dropout=0.2"]},
         "--network_dim is not used": {"dim_from_weights": True, "network_dim": 4},
+        "--no_metadata leaves it out": {"training_comment": "x", "no_metadata": True},
+        "only .safetensors files have a header": {"training_comment": "x", "save_model_as": "pt"},
         "--initial_epoch is not used": {"initial_epoch": 1, "initial_step": 1},
         "only says where the rate began": {"initial_step": 1, "resume": "x"},
         "finds its rates itself": {"optimizer_type": "AdaFactor", "unet_lr": 1e-4},

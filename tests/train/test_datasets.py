@@ -64,6 +64,7 @@ def test_headers_say_what_the_datasets_are():
         "pics": {"n_repeats": 2, "img_count": 2},
         "meta.json": {"n_repeats": 1, "img_count": 2},
     }
+    assert "ss_resolution" not in facts
     assert json.loads(facts["ss_reg_dataset_dirs"]) == {"reg": {"n_repeats": 1, "img_count": 3}}
     assert json.loads(facts["ss_tag_frequency"])["meta.json"] == {"a": 2, "b": 1, "c": 1}
     first, second = json.loads(facts["ss_datasets"])
@@ -73,6 +74,15 @@ def test_headers_say_what_the_datasets_are():
     assert second["resolution"] == [128, 64] and second["subsets"][0]["metadata_file"] == "meta.json"
     assert second["bucket_info"] == {"buckets": {"0": {"resolution": [128, 64], "count": 2}}}
     assert str(Path.cwd()) not in json.dumps(facts)
+
+
+def test_a_folder_in_several_datasets_is_counted_once(tmp_path):
+    again = '\n[[datasets]]\nresolution = 128\n[[datasets.subsets]]\nimage_dir = "pics"\nnum_repeats = 3\n'
+    (tmp_path / "data.toml").write_text(CONFIG + again)
+    data = read_data(given(), Recorder().report)
+    facts = header_facts(data, data.plan(0, 1))
+    assert json.loads(facts["ss_dataset_dirs"])["pics"] == {"n_repeats": 5, "img_count": 2}
+    assert json.loads(facts["ss_tag_frequency"])["pics"] == {"noise": 2}
 
 
 def test_it_trains_every_picture_in_batches_of_its_dataset():

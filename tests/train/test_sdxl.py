@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,7 @@ def test_all_parts_have_moved_and_what_is_not_used_has_not(whole):
     _, trainer, recorder = whole
     assert all(norm > 0 for norm in trainer.movement.norms().values())
     assert set(trainer.movement.norms()) == set(PARTS)
+    assert re.search(r"unet by \S+, text encoder 1 by \S+, text encoder 2 by", recorder.said)
     first = recorder.of("metric")[0].values
     assert (first["lr/unet"], first["lr/text_encoder1"], first["lr/text_encoder2"]) == (1e-3, 1e-4, 1e-3)
     untrained = tiny_sdxl().text_encoder1

@@ -28,9 +28,11 @@ def header_facts(data: TrainingData, plan: list[list[Item]]) -> dict[str, Any]:
         if len(data.datasets) > 1 or data.datasets[0].subsets[0].where:
             datasets = [_dataset(place, dataset, data, items) for place, dataset in enumerate(data.datasets)]
             facts["ss_datasets"] = json.dumps(datasets)
+        elif rules := data.datasets[0].rules:
+            facts["ss_resolution"] = str(rules.resolution_px)
         facts["ss_dataset_dirs"] = json.dumps(_folders([p for p in pictures if not p.subset.is_reg]))
         facts["ss_reg_dataset_dirs"] = json.dumps(_folders([p for p in pictures if p.subset.is_reg]))
-        facts["ss_tag_frequency"] = json.dumps(_tags(pictures))
+        facts["ss_tag_frequency"] = json.dumps(_tags_once(pictures))
     return {"ss_num_train_images": len(items) - regularising, "ss_num_reg_images": regularising} | facts
 
 
@@ -117,8 +119,21 @@ def _buckets(data: TrainingData, items: list[Item]) -> dict[str, Any]:
 
 
 def _folders(pictures: list[Picture]) -> dict[str, Any]:
-    counted = Counter((picture.subset.name, picture.subset.repeats) for picture in pictures)
-    return {name: {"n_repeats": repeats, "img_count": count} for (name, repeats), count in counted.items()}
+    """{folder or file: its repeats, and how many pictures it has}; repeats in several subsets add up."""
+    found: dict[str, Any] = {}
+    for own in _by_subset(pictures).values():
+        subset = own[0].subset
+        before = found.get(subset.name, {"n_repeats": 0})
+        found[subset.name] = {"n_repeats": before["n_repeats"] + subset.repeats, "img_count": len(own)}
+    return found
+
+
+def _tags_once(pictures: list[Picture]) -> dict[str, dict[str, int]]:
+    """The same as `_tags`, for the first dataset in which a folder or file is: the others have the same texts."""
+    firsts: dict[str, int] = {}
+    for picture in pictures:
+        firsts.setdefault(picture.subset.name, picture.dataset)
+    return _tags([picture for picture in pictures if picture.dataset == firsts[picture.subset.name]])
 
 
 def _tags(pictures: list[Picture]) -> dict[str, dict[str, int]]:

@@ -126,6 +126,6 @@ def _check_folder_options(data: FineTuneDataOptions) -> None:
         if getattr(data, name) != getattr(FineTuneDataOptions(), name):
             raise BadOption(
                 name,
-                f"--{name} is for picture folders of a --dataset_config (image_dir without metadata_file); "
+                f"--{name} is for folders of pictures that no metadata file describes; "
                 "--in_json has captions of its own. Leave it out.",
             )

@@ -73,7 +73,8 @@ class FolderReader(SubsetReader):
             ending = self.subset.caption_extension
             others = "no class_tokens are given" if self.subset.where else "its folder's name is not repeats_words"
             reason = f"it has no {ending} file with text, and {others}"
-            self.leave_out(path, f"have neither a {ending} file nor {self._words}", reason)
+            words = "class_tokens" if self.subset.where else "words in the name of their folder"
+            self.leave_out(path, f"have neither a {ending} file nor {words}", reason)
             return
         self.add(TrainImage(str(path), path, text, bucket_px), there=True)
 

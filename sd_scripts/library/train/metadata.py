@@ -28,7 +28,7 @@ _AS_GIVEN = (
     "learning_rate_te1", "learning_rate_te2", "block_lr",
     "min_snr_gamma", "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss", "fp8_base", "lowram",
     "network_module", "network_dim", "network_alpha", "network_dropout", "unet_lr", "scale_weight_norms",
-    "fp8_base_unet", "training_comment",
+    "fp8_base_unet", "training_comment", "prior_loss_weight",
 )  # fmt: skip
 
 

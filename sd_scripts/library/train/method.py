@@ -36,7 +36,7 @@ class Method(Protocol):
         """Freezes what stays, unfreezes what is trained, and adds what is new, whose lots follow from `seed`."""
 
     def trained(self) -> "dict[str, nn.Module]":
-        """The modules that are trained, by the name of their part (unet, text_encoder)."""
+        """The modules that are trained, by the names of their parts: unet, text_encoder, or text_encoder1 and so on."""
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """The optimizer's groups, each with `params`, `lr` and the `name` under which its rate is logged."""

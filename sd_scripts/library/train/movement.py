@@ -1,5 +1,6 @@
 """Whether what was to be trained has changed: a look at a few weights of each tensor before and after."""
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -25,7 +26,7 @@ class Movement:
 
 def tell_movement(norms: Mapping[str, float], must_move: bool, report: Report) -> None:
     """Says how far each part has moved. Errors: TrainingFailed, where a part that must has not moved at all."""
-    named = {part.replace("_", " "): norm for part, norm in norms.items()}
+    named = {_spoken(part): norm for part, norm in norms.items()}
     still = [part for part, norm in named.items() if norm == 0.0]
     if still and must_move:
         parts = " and ".join(still)
@@ -36,6 +37,11 @@ def tell_movement(norms: Mapping[str, float], must_move: bool, report: Report) -
     moved = [f"{part} by {norm:.2g}" for part, norm in named.items() if norm]
     if moved:
         report.say(f"Moved since the start, by a sample of the weights: {', '.join(moved)}.")
+
+
+def _spoken(part: str) -> str:
+    """text_encoder1 as "text encoder 1"."""
+    return re.sub(r"(\d)", r" \1", part.replace("_", " "))
 
 
 @torch.no_grad()

@@ -161,15 +161,26 @@ class NetworkMethod:
 
     def _metadata(self, family: Family, request: SaveRequest) -> dict[str, str]:
         own = {"ss_network_args": json.dumps(self._arguments)} if self._arguments else {}
-        ranks = getattr(self.network, "ranks", None)
-        if ranks and (self._options.network.dim_from_weights or self._options.network.network_dim is None):
-            own["ss_network_dim"] = str(*ranks) if len(ranks) == 1 else "Dynamic"
-        facts = family.model_spec(request) | own
+        facts = family.model_spec(request) | own | self._sizes()
         facts["modelspec.architecture"] += "/lora"
         facts["modelspec.implementation"] = "diffusers"
         if not self._options.header.no_metadata:
             return facts
         return {key: text for key, text in facts.items() if not key.startswith("ss_") or key in _NEEDED_KEYS}
+
+    def _sizes(self) -> dict[str, str]:
+        """Rank and alpha as they are, where the options do not tell."""
+        asked, told = self._options.network, {}
+        if asked.dim_from_weights or asked.network_dim is None:
+            told["ss_network_dim"] = _common(getattr(self.network, "ranks", set()))
+        if asked.network_weights or asked.network_alpha == 0:
+            told["ss_network_alpha"] = _common(getattr(self.network, "alphas", set()))
+        return {key: text for key, text in told.items() if text}
+
+
+def _common(numbers: set[Any]) -> str:
+    """The number that all have; "Dynamic", as sd-scripts says, where there are several; "" where there is none."""
+    return str(*numbers) if len(numbers) < 2 else "Dynamic"
 
 
 def _by_name(adapters: list[Any]) -> nn.Module:

@@ -10,6 +10,8 @@ from sd_scripts.library.train.optimizers import optimizer_name, sets_its_rates
 from sd_scripts.library.train.saving import Names, Occasion
 from sd_scripts.options.network import (
     FrozenBaseOptions,
+    NetworkFormatOptions,
+    NetworkHeaderOptions,
     NetworkOptions,
     NetworkRateOptions,
     StartOptions,
@@ -41,25 +43,40 @@ def check_network(options: TrainNetworkOptions) -> None:
 
 def idle_network(options: TrainNetworkOptions, has_gpu: bool) -> Iterator[Notice]:
     """A sentence for each option of a network that is given and does nothing, or not what one may think."""
-    network, base = options.network, options.base
-    if network.dim_from_weights:
-        for name in ("network_dim", "network_alpha"):
-            if getattr(network, name) != getattr(NetworkOptions(), name):
-                yield Notice(name, f"--{name} is not used: --dim_from_weights takes the file's.")
-    if split_words(network.network_args).get("dora_wd", "").lower() in ("true", "1"):
-        sentence = "DoRA: diffusers reads such files without their dora_scale, and draws something else."
-        yield Notice("network_args", sentence)
+    yield from _about_network(options.network)
     if sets_its_rates(options.optimizer):
         for name in ("unet_lr", "text_encoder_lr"):
             if getattr(options.rates, name):
                 own = f"{optimizer_name(options.optimizer)} finds its rates itself."
                 yield Notice(name, f"--{name} is not used: {own}")
-    if base.fp8_base_unet and options.precision.fp8_base:
+    if options.base.fp8_base_unet and options.precision.fp8_base:
         yield Notice("fp8_base_unet", "--fp8_base_unet adds nothing to --fp8_base, which is for the U-Net too.")
-    if base.cpu_offload_checkpointing and not has_gpu:
+    if options.base.cpu_offload_checkpointing and not has_gpu:
         option = "cpu_offload_checkpointing"
         yield Notice(option, f"--{option} has no effect: there is no GPU.")
+    yield from _about_comment(options.header, options.format)
     yield from _about_start(options.start, options.state.resume)
+
+
+def _about_network(network: NetworkOptions) -> Iterator[Notice]:
+    if network.dim_from_weights:
+        for name in ("network_dim", "network_alpha"):
+            if getattr(network, name) != getattr(NetworkOptions(), name):
+                yield Notice(name, f"--{name} is not used: --dim_from_weights takes the file's.")
+    arguments = split_words(network.network_args)
+    if network.network_dropout is not None and arguments.get("dropout"):
+        sentence = "--network_dropout is not used: the dropout of --network_args wins over it."
+        yield Notice("network_dropout", sentence)
+    if arguments.get("dora_wd", "").lower() in ("true", "1"):
+        sentence = "DoRA: diffusers reads such files without their dora_scale, and draws something else."
+        yield Notice("network_args", sentence)
+
+
+def _about_comment(header: NetworkHeaderOptions, form: NetworkFormatOptions) -> Iterator[Notice]:
+    if header.training_comment and header.no_metadata:
+        yield Notice("training_comment", "--training_comment is not written: --no_metadata leaves it out.")
+    elif header.training_comment and form.save_model_as != "safetensors":
+        yield Notice("training_comment", "--training_comment is not written: only .safetensors files have a header.")
 
 
 def _about_start(start: StartOptions, resume: str | None) -> Iterator[Notice]:

@@ -114,7 +114,7 @@ def _about_rates(optimizer: OptimizerOptions, parts: PartRates) -> Iterator[Noti
         if not parts.train_text_encoder:
             yield Notice(option, f"--{option} has no effect without --train_text_encoder.")
         elif text_rate == 0:
-            yield Notice(option, f"--{option} 0: the text encoder is not trained.")
+            yield Notice(option, f"--{option} 0: its text encoder is not trained.")
 
 
 def _about_schedule(optimizer: OptimizerOptions, schedule: ScheduleOptions) -> Iterator[Notice]:
