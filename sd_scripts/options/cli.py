@@ -3,10 +3,12 @@
 import difflib
 import re
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from types import NoneType, UnionType
+from typing import Any, TypeVar, cast, get_args
 
 import tyro
 from tyro import _errors as tyro_errors
+from tyro import _resolver as tyro_resolver
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.config_file import given_names, read_config
@@ -22,6 +24,18 @@ _CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.Di
 # Text programs make them of two hyphens: en dash and em dash.
 LONG_DASHES = "\u2013\u2014"
 _PERCENT = re.compile(r"(\d+\.?\d*|\.\d+)%")
+
+
+_fits_elsewhere = tyro_resolver.is_instance
+
+
+def _fits(typ: Any, value: Any) -> bool:
+    """Whether a default is of its type. For `str | None` tyro imports typeguard, which takes a third of `--help`."""
+    members = get_args(typ) if isinstance(typ, UnionType) else (typ,)
+    return (value is None and NoneType in members) or any(_fits_elsewhere(member, value) for member in members)
+
+
+tyro_resolver.is_instance = _fits
 
 
 def parse(options_class: type[Options], argv: list[str], script: str) -> Options:
