@@ -1,5 +1,6 @@
 """Runs a script: options first, then the work, then one exit code. Every script is an options class and a function."""
 
+import contextlib
 import errno
 import logging
 import os
@@ -39,11 +40,13 @@ def run_program(options_class: type[Options], work: Callable[[Options, Report], 
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     report = Report.from_environment()
     report.emit(events.Start(script=Path(sys.argv[0]).name, pid=os.getpid()))
+    script = Path(sys.argv[0]).name
     try:
-        script = Path(sys.argv[0]).name
-        code = _run(lambda: parse_and_work(options_class, work, report, sys.argv[1:], script), report)
-    finally:
-        report.close()
+        with contextlib.closing(report):
+            code = _run(lambda: parse_and_work(options_class, work, report, sys.argv[1:], script), report)
+    except KeyboardInterrupt:
+        # The second one came when the work had just ended.
+        code = 130
     sys.exit(code)
 
 

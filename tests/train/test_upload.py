@@ -127,8 +127,8 @@ def test_a_bad_token_is_said_before_the_model_is_read(project, client):  # noqa:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no Ctrl+C for one process alone")
-@pytest.mark.parametrize(("interrupts", "code"), [(1, 0), (2, 130)])
-def test_ctrl_c_ends_the_waiting(interrupts, code, project, hub, tmp_path):  # noqa: F811
+@pytest.mark.parametrize(("interrupts", "codes"), [(1, {0}), (2, {0, 130})])
+def test_ctrl_c_ends_the_waiting(interrupts, codes, project, hub, tmp_path):  # noqa: F811
     hub.failures = [Failure("PUT ", "hang")]
     (project / "out" / "new.safetensors").unlink(missing_ok=True)
     with subprocess.Popen(
@@ -144,9 +144,10 @@ def test_ctrl_c_ends_the_waiting(interrupts, code, project, hub, tmp_path):  # n
             waits = "Waiting for 1 upload to end" in line or ("Stopping" in line and interrupts == 2)
             if waits:
                 process.send_signal(signal.SIGINT)
-        assert process.wait(60) == code, said
+        # The first one ends the waiting, so the second may come when all is done.
+        assert process.wait(60) in codes, said
     assert (project / "out" / "new.safetensors").is_file()
-    assert code == 130 or "Not on the hub, as they were not waited for" in said
+    assert process.returncode == 130 or "Not on the hub, as they were not waited for" in said
 
 
 # --- names and combinations
