@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 
 from sd_scripts.options.spec import from_values
 from sd_scripts.options.train_network import TrainNetworkOptions
-from tests.train.tiny import Recorder, shown_as_asked, tiny_data, tiny_family
+from tests.train.tiny import Recorder, brief, shown_as_asked, tiny_data, tiny_family
 
 
 def network_options(folder, **values):
@@ -14,12 +14,7 @@ def network_options(folder, **values):
     given = {
         "pretrained_model_name_or_path": "base.safetensors",
         "network_module": "networks.lora",
-        "output_dir": str(Path(folder) / "out"),
-        "output_name": "X",
-        "max_train_steps": 3,
-        "learning_rate": 1e-3,
-        "seed": 1,
-        "max_data_loader_n_workers": 0,
+        **brief(folder),
     }
     return from_values(TrainNetworkOptions, given | values)
 

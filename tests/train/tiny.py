@@ -62,6 +62,18 @@ def captioned(text, count=4):
     return data
 
 
+def brief(folder):
+    """A short training into `folder`."""
+    return {
+        "output_dir": str(Path(folder) / "out"),
+        "output_name": "X",
+        "max_train_steps": 3,
+        "learning_rate": 1e-3,
+        "seed": 1,
+        "max_data_loader_n_workers": 0,
+    }
+
+
 def options(folder, **values):
     """Options of fine_tune.py with the paths filled in."""
     metadata = Path(folder) / "meta_lat.json"
@@ -69,12 +81,7 @@ def options(folder, **values):
     given = {
         "pretrained_model_name_or_path": "base.safetensors",
         "in_json": str(metadata),
-        "output_dir": str(Path(folder) / "out"),
-        "output_name": "X",
-        "max_train_steps": 3,
-        "learning_rate": 1e-3,
-        "seed": 1,
-        "max_data_loader_n_workers": 0,
+        **brief(folder),
     }
     return from_values(FineTuneOptions, given | values)
 
