@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from kohya_gui.i18n import words
 from kohya_gui.program_words import catalogue
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunStore
-from tests.page import REPOSITORY, Gui, Tab
+from tests.page import REPOSITORY, Gui, Tab, served
 
 # What is English in every language: flags, paths, names, commands, and what a script printed.
 NOT_SENTENCES = re.compile(
@@ -45,6 +45,8 @@ SEEN = """() => {
                 if (one.getAttribute(name) && one.value !== one.getAttribute(name)) found.push(one.getAttribute(name));
     return [...new Set(found)];
 }"""
+
+
 def english_in(text: str) -> str:
     """The first English words in a row within a Japanese text; nothing where there are none."""
     bare = NOT_SENTENCES.sub(" 、", text)
@@ -75,6 +77,13 @@ def test_no_text_of_the_japanese_page_is_english() -> None:
     said = [*words("ja").values(), *catalogue().values(), *catalogue(part="others").values()]
     assert len(said) > 1500
     assert [text for text in said if english_in(re.sub(r"\{[^}]*\}", "0", text))] == []
+
+
+@pytest.fixture(scope="module")
+def gui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gui]:
+    """A server of its own: the names that other tests give their runs may be words of the page."""
+    with served(tmp_path_factory.mktemp("language")) as gui:
+        yield gui
 
 
 @pytest.fixture(scope="module")
