@@ -5,8 +5,8 @@
     ...                 # the U-Net answers with it
     detach()            # and without it again
 
-`load_hypernetwork` is in `hypernetwork_file.py`, which reads and writes the files; what it gives is in evaluation mode, in
-which nothing is dropped. Several may be attached at once: each changes what the one before has made.
+`load_hypernetwork` is in `hypernetwork_file.py`, which reads and writes the files; what it gives is in evaluation mode,
+in which nothing is dropped. Several may be attached at once: each changes what the one before has made.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -45,9 +45,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "softsign": nn.Softsign,
     "tanhshrink": nn.Tanhshrink,
 }
-"""As AUTOMATIC1111 names them: its own seven (swish is the hard one), then those of torch that change each number alone.
-
-It knows torch's others too, such as softmax, which there mixes the pictures of a batch: they are not read."""
+"""As AUTOMATIC1111 names them: its own seven (swish is the hard one), then those of torch that change numbers one by
+one. It knows torch's others too, such as softmax, which there mixes the pictures of a batch: they are not read."""
 
 _KEYS, _VALUES = "k", "v"
 
