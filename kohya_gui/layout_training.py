@@ -73,15 +73,15 @@ SECTIONS: Places = {
     " block_lr lr_scheduler lr_warmup_steps lr_decay_steps lr_scheduler_num_cycles lr_scheduler_power"
     " lr_scheduler_timescale lr_scheduler_min_lr_ratio lr_scheduler_type lr_scheduler_args"
     " stop_text_encoder_training",
-    "optimizer": "optimizer_type optimizer_args max_grad_norm fused_optimizer_groups use_8bit_adam use_lion_optimizer",
+    "optimizer": "optimizer_type optimizer_args max_grad_norm use_8bit_adam use_lion_optimizer",
     "noise": "noise_offset noise_offset_random_strength adaptive_noise_scale multires_noise_iterations"
     " multires_noise_discount ip_noise_gamma ip_noise_gamma_random_strength zero_terminal_snr min_timestep"
     " max_timestep",
     "loss": "loss_type huber_schedule huber_c huber_scale min_snr_gamma debiased_estimation_loss"
     " scale_v_pred_loss_like_noise_pred v_pred_like_loss",
     "memory": "mixed_precision gradient_checkpointing full_fp16 full_bf16 fp8_base fp8_base_unet"
-    " cpu_offload_checkpointing fused_backward_pass lowram highvram sdpa xformers mem_eff_attn diffusers_xformers"
-    " torch_compile dynamo_backend max_data_loader_n_workers persistent_data_loader_workers",
+    " cpu_offload_checkpointing fused_backward_pass fused_optimizer_groups lowram highvram sdpa xformers mem_eff_attn"
+    " diffusers_xformers torch_compile dynamo_backend max_data_loader_n_workers persistent_data_loader_workers",
     "several_gpus": "ddp_timeout ddp_gradient_as_bucket_view ddp_static_graph deepspeed zero_stage"
     " offload_optimizer_device offload_optimizer_nvme_path offload_param_device offload_param_nvme_path"
     " zero3_init_flag zero3_save_16bit_model fp16_master_weights_and_gradients",
@@ -164,6 +164,8 @@ SHOWN: dict[str, Rule] = {
     "fp8_base_unet": _HALF,
     "cpu_offload_checkpointing": given("gradient_checkpointing"),
     "fused_backward_pass": absent("deepspeed"),
+    "fused_optimizer_groups": absent("fused_backward_pass"),
+    **dict.fromkeys(("cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk"), absent("train_text_encoder")),
     "persistent_data_loader_workers": given("max_data_loader_n_workers"),
     "dynamo_backend": given("torch_compile"),
     **dict.fromkeys(("ddp_gradient_as_bucket_view", "ddp_static_graph"), absent("deepspeed")),

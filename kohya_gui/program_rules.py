@@ -17,15 +17,13 @@ from sd_scripts.library.errors import BadOption, UserError
 from sd_scripts.library.notice import Notice
 from sd_scripts.library.train.about import check_about
 from sd_scripts.library.train.boards import check_boards
-from sd_scripts.library.train.checks.data import check_texts_frozen
-from sd_scripts.library.train.checks.machine import check_frozen
 from sd_scripts.library.train.checks.output import check_log_names, check_samples, check_saving, check_targets
+from sd_scripts.library.train.checks.whole import check_whole
 from sd_scripts.library.train.network_rules import check_network
 from sd_scripts.library.train.notices import network_notices, notices
 from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
 from sd_scripts.options.spec import from_values
-
 
 Check = Callable[[Any], object]
 """Asks the options of a script; what it refuses it raises."""
@@ -58,14 +56,9 @@ class Program:
 
 
 PROGRAMS: dict[str, Program] = {
-    "fine_tune.py": Program(notices),
+    "fine_tune.py": Program(notices, {"fp8_base": check_whole}),
     "sdxl_train.py": Program(
-        notices,
-        {
-            "cache_text_encoder_outputs": lambda options: check_texts_frozen(options.text_cache, options.method),
-            "fp8_base": lambda options: check_frozen(options.precision, options.method.frozen_texts),
-            "block_lr": lambda options: options.method.block_rates,
-        },
+        notices, {"fp8_base": check_whole, "block_lr": lambda options: options.method.block_rates}
     ),
     "train_network.py": Program(network_notices, {"network_module": check_network}),
 }

@@ -46,6 +46,7 @@ def forms(browser: Browser, gui: Gui) -> Iterator[Tab]:
 def train(forms: Tab) -> Page:
     """The form of training, as it is when nothing was typed."""
     forms.select("train")
+    forms.page.evaluate("Studio.stage.choose('train', 'train')")
     forms.page.evaluate("Studio.store.load('train', {name: null, values: {}})")
     forms.page.keyboard.press("Escape")
     forms.page.mouse.move(1, 1)

@@ -54,12 +54,10 @@ def test_every_place_stage_tab_mark_and_unit_has_a_name() -> None:
     for stage, layout in LAYOUTS.items():
         keys |= {f"section.{name}" for name in (*layout.groups, *layout.sections)}
         keys |= {f"{kind}.{stage}" for kind in ("stage", "about")} | {f"start.{STAGES[stage].tab}"}
-        keys |= (
-            {f"train_method.{STAGES[stage].method}", f"family.{STAGES[stage].family}"}
-            if STAGES[stage].trains
-            else set()
-        )
-        keys |= {f"tool_group.{STAGES[stage].group}"} if STAGES[stage].group else set()
+        if STAGES[stage].trains:
+            keys |= {f"train_method.{STAGES[stage].method}", f"family.{STAGES[stage].family}"}
+        if STAGES[stage].group:
+            keys |= {f"tool_group.{STAGES[stage].group}"}
         specs = option_specs(STAGES[stage].options).values()
         keys |= {f"unit.{spec.unit}" for spec in specs if spec.unit}
     assert keys <= set(words("en"))
