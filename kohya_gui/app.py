@@ -28,10 +28,10 @@ STYLES = (
 SCRIPTS = (
     "core", "store", "check", "dialog", "plainhttp", "combo", "field", "tip", "recent", "form", "editing", "findings",
     "summary", "rail", "trainings", "stage", "tools", "metadata", "tabs", "pathbrowser", "drop", "difference",
-    "importing", "keeping", "presets", "search", "chart", "poller", "notify", "runbar", "buckets", "results", "viewer", "samples", "machine",
-    "prompts", "news", "actions", "log", "monitor", "history", "compare", "runrow", "runs", "plan", "project", "header",
-    "dataset_album", "dataset_texts", "dataset_grid", "dataset_editor", "dataset_change", "dataset_facts",
-    "dataset_filters", "dataset_saving", "dataset",
+    "importing", "keeping", "presets", "search", "chart", "poller", "notify", "runbar", "buckets", "results", "viewer",
+    "samples", "machine", "prompts", "news", "actions", "log", "monitor", "history", "compare", "runrow", "runs",
+    "plan", "project", "header", "dataset_album", "dataset_texts", "dataset_grid", "dataset_editor", "dataset_change",
+    "dataset_facts", "dataset_filters", "dataset_saving", "dataset",
 )  # fmt: skip
 """In the order in which they need each other."""
 

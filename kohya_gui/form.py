@@ -3,6 +3,7 @@
 from typing import Any
 
 from kohya_gui.layout import GROUPED, LAYOUTS, LISTED, SUGGESTED, WIDE
+from kohya_gui.places import Layout
 from kohya_gui.stages import STAGES
 from sd_scripts.options.spec import OptionSpec, option_specs
 

@@ -138,5 +138,5 @@ Studio.search = (() => {
       document.querySelector(".kg-search input")?.focus();
     }
   });
-  return { draw, attend, go, find };
+  return { draw, attend, go, find, isShown };
 })();
