@@ -65,6 +65,8 @@ class Progress(Event):
 class Metric(Event):
     """Figures of one optimizer step: `loss`, `loss_average`, `lr`, `lr/<part>`, `grad_norm`.
 
+    By itself: `loss_validation`, that of the pictures held out, after that step.
+
     Of the machine: `step_s` and its parts (STEP_PARTS); `memory_bytes` of the process; on a GPU `gpu_bytes`,
     `gpu_peak_bytes`, `gpu_total_bytes`.
     """

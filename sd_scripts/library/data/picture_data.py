@@ -29,6 +29,7 @@ class PictureData:
 
     They may have latents (prepared on disk, or put here), plain or both plain and mirrored; the others give pixels, for
     the VAE, whose hash is `vae_hash` and whose latents on disk have `latents_suffix` in their names.
+    `held_out`: those that are not learnt, but looked at.
 
     A batch is uniform: of one dataset, one size, and all latents or all pixels.
     """
@@ -40,12 +41,14 @@ class PictureData:
         vae_hash: str = "",
         prior_loss_weight: float = 1.0,
         latents_suffix: str = "sd",
+        held_out: "PictureData | None" = None,
     ) -> None:
         self.datasets = list(datasets)
         self.pictures = list(pictures)
         self.images: Sequence[TrainImage] = [picture.image for picture in pictures]
         self.vae_hash = vae_hash
         self.latents_suffix = latents_suffix
+        self.held_out = held_out
         self._prior_loss_weight = prior_loss_weight
         self._memory: dict[tuple[int, bool], tuple[torch.Tensor, torch.Tensor | None]] = {}
         self._origins: dict[int, tuple[Size, Fit]] = {}
