@@ -65,8 +65,6 @@ class Progress(Event):
 class Metric(Event):
     """Figures of one optimizer step: `loss`, `loss_average`, `lr`, `lr/<part>`, `grad_norm`.
 
-    By itself: `loss_validation`, that of the pictures held out, after that step.
-
     Of the machine: `step_s` and its parts (STEP_PARTS); `memory_bytes` of the process; on a GPU `gpu_bytes`,
     `gpu_peak_bytes`, `gpu_total_bytes`.
     """
@@ -75,6 +73,16 @@ class Metric(Event):
     step: int
     epoch: int
     values: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation(Event):
+    """The loss of the pictures that are held out, after a step; `epoch` counts from 1."""
+
+    event: ClassVar[str] = "validation"
+    step: int
+    epoch: int
+    loss: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +156,7 @@ class Stopped(Event):
 
 KINDS: dict[str, type[Event]] = {
     kind.event: kind
-    for kind in (Start, Phase, Progress, Metric, Sample, Saved, ItemFailed, Notice, Summary, Failed, Stopped)
+    for kind in (Start, Phase, Progress, Metric, Validation, Sample, Saved, ItemFailed, Notice, Summary, Failed, Stopped)
 }
 
 

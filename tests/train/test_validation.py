@@ -1,13 +1,14 @@
 """Pictures that are held out: looked at, never learnt; and what follows from their loss."""
 
+import functools
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from sd_scripts.library.data.held_out import held_out_keys, split, with_held_out
-from sd_scripts.library.data.picture_data import PictureData
+from sd_scripts.library.data.held_out import held_out_keys, split
+from sd_scripts.library.data.picture_data import PictureData, with_held_out
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.checks.validation import check_validation, idle_validation
@@ -18,20 +19,22 @@ from tests.train.tiny import make_trainer, options, tiny_data, train
 EACH = {"validate_every_n_steps": 1}
 
 
+@functools.cache
+def pictures(count):
+    """Noise that is the same in every training of a test."""
+    return tiny_data(count, latents=False)
+
+
 def divided(count=5, share=0.4, looked_at=True):
     """Pictures, some of them held out; or the others alone."""
-    data = tiny_data(count, latents=False)
+    data = pictures(count)
     datasets = [replace(data.datasets[0], held_out_share=share)]
     learnt, held_out = split(data.pictures, datasets[0])
     return PictureData(datasets, learnt, held_out=PictureData(datasets, held_out) if looked_at else None)
 
 
 def validations(recorder):
-    return {e.step: e.values["loss_validation"] for e in recorder.of("metric") if "loss_validation" in e.values}
-
-
-def losses(recorder):
-    return [event.values["loss"] for event in recorder.of("metric") if "loss" in event.values]
+    return {event.step: event.loss for event in recorder.of("validation")}
 
 
 def test_which_pictures_are_held_out_follows_from_their_names():
@@ -55,8 +58,8 @@ def test_they_are_shown_as_they_are():
     lively = replace(data.pictures[0].subset, repeats=9)
     lively = replace(lively, captions=replace(lively.captions, shuffle=True, dropout_rate=0.5))
     lively = replace(lively, pictures=replace(lively.pictures, flip_aug=True, random_crop=True))
-    pictures = [replace(picture, subset=lively, repeats=9) for picture in data.pictures]
-    learnt, held_out = split(pictures, replace(data.datasets[0], held_out_share=0.3))
+    own = [replace(picture, subset=lively, repeats=9) for picture in data.pictures]
+    learnt, held_out = split(own, replace(data.datasets[0], held_out_share=0.3))
     assert [picture.repeats for picture in learnt] == [9] * 3
     (one,) = held_out
     assert one.repeats == 1 and not one.subset.captions.changing and one.subset.captions.dropout_rate == 0
@@ -68,7 +71,7 @@ def test_looking_changes_nothing_and_nothing_looked_at_is_learnt(tmp_path):
     (tmp_path / "b").mkdir()
     _, plain = train(tmp_path / "a", data=divided(looked_at=False), max_train_epochs=2)
     trainer, looking = train(tmp_path / "b", data=divided(), max_train_epochs=2)
-    assert losses(looking) == losses(plain)
+    assert looking.losses == plain.losses
     # After each epoch, where nothing else is asked for.
     assert list(validations(looking)) == [3, 6]
     learnt, held_out = ({image.key for image in data.images} for data in with_held_out(trainer.data))

@@ -4,18 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
-from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.subset_reader import Picture
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
-from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.seeds import derive
-
-
-def with_held_out(data: TrainingData) -> list[TrainingData]:
-    """Training data, and the pictures that are held out of it where there are such."""
-    held_out = data.held_out if isinstance(data, PictureData) else None
-    return [data] if held_out is None else [data, held_out]
 
 
 def split(pictures: Sequence[Picture], dataset: Dataset) -> tuple[list[Picture], list[Picture]]:

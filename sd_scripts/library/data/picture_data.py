@@ -18,7 +18,7 @@ from sd_scripts.library.data.picture_tensors import as_mask, fit_of, mask_shown,
 from sd_scripts.library.data.plan import Group, plan_batches
 from sd_scripts.library.data.subset_reader import Picture
 from sd_scripts.library.data.subsets import Dataset
-from sd_scripts.library.data.training_data import Example, Item, Moment, Sizes, TrainImage
+from sd_scripts.library.data.training_data import Example, Item, Moment, Sizes, TrainImage, TrainingData
 
 if TYPE_CHECKING:
     import torch
@@ -188,3 +188,9 @@ class PictureData:
             raise UnreadableImage(f"its latents {path.name} cannot be used: {error}") from error
         mask_HW = mask_shown(picture.mask, picture.image, buckets, rules, mirrored) if picture.mask else None
         return latents_CHW, as_mask(both(alpha_HW, mask_HW))
+
+
+def with_held_out(data: TrainingData) -> list[TrainingData]:
+    """Training data, and the pictures that are held out of it where there are such."""
+    held_out = data.held_out if isinstance(data, PictureData) else None
+    return [data] if held_out is None else [data, held_out]

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sd_scripts.library.data.held_out import with_held_out
-from sd_scripts.library.data.picture_data import PictureData
+from sd_scripts.library.data.picture_data import PictureData, with_held_out
 from sd_scripts.library.data.training_data import Item, Moment, TrainingData
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.family import Family

@@ -86,7 +86,7 @@ class Tracker:
     def validated(self, loss: float, place: Place) -> None:
         """Tells the loss of the pictures that are not learnt, after a step."""
         epoch = place.epoch + (1 if place.window else 0)
-        self._report.emit(events.Metric(step=place.step, epoch=epoch, values={"loss_validation": loss}))
+        self._report.emit(events.Validation(step=place.step, epoch=epoch, loss=loss))
         for board in self._boards:
             board.scalars({"loss/validation": loss}, place.step)
 

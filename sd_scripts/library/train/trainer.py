@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Sequence
 
 from sd_scripts.library import events
-from sd_scripts.library.data.held_out import with_held_out
+from sd_scripts.library.data.picture_data import with_held_out
 from sd_scripts.library.data.prefetch import Readers
 from sd_scripts.library.data.training_data import Moment, TrainingData
 from sd_scripts.library.errors import NothingUsable, TrainingFailed
