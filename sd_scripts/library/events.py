@@ -154,10 +154,8 @@ class Stopped(Event):
     sentence: str
 
 
-KINDS: dict[str, type[Event]] = {
-    kind.event: kind
-    for kind in (Start, Phase, Progress, Metric, Validation, Sample, Saved, ItemFailed, Notice, Summary, Failed, Stopped)
-}
+_ALL = (Start, Phase, Progress, Metric, Validation, Sample, Saved, ItemFailed, Notice, Summary, Failed, Stopped)
+KINDS: dict[str, type[Event]] = {kind.event: kind for kind in _ALL}
 
 
 def to_line(event: Event, now_s: float | None = None) -> str:
