@@ -51,7 +51,7 @@ def optimizer_of(draft: Draft) -> str:
 def memory_of(draft: Draft) -> Memory | None:
     """What the weights take on the device; None where the model's parts are not known, or are divided up."""
     name = draft.path("pretrained_model_name_or_path")
-    parts = found.parameters_at(name) if name and name.exists() else {}
+    parts = found.parameters_at(name) if name and name.exists() else Counter()
     if not parts.get("unet") or not parts.get("text_encoder") or draft.get("deepspeed"):
         return None
     if not draft.stage.saves_whole_models:

@@ -122,19 +122,24 @@ def buckets_possible(draft: Draft) -> Iterator[Finding]:
         yield Finding("error", error.option, str(error), (usual or fixes.set_to(draft, error.option, "512,512"),))
 
 
-_FAMILIES = {"sd1": "sd", "sd2": "sd", "sdxl": "sdxl"}
+# {what a file is: (the family that it belongs to, what to say where another one is trained)}
+_FAMILIES = {
+    "sd1": ("sd", "check.is_sd"),
+    "sd2": ("sd", "check.is_sd"),
+    "sdxl": ("sdxl", "check.is_sdxl"),
+}
 
 
 @rule(*TRAINERS)
 def family_agrees(draft: Draft) -> Iterator[Finding]:
     """The model is of the family that is trained; where not, the switch to the other one is offered."""
     model, flag = base_model(draft), draft.stage.model_flag or ""
-    family = _FAMILIES.get(model.kind, draft.stage.family) if model else draft.stage.family
+    family, key = _FAMILIES.get(model.kind, (draft.stage.family, "")) if model else (draft.stage.family, "")
     if family != draft.stage.family:
         other = training_of(draft.stage.method or "", family or "")
         given = {} if draft.linked(flag) else {flag: draft.get(flag)}
         switch = [fixes.go(other.id, **given)] if other else []
-        yield draft.error(flag, f"check.is_{family}", *switch, fixes.browse(flag))
+        yield draft.error(flag, key, *switch, fixes.browse(flag))
 
 
 @rule("latents")

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from kohya_gui.launching import with_launcher
 from kohya_gui.project import Project
 from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.spec import option_specs
@@ -69,8 +70,9 @@ class Stage:
 
     @property
     def options(self) -> type:
-        """The options class of the script."""
-        return SCRIPTS[self.script]
+        """The options class of the script; of a training with the options of its launcher."""
+        own = SCRIPTS[self.script]
+        return with_launcher(own) if self.trains else own
 
 
 # Latents are made for Stable Diffusion 1 and 2. Trainings of SDXL make their own, so they need a resolution.

@@ -129,6 +129,12 @@ def gone(count: int):
     return given
 
 
+def lora(**more):
+    """A LoRA, trained on what else is without a fault."""
+    given = {"network_module": "networks.lora", "learning_rate": 1e-4}
+    return lambda place: ("train_lora", place.training(**(given | more)))
+
+
 def trained_on(**facts: object):
     """Other metadata under the same training."""
     texts = facts.pop("texts", ())
@@ -189,7 +195,9 @@ SCENES = [
     ("check.exists", with_file("out/meadow.safetensors", train())),
     ("check.keys_are_paths", lambda place: ("latents", place.latents_stage(full_path=False))),
     ("check.keys_are_names", lambda place: ("latents", place.latents_stage() | bare_names(place))),
-    ("check.sdxl", model_of(SDXL, {})),
+    ("check.is_sdxl", model_of(SDXL, {})),
+    ("check.is_sd", lambda place: ("sdxl_full", place.training(resolution="1024,1024"))),
+    ("check.sdxl_latents", lambda place: ("latents", place.latents_stage() | {"model_name_or_path": place.model(SDXL)})),
     ("check.v2_off", model_of(SD2, {})),
     ("check.v2_on", model_of(SD1, {}, v2=True)),
     ("check.v_off", model_of(SD2, {"modelspec.prediction_type": "v"}, v2=True)),
@@ -244,6 +252,13 @@ SCENES = [
     ("value.not_a_choice", train(lr_scheduler="cosinus")),
     ("check.rate_scaled", train(optimizer_type="prodigy", learning_rate=1e-5)),
     ("check.rate_unusual", train(learning_rate=0.1)),
+    ("check.rate_unusual_beside", lora(learning_rate=1e-7)),
+    ("check.resolution_of_folders", lora(resolution="", in_json="", train_data_dir="pics")),
+    ("check.gpu_list", train(gpu_ids="a")),
+    ("check.no_gpu", train(gpu_ids="99")),
+    ("check.processes", train(num_processes=1000)),
+    ("check.machine_rank", train(machine_rank=3)),
+    ("check.needs", train(num_machines=2, num_processes=2)),
     ("check.text_encoder_off", train(learning_rate_te=1e-6)),
     ("check.one_rate", train(optimizer_type="prodigy", learning_rate=1, learning_rate_te=0.5, train_text_encoder=True)),
     ("check.no_scheduler_class", train(lr_scheduler_type="StepLR", optimizer_type="AdaFactor")),
