@@ -197,7 +197,7 @@ SCENES = [
     ("check.keys_are_names", lambda place: ("latents", place.latents_stage() | bare_names(place))),
     ("check.is_sdxl", model_of(SDXL, {})),
     ("check.is_sd", lambda place: ("sdxl_full", place.training(resolution="1024,1024"))),
-    ("check.sdxl_latents", lambda place: ("latents", place.latents_stage() | {"model_name_or_path": place.model(SDXL)})),
+    ("check.sdxl_latents", lambda p: ("latents", p.latents_stage() | {"model_name_or_path": p.model(SDXL)})),
     ("check.v2_off", model_of(SD2, {})),
     ("check.v2_on", model_of(SD1, {}, v2=True)),
     ("check.v_off", model_of(SD2, {"modelspec.prediction_type": "v"}, v2=True)),
