@@ -140,7 +140,7 @@ class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, RunEndpoints):
 
     @endpoint
     def all_stage_values(self, project: GivenProject = None, folders: dict[str, int] | None = None) -> Json:
-        """The same of all stages, by name. `folders`: which of the project's folders a stage works on, if not the first."""
+        """The same of all stages, by name. `folders`: which of the folders a stage works on, where not the first."""
         given, at = self._project(project), folders or {}
         filled = {stage.id: stage_values(stage, given, at.get(stage.id, 0)) for stage in STAGES.values()}
         return {name: {"values": one.values, "links": one.links} for name, one in filled.items()}
