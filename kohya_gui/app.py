@@ -86,8 +86,13 @@ def page_data() -> dict[str, Any]:
         "without_latents": [name for name in TRAINERS if STAGES["latents"].writes not in STAGES[name].reads],
         "groups": {stage.id: stage.group for stage in STAGES.values() if stage.group},
         "marks": MARKS,
-        "words": {lang: words(lang) for lang in LANGUAGES},
+        "words": {lang: _page_words(lang) for lang in LANGUAGES},
     }
+
+
+def _page_words(lang: str) -> dict[str, str]:
+    """The words that the scripts say; the server's own come with its answers."""
+    return {key: text for key, text in words(lang).items() if not key.startswith("server.")}
 
 
 def _numbered(known: dict[str, int], field: dict[str, Any]) -> int:
