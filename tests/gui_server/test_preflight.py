@@ -15,10 +15,11 @@ from kohya_gui.checks import check
 from kohya_gui.draft import Fix
 from kohya_gui.files import Roots
 from kohya_gui.project import Project
-from kohya_gui.stages import STAGES, stage_values
+from kohya_gui.stages import STAGES, TRAINERS, stage_values
 from sd_scripts.options.spec import option_specs
 
-RULES = sorted((Path(__file__).parents[2] / "kohya_gui").glob("*rules.py"))
+REPO = Path(__file__).parents[2]
+RULES = sorted((REPO / "kohya_gui").glob("*rules.py"))
 UNET = "model.diffusion_model.input_blocks.0.0.weight"
 SD1, SD2, SDXL = "cond_stage_model.transformer.x", "cond_stage_model.model.x", "conditioner.embedders.x"
 
@@ -483,3 +484,19 @@ def test_an_empty_folder_of_a_dataset_file(place: Place) -> None:
     file = Path(str(values["dataset_config"]))
     file.write_text(file.read_text().replace("pics", "empty"))
     assert "check.subset_empty" in [one.key for one in place.look("train", values).findings]
+
+
+TRAINING_PRESETS = [(stage, path.stem) for stage in TRAINERS for path in (REPO / "presets" / stage).glob("*.json")]
+
+
+@pytest.mark.parametrize(("stage", "preset"), TRAINING_PRESETS, ids=[f"{s}-{p}" for s, p in TRAINING_PRESETS])
+def test_nothing_stands_against_a_preset_of_ours(place: Place, stage: str, preset: str) -> None:
+    """On pictures of any size, with a model of its family; that this machine has no GPU is no fault of the preset's."""
+    values = json.loads((REPO / "presets" / stage / f"{preset}.json").read_text())["values"]
+    mark = SDXL if STAGES[stage].family == "sdxl" else SD2 if values.get("v2") else SD1
+    given = STAGES[stage].usual | place.training(in_json=place.metadata("a, b", "b, c", "c, d", size=None))
+    facts = {"modelspec.prediction_type": "v"} if values.get("v_parameterization") else {}
+    given |= {"pretrained_model_name_or_path": place.model(mark, **facts)}
+    findings = place.look(stage, {"resolution": "512,512"} | given | values).findings
+    told = {(one.field, one.text) for one in findings if one.level in ("error", "warning")}
+    assert {field for field, _ in told} <= {"mixed_precision"}, told
