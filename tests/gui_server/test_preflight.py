@@ -494,8 +494,9 @@ def test_nothing_stands_against_a_preset_of_ours(place: Place, stage: str, prese
     """On pictures of any size, with a model of its family; that this machine has no GPU is no fault of the preset's."""
     values = json.loads((REPO / "presets" / stage / f"{preset}.json").read_text())["values"]
     mark = SDXL if STAGES[stage].family == "sdxl" else SD2 if values.get("v2") else SD1
-    given = STAGES[stage].usual | place.training(in_json=place.metadata("a, b", "b, c", "c, d", size=None))
     facts = {"modelspec.prediction_type": "v"} if values.get("v_parameterization") else {}
+    given = STAGES[stage].usual | place.training()
+    given |= {"in_json": place.metadata("a, b", "b, c", "c, d", size=None)}
     given |= {"pretrained_model_name_or_path": place.model(mark, **facts)}
     findings = place.look(stage, {"resolution": "512,512"} | given | values).findings
     told = {(one.field, one.text) for one in findings if one.level in ("error", "warning")}
