@@ -8,6 +8,7 @@ from kohya_gui.words import say
 
 TELLING: dict[Method, tuple[str, ...]] = {
     "lora": ("LoRA_type", "network_module", "network_dim", "network_alpha"),
+    "hypernetwork": ("layer_structure", "hypernetwork_weights"),
     "inversion": ("token_string", "init_word"),
     "dreambooth": ("stop_text_encoder_training", "reg_data_dir", "no_token_padding"),
 }
