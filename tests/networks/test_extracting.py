@@ -210,7 +210,7 @@ def test_locon_in_two_matrices_is_the_nearest_in_three_less_so_and_with_numbers_
     two = locon(sd1, "sd1", tmp_path / "2.safetensors", *dims, "--disable_cp")
     three = locon(sd1, "sd1", tmp_path / "3.safetensors", *dims)
     with_bias = locon(
-        sd1, kind, tmp_path / "b.safetensors", *dims, "--disable_cp", "--use_sparse_bias", "--sparsity", 0.9
+        sd1, "sd1", tmp_path / "b.safetensors", *dims, "--disable_cp", "--use_sparse_bias", "--sparsity", 0.9
     )
     whole = changes(sd1 / "a.safetensors")
     key = "lora_unet_down_blocks_1_resnets_0_conv1"
@@ -270,8 +270,9 @@ def kinds(weight):
     yield "LoHa", loha, weight + 0.5 * 0.5 * (w1a @ w1b) * (w2a @ w2b)
     w1, w2 = drawn(4, 4), drawn(out // 4, inside // 4)
     yield "LoKr", {"lokr_w1": w1, "lokr_w2": w2, "alpha": torch.tensor(1.0)}, weight + 0.5 * torch.kron(w1, w2)
-    ia3 = drawn(out, 1)
-    yield "IA3", {"weight": ia3, "on_input": torch.tensor(False)}, weight * (1 + 0.5 * ia3)
+    rows, columns = drawn(out), drawn(inside)
+    yield "rows", {"weight": rows, "on_input": torch.tensor(0)}, weight * (1 + 0.5 * rows[:, None])
+    yield "columns", {"weight": columns, "on_input": torch.tensor(1)}, weight * (1 + 0.5 * columns)
 
 
 def test_networks_of_lycoris_are_merged_by_their_formulas(sd1, tmp_path):

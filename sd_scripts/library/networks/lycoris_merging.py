@@ -71,13 +71,16 @@ class _Merging:
         """The layer with the network's change in its weight and bias."""
         tensors = self._tensors(layer)
         made = self._bare(layer)
+        if "on_input" in tensors:
+            made.weight += ia3(made.weight, tensors) * self._strength
+            return made
         named = {f"{layer.key}.{name}": tensor.to(self._device).float() for name, tensor in tensors.items()}
         kind, parameters = self._modules.get_module(named, layer.key)
         if kind is None:
             raise BadFile(f"{self._path}: LyCORIS does not know what {layer.key} is ({', '.join(sorted(tensors))}).")
         try:
             change = self._modules.make_module(kind, parameters, layer.key, made)
-            change.to(self._device).merge_to(self._strength)
+            _scaled_once(change.to(self._device)).merge_to(self._strength)
         except (RuntimeError, ValueError) as error:
             misfit = f"its {layer.key} does not fit {list(made.weight.shape)}"
             raise BadFile(f"{self._path} is for another kind of model: {misfit}.") from error
@@ -94,6 +97,27 @@ class _Merging:
             bias = piece(held.tensor(layer.bias), layer).to(self._device).float()
             made.bias = nn.Parameter(bias.clone(), requires_grad=False)
         return made
+
+
+def ia3(weight: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
+    """(IA)^3's change: each row of the weight, or each column where it works on the input, times a number.
+
+    LyCORIS 4.1.3 cannot open its own files of this kind. Source: Liu et al., "Few-Shot Parameter-Efficient Fine-Tuning
+    is Better and Cheaper than In-Context Learning", 2022.
+    """
+    numbers = tensors["weight"].flatten().to(weight)
+    axis = 1 if bool(tensors["on_input"]) else 0
+    return weight * numbers.view([-1 if place == axis else 1 for place in range(weight.ndim)])
+
+
+def _scaled_once(change: Any) -> Any:
+    """LoHa and LoKr with the change that they are trained with: LyCORIS 4.1.3 merges them with alpha / rank twice."""
+    if type(change).__name__ in ("LohaModule", "LokrModule"):
+        change.get_diff_weight = lambda multiplier=1, shape=None, device=None: (
+            change.get_weight(shape) * multiplier,
+            None,
+        )
+    return change
 
 
 def sparse(tensors: Mapping[str, Tensor], shape: torch.Size) -> Tensor:
