@@ -97,7 +97,7 @@ def test_models_that_do_not_fit(sd1, tmp_path):
     other = make_sdxl(tmp_path / "xl.safetensors")
     with pytest.raises(BadFile, match="are the same: there is nothing to extract"):
         run_tool(EXTRACT, "--model_org", base, "--model_tuned", base, "--save_to", to)
-    with pytest.raises(BadFile, match="is an SDXL model"):
+    with pytest.raises(BadOption, match="is an SDXL model: add --sdxl"):
         run_tool(EXTRACT, "--model_org", base, "--model_tuned", other, "--save_to", to)
     with pytest.raises(BadOption, match="add --v2|leave out --v2"):
         run_tool(EXTRACT, *models(sd1), "--save_to", to, "--v2")

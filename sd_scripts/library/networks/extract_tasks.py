@@ -16,11 +16,12 @@ def extract(options: ExtractLoraOptions, report: Report) -> None:
     from sd_scripts.library.networks import extracting, headers, merging
     from sd_scripts.library.networks.files import write_network
     from sd_scripts.library.networks.numbers import device_of, dtype_of
-    from sd_scripts.library.networks.opening import opened
+    from sd_scripts.library.networks.opening import Wanted, opened
 
     device = device_of("device", options.svd.device)
+    wanted = Wanted(options.sdxl, options.v2, "v2", "sdxl")
     before, after = (
-        opened(name, getattr(given, name), options.sdxl, options.v2, flag, getattr(given, flag))
+        opened(name, getattr(given, name), wanted, flag, getattr(given, flag))
         for name, flag in (("model_org", "load_original_model_to"), ("model_tuned", "load_tuned_model_to"))
     )
     pair = extracting.Pair(before, after, dtype_of(given.load_precision) if given.load_precision else None)
@@ -52,16 +53,15 @@ def extract_locon(options: ExtractLoconOptions, report: Report) -> None:
     from sd_scripts.library.networks.locon import LoconAsked
     from sd_scripts.library.networks.locon import extract_locon as extracted
     from sd_scripts.library.networks.numbers import device_of
-    from sd_scripts.library.networks.opening import opened
+    from sd_scripts.library.networks.opening import Wanted, opened
 
     device = device_of("device", options.device)
     _tell_unused(options, report)
     linear, conv = (float(getattr(options, f"{part}_{_NUMBERS[options.mode]}", 0.0)) for part in ("linear", "conv"))
     sparsity = options.sparsity if options.use_sparse_bias else None
     how = LoconAsked(options.mode, linear, conv, device, sparsity, not options.disable_cp)
-    before, after = (
-        opened(flag, getattr(options, flag), options.is_sdxl, options.is_v2) for flag in ("base_model", "db_model")
-    )
+    wanted = Wanted(options.is_sdxl, options.is_v2, "is_v2", "is_sdxl")
+    before, after = (opened(flag, getattr(options, flag), wanted) for flag in ("base_model", "db_model"))
     tensors = extracted(Pair(before, after), how, report)
     version = headers.base_version(before.kind, after.prediction_type == "v_prediction")
     spec = headers.network_spec(to, version)

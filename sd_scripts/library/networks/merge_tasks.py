@@ -34,12 +34,13 @@ class MergeTask:
     def networks(self, plain: bool) -> "list[Strong]":
         """The networks with their strengths; `plain`: none of them may be a DoRA. Errors: BadFile."""
         from sd_scripts.library.networks.into_model import Strong
-        from sd_scripts.library.networks.opening import check_family
+        from sd_scripts.library.networks.opening import check_base
         from sd_scripts.library.networks.stored import StoredNetwork, plain_network
 
         opened = [plain_network(path) if plain else StoredNetwork(path) for path in self.models]
         for network in opened:
-            check_family(network, self.sdxl)
+            if self.sdxl is not None:
+                check_base(network, "sdxl" if self.sdxl else "sd")
         return [Strong(*each) for each in zip(opened, self.ratios, self.blocks, strict=True)]
 
     def into_model(self, sd_model: str, with_spec: bool, report: Report) -> None:
@@ -47,10 +48,10 @@ class MergeTask:
         to = self.check_output(sd_model)
         from sd_scripts.library.networks.into_model import Written, merge_into
         from sd_scripts.library.networks.numbers import dtype_of
-        from sd_scripts.library.networks.opening import opened
+        from sd_scripts.library.networks.opening import Wanted, opened
 
         networks = self.networks(plain=False)
-        model = opened("sd_model", sd_model, self.sdxl, self.v2)
+        model = opened("sd_model", sd_model, Wanted(bool(self.sdxl), self.v2))
         saved_as = dtype_of(self.files.save_precision or self.files.precision)
         written = Written(to, saved_as, with_spec, [sd_model, *self.models])
         merge_into(model, networks, dtype_of(self.files.precision), written, report)
@@ -111,9 +112,9 @@ def merge_lycoris(options: MergeLycorisOptions, report: Report) -> None:
     from sd_scripts.library.networks.into_model import Written
     from sd_scripts.library.networks.lycoris_merging import merge_lycoris as merge_network
     from sd_scripts.library.networks.numbers import device_of, dtype_of
-    from sd_scripts.library.networks.opening import opened
+    from sd_scripts.library.networks.opening import Wanted, opened
 
     device = device_of("device", options.device)
-    model = opened("base_model", options.base_model, options.is_sdxl, options.is_v2)
+    model = opened("base_model", options.base_model, Wanted(options.is_sdxl, options.is_v2, "is_v2", "is_sdxl"))
     written = Written(to, dtype_of(options.dtype), True, [options.base_model, network])
     merge_network(model, network, options.weight, device, written, report)

@@ -78,12 +78,12 @@ def interrogate(options: LoraInterrogatorOptions, report: Report) -> None:
     sd_model = asked.given("sd_model", options.sd_model)
     from sd_scripts.library.models.sd import load
     from sd_scripts.library.networks.interrogating import interrogate as words_of
-    from sd_scripts.library.networks.opening import check_family, opened
+    from sd_scripts.library.networks.opening import Wanted, check_base, opened
     from sd_scripts.library.networks.stored import StoredNetwork
 
     network = StoredNetwork(model)
-    check_family(network, False)
-    velocity = opened("sd_model", sd_model, False, options.v2).prediction_type == "v_prediction"
+    check_base(network, "sd")
+    velocity = opened("sd_model", sd_model, Wanted(False, options.v2)).prediction_type == "v_prediction"
     words = words_of(load(sd_model, options.v2, velocity), network, options.batch_size, options.clip_skip, report)
     for number, word in enumerate(words):
         report.say(f"[{number:3d}]: {word.token:5d} {word.text:<20s}: {word.difference:.5f}")
