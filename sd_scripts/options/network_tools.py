@@ -14,13 +14,13 @@ Precision = Literal["float", "fp16", "bf16"]
 class MergeFilesOptions:
     """What is merged, and where it is written."""
 
-    models: Annotated[list[str] | None, PathTo("file")] = None
+    models: Annotated[list[str], PathTo("file")]
     """Networks to merge: .safetensors, .ckpt or .pt files."""
 
     ratios: list[float] | None = None
     """Strength of each network, in the same order. Empty: 1 for each."""
 
-    save_to: Annotated[str | None, PathTo("file_out")] = None
+    save_to: Annotated[str, PathTo("file_out")]
     """File to write, with its ending: .safetensors, .ckpt or .pt."""
 
     precision: Precision = "float"
@@ -85,7 +85,7 @@ class SvdDeviceOptions:
 class MergeLoraOptions:
     """Merges LoRAs into a Stable Diffusion 1 or 2 model, or into one LoRA."""
 
-    files: MergeFilesOptions = field(default_factory=MergeFilesOptions)
+    files: MergeFilesOptions
     into: IntoModelOptions = field(default_factory=IntoModelOptions)
     join: JoinOptions = field(default_factory=JoinOptions)
     version: Version2Options = field(default_factory=Version2Options)
@@ -96,7 +96,7 @@ class MergeLoraOptions:
 class MergeLoraOldOptions:
     """Merges LoRAs as merge_lora.py does, with the fewer options that it had in the past."""
 
-    files: MergeFilesOptions = field(default_factory=MergeFilesOptions)
+    files: MergeFilesOptions
     into: IntoModelOptions = field(default_factory=IntoModelOptions)
     version: Version2Options = field(default_factory=Version2Options)
 
@@ -105,7 +105,7 @@ class MergeLoraOldOptions:
 class SdxlMergeLoraOptions:
     """Merges LoRAs into an SDXL model, or into one LoRA."""
 
-    files: MergeFilesOptions = field(default_factory=MergeFilesOptions)
+    files: MergeFilesOptions
     into: IntoModelOptions = field(default_factory=IntoModelOptions)
     join: JoinOptions = field(default_factory=JoinOptions)
     blocks: BlockStrengthOptions = field(default_factory=BlockStrengthOptions)
@@ -138,7 +138,7 @@ class SvdRankOptions:
 class SvdMergeLoraOptions:
     """Merges LoRAs into one of a rank that is chosen, as near to their sum as that rank allows."""
 
-    files: MergeFilesOptions = field(default_factory=MergeFilesOptions)
+    files: MergeFilesOptions
     ranks: SvdRankOptions = field(default_factory=SvdRankOptions)
     blocks: BlockStrengthOptions = field(default_factory=BlockStrengthOptions)
     svd: SvdDeviceOptions = field(default_factory=SvdDeviceOptions)
@@ -149,10 +149,10 @@ class SvdMergeLoraOptions:
 class ResizeLoraOptions:
     """Writes a LoRA in another rank, or in ranks that suit its layers."""
 
-    model: Annotated[str | None, PathTo("file")] = None
+    model: Annotated[str, PathTo("file")]
     """LoRA to resize."""
 
-    save_to: Annotated[str | None, PathTo("file_out")] = None
+    save_to: Annotated[str, PathTo("file_out")]
     """File to write, with its ending: .safetensors, .ckpt or .pt."""
 
     save_precision: Precision | None = None
@@ -187,13 +187,13 @@ class CheckLoraOptions:
 class SplitDyloraOptions:
     """Takes a LoRA of each rank out of a DyLoRA."""
 
-    model: Annotated[str | None, PathTo("file")] = None
+    model: Annotated[str, PathTo("file")]
     """DyLoRA to take apart."""
 
-    save_to: Annotated[str | None, PathTo("file_out")] = None
+    save_to: Annotated[str, PathTo("file_out")]
     """Files to write: the rank is added to this name, as in name-0004.safetensors."""
 
-    unit: Annotated[int | None, Range(low=1)] = None
+    unit: Annotated[int, Range(low=1)]
     """Step between the ranks, as it was in training: a LoRA of 4, 8, 12, ... for 4."""
 
 
@@ -201,10 +201,10 @@ class SplitDyloraOptions:
 class LoraInterrogatorOptions:
     """Lists the words to which a LoRA's text encoder answers most unlike the model's own."""
 
-    sd_model: Annotated[str | None, PathTo("model")] = None
+    sd_model: Annotated[str, PathTo("model")]
     """Model that the LoRA is for."""
 
-    model: Annotated[str | None, PathTo("file")] = None
+    model: Annotated[str, PathTo("file")]
     """LoRA with a part in the text encoder."""
 
     v2: bool = False

@@ -99,7 +99,7 @@ REFUSED = {
         "--dynamic_param",
         "0.5",
     ),
-    "--unit is needed": ("networks/extract_lora_from_dylora.py", "--model", A[1], *OUT),
+    "--unit is needed: Step": ("networks/extract_lora_from_dylora.py", "--model", A[1], *OUT),
     "so it is no LoRA file. --show_all_keys shows": ("networks/check_lora_weights.py", "none.safetensors"),
     "it has 1 layer that": ("tools/merge_lycoris.py", "sd1.safetensors", "half.safetensors", "out.safetensors"),
     "none of its tensors has a name": (

@@ -8,31 +8,22 @@ from sd_scripts.library.errors import BadOption
 ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 
-def given(option: str, value: str | None) -> str:
-    """An option that a tool cannot do without. Errors: BadOption."""
-    if not value:
-        raise BadOption(option, f"--{option} is needed: name a file.")
-    return value
-
-
-def input_file(option: str, value: str | None) -> str:
+def input_file(option: str, value: str) -> str:
     """A network's file that is there. Errors: BadOption."""
-    path = Path(given(option, value))
+    path = Path(value)
     if not path.is_file():
         raise BadOption(option, f"--{option} {path}: there is no such file. Name a .safetensors file of a network.")
     return str(path)
 
 
-def input_files(option: str, values: Sequence[str] | None) -> list[str]:
+def input_files(option: str, values: Sequence[str]) -> list[str]:
     """Networks' files that are there. Errors: BadOption."""
-    if not values:
-        raise BadOption(option, f"--{option} is needed: name one file or more.")
     return [input_file(option, value) for value in values]
 
 
-def output_file(option: str, value: str | None, inputs: Sequence[str]) -> Path:
+def output_file(option: str, value: str, inputs: Sequence[str]) -> Path:
     """The file to write: one with an ending that is known, and none of those that are read. Errors: BadOption."""
-    path = Path(given(option, value))
+    path = Path(value)
     if path.suffix.lower() not in ENDINGS:
         raise BadOption(option, f"--{option} {path}: its name must end in .safetensors, or in .ckpt or .pt.")
     for other in map(Path, inputs):

@@ -21,7 +21,7 @@ def extract(options: ExtractLoraOptions, report: Report) -> None:
     device = device_of("device", options.svd.device)
     wanted = Wanted(options.sdxl, options.v2, "v2", "sdxl")
     before, after = (
-        opened(name, getattr(given, name), wanted, flag, getattr(given, flag))
+        opened(getattr(given, name), wanted, flag, getattr(given, flag))
         for name, flag in (("model_org", "load_original_model_to"), ("model_tuned", "load_tuned_model_to"))
     )
     pair = extracting.Pair(before, after, dtype_of(given.load_precision) if given.load_precision else None)
@@ -61,7 +61,7 @@ def extract_locon(options: ExtractLoconOptions, report: Report) -> None:
     sparsity = options.sparsity if options.use_sparse_bias else None
     how = LoconAsked(options.mode, linear, conv, device, sparsity, not options.disable_cp)
     wanted = Wanted(options.is_sdxl, options.is_v2, "is_v2", "is_sdxl")
-    before, after = (opened(flag, getattr(options, flag), wanted) for flag in ("base_model", "db_model"))
+    before, after = (opened(path, wanted) for path in (options.base_model, options.db_model))
     tensors = extracted(Pair(before, after), how, report)
     version = headers.base_version(before.kind, after.prediction_type == "v_prediction")
     spec = headers.network_spec(to, version)

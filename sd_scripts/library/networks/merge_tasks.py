@@ -51,7 +51,7 @@ class MergeTask:
         from sd_scripts.library.networks.opening import Wanted, opened
 
         networks = self.networks(plain=False)
-        model = opened("sd_model", sd_model, Wanted(bool(self.sdxl), self.v2))
+        model = opened(sd_model, Wanted(bool(self.sdxl), self.v2))
         saved_as = dtype_of(self.files.save_precision or self.files.precision)
         written = Written(to, saved_as, with_spec, [sd_model, *self.models])
         merge_into(model, networks, dtype_of(self.files.precision), written, report)
@@ -115,6 +115,6 @@ def merge_lycoris(options: MergeLycorisOptions, report: Report) -> None:
     from sd_scripts.library.networks.opening import Wanted, opened
 
     device = device_of("device", options.device)
-    model = opened("base_model", options.base_model, Wanted(options.is_sdxl, options.is_v2, "is_v2", "is_sdxl"))
+    model = opened(options.base_model, Wanted(options.is_sdxl, options.is_v2, "is_v2", "is_sdxl"))
     written = Written(to, dtype_of(options.dtype), True, [options.base_model, network])
     merge_network(model, network, options.weight, device, written, report)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.models.original import OriginalModel, open_original
-from sd_scripts.library.networks import asked
 from sd_scripts.library.networks.numbers import device_of
 from sd_scripts.library.networks.stored import BASE_TITLES, Base, StoredNetwork
 
@@ -46,9 +45,9 @@ _OTHER_TOOL = {
 }
 
 
-def opened(option: str, name: str, wanted: Wanted, device_option: str = "", device: str | None = None) -> OriginalModel:
+def opened(name: str, wanted: Wanted, device_option: str = "", device: str | None = None) -> OriginalModel:
     """A model of the kind that is asked for. Errors: BadOption, BadFile."""
-    model = open_original(asked.given(option, name), device_of(device_option, device))
+    model = open_original(name, device_of(device_option, device))
     wanted.check(model)
     return model
 

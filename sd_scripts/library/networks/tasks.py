@@ -63,8 +63,6 @@ def split_dylora(options: SplitDyloraOptions, report: Report) -> None:
     """Writes a LoRA of each rank. Errors: BadOption, BadFile."""
     model = asked.input_file("model", options.model)
     to = asked.output_file("save_to", options.save_to, [model])
-    if options.unit is None:
-        raise BadOption("unit", "--unit is needed: the step between ranks that the DyLoRA was trained with, such as 4.")
     from sd_scripts.library.networks.splitting import split
     from sd_scripts.library.networks.stored import plain_network
 
@@ -75,7 +73,6 @@ def split_dylora(options: SplitDyloraOptions, report: Report) -> None:
 def interrogate(options: LoraInterrogatorOptions, report: Report) -> None:
     """Lists the words that a LoRA changes most. Errors: BadOption, BadFile."""
     model = asked.input_file("model", options.model)
-    sd_model = asked.given("sd_model", options.sd_model)
     from sd_scripts.library.models.sd import load
     from sd_scripts.library.networks.interrogating import interrogate as words_of
     from sd_scripts.library.networks.opening import Wanted, check_base, opened
@@ -83,8 +80,10 @@ def interrogate(options: LoraInterrogatorOptions, report: Report) -> None:
 
     network = StoredNetwork(model)
     check_base(network, "sd")
-    velocity = opened("sd_model", sd_model, Wanted(False, options.v2)).prediction_type == "v_prediction"
-    words = words_of(load(sd_model, options.v2, velocity), network, options.batch_size, options.clip_skip, report)
+    velocity = opened(options.sd_model, Wanted(False, options.v2)).prediction_type == "v_prediction"
+    words = words_of(
+        load(options.sd_model, options.v2, velocity), network, options.batch_size, options.clip_skip, report
+    )
     for number, word in enumerate(words):
         report.say(f"[{number:3d}]: {word.token:5d} {word.text:<20s}: {word.difference:.5f}")
     report.summary(
