@@ -20,7 +20,7 @@ class MergeFilesOptions:
     ratios: list[float] | None = None
     """Strength of each network, in the same order. Empty: 1 for each."""
 
-    save_to: Annotated[str, PathTo("file_out")]
+    save_to: Annotated[str, PathTo("model_out")]
     """File to write, with its ending: .safetensors, .ckpt or .pt."""
 
     precision: Precision = "float"
@@ -152,7 +152,7 @@ class ResizeLoraOptions:
     model: Annotated[str, PathTo("file")]
     """LoRA to resize."""
 
-    save_to: Annotated[str, PathTo("file_out")]
+    save_to: Annotated[str, PathTo("model_out")]
     """File to write, with its ending: .safetensors, .ckpt or .pt."""
 
     save_precision: Precision | None = None
@@ -190,7 +190,7 @@ class SplitDyloraOptions:
     model: Annotated[str, PathTo("file")]
     """DyLoRA to take apart."""
 
-    save_to: Annotated[str, PathTo("file_out")]
+    save_to: Annotated[str, PathTo("model_out")]
     """Files to write: the rank is added to this name, as in name-0004.safetensors."""
 
     unit: Annotated[int, Range(low=1)]
@@ -243,7 +243,7 @@ class ExtractLoraOptions:
 
     models: ExtractModelsOptions
 
-    save_to: Annotated[str, PathTo("file_out")]
+    save_to: Annotated[str, PathTo("model_out")]
     """File to write, with its ending: .safetensors, .ckpt or .pt."""
 
     save_precision: Precision | None = None
@@ -284,7 +284,7 @@ class ExtractLoconOptions:
     db_model: Annotated[str, *place("db_model"), PathTo("model")]
     """Model after its training."""
 
-    output_name: Annotated[str, *place("output_name"), PathTo("file_out")]
+    output_name: Annotated[str, *place("output_name"), PathTo("model_out")]
     """File to write, with its ending: .safetensors or .pt."""
 
     is_v2: bool = False
@@ -346,7 +346,7 @@ class MergeLycorisOptions:
     lycoris_model: Annotated[str, *place("lycoris_model"), PathTo("file")]
     """Network to merge: LoHa, LoKr, (IA)^3, LoCon, full difference, OFT, LoRA."""
 
-    output_name: Annotated[str, *place("output_name"), PathTo("file_out")]
+    output_name: Annotated[str, *place("output_name"), PathTo("model_out")]
     """File to write, with its ending: .safetensors or .ckpt."""
 
     is_v2: bool = False

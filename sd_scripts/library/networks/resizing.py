@@ -44,7 +44,7 @@ def resized(
     network: StoredNetwork, sizes: Sizes, device: torch.device, r: Report
 ) -> tuple[dict[str, Tensor], list[Kept]]:
     """The tensors in other ranks, each layer with the scale that it had, and what is kept of each."""
-    r.phase("resize", f"Resizing {network.path}.", total=len(network.keys))
+    r.phase("resize_lora", f"Resizing {network.path}.", total=len(network.keys))
     tensors: dict[str, Tensor] = {}
     told: list[Kept] = []
     for done, key in enumerate(network.keys, 1):
