@@ -132,19 +132,8 @@ def test_pickles_and_folders_are_merged_into_as_well(sd1, tmp_path):
 def test_networks_merged_with_each_other_are_their_weighted_sum(world, words, tmp_path):
     kind, folder = world
     to = tmp_path / "sum.safetensors"
-    script = script_of(kind)[0]
-    run_tool(
-        script,
-        "--models",
-        folder / "a.safetensors",
-        folder / "b.safetensors",
-        "--ratios",
-        0.7,
-        -0.5,
-        "--save_to",
-        to,
-        *words,
-    )
+    files = [folder / "a.safetensors", folder / "b.safetensors"]
+    run_tool(script_of(kind)[0], "--models", *files, "--ratios", 0.7, -0.5, "--save_to", to, *words)
     a, b, found = (changes(path) for path in (folder / "a.safetensors", folder / "b.safetensors", to))
     assert set(found) == set(a)
     for key, merged in found.items():

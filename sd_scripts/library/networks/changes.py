@@ -14,12 +14,13 @@ def with_network(weight: Tensor, lora: StoredLora, strength: float, dtype: torch
     weight = weight.to(dtype)
     product = lora_change(lora, dtype).view(weight.shape)
     change = product if lora.dora_scale is None else dora_change(weight, product, lora.dora_scale.to(dtype))
-    return weight + change * strength
+    # In place, as a layer's weight may be large; the weight itself is the file's.
+    return change.mul_(strength).add_(weight)
 
 
 def lora_change(lora: StoredLora, dtype: torch.dtype) -> Tensor:
     """alpha / r * B A, as a matrix."""
-    return (lora.up.to(dtype).flatten(1) @ lora.down.to(dtype).flatten(1)) * lora.scale
+    return (lora.up.to(dtype).flatten(1) @ lora.down.to(dtype).flatten(1)).mul_(lora.scale)
 
 
 def dora_change(weight: Tensor, product: Tensor, lengths: Tensor) -> Tensor:
