@@ -19,6 +19,7 @@ from sd_scripts.options.network_tools import (
 )
 from sd_scripts.options.sdxl_train import SdxlTrainOptions
 from sd_scripts.options.tagging import TagByDeepDanbooruOptions, TagByWd14Options
+from sd_scripts.options.train_hypernetwork import TrainHypernetworkOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
 
 SCRIPTS: dict[str, type] = {
@@ -44,4 +45,5 @@ SCRIPTS: dict[str, type] = {
     "networks/lora_interrogator.py": LoraInterrogatorOptions,
     "tools/lycoris_locon_extract.py": ExtractLoconOptions,
     "tools/merge_lycoris.py": MergeLycorisOptions,
+    "train_hypernetwork.py": TrainHypernetworkOptions,
 }
