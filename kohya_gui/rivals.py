@@ -19,6 +19,7 @@ _OUTPUTS = {
     "latents": ("out_json",),
     "train": ("output_name", "output_dir"),
 }
+_WRITTEN = ("folder", "model_out", "file_out", "json_out")
 
 
 def add_rivals(steps: Iterable[Checked], store: RunStore, besides: str | None = None) -> None:
@@ -29,18 +30,15 @@ def add_rivals(steps: Iterable[Checked], store: RunStore, besides: str | None = 
 
 
 def _rivals(draft: Draft, queued: list[tuple[RunRecord, str]]) -> Iterator[Finding]:
-    flags = _OUTPUTS.get(draft.stage.tab, _written_by(draft))
+    flags = _outputs(draft)
+    if not flags:
+        return
     place = [draft.get(flag) for flag in flags]
     for record, state in queued:
-        if flags and _same_kind(record, draft) and [record.values.get(flag) for flag in flags] == place:
+        if _same_kind(record, draft) and [record.values.get(flag) for flag in flags] == place:
             key = "check.same_output_running" if state == "running" else "check.same_output_waiting"
             yield draft.warning(flags[0], key, *_renamed(draft, queued), name=record.name)
             return
-
-
-def _written_by(draft: Draft) -> tuple[str, ...]:
-    """The files that a tool writes."""
-    return tuple(flag for flag, spec in draft.specs.items() if spec.path in ("file_out", "json_out"))
 
 
 def _same_kind(record: RunRecord, draft: Draft) -> bool:
@@ -48,9 +46,16 @@ def _same_kind(record: RunRecord, draft: Draft) -> bool:
     return record.stage == draft.stage.id or (draft.stage.trains and record.stage in TRAINERS)
 
 
+def _outputs(draft: Draft) -> tuple[str, ...]:
+    """The options that tell where a stage writes; of a tool those paths to write to that are given."""
+    if draft.stage.tab != "tools":
+        return _OUTPUTS[draft.stage.tab]
+    return tuple(flag for flag, spec in draft.specs.items() if spec.path in _WRITTEN and draft.get(flag))
+
+
 def _renamed(draft: Draft, queued: list[tuple[RunRecord, str]]) -> Iterator[Fix]:
     """Another name for what is one file, or one model; texts beside pictures have none to choose."""
-    flag = _OUTPUTS.get(draft.stage.tab, _written_by(draft))[0]
+    flag = _outputs(draft)[0]
     taken = {str(record.values.get(flag)) for record, _ in queued}
     if flag == "out_json":
         path = Path(draft.get(flag))

@@ -99,6 +99,23 @@ def _training(id: str, title: str, script: str, method: Method, family: Family, 
     )
 
 
+def _network_tool(id: str, title: str, script: str, **more: Any) -> Stage:
+    return Stage(id=id, title=title, script=f"{script}.py", tab="tools", group="networks", per_folder=False, **more)
+
+
+_NETWORK_TOOLS = (
+    _network_tool("extract_lora", "Extract a LoRA", "networks/extract_lora_from_models", model_flag="model_org"),
+    _network_tool("merge_lora", "Merge LoRAs", "networks/merge_lora"),
+    _network_tool("sdxl_merge_lora", "Merge LoRAs for SDXL", "networks/sdxl_merge_lora"),
+    _network_tool("svd_merge_lora", "Merge LoRAs to a rank", "networks/svd_merge_lora"),
+    _network_tool("resize_lora", "Resize a LoRA", "networks/resize_lora"),
+    _network_tool("check_lora", "Look into a LoRA", "networks/check_lora_weights", heavy=False),
+    _network_tool("lora_words", "Words of a LoRA", "networks/lora_interrogator", model_flag="sd_model"),
+    _network_tool("split_dylora", "Take a DyLoRA apart", "networks/extract_lora_from_dylora", heavy=False),
+    _network_tool("extract_locon", "Extract a LoCon", "tools/lycoris_locon_extract", model_flag="base_model"),
+    _network_tool("merge_lycoris", "Merge LyCORIS", "tools/merge_lycoris", model_flag="base_model"),
+)
+
 _ALL = (
     Stage(id="caption_blip", title="Caption with BLIP", script="finetune/make_captions.py", tab="caption"),
     Stage(id="caption_git", title="Caption with GIT", script="finetune/make_captions_by_git.py", tab="caption"),
@@ -152,6 +169,7 @@ _ALL = (
     ),
     _training("train_hypernetwork", "Hypernetwork", "train_hypernetwork.py", "hypernetwork", "sd"),
     _training("sdxl_full", "Fine-tune SDXL", "sdxl_train.py", "full", "sdxl"),
+    *_NETWORK_TOOLS,
 )
 
 STAGES: dict[str, Stage] = {stage.id: stage for stage in _ALL}
