@@ -4,6 +4,12 @@ from sd_scripts.options.captioning import MakeCaptionsByGitOptions, MakeCaptions
 from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.latents import PrepareLatentsOptions
 from sd_scripts.options.metadata import CleanOptions, MergeCaptionsOptions, MergeTagsOptions
+from sd_scripts.options.model_tools import (
+    ConvertOptions,
+    EditMetadataOptions,
+    MergeModelsOptions,
+    ShowMetadataOptions,
+)
 from sd_scripts.options.sdxl_train import SdxlTrainOptions
 from sd_scripts.options.tagging import TagByDeepDanbooruOptions, TagByWd14Options
 from sd_scripts.options.train_network import TrainNetworkOptions
@@ -20,4 +26,8 @@ SCRIPTS: dict[str, type] = {
     "fine_tune.py": FineTuneOptions,
     "sdxl_train.py": SdxlTrainOptions,
     "train_network.py": TrainNetworkOptions,
+    "tools/convert_diffusers20_original_sd.py": ConvertOptions,
+    "tools/merge_models.py": MergeModelsOptions,
+    "tools/show_metadata.py": ShowMetadataOptions,
+    "tools/edit_metadata.py": EditMetadataOptions,
 }
