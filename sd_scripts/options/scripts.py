@@ -10,6 +10,13 @@ from sd_scripts.options.model_tools import (
     MergeModelsOptions,
     ShowMetadataOptions,
 )
+from sd_scripts.options.picture_tools import (
+    BalanceOptions,
+    EditCaptionsOptions,
+    GroupImagesOptions,
+    MakeFoldersOptions,
+    ResizeImagesOptions,
+)
 from sd_scripts.options.sdxl_train import SdxlTrainOptions
 from sd_scripts.options.tagging import TagByDeepDanbooruOptions, TagByWd14Options
 from sd_scripts.options.train_network import TrainNetworkOptions
@@ -30,4 +37,9 @@ SCRIPTS: dict[str, type] = {
     "tools/merge_models.py": MergeModelsOptions,
     "tools/show_metadata.py": ShowMetadataOptions,
     "tools/edit_metadata.py": EditMetadataOptions,
+    "tools/resize_images_to_resolution.py": ResizeImagesOptions,
+    "tools/group_images.py": GroupImagesOptions,
+    "tools/dataset_balancing.py": BalanceOptions,
+    "tools/make_dreambooth_folders.py": MakeFoldersOptions,
+    "tools/edit_captions.py": EditCaptionsOptions,
 }
