@@ -41,7 +41,7 @@ class ConvertReadingOptions:
     """Diffusers folder whose scheduler and tokenizers the written folder takes. Empty: the usual ones."""
 
     unet_use_linear_projection: bool = False
-    """Linear layers around attention in a diffusers folder of Stable Diffusion 2: it always has them, as the original."""
+    """Linear layers around attention in a folder of Stable Diffusion 2, which always has them, as the original."""
 
 
 @dataclass(kw_only=True)
@@ -96,7 +96,7 @@ class MergeModelsOptions:
     """File to write; its name ends in .safetensors."""
 
     ratios: list[float] | None = None
-    """How much of each model, in their order; 1 1 -1 adds to the first what the second has over the third. Empty: equal."""
+    """How much of each model, in order; 1 1 -1 adds to the first what the second has over the third. Empty: equal."""
 
     unet_only: bool = False
     """Merge the U-Net alone; text encoders and VAE are those of the first model."""

@@ -74,7 +74,8 @@ def _concepts(source: Path, report: Report) -> list[Concept]:
 def _row(concept: Concept, showings: int) -> dict[str, object]:
     repeats, images = concept.repeats(showings), len(concept.pictures)
     before = "" if concept.before is None else concept.before
-    return {"concept": concept.words, "images": images, "before": before, "repeats": repeats, "showings": repeats * images}
+    row = {"concept": concept.words, "images": images, "before": before}
+    return {**row, "repeats": repeats, "showings": repeats * images}
 
 
 def _told(showings: int) -> str:

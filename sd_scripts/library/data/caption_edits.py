@@ -50,9 +50,9 @@ def edit_captions(options: EditCaptionsOptions, report: Report) -> None:
     changed = [edit for edit in edits if edit.after != edit.before]
     for edit in changed if options.debug else []:
         report.say(f"{edit.path.name}: {edit.after}")
-    if target is None:
+    if target is None and changed:
         _write_in_place(changed, source, report)
-    else:
+    elif target is not None:
         _write_beside(edits, source, target, report)
     _tell(len(edits), len(changed), counts, source, report)
 
@@ -64,15 +64,14 @@ def edited(text: str, wanted: EditCaptionTextOptions) -> str:
 
 
 def _edited_line(line: str, wanted: EditCaptionTextOptions) -> str:
+    prefix, suffix = wanted.prefix or "", wanted.suffix or ""
+    # Without what an earlier run put around it: the trigger word stands behind the prefix.
+    line = line.removeprefix(prefix).removesuffix(suffix)
     if wanted.find:
         line = line.replace(wanted.find, wanted.replace)
     if wanted.trigger_word:
         line = _with_first(line, wanted.trigger_word)
-    if wanted.prefix and not line.startswith(wanted.prefix):
-        line = wanted.prefix + line
-    if wanted.suffix and not line.endswith(wanted.suffix):
-        line += wanted.suffix
-    return line
+    return prefix + line + suffix
 
 
 def _with_first(line: str, trigger: str) -> str:
@@ -165,4 +164,5 @@ def _tell(read: int, changed: int, counts: Counter[str], source: Path, report: R
     parts = [f"{changed:,} of {read:,} texts in {source} changed"]
     parts += [f"{counts['missing']:,} pictures have none"] if counts["missing"] else []
     parts += [f"{counts['decoded']:,} were not UTF-8 and were decoded"] if counts["decoded"] else []
-    report.summary(f"{'; '.join(parts)}.", changed=changed, texts=read, **counts)
+    report.counts.update(counts)
+    report.summary(f"{'; '.join(parts)}.", changed=changed, texts=read)

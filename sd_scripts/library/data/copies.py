@@ -1,4 +1,4 @@
-"""Copies pictures with their texts into new folders. Originals stay as they are; what is there stays. Needs no torch."""
+"""Copies pictures with their texts into new folders. Originals stay, and so does what is there. Needs no torch."""
 
 import shutil
 from collections.abc import Callable
@@ -51,7 +51,8 @@ def _by_stem(folder: Path) -> dict[str, list[Path]]:
     """{stem: files of it that are no pictures}."""
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in (*IMAGE_SUFFIXES, *_LEFT_OUT) and not path.name.startswith(".") and path.is_file():
+        other = path.suffix.lower() not in (*IMAGE_SUFFIXES, *_LEFT_OUT)
+        if other and not path.name.startswith(".") and path.is_file():
             found.setdefault(path.stem, []).append(path)
     return found
 

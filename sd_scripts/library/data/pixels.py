@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sd_scripts.library.data.buckets import Fit
-from sd_scripts.library.data.images import open_image_with_alpha, on_white
+from sd_scripts.library.data.images import on_white, open_image_with_alpha
 from sd_scripts.library.data.resize import Interpolation, fill_bucket
 from sd_scripts.library.io.atomic import replacing
 

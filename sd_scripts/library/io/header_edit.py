@@ -62,7 +62,7 @@ def edit_metadata(files: EditFilesOptions, keys: EditKeysOptions, spec: Mapping[
     new = {**_from_file(keys.set_from), **_pairs(keys.set or []), **spec}
     patterns = keys.remove or []
     if not new and not patterns:
-        raise BadOption("set", "Nothing is asked for. Use --set key=text, --remove key, or --metadata_title and others.")
+        raise BadOption("set", "Nothing is asked for. Use --set key=text, --remove key, or --metadata_title and such.")
     for pattern in unknown_patterns(before, patterns):
         report.notice(f"--remove {pattern}: the header has no such key.", "warning")
     after = changed(before, new, patterns)
@@ -102,8 +102,8 @@ def _from_file(name: str | None) -> dict[str, str]:
         raise BadOption("set_from", f"--set_from {name} is no JSON file: {error}.") from error
     if not isinstance(found, dict):
         raise BadOption("set_from", f"--set_from {name} holds no object of keys and texts.")
-    texts = {key: text if isinstance(text, str) else json.dumps(text, ensure_ascii=False) for key, text in found.items()}
-    return {key: text for key, text in texts.items() if key != _FORMAT}
+    given = ((key, text) for key, text in found.items() if key != _FORMAT)
+    return {key: text if isinstance(text, str) else json.dumps(text, ensure_ascii=False) for key, text in given}
 
 
 def _tell(before: Mapping[str, str], after: Mapping[str, str], target: Path, report: Report) -> None:

@@ -84,7 +84,7 @@ class _Merge:
             if kind not in ("sd1", "sd2", "sdxl"):
                 raise BadFile(f"{model.file.path} is no whole Stable Diffusion model. LoRAs have tools of their own.")
             if kind != kinds[0]:
-                raise BadFile(f"{model.file.path} is of another family than {self.first.file.path}: their weights differ.")
+                raise BadFile(f"{model.file.path} is of another family than {self.first.file.path}. Merge equals.")
             for name in (name for name in self.first.names if name in model.names):
                 if model.shape(name) != self.first.shape(name):
                     shapes = f"{model.shape(name)}, where {self.first.file.path} has {self.first.shape(name)}"
@@ -151,7 +151,8 @@ def _tell(merge: _Merge, options: MergeModelsOptions, output: Path, report: Repo
             report.notice(text, "warning")
     if merge.skipped:
         advice = "" if options.show_skipped else " --show_skipped lists them."
-        report.notice(f"Left out: {counted(len(merge.skipped), 'tensor')} that the first model lacks.{advice}", "warning")
+        skipped = counted(len(merge.skipped), "tensor")
+        report.notice(f"Left out: {skipped} that the first model lacks.{advice}", "warning")
     for name in merge.skipped if options.show_skipped else ():
         report.say(f"  {name}")
     total = sum(merge.ratios)

@@ -41,9 +41,7 @@ def load(
     return from_source(source, v_parameterization, own_vae, report)
 
 
-def from_source(
-    source: Source, v_parameterization: bool, vae: Any, report: Report | None = None
-) -> "StableDiffusion":
+def from_source(source: Source, v_parameterization: bool, vae: Any, report: Report | None = None) -> "StableDiffusion":
     """A model that was found, with a VAE. Errors: BadFile; BadOption, when it says that it predicts something else."""
     check_prediction(source.path, source.prediction_type, v_parameterization)
     if v_parameterization and not source.prediction_type and not source.variant.config_v and report:
