@@ -1,5 +1,6 @@
 """Every script and the options class that declares its command line."""
 
+from sd_scripts.options.cache_tools import CacheLatentsOptions, CacheTextsOptions
 from sd_scripts.options.captioning import MakeCaptionsByGitOptions, MakeCaptionsOptions
 from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.latents import PrepareLatentsOptions
@@ -37,6 +38,8 @@ SCRIPTS: dict[str, type] = {
     "tools/merge_models.py": MergeModelsOptions,
     "tools/show_metadata.py": ShowMetadataOptions,
     "tools/edit_metadata.py": EditMetadataOptions,
+    "tools/cache_latents.py": CacheLatentsOptions,
+    "tools/cache_text_encoder_outputs.py": CacheTextsOptions,
     "tools/resize_images_to_resolution.py": ResizeImagesOptions,
     "tools/group_images.py": GroupImagesOptions,
     "tools/dataset_balancing.py": BalanceOptions,
