@@ -51,6 +51,7 @@ def make_latents(model: CacheModelOptions, training: TrainerOptions, report: Rep
     kind = "sdxl" if model.sdxl else family_of(_base(model)) or ("sd2" if model.v2 else "sd1")
     vae = read_vae(model_path(name, only="vae"), kind, mapped=not model.disable_mmap_load_safetensors)
     data = read_data(training, report, weights_hash(vae.state_dict()), "sdxl" if kind == "sdxl" else "sd")
+    _say_read_whole(model, report)
     full = training.model.no_half_vae or training.precision.mixed_precision == "no"
     keeper = OnDisk(data, Encoder(cast(Family, OnlyVae(vae)), accelerator, full))
     missing, failed = len(keeper.missing()), len(report.failures)
@@ -67,6 +68,7 @@ def make_texts(model: CacheModelOptions, training: TrainerOptions, report: Repor
     report = main_report(report)
     accelerator = make_accelerator(training)
     report.phase("load_model", f"Loading the text encoders of {model.pretrained_model_name_or_path}")
+    _say_read_whole(model, report)
     family = _load(model, report)
     _check_layers(training, family)
     # Latents are of no use here, so none are looked for.
@@ -82,6 +84,11 @@ def make_texts(model: CacheModelOptions, training: TrainerOptions, report: Repor
     texts = Texts(family, settings, accelerator, trained=False, keep=True)
     written = write_files(family, texts, data, training, _team(accelerator), report)
     _tell(report, "captions", written.made, written.files - written.missing, written.missing - written.made)
+
+
+def _say_read_whole(model: CacheModelOptions, report: Report) -> None:
+    if model.disable_mmap_load_safetensors:
+        report.say("Files of weights are read as a whole, not mapped into memory.")
 
 
 def _tell(report: Report, what: str, made: int, kept: int, left: int) -> None:
