@@ -20,11 +20,18 @@ def told_of_path(draft: Draft, spec: OptionSpec, path: Path) -> str:
 
 def _pictures(draft: Draft, flag: str, path: Path) -> str:
     extension = draft.get("caption_extension")
-    if draft.get("recursive") and path.is_dir() and (below := pictures.facts_of(path).below):
+    deep = draft.get("recursive") or _of_folders(draft, flag)
+    if deep and path.is_dir() and (below := pictures.facts_of(path).below):
         return say("found.images_below", n=below)
     if flag == "conditioning_data_dir" and (told := contents.told_of_masks(path, draft.path("train_data_dir"))):
         return told
     return check_pictures(path, flag).described(extension)
+
+
+def _of_folders(draft: Draft, flag: str) -> bool:
+    """Whether the option names a folder of folders, one for each concept."""
+    named = flag in ("train_data_dir", "reg_data_dir") and "reg_data_dir" in draft.specs and not draft.get("in_json")
+    return named or draft.stage.id == "balance_dataset"
 
 
 def _folder(draft: Draft, flag: str, path: Path) -> str:
@@ -76,6 +83,11 @@ def _file_out(draft: Draft, flag: str, path: Path) -> str:
     return say("found.will_be_continued", size=size(path.stat().st_size))
 
 
+def _model_out(draft: Draft, flag: str, path: Path) -> str:
+    """A file, or diffusers' folder."""
+    return _folder(draft, flag, path) if path.is_dir() else _json_out(draft, flag, path)
+
+
 def _picture(draft: Draft, flag: str, path: Path) -> str:
     _file(draft, flag, path)
     if path.stat().st_size > LARGEST_THUMBNAIL_BYTES:
@@ -104,6 +116,7 @@ _TOLD: dict[str, Callable[[Draft, str, Path], str]] = {
     "json_out": _json_out,
     "file": _file,
     "file_out": _file_out,
+    "model_out": _model_out,
     "picture": _picture,
     "project": _deepdanbooru,
     "state": _state,

@@ -20,7 +20,7 @@ RULES: dict[str, list[Rule]] = {stage: [] for stage in STAGES}
 
 _TEXT_STAGES = ("caption_blip", "caption_git", "tag_wd14", "tag_deepdanbooru")
 _MERGES = ("merge_captions", "merge_tags")
-_FILES_OUT = ("json_out", "file_out")
+_FILES_OUT = ("json_out", "file_out", "model_out")
 _BESIDE_PICTURES = ("caption", "tag", "latents")
 
 # Captions may stand in .txt files; captions are no tags.

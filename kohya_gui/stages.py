@@ -32,6 +32,7 @@ TAB_TITLES: dict[str, str] = {
 class Stage:
     """A stage. `model_flag` takes the project's base model.
 
+    `pictures_flag` takes its folder of pictures, where that is not train_data_dir.
     `per_folder`: one run for each folder of pictures. `reads` are the JSON files it can start from, best first;
     `writes` is the one it leaves in the working folder. `heavy`: it computes on a device, so it waits for a free one.
     A training has a `method` and a `family`; a tool belongs to a `group` of the list in its tab. `usual` are values
@@ -45,6 +46,7 @@ class Stage:
     per_folder: bool = True
     heavy: bool = True
     model_flag: str | None = None
+    pictures_flag: str | None = None
     reads: tuple[str, ...] = ()
     writes: str | None = None
     method: Method | None = None
@@ -77,6 +79,40 @@ def _training(id: str, title: str, script: str, method: Method, family: Family, 
         usual=usual,
     )
 
+
+def _tool(id: str, title: str, script: str, group: Group, **more: Any) -> Stage:
+    return Stage(id=id, title=title, script=f"tools/{script}.py", tab="tools", group=group, per_folder=False, **more)
+
+
+_BASE = "pretrained_model_name_or_path"
+_LISTS = (LATENTS_JSON, CLEAN_JSON, TAGS_JSON, CAPTIONS_JSON)
+_FILE_TOOLS = (
+    _tool("convert_model", "Convert a model", "convert_diffusers20_original_sd", "models", model_flag="model_to_load"),
+    _tool("merge_models", "Merge models", "merge_models", "models"),
+    _tool("show_metadata", "Show metadata", "show_metadata", "models", heavy=False),
+    _tool("edit_metadata", "Edit metadata", "edit_metadata", "models", heavy=False),
+    _tool("cache_latents", "Cache latents", "cache_latents", "caches", model_flag=_BASE, reads=_LISTS),
+    _tool("cache_texts", "Cache texts", "cache_text_encoder_outputs", "caches", model_flag=_BASE, reads=_LISTS),
+    _tool(
+        "make_folders",
+        "Make training folders",
+        "make_dreambooth_folders",
+        "pictures",
+        heavy=False,
+        pictures_flag="train_pictures",
+    ),
+    _tool("balance_dataset", "Balance concepts", "dataset_balancing", "pictures", heavy=False),
+    _tool("group_images", "Group by bucket", "group_images", "pictures", heavy=False, pictures_flag="input_folder"),
+    _tool(
+        "resize_images",
+        "Scale pictures",
+        "resize_images_to_resolution",
+        "pictures",
+        heavy=False,
+        pictures_flag="src_img_folder",
+    ),
+    _tool("edit_captions", "Edit captions", "edit_captions", "texts", heavy=False, pictures_flag="folder"),
+)
 
 _ALL = (
     Stage(id="caption_blip", title="Caption with BLIP", script="finetune/make_captions.py", tab="caption"),
@@ -128,6 +164,7 @@ _ALL = (
     _training("train", "Fine-tune", "fine_tune.py", "full", "sd"),
     _training("train_lora", "LoRA", "train_network.py", "lora", "sd", network_module="networks.lora"),
     _training("sdxl_full", "Fine-tune SDXL", "sdxl_train.py", "full", "sdxl"),
+    *_FILE_TOOLS,
 )
 
 STAGES: dict[str, Stage] = {stage.id: stage for stage in _ALL}
@@ -183,7 +220,9 @@ def _fill_pictures(filled: Filled, stage: Stage, project: Project, folder_index:
         _put(filled, "train_data_dir", folder, "Project")
         if several and stage.writes:
             _put(filled, "full_path", True, "Project")
-    if project.pictures and stage.trains and not several:
+    if project.pictures and stage.pictures_flag:
+        _put(filled, stage.pictures_flag, project.pictures[0], "Project")
+    if project.pictures and (stage.trains or stage.group == "caches") and not several:
         _put(filled, "train_data_dir", project.pictures[0], "Project")
 
 
@@ -205,7 +244,7 @@ def _fill_metadata(filled: Filled, stage: Stage, project: Project, folder_index:
 def _best_source(stage: Stage, work_dir: Path) -> Path | None:
     """The first of the stage's inputs that is there; where it cannot do without, the usual one."""
     there = next((work_dir / name for name in stage.reads if (work_dir / name).is_file()), None)
-    needs_one = bool(stage.reads) and stage.id != "merge_tags"
+    needs_one = bool(stage.reads) and stage.id != "merge_tags" and stage.group != "caches"
     return there or (work_dir / stage.reads[0] if needs_one else None)
 
 

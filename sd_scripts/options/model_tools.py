@@ -14,7 +14,7 @@ class ConvertFilesOptions:
     model_to_load: Annotated[str, *place("model_to_load"), PathTo("model")]
     """Model to convert: a .safetensors or .ckpt file, a diffusers folder or a hub id."""
 
-    model_to_save: Annotated[str, *place("model_to_save"), PathTo("file_out")]
+    model_to_save: Annotated[str, *place("model_to_save"), PathTo("model_out")]
     """What to write: a name ending in .safetensors or .ckpt, or a folder for diffusers' form."""
 
     use_safetensors: bool = False
@@ -92,7 +92,7 @@ class MergeModelsOptions:
     models: Annotated[list[str] | None, PathTo("model")] = None
     """Models to merge: .safetensors or .ckpt files of one family. What only later ones have is left out."""
 
-    output: Annotated[str | None, PathTo("file_out")] = None
+    output: Annotated[str | None, PathTo("model_out")] = None
     """File to write; its name ends in .safetensors."""
 
     ratios: list[float] | None = None
@@ -129,7 +129,7 @@ class EditFilesOptions:
     model: Annotated[str, *place("model"), PathTo("model")]
     """The .safetensors file of a model, LoRA or embedding."""
 
-    output: Annotated[str | None, PathTo("file_out")] = None
+    output: Annotated[str | None, PathTo("model_out")] = None
     """File to write. The weights are copied as they are."""
 
     in_place: bool = False
