@@ -15,6 +15,7 @@ TAKEN_DOWN = "November 2026"
 _REASONS = {
     "caption_weights": "the same model as transformers keep it on the hub; the original file is read too",
     "max_token_length": "75 says the default aloud",
+    "save_precision_as": "each part keeps its own format",
 }
 """Why a default or the choices differ, by option."""
 

@@ -84,7 +84,8 @@ class _Merge:
             if kind not in ("sd1", "sd2", "sdxl"):
                 raise BadFile(f"{model.file.path} is no whole Stable Diffusion model. LoRAs have tools of their own.")
             if kind != kinds[0]:
-                raise BadFile(f"{model.file.path} is of another family than {self.first.file.path}. Merge equals.")
+                other = f"of another family than {self.first.file.path}"
+                raise BadFile(f"{model.file.path} is {other}, so their weights cannot be added.")
             for name in (name for name in self.first.names if name in model.names):
                 if model.shape(name) != self.first.shape(name):
                     shapes = f"{model.shape(name)}, where {self.first.file.path} has {self.first.shape(name)}"
