@@ -64,7 +64,8 @@ def edited(text: str, wanted: EditCaptionTextOptions) -> str:
 
 
 def _edited_line(line: str, wanted: EditCaptionTextOptions) -> str:
-    prefix, suffix = wanted.prefix or "", wanted.suffix or ""
+    # Spaces at the ends of a text do not last.
+    prefix, suffix = (wanted.prefix or "").lstrip(), (wanted.suffix or "").rstrip()
     # Without what an earlier run put around it: the trigger word stands behind the prefix.
     line = line.removeprefix(prefix).removesuffix(suffix)
     if wanted.find:
