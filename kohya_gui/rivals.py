@@ -18,6 +18,7 @@ _OUTPUTS = {
     "latents": ("out_json",),
     "train": ("output_name", "output_dir"),
 }
+_WRITTEN = ("folder", "model_out", "file_out", "json_out")
 
 
 def add_rivals(steps: Iterable[Checked], store: RunStore, besides: str | None = None) -> None:
@@ -28,7 +29,9 @@ def add_rivals(steps: Iterable[Checked], store: RunStore, besides: str | None = 
 
 
 def _rivals(draft: Draft, queued: list[tuple[RunRecord, str]]) -> Iterator[Finding]:
-    flags = _OUTPUTS[draft.stage.tab]
+    flags = _outputs(draft)
+    if not flags:
+        return
     place = [draft.get(flag) for flag in flags]
     for record, state in queued:
         if record.stage == draft.stage.id and [record.values.get(flag) for flag in flags] == place:
@@ -37,9 +40,16 @@ def _rivals(draft: Draft, queued: list[tuple[RunRecord, str]]) -> Iterator[Findi
             return
 
 
+def _outputs(draft: Draft) -> tuple[str, ...]:
+    """The options that tell where a stage writes; of a tool those paths to write to that are given."""
+    if draft.stage.tab != "tools":
+        return _OUTPUTS[draft.stage.tab]
+    return tuple(flag for flag, spec in draft.specs.items() if spec.path in _WRITTEN and draft.get(flag))
+
+
 def _renamed(draft: Draft, queued: list[tuple[RunRecord, str]]) -> Iterator[Fix]:
     """Another name for what is one file, or one model; texts beside pictures have none to choose."""
-    flag = _OUTPUTS[draft.stage.tab][0]
+    flag = _outputs(draft)[0]
     taken = {str(record.values.get(flag)) for record, _ in queued}
     if flag == "out_json":
         path = Path(draft.get(flag))

@@ -35,3 +35,40 @@ def new_model_is_free(draft: Draft) -> Iterator[Finding]:
     target = draft.path("model_to_save")
     if target and target.is_dir() and any(target.iterdir()):
         yield draft.error("model_to_save", "check.model_folder_full", fixes.browse("model_to_save"), folder=target)
+
+
+_NEEDED = {
+    "merge_models": ("models", "output"),
+    "make_folders": ("train_pictures",),
+    "cache_latents": ("pretrained_model_name_or_path", "train_data_dir"),
+    "cache_texts": ("pretrained_model_name_or_path", "train_data_dir"),
+}
+"""What a tool cannot do without, though its script has no places for it."""
+
+
+@rule(*_NEEDED)
+def what_is_needed_is_there(draft: Draft) -> Iterator[Finding]:
+    """Values without which the script would end at once."""
+    described = draft.get("dataset_config") or draft.get("in_json")
+    for flag in _NEEDED[draft.stage.id]:
+        if not draft.get(flag) and not (flag == "train_data_dir" and described):
+            yield draft.error(flag, "value.required")
+
+
+@rule("make_folders")
+def words_are_given(draft: Draft) -> Iterator[Finding]:
+    """A folder is named by what it shows."""
+    if not draft.get("instance_prompt") and not draft.get("class_prompt"):
+        yield draft.error("instance_prompt", "value.required")
+    elif draft.get("reg_pictures") and not draft.get("class_prompt"):
+        yield draft.error("class_prompt", "value.required")
+
+
+@rule("edit_metadata", "edit_captions")
+def place_is_named(draft: Draft) -> Iterator[Finding]:
+    """Either a new place, or the old one on purpose."""
+    flag = "output" if "output" in draft.specs else "output_folder"
+    if not draft.get(flag) and not draft.get("in_place"):
+        yield draft.error(flag, "check.place_needed", fixes.turn_on(draft, "in_place"), fixes.browse(flag))
+    elif draft.get(flag) and draft.get("in_place"):
+        yield draft.error(flag, "check.one_place", fixes.turn_off(draft, "in_place"), fixes.leave_out(draft, flag))
