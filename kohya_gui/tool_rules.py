@@ -40,7 +40,7 @@ def new_model_is_free(draft: Draft) -> Iterator[Finding]:
 _NEEDED = {
     "merge_models": ("models", "output"),
     "make_folders": ("train_pictures",),
-    "cache_latents": ("pretrained_model_name_or_path", "train_data_dir"),
+    "cache_latents": ("pretrained_model_name_or_path", "train_data_dir", "resolution"),
     "cache_texts": ("pretrained_model_name_or_path", "train_data_dir"),
 }
 """What a tool cannot do without, though its script has no places for it."""
@@ -51,7 +51,7 @@ def what_is_needed_is_there(draft: Draft) -> Iterator[Finding]:
     """Values without which the script would end at once."""
     described = draft.get("dataset_config") or draft.get("in_json")
     for flag in _NEEDED[draft.stage.id]:
-        if not draft.get(flag) and not (flag == "train_data_dir" and described):
+        if not draft.get(flag) and not (flag in ("train_data_dir", "resolution") and described):
             yield draft.error(flag, "value.required")
 
 
