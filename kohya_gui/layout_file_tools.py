@@ -25,7 +25,9 @@ FILE_TOOL_LAYOUTS: dict[str, Layout] = {
     "show_metadata": Layout(groups={"files": "model"}, sections={}),
     "edit_metadata": Layout(
         groups={"files": "model output in_place", "about": _ABOUT},
-        sections={"more": "set remove set_from metadata_merged_from metadata_preprocessor metadata_is_negative_embedding"},
+        sections={
+            "more": "set remove set_from metadata_merged_from metadata_preprocessor metadata_is_negative_embedding",
+        },
         shown={"output": absent("in_place")},
     ),
     "cache_latents": Layout(
@@ -97,6 +99,10 @@ FILE_TOOL_LAYOUTS: dict[str, Layout] = {
             "text": "trigger_word prefix suffix find replace text_for_missing",
         },
         sections={"more": "recursive add_to_existing debug"},
-        shown={"output_folder": absent("in_place"), "replace": given("find"), "add_to_existing": given("output_folder")},
+        shown={
+            "output_folder": absent("in_place"),
+            "replace": given("find"),
+            "add_to_existing": given("output_folder"),
+        },
     ),
 }

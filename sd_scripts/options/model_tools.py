@@ -48,7 +48,7 @@ class ConvertReadingOptions:
 class ConvertPrecisionOptions:
     """The number format that is written."""
 
-    save_precision_as: Literal["fp16", "bf16", "float"] | None = None
+    save_precision_as: Literal["float", "fp16", "bf16"] | None = None
     """Number format to write, of all parts. Empty: each part keeps its own."""
 
     fp16: bool = False

@@ -199,7 +199,10 @@ _PATHS: dict[str, dict[str, str]] = {
 _CACHE = {"pretrained_model_name_or_path": "sd1.safetensors", "train_data_dir": "learnt"}
 _MERGED = {"models": ["{here}/sd1.safetensors", "{here}/other.safetensors"]}
 _PATHS |= {
-    "tools/convert_diffusers20_original_sd.py": {"model_to_load": "sd1.safetensors", "model_to_save": "out/X.safetensors"},
+    "tools/convert_diffusers20_original_sd.py": {
+        "model_to_load": "sd1.safetensors",
+        "model_to_save": "out/X.safetensors",
+    },
     "tools/merge_models.py": {"output": "out/X.safetensors"},
     "tools/show_metadata.py": {"model": "network/X.safetensors"},
     "tools/edit_metadata.py": {"model": "network/X.safetensors", "output": "out/X.safetensors"},

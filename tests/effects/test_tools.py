@@ -28,7 +28,7 @@ MODELS = [
     unlike(CONVERT, "model_to_load", "{here}/other.safetensors", "weights"),
     unlike(CONVERT, "model_to_save", "{here}/out/Y.ckpt", "files"),
     unlike(CONVERT, "use_safetensors", True, "files", **FOLDER),
-    refused(CONVERT, "v1", True, "is a Stable Diffusion 2 model: leave out --v1", model_to_load="{here}/sd2.safetensors"),
+    refused(CONVERT, "v1", True, "is a Stable Diffusion 2 model: leave out", model_to_load="{here}/sd2.safetensors"),
     refused(CONVERT, "v2", True, "is a Stable Diffusion 1 model: leave out --v2"),
     unlike(CONVERT, "v_parameterization", True, "header", "said"),
     refused(CONVERT, "variant", "fp16", "is a single file"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sd_scripts.options.cache_tools import CacheLatentsOptions, CacheTextsOptions
 from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.spec import option_specs
 from sd_scripts.options.trainer import TrainerOptions
@@ -27,8 +28,12 @@ def all_rows() -> Iterator[Effect]:
         yield from getattr(importlib.import_module(f"tests.effects.{path.stem}"), "ROWS", [])
 
 
-ON_THE_LOOP = [script for script, options in SCRIPTS.items() if issubclass(options, TrainerOptions)]
-"""They read data, and most of them train, with the same code: what they share through a group of options is shown with the first of them."""
+_READING = (TrainerOptions, CacheLatentsOptions, CacheTextsOptions)
+ON_THE_LOOP = [script for script, options in SCRIPTS.items() if issubclass(options, _READING)]
+"""They read data, and most of them train, with the same code.
+
+What they share through a group of options is shown with the first of them.
+"""
 
 
 def shown_elsewhere(script: str) -> set[str]:

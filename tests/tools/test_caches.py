@@ -42,7 +42,8 @@ def folder(tmp_path: Path) -> Path:
 def cached(model: Path, folder: Path, **flags: Any) -> tuple[Any, Any]:
     from accelerate.state import AcceleratorState
 
-    common = {"pretrained_model_name_or_path": str(model), "train_data_dir": str(folder), "max_data_loader_n_workers": 0}
+    common = {"pretrained_model_name_or_path": str(model), "train_data_dir": str(folder)}
+    common |= {"max_data_loader_n_workers": 0}  # type: ignore[dict-item]
     sizes = {name: flags.pop(name) for name in ("flip_aug",) if name in flags}
     latents = ran(cache_latents.work, CacheLatentsOptions, **common, **flags, **sizes, resolution="64")
     AcceleratorState._reset_state(True)
@@ -95,9 +96,8 @@ def test_a_lora_training_uses_them_and_encodes_nothing(
     assert {name for name in listed(folder / "1_thing") if name.endswith(".npz")} == names
     assert latents.counts["made"] == texts.counts["made"] == 2
     assert "bad.png" in latents.said
-    trained(
-        train_network.work, TrainNetworkOptions, model, folder, monkeypatch, mixed_precision=precision, flip_aug=True, **LORA
-    )
+    same = {"mixed_precision": precision, "flip_aug": True}
+    trained(train_network.work, TrainNetworkOptions, model, folder, monkeypatch, **same, **LORA)
 
 
 def test_an_sdxl_training_uses_them_and_a_second_run_keeps_them(

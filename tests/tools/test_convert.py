@@ -42,8 +42,13 @@ def test_all_tensors_come_back_through_ckpt_and_diffusers(models: Path, tmp_path
         assert filled or (tensor.dtype == before[name].dtype and torch.equal(tensor, before[name])), name
 
 
-@pytest.mark.parametrize(("flags", "dtype"), [({"fp16": True}, torch.float16), ({"save_precision_as": "bf16"}, torch.bfloat16)])
-def test_every_part_has_the_precision_and_the_nearest_numbers(models: Path, tmp_path: Path, flags: Any, dtype: Any) -> None:
+HALVES = [({"fp16": True}, torch.float16), ({"save_precision_as": "bf16"}, torch.bfloat16)]
+
+
+@pytest.mark.parametrize(("flags", "dtype"), HALVES)
+def test_every_part_has_the_precision_and_the_nearest_numbers(
+    models: Path, tmp_path: Path, flags: Any, dtype: torch.dtype
+) -> None:
     before = open_checkpoint(models / "sdxl.safetensors").read()
     half = converted(models / "sdxl.safetensors", tmp_path / "half.safetensors", **flags)
     after = open_checkpoint(half).read()
@@ -78,12 +83,14 @@ def test_variants_and_the_reference_of_folders(models: Path, tmp_path: Path) -> 
     (reference / "scheduler" / "scheduler_config.json").write_text(json.dumps(config), encoding="utf-8")
     made = converted(written, tmp_path / "made", reference_model=str(reference))
     assert json.loads((made / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8")) == config
-    assert json.loads((made / "model_index.json").read_text(encoding="utf-8"))["scheduler"] == ["diffusers", "DDIMScheduler"]
+    index = json.loads((made / "model_index.json").read_text(encoding="utf-8"))
+    assert index["scheduler"] == ["diffusers", "DDIMScheduler"]
     assert (made / "tokenizer" / "vocab.json").is_file()
 
 
 def test_a_velocity_model_says_so_from_then_on(models: Path, tmp_path: Path) -> None:
-    folder = converted(models / "sd2.safetensors", tmp_path / "v", v_parameterization=True, unet_use_linear_projection=True)
+    flags = {"v_parameterization": True, "unet_use_linear_projection": True}
+    folder = converted(models / "sd2.safetensors", tmp_path / "v", **flags)
     scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
     assert scheduler["prediction_type"] == "v_prediction"
     back = open_checkpoint(converted(folder, tmp_path / "v.safetensors", v2=True))

@@ -14,7 +14,7 @@ from sd_scripts.options.picture_tools import EditCaptionsOptions, EditCaptionTex
 from tests.tools.conftest import listed, picture, ran
 
 HELD = {
-    "utf8": "cat, sks, hat\n".encode(),
+    "utf8": b"cat, sks, hat\n",
     "bom": "\ufeffcat".encode(),
     "sjis": "猫, 帽子".encode("cp932"),
     "utf16": "犬\n鳥".encode("utf-16"),

@@ -32,7 +32,8 @@ def edited(file: Path, **flags: Any) -> Any:
 def test_keys_are_set_and_removed_and_the_weights_stay_byte_for_byte(file: Path, tmp_path: Path) -> None:
     before = file.read_bytes()
     out = tmp_path / "new.safetensors"
-    report = edited(file, output=str(out), set=["note=a=b", "kept=犬"], remove=["ss_*", "nothing"], metadata_author="私")
+    flags: dict[str, Any] = {"set": ["note=a=b", "kept=犬"], "remove": ["ss_*", "nothing"]}
+    report = edited(file, output=str(out), metadata_author="私", **flags)
     expected = {"format": "pt", "kept": "犬", "note": "a=b", "modelspec.author": "私"}
     assert safetensors_header(out)[1] == expected
     assert "--remove nothing: the header has no such key" in report.said

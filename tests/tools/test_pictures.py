@@ -108,7 +108,8 @@ def test_equal_names_of_several_folders_do_not_take_each_others_texts(tmp_path: 
 
 
 def made(root: Path, pictures: Path, **flags: Any) -> Any:
-    values = {"output_folder": str(root), "train_pictures": str(pictures), "instance_prompt": "sks", "class_prompt": "dog"}
+    values = {"output_folder": str(root), "train_pictures": str(pictures)}
+    values |= {"instance_prompt": "sks", "class_prompt": "dog"}
     return ran(make_folders, MakeFoldersOptions, **(values | flags))
 
 

@@ -53,14 +53,19 @@ def make_latents(model: CacheModelOptions, training: TrainerOptions, report: Rep
     data = read_data(training, report, weights_hash(vae.state_dict()), "sdxl" if kind == "sdxl" else "sd")
     _say_read_whole(model, report)
     full = training.model.no_half_vae or training.precision.mixed_precision == "no"
-    keeper = OnDisk(data, Encoder(cast(Family, OnlyVae(vae)), accelerator, full))
-    missing, failed = len(keeper.missing()), len(report.failures)
-    readers = Readers(training.data.max_data_loader_n_workers)
-    if missing:
-        cache_latents(keeper, data.images, training.resolution.vae_batch_size, readers, _team(accelerator), report)
-    left = len(keeper.missing())
-    made = missing - left - (len(report.failures) - failed)
-    _tell(report, "latents", made, len(data.images) - missing, left)
+    encoder = Encoder(cast(Family, OnlyVae(vae)), accelerator, full)
+    readers, batch_size = Readers(training.data.max_data_loader_n_workers), training.resolution.vae_batch_size
+    made = kept = left = 0
+    for part in [data, data.held_out] if data.held_out else [data]:
+        keeper = OnDisk(part, encoder)
+        missing, failed = len(keeper.missing()), len(report.failures)
+        if missing and not left:
+            cache_latents(keeper, part.images, batch_size, readers, _team(accelerator), report)
+        still = len(keeper.missing())
+        made += missing - still - (len(report.failures) - failed)
+        kept += len(part.images) - missing
+        left += still
+    _tell(report, "latents", made, kept, left)
 
 
 def make_texts(model: CacheModelOptions, training: TrainerOptions, report: Report) -> None:
