@@ -127,7 +127,7 @@ def _option(stage: Stage, spec: OptionSpec, lang: str) -> str:
 def _page(stage: Stage, spec: OptionSpec, part: str, lang: str) -> str:
     """What the page says of an option: of this stage, or of all; nothing where it says nothing."""
     known = words(lang)
-    own = [f"stage_option.{whose}.{spec.name}.{part}" for whose in (stage.id, stage.tab)]
+    own = [f"stage_option.{whose}.{spec.name}.{part}" for whose in (stage.id, stage.family, stage.tab)]
     return next((known[key] for key in (*own, f"option.{spec.name}.{part}") if key in known), "")
 
 

@@ -20,6 +20,7 @@ from sd_scripts.options.picture_tools import (
 )
 from sd_scripts.options.sdxl_train import SdxlTrainOptions
 from sd_scripts.options.tagging import TagByDeepDanbooruOptions, TagByWd14Options
+from sd_scripts.options.train_hypernetwork import TrainHypernetworkOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
 
 SCRIPTS: dict[str, type] = {
@@ -34,6 +35,7 @@ SCRIPTS: dict[str, type] = {
     "fine_tune.py": FineTuneOptions,
     "sdxl_train.py": SdxlTrainOptions,
     "train_network.py": TrainNetworkOptions,
+    "train_hypernetwork.py": TrainHypernetworkOptions,
     "tools/convert_diffusers20_original_sd.py": ConvertOptions,
     "tools/merge_models.py": MergeModelsOptions,
     "tools/show_metadata.py": ShowMetadataOptions,
