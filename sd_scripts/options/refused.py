@@ -3,6 +3,8 @@
 The sentence goes on from the flag's name: "--tokenizer_cache_dir is not needed: ...".
 """
 
+from sd_scripts.options import refused_caching
+
 _FINE_TUNE = {
     "tokenizer_cache_dir": "is not needed: the tokenizer comes with this program. Leave it out.",
 }
@@ -17,4 +19,6 @@ REFUSED: dict[str, dict[str, str]] = {
     "fine_tune": _FINE_TUNE,
     "train_network": _FINE_TUNE,
     "sdxl_train": _FINE_TUNE | _SDXL,
+    "cache_latents": refused_caching.LATENTS,
+    "cache_text_encoder_outputs": refused_caching.TEXTS,
 }
