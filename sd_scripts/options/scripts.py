@@ -2,6 +2,7 @@
 
 from sd_scripts.options.captioning import MakeCaptionsByGitOptions, MakeCaptionsOptions
 from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.gen_img import GenImgOptions
 from sd_scripts.options.latents import PrepareLatentsOptions
 from sd_scripts.options.metadata import CleanOptions, MergeCaptionsOptions, MergeTagsOptions
 from sd_scripts.options.sdxl_train import SdxlTrainOptions
@@ -20,4 +21,5 @@ SCRIPTS: dict[str, type] = {
     "fine_tune.py": FineTuneOptions,
     "sdxl_train.py": SdxlTrainOptions,
     "train_network.py": TrainNetworkOptions,
+    "gen_img.py": GenImgOptions,
 }
