@@ -40,7 +40,7 @@ _GEN_IMG = {
     "tokenizer_cache_dir": "is not needed: the tokenizer comes with this program. Leave it out.",
     "network_pre_calc": "is not needed: --network_merge is as fast, and without it strengths change at once.",
     "network_regional_mask_max_color_codes": _OTHER_WAY,
-    "emb_normalize_mode": "has one way here, that of training: weights leave the mean of a text as it was. Leave it out.",
+    "emb_normalize_mode": "has one way here, as in training: weights leave the mean of a text as it was. Leave it out.",
     "guide_image_path": _CONTROL,
     "highres_fix_upscaler": _UPSCALER,
     "highres_fix_upscaler_args": _UPSCALER,
@@ -51,9 +51,7 @@ _GEN_IMG = {
     "control_net_multipliers": _CONTROL,
     "control_net_ratios": _CONTROL,
     "clip_vision_strength": _OTHER_WAY,
-    **dict.fromkeys(
-        ("ds_depth_1", "ds_timesteps_1", "ds_depth_2", "ds_timesteps_2", "ds_ratio"), _OTHER_WAY
-    ),
+    **dict.fromkeys(("ds_depth_1", "ds_timesteps_1", "ds_depth_2", "ds_timesteps_2", "ds_ratio"), _OTHER_WAY),
     **dict.fromkeys(
         (
             "gradual_latent_timesteps",

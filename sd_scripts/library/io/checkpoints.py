@@ -93,7 +93,7 @@ class _Pickled:
     def __init__(self, path: Path, device: torch.device) -> None:
         self.path = path
         self._device = device
-        self._tensors = dict(_tensors(_unpickle(path)))
+        self._tensors = dict(_tensors(read_pickle(path)))
         if not self._tensors:
             raise BadFile(f"{path} holds no tensors, so it is no model. Name a .safetensors or .ckpt file of a model.")
         self.shapes = {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
@@ -147,7 +147,8 @@ def _own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return owned
 
 
-def _unpickle(path: Path) -> Any:
+def read_pickle(path: Path) -> Any:
+    """What a pickle holds: tensors, numbers and texts; nothing of it is run. Errors: BadFile."""
     broken = f"{path} is no checkpoint, or it is incomplete. Download or copy it again."
     zipped = zipfile.is_zipfile(path)
     if not zipped and tarfile.is_tarfile(path):

@@ -1,4 +1,4 @@
-"""From noise to latents, step by step: the loop of every picture that is drawn, in training or from a finished model."""
+"""From noise to latents, step by step: the loop of every picture that is drawn, in training or afterwards."""
 
 import inspect
 from collections.abc import Callable, Sequence

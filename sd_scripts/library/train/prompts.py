@@ -71,7 +71,10 @@ OWN = 4
 
 
 def read_prompts(path: str, grammar: Grammar | None = None) -> list[Any]:
-    """The prompts of a file, of samples where no other grammar is given. Errors: BadOption, naming the file and the line or prompt that is not understood."""
+    """The prompts of a file; without a grammar they are those of samples.
+
+    Errors: BadOption, naming the file and the line or prompt that is not understood.
+    """
     file = Path(path)
     if not file.is_file():
         raise BadOption(
@@ -106,7 +109,7 @@ def whole_eights(prompt: Prompt) -> Prompt:
 
 
 def read_lines(text: str, where: str, grammar: Grammar) -> list[Any]:
-    """The prompts of a text, one a line, without empty lines and comments. Errors: BadOption, beginning with `where`."""
+    """The prompts of a text, one a line, but for empty lines and comments. Errors: BadOption, which says `where`."""
     numbered = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     kept = [(number, line) for number, line in numbered if line and line[0] != "#"]
     return [_read_line(line, f"{where}, line {number}", grammar) for number, line in kept]

@@ -138,7 +138,6 @@ class Samples:
 
 def write_png(pixels_CHW: torch.Tensor, path: Path, texts: Mapping[str, str] | None = None) -> None:
     """Writes a picture whose values are -1 to 1, and texts that stand in its file. Errors: BadFile."""
-    from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
     from sd_scripts.library.io.atomic import replacing
@@ -146,9 +145,16 @@ def write_png(pixels_CHW: torch.Tensor, path: Path, texts: Mapping[str, str] | N
     told = PngInfo()
     for name, text in (texts or {}).items():
         told.add_itxt(name, text)
-    levels_HWC = ((pixels_CHW.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
     with replacing(path) as beside:
-        Image.fromarray(levels_HWC).save(beside, format="PNG", pnginfo=told)
+        as_image(pixels_CHW).save(beside, format="PNG", pnginfo=told)
+
+
+def as_image(pixels_CHW: torch.Tensor) -> Any:
+    """A PIL picture of values from -1 to 1."""
+    from PIL import Image
+
+    levels_HWC = ((pixels_CHW.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(levels_HWC)
 
 
 @contextmanager

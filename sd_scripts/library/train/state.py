@@ -190,9 +190,7 @@ def _restore_module(file: Path, module: nn.Module) -> None:
         raise BadOption("resume", f"{where}: {file.name} is broken. Choose an earlier state.") from error
     own = {name: tensor.shape for name, tensor in module.state_dict().items()}
     if own != {name: tensor.shape for name, tensor in tensors.items()}:
-        raise BadOption(
-            "resume", f"{where}: {file.name} is of another model or network. Train as when it was saved."
-        )
+        raise BadOption("resume", f"{where}: {file.name} is of another model or network. Train as when it was saved.")
     module.load_state_dict(tensors)
 
 

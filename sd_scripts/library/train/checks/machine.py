@@ -111,9 +111,7 @@ def check_deepspeed(zero: DeepSpeedOptions, precision: PrecisionOptions) -> None
     fits = (precision.mixed_precision, zero.zero_stage, zero.offload_optimizer_device) == ("fp16", 2, "cpu")
     if zero.fp16_master_weights_and_gradients and not fits:
         needed = "--mixed_precision fp16, --zero_stage 2 and --offload_optimizer_device cpu"
-        raise BadOption(
-            "fp16_master_weights_and_gradients", f"--fp16_master_weights_and_gradients needs {needed}."
-        )
+        raise BadOption("fp16_master_weights_and_gradients", f"--fp16_master_weights_and_gradients needs {needed}.")
 
 
 def check_divided(options: TrainingSettings) -> None:
