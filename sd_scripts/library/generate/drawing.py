@@ -1,5 +1,6 @@
 """Draws all that is asked for, column by column: each model is loaded once, each picture written at once."""
 
+import gc
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,14 +40,19 @@ def generate(options: GenImgOptions, report: Report) -> None:
     columns = columns_of(options)
     sheet = _Sheet(options, report, columns)
     report.phase("load_model", "Loading the model")
-    for model, places in by_model(columns):
+    for number, (model, places) in enumerate(by_model(columns)):
         if report.stop_asked():
             break
-        with open_model(options, model, report) as opened:
-            sheet.plan(_SIDES_PX.get(opened.family.name, _SIDE_PX))
-            for place in places:
-                _draw_column(opened, columns[place], place, sheet, options)
+        if number:
+            _free_memory()
+        _draw_columns(open_model(options, model, report), places, sheet)
     sheet.finish()
+
+
+def _free_memory() -> None:
+    """The last model goes before the next one comes: its modules know each other, so it does not go by itself."""
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 @dataclass
@@ -141,8 +147,14 @@ class _Sheet:
         return pixels_CHW.nan_to_num(-1.0)
 
 
-def _draw_column(opened: Opened, column: Column, place: int, sheet: _Sheet, options: GenImgOptions) -> None:
-    family = opened.family
+def _draw_columns(opened: Opened, places: list[int], sheet: _Sheet) -> None:
+    sheet.plan(_SIDES_PX.get(opened.family.name, _SIDE_PX))
+    for place in places:
+        _draw_column(opened, place, sheet)
+
+
+def _draw_column(opened: Opened, place: int, sheet: _Sheet) -> None:
+    family, options, column = opened.family, sheet.options, sheet.columns[place]
     with as_it_was(family), _with_words(family, column, options):
         if column.file:
             _add(family, column)

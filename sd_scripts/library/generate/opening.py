@@ -1,8 +1,5 @@
 """Opens the model that draws, of whatever family, with what stays added to it."""
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,19 +36,11 @@ class Opened:
     hypernetworks: Strengths
 
 
-@contextmanager
-def open_model(options: GenImgOptions, name: str, report: Report) -> Iterator[Opened]:
-    """Loads a model for as long as the block takes. Errors: BadOption, BadFile, NotInstalled."""
-    report.say(f"Loading {name}")
-    yield _opened(options, name, report)
-    # The next one is loaded when this one has gone.
-    gc.collect()
-    torch.cuda.empty_cache()
-
-
-def _opened(options: GenImgOptions, name: str, report: Report) -> Opened:
+def open_model(options: GenImgOptions, name: str, report: Report) -> Opened:
+    """Loads a model and adds what stays. Errors: BadOption, BadFile, NotInstalled."""
     from accelerate import Accelerator
 
+    report.say(f"Loading {name}")
     speed = options.speed
     precision = PrecisionOptions(mixed_precision="fp16" if speed.fp16 else "bf16" if speed.bf16 else "no")
     check_device(precision)
