@@ -162,7 +162,8 @@ LAYOUTS: dict[str, Layout] = {
             "pictures": "flip_aug color_aug random_crop face_crop_aug_range resize_interpolation alpha_mask masked_loss"
             " conditioning_data_dir",
             "buckets": "enable_bucket min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale"
-            " cache_latents cache_latents_to_disk skip_cache_check vae_batch_size",
+            " cache_latents cache_latents_to_disk skip_cache_check vae_batch_size"
+            " cache_text_encoder_outputs cache_text_encoder_outputs_to_disk",
             "steps": "gradient_accumulation_steps seed",
             "learning_rate": "learning_rate_te lr_warmup_steps lr_decay_steps lr_scheduler_num_cycles"
             " lr_scheduler_power lr_scheduler_timescale lr_scheduler_min_lr_ratio lr_scheduler_type lr_scheduler_args",
@@ -172,8 +173,9 @@ LAYOUTS: dict[str, Layout] = {
             " max_timestep",
             "loss": "loss_type huber_schedule huber_c huber_scale min_snr_gamma debiased_estimation_loss"
             " scale_v_pred_loss_like_noise_pred v_pred_like_loss",
-            "memory": "full_fp16 full_bf16 fp8_base fused_backward_pass lowram highvram sdpa xformers mem_eff_attn"
-            " diffusers_xformers torch_compile dynamo_backend max_data_loader_n_workers persistent_data_loader_workers",
+            "memory": "full_fp16 full_bf16 fp8_base fused_backward_pass fused_optimizer_groups lowram highvram sdpa"
+            " xformers mem_eff_attn diffusers_xformers torch_compile dynamo_backend max_data_loader_n_workers"
+            " persistent_data_loader_workers",
             "several_gpus": "ddp_timeout ddp_gradient_as_bucket_view ddp_static_graph deepspeed zero_stage"
             " offload_optimizer_device offload_optimizer_nvme_path offload_param_device offload_param_nvme_path"
             " zero3_init_flag zero3_save_16bit_model fp16_master_weights_and_gradients",
@@ -231,6 +233,9 @@ LAYOUTS: dict[str, Layout] = {
             # Only what is not trained is held in 8 bits.
             "fp8_base": all_of(_HALF, absent("train_text_encoder")),
             "fused_backward_pass": absent("deepspeed"),
+            "fused_optimizer_groups": absent("fused_backward_pass"),
+            "cache_text_encoder_outputs": absent("train_text_encoder"),
+            "cache_text_encoder_outputs_to_disk": absent("train_text_encoder"),
             "persistent_data_loader_workers": given("max_data_loader_n_workers"),
             "dynamo_backend": given("torch_compile"),
             "ddp_gradient_as_bucket_view": absent("deepspeed"),

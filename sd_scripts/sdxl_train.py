@@ -13,34 +13,13 @@ from sd_scripts.options.sdxl_train import SdxlTrainOptions  # noqa: E402
 
 def work(options: SdxlTrainOptions, report: Report) -> None:
     """Checks first; the heavy imports come after that."""
-    from sd_scripts.library.train.checks.data import check_data, check_texts_frozen
-    from sd_scripts.library.train.checks.machine import check_frozen
-    from sd_scripts.library.train.checks.training import check_names, check_training
+    from sd_scripts.library.train.checks.whole import check_whole
+    from sd_scripts.library.train.script import ready_to_train
 
-    report.use_console(options.console)
-    if options.data.debug_dataset:
-        check_data(options)
-        show(options, report)
-        return
-    check_training(options)
-    check_texts_frozen(options.text_cache, options.method)
-    check_frozen(options.precision, options.method.frozen_texts)
-    check_names(options.model, options.text)
-    train(options, report)
+    if ready_to_train(options, report, check_whole):
+        from sd_scripts.library.train.assembly import sdxl_train
 
-
-def show(options: SdxlTrainOptions, report: Report) -> None:
-    """Shows what would be trained."""
-    from sd_scripts.library.train.preview import show_dataset
-
-    show_dataset(options, report)
-
-
-def train(options: SdxlTrainOptions, report: Report) -> None:
-    """Loads the model and the data, and trains."""
-    from sd_scripts.library.train.assembly import sdxl_train
-
-    sdxl_train(options, report)
+        sdxl_train(options, report)
 
 
 if __name__ == "__main__":

@@ -13,28 +13,13 @@ from sd_scripts.options.train_network import TrainNetworkOptions  # noqa: E402
 
 def work(options: TrainNetworkOptions, report: Report) -> None:
     """Checks first; the heavy imports come after that."""
-    from sd_scripts.library.train.checks.data import check_data
-    from sd_scripts.library.train.checks.training import check_names, check_training
     from sd_scripts.library.train.network_rules import check_network
+    from sd_scripts.library.train.script import ready_to_train
 
-    report.use_console(options.console)
-    if options.data.debug_dataset:
-        check_data(options)
-        from sd_scripts.library.train.preview import show_dataset
+    if ready_to_train(options, report, check_network):
+        from sd_scripts.library.train.assembly import train_network
 
-        show_dataset(options, report)
-    else:
-        check_network(options)
-        check_training(options)
-        check_names(options.model, options.text)
-        train(options, report)
-
-
-def train(options: TrainNetworkOptions, report: Report) -> None:
-    """Loads the model and the data, and trains."""
-    from sd_scripts.library.train.assembly import train_network
-
-    train_network(options, report)
+        train_network(options, report)
 
 
 if __name__ == "__main__":

@@ -1,33 +1,15 @@
-"""Options of sdxl_train.py: a composition of groups, most of which it shares with fine_tune.py."""
+"""Options of sdxl_train.py."""
 
 import math
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.options.captions import CaptionOptions
-from sd_scripts.options.config_file import ConfigFileOptions
-from sd_scripts.options.data import FineTuneDataOptions, ResolutionOptions
-from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
-from sd_scripts.options.hub import HubOptions
+from sd_scripts.options.data import FineTuneDataOptions
 from sd_scripts.options.method import FullMethodOptions
-from sd_scripts.options.model import BaseTextOptions, SdxlModelOptions, TextCacheOptions
-from sd_scripts.options.noise import LossOptions, NoiseOptions
-from sd_scripts.options.optimizer import OptimizerOptions, ScheduleOptions
-from sd_scripts.options.output import AboutOptions, ConsoleOptions
-from sd_scripts.options.pictures import MaskOptions, PictureOptions
+from sd_scripts.options.model import SdxlModelOptions
 from sd_scripts.options.spec import Range
-from sd_scripts.options.training import (
-    AttentionOptions,
-    LengthOptions,
-    LoggingOptions,
-    ModelFormatOptions,
-    OptimizerGroupsOptions,
-    PrecisionOptions,
-    SampleOptions,
-    SavingOptions,
-    StateOptions,
-)
+from sd_scripts.options.trainer import FullTrainerOptions
 
 BLOCKS = 23
 """Blocks of SDXL's U-Net: embeddings, 9 on the way down, 3 in the middle, 9 on the way up, the output layer."""
@@ -65,40 +47,9 @@ class SdxlMethodOptions(FullMethodOptions):
 
 
 @dataclass(kw_only=True)
-class SdxlTrainOptions:
+class SdxlTrainOptions(FullTrainerOptions):
     """Trains a whole SDXL model on pictures and their metadata."""
 
     model: SdxlModelOptions = field(default_factory=SdxlModelOptions)
-    text: BaseTextOptions = field(default_factory=BaseTextOptions)
-    text_cache: TextCacheOptions = field(default_factory=TextCacheOptions)
     data: FineTuneDataOptions = field(default_factory=FineTuneDataOptions)
-    captions: CaptionOptions = field(default_factory=CaptionOptions)
-    resolution: ResolutionOptions = field(default_factory=ResolutionOptions)
-    pictures: PictureOptions = field(default_factory=PictureOptions)
-    masks: MaskOptions = field(default_factory=MaskOptions)
     method: SdxlMethodOptions = field(default_factory=SdxlMethodOptions)
-    length: LengthOptions = field(default_factory=LengthOptions)
-    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
-    schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
-    precision: PrecisionOptions = field(default_factory=PrecisionOptions)
-    groups: OptimizerGroupsOptions = field(default_factory=OptimizerGroupsOptions)
-    attention: AttentionOptions = field(default_factory=AttentionOptions)
-    compilation: CompileOptions = field(default_factory=CompileOptions)
-    parallel: ParallelOptions = field(default_factory=ParallelOptions)
-    zero: DeepSpeedOptions = field(default_factory=DeepSpeedOptions)
-    noise: NoiseOptions = field(default_factory=NoiseOptions)
-    loss: LossOptions = field(default_factory=LossOptions)
-    saving: SavingOptions = field(default_factory=SavingOptions)
-    format: ModelFormatOptions = field(default_factory=ModelFormatOptions)
-    state: StateOptions = field(default_factory=StateOptions)
-    hub: HubOptions = field(default_factory=HubOptions)
-    logging: LoggingOptions = field(default_factory=LoggingOptions)
-    samples: SampleOptions = field(default_factory=SampleOptions)
-    about: AboutOptions = field(default_factory=AboutOptions)
-    console: ConsoleOptions = field(default_factory=ConsoleOptions)
-    config: ConfigFileOptions = field(default_factory=ConfigFileOptions)
-
-    @property
-    def optimizer_groups(self) -> int:
-        """Into how many groups of weights the optimizer's step is split; 0: it is not."""
-        return self.groups.fused_optimizer_groups or 0

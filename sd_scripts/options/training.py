@@ -67,6 +67,11 @@ class OptimizerGroupsOptions:
     fused_optimizer_groups: Annotated[int | None, Range(low=0, zero="off")] = None
     """Change the weights in this many portions, each as soon as its gradients are there, which then go: less memory."""
 
+    @property
+    def portions(self) -> int:
+        """Into how many portions the optimizer's step is split; 0: it is not."""
+        return self.fused_optimizer_groups or 0
+
 
 @dataclass(kw_only=True)
 class AttentionOptions:

@@ -29,6 +29,16 @@ WHOLE = [
     seen("weighted_captions", True, "losses", train_text_encoder=True, max_token_length=150),
 ]
 
-ROWS = [*ARRANGED, *WHOLE]
+TRAINED = {"train_text_encoder": True}
+SAME = ("losses", "weights")
+
+KEPT = [
+    Effect("cache_text_encoder_outputs", True, ("said",), unseen_in=SAME, says="Encoding 3 captions"),
+    Effect("cache_text_encoder_outputs_to_disk", True, ("said", "files"), unseen_in=SAME, says="of 3 pictures"),
+    refused("cache_text_encoder_outputs", True, "does not go with --train_text_encoder", **TRAINED),
+    refused("cache_text_encoder_outputs_to_disk", True, "another caption each time", shuffle_caption=True),
+]
+
+ROWS = [*ARRANGED, *WHOLE, *KEPT]
 
 test_it_changes_what_it_should = checked(ROWS)

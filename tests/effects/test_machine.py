@@ -19,6 +19,8 @@ PRECISION = [
     refused("fp8_base", True, "every part of the model is trained", **BF16, train_text_encoder=True),
     seen("fused_backward_pass", True, "weights", "computed", **STEPS),
     refused("fused_backward_pass", True, "does not go with --gradient_accum", gradient_accumulation_steps=2),
+    seen("fused_optimizer_groups", 3, "weights"),
+    refused("fused_optimizer_groups", 3, "Use one of them", fused_backward_pass=True),
     Effect("lowram", True, ("said", "header"), unseen_in=("losses", "weights"), says="there is no GPU"),
     Effect("highvram", True, ("said",), unseen_in=("losses", "weights"), says="there is no GPU"),
 ]

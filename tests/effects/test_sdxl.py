@@ -27,12 +27,6 @@ ROWS = [
     refused("block_lr", "1e-5,1e-6", "--block_lr has 2 numbers, and the U-Net has 23 blocks"),
     refused("block_lr", "high", "write numbers with commas between"),
     refused("block_lr", HIGHER, "Prodigy takes one learning rate for everything", optimizer_type="Prodigy"),
-    unlike(SCRIPT, "fused_optimizer_groups", 3, "weights"),
-    refused("fused_optimizer_groups", 3, "Use one of them", fused_backward_pass=True),
-    same("cache_text_encoder_outputs", says="Encoding 3 captions"),
-    same("cache_text_encoder_outputs_to_disk", "files", says="Encoding the captions of 3 pictures"),
-    refused("cache_text_encoder_outputs", True, "does not go with --train_text_encoder", **TEXT),
-    refused("cache_text_encoder_outputs_to_disk", True, "another caption each time", shuffle_caption=True),
     same("disable_mmap_load_safetensors", says="read as a whole"),
 ]
 

@@ -8,6 +8,7 @@ import pytest
 
 from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.spec import option_specs
+from sd_scripts.options.trainer import TrainerOptions
 from tests.effects.conftest import Run
 from tests.effects.effect import Effect
 from tests.effects.run import needed, observe
@@ -22,7 +23,7 @@ def all_rows() -> Iterator[Effect]:
         yield from getattr(importlib.import_module(f"tests.effects.{path.stem}"), "ROWS", [])
 
 
-ON_THE_LOOP = ("fine_tune.py", "sdxl_train.py", "train_network.py")
+ON_THE_LOOP = [script for script, options in SCRIPTS.items() if issubclass(options, TrainerOptions)]
 """They train with the same code: what they share through a group of options is shown with the first of them."""
 
 
@@ -42,7 +43,7 @@ def test_every_option_has_a_row(script: str) -> None:
 
 
 def test_what_a_script_has_for_itself_is_not_shown_elsewhere() -> None:
-    own = {"block_lr", "learning_rate_te1", "cache_text_encoder_outputs", "fused_optimizer_groups"}
+    own = {"block_lr", "learning_rate_te1"}
     assert not own & shown_elsewhere("sdxl_train.py")
     assert shown_elsewhere("fine_tune.py") == set()
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.notice import Notice
-from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES, AboutOptions
 from sd_scripts.options.spec import flat_values
+from sd_scripts.options.trainer import TrainerOptions
 
 # Options whose text stands in the header as it is, under modelspec.<name without metadata_>.
 _AS_GIVEN = (
@@ -27,7 +27,7 @@ def check_about(about: AboutOptions) -> None:
         data_url(about.metadata_thumbnail)
 
 
-def model_spec(options: TrainingSettings) -> dict[str, str]:
+def model_spec(options: TrainerOptions) -> dict[str, str]:
     """The keys that options give; those that follow from the model itself are added when it is written.
 
     Errors: BadOption.
@@ -81,7 +81,7 @@ def _bad_thumbnail(thumbnail: str, sentence: str) -> BadOption:
     return BadOption("metadata_thumbnail", f"--metadata_thumbnail {name} {sentence}")
 
 
-def _timesteps(options: TrainingSettings) -> dict[str, str]:
+def _timesteps(options: TrainerOptions) -> dict[str, str]:
     """The range of timesteps, where it was cut."""
     values = flat_values(options)
     low, high = values.get("min_timestep"), values.get("max_timestep")

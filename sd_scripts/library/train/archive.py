@@ -10,8 +10,8 @@ from sd_scripts.library.train.course import Course, Place
 from sd_scripts.library.train.metadata import Provenance
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.saving import Names, Occasion, file_dtype, file_format, kept_from, remove
-from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.upload import Uploads
+from sd_scripts.options.trainer import TrainerOptions
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Archive:
 
     family: Family
     method: Method
-    options: TrainingSettings
+    options: TrainerOptions
     course: Course
     provenance: Provenance
     contents: states.Contents

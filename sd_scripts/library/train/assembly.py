@@ -5,52 +5,43 @@ from collections.abc import Iterable
 import torch
 
 from sd_scripts.library.data.read_dataset import open_data
-from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.io.headers import check_layers
 from sd_scripts.library.models import sd, sdxl
 from sd_scripts.library.models.adaptable import SD_BLOCKS
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.models.sd import StableDiffusion
+from sd_scripts.library.models.sdxl import StableDiffusionXL
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.checks.here import check_here
 from sd_scripts.library.train.device import loading_device, main_report
 from sd_scripts.library.train.full import FullFineTune
+from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.network_method import NetworkMethod
 from sd_scripts.library.train.notices import network_notices, notices
 from sd_scripts.library.train.optimizing import check_part_rates
 from sd_scripts.library.train.remote_state import fetch_state
-from sd_scripts.library.train.settings import FullSettings, TrainingSettings
 from sd_scripts.library.train.state import check_asked, read_facts
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.library.train.upload import prepare_upload
 from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.model import SdxlModelOptions
+from sd_scripts.options.network import StartOptions
 from sd_scripts.options.sdxl_train import SdxlTrainOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
+from sd_scripts.options.trainer import FullTrainerOptions, TrainerOptions
 
 
 def fine_tune(options: FineTuneOptions, report: Report) -> None:
     """fine_tune.py, once its options are checked."""
     report = _begin_full(options, report)
-    family = _load_sd(options, report)
-    Trainer(family, FullFineTune(options.method), _data(family, options, report), options, report).run()
+    _train(_load_sd(options, report), FullFineTune(options.method), options, report)
 
 
 def sdxl_train(options: SdxlTrainOptions, report: Report) -> None:
     """sdxl_train.py, once its options are checked."""
     report = _begin_full(options, report)
-    model = options.model
-    if model.disable_mmap_load_safetensors:
-        report.say("Files of weights are read as a whole, not mapped into memory.")
-    family = sdxl.load(
-        model.pretrained_model_name_or_path or "",
-        v_parameterization=model.v_parameterization,
-        vae=model.vae,
-        report=report,
-        device=loading_device(options.precision),
-        mapped=not model.disable_mmap_load_safetensors,
-    )
-    Trainer(family, FullFineTune(options.method), _data(family, options, report), options, report).run()
+    _train(_load_sdxl(options.model, options, report), FullFineTune(options.method), options, report)
 
 
 def train_network(options: TrainNetworkOptions, report: Report) -> None:
@@ -59,18 +50,17 @@ def train_network(options: TrainNetworkOptions, report: Report) -> None:
     report = _begin(options, network_notices(options, torch.cuda.is_available()), report)
     method = NetworkMethod(options, report)
     method.check(SD_BLOCKS)
-    family = _load_sd(options, report)
-    Trainer(family, method, _data(family, options, report), options, report, options.start).run()
+    _train(_load_sd(options, report), method, options, report, options.start)
 
 
-def _begin_full(options: FullSettings, report: Report) -> Report:
+def _begin_full(options: FullTrainerOptions, report: Report) -> Report:
     """What comes before a whole model is loaded to be trained. Errors: BadOption, NotInstalled."""
     check_here(options)
     check_part_rates(options.optimizer, options.method)
     return _begin(options, notices(options, torch.cuda.is_available()), report)
 
 
-def _begin(options: TrainingSettings, told: Iterable[str], report: Report) -> Report:
+def _begin(options: TrainerOptions, told: Iterable[str], report: Report) -> Report:
     """What comes before a model is loaded; gives the report of this process. Errors: BadOption."""
     report = main_report(report)
     for sentence in told:
@@ -98,5 +88,21 @@ def _load_sd(options: FineTuneOptions | TrainNetworkOptions, report: Report) -> 
     return family
 
 
-def _data(family: Family, options: TrainingSettings, report: Report) -> TrainingData:
-    return open_data(options, report, weights_hash(family.vae.state_dict()), family.latents_suffix)
+def _load_sdxl(model: SdxlModelOptions, options: TrainerOptions, report: Report) -> StableDiffusionXL:
+    if model.disable_mmap_load_safetensors:
+        report.say("Files of weights are read as a whole, not mapped into memory.")
+    return sdxl.load(
+        model.pretrained_model_name_or_path or "",
+        v_parameterization=model.v_parameterization,
+        vae=model.vae,
+        report=report,
+        device=loading_device(options.precision),
+        mapped=not model.disable_mmap_load_safetensors,
+    )
+
+
+def _train(
+    family: Family, method: Method, options: TrainerOptions, report: Report, start: StartOptions | None = None
+) -> None:
+    data = open_data(options, report, weights_hash(family.vae.state_dict()), family.latents_suffix)
+    Trainer(family, method, data, options, report, start).run()

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.notice import Notice
 from sd_scripts.library.train.board_kinds import Board, BoardPlan, TensorBoard, Wandb
-from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.spec import flat_values, option_specs
+from sd_scripts.options.trainer import TrainerOptions
 from sd_scripts.options.training import LoggingOptions
 
 # Where wandb finds a key or its like, and the ways in which it needs none.
@@ -28,7 +28,7 @@ _TENSORBOARD_SETTINGS = ("purge_step", "max_queue", "flush_secs", "filename_suff
 
 
 @contextmanager
-def open_boards(options: TrainingSettings, main: bool) -> Iterator[list[Board]]:
+def open_boards(options: TrainerOptions, main: bool) -> Iterator[list[Board]]:
     """The boards that the options ask for, open for a while; none but in the main process. Errors: BadOption."""
     boards: list[Board] = []
     try:
@@ -106,7 +106,7 @@ def logged_options(options: Any) -> dict[str, Any]:
     return {name: _last_part(value) if specs[name].path else value for name, value in values.items()}
 
 
-def _plan(board: str, options: TrainingSettings) -> BoardPlan:
+def _plan(board: str, options: TrainerOptions) -> BoardPlan:
     logging = options.logging
     date = f"{logging.log_prefix or ''}{time.strftime('%Y%m%d%H%M%S')}"
     return BoardPlan(

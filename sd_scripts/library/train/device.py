@@ -15,9 +15,9 @@ from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.method import Holding
 from sd_scripts.library.train.parallel import accelerator_arguments, allow_autocast
 from sd_scripts.library.train.precision import computed_in, store_in_fp8, weights_dtype
-from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.team import launched, local_rank
 from sd_scripts.library.train.zero import is_divided
+from sd_scripts.options.trainer import TrainerOptions
 from sd_scripts.options.training import AttentionOptions
 
 AttentionKind = Literal["default", "sdpa", "mem_eff_attn", "xformers", "diffusers_xformers"]
@@ -56,7 +56,7 @@ def loading_device(precision: Precision) -> torch.device:
     return torch.device("cuda", local_rank()) if on_gpu else torch.device("cpu")
 
 
-def make_accelerator(options: TrainingSettings) -> Any:
+def make_accelerator(options: TrainerOptions) -> Any:
     """The accelerator for mixed precision, the scaling of gradients and several processes. Errors: BadOption."""
     from accelerate import Accelerator
     from accelerate.utils import GradientAccumulationPlugin

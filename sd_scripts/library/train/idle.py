@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from sd_scripts.library.notice import Notice
-from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.device import ParallelOptions
+from sd_scripts.options.trainer import TrainerOptions
 from sd_scripts.options.training import LengthOptions, PrecisionOptions, SampleOptions, SavingOptions
 
 
-def idle_settings(options: TrainingSettings) -> Iterator[Notice]:
+def idle_settings(options: TrainerOptions) -> Iterator[Notice]:
     """A sentence for each of them."""
     yield from _about_length(options.length)
     if options.model.no_half_vae and options.precision.mixed_precision == "no":

@@ -17,11 +17,11 @@ from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.optimizers import learning_rates, make_optimizer, set_learning_rates
 from sd_scripts.library.train.predictor import Predictor
 from sd_scripts.library.train.schedules import advance, make_scheduler
-from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.state import Contents
 from sd_scripts.library.train.stepping import Steps, WholeSteps
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.timing import StepClock, StepTimes
+from sd_scripts.options.trainer import TrainerOptions
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Learner:
     """Holds what changes in training: the trained modules, the optimizer, the scaler."""
 
     def __init__(
-        self, family: Family, method: Method, texts: Texts, options: TrainingSettings, accelerator: Any, seed: int
+        self, family: Family, method: Method, texts: Texts, options: TrainerOptions, accelerator: Any, seed: int
     ) -> None:
         predictor = Predictor(family, method.trained(), texts.settings)
         self.optimizer = make_optimizer(method.parameter_groups(options.optimizer.learning_rate), options.optimizer)
@@ -99,13 +99,13 @@ class Learner:
             prediction_BCHW = self._predictor(noisy_BCHW, batch.timesteps_B, batch.sizes_B6, **texts).float()
         return self._loss.per_item(prediction_BCHW, target_BCHW, batch.timesteps_B, batch.mask_BHW)
 
-    def _way_of_stepping(self, options: TrainingSettings) -> Steps:
+    def _way_of_stepping(self, options: TrainerOptions) -> Steps:
         # An infinite norm clips nothing, and the gradient's own is told all the same.
         max_norm = options.optimizer.max_grad_norm or float("inf")
         if engine := zero.engine_of(self._accelerator):
             return zero.DividedSteps(engine)
-        if options.precision.fused_backward_pass or options.optimizer_groups:
-            return FusedSteps(self.optimizer, max_norm, options.optimizer_groups)
+        if options.precision.fused_backward_pass or options.groups.portions:
+            return FusedSteps(self.optimizer, max_norm, options.groups.portions)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         return WholeSteps(self._accelerator, self._predictor, self._stepper, parameters, max_norm)
 

@@ -12,8 +12,8 @@ from sd_scripts.library.io.hashes import file_hashes
 from sd_scripts.library.train.about import model_spec
 from sd_scripts.library.train.course import Course, Place
 from sd_scripts.library.train.optimizers import described
-from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.spec import flat_values
+from sd_scripts.options.trainer import TrainerOptions
 
 # Options whose value stands in the header as it is, under ss_<name>.
 _AS_GIVEN = (
@@ -47,7 +47,7 @@ class Provenance:
 
 
 def provenance(
-    options: TrainingSettings, base_version: str, data: TrainingData, course: Course, seed: int, processes: int
+    options: TrainerOptions, base_version: str, data: TrainingData, course: Course, seed: int, processes: int
 ) -> Provenance:
     """Collects what is known before the first step."""
     values = flat_values(options)

@@ -6,6 +6,7 @@ from pathlib import Path
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.networks.arguments import split_words
 from sd_scripts.library.notice import Notice
+from sd_scripts.library.train.checks.data import caching_option
 from sd_scripts.library.train.optimizers import optimizer_name, sets_its_rates
 from sd_scripts.library.train.saving import Names, Occasion
 from sd_scripts.options.network import (
@@ -36,6 +37,10 @@ def check_network(options: TrainNetworkOptions) -> None:
     _check_base(options.base, options.precision.mixed_precision, options.precision.gradient_checkpointing)
     _check_start(options.start)
     _check_sources(options)
+    if options.text_cache.asked and parts_asked(options.rates)[1]:
+        option = caching_option(options.text_cache)
+        sentence = "what a text encoder makes of captions changes while the network changes it"
+        raise BadOption(option, f"--{option} needs --network_train_unet_only: {sentence}.")
     if options.data.in_json and options.data.reg_data_dir:
         sentence = "--reg_data_dir does not go with --in_json: name folders with --train_data_dir alone."
         raise BadOption("reg_data_dir", sentence)

@@ -11,13 +11,13 @@ from sd_scripts.library.train.idle import idle_alone, idle_settings, idle_withou
 from sd_scripts.library.train.network_rules import idle_network
 from sd_scripts.library.train.optimizing import rate_notices
 from sd_scripts.library.train.saving import file_format
-from sd_scripts.library.train.settings import FullSettings, TrainingSettings
 from sd_scripts.library.train.team import launched
 from sd_scripts.options.fine_tune import FineTuneMethodOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
+from sd_scripts.options.trainer import FullTrainerOptions, TrainerOptions
 
 
-def notices(options: FullSettings, has_gpu: bool) -> Iterator[Notice]:
+def notices(options: FullTrainerOptions, has_gpu: bool) -> Iterator[Notice]:
     """One sentence each; the run is the same without such an option, so it is not refused. Errors: BadOption."""
     yield from rate_notices(options.optimizer, options.schedule, options.method)
     yield from _common(options, has_gpu)
@@ -30,7 +30,7 @@ def network_notices(options: TrainNetworkOptions, has_gpu: bool) -> Iterator[Not
     yield from _common(options, has_gpu)
 
 
-def _common(options: TrainingSettings, has_gpu: bool) -> Iterator[Notice]:
+def _common(options: TrainerOptions, has_gpu: bool) -> Iterator[Notice]:
     yield from idle_options(options)
     yield from idle_settings(options)
     yield from idle_logging(options.logging)
@@ -40,7 +40,7 @@ def _common(options: TrainingSettings, has_gpu: bool) -> Iterator[Notice]:
     yield from replaced(options)
 
 
-def replaced(options: TrainingSettings) -> Iterator[Notice]:
+def replaced(options: TrainerOptions) -> Iterator[Notice]:
     """A model of the name that will be written is there."""
     target = last_target(options)
     if options.saving.output_dir and target.exists():

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 
 from sd_scripts.library.train import zero
-from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.options.trainer import TrainerOptions
 
 
-def accelerator_arguments(options: TrainingSettings) -> dict[str, Any]:
+def accelerator_arguments(options: TrainerOptions) -> dict[str, Any]:
     """What accelerate's Accelerator is made with, so that processes wait and exchange gradients as asked for."""
     arguments: dict[str, Any] = {"kwargs_handlers": _handlers(options)}
     if options.zero.deepspeed:
@@ -22,7 +22,7 @@ def allow_autocast(accelerator: Any) -> None:
     accelerator.native_amp = accelerator.mixed_precision != "no"
 
 
-def _handlers(options: TrainingSettings) -> list[Any]:
+def _handlers(options: TrainerOptions) -> list[Any]:
     from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 
     parallel = options.parallel

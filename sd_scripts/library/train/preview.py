@@ -7,10 +7,10 @@ from sd_scripts.library.data.read_dataset import open_data
 from sd_scripts.library.models.clip_tokenizer import clip_tokenizer, count_tokens, count_weighted_tokens
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import course_of
-from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.options.trainer import TrainerOptions
 
 
-def show_dataset(options: TrainingSettings, report: Report) -> None:
+def show_dataset(options: TrainerOptions, report: Report) -> None:
     """Shows pictures, captions and buckets; of the model only the tokenizer is needed."""
     data = open_data(options, report)
     seed = options.length.seed or 0

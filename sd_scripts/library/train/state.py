@@ -23,7 +23,7 @@ from sd_scripts.library.train import zero
 from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.known_optimizers import KEPT_CLASSES
 from sd_scripts.library.train.optimizers import optimizer_name
-from sd_scripts.library.train.settings import TrainingSettings
+from sd_scripts.options.trainer import TrainerOptions
 
 VERSION = 1
 
@@ -139,7 +139,7 @@ def check_fits(folder: str, facts: Facts, method: str, family: str, optimizer: s
             raise BadOption("resume", f"--resume {folder}: its {what} is {saved}, and this run's is {now}.")
 
 
-def check_asked(folder: str, facts: Facts, options: TrainingSettings) -> None:
+def check_asked(folder: str, facts: Facts, options: TrainerOptions) -> None:
     """What the options alone tell of whether training can go on from a state. Errors: BadOption."""
     if options.length.max_train_epochs is None:
         check_end(facts.step, options.length.max_train_steps)

@@ -9,14 +9,14 @@ from sd_scripts.library.models.family import Family
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train.prompts import read_prompts
-from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.text_files import TextFiles, TextSource, places_of
 from sd_scripts.library.train.texts import Texts
+from sd_scripts.options.trainer import TrainerOptions
 
 
 def cache_texts(
-    family: Family, texts: Texts, data: TrainingData, options: TrainingSettings, team: Team, report: Report
+    family: Family, texts: Texts, data: TrainingData, options: TrainerOptions, team: Team, report: Report
 ) -> None:
     """Does what the options ask for, and sends the text encoders to rest. Errors: BadOption, BadFile."""
     asked = options.text_cache
@@ -45,7 +45,7 @@ def _keep_all(texts: Texts, data: TrainingData, report: Report) -> None:
 
 
 def _write_files(
-    family: Family, texts: Texts, data: PictureData, options: TrainingSettings, team: Team, report: Report
+    family: Family, texts: Texts, data: PictureData, options: TrainerOptions, team: Team, report: Report
 ) -> None:
     places = places_of((data.images[index].path, caption) for index, caption in _captions(data).items())
     names = tuple(texts.encode([""]))
@@ -70,7 +70,7 @@ def _captions(data: TrainingData) -> dict[int, str]:
     return {index: data.caption(Item(index, 0), Moment()) for index in range(len(data.images))}
 
 
-def _source(family: Family, texts: Texts, options: TrainingSettings) -> TextSource:
+def _source(family: Family, texts: Texts, options: TrainerOptions) -> TextSource:
     tensors: dict[str, Any] = {}
     for part, module in family.text_encoders.items():
         tensors |= {f"{part}.{name}": tensor for name, tensor in module.state_dict().items()}

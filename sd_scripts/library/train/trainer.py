@@ -34,7 +34,6 @@ from sd_scripts.library.train.optimizing import choose_schedule, warmup_notices
 from sd_scripts.library.train.outputs import Outputs
 from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
-from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.text_caching import cache_texts
 from sd_scripts.library.train.texts import Texts
@@ -42,6 +41,7 @@ from sd_scripts.library.train.timing import waited
 from sd_scripts.library.train.tracking import StepFigures, Tracker
 from sd_scripts.library.train.upload import make_uploads
 from sd_scripts.options.network import StartOptions
+from sd_scripts.options.trainer import TrainerOptions
 
 
 class Trainer:
@@ -52,7 +52,7 @@ class Trainer:
         family: Family,
         method: Method,
         data: TrainingData,
-        options: TrainingSettings,
+        options: TrainerOptions,
         report: Report,
         start: StartOptions | None = None,
     ) -> None:

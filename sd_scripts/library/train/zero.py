@@ -17,15 +17,15 @@ from torch import nn
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.replaced import replace_in_state
-from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.team import launched
 from sd_scripts.options.device import DeepSpeedOptions
+from sd_scripts.options.trainer import TrainerOptions
 
 _TAG = "parts"
 _COMPUTED_IN = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def plugin(options: TrainingSettings) -> Any:
+def plugin(options: TrainerOptions) -> Any:
     """accelerate's DeepSpeedPlugin for the options."""
     from accelerate.utils import DeepSpeedPlugin
 
@@ -58,7 +58,7 @@ def check_drives(settings: DeepSpeedOptions) -> None:
                 raise BadOption(f"offload_{what}_device", f"--offload_{what}_device nvme: {sentence}")
 
 
-def _more(options: TrainingSettings) -> dict[str, Any]:
+def _more(options: TrainerOptions) -> dict[str, Any]:
     """What the plugin has no arguments for."""
     batch_size, processes = options.length.train_batch_size, launched().size
     config: dict[str, Any] = {
@@ -167,7 +167,7 @@ def read_parts(engine: Any, folder: Path) -> None:
         raise BadOption("resume", f"--resume {folder.parent}: {sentence}")
 
 
-def kind(options: TrainingSettings, processes: int) -> str:
+def kind(options: TrainerOptions, processes: int) -> str:
     """What a state's optimizer is divided into: such states fit each other only."""
     if not options.zero.deepspeed:
         return ""

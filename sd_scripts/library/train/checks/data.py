@@ -11,14 +11,13 @@ from sd_scripts.library.data.subset_reader import check_sizes
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import read_metadata
-from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.data import DataOptions, ResolutionOptions
-from sd_scripts.options.method import FullMethodOptions
 from sd_scripts.options.model import TextCacheOptions
 from sd_scripts.options.pictures import MaskOptions
+from sd_scripts.options.trainer import TrainerOptions
 
 
-def check_data(options: TrainingSettings) -> None:
+def check_data(options: TrainerOptions) -> None:
     """The datasets are described without mistakes, and their metadata files and folders are there."""
     data, sizes = options.data, options.resolution
     check_readers(data)
@@ -26,7 +25,7 @@ def check_data(options: TrainingSettings) -> None:
         if data.dataset_config:
             raise BadOption("dataset_config", "--dataset_config and --dataset_class exclude each other: use one.")
         if options.text_cache.cache_text_encoder_outputs_to_disk:
-            option = _caching(options.text_cache)
+            option = caching_option(options.text_cache)
             sentence = f"--{option} is for pictures; with --dataset_class use --cache_text_encoder_outputs."
             raise BadOption(option, sentence)
         _check_class_keeps_latents(sizes, find_class(data.dataset_class))
@@ -43,21 +42,22 @@ def check_data(options: TrainingSettings) -> None:
                     check_caching(subset.pictures, option)
 
 
-def check_texts_frozen(cache: TextCacheOptions, method: FullMethodOptions) -> None:
-    """What text encoders make of captions is kept only where they are not trained. Errors: BadOption."""
-    if cache.asked and method.trains_text_encoder:
-        option = _caching(cache)
+def check_texts_frozen(cache: TextCacheOptions, trained_by: str | None) -> None:
+    """What text encoders make of captions is kept only where no option has one trained. Errors: BadOption."""
+    if cache.asked and trained_by:
+        option = caching_option(cache)
         sentence = "what a text encoder makes of captions changes while it is trained. Leave out one of the two."
-        raise BadOption(option, f"--{option} does not go with --train_text_encoder: {sentence}")
+        raise BadOption(option, f"--{option} does not go with --{trained_by}: {sentence}")
 
 
 def _changing_captions(cache: TextCacheOptions) -> BadOption:
-    option = _caching(cache)
+    option = caching_option(cache)
     sentence = "shuffling, wildcards, dropped tags and their warm-up give a picture another caption each time"
     return BadOption(option, f"--{option}: {sentence}. Leave out one of the two.")
 
 
-def _caching(cache: TextCacheOptions) -> str:
+def caching_option(cache: TextCacheOptions) -> str:
+    """The option by which captions are encoded before training."""
     to_disk = cache.cache_text_encoder_outputs_to_disk
     return "cache_text_encoder_outputs_to_disk" if to_disk else "cache_text_encoder_outputs"
 

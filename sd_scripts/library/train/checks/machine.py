@@ -7,13 +7,13 @@ from pathlib import Path
 
 from sd_scripts.library.errors import BadOption, NotInstalled
 from sd_scripts.library.train.optimizers import optimizer_name
-from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.team import launched
 from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
+from sd_scripts.options.trainer import TrainerOptions
 from sd_scripts.options.training import AttentionOptions, PrecisionOptions
 
 
-def check_machine(options: TrainingSettings) -> None:
+def check_machine(options: TrainerOptions) -> None:
     """Checks the options of the machine that trains. Errors: BadOption, NotInstalled."""
     check_formats(options.precision)
     check_attention(options.attention)
@@ -62,11 +62,11 @@ def check_compilation(compilation: CompileOptions) -> None:
         raise BadOption("dynamo_backend", f"--dynamo_backend {compilation.dynamo_backend} needs --torch_compile.")
 
 
-def check_fused_backward(options: TrainingSettings) -> None:
+def check_fused_backward(options: TrainerOptions) -> None:
     """Steps within the backward pass know one batch, one process, and gradients that are not scaled."""
     asked = {
         "fused_backward_pass": options.precision.fused_backward_pass,
-        "fused_optimizer_groups": bool(options.optimizer_groups),
+        "fused_optimizer_groups": bool(options.groups.portions),
     }
     option = next((name for name, given in asked.items() if given), None)
     if option is None:
@@ -114,7 +114,7 @@ def check_deepspeed(zero: DeepSpeedOptions, precision: PrecisionOptions) -> None
         raise BadOption("fp16_master_weights_and_gradients", f"--fp16_master_weights_and_gradients needs {needed}.")
 
 
-def check_divided(options: TrainingSettings) -> None:
+def check_divided(options: TrainerOptions) -> None:
     """What needs whole weights does not go with weights, or an optimizer's memory, in parts."""
     if not options.zero.deepspeed:
         return
@@ -149,9 +149,9 @@ def _check_offload(zero: DeepSpeedOptions, what: str, stages: dict[str, tuple[in
         raise BadOption(folder_option, f"--{folder_option} {folder}: there is no such folder.")
 
 
-def _accumulates(options: TrainingSettings) -> bool:
+def _accumulates(options: TrainerOptions) -> bool:
     return options.length.gradient_accumulation_steps > 1
 
 
-def _scales(options: TrainingSettings) -> bool:
+def _scales(options: TrainerOptions) -> bool:
     return options.precision.mixed_precision == "fp16"

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.notice import Notice
-from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.noise import HUBER_LOSSES, HUBER_SCALED, NEEDED, TIMESTEPS, LossOptions, NoiseOptions
+from sd_scripts.options.trainer import TrainerOptions
 
 
-def check_noise(options: TrainingSettings) -> None:
+def check_noise(options: TrainerOptions) -> None:
     """Refuses options of noise and loss that contradict each other or leave nothing to learn. Errors: BadOption."""
     noise, loss, velocity = options.noise, options.loss, options.model.v_parameterization
     if noise.adaptive_noise_scale and not noise.noise_offset:
@@ -45,7 +45,7 @@ def check_finite(noise: NoiseOptions, loss: LossOptions) -> None:
             raise BadOption(option, f"{sentence}: add --max_timestep {TIMESTEPS - 1}.")
 
 
-def idle_options(options: TrainingSettings) -> Iterator[Notice]:
+def idle_options(options: TrainerOptions) -> Iterator[Notice]:
     """A sentence for each option of noise and loss that is given and does nothing, or not what it is for."""
     noise, loss = options.noise, options.loss
     for option, needed in NEEDED.items():

@@ -8,15 +8,15 @@ from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.remote_state import parse_remote
 from sd_scripts.library.train.saving import Names, Occasion, file_format
-from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.options.model import BaseModelOptions
+from sd_scripts.options.trainer import TrainerOptions
 from sd_scripts.options.training import LoggingOptions, SampleOptions, SavingOptions, StateOptions
 
 # File systems take 255 bytes; numbers, times and endings are added.
 LONGEST_NAME_BYTES = 180
 
 
-def check_output(options: TrainingSettings) -> None:
+def check_output(options: TrainerOptions) -> None:
     """Checks names, what is kept, the state to go on from and the prompts of samples. Errors: BadOption."""
     check_saving(options.saving)
     check_targets(options)
@@ -25,7 +25,7 @@ def check_output(options: TrainingSettings) -> None:
     check_log_names(options.logging)
 
 
-def check_folders(options: TrainingSettings) -> None:
+def check_folders(options: TrainerOptions) -> None:
     """Makes the folders, the last thing before training begins. Errors: BadOption."""
     check_writable("output_dir", options.saving.output_dir)
     if options.logging.logging_dir:
@@ -51,7 +51,7 @@ def check_log_names(logging: LoggingOptions) -> None:
     check_plain("log_tracker_name", logging.log_tracker_name)
 
 
-def check_targets(options: TrainingSettings) -> None:
+def check_targets(options: TrainerOptions) -> None:
     """The trained model takes the place of an earlier one at most: not of its base, nor of a folder of other things."""
     names, target = _names(options), last_target(options)
     for source in (options.model.pretrained_model_name_or_path, options.model.vae):
@@ -66,14 +66,14 @@ def check_targets(options: TrainingSettings) -> None:
             raise BadOption("output_name", sentence)
 
 
-def last_target(options: TrainingSettings) -> Path:
+def last_target(options: TrainerOptions) -> Path:
     """The file or folder of the trained model, as it is written at the end."""
     last = _names(options).path(Occasion("last", 0))
     ending = file_format(options.format, format_of(options.model))
     return last if ending.startswith("diffusers") else last.with_name(f"{last.name}.{ending}")
 
 
-def _names(options: TrainingSettings) -> Names:
+def _names(options: TrainerOptions) -> Names:
     return Names(Path(options.saving.output_dir or ""), options.saving.output_name)
 
 

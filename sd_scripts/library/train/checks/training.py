@@ -13,12 +13,12 @@ from sd_scripts.library.train.checks.noise import check_noise
 from sd_scripts.library.train.checks.output import check_folders, check_output
 from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
-from sd_scripts.library.train.settings import TrainingSettings
 from sd_scripts.library.train.upload import check_upload
 from sd_scripts.options.model import BaseModelOptions, BaseTextOptions, ModelOptions
+from sd_scripts.options.trainer import TrainerOptions
 
 
-def check_training(options: TrainingSettings) -> None:
+def check_training(options: TrainerOptions) -> None:
     """Checks what can be checked without torch and without reading the model. Errors: BadOption."""
     check_model(options.model, options.text)
     check_data(options)
