@@ -59,7 +59,8 @@ def train_hypernetwork(options: TrainHypernetworkOptions, report: Report) -> Non
     """train_hypernetwork.py, once its options are checked."""
     check_here(options)
     report = _begin(options, hypernetwork_notices(options, torch.cuda.is_available()), report)
-    _train(_load_sd(options, report), HypernetworkMethod(options, report), options, report, options.start)
+    method = HypernetworkMethod(options, report)
+    _train(_load_sd(options, report), method, options, report, options.start)
 
 
 def _begin_full(options: FullTrainerOptions, report: Report) -> Report:

@@ -27,22 +27,23 @@ class HypernetworkMethod:
     must_move = True
 
     def __init__(self, options: TrainHypernetworkOptions, report: Report) -> None:
+        """Reads the file to go on from, where one is named. Errors: BadFile."""
         self._options = options
         self._report = report
-        self._earlier_steps = 0
+        file = options.hypernetwork.hypernetwork_weights
+        self._earlier = load_hypernetwork(file) if file else None
 
     def prepare(self, family: Family, seed: int) -> None:
-        """Freezes the model and attaches a hypernetwork, a new one or a file's. Errors: BadOption, BadFile."""
+        """Freezes the model and attaches the hypernetwork. Errors: BadOption, BadFile."""
         for module in (family.unet, *family.text_encoders.values(), family.vae):
             module.requires_grad_(False).eval()
         # Layers that are recomputed are so in training mode only.
         family.unet.train()
-        file = self._options.hypernetwork.hypernetwork_weights
-        self.hypernetwork = self._loaded(file) if file else self._made(family, seed)
+        self.hypernetwork = self._earlier or self._made(family, seed)
+        self._earlier_steps = self.hypernetwork.step
         self.hypernetwork.to(weights_dtype(self._options.precision)).requires_grad_(True).train()
         attach(self.hypernetwork, family.unet, self._options.hypernetwork.hypernetwork_strength)
-        widths = ", ".join(str(width) for width in self.hypernetwork.widths)
-        self._report.say(f"The hypernetwork changes what attention reads at the widths {widths}.")
+        self._say_begun()
 
     def trained(self) -> dict[str, nn.Module]:
         """The modules of each width, as a part of its own."""
@@ -74,24 +75,24 @@ class HypernetworkMethod:
         return path
 
     def _made(self, family: Family, seed: int) -> Hypernetwork:
-        asked = self._options.hypernetwork
         there = context_widths(family.unet)
-        widths = asked.enable_sizes or there
+        widths = self._options.hypernetwork.enable_sizes or there
         foreign = [width for width in widths if width not in there]
         if foreign:
             sentence = f"this model has no such width. It has {', '.join(str(width) for width in there)}."
             raise BadOption("enable_sizes", f"--enable_sizes {foreign[0]}: {sentence}")
-        made = Hypernetwork(widths, asked_shape(asked))
+        made = Hypernetwork(widths, asked_shape(self._options.hypernetwork))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "network"))
             made.draw()
         return made
 
-    def _loaded(self, file: str) -> Hypernetwork:
-        loaded = load_hypernetwork(file)
-        self._earlier_steps = loaded.step
-        self._report.say(f"Going on from {file}, trained for {loaded.step:,} steps.")
-        return loaded
+    def _say_begun(self) -> None:
+        if self._earlier:
+            file = self._options.hypernetwork.hypernetwork_weights
+            self._report.say(f"Going on from {file}, trained for {self._earlier_steps:,} steps.")
+        widths = ", ".join(str(width) for width in self.hypernetwork.widths)
+        self._report.say(f"The hypernetwork changes what attention reads at the widths {widths}.")
 
     def _metadata(self, family: Family, request: SaveRequest) -> dict[str, str]:
         facts = family.model_spec(request)
