@@ -8,6 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from diffusers.models.attention_processor import Attention
 
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.example.sd_models import make_sd2
@@ -106,6 +107,20 @@ def test_several_act_one_after_the_other(families):
     detachers[1]()
     expected_BLD = other.pair(text)["k"](one.pair(text)["k"](texts(family), 0.5))
     torch.testing.assert_close(seen[0], expected_BLD)
+
+
+def test_compiled_code_has_it_too():
+    attention = Attention(query_dim=16, heads=2, dim_head=8)
+    hidden_BLD = torch.randn(2, 5, 16)
+    plain = attention(hidden_BLD)
+    attach(drawn([16], activation="relu", layer_norm=True), attention, 0.5)
+    expected = attention(hidden_BLD)
+    attention.compile(backend="eager", fullgraph=True)
+    try:
+        torch.testing.assert_close(attention(hidden_BLD), expected)
+    finally:
+        torch._dynamo.reset()
+    assert not torch.allclose(plain, expected)
 
 
 def test_in_half_precision_it_answers_in_that(families):

@@ -6,7 +6,8 @@
     detach()            # and without it again
 
 `load_hypernetwork` is in `hypernetwork_file.py`, which reads and writes the files; what it gives is in evaluation mode,
-in which nothing is dropped. Several may be attached at once: each changes what the one before has made.
+in which nothing is dropped. Several may be attached at once: each changes what the one before has made. A U-Net that is
+compiled takes notice only of what was attached before.
 """
 
 from collections.abc import Callable, Iterable, Iterator
