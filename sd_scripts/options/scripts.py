@@ -7,6 +7,7 @@ from sd_scripts.options.latents import PrepareLatentsOptions
 from sd_scripts.options.metadata import CleanOptions, MergeCaptionsOptions, MergeTagsOptions
 from sd_scripts.options.sdxl_train import SdxlTrainOptions
 from sd_scripts.options.tagging import TagByDeepDanbooruOptions, TagByWd14Options
+from sd_scripts.options.train_hypernetwork import TrainHypernetworkOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
 
 SCRIPTS: dict[str, type] = {
@@ -22,4 +23,5 @@ SCRIPTS: dict[str, type] = {
     "sdxl_train.py": SdxlTrainOptions,
     "train_network.py": TrainNetworkOptions,
     "gen_img.py": GenImgOptions,
+    "train_hypernetwork.py": TrainHypernetworkOptions,
 }

@@ -54,6 +54,20 @@ def write_lora(path, seed):
     made.save_weights(str(path), None, {"ss_network_module": "networks.lora"})
 
 
+def write_hypernetwork(path):
+    """One that changes what cross-attention reads; the width is that of a tiny model's texts."""
+    from sd_scripts.library.networks.hypernetwork import Hypernetwork
+    from sd_scripts.library.networks.hypernetwork_file import save_hypernetwork
+    from sd_scripts.library.networks.hypernetwork_shape import Shape
+
+    made = Hypernetwork([16], Shape(initialisation="XavierNormal"), "style")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made.draw()
+    save_hypernetwork(path, made, {"sd_checkpoint": None, "sd_checkpoint_name": None})
+    return path
+
+
 def vectors_of(folder, word, table="text_encoder"):
     """The vectors that a model has of its own for a word."""
     from sd_scripts.library.generate.opening import load_family

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.generate.conftest import pixels, vectors_of, write_embedding
+from tests.generate.conftest import pixels, vectors_of, write_embedding, write_hypernetwork
 from tests.networks.tiny import train_network
 
 # diffusers' Euler schedulers hand torch tensors to numpy in an old way.
@@ -52,6 +52,16 @@ def test_strengths_that_prompts_have(draw):
     assert same(silent, draw(*CAT, *seed, out="plain").pictures[0])
     assert same(one, draw(*CAT, *seed, "--network_weights", "cat.safetensors", out="one").pictures[0])
     assert not same(one, both)
+
+
+def test_strengths_of_hypernetworks(draw, tmp_path):
+    file = write_hypernetwork(tmp_path / "style.pt")
+    given = ("--hypernetwork_weights", str(file))
+    none, some, whole = draw(*CAT, *given, "--grid_multipliers", "0", "0.5", "1").pictures
+    assert same(none, draw(*CAT, out="plain").pictures[0])
+    assert same(whole, draw(*CAT, *given, out="whole").pictures[0])
+    assert same(some, draw(*CAT, "--grid", str(file), "--grid_multipliers", "0.5", out="grid").pictures[0])
+    assert len({picture.tobytes() for picture in (none, some, whole)}) == 3
 
 
 def test_an_embedding_is_read_where_its_word_stands(draw, tmp_path, world):

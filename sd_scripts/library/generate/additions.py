@@ -1,7 +1,7 @@
 """What is added to a model for drawing: networks and hypernetworks, each with its strength, and taken off again."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +12,8 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.generate.kinds import LORA, module_of
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.networks.arguments import split_words
+from sd_scripts.library.networks.hypernetwork import Hypernetwork, attach
+from sd_scripts.library.networks.hypernetwork_file import load_hypernetwork
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.network_module import create, open_network_module, text_encoders_of
 from sd_scripts.options.gen_img import AddedOptions
@@ -84,8 +86,31 @@ def merge_network(family: Family, file: str, strength: float, module: str, given
 
 
 def add_hypernetwork(family: Family, file: str, strength: float) -> Any:
-    """From now on the U-Net's attention reads its texts through a hypernetwork. Errors: BadFile."""
-    raise NotImplementedError
+    """From now on the U-Net's attention reads its contexts through a hypernetwork. Errors: BadFile."""
+    hypernetwork: Any = load_hypernetwork(file)
+    held = _Adjustable(hypernetwork.to(family.unet.device), strength)
+    attach(held, family.unet)  # type: ignore[arg-type]
+    return held
+
+
+class _Adjustable:
+    """A hypernetwork that is attached once, and counts more or less from picture to picture."""
+
+    def __init__(self, hypernetwork: Hypernetwork, strength: float) -> None:
+        self._hypernetwork = hypernetwork
+        self._strength = strength
+        self.widths, self.name = hypernetwork.widths, hypernetwork.name
+
+    def set_multiplier(self, strength: float) -> None:
+        """How strongly it counts from now on."""
+        self._strength = strength
+
+    def pair(self, width: int) -> dict[str, Callable[[Any, float], Any]]:
+        """The changes of a width: k and v."""
+        return {part: self._changing(change) for part, change in self._hypernetwork.pair(width).items()}
+
+    def _changing(self, change: Any) -> Callable[[Any, float], Any]:
+        return lambda context_BLD, strength: change(context_BLD, strength * self._strength)
 
 
 @contextmanager

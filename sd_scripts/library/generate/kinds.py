@@ -39,6 +39,8 @@ def _named(tensors: dict[str, Any], file: str, option: str) -> FileKind:
         return "model"
     if kind == "lora" or any(name.startswith("lora_") for name in shapes):
         return "network"
+    if any(name.partition(".")[0].isdecimal() for name in shapes):
+        return "hypernetwork"
     # diffusers' own files of embeddings hold one matrix under the word itself.
     if any(name in EMBEDDINGS for name in shapes) or (len(shapes) == 1 and kind == "unknown"):
         return "embedding"

@@ -53,6 +53,13 @@ def open_checkpoint(path: str | Path, device: torch.device = CPU, mapped: bool =
     return _Safetensors(path, device) if mapped else _WholeSafetensors(path, device)
 
 
+def read_pickle(path: Path) -> Any:
+    """What torch.save has written: tensors and plain values as they were, all else inert. Errors: BadFile."""
+    if not path.is_file():
+        raise BadFile(f"{path}: there is no such file.")
+    return _unpickle(path)
+
+
 class _Safetensors:
     def __init__(self, path: Path, device: torch.device) -> None:
         self.path = path
@@ -93,7 +100,7 @@ class _Pickled:
     def __init__(self, path: Path, device: torch.device) -> None:
         self.path = path
         self._device = device
-        self._tensors = dict(_tensors(read_pickle(path)))
+        self._tensors = dict(_tensors(_unpickle(path)))
         if not self._tensors:
             raise BadFile(f"{path} holds no tensors, so it is no model. Name a .safetensors or .ckpt file of a model.")
         self.shapes = {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
@@ -128,6 +135,15 @@ def write_pickle(path: Path, value: Any) -> None:
         torch.save(value, file)
 
 
+def write_older_pickle(path: Path, value: Any) -> None:
+    """The same in torch's form of before 2020: programs that look through a file's archive refuse a newer one's.
+
+    Errors: BadFile.
+    """
+    with _writing(path) as beside, open(beside, "wb") as file:
+        torch.save(value, file, _use_new_zipfile_serialization=False)
+
+
 @contextmanager
 def _writing(path: Path) -> Iterator[Path]:
     with replacing(path) as beside:
@@ -147,8 +163,7 @@ def _own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return owned
 
 
-def read_pickle(path: Path) -> Any:
-    """What a pickle holds: tensors, numbers and texts; nothing of it is run. Errors: BadFile."""
+def _unpickle(path: Path) -> Any:
     broken = f"{path} is no checkpoint, or it is incomplete. Download or copy it again."
     zipped = zipfile.is_zipfile(path)
     if not zipped and tarfile.is_tarfile(path):
