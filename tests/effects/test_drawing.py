@@ -47,7 +47,7 @@ MODEL = [
 ADDED = [
     drawn("network_weights", [NETWORK], "files", "said"),
     drawn("network_mul", [9.0], "files", **NETWORKS),
-    drawn("network_module", ["lycoris.kohya"], "said", "error", **NETWORKS),
+    drawn("network_module", ["tests.networks.foreign"], network_mul=[9.0], **NETWORKS),
     drawn("network_args", ["conv=2"], "error", **NETWORKS),
     drawn("network_merge", True, "said", "computed", **NETWORKS),
     drawn("network_merge_n_models", 1, "said", "computed", **NETWORKS),
@@ -61,9 +61,9 @@ ADDED = [
 
 PROMPTS = [
     drawn("prompt", "a blue dog", "files", "header"),
-    drawn("from_file", "{here}/prompts.txt", prompt=None, W=72),
+    drawn("from_file", "{here}/prompts.txt"),
     drawn("negative_prompt", "rain", "files", "header"),
-    drawn("shuffle_prompts", True, prompt="a\nb\nc\nd"),
+    drawn("shuffle_prompts", True, prompt="a\nb\nc\nd\ne\nf"),
     drawn("images_per_prompt", 2),
     drawn("n_iter", 2),
     drawn("seed", 8),
@@ -90,10 +90,10 @@ SIZES = [
 BEGINNING = [
     drawn("image_path", "{here}/pictures/a.png"),
     drawn("mask_path", "{here}/masks/a.png", **BEGUN),
-    drawn("strength", 0.5, **BEGUN),
+    drawn("strength", 1.0, **BEGUN),
     drawn("highres_fix_scale", 0.5),
     drawn("highres_fix_steps", 2, highres_fix_scale=0.5),
-    drawn("highres_fix_strength", 0.5, **STAGES),
+    drawn("highres_fix_strength", 1.0, **STAGES),
     drawn("highres_fix_save_1st", True, **STAGES),
     drawn("highres_fix_latents_upscaling", True, **STAGES),
 ]
@@ -118,7 +118,7 @@ SPEED = [
 CONSOLE = [
     same_pictures("console_log_level", "ERROR", "said"),
     drawn("console_log_file", "{here}/log.txt", "files"),
-    same_pictures("console_log_simple", True, "said"),
+    drawn("console_log_simple", True, console_log_file="{here}/log.txt"),
 ]
 
 ROWS = [*MODEL, *ADDED, *PROMPTS, *DRAWING, *SIZES, *BEGINNING, *FILES, *SPEED, *CONSOLE]
