@@ -219,4 +219,5 @@ FACTS: dict[str, Callable[[Draft], list[Fact]]] = {
     "latents": _latents_facts,
     "train": _train_facts,
     "tools": lambda draft: [],
+    "try": lambda draft: [],
 }
