@@ -17,6 +17,8 @@ _OUTPUTS = {
     "metadata": ("out_json",),
     "latents": ("out_json",),
     "train": ("output_name", "output_dir"),
+    # No picture takes the name of another.
+    "try": (),
 }
 
 
@@ -28,7 +30,9 @@ def add_rivals(steps: Iterable[Checked], store: RunStore, besides: str | None = 
 
 
 def _rivals(draft: Draft, queued: list[tuple[RunRecord, str]]) -> Iterator[Finding]:
-    flags = _OUTPUTS[draft.stage.tab]
+    flags = _OUTPUTS.get(draft.stage.tab, ())
+    if not flags:
+        return
     place = [draft.get(flag) for flag in flags]
     for record, state in queued:
         if record.stage == draft.stage.id and [record.values.get(flag) for flag in flags] == place:

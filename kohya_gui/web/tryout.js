@@ -1,7 +1,7 @@
 /* The Try tab besides its form: what was saved lately, to be compared with a click, and the pictures as they come. */
 "use strict";
 (() => {
-  const { html, attr, put, patch, t, on, call, store } = Studio;
+  const { html, put, patch, t, on, call, store } = Studio;
   const STAGE = "try",
     FLAG = "grid";
   let place = null,
@@ -23,16 +23,7 @@
                 <div class="pick">
                   ${files.map(
                     ({ path, name }) => html`
-                      <button
-                        type="button"
-                        class="btn sm"
-                        title="${path}"
-                        data-path="${path}"
-                        aria-pressed="${String(isChosen(path))}"
-                        aria-label="${t(isChosen(path) ? "try.drop" : "try.add", { name })}"
-                      >
-                        ${name}
-                      </button>
+                      <button type="button" class="btn sm" title="${path}" data-path="${path}">${name}</button>
                     `,
                   )}
                 </div>
@@ -43,6 +34,15 @@
         }
       `,
     );
+    mark();
+  }
+  /* In place, so that the button that was pressed keeps the focus. */
+  function mark() {
+    for (const button of place.querySelectorAll("[data-path]")) {
+      const chosen = isChosen(button.dataset.path);
+      button.setAttribute("aria-pressed", String(chosen));
+      button.setAttribute("aria-label", t(chosen ? "try.drop" : "try.add", { name: button.textContent.trim() }));
+    }
   }
   function toggle(path) {
     const kept = words().filter((word) => word !== path && word.slice(1, -1) !== path);
@@ -50,7 +50,6 @@
     store.set(STAGE, FLAG, text);
     const box = document.getElementById(`f-${STAGE}-${FLAG}`);
     if (box) box.value = text;
-    drawFiles();
   }
   async function refreshFiles() {
     if (!place?.isConnected) return;
@@ -92,6 +91,6 @@
   });
   /* While pictures are drawn, each look of the poller brings those that have come since. */
   on("poll", ({ active }) => active?.stage === STAGE && refreshPictures());
-  on("typed", ({ stage, flag }) => stage === STAGE && flag === FLAG && place?.isConnected && drawFiles());
-  on("loaded", ({ stage }) => stage === STAGE && place?.isConnected && drawFiles());
+  on("typed", ({ stage, flag }) => stage === STAGE && flag === FLAG && place?.isConnected && mark());
+  on("loaded", ({ stage }) => stage === STAGE && place?.isConnected && mark());
 })();
