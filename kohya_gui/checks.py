@@ -142,7 +142,8 @@ def _read(checked: Checked, typed: dict[str, Any]) -> None:
             if spec.secret and value:
                 checked.fields[flag] = {"error": say("check.secret")}
                 continue
-            value = read_value(spec, bare(value) if isinstance(value, str) and spec.path else value)
+            # In a list, quotation marks hold a path with spaces together.
+            value = read_value(spec, bare(value) if isinstance(value, str) and spec.path and not spec.many else value)
             unusable = _unusable(value) if spec.path else None
             if unusable:
                 checked.fields[flag] = {"error": say("path.unusable", path=unusable[:SHOWN_LETTERS])}

@@ -33,7 +33,9 @@ LEAVES = (
     "sd_scripts.library.io.metadata",
     # What the program refuses before it loads a model, so that the page says it too.
     "sd_scripts.library.tagging.cleaning",
+    "sd_scripts.library.generate.asked",
     "sd_scripts.library.generate.checks",
+    "sd_scripts.library.generate.columns",
     "sd_scripts.library.train.about",
     "sd_scripts.library.train.boards",
     "sd_scripts.library.train.checks",

@@ -8,6 +8,8 @@
     files = [],
     table = null;
 
+  const asked = () => ({ project: store.state.project?.name ?? null });
+
   /* The words of the field, as store.js writes them: what stands in quotation marks is one. */
   const words = () => String(store.value(STAGE, FLAG)).match(/"[^"]*"|'[^']*'|\S+/g) ?? [];
   const isChosen = (path) => words().some((word) => word === path || word.slice(1, -1) === path);
@@ -53,12 +55,12 @@
   }
   async function refreshFiles() {
     if (!place?.isConnected) return;
-    files = (await call("trained")).files ?? [];
+    files = (await call("trained", asked())).files ?? [];
     drawFiles();
   }
   async function refreshPictures() {
     if (!place?.isConnected) return;
-    const { run, samples, sheet, error } = await call("tried");
+    const { run, samples, sheet, error } = await call("tried", asked());
     if (error) return;
     table.show(run?.id ?? null, samples);
     const note = samples.length ? (sheet ? t("try.sheet", { path: sheet }) : "") : t("try.none");
@@ -68,6 +70,9 @@
   on("stage drawn", ({ stage, extra }) => {
     if (stage !== STAGE) return;
     place = extra;
+    place.classList.add("tries");
+    // Right below what is always open: pictures are what one waits for.
+    document.getElementById(`sec-${STAGE}-essentials`).after(place);
     put(
       place,
       html`
@@ -85,10 +90,11 @@
     refreshFiles();
     refreshPictures();
   });
-  on("runs changed", () => {
-    refreshFiles();
-    refreshPictures();
-  });
+  for (const news of ["runs changed", "project"])
+    on(news, () => {
+      refreshFiles();
+      refreshPictures();
+    });
   /* While pictures are drawn, each look of the poller brings those that have come since. */
   on("poll", ({ active }) => active?.stage === STAGE && refreshPictures());
   on("typed", ({ stage, flag }) => stage === STAGE && flag === FLAG && place?.isConnected && mark());
