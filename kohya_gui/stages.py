@@ -128,6 +128,7 @@ _ALL = (
     # The Train tab offers methods and families in this order.
     _training("train", "Fine-tune", "fine_tune.py", "full", "sd"),
     _training("train_lora", "LoRA", "train_network.py", "lora", "sd", network_module="networks.lora"),
+    _training("train_hypernetwork", "Hypernetwork", "train_hypernetwork.py", "hypernetwork", "sd"),
     _training("sdxl_full", "Fine-tune SDXL", "sdxl_train.py", "full", "sdxl"),
     Stage(id="try", title="Try the model", script="gen_img.py", tab="try", per_folder=False, model_flag="ckpt"),
 )

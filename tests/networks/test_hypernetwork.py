@@ -8,10 +8,13 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
+from safetensors.torch import save_file
 
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.example.sd_models import make_sd2
+from sd_scripts.library.models.configs import base_config
 from sd_scripts.library.models.sd import load
 from sd_scripts.library.networks.hypernetwork import ACTIVATIONS, Change, Hypernetwork, attach, context_widths
 from sd_scripts.library.networks.hypernetwork_file import load_hypernetwork, save_hypernetwork
@@ -47,6 +50,13 @@ def test_each_activation_is_the_formula(activation):
 def test_the_page_and_the_command_line_know_the_same_names():
     assert set(get_args(Activation)) == set(ACTIVATIONS) == set(FORMULAS)
     assert HypernetworkOptions().activation == Shape().activation
+
+
+@pytest.mark.parametrize(("base", "text"), [("sd1", 768), ("sd2", 1024)])
+def test_the_widths_of_true_models_are_those_of_the_field(base, text):
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(base_config(base)["unet"])
+    assert context_widths(unet) == sorted([320, 640, 1280, text])
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +244,7 @@ def test_what_is_no_hypernetwork_is_one_sentence_and_runs_nothing(tmp_path):
         (good | {16: (good[16][0],)}, "is no hypernetwork: at 16 it has no two sets of weights"),
         (good | {"layer_structure": [1, 3, 1]}, "cannot be read: .*size mismatch|cannot be read: Error"),
         (good | {"layer_structure": [1, 2]}, "cannot be read: layer_structure begins and ends with 1"),
+        (good | {"layer_structure": [1, 1e308, 1]}, "cannot be read: "),
         (good | {"layer_structure": "1, 2, 1"}, "cannot be read: could not convert"),
         (good | {"activation_func": "softmax"}, 'cannot be read: activation_func "softmax" is not known'),
         (good | {"activation_func": Harmful(trace)}, "cannot be read: activation_func"),
@@ -244,6 +255,11 @@ def test_what_is_no_hypernetwork_is_one_sentence_and_runs_nothing(tmp_path):
         with pytest.raises(BadFile, match=sentence):
             load_hypernetwork(path)
     assert not trace.exists()
+    header = tmp_path / "x.safetensors"
+    for facts in ("[]", "{", "{}"):
+        save_file({"a": torch.ones(2)}, header, {"hypernetwork": facts})
+        with pytest.raises(BadFile, match="is no hypernetwork: it has modules for no width"):
+            load_hypernetwork(header)
     path.write_bytes(pickle.dumps(3)[:-1])
     with pytest.raises(BadFile, match="is no checkpoint, or it is incomplete"):
         load_hypernetwork(path)

@@ -47,7 +47,7 @@ def load_hypernetwork(path: str | Path) -> Hypernetwork:
         with torch.device("meta"):  # The weights come from the file.
             made = Hypernetwork(pairs, shape, str(facts.get("name") or path.stem), int(facts.get("step") or 0))
         made.load_state_dict(_state(pairs), assign=True)
-    except (ValueError, TypeError, RuntimeError, BadOption) as error:
+    except (ValueError, TypeError, ArithmeticError, RuntimeError, BadOption) as error:
         reason = str(error).partition("\n")[0]
         raise BadFile(f"{path} is a hypernetwork that cannot be read: {reason}. Choose another file.") from error
     return made.eval().requires_grad_(False)
@@ -121,6 +121,8 @@ def _read_safetensors(path: Path) -> tuple[Pairs, dict[str, Any]]:
     try:
         facts = json.loads(file.metadata.get(_HEADER_KEY, ""))
     except ValueError:
+        facts = None
+    if not isinstance(facts, dict):
         return {}, {}
     widths = sorted({int(name.partition(".")[0]) for name in file.shapes if name.partition(".")[0].isdecimal()})
     return {width: (file.read(f"{width}.k."), file.read(f"{width}.v.")) for width in widths}, facts
