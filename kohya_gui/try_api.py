@@ -31,7 +31,7 @@ class TryEndpoints:
 
     @endpoint
     def tried(self, project: str | None = None) -> Json:
-        """The last run that drew pictures for a project, or for any, with those drawn so far; `run` None: none is there."""
+        """The last run that drew pictures for a project, or for any, with those drawn so far; or `run` None."""
         store = self._queue.store
         for run_id in reversed(store.ids()):
             record = store.record(run_id)
