@@ -118,15 +118,19 @@ def test_what_the_files_are_wrong_for(draw, world, tmp_path):
         (BadFile, "is for another kind of model"): (
             "--ckpt", "large.safetensors", "--network_weights", "cat.safetensors"
         ),
-        (BadFile, "photo.png is no LoRA file"): None,
         (BadFile, "is no embedding for this model"): (
             "--ckpt", "base.safetensors", "--textual_inversion_embeddings", "cat.safetensors"
         ),
     }  # fmt: skip
     for (kind, sentence), argv in wrong.items():
-        if argv:
-            with pytest.raises(kind, match=sentence):
-                draw("--prompt", "a", *argv, model=None)
+        with pytest.raises(kind, match=sentence):
+            draw("--prompt", "a", *argv, model=None)
+
+
+def test_a_picture_that_is_none(draw, tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(BadFile, match="text.png cannot be read: .*Choose another picture"):
+        draw("--prompt", "a", "--image_path", str(tmp_path / "text.png"), small=())
 
 
 def test_the_version_may_be_named(draw):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sd_scripts.library.generate.columns import word_of
+from sd_scripts.library.generate.columns import Column, by_model, word_of
 from sd_scripts.library.generate.grid import Table, draw_grid
 from tests.generate.conftest import pixels, vectors_of, write_embedding
 
@@ -95,6 +95,13 @@ def test_labels_and_cells(tmp_path):
     assert (colours[:top, left : left + 60] < 128).any(), "the column's label stands above it"
     assert (colours[top:, :left] < 128).any(), "the row's label stands beside it"
     assert (colours[:top, left + 60 :] < 128).any()
+
+
+def test_a_model_is_the_same_however_its_path_is_written(tmp_path, monkeypatch):
+    (tmp_path / "m.safetensors").touch()
+    monkeypatch.chdir(tmp_path)
+    columns = [Column("a", "m.safetensors"), Column("b", "hub/id"), Column("c", str(tmp_path / "m.safetensors"))]
+    assert by_model(columns) == [("m.safetensors", [0, 2]), ("hub/id", [1])]
 
 
 def test_words_of_embeddings():

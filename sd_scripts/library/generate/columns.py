@@ -46,9 +46,13 @@ def columns_of(options: GenImgOptions) -> list[Column]:
 
 
 def by_model(columns: Sequence[Column]) -> list[tuple[str, list[int]]]:
-    """(checkpoint, places of the columns that need it): each is loaded once."""
-    models = dict.fromkeys(column.model for column in columns)
-    return [(model, [place for place, one in enumerate(columns) if one.model == model]) for model in models]
+    """(checkpoint, places of the columns that need it): each is loaded once, however its path is written."""
+    found: dict[str, tuple[str, list[int]]] = {}
+    for place, column in enumerate(columns):
+        path = Path(column.model)
+        key = str(path.resolve()) if path.exists() else column.model
+        found.setdefault(key, (column.model, []))[1].append(place)
+    return list(found.values())
 
 
 def word_of(file: str) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from sd_scripts.library.data.caption_rules import without_wildcards
+from sd_scripts.library.data.images import UnreadableImage, image_size
+from sd_scripts.library.errors import BadFile
 from sd_scripts.library.generate.asked import Asked
 from sd_scripts.library.seeds import derive
 from sd_scripts.options.gen_img import GenImgOptions, SizeTellingOptions
@@ -158,11 +160,16 @@ def _size(options: GenImgOptions, asked: Asked, side_px: int, source: Path | Non
     """Multiples of 8, as the model needs them."""
     width, height = _or(asked.width, options.drawing.W), _or(asked.height, options.drawing.H)
     if source and (width is None or height is None):
-        from sd_scripts.library.data.images import image_size
-
-        own = image_size(source)
+        own = _size_of(source)
         width, height = _or(width, own[0]), _or(height, own[1])
     return whole_eighths(_or(width, side_px)), whole_eighths(_or(height, side_px))
+
+
+def _size_of(source: Path) -> Size:
+    try:
+        return image_size(source)
+    except UnreadableImage as error:
+        raise BadFile(f"{source} cannot be read: {error}. Choose another picture.") from error
 
 
 def whole_eighths(side_px: int) -> int:
