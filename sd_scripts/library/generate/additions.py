@@ -120,19 +120,30 @@ def as_it_was(family: Family) -> Iterator[None]:
     Weights that are changed in place stay changed.
     """
     modules = [module for part in (family.unet, *family.text_encoders.values()) for module in part.modules()]
-    before = [(module, _state(module)) for module in modules]
+    before = [_State(module) for module in modules]
     try:
         yield
     finally:
-        for module, state in before:
-            module.__dict__.clear()
-            module.__dict__.update(state)
+        for state in before:
+            state.restore()
 
 
-def _state(module: nn.Module) -> dict[str, Any]:
+class _State:
     """A module's attributes, and what stands in its tables of children, parameters and hooks."""
-    tables = (dict, OrderedDict)
-    return {name: value.copy() if type(value) in tables else value for name, value in module.__dict__.items()}
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._attributes = dict(module.__dict__)
+        tables = (value for value in self._attributes.values() if type(value) in (dict, OrderedDict))
+        self._tables = [(table, tuple(table.items())) for table in tables]
+
+    def restore(self) -> None:
+        """The module as it was; its tables are the same objects as before."""
+        self._module.__dict__.clear()
+        self._module.__dict__.update(self._attributes)
+        for table, items in self._tables:
+            table.clear()
+            table.update(items)
 
 
 def _made(family: Family, file: str, strength: float, module: str, given: Any) -> Any:

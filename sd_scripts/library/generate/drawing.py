@@ -3,7 +3,7 @@
 import gc
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -155,7 +155,7 @@ def _draw_columns(opened: Opened, places: list[int], sheet: _Sheet) -> None:
 
 def _draw_column(opened: Opened, place: int, sheet: _Sheet) -> None:
     family, options, column = opened.family, sheet.options, sheet.columns[place]
-    with as_it_was(family), _with_words(family, column, options):
+    with as_it_was(family) if column.file else nullcontext(), _with_words(family, column, options):
         if column.file:
             _add(family, column)
             sheet.report.say(f"Draws with {column.label}.")
