@@ -34,6 +34,9 @@ LEAVES = (
     "sd_scripts.library.io.metadata",
     # What the program refuses before it loads a model, so that the page says it too.
     "sd_scripts.library.tagging.cleaning",
+    "sd_scripts.library.generate.asked",
+    "sd_scripts.library.generate.checks",
+    "sd_scripts.library.generate.columns",
     "sd_scripts.library.train.about",
     "sd_scripts.library.train.boards",
     "sd_scripts.library.train.checks",
@@ -53,6 +56,7 @@ MAY_USE = {
     "tagging": {"io", "data", "models"},
     "networks": {"io", "models"},
     "train": {"io", "data", "models", "networks"},
+    "generate": {"io", "data", "models", "networks", "train"},
 }
 
 

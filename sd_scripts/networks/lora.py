@@ -88,9 +88,7 @@ class LoraNetwork(nn.Module):
         for adapter in self._adapters:
             adapter.multiplier = multiplier
 
-    def apply_to(
-        self, text_encoder: Any, unet: Any, apply_text_encoder: bool = True, apply_unet: bool = True
-    ) -> None:
+    def apply_to(self, text_encoder: Any, unet: Any, apply_text_encoder: bool = True, apply_unet: bool = True) -> None:
         """From now on the model's layers answer with the network's change; a part that is not applied is dropped."""
         self.text_encoder_loras = self.text_encoder_loras if apply_text_encoder else []
         self.unet_loras = self.unet_loras if apply_unet else []

@@ -3,6 +3,7 @@
 from sd_scripts.options.cache_tools import CacheLatentsOptions, CacheTextsOptions
 from sd_scripts.options.captioning import MakeCaptionsByGitOptions, MakeCaptionsOptions
 from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.gen_img import GenImgOptions
 from sd_scripts.options.latents import PrepareLatentsOptions
 from sd_scripts.options.metadata import CleanOptions, MergeCaptionsOptions, MergeTagsOptions
 from sd_scripts.options.model_tools import (
@@ -48,6 +49,7 @@ SCRIPTS: dict[str, type] = {
     "fine_tune.py": FineTuneOptions,
     "sdxl_train.py": SdxlTrainOptions,
     "train_network.py": TrainNetworkOptions,
+    "gen_img.py": GenImgOptions,
     "networks/merge_lora.py": MergeLoraOptions,
     "networks/merge_lora_old.py": MergeLoraOldOptions,
     "networks/sdxl_merge_lora.py": SdxlMergeLoraOptions,

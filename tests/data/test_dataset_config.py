@@ -191,9 +191,7 @@ MISTAKES = {
     SUBSET.replace("pics", "gone"): "subset 1: image_dir gone: there is no folder of that name",
     SUBSET.replace("pics", "empty"): "subset 1: image_dir empty: no pictures here",
     SUBSET.replace("resolution = 64", ""): "resolution is needed, such as 512",
-    SUBSET.replace(
-        'class_tokens = "x"', ""
-    ): "No data found: pics has 2 pictures, of which 2 have neither",
+    SUBSET.replace('class_tokens = "x"', ""): "No data found: pics has 2 pictures, of which 2 have neither",
 }
 
 

@@ -56,8 +56,8 @@ def test_pictures_are_shown_as_often_as_their_folder_says(folders: Path) -> None
     ]  # fmt: skip
     assert sum(len(batch) for batch in data.plan(0, 1)) == 10 + 10 + 2
     said = out.getvalue()
-    assert "1 of 2 pictures have a .caption file; 1 without one are called \"sks dog\" (the folder's name)." in said
-    assert 'Not read in' in said and ': 0_off, unnamed. Name them repeats_words' in said
+    assert '1 of 2 pictures have a .caption file; 1 without one are called "sks dog" (the folder\'s name).' in said
+    assert "Not read in" in said and ": 0_off, unnamed. Name them repeats_words" in said
 
 
 def test_regularisation_pictures_weigh_as_asked_and_come_as_often(folders: Path, tmp_path: Path) -> None:

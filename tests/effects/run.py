@@ -110,6 +110,10 @@ def _note(found: Observed, path: Path, name: str) -> None:
             found.weights, found.header = weights, header
     elif "sample" in path.parts:
         found.samples[name] = _digest(path.read_bytes())
+    elif path.suffix == ".png":
+        pixels, texts = _picture(path)
+        found.files[name] = pixels
+        found.header |= texts
     elif path.suffix == ".npz":
         with zipfile.ZipFile(path) as arrays:
             found.files[name] = _digest(b"".join(arrays.read(key) for key in sorted(arrays.namelist())))
@@ -117,6 +121,14 @@ def _note(found: Observed, path: Path, name: str) -> None:
         found.files[name] = "there"
     else:
         found.files[name] = _digest(path.read_bytes())
+
+
+def _picture(path: Path) -> tuple[str, dict[str, str]]:
+    """The digest of the pixels, and the texts in the file."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return _digest(image.tobytes()), dict(image.info)
 
 
 def _digest(data: bytes) -> str:
@@ -208,6 +220,7 @@ _PATHS: dict[str, dict[str, str]] = {
     "sdxl_train.py": _TRAIN | {"pretrained_model_name_or_path": "sdxl.safetensors"},
     "train_network.py": _TRAIN,
     "train_hypernetwork.py": _TRAIN,
+    "gen_img.py": {"ckpt": "sd1.safetensors", "outdir": "out"},
     "finetune/make_captions.py": {"train_data_dir": "pictures", "caption_weights": "blip"},
     "finetune/make_captions_by_git.py": {"train_data_dir": "pictures", "model_id": "git"},
     "finetune/tag_images_by_wd14_tagger.py": {"train_data_dir": "pictures", "model_dir": "taggers"},
@@ -254,6 +267,7 @@ _PLAIN: dict[str, dict[str, Any]] = {
     "sdxl_train.py": _SHORT,
     "train_network.py": {**_SHORT, "network_module": "networks.lora"},
     "train_hypernetwork.py": {**_SHORT, "save_model_as": "safetensors"},
+    "gen_img.py": {"prompt": "a red cat", "W": 64, "H": 64, "steps": 2, "seed": 7},
     "finetune/tag_images_by_wd14_tagger.py": {"repo_id": "tiny/wd14", "thresh": 0.2},
     "finetune/prepare_buckets_latents.py": _BUCKETS,
     "tools/merge_models.py": _MERGED,

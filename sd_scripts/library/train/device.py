@@ -114,14 +114,15 @@ def memory_explained(batch_size: int, precision: Precision, place: Place) -> Ite
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         remedies = ", ".join(_remedies(batch_size, precision))
         where = f"after {place.step} steps, with batches of {batch_size}"
         raise OutOfMemory(f"Memory ran out {where}. What helps most: {remedies}.") from error
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return "out of memory" in str(error) or "can't allocate memory" in str(error)
