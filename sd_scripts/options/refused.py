@@ -22,8 +22,15 @@ _SDXL = {
     "reg_data_dir": "is not built yet. Name regularisation pictures in a --dataset_config, with is_reg = true.",
 }
 
+_SDXL_INVERSION = {
+    "v2": "is for Stable Diffusion 2, which train_textual_inversion.py trains. Leave it out.",
+    "clip_skip": _SDXL["clip_skip"],
+}
+
 REFUSED: dict[str, dict[str, str]] = {
     "fine_tune": _FINE_TUNE,
     "train_network": _FINE_TUNE | _TRAIN_NETWORK,
+    "train_textual_inversion": _FINE_TUNE,
+    "sdxl_train_textual_inversion": _FINE_TUNE | _SDXL_INVERSION,
     "sdxl_train": _FINE_TUNE | _SDXL,
 }

@@ -5,8 +5,10 @@ from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.latents import PrepareLatentsOptions
 from sd_scripts.options.metadata import CleanOptions, MergeCaptionsOptions, MergeTagsOptions
 from sd_scripts.options.sdxl_train import SdxlTrainOptions
+from sd_scripts.options.sdxl_train_textual_inversion import SdxlTrainTextualInversionOptions
 from sd_scripts.options.tagging import TagByDeepDanbooruOptions, TagByWd14Options
 from sd_scripts.options.train_network import TrainNetworkOptions
+from sd_scripts.options.train_textual_inversion import TrainTextualInversionOptions
 
 SCRIPTS: dict[str, type] = {
     "finetune/make_captions.py": MakeCaptionsOptions,
@@ -20,4 +22,6 @@ SCRIPTS: dict[str, type] = {
     "fine_tune.py": FineTuneOptions,
     "sdxl_train.py": SdxlTrainOptions,
     "train_network.py": TrainNetworkOptions,
+    "train_textual_inversion.py": TrainTextualInversionOptions,
+    "sdxl_train_textual_inversion.py": SdxlTrainTextualInversionOptions,
 }
