@@ -65,6 +65,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         taggers.make_deepdanbooru(folder / "deepdanbooru")
     _teach_writing(folder / "git")
     _add_made(folder, "state", "fine_tune.py", "out/X-state", max_train_steps=1, save_state_on_train_end=True)
+    _add_made(folder, "word", "train_textual_inversion.py", "out", max_train_steps=1, init_word="cat")
     _add_made(folder, "network", "train_network.py", "out", max_train_steps=1, network_dim=2)
     out_json = "{here}/pictures/meta.json"
     _add_made(folder, "prepared", "finetune/prepare_buckets_latents.py", "pictures", out_json=out_json)

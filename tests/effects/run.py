@@ -177,11 +177,14 @@ _SHORT = {
     "seed": 1,
     "max_data_loader_n_workers": 0,
 }
+_WORD = {"token_string": "my-cat", "caption_prefix": "my-cat,", "save_model_as": "safetensors"}
 _MERGE = {"train_data_dir": "pictures", "out_json": "new.json"}
 _PATHS: dict[str, dict[str, str]] = {
     "fine_tune.py": _TRAIN,
     "sdxl_train.py": _TRAIN | {"pretrained_model_name_or_path": "sdxl.safetensors"},
     "train_network.py": _TRAIN,
+    "train_textual_inversion.py": _TRAIN,
+    "sdxl_train_textual_inversion.py": _TRAIN | {"pretrained_model_name_or_path": "sdxl.safetensors"},
     "finetune/make_captions.py": {"train_data_dir": "pictures", "caption_weights": "blip"},
     "finetune/make_captions_by_git.py": {"train_data_dir": "pictures", "model_id": "git"},
     "finetune/tag_images_by_wd14_tagger.py": {"train_data_dir": "pictures", "model_dir": "taggers"},
@@ -199,6 +202,8 @@ _PATHS: dict[str, dict[str, str]] = {
 _PLAIN: dict[str, dict[str, Any]] = {
     "fine_tune.py": _SHORT,
     "sdxl_train.py": _SHORT,
+    "train_textual_inversion.py": _SHORT | _WORD,
+    "sdxl_train_textual_inversion.py": _SHORT | _WORD,
     "train_network.py": {**_SHORT, "network_module": "networks.lora"},
     "finetune/tag_images_by_wd14_tagger.py": {"repo_id": "tiny/wd14", "thresh": 0.2},
     "finetune/prepare_buckets_latents.py": {"max_resolution": "64,64", "min_bucket_reso": 64, "max_bucket_reso": 128},

@@ -32,14 +32,14 @@ class LongerEmbedding(nn.Module):
         self._first_id = first_id
 
     def forward(self, tokens_BL: Tensor) -> Tensor:
-        """vectors_BLD, in the wider of the two number formats."""
+        """vectors_BLD, in the number format of the known ones, as the layers after them expect."""
         place_BL = tokens_BL - self._first_id
         count = len(self._new[0].vectors)
         is_new_BL = (place_BL >= 0) & (place_BL < count)
         known_BLD = self.known(tokens_BL.masked_fill(is_new_BL, 0))
         # Always looked up, so that each step has a gradient for the new ones: zeros, where no text has the word.
         new_BLD = self._new[0](place_BL.clamp(0, count - 1))
-        return torch.where(is_new_BL[:, :, None], new_BLD, known_BLD)
+        return torch.where(is_new_BL[:, :, None], new_BLD.to(known_BLD.dtype), known_BLD)
 
 
 def add_vectors(text_encoder: Any, tokenizer: Any, word: NewWord, vectors_ND: Tensor) -> NewVectors:

@@ -111,7 +111,7 @@ class InversionMethod:
             )
             return
         tokens = family.token_count(text)
-        self._report.say(f"{word} begins as {text}.")
+        self._report.say(f'"{word}" begins as "{text}".')
         if tokens > 1 and tokens != count:
             which = f"the first {count} of them are taken" if tokens > count else "they are taken in turn"
             self._report.notice(f"--init_word {text} has {tokens} tokens for {count} vectors: {which}.", "warning")
