@@ -19,8 +19,9 @@ from sd_scripts.library.train.about import check_about
 from sd_scripts.library.train.boards import check_boards
 from sd_scripts.library.train.checks.output import check_log_names, check_samples, check_saving, check_targets
 from sd_scripts.library.train.checks.whole import check_whole
+from sd_scripts.library.train.inversion_rules import check_inversion
 from sd_scripts.library.train.network_rules import check_network
-from sd_scripts.library.train.notices import network_notices, notices
+from sd_scripts.library.train.notices import inversion_notices, network_notices, notices
 from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
 from sd_scripts.options.spec import from_values
@@ -61,6 +62,8 @@ PROGRAMS: dict[str, Program] = {
         notices, {"fp8_base": check_whole, "block_lr": lambda options: options.method.block_rates}
     ),
     "train_network.py": Program(network_notices, {"network_module": check_network}),
+    "train_textual_inversion.py": Program(inversion_notices, {"token_string": check_inversion}),
+    "sdxl_train_textual_inversion.py": Program(inversion_notices, {"token_string": check_inversion}),
 }
 """{script of a training: what it asks and tells of its own}."""
 

@@ -127,7 +127,11 @@ _ALL = (
     # The Train tab offers methods and families in this order.
     _training("train", "Fine-tune", "fine_tune.py", "full", "sd"),
     _training("train_lora", "LoRA", "train_network.py", "lora", "sd", network_module="networks.lora"),
+    _training("train_inversion", "Textual inversion", "train_textual_inversion.py", "inversion", "sd"),
     _training("sdxl_full", "Fine-tune SDXL", "sdxl_train.py", "full", "sdxl"),
+    _training(
+        "sdxl_inversion", "Textual inversion for SDXL", "sdxl_train_textual_inversion.py", "inversion", "sdxl"
+    ),
 )
 
 STAGES: dict[str, Stage] = {stage.id: stage for stage in _ALL}

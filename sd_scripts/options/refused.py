@@ -17,15 +17,12 @@ _TRAIN_NETWORK = {
     "max_validation_steps": _LATER,
 }
 _SDXL = {
-    "v2": "is for Stable Diffusion 2, which fine_tune.py trains. Leave it out.",
+    "v2": "is for Stable Diffusion 2, which programs without sdxl_ in their names train. Leave it out.",
     "clip_skip": "has no place here: SDXL reads its text encoders' last but one layers by itself. Leave it out.",
     "reg_data_dir": "is not built yet. Name regularisation pictures in a --dataset_config, with is_reg = true.",
 }
 
-_SDXL_INVERSION = {
-    "v2": "is for Stable Diffusion 2, which train_textual_inversion.py trains. Leave it out.",
-    "clip_skip": _SDXL["clip_skip"],
-}
+_SDXL_INVERSION = {name: _SDXL[name] for name in ("v2", "clip_skip")}
 
 REFUSED: dict[str, dict[str, str]] = {
     "fine_tune": _FINE_TUNE,

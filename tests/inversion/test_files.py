@@ -115,8 +115,16 @@ def test_a_word_goes_on_from_its_file(pair, tmp_path):
         old = vectors(trainer)
         assert all(torch.equal(old[part], tensor) for part, tensor in vectors(again).items())
     for values, family, sentence in (
-        ({"num_vectors_per_token": 3}, make(), "X.safetensors has 2 vectors, and --num_vectors_per_token is 3. Set"),
-        ({}, tiny_sdxl() if len(load_file(file)) == 1 else tiny_family(), "is an embedding for models with"),
+        (
+            {"num_vectors_per_token": 3},
+            make(),
+            "has 2 vectors, and --num_vectors_per_token is 3. Set it to 2.",
+        ),
+        (
+            {},
+            tiny_sdxl() if len(load_file(file)) == 1 else tiny_family(),
+            "is an embedding for .*, and this model is of another",
+        ),
     ):
         other, _ = make_inversion_trainer(tmp_path, family, weights=str(file), **values)
         with pytest.raises(BadFile, match=sentence):

@@ -99,7 +99,7 @@ def test_without_an_init_word_it_begins_as_large_as_others_by_the_seed(tmp_path)
 def test_more_tokens_than_vectors_are_told(tmp_path):
     trainer, recorder = make_inversion_trainer(tmp_path, init_word="a big red cat", num_vectors_per_token=2)
     trainer.method.prepare(trainer.family, 1)
-    assert "--init_word a big red cat has 4 tokens for 2 vectors: the first 2 of them are taken." in recorder.said
+    assert "--init_word a big red cat has 4 tokens for 2 vectors: the first ones are taken." in recorder.said
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,10 @@ def read_embedding(path: str | Path) -> dict[str, Tensor]:
         found = {ONE[0]: next(iter(found.values()))} if len(found) == 1 else {}
     vectors = {name: _as_rows(found[name]) for name in (TWO if len(found) > 1 else ONE) if name in found}
     if not vectors or any(tensor is None for tensor in vectors.values()):
-        sentence = "is no embedding: it holds neither the vectors of one word nor those of SDXL's two text encoders"
-        raise BadFile(f"{path} {sentence}. Choose another file.")
+        raise BadFile(
+            f"{path} is no embedding: it holds neither the vectors of one word nor those of SDXL's two text encoders. "
+            "Choose another file."
+        )
     return {name: tensor for name, tensor in vectors.items() if tensor is not None}
 
 

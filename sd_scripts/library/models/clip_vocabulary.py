@@ -3,6 +3,7 @@
 The vocabulary is a file of the MIT-licensed package open_clip_torch 3.3.0; its licence lies beside it.
 """
 
+import functools
 import gzip
 from pathlib import Path
 
@@ -22,8 +23,12 @@ def vocabulary_and_merges() -> tuple[dict[str, int], list[tuple[str, str]]]:
 
 def is_ordinary(word: str) -> bool:
     """Whether a word is one of the vocabulary's tokens, as a whole word or as a part of words; case does not count."""
-    vocabulary, _ = vocabulary_and_merges()
-    return any(token in vocabulary for token in (word.lower(), f"{word.lower()}</w>"))
+    return not _tokens().isdisjoint((word.lower(), f"{word.lower()}</w>"))
+
+
+@functools.cache
+def _tokens() -> frozenset[str]:
+    return frozenset(vocabulary_and_merges()[0])
 
 
 def _byte_letters() -> list[str]:

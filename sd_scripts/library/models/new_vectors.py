@@ -45,8 +45,8 @@ class LongerEmbedding(nn.Module):
 def add_vectors(text_encoder: Any, tokenizer: Any, word: NewWord, vectors_ND: Tensor) -> NewVectors:
     """Tokenizer and text encoder know the word from now on."""
     first_id = len(tokenizer)
-    added = tokenizer.add_tokens(word.tokens)
-    assert added == word.count, f"the tokenizer knows {word.text} already"
+    tokenizer.add_tokens(word.tokens)
+    assert len(tokenizer) == first_id + word.count, word.text
     new = NewVectors(vectors_ND)
     text_encoder.set_input_embeddings(LongerEmbedding(text_encoder.get_input_embeddings(), new, first_id))
     # Older configurations say 2 and mean "the highest id", which a new token's would be.

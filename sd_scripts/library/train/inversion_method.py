@@ -86,8 +86,8 @@ class InversionMethod:
         """The vectors of a file in place of new ones. Errors: BadFile, where they do not fit this model or word."""
         found = read_embedding(file)
         if len(found) != len(new):
-            kinds = {1: "one text encoder (Stable Diffusion 1 or 2)", 2: "two text encoders (SDXL)"}
-            raise BadFile(f"{file} is an embedding for models with {kinds[len(found)]}. Choose another.")
+            kind = "Stable Diffusion 1 or 2" if len(found) == 1 else "SDXL"
+            raise BadFile(f"{file} is an embedding for {kind}, and this model is of another kind. Choose another.")
         vectors = dict(zip(new, found.values(), strict=True))
         for part, taken in vectors.items():
             self._check_shape(file, tuple(taken.shape), new[part].shape[1])
@@ -97,11 +97,14 @@ class InversionMethod:
     def _check_shape(self, file: str, shape: tuple[int, ...], width: int) -> None:
         count, its_width = shape
         if its_width != width:
-            sentence = f"has vectors of {its_width:,} numbers, and this model's have {width:,}: it is for another kind"
-            raise BadFile(f"{file} {sentence} of model. Choose another.")
+            raise BadFile(
+                f"{file} has vectors of {its_width:,} numbers, and this model's have {width:,}: "
+                "it is for another kind of model. Choose another."
+            )
         if count != self.word.count:
-            sentence = f"--num_vectors_per_token is {self.word.count}. Set that to {count}"
-            raise BadFile(f"{file} has {count} vectors, and {sentence}.")
+            raise BadFile(
+                f"{file} has {count} vectors, and --num_vectors_per_token is {self.word.count}. Set it to {count}."
+            )
 
     def _say_beginning(self, family: Family) -> None:
         word, count, text = self.word.text, self.word.count, self._asked.init_word
@@ -113,5 +116,5 @@ class InversionMethod:
         tokens = family.token_count(text)
         self._report.say(f'"{word}" begins as "{text}".')
         if tokens > 1 and tokens != count:
-            which = f"the first {count} of them are taken" if tokens > count else "they are taken in turn"
+            which = "the first ones are taken" if tokens > count else "they are taken in turn"
             self._report.notice(f"--init_word {text} has {tokens} tokens for {count} vectors: {which}.", "warning")

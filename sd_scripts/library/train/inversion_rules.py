@@ -12,7 +12,7 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.clip_vocabulary import is_ordinary
 from sd_scripts.library.models.new_word import NewWord
 from sd_scripts.library.notice import Notice
-from sd_scripts.library.report import Report, counted
+from sd_scripts.library.report import Report
 from sd_scripts.library.train.checks.data import caching_option
 from sd_scripts.library.train.checks.output import last_target
 from sd_scripts.library.train.optimizers import optimizer_name, sets_its_rates
@@ -21,9 +21,9 @@ from sd_scripts.options.optimizer import OptimizerOptions, finds_its_rate
 
 # What is a sign in captions (commas, wildcards) or in prompts (weights, options).
 _SIGNS = re.compile(r"[\s,(){}\[\]\\|]|--")
-_TEMPLATES = ("use_object_template", "use_style_template")
 # Below this a vector hardly moves in a usual training: its numbers are about 0.01.
 LOW_RATE = 1e-5
+_ADVICE = "Write it into the captions, or use --caption_prefix, --use_object_template or --use_style_template."
 
 
 def check_inversion(options: InversionTrainerOptions) -> None:
@@ -32,12 +32,16 @@ def check_inversion(options: InversionTrainerOptions) -> None:
     check_word(asked.token_string)
     if asked.init_word is not None and not asked.init_word.strip():
         raise BadOption("init_word", "--init_word is empty: name a word that the model knows, or leave it out.")
-    if all(getattr(asked, option) for option in _TEMPLATES):
-        raise BadOption(_TEMPLATES[1], f"--{_TEMPLATES[0]} and --{_TEMPLATES[1]} exclude each other: use one.")
+    if asked.use_object_template and asked.use_style_template:
+        sentence = "--use_object_template and --use_style_template exclude each other: use one."
+        raise BadOption("use_style_template", sentence)
     if options.text_cache.asked:
         option = caching_option(options.text_cache)
-        sentence = "what a text encoder makes of captions changes while their new word is learnt. Leave it out."
-        raise BadOption(option, f"--{option} has no place here: {sentence}")
+        raise BadOption(
+            option,
+            f"--{option} has no place here: what a text encoder makes of captions changes while it learns a word. "
+            "Leave it out.",
+        )
     if options.data.in_json and options.data.reg_data_dir:
         sentence = "--reg_data_dir does not go with --in_json: name folders with --train_data_dir alone."
         raise BadOption("reg_data_dir", sentence)
@@ -48,14 +52,17 @@ def check_word(word: str | None) -> None:
     """The new word is one word, without signs, and new. Errors: BadOption."""
     option = "token_string"
     if not word:
-        raise BadOption(option, f"--{option} is needed: a new word for what is learnt, such as my-cat.")
+        raise BadOption(option, "--token_string is needed: a new word for what is learnt, such as my-cat.")
     sign = _SIGNS.search(word)
     if sign or not word.isprintable():
         what = f'"{sign[0]}" is a sign in captions and prompts' if sign else "it has a letter that cannot be seen"
-        raise BadOption(option, f"--{option} {word}: {what}. Use letters, digits and hyphens, such as my-cat.")
+        raise BadOption(option, f"--token_string {word}: {what}. Use letters, digits and hyphens, such as my-cat.")
     if is_ordinary(word):
-        sentence = "the model has a token of that name already. Choose a word that is none, such as"
-        raise BadOption(option, f"--{option} {word}: {sentence} my-{word}.")
+        raise BadOption(
+            option,
+            f"--token_string {word}: the model has a token of that name already. "
+            f"Choose a word that is none, such as my-{word}.",
+        )
 
 
 def name_files(options: InversionTrainerOptions) -> None:
@@ -71,7 +78,7 @@ def idle_inversion(options: InversionTrainerOptions) -> Iterator[Notice]:
         yield Notice("init_word", "--init_word is not used: --weights says what the word begins as.")
     if _is_low(options.optimizer):
         rate = options.optimizer.learning_rate
-        sentence = f"--learning_rate {rate:g} is very low for a new word: 0.005 is usual with one vector, 0.0005 slow."
+        sentence = f"--learning_rate {rate:g} is very low for a new word, which hardly moves by it: 0.005 is usual."
         yield Notice("learning_rate", sentence)
 
 
@@ -90,17 +97,25 @@ def check_captions(word: NewWord, data: TrainingData, report: Report) -> None:
     learnt = [picture for picture in data.pictures if not picture.subset.is_reg]
     kept = [picture for picture in data.pictures if picture.subset.is_reg]
     without = [picture for picture in learnt if not _has(picture, word)]
-    advice = "Write it into the captions, or use --caption_prefix, --use_object_template or --use_style_template."
     if learnt and len(without) == len(learnt):
-        sentence = f"--token_string {word.text} stands in no caption of the {len(learnt):,} pictures: nothing would be"
-        raise BadOption("token_string", f"{sentence} learnt. {advice}")
+        raise BadOption(
+            "token_string",
+            f"--token_string {word.text} stands in no caption of the {len(learnt):,} pictures: nothing would be "
+            f"learnt. {_ADVICE}",
+        )
     if without:
-        sentence = f'The captions of {len(without):,} of {len(learnt):,} pictures lack "{word.text}", such as'
-        report.notice(f'{sentence} "{without[0].image.text}": they teach nothing. {advice}', "warning")
+        text = (
+            f'The captions of {len(without):,} of {len(learnt):,} pictures lack "{word.text}", such as '
+            f'"{without[0].image.text}": they teach nothing. {_ADVICE}'
+        )
+        report.notice(text, "warning")
     idle = sum(not _has(picture, word) for picture in kept)
     if idle:
-        sentence = "they only cost time, as nothing but the new word is trained"
-        report.notice(f'{counted(idle, "regularisation picture")} without "{word.text}": {sentence}.', "warning")
+        text = (
+            f'Regularisation pictures without "{word.text}": {idle:,}. '
+            "They only cost time, as nothing but the new word is trained."
+        )
+        report.notice(text, "warning")
 
 
 def _has(picture: Picture, word: NewWord) -> bool:
