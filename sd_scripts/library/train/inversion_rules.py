@@ -67,8 +67,12 @@ def check_word(word: str | None) -> None:
 
 def name_files(options: InversionTrainerOptions) -> None:
     """Where no name is given, files are named after the word, by which most programs know an embedding."""
-    plain = re.sub(r"[^\w.-]", "", options.inversion.token_string or "").strip(".")
-    options.saving.output_name = options.saving.output_name or plain or None
+    options.saving.output_name = options.saving.output_name or name_of(options.inversion.token_string)
+
+
+def name_of(word: str | None) -> str | None:
+    """A name for files out of a word; None where nothing is left of it."""
+    return re.sub(r"[^\w.-]", "", word or "").strip(".") or None
 
 
 def idle_inversion(options: InversionTrainerOptions) -> Iterator[Notice]:

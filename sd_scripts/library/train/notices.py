@@ -7,6 +7,7 @@ from sd_scripts.library.train.about import unwritten
 from sd_scripts.library.train.boards import idle_logging
 from sd_scripts.library.train.checks.noise import idle_options
 from sd_scripts.library.train.checks.output import format_of, last_target
+from sd_scripts.library.train.checks.validation import idle_validation
 from sd_scripts.library.train.idle import idle_alone, idle_settings, idle_without_gpu
 from sd_scripts.library.train.inversion_rules import idle_inversion
 from sd_scripts.library.train.network_rules import idle_network
@@ -42,6 +43,7 @@ def inversion_notices(options: InversionTrainerOptions, has_gpu: bool) -> Iterat
 def _common(options: TrainerOptions, has_gpu: bool) -> Iterator[Notice]:
     yield from idle_options(options)
     yield from idle_settings(options)
+    yield from idle_validation(options)
     yield from idle_logging(options.logging)
     yield from () if has_gpu else idle_without_gpu(options.precision)
     yield from idle_alone(options.parallel, launched().size)
