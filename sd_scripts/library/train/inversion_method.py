@@ -109,9 +109,7 @@ class InversionMethod:
     def _say_beginning(self, family: Family) -> None:
         word, count, text = self.word.text, self.word.count, self._asked.init_word
         if text is None:
-            self._report.say(
-                f"{word} begins with vectors by lot: name a like word with --init_word for a quicker start."
-            )
+            self._report.say(f'"{word}" begins with vectors by lot; --init_word with a like word is a quicker start.')
             return
         tokens = family.token_count(text)
         self._report.say(f'"{word}" begins as "{text}".')
