@@ -129,9 +129,7 @@ _ALL = (
     _training("train_lora", "LoRA", "train_network.py", "lora", "sd", network_module="networks.lora"),
     _training("train_inversion", "Textual inversion", "train_textual_inversion.py", "inversion", "sd"),
     _training("sdxl_full", "Fine-tune SDXL", "sdxl_train.py", "full", "sdxl"),
-    _training(
-        "sdxl_inversion", "Textual inversion for SDXL", "sdxl_train_textual_inversion.py", "inversion", "sdxl"
-    ),
+    _training("sdxl_inversion", "Textual inversion for SDXL", "sdxl_train_textual_inversion.py", "inversion", "sdxl"),
 )
 
 STAGES: dict[str, Stage] = {stage.id: stage for stage in _ALL}
