@@ -27,6 +27,7 @@ LEAVES = (
     "sd_scripts.library.data.picture_folder",
     "sd_scripts.library.data.held_out",
     "sd_scripts.library.data.regularisation",
+    "sd_scripts.library.data.templates",
     "sd_scripts.library.data.latents_files",
     "sd_scripts.library.data.picture_folder",
     "sd_scripts.library.io.headers",
