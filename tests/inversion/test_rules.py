@@ -1,10 +1,16 @@
 """What is refused and told before a word is learnt, and captions from templates."""
 
 import io
+import json
 
 import pytest
 from PIL import Image
 
+from kohya_gui.checks import check
+from kohya_gui.counted import counted
+from kohya_gui.files import Roots
+from kohya_gui.project import Project
+from kohya_gui.stages import STAGES
 from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.data.templates import templates
 from sd_scripts.library.data.training_data import Item, Moment
@@ -109,3 +115,17 @@ def test_templates_stand_for_captions(folder, kind):
     assert {data.caption(Item(3, 0), moment) for moment in moments} == {"a cat"}
     assert data.captions_change and data.images[0].text == texts[0].replace("{}", "my-cat")
     assert all(text.count("{}") == 1 for text in texts) and len(set(texts)) == len(texts)
+
+
+def test_the_page_counts_and_shows_what_templates_make(folder):
+    given = {"train_data_dir": str(folder / "learnt" / "1_x"), "token_string": "my-pup", "resolution": "64"}
+    (folder / "meta.json").write_text(json.dumps({name: {} for name in "abc"}))
+    given |= {"in_json": str(folder / "meta.json"), "output_dir": str(folder / "out")}
+    found = {}
+    for name, more in (("templates", {"use_object_template": True}), ("captions", {})):
+        checked = check(STAGES["train_inversion"], given | more, Project(), Roots([folder]))
+        found[name] = counted(checked.draft), [finding.text for finding in checked.findings]
+    data, said = found["templates"]
+    assert data and sum(source.shown for source in data.sources) == 3
+    assert any("my-pup" in text for text in said if text.startswith("As trained"))
+    assert not found["captions"][0] or not found["captions"][0].sources[0].shown

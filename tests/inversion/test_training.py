@@ -19,13 +19,13 @@ FAMILIES = {"sd1": tiny_family, "sdxl": tiny_sdxl}
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def trained(request, tmp_path_factory):
-    """Ten steps with all that divides a step, and a state in the middle: (make, folder, values, trainer, recorder)."""
+    """Six steps with all that divides a step, and a state in the middle: (make, folder, values, trainer, recorder)."""
     folder, make = tmp_path_factory.mktemp(request.param), FAMILIES[request.param]
-    values = {"max_train_steps": 10, "learning_rate": 1e-2, "lr_scheduler": "cosine", "gradient_checkpointing": True}
+    values = {"max_train_steps": 6, "learning_rate": 1e-2, "lr_scheduler": "cosine", "gradient_checkpointing": True}
     values |= {"gradient_accumulation_steps": 2, "train_batch_size": 2, "init_word": "cat"}
     (folder / "prompts.txt").write_text(f"{WORD} --w 64 --h 64 --s 2 --d 1\na cat --w 64 --h 64 --s 2 --d 1\n")
-    drawn = {"sample_prompts": str(folder / "prompts.txt"), "sample_at_first": True, "sample_every_n_steps": 10}
-    trainer, recorder = learn_word(folder, make(), save_state=True, save_every_n_steps=5, **drawn, **values)
+    drawn = {"sample_prompts": str(folder / "prompts.txt"), "sample_at_first": True, "sample_every_n_steps": 6}
+    trainer, recorder = learn_word(folder, make(), save_state=True, save_every_n_steps=3, **drawn, **values)
     return make, folder, values, trainer, recorder
 
 
@@ -51,11 +51,11 @@ def test_nothing_but_the_words_vectors_is_trained_or_changes(trained):
     assert rates == [f"lr/{part}" for part in new]
 
 
-def test_ten_steps_are_five_and_five_bit_for_bit(trained, tmp_path):
+def test_six_steps_are_three_and_three_bit_for_bit(trained, tmp_path):
     make, folder, values, trainer, recorder = trained
-    state = folder / "out" / "X-step00000005-state"
+    state = folder / "out" / "X-step00000003-state"
     again, resumed = learn_word(tmp_path, make(), **values, resume=str(state))
-    assert resumed.losses == recorder.losses[5:] and len(recorder.losses) == 10
+    assert resumed.losses == recorder.losses[3:] and len(recorder.losses) == 6
     ours, theirs = vectors(trainer), vectors(again)
     assert all(torch.equal(ours[part], theirs[part]) for part in ours)
 
@@ -77,12 +77,12 @@ def listening(family):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_one_picture_is_learnt_by_heart(name, tmp_path):
-    given = {"max_train_steps": 60, "learning_rate": 0.3, "num_vectors_per_token": 30, "init_word": "cat"}
+    given = {"max_train_steps": 45, "learning_rate": 0.3, "num_vectors_per_token": 30, "init_word": "cat"}
     trainer, _ = make_inversion_trainer(tmp_path, listening(FAMILIES[name]()), captioned(WORD, 1), **given)
     trainer._prepare()
     with contextlib.closing(trainer.feed.windows(trainer._windows(), trainer._moment())) as loading:
         batch = trainer._batch(next(iter(loading))[0], Draw(trainer.seed, 0, NoiseOptions(min_timestep=900)))
-    losses = [float(trainer.learner.step([batch], step, trainer.schedule).loss) for step in range(60)]
+    losses = [float(trainer.learner.step([batch], step, trainer.schedule).loss) for step in range(45)]
     assert losses[-1] < 0.8 * losses[0] and losses == pytest.approx(sorted(losses, reverse=True), rel=0.03), losses
 
 
