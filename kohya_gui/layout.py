@@ -5,6 +5,7 @@ exactly one of them (tests/gui_page/test_layout.py). Names are keys of the local
 common (layout_training.py).
 """
 
+from kohya_gui.layout_network_tools import NETWORK_TOOL_LAYOUTS
 from kohya_gui.layout_training import TRAINING_LAYOUTS
 from kohya_gui.places import NEVER, Layout, absent, given
 from sd_scripts.options.optimizer import OPTIMIZER_GROUPS, SCHEDULES
@@ -77,11 +78,12 @@ LAYOUTS: dict[str, Layout] = {
         shown={"min_bucket_reso": absent("bucket_no_upscale"), "max_bucket_reso": absent("bucket_no_upscale")},
     ),
     **TRAINING_LAYOUTS,
+    **NETWORK_TOOL_LAYOUTS,
 }
 
 WIDE = ("pretrained_model_name_or_path", "train_data_dir", "caption_weights", "model_id", "repo_id", "project_path",
         "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "lr_scheduler_args",
-        "sample_prompts", "dataset_config", "metadata_description")  # fmt: skip
+        "models", "sample_prompts", "dataset_config", "metadata_description")  # fmt: skip
 """Fields that take two columns."""
 
 LISTED: dict[str, tuple[str, ...]] = {
