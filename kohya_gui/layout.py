@@ -108,7 +108,7 @@ SUGGESTED: dict[str, tuple[str, ...]] = {
     ),
     "caption_extension": (".caption", ".txt"),
     "max_resolution": ("512,512", "640,640", "768,768"),
-    "resolution": ("512,512", "640,640", "768,768"),
+    "resolution": ("512,512", "640,640", "768,768", "1024,1024"),
     "face_crop_aug_range": ("2.0,4.0", "1.5,3.0"),
     "repo_id": (
         "SmilingWolf/wd-v1-4-convnext-tagger-v2",
