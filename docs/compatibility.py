@@ -17,6 +17,7 @@ _REASONS = {
     "max_token_length": "75 says the default aloud",
     "v_parameterization": "it does not follow from v2, as some models of version 2 predict noise",
     "clamp_quantile": "cutting makes the LoRA less exact, so it is only done when asked for",
+    "save_precision_as": "each part keeps its own format",
 }
 """Why a default or the choices differ, by option."""
 

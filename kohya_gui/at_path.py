@@ -20,11 +20,18 @@ def told_of_path(draft: Draft, spec: OptionSpec, path: Path) -> str:
 
 def _pictures(draft: Draft, flag: str, path: Path) -> str:
     extension = draft.get("caption_extension")
-    if draft.get("recursive") and path.is_dir() and (below := pictures.facts_of(path).below):
+    deep = draft.get("recursive") or _of_folders(draft, flag)
+    if deep and path.is_dir() and (below := pictures.facts_of(path).below):
         return say("found.images_below", n=below)
     if flag == "conditioning_data_dir" and (told := contents.told_of_masks(path, draft.path("train_data_dir"))):
         return told
     return check_pictures(path, flag).described(extension)
+
+
+def _of_folders(draft: Draft, flag: str) -> bool:
+    """Whether the option names a folder of folders, one for each concept."""
+    named = flag in ("train_data_dir", "reg_data_dir") and "reg_data_dir" in draft.specs and not draft.get("in_json")
+    return named or draft.stage.id == "balance_dataset"
 
 
 def _folder(draft: Draft, flag: str, path: Path) -> str:

@@ -5,6 +5,7 @@ exactly one of them (tests/gui_page/test_layout.py). Names are keys of the local
 common (layout_training.py).
 """
 
+from kohya_gui.layout_file_tools import FILE_TOOL_LAYOUTS
 from kohya_gui.layout_network_tools import NETWORK_TOOL_LAYOUTS
 from kohya_gui.layout_training import TRAINING_LAYOUTS
 from kohya_gui.places import NEVER, Layout, absent, given
@@ -79,6 +80,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
     **TRAINING_LAYOUTS,
     **NETWORK_TOOL_LAYOUTS,
+    **FILE_TOOL_LAYOUTS,
 }
 
 WIDE = ("pretrained_model_name_or_path", "train_data_dir", "caption_weights", "model_id", "repo_id", "project_path",

@@ -33,6 +33,7 @@ TAB_TITLES: dict[str, str] = {
 class Stage:
     """A stage. `model_flag` takes the project's base model.
 
+    `pictures_flag` takes its folder of pictures, where that is not train_data_dir.
     `per_folder`: one run for each folder of pictures. `reads` are the JSON files it can start from, best first;
     `writes` is the one it leaves in the working folder. `heavy`: it computes on a device, so it waits for a free one.
     A training has a `method` and a `family`; a tool belongs to a `group` of the list in its tab. `usual` are values
@@ -46,6 +47,7 @@ class Stage:
     per_folder: bool = True
     heavy: bool = True
     model_flag: str | None = None
+    pictures_flag: str | None = None
     reads: tuple[str, ...] = ()
     writes: str | None = None
     method: Method | None = None
@@ -66,7 +68,7 @@ class Stage:
     @property
     def reads_folders(self) -> bool:
         """Whether it reads folders of pictures themselves, where no metadata is named."""
-        return self.trains and "reg_data_dir" in option_specs(self.options)
+        return "reg_data_dir" in option_specs(self.options)
 
     @property
     def options(self) -> type:
@@ -114,6 +116,41 @@ _NETWORK_TOOLS = (
     _network_tool("split_dylora", "Take a DyLoRA apart", "networks/extract_lora_from_dylora", heavy=False),
     _network_tool("extract_locon", "Extract a LoCon", "tools/lycoris_locon_extract", model_flag="base_model"),
     _network_tool("merge_lycoris", "Merge LyCORIS", "tools/merge_lycoris", model_flag="base_model"),
+)
+
+
+def _tool(id: str, title: str, script: str, group: Group, **more: Any) -> Stage:
+    return Stage(id=id, title=title, script=f"tools/{script}.py", tab="tools", group=group, per_folder=False, **more)
+
+
+_BASE = "pretrained_model_name_or_path"
+_LISTS = (LATENTS_JSON, CLEAN_JSON, TAGS_JSON, CAPTIONS_JSON)
+_FILE_TOOLS = (
+    _tool("convert_model", "Convert a model", "convert_diffusers20_original_sd", "models", model_flag="model_to_load"),
+    _tool("merge_models", "Merge models", "merge_models", "models"),
+    _tool("show_metadata", "Show metadata", "show_metadata", "models", heavy=False),
+    _tool("edit_metadata", "Edit metadata", "edit_metadata", "models", heavy=False),
+    _tool("cache_latents", "Cache latents", "cache_latents", "caches", model_flag=_BASE, reads=_LISTS),
+    _tool("cache_texts", "Cache texts", "cache_text_encoder_outputs", "caches", model_flag=_BASE, reads=_LISTS),
+    _tool(
+        "make_folders",
+        "Make training folders",
+        "make_dreambooth_folders",
+        "pictures",
+        heavy=False,
+        pictures_flag="train_pictures",
+    ),
+    _tool("balance_dataset", "Balance concepts", "dataset_balancing", "pictures", heavy=False),
+    _tool("group_images", "Group by bucket", "group_images", "pictures", heavy=False, pictures_flag="input_folder"),
+    _tool(
+        "resize_images",
+        "Scale pictures",
+        "resize_images_to_resolution",
+        "pictures",
+        heavy=False,
+        pictures_flag="src_img_folder",
+    ),
+    _tool("edit_captions", "Edit captions", "edit_captions", "texts", heavy=False, pictures_flag="folder"),
 )
 
 _ALL = (
@@ -181,6 +218,7 @@ _ALL = (
         learning_rate=5e-3,
     ),
     *_NETWORK_TOOLS,
+    *_FILE_TOOLS,
 )
 
 STAGES: dict[str, Stage] = {stage.id: stage for stage in _ALL}
@@ -236,7 +274,9 @@ def _fill_pictures(filled: Filled, stage: Stage, project: Project, folder_index:
         _put(filled, "train_data_dir", folder, "Project")
         if several and stage.writes:
             _put(filled, "full_path", True, "Project")
-    if project.pictures and stage.trains and not several:
+    if project.pictures and stage.pictures_flag:
+        _put(filled, stage.pictures_flag, project.pictures[0], "Project")
+    if project.pictures and (stage.trains or stage.group == "caches") and not several:
         _put(filled, "train_data_dir", project.pictures[0], "Project")
 
 

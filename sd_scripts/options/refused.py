@@ -3,6 +3,8 @@
 The sentence goes on from the flag's name: "--tokenizer_cache_dir is not needed: ...".
 """
 
+from sd_scripts.options import refused_caching
+
 _FINE_TUNE = {
     "tokenizer_cache_dir": "is not needed: the tokenizer comes with this program. Leave it out.",
 }
@@ -21,4 +23,6 @@ REFUSED: dict[str, dict[str, str]] = {
     "sdxl_train_textual_inversion": _FINE_TUNE | _SDXL_INVERSION,
     "train_network": _FINE_TUNE,
     "sdxl_train": _FINE_TUNE | _SDXL,
+    "cache_latents": refused_caching.LATENTS,
+    "cache_text_encoder_outputs": refused_caching.TEXTS,
 }

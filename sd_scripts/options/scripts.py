@@ -1,9 +1,16 @@
 """Every script and the options class that declares its command line."""
 
+from sd_scripts.options.cache_tools import CacheLatentsOptions, CacheTextsOptions
 from sd_scripts.options.captioning import MakeCaptionsByGitOptions, MakeCaptionsOptions
 from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.latents import PrepareLatentsOptions
 from sd_scripts.options.metadata import CleanOptions, MergeCaptionsOptions, MergeTagsOptions
+from sd_scripts.options.model_tools import (
+    ConvertOptions,
+    EditMetadataOptions,
+    MergeModelsOptions,
+    ShowMetadataOptions,
+)
 from sd_scripts.options.network_tools import (
     CheckLoraOptions,
     ExtractLoconOptions,
@@ -16,6 +23,13 @@ from sd_scripts.options.network_tools import (
     SdxlMergeLoraOptions,
     SplitDyloraOptions,
     SvdMergeLoraOptions,
+)
+from sd_scripts.options.picture_tools import (
+    BalanceOptions,
+    EditCaptionsOptions,
+    GroupImagesOptions,
+    MakeFoldersOptions,
+    ResizeImagesOptions,
 )
 from sd_scripts.options.sdxl_train import SdxlTrainOptions
 from sd_scripts.options.sdxl_train_textual_inversion import SdxlTrainTextualInversionOptions
@@ -50,4 +64,15 @@ SCRIPTS: dict[str, type] = {
     "tools/lycoris_locon_extract.py": ExtractLoconOptions,
     "tools/merge_lycoris.py": MergeLycorisOptions,
     "train_hypernetwork.py": TrainHypernetworkOptions,
+    "tools/convert_diffusers20_original_sd.py": ConvertOptions,
+    "tools/merge_models.py": MergeModelsOptions,
+    "tools/show_metadata.py": ShowMetadataOptions,
+    "tools/edit_metadata.py": EditMetadataOptions,
+    "tools/cache_latents.py": CacheLatentsOptions,
+    "tools/cache_text_encoder_outputs.py": CacheTextsOptions,
+    "tools/resize_images_to_resolution.py": ResizeImagesOptions,
+    "tools/group_images.py": GroupImagesOptions,
+    "tools/dataset_balancing.py": BalanceOptions,
+    "tools/make_dreambooth_folders.py": MakeFoldersOptions,
+    "tools/edit_captions.py": EditCaptionsOptions,
 }

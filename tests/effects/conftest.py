@@ -65,11 +65,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         taggers.make_deepdanbooru(folder / "deepdanbooru")
     _teach_writing(folder / "git")
     _add_networks(folder)
+    _add_larger(folder)
     _add_made(folder, "state", "fine_tune.py", "out/X-state", max_train_steps=1, save_state_on_train_end=True)
     _add_made(folder, "word", "train_textual_inversion.py", "out", max_train_steps=1, init_word="cat")
     _add_made(folder, "network", "train_network.py", "out", max_train_steps=1, network_dim=2)
     _add_made(folder, "hypernetwork", "train_hypernetwork.py", "out", max_train_steps=1, layer_norm=True)
     out_json = "{here}/pictures/meta.json"
+    _add_made(folder, "cached", "tools/cache_latents.py", "learnt")
+    _add_made(folder, "encoded", "tools/cache_text_encoder_outputs.py", "learnt")
     _add_made(folder, "prepared", "finetune/prepare_buckets_latents.py", "pictures", out_json=out_json)
     return folder
 
@@ -104,10 +107,19 @@ def _add_mask(folder: Path) -> None:
 
 
 def _add_named(folder: Path) -> None:
-    """Folders named repeats_words: one to learn, and one of regularisation pictures."""
-    for named, stem in (("learnt/2_red cat", "a"), ("kept/1_cat", "b")):
+    """Folders named repeats_words: one to learn, one of regularisation pictures, and one where a tool is to write."""
+    for named, stem in (("learnt/2_red cat", "a"), ("kept/1_cat", "b"), ("there/img/1_old", "a")):
         (folder / named).mkdir(parents=True)
         shutil.copy2(folder / "pictures" / f"{stem}.png", folder / named / f"{stem}.png")
+
+
+def _add_larger(folder: Path) -> None:
+    """A model with a tensor more."""
+    from sd_scripts.library.io.checkpoints import open_checkpoint, write_safetensors
+
+    tensors = open_checkpoint(folder / "sd1.safetensors").read()
+    more = {"model_ema.decay": tensors["model.diffusion_model.out.2.bias"].clone()}
+    write_safetensors(folder / "larger.safetensors", tensors | more)
 
 
 def _teach_writing(folder: Path) -> None:

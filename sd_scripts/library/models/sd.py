@@ -35,20 +35,23 @@ def load(
 
     Errors: BadFile, when it is no such model; BadOption, when an option and the model disagree.
     """
-    path = model_path(name_or_path)
-    source = open_source(path, device)
+    source = open_source(model_path(name_or_path), device)
     check_version(source.path, source.variant.name, v2)
+    own_vae = read_vae(model_path(vae, only="vae"), source.variant.config, device) if vae else source.vae()
+    return from_source(source, v_parameterization, own_vae, report)
+
+
+def from_source(source: Source, v_parameterization: bool, vae: Any, report: Report | None = None) -> "StableDiffusion":
+    """A model that was found, with a VAE. Errors: BadFile; BadOption, when it says that it predicts something else."""
     check_prediction(source.path, source.prediction_type, v_parameterization)
     if v_parameterization and not source.prediction_type and not source.variant.config_v and report:
         few = "few Stable Diffusion 1 models do. Leave out --v_parameterization if it predicts noise"
-        report.notice(f"{path} is taken for a model that predicts velocity, as {few}.", "warning")
+        report.notice(f"{source.path} is taken for a model that predicts velocity, as {few}.", "warning")
     known = configs.base_config(source.variant.config)
     if v_parameterization:
         known = _merged(known, configs.base_config(source.variant.config_v)) if source.variant.config_v else known
         known["scheduler"]["prediction_type"] = "v_prediction"
-    config = source.variant.config
-    own_vae = read_vae(model_path(vae, only="vae"), config, device) if vae else source.vae()
-    return StableDiffusion(source, source.parts(known), own_vae, known["scheduler"], report)
+    return StableDiffusion(source, source.parts(known), vae, known["scheduler"], report)
 
 
 class StableDiffusion(LatentDiffusion):
