@@ -35,7 +35,7 @@ ESSENTIALS: dict[str, Places] = {
     },
     "inversion": {
         "model_and_data": "pretrained_model_name_or_path train_data_dir in_json output_name",
-        "token": "token_string init_word num_vectors_per_token resolution",
+        "token": "token_string init_word num_vectors_per_token resolution use_object_template use_style_template",
         "length_and_learning": _SHORT,
         "precision_and_saving": _SAVING,
     },
@@ -97,7 +97,7 @@ SECTIONS: Places = {
     "saving": "output_dir save_model_as use_safetensors save_precision save_every_n_epochs save_every_n_steps"
     " save_n_epoch_ratio save_last_n_epochs save_last_n_steps config_file output_config",
     "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state resume"
-    " resume_from_huggingface initial_epoch initial_step skip_until_initial_step",
+    " weights resume_from_huggingface initial_epoch initial_step skip_until_initial_step",
     "upload": "huggingface_repo_id huggingface_path_in_repo huggingface_repo_visibility huggingface_repo_type"
     " save_state_to_huggingface async_upload huggingface_token",
     "samples": "sample_every_n_epochs sample_every_n_steps sample_at_first sample_prompts sample_sampler",
@@ -232,7 +232,12 @@ SHOWN: dict[str, Rule] = {
 
 SHOWN_OF_METHOD: dict[str, dict[str, Rule]] = {
     "full": dict.fromkeys(("caption_extension", "cache_info"), given("dataset_config")),
-    "inversion": {"metadata_is_negative_embedding": _HEADED},
+    "inversion": {
+        "metadata_is_negative_embedding": _HEADED,
+        "init_word": absent("weights"),
+        # What a text encoder makes of captions changes while it learns a word.
+        **dict.fromkeys(("cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk"), NEVER),
+    },
 }
 """Where a method differs."""
 

@@ -21,8 +21,9 @@ from sd_scripts.library.train.boards import check_boards
 from sd_scripts.library.train.checks.output import check_log_names, check_samples, check_saving, check_targets
 from sd_scripts.library.train.checks.whole import check_whole
 from sd_scripts.library.train.hypernetwork_rules import check_hypernetwork
+from sd_scripts.library.train.inversion_rules import check_inversion
 from sd_scripts.library.train.network_rules import check_network
-from sd_scripts.library.train.notices import hypernetwork_notices, network_notices, notices
+from sd_scripts.library.train.notices import hypernetwork_notices, inversion_notices, network_notices, notices
 from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
 from sd_scripts.options.device import ParallelOptions
@@ -64,6 +65,8 @@ PROGRAMS: dict[str, Program] = {
         notices, {"fp8_base": check_whole, "block_lr": lambda options: options.method.block_rates}
     ),
     "train_network.py": Program(network_notices, {"network_module": check_network}),
+    "train_textual_inversion.py": Program(inversion_notices, {"token_string": check_inversion}),
+    "sdxl_train_textual_inversion.py": Program(inversion_notices, {"token_string": check_inversion}),
     "train_hypernetwork.py": Program(hypernetwork_notices, {"layer_structure": check_hypernetwork}),
 }
 """{script of a training: what it asks and tells of its own}."""

@@ -205,8 +205,19 @@ _ALL = (
     _training(
         "train_lora", "LoRA", "train_network.py", "lora", "sd", network_module="networks.lora", learning_rate=1e-4
     ),
+    _training(
+        "train_inversion", "Textual inversion", "train_textual_inversion.py", "inversion", "sd", learning_rate=5e-3
+    ),
     _training("train_hypernetwork", "Hypernetwork", "train_hypernetwork.py", "hypernetwork", "sd"),
     _training("sdxl_full", "Fine-tune SDXL", "sdxl_train.py", "full", "sdxl"),
+    _training(
+        "sdxl_inversion",
+        "Textual inversion for SDXL",
+        "sdxl_train_textual_inversion.py",
+        "inversion",
+        "sdxl",
+        learning_rate=5e-3,
+    ),
     Stage(id="try", title="Try the model", script="gen_img.py", tab="try", per_folder=False, model_flag="ckpt"),
     *_NETWORK_TOOLS,
     *_FILE_TOOLS,

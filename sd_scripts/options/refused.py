@@ -10,7 +10,7 @@ _FINE_TUNE = {
 }
 
 _SDXL = {
-    "v2": "is for Stable Diffusion 2, which fine_tune.py trains. Leave it out.",
+    "v2": "is for Stable Diffusion 2, which programs without sdxl_ in their names train. Leave it out.",
     "clip_skip": "has no place here: SDXL reads its text encoders' last but one layers by itself. Leave it out.",
     "reg_data_dir": "is not built yet. Name regularisation pictures in a --dataset_config, with is_reg = true.",
 }
@@ -57,9 +57,12 @@ _GEN_IMG = {
         _OTHER_WAY,
     ),
 }
+_SDXL_INVERSION = {name: _SDXL[name] for name in ("v2", "clip_skip")}
 
 REFUSED: dict[str, dict[str, str]] = {
     "fine_tune": _FINE_TUNE,
+    "train_textual_inversion": _FINE_TUNE,
+    "sdxl_train_textual_inversion": _FINE_TUNE | _SDXL_INVERSION,
     "train_network": _FINE_TUNE,
     "sdxl_train": _FINE_TUNE | _SDXL,
     "cache_latents": refused_caching.LATENTS,

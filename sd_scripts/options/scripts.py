@@ -33,9 +33,11 @@ from sd_scripts.options.picture_tools import (
     ResizeImagesOptions,
 )
 from sd_scripts.options.sdxl_train import SdxlTrainOptions
+from sd_scripts.options.sdxl_train_textual_inversion import SdxlTrainTextualInversionOptions
 from sd_scripts.options.tagging import TagByDeepDanbooruOptions, TagByWd14Options
 from sd_scripts.options.train_hypernetwork import TrainHypernetworkOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
+from sd_scripts.options.train_textual_inversion import TrainTextualInversionOptions
 
 SCRIPTS: dict[str, type] = {
     "finetune/make_captions.py": MakeCaptionsOptions,
@@ -50,6 +52,8 @@ SCRIPTS: dict[str, type] = {
     "sdxl_train.py": SdxlTrainOptions,
     "train_network.py": TrainNetworkOptions,
     "gen_img.py": GenImgOptions,
+    "train_textual_inversion.py": TrainTextualInversionOptions,
+    "sdxl_train_textual_inversion.py": SdxlTrainTextualInversionOptions,
     "networks/merge_lora.py": MergeLoraOptions,
     "networks/merge_lora_old.py": MergeLoraOldOptions,
     "networks/sdxl_merge_lora.py": SdxlMergeLoraOptions,

@@ -189,6 +189,7 @@ _SHORT = {
     "seed": 1,
     "max_data_loader_n_workers": 0,
 }
+_WORD = {"token_string": "my-cat", "caption_prefix": "my-cat,", "save_model_as": "safetensors"}
 _MERGE = {"train_data_dir": "pictures", "out_json": "new.json"}
 _OUT = "out/X.safetensors"
 _MERGED = {"save_to": _OUT}
@@ -219,6 +220,8 @@ _PATHS: dict[str, dict[str, str]] = {
     "fine_tune.py": _TRAIN,
     "sdxl_train.py": _TRAIN | {"pretrained_model_name_or_path": "sdxl.safetensors"},
     "train_network.py": _TRAIN,
+    "train_textual_inversion.py": _TRAIN,
+    "sdxl_train_textual_inversion.py": _TRAIN | {"pretrained_model_name_or_path": "sdxl.safetensors"},
     "train_hypernetwork.py": _TRAIN,
     "gen_img.py": {"ckpt": "sd1.safetensors", "outdir": "out"},
     "finetune/make_captions.py": {"train_data_dir": "pictures", "caption_weights": "blip"},
@@ -265,6 +268,8 @@ _PLAIN: dict[str, dict[str, Any]] = {
     "networks/lora_interrogator.py": {"batch_size": 4096},
     "fine_tune.py": _SHORT,
     "sdxl_train.py": _SHORT,
+    "train_textual_inversion.py": _SHORT | _WORD,
+    "sdxl_train_textual_inversion.py": _SHORT | _WORD,
     "train_network.py": {**_SHORT, "network_module": "networks.lora"},
     "train_hypernetwork.py": {**_SHORT, "save_model_as": "safetensors"},
     "gen_img.py": {"prompt": "a red cat", "W": 64, "H": 64, "steps": 2, "seed": 7},

@@ -1,9 +1,5 @@
-"""CLIP's tokenizer out of the bundled vocabulary, with no hub; tokens of long texts in chunks of 75.
+"""CLIP's tokenizer out of the bundled vocabulary, with no hub; tokens of long texts in chunks of 75."""
 
-The vocabulary is a file of the MIT-licensed package open_clip_torch 3.3.0; its licence lies beside it.
-"""
-
-import gzip
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sd_scripts.library.models.clip_vocabulary import vocabulary_and_merges
 from sd_scripts.library.models.prompt_weights import Piece, weighted_pieces
 
 CHUNK = 75
 """Tokens that the text encoder reads at a time, between a begin and an end token."""
-
-_VOCABULARY = Path(__file__).parent / "data" / "clip_vocabulary.txt.gz"
-_MERGES = 48_894
 
 
 def clip_tokenizer(pad_token: str) -> Any:
@@ -27,16 +21,6 @@ def clip_tokenizer(pad_token: str) -> Any:
 
     vocabulary, merges = vocabulary_and_merges()
     return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=pad_token, model_max_length=CHUNK + 2)
-
-
-def vocabulary_and_merges() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """({token: id}, pairs in the order in which they are merged)."""
-    lines = gzip.decompress(_VOCABULARY.read_bytes()).decode("utf-8").split("\n")
-    merges = [(first, second) for first, second in (line.split() for line in lines[1 : _MERGES + 1])]
-    letters = _byte_letters()
-    tokens = [*letters, *(f"{letter}</w>" for letter in letters), *(first + second for first, second in merges)]
-    tokens += ["<|startoftext|>", "<|endoftext|>"]
-    return {token: index for index, token in enumerate(tokens)}, merges
 
 
 def write_tokenizer(tokenizer: Any, folder: Path) -> None:
@@ -112,9 +96,3 @@ def _encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     # The backend knows of no longest text, so it neither cuts nor warns.
     found = tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
     return [encoding.ids for encoding in found]
-
-
-def _byte_letters() -> list[str]:
-    """A printable letter for each of the 256 bytes, in the vocabulary's order: printable bytes first, as themselves."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    return [chr(byte) for byte in printable] + [chr(256 + index) for index in range(256 - len(printable))]

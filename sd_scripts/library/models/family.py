@@ -1,6 +1,6 @@
 """What a model family is, to the loop and to the stages: loading, encoding, noising, predicting, saving."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sd_scripts.library.models.adaptable import Adaptable
+    from sd_scripts.library.models.new_vectors import NewVectors
+    from sd_scripts.library.models.new_word import NewWord
 
 FileFormat = Literal["ckpt", "pt", "safetensors", "diffusers", "diffusers_safetensors"]
 """Of models, and of what is trained beside them; a whole model is no .pt."""
@@ -77,6 +79,13 @@ class Family(Protocol):
 
     def token_count(self, text: str) -> int:
         """Tokens of a text without begin and end, before anything is cut off."""
+
+    def first_vectors(self, text: str | None, count: int, seed: int) -> Tensors:
+        """vectors_ND for a new word to begin with, by text encoder: those of a text's tokens, in turn until there are
+        `count`; without a text, by lot, as large as usual."""
+
+    def add_word(self, word: "NewWord", vectors: "Mapping[str, torch.Tensor]") -> "dict[str, NewVectors]":
+        """Texts have a new word from now on. Gives what holds its vectors, by text encoder."""
 
     def encode_text(self, tokens: Tensors, settings: TextSettings) -> Tensors:
         """What the U-Net is told of texts, with gradients where text encoders are trained."""

@@ -75,7 +75,7 @@ class StableDiffusion(LatentDiffusion):
 
     def tokenize(self, texts: Sequence[str], settings: TextSettings, weighted: bool = False) -> Tensors:
         """tokens_BL: begin, tokens, end, padding; L = 77, 152 or 227. Weighted texts have weights_BL too."""
-        how = self.tokenizers[0], texts, settings.max_tokens, self._pad_id(0)
+        how = self.tokenizers[0], self._spelt(texts), settings.max_tokens, self._pad_id(0)
         if not weighted:
             return {"tokens_BL": tokenize(*how)}
         tokens_BL, weights_BL = tokenize_weighted(*how)
