@@ -48,8 +48,10 @@ class NetworkMethod:
     def check(self, blocks: Blocks) -> None:
         """What the module says of its arguments before a model is loaded. Errors: BadOption."""
         module: Any = self._module
+        asked = self._options.network
         if hasattr(module, "check_arguments"):
-            module.check_arguments(self._arguments, blocks)
+            given = {"dropout": asked.network_dropout} | self._arguments
+            module.check_arguments(given, blocks, asked.network_dim, asked.network_alpha)
 
     def prepare(self, family: Family, seed: int) -> None:
         """Freezes the model, merges what is to be merged into it, and adds the network. Errors: BadOption, BadFile."""
