@@ -32,7 +32,7 @@ def test_it_learns_a_picture_by_heart_and_its_file_comes_back(kind, tmp_path):
     first, last = recorder.losses[0], sum(recorder.losses[-8:]) / 8
     print(kind, first, last)
     assert first > 0.9 and last < 0.8, (first, last)
-    trainer.learner.rest()
+    trainer.method.network.eval()
     file = str(tmp_path / "out" / "X.safetensors")
     merged, _ = make_network_trainer(tmp_path, network_module=kind, base_weights=[file])
     merged.method.prepare(merged.family, 1)

@@ -130,6 +130,10 @@ def _read(name: str, value: Any, readers: "Readers") -> Any:
         raise BadOption(_OPTION, f"--{_OPTION} {name}={value}: write {what}.") from None
 
 
+def _whole(text: str) -> int:
+    return _checked(int(text), int(text) >= 0)
+
+
 def _rank(text: str) -> int:
     return _checked(int(text), int(text) >= 1)
 
@@ -139,12 +143,13 @@ def _ranks(text: str) -> Ranks:
     return _checked(found, min(found) >= 0)
 
 
-def _alpha(text: str) -> float:
+def alpha_reader(text: str) -> float:
+    """A number, 0 or more. Errors: ValueError."""
     return _checked(float(text), 0 <= float(text) < float("inf"))
 
 
 def _alphas(text: str) -> Numbers:
-    return tuple(_alpha(part) for part in text.split(","))
+    return tuple(alpha_reader(part) for part in text.split(","))
 
 
 def _share(text: str) -> float:
@@ -166,6 +171,7 @@ def _checked(value: Any, holds: bool) -> Any:
 
 
 Readers = dict[str, tuple[Callable[[str], Any], str]]
+WHOLE = (_whole, "a whole number, 0 or more")
 RANK = (_rank, "a whole number, 1 or more")
 SWITCH = (_switch, "True or False")
 SHARE = (_share, "a share from 0 to less than 1, such as 0.1")
@@ -179,7 +185,7 @@ _READERS: Readers = {
     **dict.fromkeys(("loraplus_lr_ratio", "loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio"), RATIO),
     **dict.fromkeys(("down_lr_weight", "mid_lr_weight", "up_lr_weight"), (str, "numbers, or a curve")),
     **dict.fromkeys(("conv_dim", "unit"), RANK),
-    "conv_alpha": (_alpha, "a number, 0 or more; 0 means the same as conv_dim"),
-    "block_lr_zero_threshold": (_alpha, "a number, 0 or more"),
+    "conv_alpha": (alpha_reader, "a number, 0 or more; 0 means the same as conv_dim"),
+    "block_lr_zero_threshold": (alpha_reader, "a number, 0 or more"),
     **dict.fromkeys(("dora_wd", "enable_all_linear", "enable_conv"), SWITCH),
 }
