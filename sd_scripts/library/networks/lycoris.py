@@ -17,8 +17,11 @@ from lycoris.config_sdk import PresetConfig, PresetValidationError
 from lycoris.kohya import LycorisNetworkKohya
 from lycoris.modules import get_module, make_module
 from lycoris.modules.dylora import DyLoraModule
+from lycoris.modules.full import FullModule
 from lycoris.modules.ia3 import IA3Module
 from lycoris.modules.locon import LoConModule
+from lycoris.modules.loha import LohaModule
+from lycoris.modules.lokr import LokrModule
 from lycoris.wrapper import network_module_dict
 from torch import Tensor, nn
 
@@ -36,6 +39,8 @@ logging.getLogger("LyCORIS").setLevel(logging.WARNING)
 _OPTION = "network_args"
 _CLASSES = {"CrossAttention": "Attention", "SelfAttention": "Attention"}
 """Classes of sd-scripts' own U-Net as diffusers calls them."""
+_NAMED_TOO = "TimestepEmbedding"
+"""A class, for another model, of layers that the presets name for ours: adapted twice they are refused."""
 _NOTHING = {"unet_target_module": [], "unet_target_name": [], "text_encoder_target_module": []}
 _ANEW: dict[str, Any] = {"module_algo_map": {}, "name_algo_map": {}, "use_fnmatch": False, "exclude_name": []}
 """What a preset leaves as the one before it had it: presets are put into a class."""
@@ -70,7 +75,10 @@ def create_network(
         "alpha": alpha,
         "conv_alpha": alpha if asked.conv_alpha is None else asked.conv_alpha,
     }
-    return LycorisNetwork(adaptable, text_encoder, unet, asked, multiplier=multiplier, **sizes, **_named(asked))
+    try:
+        return LycorisNetwork(adaptable, text_encoder, unet, asked, multiplier=multiplier, **sizes, **_named(asked))
+    except AssertionError as error:
+        raise BadOption(_OPTION, f"--{_OPTION} preset={asked.preset} adapts a layer twice: {error}.") from error
 
 
 def create_network_from_weights(
@@ -173,6 +181,12 @@ class NestedModule(DyLoraModule):
         up = torch.cat([*(block.detach() for block in self.up_list[:last]), self.up_list[last]], 1)
         return down, up, float(self.alpha) / (self.block_size * (last + 1))
 
+    def custom_state_dict(self) -> dict[str, Tensor]:
+        """Its file's tensors, for convolutions with the window of one pixel that files of LoRA have."""
+        tensors = super().custom_state_dict()
+        window = (1,) * (len(self.shape) - 2)
+        return tensors | {"lora_up.weight": tensors["lora_up.weight"].reshape(self.dim, -1, *window)}
+
     def load_weight_prehook(self, state_dict: dict[str, Tensor], prefix: str, *others: Any) -> None:
         """The two matrices of a file as the blocks that they are here."""
         if f"{prefix}lora_up.weight" not in state_dict:
@@ -183,7 +197,36 @@ class NestedModule(DyLoraModule):
             state_dict[f"{prefix}up_list.{number}"], state_dict[f"{prefix}down_list.{number}"] = up, down
 
 
-network_module_dict["dylora"] = NestedModule
+class WholeModule(FullModule):
+    """LyCORIS's full, mended: a file's change was added to what had been loaded before it."""
+
+    def load_weight_prehook(self, state_dict: dict[str, Tensor], prefix: str, *others: Any) -> None:
+        """The weights that a file's change makes of the model's."""
+        bases = {"diff": ("weight", self._org_weight), "diff_b": ("bias", self.org_bias)}
+        for name, (own, base) in bases.items():
+            if f"{prefix}{name}" in state_dict:
+                change = state_dict.pop(f"{prefix}{name}")
+                state_dict[f"{prefix}{own}"] = change if self.is_diff else change + base[0].to(change)
+
+
+class _MergedOnce:
+    """LyCORIS's LoHa and LoKr, mended: what they merge was scaled by alpha / r twice, what they train only once."""
+
+    def get_diff_weight(self: Any, multiplier: float = 1, shape: Any = None, device: Any = None) -> tuple[Tensor, None]:
+        """The change of the weight, as it is trained."""
+        return (self.get_weight(shape) * self.scalar * multiplier).to(device), None
+
+
+class HadamardModule(_MergedOnce, LohaModule):
+    """LoHa."""
+
+
+class KroneckerModule(_MergedOnce, LokrModule):
+    """LoKr."""
+
+
+_MENDED = {FullModule: WholeModule, LohaModule: HadamardModule, LokrModule: KroneckerModule}
+network_module_dict.update(dylora=NestedModule, full=WholeModule, loha=HadamardModule, lokr=KroneckerModule)
 
 
 def _with_text_model(text_encoder: Any) -> Any:
@@ -217,7 +260,7 @@ def _preset(name: str) -> dict[str, Any]:
     if name == "ia3":
         preset |= {key: _anywhere(preset[key]) for key in preset if key.endswith("_name") or key == "name_algo_map"}
     for key in ("unet_target_module", "text_encoder_target_module"):
-        preset[key] = [_CLASSES.get(one, one) for one in preset.get(key, [])]
+        preset[key] = [_CLASSES.get(one, one) for one in preset.get(key, []) if one != _NAMED_TOO]
     preset["module_algo_map"] = {_CLASSES.get(k, k): v for k, v in preset.get("module_algo_map", {}).items()}
     return preset
 
@@ -264,7 +307,7 @@ def _remade(tensors: Mapping[str, Tensor], key: str, layer: Any, asked: LycorisA
         rank, alpha = len(tensors[f"{key}.lora_down.weight"]), float(tensors[f"{key}.alpha"])
         adapter = NestedModule(key, layer, 1.0, rank, alpha, block_size=asked.block_size)
     else:
-        return make_module(kind, parameters, key, layer)
+        return make_module(_MENDED.get(kind, kind), parameters, key, layer)
     nn.Module.load_state_dict(adapter, _of(tensors, key), strict=False)
     return adapter
 
