@@ -28,7 +28,8 @@ TOKENS_BL = torch.tensor([[49406, 320, 736, 2368] + [49407] * 73])
 @pytest.mark.parametrize("algo", ALGOS)
 def test_an_algorithm_learns_and_its_file_comes_back(algo, tmp_path):
     given, tensor = ALGOS[algo]
-    asked = {"network_module": LYCORIS, "network_args": [f"algo={algo}", *given], "network_dim": 2 if algo == "lokr" else 4}
+    rank = 2 if algo == "lokr" else 4
+    asked = {"network_module": LYCORIS, "network_args": [f"algo={algo}", *given], "network_dim": rank}
     trainer, recorder = train_network(tmp_path, data=tiny_data(2), max_train_steps=2, learning_rate=1e-2, **asked)
     assert "Moved since the start" in recorder.said
     tensors = saved(tmp_path)

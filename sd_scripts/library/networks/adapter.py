@@ -115,7 +115,7 @@ class LoraAdapter(Adapter):
         self.lora_down.weight.mul_(factor.sqrt())
 
     def _product(self) -> Tensor:
-        return (self._up() @ self._down()).view(weight_of(self.layer).shape) * self.scale
+        return (self._up() @ self._down()).view(self.layer.weight.shape) * self.scale
 
     def _up(self) -> Tensor:
         return self.lora_up.weight.float().flatten(1)
@@ -171,7 +171,7 @@ class DoraAdapter(LoraAdapter):
 
     def __init__(self, layer: Layer, size: Size, dropouts: Dropouts) -> None:
         super().__init__(layer, size, dropouts)
-        weight = weight_of(layer.module)
+        weight = layer.module.weight
         rows = torch.linalg.vector_norm(weight.detach().float().flatten(1), dim=1)
         self.dora_scale = nn.Parameter(rows.view(-1, *[1] * (weight.ndim - 1)))
 
@@ -185,7 +185,7 @@ class DoraAdapter(LoraAdapter):
     @torch.no_grad()
     def weight_change(self) -> Tensor:
         """What is to be added to the layer's weight."""
-        weight = weight_of(self.layer).float()
+        weight = self.layer.weight.float()
         turned = weight + self._product()
         stretch = self.dora_scale.float() / self._row_norms().view_as(self.dora_scale)
         return (turned * stretch - weight) * self.multiplier
@@ -193,14 +193,9 @@ class DoraAdapter(LoraAdapter):
     @torch.no_grad()
     def _row_norms(self) -> Tensor:
         """|V| by rows, from products of r columns: V itself would be as large as W."""
-        weight, up, down = weight_of(self.layer).float().flatten(1), self._up() * self.scale, self._down()
+        weight, up, down = self.layer.weight.float().flatten(1), self._up() * self.scale, self._down()
         both = (weight.square().sum(1), 2 * (up * (weight @ down.T)).sum(1), (up * (up @ (down @ down.T))).sum(1))
         return torch.stack(both).sum(0).clamp(min=1e-12).sqrt()
-
-
-def weight_of(layer: Any) -> Tensor:
-    """A layer's weight; of one that holds it packed (library/train/packed.py), unpacked."""
-    return layer.unpacked() if hasattr(layer, "unpacked") else layer.weight
 
 
 def _end_learns(matrix: Tensor, r: int, unit: int, axis: int) -> Tensor:

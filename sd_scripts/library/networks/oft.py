@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sd_scripts.library.models.adaptable import Layer
-from sd_scripts.library.networks.adapter import Adapter, weight_of
+from sd_scripts.library.networks.adapter import Adapter
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class OftAdapter(Adapter):
     @torch.no_grad()
     def weight_change(self) -> Tensor:
         """(R' - I) W."""
-        weight = weight_of(self.layer).float()
+        weight = self.layer.weight.float()
         blocks = weight.flatten(1).unflatten(0, self.oft_blocks.shape[:2])
         return torch.einsum("kni,knm->kmi", blocks, self._turn()).reshape(weight.shape) * self.multiplier
 
