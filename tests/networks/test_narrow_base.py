@@ -87,6 +87,9 @@ def test_what_does_not_go_together_is_refused(tmp_path):
     ):
         with pytest.raises(BadOption, match=sentence):
             check_network(network_options(tmp_path, base_bits=4, in_json="x", **values))
+    with pytest.raises(BadOption, match="Use --base_bits 8"):
+        fp8 = {"fp8_base": True, "mixed_precision": "bf16"}
+        check_network(network_options(tmp_path, in_json="x", network_module="lycoris.kohya", **fp8))
     with pytest.raises(BadOption, match="bitsandbytes cannot do that on this device, meta"):
         check_packing(4, torch.device("meta"))
     check_packing(4, torch.device("cpu"))

@@ -167,8 +167,13 @@ def _check_narrow(options: TrainNetworkOptions) -> None:
     given = [option for option, value in narrow.items() if value]
     if len(given) > 1 and given[0] == "base_bits":
         raise BadOption("base_bits", f"--base_bits and --{given[1]} are two ways of the same. Use one of them.")
-    if given and split_words(options.network.network_args).get("algo") == "full":
+    if not given or options.network.network_module != MODULE:
+        return
+    if split_words(options.network.network_args).get("algo", "").lower() == "full":
         raise BadOption(given[0], f"--{given[0]}: algo=full trains copies of the base's own weights. Leave it out.")
+    if "fp8" in given[0]:
+        sentence = "LyCORIS computes with the base's weights, which it cannot in fp8. Use --base_bits 8."
+        raise BadOption(given[0], f"--{given[0]}: {sentence}")
 
 
 def _check_start(start: StartOptions) -> None:

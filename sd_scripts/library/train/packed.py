@@ -4,6 +4,7 @@ Source: Dettmers et al., "8-bit Optimizers via Block-wise Quantization", 2022 (s
 Finetuning of Quantized LLMs", 2023 (section 3, the 16 numbers of NormalFloat).
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.precision import Fp8Conv2d, Fp8Linear
+
+# On the CPU it looks for a package that only whole products in 4 bits would use, and warns that there is none.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 BLOCKS = {8: 256, 4: 64}
 """How many weights have one scale, by bits."""
