@@ -7,15 +7,6 @@ _FINE_TUNE = {
     "tokenizer_cache_dir": "is not needed: the tokenizer comes with this program. Leave it out.",
 }
 
-_LATER = "is not built yet. Leave it out."
-
-_TRAIN_NETWORK = {
-    "validation_seed": _LATER,
-    "validation_split": _LATER,
-    "validate_every_n_steps": _LATER,
-    "validate_every_n_epochs": _LATER,
-    "max_validation_steps": _LATER,
-}
 _SDXL = {
     "v2": "is for Stable Diffusion 2, which fine_tune.py trains. Leave it out.",
     "clip_skip": "has no place here: SDXL reads its text encoders' last but one layers by itself. Leave it out.",
@@ -24,6 +15,6 @@ _SDXL = {
 
 REFUSED: dict[str, dict[str, str]] = {
     "fine_tune": _FINE_TUNE,
-    "train_network": _FINE_TUNE | _TRAIN_NETWORK,
+    "train_network": _FINE_TUNE,
     "sdxl_train": _FINE_TUNE | _SDXL,
 }
