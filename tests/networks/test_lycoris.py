@@ -98,8 +98,8 @@ def test_what_is_wrong_is_said_before_the_model_is_loaded(words, sentence, tmp_p
 def test_arguments_that_an_algorithm_has_not_are_told():
     given = {"algo": "loha", "factor": "4", "rescaled": "True", "block_size": "4", "dora_wd": "True"}
     assert list(unused(given)) == [
-        "factor is not used: algo=loha has none; lokr have it.",
-        "rescaled is not used: algo=loha has none; boft, diag-oft have it.",
+        "--network_args factor is not used: algo=loha has no such thing, but lokr.",
+        "--network_args rescaled is not used: algo=loha has no such thing, but boft, diag-oft.",
     ]
 
 

@@ -114,4 +114,5 @@ def unused(given: Mapping[str, str]) -> Iterator[str]:
     for name in given:
         used_by = _USED_BY.get(name)
         if used_by and asked.algo not in used_by and getattr(asked, name) != getattr(usual, name):
-            yield f"{name} is not used: algo={asked.algo} has none; {', '.join(sorted(used_by))} have it."
+            users = ", ".join(sorted(used_by))
+            yield f"--network_args {name} is not used: algo={asked.algo} has no such thing, but {users}."

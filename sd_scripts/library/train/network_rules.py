@@ -85,14 +85,14 @@ def _about_kind(network: NetworkOptions, rates: NetworkRateOptions) -> Iterator[
     module, arguments = (network.network_module or "").removeprefix("sd_scripts."), split_words(network.network_args)
     if module == MODULE:
         for sentence in unused(arguments):
-            yield Notice("network_args", f"--network_args {sentence}")
+            yield Notice("network_args", sentence)
     normless = module == "networks.oft" or (module == MODULE and arguments.get("algo", "").lower() in WITHOUT_NORMS)
     if rates.scale_weight_norms and normless:
         sentence = "--scale_weight_norms does nothing: this kind of network has no norm to scale."
         yield Notice("scale_weight_norms", sentence)
     if module == "networks.oft" and network.network_alpha >= 1:
-        sentence = "for networks.oft it is how far layers may turn, and this is no limit at all; 0.001 is usual."
-        yield Notice("network_alpha", f"--network_alpha {network.network_alpha:g}: {sentence}")
+        alpha = f"--network_alpha {network.network_alpha:g}"
+        yield Notice("network_alpha", f"{alpha} is no limit: for networks.oft it is how far layers turn. 0.001 is usual.")
     if module == "networks.oft" and not rates.network_train_unet_only and not _is_zero(rates.text_encoder_lr):
         sentence = "networks.oft has no part in the text encoder: the U-Net alone is trained."
         yield Notice("network_module", sentence)
