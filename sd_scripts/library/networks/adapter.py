@@ -46,6 +46,11 @@ class Adapter(nn.Module):
         """The layer that is adapted."""
         return self._layer[0]
 
+    @property
+    def rank(self) -> int:
+        """Its size: what --network_dim says."""
+        raise NotImplementedError
+
     def attach(self) -> None:
         """From now on the layer gives its output with the change."""
         self.layer.register_forward_hook(lambda layer, inputs, output: self(inputs[0], output))

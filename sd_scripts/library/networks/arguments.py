@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sd_scripts.library.errors import BadOption
 
@@ -100,15 +100,15 @@ def read_arguments(kind: type[T], module: str, given: Mapping[str, Any], readers
     `readers`: those of its own, in place of the ones for our networks. Errors: BadOption.
     """
     present = {name: value for name, value in given.items() if value not in (None, "")}
-    known = [field.name for field in fields(kind)]
+    known = [field.name for field in fields(cast(Any, kind))]
     for name in present:
         _check_known(name, known, module)
     readers = readers or _READERS
     arguments = kind(**{name: _read(name, value, readers) for name, value in present.items()})
     for name, needed in _NEEDS.items():
-        needed = [other for other in needed if other in known]
-        if name in present and needed and not any(other in present for other in needed):
-            raise BadOption(_OPTION, f"--{_OPTION} {name} does nothing without {' or '.join(needed)}.")
+        possible = [other for other in needed if other in known]
+        if name in present and possible and not any(other in present for other in possible):
+            raise BadOption(_OPTION, f"--{_OPTION} {name} does nothing without {' or '.join(possible)}.")
     return arguments
 
 

@@ -64,7 +64,7 @@ class NetworkKind(ABC, Generic[T]):
         if weights_sd is None:
             weights_sd = read_network(file, self.network.file_kind, self.network.file_mark)
         asked, adaptable = self._read(given | self.told_by(weights_sd)), self.layers(adaptable)
-        plan = known(self.plan_of(weights_sd), adaptable, file)
+        plan: Mapping[str, Any] = known(self.plan_of(weights_sd), adaptable, file)
         return self._made(adaptable, plan, asked, multiplier), weights_sd
 
     @abstractmethod

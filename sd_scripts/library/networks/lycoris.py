@@ -41,7 +41,7 @@ _CLASSES = {"CrossAttention": "Attention", "SelfAttention": "Attention"}
 """Classes of sd-scripts' own U-Net as diffusers calls them."""
 _NAMED_TOO = "TimestepEmbedding"
 """A class, for another model, of layers that the presets name for ours: adapted twice they are refused."""
-_NOTHING = {"unet_target_module": [], "unet_target_name": [], "text_encoder_target_module": []}
+_NOTHING: dict[str, Any] = {"unet_target_module": [], "unet_target_name": [], "text_encoder_target_module": []}
 _ANEW: dict[str, Any] = {"module_algo_map": {}, "name_algo_map": {}, "use_fnmatch": False, "exclude_name": []}
 """What a preset leaves as the one before it had it: presets are put into a class."""
 
@@ -117,6 +117,9 @@ class LycorisNetwork(LycorisNetworkKohya):
         keys = {id(module): key for key, module in self._modules_by_key.items()}
         for adapter in self.loras:
             adapter.lora_name = keys.get(id(adapter.org_module[0]), adapter.lora_name)
+
+        self.ranks = {given["lora_dim"]} if given else set()
+        self.alphas = {float(given["alpha"])} if given else set()
 
     def set_multiplier(self, multiplier: float) -> None:
         """How strongly the network changes the model."""

@@ -110,6 +110,16 @@ class AdapterNetwork(nn.Module, Generic[A]):
         write_network(file, self.state_dict(), dtype, metadata or {})
 
     @property
+    def ranks(self) -> set[int]:
+        """The ranks that its adapters have, but for those of wide convolutions."""
+        return {one.rank for one in self._adapters if not self._layers[one.lora_name].is_wide_conv}
+
+    @property
+    def alphas(self) -> set[float]:
+        """The alphas of the same adapters."""
+        return {float(one.alpha) for one in self._adapters if not self._layers[one.lora_name].is_wide_conv}
+
+    @property
     def _adapters(self) -> list[A]:
         return [*self.unet_loras, *self.text_encoder_loras]
 
@@ -160,16 +170,6 @@ class LowRankNetwork(AdapterNetwork[LoraAdapter]):
             adapter.shrink(torch.where(factor < 1, factor, 1.0))
         return (norms > max_norm_value).sum(), kept.mean(), kept.max()
 
-    @property
-    def ranks(self) -> set[int]:
-        """The ranks that its adapters have, but for those of wide convolutions."""
-        return {one.rank for one in self._adapters if not self._layers[one.lora_name].is_wide_conv}
-
-    @property
-    def alphas(self) -> set[float]:
-        """The alphas of the same adapters."""
-        return {float(one.alpha) for one in self._adapters if not self._layers[one.lora_name].is_wide_conv}
-
     def _other_size(self, name: str, theirs: list[int], ours: list[int], file: str) -> str:
         # Of A the first axis is the rank, of B the second.
         rank = 1 if "lora_up" in name else 0
@@ -182,7 +182,7 @@ class LowRankNetwork(AdapterNetwork[LoraAdapter]):
 P = TypeVar("P")
 
 
-def known(plan: dict[str, P], adaptable: Adaptable, file: str) -> dict[str, P]:
+def known(plan: Mapping[str, P], adaptable: Adaptable, file: str) -> Mapping[str, P]:
     """A file's plan, all of whose layers the model has. Errors: BadFile."""
     unknown = sorted(set(plan) - {layer.key for layer in adaptable.layers})
     if unknown:

@@ -92,7 +92,9 @@ def _about_kind(network: NetworkOptions, rates: NetworkRateOptions) -> Iterator[
         yield Notice("scale_weight_norms", sentence)
     if module == "networks.oft" and network.network_alpha >= 1:
         alpha = f"--network_alpha {network.network_alpha:g}"
-        yield Notice("network_alpha", f"{alpha} is no limit: for networks.oft it is how far layers turn. 0.001 is usual.")
+        yield Notice(
+            "network_alpha", f"{alpha} is no limit: for networks.oft it is how far layers turn. 0.001 is usual."
+        )
     if module == "networks.oft" and not rates.network_train_unet_only and not _is_zero(rates.text_encoder_lr):
         sentence = "networks.oft has no part in the text encoder: the U-Net alone is trained."
         yield Notice("network_module", sentence)

@@ -71,7 +71,8 @@ def check_packing(bits: int | None, device: torch.device) -> None:
         return
     try:
         held = packed(torch.ones(BLOCKS[bits], device=device), bits)
-        comes_back = bool((_UNPACK[bits](*held.values(), torch.float32) == 1).all())
+        again = _UNPACK[bits](held["packed"], held["scales"], held["code"], torch.float32)
+        comes_back = bool((again == 1).all())
     except (ImportError, RuntimeError, NotImplementedError, AttributeError, ValueError):
         comes_back = False
     if not comes_back:
