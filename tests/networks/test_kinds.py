@@ -22,7 +22,8 @@ KINDS = {
     "networks.oft": {
         "network_alpha": 1e-1,
         "network_args": ["enable_all_linear=True", "enable_conv=True"],
-        "learning_rate": 2e-2,
+        "learning_rate": 3e-2,
+        "max_train_steps": 14,
     },
 }
 BY_HEART = {"max_train_steps": 24, "min_timestep": 900, "max_timestep": 901}
@@ -31,7 +32,7 @@ BY_HEART = {"max_train_steps": 24, "min_timestep": 900, "max_timestep": 901}
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_learns_a_picture_by_heart_and_its_file_comes_back(kind, tmp_path):
     plain = tiny_family()
-    trainer, recorder = train_network(tmp_path, data=tiny_data(1), network_module=kind, **KINDS[kind], **BY_HEART)
+    trainer, recorder = train_network(tmp_path, data=tiny_data(1), network_module=kind, **BY_HEART | KINDS[kind])
     first, last = recorder.losses[0], sum(recorder.losses[-8:]) / 8
     assert first > 0.9 and last < 0.8, (first, last)
     trainer.method.network.eval()

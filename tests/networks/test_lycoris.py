@@ -12,7 +12,7 @@ from tests.train.tiny_sdxl import tiny_sdxl
 
 LYCORIS = "lycoris.kohya"
 ALGOS = {
-    "locon": (["conv_dim=2", "dora_wd=True", "train_norm=True"], "dora_scale"),
+    "locon": (["dora_wd=True", "train_norm=True", "preset=attn-mlp"], "dora_scale"),
     "loha": (["use_tucker=True"], "hada_t1"),
     "lokr": (["factor=2", "decompose_both=True", "preset=attn-mlp"], "lokr_w2_a"),
     "ia3": (["preset=ia3"], "on_input"),
@@ -75,6 +75,18 @@ def test_sdxl_has_the_names_of_its_files(tmp_path):
     again.method.prepare(again.family, 1)
     own = again.method.network.state_dict()
     assert set(own) == set(tensors) and all(torch.equal(own[name], tensors[name]) for name in tensors)
+
+
+@pytest.mark.parametrize("words", [["algo=full", "preset=attn-only"], ["algo=dylora", "preset=attn-only"]])
+def test_it_is_resumed_bit_for_bit(words, tmp_path):
+    given = {"network_module": LYCORIS, "network_args": words, "max_train_steps": 2, "data": tiny_data(2)}
+    _, whole = train_network(tmp_path, save_state=True, save_every_n_steps=1, **given)
+    tensors = saved(tmp_path)
+    state = next((tmp_path / "out").glob("*00000001-state"))
+    _, resumed = train_network(tmp_path, resume=str(state), **given)
+    assert resumed.losses == whole.losses[1:]
+    again = saved(tmp_path)
+    assert set(again) == set(tensors) and all(torch.equal(again[name], tensors[name]) for name in tensors)
 
 
 SENTENCES = {

@@ -104,7 +104,7 @@ def create_network_from_weights(
 
 
 class LycorisNetwork(LycorisNetworkKohya):
-    """LyCORIS's network for our models. state_dict() has the tensors of its file, under their names there."""
+    """LyCORIS's network for our models."""
 
     def __init__(
         self, adaptable: Adaptable, text_encoder: Any, unet: Any, asked: LycorisArguments, **given: Any
@@ -167,7 +167,14 @@ class LycorisNetwork(LycorisNetworkKohya):
 
     def save_weights(self, file: str, dtype: torch.dtype | None, metadata: dict[str, str] | None) -> None:
         """Writes its tensors. Errors: BadFile."""
-        write_network(file, self.state_dict(), dtype, metadata or {})
+        write_network(file, self._file_tensors(), dtype, metadata or {})
+
+    def _file_tensors(self) -> dict[str, Tensor]:
+        whole = {adapter.lora_name: adapter for adapter in self.loras if isinstance(adapter, WholeModule)}
+        tensors = {name: held for name, held in self.state_dict().items() if name.split(".")[0] not in whole}
+        for key, adapter in whole.items():
+            tensors |= {f"{key}.{name}": held for name, held in adapter.file_tensors().items()}
+        return tensors
 
     def _part(self, key: str) -> str:
         return "unet" if key.startswith("lora_unet") else self._part_of.get(key, "text_encoder")
@@ -201,7 +208,15 @@ class NestedModule(DyLoraModule):
 
 
 class WholeModule(FullModule):
-    """LyCORIS's full, mended: a file's change was added to what had been loaded before it."""
+    """LyCORIS's full, mended: a file's change was added to what had been loaded before it, and a state was a file's
+    change too, which is not exactly the weights."""
+
+    def custom_state_dict(self) -> None:
+        """The weights themselves are what states hold."""
+
+    def file_tensors(self) -> dict[str, Tensor]:
+        """The change that files hold."""
+        return FullModule.custom_state_dict(self)
 
     def load_weight_prehook(self, state_dict: dict[str, Tensor], prefix: str, *others: Any) -> None:
         """The weights that a file's change makes of the model's."""

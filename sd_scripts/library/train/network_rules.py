@@ -91,10 +91,8 @@ def _about_kind(network: NetworkOptions, rates: NetworkRateOptions) -> Iterator[
         sentence = "--scale_weight_norms does nothing: this kind of network has no norm to scale."
         yield Notice("scale_weight_norms", sentence)
     if module == "networks.oft" and network.network_alpha >= 1:
-        alpha = f"--network_alpha {network.network_alpha:g}"
-        yield Notice(
-            "network_alpha", f"{alpha} is no limit: for networks.oft it is how far layers turn. 0.001 is usual."
-        )
+        sentence = "networks.oft turns layers as far as --network_alpha says, and 1 is no limit. 0.001 is usual."
+        yield Notice("network_alpha", sentence)
     if module == "networks.oft" and not rates.network_train_unet_only and not _is_zero(rates.text_encoder_lr):
         sentence = "networks.oft has no part in the text encoder: the U-Net alone is trained."
         yield Notice("network_module", sentence)
