@@ -15,6 +15,8 @@ TAKEN_DOWN = "November 2026"
 _REASONS = {
     "caption_weights": "the same model as transformers keep it on the hub; the original file is read too",
     "max_token_length": "75 says the default aloud",
+    "v_parameterization": "it does not follow from v2, as some models of version 2 predict noise",
+    "clamp_quantile": "cutting makes the LoRA less exact, so it is only done when asked for",
 }
 """Why a default or the choices differ, by option."""
 
@@ -128,14 +130,17 @@ def _different(spec: OptionSpec, row: dict[str, Any]) -> Iterator[str]:
 
 def _ours(tables: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield from ("", "## Flags of our own")
+    known = {name for table in tables.values() for name in table["flags"]}
     for script, table in tables.items():
         if not table["ours"]:
             continue
         yield from ("", f"### `{script}`", "")
+        own = table["ours"]
         if not table["flags"]:
-            yield from ("sd-scripts has no such script.", "")
+            yield from ("sd-scripts has no such script. What it shares with others is not listed.", "")
+            own = [name for name in own if name not in known]
         specs = option_specs(SCRIPTS[script])
-        yield from (f"- `{_shown(specs[name])}`: {specs[name].help}" for name in table["ours"])
+        yield from (f"- `{_shown(specs[name])}`: {specs[name].help}" for name in own)
 
 
 def _shown(spec: OptionSpec) -> str:

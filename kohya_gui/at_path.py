@@ -76,6 +76,11 @@ def _file_out(draft: Draft, flag: str, path: Path) -> str:
     return say("found.will_be_continued", size=size(path.stat().st_size))
 
 
+def _model_out(draft: Draft, flag: str, path: Path) -> str:
+    """A file, or diffusers' folder."""
+    return _folder(draft, flag, path) if path.is_dir() else _json_out(draft, flag, path)
+
+
 def _picture(draft: Draft, flag: str, path: Path) -> str:
     _file(draft, flag, path)
     if path.stat().st_size > LARGEST_THUMBNAIL_BYTES:
@@ -104,6 +109,7 @@ _TOLD: dict[str, Callable[[Draft, str, Path], str]] = {
     "json_out": _json_out,
     "file": _file,
     "file_out": _file_out,
+    "model_out": _model_out,
     "picture": _picture,
     "project": _deepdanbooru,
     "state": _state,

@@ -141,7 +141,9 @@ def _read(checked: Checked, typed: dict[str, Any]) -> None:
             if spec.secret and value:
                 checked.fields[flag] = {"error": say("check.secret")}
                 continue
-            value = read_value(spec, bare(value) if isinstance(value, str) and spec.path else value)
+            if isinstance(value, str) and spec.path and not spec.many:
+                value = bare(value)
+            value = read_value(spec, value)
             unusable = _unusable(value) if spec.path else None
             if unusable:
                 checked.fields[flag] = {"error": say("path.unusable", path=unusable[:SHOWN_LETTERS])}

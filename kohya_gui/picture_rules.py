@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from kohya_gui import fixes, pictures
-from kohya_gui.draft import Draft, Finding
-from kohya_gui.rules import entries_of, rule
+from kohya_gui.draft import Draft, Finding, Fix
+from kohya_gui.rules import entries_of, folders_read, rule
 from kohya_gui.stages import TRAINERS
 from kohya_gui.words import some_names
 from sd_scripts.library.data.buckets import parse_resolution
@@ -21,6 +21,8 @@ from sd_scripts.library.io.metadata import Metadata
 @rule(*TRAINERS)
 def data_needed(draft: Draft) -> Iterator[Finding]:
     """Training needs metadata, and with bare names the folder that they stand in; or a description of its own."""
+    if folders_read(draft):
+        return
     if not any(draft.get(flag) for flag in ("in_json", "dataset_config", "dataset_class")):
         mend = (fixes.go("latents"), fixes.browse("in_json"))
         yield draft.error("in_json", "check.in_json_needed", *mend)
@@ -69,10 +71,17 @@ def resolution_known(draft: Draft) -> Iterator[Finding]:
     """Without prepared latents the resolution must be given."""
     entries = entries_of(draft) or {}
     without = sum("train_resolution" not in entry for entry in entries.values())
+    if folders_read(draft) and not draft.get("resolution"):
+        yield draft.error("resolution", "check.resolution_of_folders", _usual_size(draft))
     if without and not draft.get("resolution"):
-        side = 768 if draft.get("v2") and draft.get("v_parameterization") else 512
-        give = fixes.set_to(draft, "resolution", f"{side},{side}", enable_bucket=True)
-        yield draft.error("resolution", "check.resolution_needed", give, fixes.go("latents"), n=without)
+        yield draft.error("resolution", "check.resolution_needed", _usual_size(draft), fixes.go("latents"), n=without)
+
+
+def _usual_size(draft: Draft) -> Fix:
+    """The size that the model was made for."""
+    large = draft.get("v2") and draft.get("v_parameterization")
+    side = 1024 if draft.stage.family == "sdxl" else 768 if large else 512
+    return fixes.set_to(draft, "resolution", f"{side},{side}", enable_bucket=True)
 
 
 @rule(*TRAINERS)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from kohya_gui.launching import with_launcher
 from kohya_gui.project import Project
 from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.spec import option_specs
@@ -58,9 +59,29 @@ class Stage:
         return self.method is not None
 
     @property
+    def saves_whole_models(self) -> bool:
+        """Whether what it trains and saves is the model itself, and not a file to use beside it."""
+        return self.method in ("full", "dreambooth")
+
+    @property
+    def reads_folders(self) -> bool:
+        """Whether it reads folders of pictures themselves, where no metadata is named."""
+        return self.trains and "reg_data_dir" in option_specs(self.options)
+
+    @property
     def options(self) -> type:
-        """The options class of the script."""
-        return SCRIPTS[self.script]
+        """The options class of the script; of a training with the options of its launcher."""
+        own = SCRIPTS[self.script]
+        return with_launcher(own) if self.trains else own
+
+
+# Latents are made for Stable Diffusion 1 and 2. Trainings of SDXL make their own, so they need a resolution.
+_TEXTS = (CLEAN_JSON, TAGS_JSON, CAPTIONS_JSON)
+_READS: dict[Family, tuple[str, ...]] = {"sd": (LATENTS_JSON, *_TEXTS), "sdxl": _TEXTS}
+_USUAL: dict[Family, dict[str, Any]] = {
+    "sd": {},
+    "sdxl": {"resolution": "1024,1024", "enable_bucket": True, "cache_latents": True},
+}
 
 
 def _training(id: str, title: str, script: str, method: Method, family: Family, **usual: Any) -> Stage:
@@ -71,12 +92,29 @@ def _training(id: str, title: str, script: str, method: Method, family: Family, 
         tab="train",
         per_folder=False,
         model_flag="pretrained_model_name_or_path",
-        reads=(LATENTS_JSON, CLEAN_JSON, TAGS_JSON, CAPTIONS_JSON),
+        reads=_READS[family],
         method=method,
         family=family,
-        usual=usual,
+        usual=_USUAL[family] | usual,
     )
 
+
+def _network_tool(id: str, title: str, script: str, **more: Any) -> Stage:
+    return Stage(id=id, title=title, script=f"{script}.py", tab="tools", group="networks", per_folder=False, **more)
+
+
+_NETWORK_TOOLS = (
+    _network_tool("extract_lora", "Extract a LoRA", "networks/extract_lora_from_models", model_flag="model_org"),
+    _network_tool("merge_lora", "Merge LoRAs", "networks/merge_lora"),
+    _network_tool("sdxl_merge_lora", "Merge LoRAs for SDXL", "networks/sdxl_merge_lora"),
+    _network_tool("svd_merge_lora", "Merge LoRAs to a rank", "networks/svd_merge_lora"),
+    _network_tool("resize_lora", "Resize a LoRA", "networks/resize_lora"),
+    _network_tool("check_lora", "Look into a LoRA", "networks/check_lora_weights", heavy=False),
+    _network_tool("lora_words", "Words of a LoRA", "networks/lora_interrogator", model_flag="sd_model"),
+    _network_tool("split_dylora", "Take a DyLoRA apart", "networks/extract_lora_from_dylora", heavy=False),
+    _network_tool("extract_locon", "Extract a LoCon", "tools/lycoris_locon_extract", model_flag="base_model"),
+    _network_tool("merge_lycoris", "Merge LyCORIS", "tools/merge_lycoris", model_flag="base_model"),
+)
 
 _ALL = (
     Stage(id="caption_blip", title="Caption with BLIP", script="finetune/make_captions.py", tab="caption"),
@@ -126,8 +164,12 @@ _ALL = (
     ),
     # The Train tab offers methods and families in this order.
     _training("train", "Fine-tune", "fine_tune.py", "full", "sd"),
-    _training("train_lora", "LoRA", "train_network.py", "lora", "sd", network_module="networks.lora"),
+    _training(
+        "train_lora", "LoRA", "train_network.py", "lora", "sd", network_module="networks.lora", learning_rate=1e-4
+    ),
+    _training("train_hypernetwork", "Hypernetwork", "train_hypernetwork.py", "hypernetwork", "sd"),
     _training("sdxl_full", "Fine-tune SDXL", "sdxl_train.py", "full", "sdxl"),
+    *_NETWORK_TOOLS,
 )
 
 STAGES: dict[str, Stage] = {stage.id: stage for stage in _ALL}
@@ -205,7 +247,7 @@ def _fill_metadata(filled: Filled, stage: Stage, project: Project, folder_index:
 def _best_source(stage: Stage, work_dir: Path) -> Path | None:
     """The first of the stage's inputs that is there; where it cannot do without, the usual one."""
     there = next((work_dir / name for name in stage.reads if (work_dir / name).is_file()), None)
-    needs_one = bool(stage.reads) and stage.id != "merge_tags"
+    needs_one = bool(stage.reads) and stage.id != "merge_tags" and not stage.reads_folders
     return there or (work_dir / stage.reads[0] if needs_one else None)
 
 

@@ -4,8 +4,22 @@ from sd_scripts.options.captioning import MakeCaptionsByGitOptions, MakeCaptions
 from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.latents import PrepareLatentsOptions
 from sd_scripts.options.metadata import CleanOptions, MergeCaptionsOptions, MergeTagsOptions
+from sd_scripts.options.network_tools import (
+    CheckLoraOptions,
+    ExtractLoconOptions,
+    ExtractLoraOptions,
+    LoraInterrogatorOptions,
+    MergeLoraOldOptions,
+    MergeLoraOptions,
+    MergeLycorisOptions,
+    ResizeLoraOptions,
+    SdxlMergeLoraOptions,
+    SplitDyloraOptions,
+    SvdMergeLoraOptions,
+)
 from sd_scripts.options.sdxl_train import SdxlTrainOptions
 from sd_scripts.options.tagging import TagByDeepDanbooruOptions, TagByWd14Options
+from sd_scripts.options.train_hypernetwork import TrainHypernetworkOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
 
 SCRIPTS: dict[str, type] = {
@@ -20,4 +34,16 @@ SCRIPTS: dict[str, type] = {
     "fine_tune.py": FineTuneOptions,
     "sdxl_train.py": SdxlTrainOptions,
     "train_network.py": TrainNetworkOptions,
+    "networks/merge_lora.py": MergeLoraOptions,
+    "networks/merge_lora_old.py": MergeLoraOldOptions,
+    "networks/sdxl_merge_lora.py": SdxlMergeLoraOptions,
+    "networks/svd_merge_lora.py": SvdMergeLoraOptions,
+    "networks/resize_lora.py": ResizeLoraOptions,
+    "networks/check_lora_weights.py": CheckLoraOptions,
+    "networks/extract_lora_from_models.py": ExtractLoraOptions,
+    "networks/extract_lora_from_dylora.py": SplitDyloraOptions,
+    "networks/lora_interrogator.py": LoraInterrogatorOptions,
+    "tools/lycoris_locon_extract.py": ExtractLoconOptions,
+    "tools/merge_lycoris.py": MergeLycorisOptions,
+    "train_hypernetwork.py": TrainHypernetworkOptions,
 }

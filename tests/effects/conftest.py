@@ -64,11 +64,27 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         taggers.make_wd14(folder / "taggers" / "tiny_mapping", "mapping")
         taggers.make_deepdanbooru(folder / "deepdanbooru")
     _teach_writing(folder / "git")
+    _add_networks(folder)
     _add_made(folder, "state", "fine_tune.py", "out/X-state", max_train_steps=1, save_state_on_train_end=True)
     _add_made(folder, "network", "train_network.py", "out", max_train_steps=1, network_dim=2)
+    _add_made(folder, "hypernetwork", "train_hypernetwork.py", "out", max_train_steps=1, layer_norm=True)
     out_json = "{here}/pictures/meta.json"
     _add_made(folder, "prepared", "finetune/prepare_buckets_latents.py", "pictures", out_json=out_json)
     return folder
+
+
+def _add_networks(folder: Path) -> None:
+    """LoRAs with random numbers, two for each of two models, and a model with one of them in it."""
+    from tests.networks.made import make_network, run_tool
+
+    (folder / "networks").mkdir()
+    for number, (name, model) in enumerate({"a": "sd1", "b": "sd1", "xl": "sdxl", "xl2": "sdxl"}.items()):
+        conv = 2 if name in ("a", "xl") else None
+        make_network(
+            folder / f"{model}.safetensors", folder / f"networks/{name}.safetensors", 4, conv, 2.0, seed=number
+        )
+    given = ("--sd_model", folder / "sd1.safetensors", "--models", folder / "networks/a.safetensors")
+    run_tool("networks/merge_lora.py", *given, "--save_to", folder / "networks/tuned.safetensors")
 
 
 def _add_face(folder: Path, entry: dict[str, str]) -> None:

@@ -178,10 +178,36 @@ _SHORT = {
     "max_data_loader_n_workers": 0,
 }
 _MERGE = {"train_data_dir": "pictures", "out_json": "new.json"}
+_OUT = "out/X.safetensors"
+_MERGED = {"save_to": _OUT}
 _PATHS: dict[str, dict[str, str]] = {
+    "networks/merge_lora.py": _MERGED,
+    "networks/merge_lora_old.py": _MERGED,
+    "networks/sdxl_merge_lora.py": _MERGED,
+    "networks/svd_merge_lora.py": _MERGED,
+    "networks/resize_lora.py": {"model": "networks/a.safetensors", "save_to": _OUT},
+    "networks/check_lora_weights.py": {"file": "networks/b.safetensors"},
+    "networks/extract_lora_from_models.py": {
+        "model_org": "sd1.safetensors",
+        "model_tuned": "networks/tuned.safetensors",
+        "save_to": _OUT,
+    },
+    "networks/extract_lora_from_dylora.py": {"model": "networks/b.safetensors", "save_to": _OUT},
+    "networks/lora_interrogator.py": {"sd_model": "sd1.safetensors", "model": "networks/b.safetensors"},
+    "tools/lycoris_locon_extract.py": {
+        "base_model": "sd1.safetensors",
+        "db_model": "networks/tuned.safetensors",
+        "output_name": _OUT,
+    },
+    "tools/merge_lycoris.py": {
+        "base_model": "sd1.safetensors",
+        "lycoris_model": "networks/a.safetensors",
+        "output_name": _OUT,
+    },
     "fine_tune.py": _TRAIN,
     "sdxl_train.py": _TRAIN | {"pretrained_model_name_or_path": "sdxl.safetensors"},
     "train_network.py": _TRAIN,
+    "train_hypernetwork.py": _TRAIN,
     "finetune/make_captions.py": {"train_data_dir": "pictures", "caption_weights": "blip"},
     "finetune/make_captions_by_git.py": {"train_data_dir": "pictures", "model_id": "git"},
     "finetune/tag_images_by_wd14_tagger.py": {"train_data_dir": "pictures", "model_dir": "taggers"},
@@ -196,10 +222,19 @@ _PATHS: dict[str, dict[str, str]] = {
         "model_name_or_path": "sd1.safetensors",
     },
 }
+_BOTH = {"models": ["{here}/networks/a.safetensors", "{here}/networks/b.safetensors"]}
 _PLAIN: dict[str, dict[str, Any]] = {
+    "networks/merge_lora.py": _BOTH,
+    "networks/merge_lora_old.py": _BOTH,
+    "networks/sdxl_merge_lora.py": {"models": ["{here}/networks/xl.safetensors", "{here}/networks/xl2.safetensors"]},
+    "networks/svd_merge_lora.py": _BOTH,
+    "networks/extract_lora_from_models.py": {"conv_dim": 1},
+    "networks/extract_lora_from_dylora.py": {"unit": 2},
+    "networks/lora_interrogator.py": {"batch_size": 4096},
     "fine_tune.py": _SHORT,
     "sdxl_train.py": _SHORT,
     "train_network.py": {**_SHORT, "network_module": "networks.lora"},
+    "train_hypernetwork.py": {**_SHORT, "save_model_as": "safetensors"},
     "finetune/tag_images_by_wd14_tagger.py": {"repo_id": "tiny/wd14", "thresh": 0.2},
     "finetune/prepare_buckets_latents.py": {"max_resolution": "64,64", "min_bucket_reso": 64, "max_bucket_reso": 128},
 }

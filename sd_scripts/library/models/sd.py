@@ -86,6 +86,10 @@ class StableDiffusion(LatentDiffusion):
         hidden_BLD = from_chunks(hidden_MCD.unflatten(0, chunks_BNC.shape[:2]))
         return {"hidden_BLD": weigh(hidden_BLD, tokens["weights_BL"]) if "weights_BL" in tokens else hidden_BLD}
 
+    def encode_ids(self, ids_BL: Tensor, settings: TextSettings) -> Tensor:
+        """hidden_BLD of rows of tokens as they are, begin and end among them. Errors: BadOption, as `encode_text`."""
+        return self._encode_chunks(ids_BL, self._layer(settings))
+
     def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditions: Tensors) -> Tensor:
         """The noise, or the velocity, as the U-Net sees it; it knows of no sizes."""
         return self.unet(noisy_BCHW, timesteps_B, encoder_hidden_states=conditions["hidden_BLD"]).sample

@@ -16,9 +16,10 @@ from sd_scripts.library.report import Report
 from sd_scripts.library.train.checks.here import check_here
 from sd_scripts.library.train.device import loading_device, main_report
 from sd_scripts.library.train.full import FullFineTune
+from sd_scripts.library.train.hypernetwork_method import HypernetworkMethod
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.network_method import NetworkMethod
-from sd_scripts.library.train.notices import network_notices, notices
+from sd_scripts.library.train.notices import hypernetwork_notices, network_notices, notices
 from sd_scripts.library.train.optimizing import check_part_rates
 from sd_scripts.library.train.remote_state import fetch_state
 from sd_scripts.library.train.state import check_asked, read_facts
@@ -28,6 +29,7 @@ from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.model import SdxlModelOptions
 from sd_scripts.options.network import StartOptions
 from sd_scripts.options.sdxl_train import SdxlTrainOptions
+from sd_scripts.options.train_hypernetwork import TrainHypernetworkOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
 from sd_scripts.options.trainer import FullTrainerOptions, TrainerOptions
 
@@ -53,6 +55,14 @@ def train_network(options: TrainNetworkOptions, report: Report) -> None:
     _train(_load_sd(options, report), method, options, report, options.start)
 
 
+def train_hypernetwork(options: TrainHypernetworkOptions, report: Report) -> None:
+    """train_hypernetwork.py, once its options are checked."""
+    check_here(options)
+    report = _begin(options, hypernetwork_notices(options, torch.cuda.is_available()), report)
+    method = HypernetworkMethod(options, report)
+    _train(_load_sd(options, report), method, options, report, options.start)
+
+
 def _begin_full(options: FullTrainerOptions, report: Report) -> Report:
     """What comes before a whole model is loaded to be trained. Errors: BadOption, NotInstalled."""
     check_here(options)
@@ -74,7 +84,9 @@ def _begin(options: TrainerOptions, told: Iterable[str], report: Report) -> Repo
     return report
 
 
-def _load_sd(options: FineTuneOptions | TrainNetworkOptions, report: Report) -> StableDiffusion:
+def _load_sd(
+    options: FineTuneOptions | TrainNetworkOptions | TrainHypernetworkOptions, report: Report
+) -> StableDiffusion:
     model = options.model
     family = sd.load(
         model.pretrained_model_name_or_path or "",
