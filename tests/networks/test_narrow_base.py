@@ -57,9 +57,8 @@ def test_four_bits_are_the_nearest_of_16_numbers():
     ("bits", "module", "words"),
     [
         (8, "networks.lora", ["dora_wd=True", "conv_dim=2"]),
-        (4, "networks.lora", ["conv_dim=2"]),
         (4, "networks.oft", ["enable_conv=True"]),
-        (4, "lycoris.kohya", ["algo=loha"]),
+        (4, "lycoris.kohya", ["algo=loha", "preset=attn-mlp"]),
     ],
 )
 def test_a_network_is_trained_beside_it(bits, module, words, tmp_path):
