@@ -150,6 +150,7 @@ SUGGESTED: dict[str, tuple[str, ...]] = {
         "ConstantLR",
         "CyclicLR",
     ),
+    "network_module": ("networks.lora", "networks.lora_fa", "networks.dylora", "networks.oft", "lycoris.kohya"),
     "caption_extension": (".caption", ".txt"),
     "max_resolution": ("512,512", "640,640", "768,768"),
     "resolution": ("512,512", "640,640", "768,768", "1024,1024"),

@@ -87,7 +87,7 @@ SECTIONS: Places = {
     " scale_v_pred_loss_like_noise_pred v_pred_like_loss",
     "validation": "validation_split validate_every_n_epochs validate_every_n_steps max_validation_steps validation_seed"
     " keep_best early_stop ema_decay ema_on_cpu",
-    "memory": "mixed_precision gradient_checkpointing full_fp16 full_bf16 fp8_base fp8_base_unet"
+    "memory": "mixed_precision gradient_checkpointing full_fp16 full_bf16 fp8_base fp8_base_unet base_bits"
     " cpu_offload_checkpointing fused_backward_pass fused_optimizer_groups lowram highvram sdpa xformers mem_eff_attn"
     " diffusers_xformers torch_compile dynamo_backend max_data_loader_n_workers persistent_data_loader_workers",
     "several_gpus": "gpu_ids num_processes main_process_port num_cpu_threads_per_process num_machines machine_rank"
@@ -174,6 +174,7 @@ SHOWN: dict[str, Rule] = {
     # Only what is not trained is held in 8 bits.
     "fp8_base": all_of(_HALF, absent("train_text_encoder")),
     "fp8_base_unet": _HALF,
+    "base_bits": all_of(absent("fp8_base"), absent("fp8_base_unet")),
     # A --dataset_config may hold out pictures of its own.
     **dict.fromkeys(
         (

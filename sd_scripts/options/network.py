@@ -11,7 +11,7 @@ class NetworkOptions:
     """The network that is trained, and what it begins as."""
 
     network_module: str | None = None
-    """Kind of network: networks.lora, or a network module of another package by its import name."""
+    """Kind of network: networks.lora, lora_fa, dylora or oft, lycoris.kohya, or another package's module."""
 
     network_dim: Annotated[int | None, Range(low=1)] = None
     """Rank: how much the network can hold, and how large its file is. Empty: 4."""
@@ -23,7 +23,7 @@ class NetworkOptions:
     """Share of the numbers within the network that are left out by lot in each step."""
 
     network_args: list[str] | None = None
-    """Further arguments of the network, such as conv_dim=4 conv_alpha=1 rank_dropout=0.1 dora_wd=True."""
+    """Further arguments of the network, such as conv_dim=4 rank_dropout=0.1, or algo=loha of lycoris.kohya."""
 
     network_weights: Annotated[str | None, PathTo("file")] = None
     """A network's file to go on from: its weights in place of new ones."""
@@ -64,6 +64,9 @@ class FrozenBaseOptions:
 
     fp8_base_unet: bool = False
     """Keep the U-Net's weights in 8 bits, but not the text encoder's. Needs mixed_precision fp16 or bf16."""
+
+    base_bits: Literal[8, 4] | None = None
+    """Keep the whole base model's weights in 8 or 4 bits (bitsandbytes): less memory, a little less exact."""
 
     cpu_offload_checkpointing: bool = False
     """What gradient_checkpointing keeps of the U-Net waits in RAM: slower, with still less of the GPU's memory."""

@@ -14,9 +14,11 @@ from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.networks.arguments import split_words
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
+from sd_scripts.library.train.device import training_device
 from sd_scripts.library.train.method import Holding
 from sd_scripts.library.train.network_module import Network, create, open_network_module, text_encoders_of
 from sd_scripts.library.train.network_rules import parts_asked
+from sd_scripts.library.train.packed import check_packing
 from sd_scripts.library.train.precision import weights_dtype
 from sd_scripts.options.train_network import TrainNetworkOptions
 
@@ -43,13 +45,16 @@ class NetworkMethod:
         self._trained: dict[str, nn.Module] = {}
         self.kind = options.network.network_module or ""
         base = options.base
-        self.holding = Holding(False, base.fp8_base_unet, base.cpu_offload_checkpointing)
+        self.holding = Holding(False, base.fp8_base_unet, base.cpu_offload_checkpointing, base.base_bits)
 
     def check(self, blocks: Blocks) -> None:
-        """What the module says of its arguments before a model is loaded. Errors: BadOption."""
+        """What device and module say of the options before a model is loaded. Errors: BadOption."""
+        check_packing(self._options.base.base_bits, training_device())
         module: Any = self._module
+        asked = self._options.network
         if hasattr(module, "check_arguments"):
-            module.check_arguments(self._arguments, blocks)
+            given = {"dropout": asked.network_dropout} | self._arguments
+            module.check_arguments(given, blocks, asked.network_dim, asked.network_alpha)
 
     def prepare(self, family: Family, seed: int) -> None:
         """Freezes the model, merges what is to be merged into it, and adds the network. Errors: BadOption, BadFile."""
@@ -88,9 +93,9 @@ class NetworkMethod:
     def after_step(self) -> dict[str, torch.Tensor]:
         """Scales down what has grown too large, and gives the figures of that."""
         largest = self._options.rates.scale_weight_norms
-        if not largest:
-            return {}
         network: Any = self.network
+        if not largest or not hasattr(network, "apply_max_norm_regularization"):
+            return {}
         device = next(next(iter(self._trained.values())).parameters()).device
         figures = network.apply_max_norm_regularization(largest, device)
         names = ("max_norm/keys_scaled", "max_norm/avg_key_norm", "max_norm/max_key_norm")

@@ -12,6 +12,8 @@ from sd_scripts.library.models.family import Family
 
 _OPTION = "network_module"
 _OWN = Path(__file__).resolve().parents[2] / "networks"
+_ARRANGED = {"lycoris.kohya": "sd_scripts.library.networks.lycoris"}
+"""Modules of other packages that one of ours calls, so that they fit our models."""
 
 
 class Network(Protocol):
@@ -52,7 +54,7 @@ def open_network_module(name: str | None) -> NetworkModule:
         return _own(own)
     if not all(part.isidentifier() for part in name.split(".")):
         raise BadOption(_OPTION, f'--{_OPTION} "{name}" is no name of a Python module. Use networks.lora.')
-    return _checked(name, _imported(name))
+    return _checked(name, _imported(_ARRANGED.get(name, name)))
 
 
 def create(function: Callable[..., Any], sizes: tuple[Any, ...], family: Family, given: dict[str, Any]) -> Any:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.networks.arguments import split_words
+from sd_scripts.library.networks.lycoris_arguments import MODULE, WITHOUT_NORMS, unused
 from sd_scripts.library.notice import Notice
 from sd_scripts.library.train.checks.data import caching_option
 from sd_scripts.library.train.checks.output import last_target
@@ -35,6 +36,7 @@ def check_network(options: TrainNetworkOptions) -> None:
     _check_parts(options.rates)
     _check_rates(options)
     _check_base(options.base, options.precision.mixed_precision, options.precision.gradient_checkpointing)
+    _check_narrow(options)
     check_start(options.start)
     check_sources(last_target(options), _sources(options))
     if options.text_cache.asked and parts_asked(options.rates)[1]:
@@ -49,6 +51,7 @@ def check_network(options: TrainNetworkOptions) -> None:
 def idle_network(options: TrainNetworkOptions, has_gpu: bool) -> Iterator[Notice]:
     """A sentence for each option of a network that is given and does nothing, or not what one may think."""
     yield from _about_network(options.network)
+    yield from _about_kind(options.network, options.rates)
     if sets_its_rates(options.optimizer):
         for name in ("unet_lr", "text_encoder_lr"):
             if getattr(options.rates, name):
@@ -75,6 +78,24 @@ def _about_network(network: NetworkOptions) -> Iterator[Notice]:
     if arguments.get("dora_wd", "").lower() in ("true", "1"):
         sentence = "DoRA: diffusers reads such files without their dora_scale, and draws something else."
         yield Notice("network_args", sentence)
+
+
+def _about_kind(network: NetworkOptions, rates: NetworkRateOptions) -> Iterator[Notice]:
+    """What is peculiar to some kinds of networks."""
+    module, arguments = (network.network_module or "").removeprefix("sd_scripts."), split_words(network.network_args)
+    if module == MODULE:
+        for sentence in unused(arguments):
+            yield Notice("network_args", sentence)
+    normless = module == "networks.oft" or (module == MODULE and arguments.get("algo", "").lower() in WITHOUT_NORMS)
+    if rates.scale_weight_norms and normless:
+        sentence = "--scale_weight_norms does nothing: this kind of network has no norm to scale."
+        yield Notice("scale_weight_norms", sentence)
+    if module == "networks.oft" and network.network_alpha >= 1:
+        sentence = "networks.oft turns layers as far as --network_alpha says, and 1 is no limit. 0.001 is usual."
+        yield Notice("network_alpha", sentence)
+    if module == "networks.oft" and not rates.network_train_unet_only and not _is_zero(rates.text_encoder_lr):
+        sentence = "networks.oft has no part in the text encoder: the U-Net alone is trained."
+        yield Notice("network_module", sentence)
 
 
 def about_comment(header: NetworkHeaderOptions, form: NetworkFormatOptions) -> Iterator[Notice]:
@@ -136,6 +157,25 @@ def _check_base(base: FrozenBaseOptions, mixed_precision: str, gradient_checkpoi
         raise BadOption("fp8_base_unet", sentence)
     if base.cpu_offload_checkpointing and not gradient_checkpointing:
         raise BadOption("cpu_offload_checkpointing", "--cpu_offload_checkpointing needs --gradient_checkpointing.")
+
+
+def _check_narrow(options: TrainNetworkOptions) -> None:
+    """A base in few bits is not for a network that takes whole weights from it."""
+    narrow = {
+        "base_bits": options.base.base_bits,
+        "fp8_base_unet": options.base.fp8_base_unet,
+        "fp8_base": options.precision.fp8_base,
+    }
+    given = [option for option, value in narrow.items() if value]
+    if len(given) > 1 and given[0] == "base_bits":
+        raise BadOption("base_bits", f"--base_bits and --{given[1]} are two ways of the same. Use one of them.")
+    if not given or options.network.network_module != MODULE:
+        return
+    if split_words(options.network.network_args).get("algo", "").lower() == "full":
+        raise BadOption(given[0], f"--{given[0]}: algo=full trains copies of the base's own weights. Leave it out.")
+    if "fp8" in given[0]:
+        sentence = "LyCORIS computes with the base's weights, which it cannot in fp8. Use --base_bits 8."
+        raise BadOption(given[0], f"--{given[0]}: {sentence}")
 
 
 def check_start(start: StartOptions) -> None:
