@@ -76,6 +76,7 @@ class LoraNetwork(nn.Module):
         self._asked = asked
         self._block_weights = block_weights(asked, adaptable.blocks)
         self._layers: dict[str, Layer] = {layer.key: layer for layer in adaptable.layers}
+        self._text_parts = dict.fromkeys(layer.part for layer in adaptable.layers if layer.part != "unet")
         dropouts = Dropouts(asked.dropout or 0.0, asked.rank_dropout or 0.0, asked.module_dropout or 0.0)
         kind = DoraAdapter if asked.dora_wd else LoraAdapter
         made = [kind(layer, plan[layer.key], dropouts) for layer in adaptable.layers if layer.key in plan]
@@ -88,9 +89,7 @@ class LoraNetwork(nn.Module):
         for adapter in self._adapters:
             adapter.multiplier = multiplier
 
-    def apply_to(
-        self, text_encoder: Any, unet: Any, apply_text_encoder: bool = True, apply_unet: bool = True
-    ) -> None:
+    def apply_to(self, text_encoder: Any, unet: Any, apply_text_encoder: bool = True, apply_unet: bool = True) -> None:
         """From now on the model's layers answer with the network's change; a part that is not applied is dropped."""
         self.text_encoder_loras = self.text_encoder_loras if apply_text_encoder else []
         self.unet_loras = self.unet_loras if apply_unet else []
@@ -123,9 +122,11 @@ class LoraNetwork(nn.Module):
         shares = [
             Share(name, adapters, unet_rate * weight, unet_ratio) for name, adapters, weight in self._unet_shares()
         ]
-        for number, (part, adapters) in enumerate(self._by_part(self.text_encoder_loras).items()):
-            rates = text_encoder_lr or [default_lr]
-            shares.append(Share(part, adapters, rates[min(number, len(rates) - 1)], text_ratio))
+        rates = text_encoder_lr or [default_lr]
+        by_part = self._by_part(self.text_encoder_loras)
+        for number, part in enumerate(self._text_parts):
+            rate = rates[min(number, len(rates) - 1)]
+            shares.extend([Share(part, by_part[part], rate, text_ratio)] if part in by_part else [])
         return parameter_groups(shares)
 
     def prepare_grad_etc(self, text_encoder: Any, unet: Any) -> None:

@@ -17,13 +17,14 @@ _TRAIN_NETWORK = {
     "max_validation_steps": _LATER,
 }
 _SDXL = {
-    "v2": "is for Stable Diffusion 2, which fine_tune.py trains. Leave it out.",
+    "v2": "is for Stable Diffusion 2, and this script trains SDXL. Leave it out.",
     "clip_skip": "has no place here: SDXL reads its text encoders' last but one layers by itself. Leave it out.",
-    "reg_data_dir": "is not built yet. Name regularisation pictures in a --dataset_config, with is_reg = true.",
 }
 
 REFUSED: dict[str, dict[str, str]] = {
     "fine_tune": _FINE_TUNE,
     "train_network": _FINE_TUNE | _TRAIN_NETWORK,
     "sdxl_train": _FINE_TUNE | _SDXL,
+    "sdxl_train_network": _FINE_TUNE | _TRAIN_NETWORK | _SDXL,
+    "train_db": _FINE_TUNE,
 }

@@ -5,7 +5,9 @@ from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.latents import PrepareLatentsOptions
 from sd_scripts.options.metadata import CleanOptions, MergeCaptionsOptions, MergeTagsOptions
 from sd_scripts.options.sdxl_train import SdxlTrainOptions
+from sd_scripts.options.sdxl_train_network import SdxlTrainNetworkOptions
 from sd_scripts.options.tagging import TagByDeepDanbooruOptions, TagByWd14Options
+from sd_scripts.options.train_db import TrainDbOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
 
 SCRIPTS: dict[str, type] = {
@@ -20,4 +22,6 @@ SCRIPTS: dict[str, type] = {
     "fine_tune.py": FineTuneOptions,
     "sdxl_train.py": SdxlTrainOptions,
     "train_network.py": TrainNetworkOptions,
+    "sdxl_train_network.py": SdxlTrainNetworkOptions,
+    "train_db.py": TrainDbOptions,
 }

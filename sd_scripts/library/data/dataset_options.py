@@ -95,6 +95,9 @@ def _sources(data: DataOptions) -> list[dict[str, Any]]:
     """What the command line says of each subset. Errors: BadOption."""
     if isinstance(data, FineTuneDataOptions) and data.in_json:
         _check_folder_options(data)
+        if isinstance(data, DreamBoothDataOptions) and data.reg_data_dir:
+            sentence = "--reg_data_dir does not go with --in_json: name folders with --train_data_dir alone."
+            raise BadOption("reg_data_dir", sentence)
         return [{"metadata_file": data.in_json, "image_dir": data.train_data_dir}]
     if not isinstance(data, DreamBoothDataOptions):
         raise BadOption(

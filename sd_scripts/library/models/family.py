@@ -23,11 +23,13 @@ class TextSettings:
     """How texts are read. `clip_skip` n: the layer n from the end, None: the family's own; `max_tokens`: 75 a chunk.
 
     `weighted`: brackets in captions are weights, as in (word:1.2); those in prompts always are.
+    `padded`: all are as long; else as long as the longest of those that are read together, which are of one chunk.
     """
 
     clip_skip: int | None = None
     max_tokens: Literal[75, 150, 225] = 75
     weighted: bool = False
+    padded: bool = True
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from sd_scripts.library.train.predictor import Predictor
 from sd_scripts.library.train.schedules import advance, make_scheduler
 from sd_scripts.library.train.state import Contents
 from sd_scripts.library.train.stepping import Steps, WholeSteps
+from sd_scripts.library.train.text_stop import TextStop
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.timing import StepClock, StepTimes
 from sd_scripts.options.trainer import TrainerOptions
@@ -44,6 +45,7 @@ class Learner:
         self.optimizer = make_optimizer(method.parameter_groups(options.optimizer.learning_rate), options.optimizer)
         # Before accelerate wraps the optimizer: torch's schedulers count its steps.
         self._scheduler = make_scheduler(options.schedule, self.optimizer)
+        self._text_stop = TextStop(family, method.trained(), texts, self.optimizer, options.text_stop)
         self._family = family
         self._texts = texts
         self._accelerator = accelerator
@@ -62,6 +64,7 @@ class Learner:
         """One optimizer step, the `step`th from 0. The loss is the mean over the items of all batches and processes."""
         items = self._over_processes(torch.tensor(float(sum(batch.count for batch in batches))))
         total = torch.zeros((), device=self._accelerator.device)
+        self.come_to(step)
         self._stepper.train()
         if self._scheduler is None:
             set_learning_rates(self.optimizer, schedule(step))
@@ -85,6 +88,13 @@ class Learner:
             if self._scheduler is not None:
                 advance(self._scheduler)
         return Outcome(self._over_processes(total), grad_norm, rates, times)
+
+    def come_to(self, step: int) -> None:
+        """Before the `step`th step: freezes the text encoders where their training ends there, or ended before."""
+        if self._text_stop.due(step):
+            # What stays is what is saved, not what schedule-free optimizers train.
+            self.rest()
+            self._text_stop.freeze()
 
     def rest(self) -> None:
         """Puts the weights in place that are to be saved or looked at: schedule-free optimizers train others."""

@@ -18,35 +18,30 @@ from sd_scripts.options.network import (
     StartOptions,
 )
 from sd_scripts.options.optimizer import finds_its_rate
-from sd_scripts.options.train_network import TrainNetworkOptions
+from sd_scripts.options.trainer import NetworkTrainerOptions
 
 
-def parts_asked(rates: NetworkRateOptions) -> tuple[bool, bool]:
-    """Whether the network has a part in the U-Net, and one in the text encoder."""
-    with_unet = not rates.network_train_text_encoder_only and rates.unet_lr != 0
-    with_text = not rates.network_train_unet_only and not _is_zero(rates.text_encoder_lr)
-    return with_unet, with_text
+def adapts_unet(rates: NetworkRateOptions) -> bool:
+    """Whether the network has a part in the U-Net."""
+    return not rates.network_train_text_encoder_only and rates.unet_lr != 0
 
 
-def check_network(options: TrainNetworkOptions) -> None:
+def check_network(options: NetworkTrainerOptions) -> None:
     """Checks what can be checked before a model is loaded. Errors: BadOption."""
     split_words(options.network.network_args)
     _check_module(options.network)
-    _check_parts(options.rates)
+    _check_parts(options)
     _check_rates(options)
     _check_base(options.base, options.precision.mixed_precision, options.precision.gradient_checkpointing)
     _check_start(options.start)
     _check_sources(options)
-    if options.text_cache.asked and parts_asked(options.rates)[1]:
+    if options.text_cache.asked and options.trained_texts:
         option = caching_option(options.text_cache)
         sentence = "what a text encoder makes of captions changes while the network changes it"
         raise BadOption(option, f"--{option} needs --network_train_unet_only: {sentence}.")
-    if options.data.in_json and options.data.reg_data_dir:
-        sentence = "--reg_data_dir does not go with --in_json: name folders with --train_data_dir alone."
-        raise BadOption("reg_data_dir", sentence)
 
 
-def idle_network(options: TrainNetworkOptions, has_gpu: bool) -> Iterator[Notice]:
+def idle_network(options: NetworkTrainerOptions, has_gpu: bool) -> Iterator[Notice]:
     """A sentence for each option of a network that is given and does nothing, or not what one may think."""
     yield from _about_network(options.network)
     if sets_its_rates(options.optimizer):
@@ -102,19 +97,24 @@ def _check_module(network: NetworkOptions) -> None:
         raise BadOption("dim_from_weights", "--dim_from_weights needs --network_weights: the file with those ranks.")
 
 
-def _check_parts(rates: NetworkRateOptions) -> None:
+def _check_parts(options: NetworkTrainerOptions) -> None:
+    rates = options.rates
     both = "network_train_unet_only", "network_train_text_encoder_only"
     if all(getattr(rates, option) for option in both):
         raise BadOption(both[1], f"--{both[0]} and --{both[1]} leave nothing to train. Use one of them.")
-    if not any(parts_asked(rates)):
+    if not (adapts_unet(rates) or options.trained_texts):
         raise BadOption("unet_lr", "Nothing is trained: --unet_lr or --text_encoder_lr must be above 0.")
-    if rates.text_encoder_lr and len(rates.text_encoder_lr) > 1:
-        raise BadOption("text_encoder_lr", "--text_encoder_lr: the model has one text encoder. Give one number.")
+    if not adapts_unet(rates) and options.text_stop is not None:
+        option = "stop_text_encoder_training"
+        raise BadOption(option, f"--{option}: nothing else is trained, so nothing would be left. Leave it out.")
+    if len(rates.text_encoder_lr or []) > len(options.text_parts):
+        most = "one text encoder. Give one number" if len(options.text_parts) == 1 else "two text encoders"
+        raise BadOption("text_encoder_lr", f"--text_encoder_lr: the model has {most}.")
     if rates.scale_weight_norms == 0:
         raise BadOption("scale_weight_norms", "--scale_weight_norms 0 would leave no change at all. Use 1.")
 
 
-def _check_rates(options: TrainNetworkOptions) -> None:
+def _check_rates(options: NetworkTrainerOptions) -> None:
     """D-Adaptation and Prodigy find one factor for one rate."""
     name, rates = optimizer_name(options.optimizer), options.rates
     given = {rates.unet_lr, *(rates.text_encoder_lr or [])} - {None, 0, options.optimizer.learning_rate}
@@ -143,7 +143,7 @@ def _check_start(start: StartOptions) -> None:
         raise BadOption(option, f"--{option} needs --initial_step or --initial_epoch.")
 
 
-def _check_sources(options: TrainNetworkOptions) -> None:
+def _check_sources(options: NetworkTrainerOptions) -> None:
     """Files of networks are there, and what is written takes the place of none of them."""
     last = Names(Path(options.saving.output_dir or ""), options.saving.output_name).path(Occasion("last", 0))
     target = last.with_name(f"{last.name}.{options.format.save_model_as}")
@@ -156,7 +156,3 @@ def _check_sources(options: TrainNetworkOptions) -> None:
         if target.exists() and target.samefile(file):
             sentence = f"--output_name: {target} is what this training reads. Choose another name."
             raise BadOption("output_name", sentence)
-
-
-def _is_zero(rates: list[float] | None) -> bool:
-    return bool(rates) and not any(rates or [])

@@ -102,6 +102,7 @@ class Trainer:
         self.tracker = Tracker(boards, self.report, self.course)
         self.outputs = self._make_outputs()
         self._resume()
+        self.learner.come_to(self.place.step)
         with self.learner.contents.whole(self.main):
             self.movement = Movement(self.method.trained())
 
@@ -120,8 +121,9 @@ class Trainer:
 
     def _make_texts(self) -> Texts:
         text = self.options.text
-        settings = TextSettings(text.layer, text.max_token_length or 75, text.weighted_captions)
-        keep = not self.data.captions_change
+        settings = TextSettings(text.layer, text.max_token_length or 75, text.weighted_captions, text.padded)
+        # What is as long as its batch is not made one by one.
+        keep = text.padded and not self.data.captions_change
         return Texts(self.family, settings, self.accelerator, self.method.trains_text_encoder(), keep)
 
     def _make_outputs(self) -> Outputs:
