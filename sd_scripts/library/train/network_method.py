@@ -136,7 +136,8 @@ class NetworkMethod:
         parts = self._parts()
         for part, module in {"unet": family.unet, **family.text_encoders}.items():
             module.train(bool(parts[part]))
-        counts = ", ".join(f"{len(parts[part])} in the {spoken_part(part)}" for part in family.text_encoders)
+        the = "the " if len(family.text_encoders) == 1 else ""
+        counts = ", ".join(f"{len(parts[part])} in {the}{spoken_part(part)}" for part in family.text_encoders)
         self._report.say(f"The network adapts {len(network.unet_loras)} in the U-Net, {counts}.")
 
     def _parts(self) -> dict[str, list[Any]]:
