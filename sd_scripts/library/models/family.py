@@ -60,6 +60,10 @@ class Family(Protocol):
     vae: "nn.Module"
 
     @property
+    def texts_suffix(self) -> str:
+        """The last part of the names of files with what its text encoders make of captions; for SDXL as others do."""
+
+    @property
     def base_version(self) -> str:
         """What files that are made from it call it (ss_base_model_version)."""
 

@@ -47,7 +47,8 @@ def _keep_all(texts: Texts, data: TrainingData, report: Report) -> None:
 def _write_files(
     family: Family, texts: Texts, data: PictureData, options: TrainerOptions, team: Team, report: Report
 ) -> None:
-    places = places_of((data.images[index].path, caption) for index, caption in _captions(data).items())
+    captions = ((data.images[index].path, caption) for index, caption in _captions(data).items())
+    places = places_of(captions, family.texts_suffix)
     names = tuple(texts.encode([""]))
     files = TextFiles(places, _source(family, texts, options), names, options.resolution.skip_cache_check)
     missing = files.missing()
