@@ -19,20 +19,20 @@ def network_options(folder, **values):
     return from_values(TrainNetworkOptions, given | values)
 
 
-def make_network_trainer(folder, family=None, data=None, **values):
+def make_network_trainer(folder, family=None, data=None, as_asked=True, **values):
     from sd_scripts.library.train.network_method import NetworkMethod
     from sd_scripts.library.train.trainer import Trainer
 
     recorder = Recorder()
     given = network_options(folder, **values)
-    data = shown_as_asked(data or tiny_data(), given)
+    data = shown_as_asked(data or tiny_data(), given) if as_asked else data
     method = NetworkMethod(given, recorder.report)
     return Trainer(family or tiny_family(), method, data, given, recorder.report, given.start), recorder
 
 
-def train_network(folder, family=None, data=None, **values):
+def train_network(folder, family=None, data=None, as_asked=True, **values):
     """Trains to the end; (trainer, recorder)."""
-    trainer, recorder = make_network_trainer(folder, family, data, **values)
+    trainer, recorder = make_network_trainer(folder, family, data, as_asked, **values)
     trainer.run()
     return trainer, recorder
 

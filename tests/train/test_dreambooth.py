@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from PIL import Image
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.family import TextSettings
+from sd_scripts.library.train.checks.data import check_data
 from sd_scripts.library.train.checks.training import check_padding
 from sd_scripts.library.train.checks.whole import check_whole
+from tests.networks.tiny import network_options
 from tests.train.tiny import TEXTS, tiny_data, tiny_family, weights
 from tests.train.tiny_db import db_options, train_db
 
@@ -49,6 +52,17 @@ def test_padding_beyond_the_end_is_all_that_is_missing():
         assert short.shape[1] < 10
         if not weighted:
             torch.testing.assert_close(short, whole[:, : short.shape[1]], rtol=1e-4, atol=1e-5)
+
+
+def test_a_networks_strength_is_for_networks(tmp_path):
+    (tmp_path / "dogs").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "dogs" / "a.png")
+    config = tmp_path / "data.toml"
+    keys = "resolution = 64\nnetwork_multiplier = 0.5"
+    config.write_text(f'[[datasets]]\n{keys}\n[[datasets.subsets]]\nimage_dir = "{(tmp_path / "dogs").as_posix()}"\n')
+    with pytest.raises(BadOption, match="data.toml, dataset 1, subset 1: network_multiplier is for networks"):
+        check_data(db_options(tmp_path, dataset_config=str(config)))
+    check_data(network_options(tmp_path, dataset_config=str(config)))
 
 
 def test_what_does_not_go_together(tmp_path):

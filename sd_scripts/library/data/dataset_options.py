@@ -88,6 +88,7 @@ def _subset(table: Table, values: dict[str, Any]) -> Subset:
             mask_dir=values.get("conditioning_data_dir"),
             caption_extension=checked_extension(values["caption_extension"]),
             cache_info=values["cache_info"],
+            strength=values.get("network_multiplier", 1.0),
         )
 
 

@@ -47,6 +47,8 @@ class Learner:
         self._scheduler = make_scheduler(options.schedule, self.optimizer)
         self._text_stop = TextStop(family, method.trained(), texts, self.optimizer, options.text_stop)
         self._family = family
+        self._method = method
+        self._strength = 1.0
         self._texts = texts
         self._accelerator = accelerator
         self._seed = seed
@@ -70,6 +72,7 @@ class Learner:
             set_learning_rates(self.optimizer, schedule(step))
         for micro, batch in enumerate(batches):
             torch.manual_seed(derive(self._seed, "step", step, micro))
+            self._use_strength(batch.strength)
             last = micro == len(batches) - 1
             with self._steps.exchange(last):
                 self.clock.then("forward")
@@ -78,6 +81,7 @@ class Learner:
                 # Gradients are averaged over processes, and are to be added up.
                 self._steps.backward(loss * self._accelerator.num_processes, last)
             total += loss.detach()
+        self._use_strength(1.0)
         if self._steps.apart:
             self.clock.then("optimizer")
         grad_norm = self._steps.finish()
@@ -108,6 +112,11 @@ class Learner:
         with self._accelerator.autocast():
             prediction_BCHW = self._predictor(noisy_BCHW, batch.timesteps_B, batch.sizes_B6, **texts).float()
         return self._loss.per_item(prediction_BCHW, target_BCHW, batch.timesteps_B, batch.mask_BHW)
+
+    def _use_strength(self, strength: float) -> None:
+        if strength != self._strength:
+            self._method.use_strength(strength)
+            self._strength = strength
 
     def _way_of_stepping(self, options: TrainerOptions) -> Steps:
         # An infinite norm clips nothing, and the gradient's own is told all the same.

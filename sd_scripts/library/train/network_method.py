@@ -91,6 +91,13 @@ class NetworkMethod:
         """Whether captions are encoded with gradients."""
         return bool(self.network.text_encoder_loras)
 
+    def use_strength(self, strength: float) -> None:
+        """How strongly the network changes the model. Errors: BadOption, where its module knows of no strength."""
+        network: Any = self.network
+        if not hasattr(network, "set_multiplier"):
+            raise BadOption("dataset_config", f"network_multiplier: {self.kind} has no set_multiplier. Leave it out.")
+        network.set_multiplier(strength)
+
     def after_step(self) -> dict[str, torch.Tensor]:
         """Scales down what has grown too large, and gives the figures of that."""
         largest = self._options.rates.scale_weight_norms
