@@ -165,8 +165,9 @@ LAYOUTS: dict[str, Layout] = {
             " cache_latents cache_latents_to_disk skip_cache_check vae_batch_size"
             " cache_text_encoder_outputs cache_text_encoder_outputs_to_disk",
             "steps": "gradient_accumulation_steps seed",
-            "learning_rate": "learning_rate_te lr_warmup_steps lr_decay_steps lr_scheduler_num_cycles"
-            " lr_scheduler_power lr_scheduler_timescale lr_scheduler_min_lr_ratio lr_scheduler_type lr_scheduler_args",
+            "learning_rate": "learning_rate_te stop_text_encoder_training lr_warmup_steps lr_decay_steps"
+            " lr_scheduler_num_cycles lr_scheduler_power lr_scheduler_timescale lr_scheduler_min_lr_ratio"
+            " lr_scheduler_type lr_scheduler_args",
             "optimizer": "optimizer_args max_grad_norm use_8bit_adam use_lion_optimizer",
             "noise": "noise_offset noise_offset_random_strength adaptive_noise_scale multires_noise_iterations"
             " multires_noise_discount ip_noise_gamma ip_noise_gamma_random_strength zero_terminal_snr min_timestep"
@@ -211,6 +212,7 @@ LAYOUTS: dict[str, Layout] = {
             "cache_info": given("dataset_config"),
             "vae_batch_size": any_of(given("cache_latents"), given("cache_latents_to_disk")),
             "learning_rate_te": given("train_text_encoder"),
+            "stop_text_encoder_training": given("train_text_encoder"),
             "lr_warmup_steps": scheduled_by("lr_warmup_steps"),
             "lr_decay_steps": scheduled_by("lr_decay_steps"),
             "lr_scheduler_num_cycles": scheduled_by("lr_scheduler_num_cycles"),

@@ -34,7 +34,7 @@ class FullMethodOptions(TextStopOptions):
     @property
     def frozen_by(self) -> str:
         """Why no text encoder is trained whatever its rate, as a sentence goes on; empty: they are."""
-        return ": --stop_text_encoder_training leaves it as it is" if self.stopped_at_once else ""
+        return "--stop_text_encoder_training leaves it as it is" if self.stopped_at_once else ""
 
     @property
     def trained_texts(self) -> dict[str, float | None]:
@@ -68,7 +68,7 @@ class ChosenTextOptions(FullMethodOptions):
     @property
     def frozen_by(self) -> str:
         """Why no text encoder is trained."""
-        return super().frozen_by if self.train_text_encoder else " without --train_text_encoder"
+        return super().frozen_by if self.train_text_encoder else "--train_text_encoder is not given"
 
 
 @dataclass(kw_only=True)

@@ -119,7 +119,7 @@ def test_each_text_encoder_is_a_part_with_its_rate(tmp_path):
     rates = {name: rate for name, rate in recorder.of("metric")[0].values.items() if name.startswith("lr/")}
     assert rates == {"lr/unet": 1e-3, "lr/text_encoder1": 1e-4, "lr/text_encoder2": 2e-4}
     assert set(trainer.method.trained()) == {"unet", "text_encoder1", "text_encoder2"}
-    assert "in text encoder 1" in recorder.said and "text encoder 2 by" in recorder.said
+    assert "of text encoder 1" in recorder.said and "text encoder 2 by" in recorder.said
 
 
 @pytest.mark.parametrize(("rates", "left"), [([1e-3, 0.0], "lora_te1_"), ([0.0, 1e-3], "lora_te2_")])

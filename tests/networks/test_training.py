@@ -67,7 +67,7 @@ def test_the_base_model_stays_and_the_network_moves(trained):
     # The middle of a picture of 64 px is one place, which can but attend to itself.
     one_place = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_{}.lora_up.weight"
     assert sorted(still) == [one_place.format("k"), one_place.format("q")]
-    assert "The network adapts 277 in the U-Net, 18 in the text encoder." in recorder.said
+    assert "The network adapts 277 layers of the U-Net, 18 layers of the text encoder." in recorder.said
     assert "Moved since the start, by a sample of the weights: unet by" in recorder.said
     assert not torch.allclose(prediction(base), prediction(trainer.family), atol=1e-4)
 

@@ -35,11 +35,13 @@ def asked_datasets(options: DataSettings) -> list[Dataset]:
     """The datasets that the options ask for. Errors: BadOption, BadFile."""
     given = flat_values(options)
     fallback = {key: given[flag] for key in SPECS if (flag := NAMES_OF_OPTIONS.get(key, key)) in given}
+    # Folders say their repeats in their names, so not every script has an option for them.
+    fallback = {"num_repeats": 1} | fallback
     if options.data.dataset_config:
         return [_dataset(tables, fallback) for tables in read_dataset_config(options.data.dataset_config)]
     masks = {"conditioning_data_dir": options.masks.conditioning_data_dir}
     sources = tuple(Table("", ({} if source.get("is_reg") else masks) | source) for source in _sources(options.data))
-    return [_dataset(DatasetTables(Table("", {}), sources), {"num_repeats": 1} | fallback)]
+    return [_dataset(DatasetTables(Table("", {}), sources), fallback)]
 
 
 def unused_options(data: DataOptions) -> list[str]:

@@ -143,9 +143,8 @@ class NetworkMethod:
         parts = self._parts()
         for part, module in {"unet": family.unet, **family.text_encoders}.items():
             module.train(bool(parts[part]))
-        the = "the " if len(family.text_encoders) == 1 else ""
-        counts = ", ".join(f"{len(parts[part])} in {the}{spoken_part(part)}" for part in family.text_encoders)
-        self._report.say(f"The network adapts {len(network.unet_loras)} in the U-Net, {counts}.")
+        counts = ", ".join(f"{len(adapters)} layers of {_named(part)}" for part, adapters in parts.items())
+        self._report.say(f"The network adapts {counts}.")
 
     def _parts(self) -> dict[str, list[Any]]:
         """The adapters by the parts of the model that they are in."""
@@ -198,6 +197,11 @@ class NetworkMethod:
         if asked.network_weights or asked.network_alpha == 0:
             told["ss_network_alpha"] = _common(getattr(self.network, "alphas", set()))
         return {key: text for key, text in told.items() if text}
+
+
+def _named(part: str) -> str:
+    """A part in words; of several text encoders the number is its name."""
+    return {"unet": "the U-Net", "text_encoder": "the text encoder"}.get(part, spoken_part(part))
 
 
 def _common(numbers: set[Any]) -> str:

@@ -108,8 +108,10 @@ def _check_parts(options: NetworkTrainerOptions) -> None:
         option = "stop_text_encoder_training"
         raise BadOption(option, f"--{option}: nothing else is trained, so nothing would be left. Leave it out.")
     if len(rates.text_encoder_lr or []) > len(options.text_parts):
-        most = "one text encoder. Give one number" if len(options.text_parts) == 1 else "two text encoders"
-        raise BadOption("text_encoder_lr", f"--text_encoder_lr: the model has {most}.")
+        one = "the model has one text encoder. Give one number"
+        two = "SDXL has two text encoders. Give one number or two"
+        sentence = one if len(options.text_parts) == 1 else two
+        raise BadOption("text_encoder_lr", f"--text_encoder_lr: {sentence}.")
     if rates.scale_weight_norms == 0:
         raise BadOption("scale_weight_norms", "--scale_weight_norms 0 would leave no change at all. Use 1.")
 

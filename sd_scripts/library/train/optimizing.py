@@ -114,7 +114,7 @@ def _about_rates(optimizer: OptimizerOptions, parts: PartRates) -> Iterator[Noti
         yield Notice(option, f"--{option} is not used for the U-Net: --block_lr gives its blocks their own.")
     for option, text_rate in own.items():
         if parts.frozen_by:
-            yield Notice(option, f"--{option} has no effect{parts.frozen_by}.")
+            yield Notice(option, f"--{option} has no effect: {parts.frozen_by}.")
         elif text_rate == 0:
             yield Notice(option, f"--{option} 0: its text encoder is not trained.")
 

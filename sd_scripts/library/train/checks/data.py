@@ -45,12 +45,18 @@ def check_data(options: TrainerOptions) -> None:
                     check_caching(subset.pictures, option)
 
 
-def check_texts_frozen(cache: TextCacheOptions, instead: str) -> None:
-    """What text encoders make of captions is not kept where one is trained; `instead` would do. Errors: BadOption."""
-    if cache.asked:
-        option = caching_option(cache)
-        sentence = "what a text encoder makes of captions changes while it is trained."
-        raise BadOption(option, f"--{option} {instead}: {sentence}")
+def check_texts_frozen(cache: TextCacheOptions, trained_by: str | None) -> None:
+    """What text encoders make of captions is not kept where one is trained, by an option or by itself.
+
+    Errors: BadOption.
+    """
+    if not cache.asked:
+        return
+    option = caching_option(cache)
+    sentence = "what a text encoder makes of captions changes while it is trained"
+    if trained_by:
+        raise BadOption(option, f"--{option} does not go with --{trained_by}: {sentence}. Leave out one of the two.")
+    raise BadOption(option, f"--{option} needs --stop_text_encoder_training 0: {sentence}.")
 
 
 def _changing_captions(cache: TextCacheOptions) -> BadOption:

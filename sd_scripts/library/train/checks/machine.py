@@ -96,13 +96,10 @@ def check_processes(parallel: ParallelOptions, zero: DeepSpeedOptions) -> None:
 def check_text_stop(options: TrainerOptions) -> None:
     """What is trained changes where text encoders stop, which some ways of training cannot follow."""
     option = "stop_text_encoder_training"
-    reasons = {
-        "--deepspeed, whose optimizer would go on changing it": options.zero.deepspeed,
-        "--ddp_static_graph, which takes all steps to be alike": options.parallel.ddp_static_graph,
-    }
-    for reason, holds in reasons.items():
-        if holds and options.text_stop is not None:
-            raise BadOption(option, f"--{option} does not go with {reason}.")
+    if options.text_stop is not None and options.zero.deepspeed:
+        raise BadOption(option, f"--{option} does not go with --deepspeed, whose optimizer would go on changing it.")
+    if options.text_stop is not None and options.parallel.ddp_static_graph:
+        raise BadOption(option, f"--{option} does not go with --ddp_static_graph, which takes all steps to be alike.")
 
 
 def check_deepspeed(zero: DeepSpeedOptions, precision: PrecisionOptions) -> None:

@@ -10,6 +10,5 @@ def check_whole(options: FullTrainerOptions) -> None:
     """What is kept of frozen parts goes with what is trained. Errors: BadOption."""
     if options.method.trains_text_encoder:
         chosen = isinstance(options.method, ChosenTextOptions)
-        instead = "does not go with --train_text_encoder" if chosen else "needs --stop_text_encoder_training 0"
-        check_texts_frozen(options.text_cache, instead)
+        check_texts_frozen(options.text_cache, "train_text_encoder" if chosen else None)
     check_frozen(options.precision, options.method.frozen_texts)
