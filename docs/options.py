@@ -60,41 +60,8 @@ _WORDS = {
 }
 
 
-_OFF_THE_PAGE = {
-    "sdxl_train.py": {
-        "en": ("Fine-tuning of SDXL", "Trains a whole SDXL model. It has no tab on the page yet."),
-        "ja": ("SDXL のファインチューニング", "SDXL のモデル全体を学習します。画面のタブはまだありません。"),
-    },
-    "train_network.py": {
-        "en": ("LoRA", "Trains a LoRA or another network beside a model. It has no tab on the page yet."),
-        "ja": (
-            "LoRA",
-            "モデルの横で LoRA などのネットワークを学習します。画面のタブはまだありません。"
-            "説明が英語のオプションは、まだ訳がありません。",
-        ),
-    },
-}
+_OFF_THE_PAGE: dict[str, dict[str, tuple[str, str]]] = {}
 """The title of each script that is no stage of the page, and what it is for."""
-
-_HELP_JA = {
-    "disable_mmap_load_safetensors": (
-        ".safetensors をメモリーマップせず、まるごと読み込みます。"
-        "遅いドライブやネットワーク上のファイルで速くなります。"
-    ),
-    "learning_rate_te1": (
-        "1 番目のテキストエンコーダー (CLIP ViT-L) の学習率。"
-        "空欄なら learning_rate と同じ、0 なら学習しません。"
-    ),
-    "learning_rate_te2": (
-        "2 番目のテキストエンコーダー (OpenCLIP ViT-bigG) の学習率。"
-        "空欄なら learning_rate と同じ、0 なら学習しません。"
-    ),
-    "block_lr": (
-        "U-Net の 23 ブロックの学習率を、入力側から出力側へカンマ区切りで書きます。"
-        "0 のブロックは学習しません。"
-    ),
-}
-"""The help of options that the page has no words for."""
 
 
 def options(lang: str) -> str:
@@ -144,7 +111,7 @@ def _chapter_off_the_page(script: str, lang: str) -> list[str]:
     stage = STAGES["train"]
     for spec in option_specs(SCRIPTS[script]).values():
         label, help_ = _page(stage, spec, "label", lang), _page(stage, spec, "help", lang)
-        help_ = help_ or (_HELP_JA.get(spec.name, spec.help) if lang == "ja" else spec.help)
+        help_ = help_ or spec.help
         lines.append(_row(f"`--{spec.name}`", label, help_, _values(spec, lang), _default(stage, spec, lang)))
     return lines
 
@@ -160,7 +127,8 @@ def _option(stage: Stage, spec: OptionSpec, lang: str) -> str:
 def _page(stage: Stage, spec: OptionSpec, part: str, lang: str) -> str:
     """What the page says of an option: of this stage, or of all; nothing where it says nothing."""
     known = words(lang)
-    return known.get(f"stage_option.{stage.id}.{spec.name}.{part}") or known.get(f"option.{spec.name}.{part}", "")
+    own = [f"stage_option.{whose}.{spec.name}.{part}" for whose in (stage.id, stage.tab)]
+    return next((known[key] for key in (*own, f"option.{spec.name}.{part}") if key in known), "")
 
 
 def _values(spec: OptionSpec, lang: str) -> str:

@@ -16,24 +16,29 @@ from kohya_gui.i18n import LANGUAGES, t, words
 from kohya_gui.stages import STAGES
 
 WEB = Path(__file__).parent / "web"
-TABS = ("project", "caption", "tag", "dataset", "metadata", "latents", "train", "runs")
+# Tools follow as soon as there is one.
+TABS = (
+    "project", "caption", "tag", "dataset", "metadata", "latents", "train", "runs",
+    *(["tools"] if any(stage.tab == "tools" for stage in STAGES.values()) else []),
+)  # fmt: skip
 STYLES = (
     "base", "header", "form", "summary", "project", "runs", "history", "dialog", "presets", "findings", "samples",
     "dataset", "small",
 )  # fmt: skip
 SCRIPTS = (
     "core", "store", "check", "dialog", "plainhttp", "combo", "field", "tip", "recent", "form", "editing", "findings",
-    "summary", "rail", "stage", "metadata", "tabs", "pathbrowser", "drop", "difference", "importing", "keeping",
-    "presets", "search", "chart", "poller", "notify", "runbar", "buckets", "results", "viewer", "samples", "machine",
-    "prompts", "news", "actions", "log", "monitor", "history", "compare", "runrow", "runs", "plan", "project", "header",
-    "dataset_album", "dataset_texts", "dataset_grid", "dataset_editor", "dataset_change", "dataset_facts",
-    "dataset_filters", "dataset_saving", "dataset",
+    "summary", "rail", "trainings", "stage", "tools", "metadata", "tabs", "pathbrowser", "drop", "difference",
+    "importing", "keeping", "presets", "search", "chart", "poller", "notify", "runbar", "buckets", "results", "viewer",
+    "samples", "machine", "prompts", "news", "actions", "log", "monitor", "history", "compare", "runrow", "runs",
+    "plan", "project", "header", "dataset_album", "dataset_texts", "dataset_grid", "dataset_editor", "dataset_change",
+    "dataset_facts", "dataset_filters", "dataset_saving", "dataset",
 )  # fmt: skip
 """In the order in which they need each other."""
 
 KEYFRAMES = re.compile(r"@keyframes [^{]+\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}")
 
-MARKS = dict.fromkeys(TABS, "todo")
+# Tools are no step of a project: they have a mark while one runs, and where one failed.
+MARKS = {tab: "none" if tab == "tools" else "todo" for tab in TABS}
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -67,14 +72,26 @@ def page_script() -> str:
 
 
 def page_data() -> dict[str, Any]:
-    """All that the scripts know from the start: forms, words, tabs."""
+    """All that the scripts know from the start: forms, words, tabs. Fields that forms share are sent once."""
+    forms = {stage.id: form_schema(stage.id, stage.options) for stage in STAGES.values()}
+    fields: dict[str, int] = {}
+    for form in forms.values():
+        form["fields"] = {flag: _numbered(fields, field) for flag, field in form["fields"].items()}
     return {
-        "forms": {stage.id: form_schema(stage.id, stage.options) for stage in STAGES.values()},
+        "forms": forms,
+        "fields": [json.loads(field) for field in fields],
         "tabs": {tab: ids for tab in TABS if (ids := [stage.id for stage in STAGES.values() if stage.tab == tab])},
         "per_folder": [stage.id for stage in STAGES.values() if stage.per_folder],
+        "trainers": {stage.id: [stage.method, stage.family] for stage in STAGES.values() if stage.trains},
+        "groups": {stage.id: stage.group for stage in STAGES.values() if stage.group},
         "marks": MARKS,
         "words": {lang: words(lang) for lang in LANGUAGES},
     }
+
+
+def _numbered(known: dict[str, int], field: dict[str, Any]) -> int:
+    """The number of a field among those known; it is added where it is new."""
+    return known.setdefault(json.dumps(field, sort_keys=True), len(known))
 
 
 def _tab(name: str, studio: Studio) -> gr.Tab:

@@ -18,7 +18,7 @@ _LATENT_BYTES, _HEAD_BYTES = 4 * 4, 1000
 
 def asked_buckets(draft: Draft) -> BucketRules | None:
     """None for a training without a resolution. Errors: BadOption, for buckets that cannot be."""
-    if draft.stage.id == "train":
+    if draft.stage.trains:
         return rules_of(from_values(ResolutionOptions, draft.values))
     return latents_buckets(*map(draft.get, LATENTS_FLAGS))
 

@@ -6,6 +6,7 @@ from itertools import islice
 from kohya_gui import fixes
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import entries_of, rule
+from kohya_gui.stages import TRAINERS
 from kohya_gui.training_plan import training_plan
 from sd_scripts.library.data.caption_rules import CaptionRules, caption_rules, final_caption, idle_options
 from sd_scripts.library.data.captions import training_text
@@ -19,7 +20,7 @@ SHOWN = 3
 _SHOWN_LETTERS = 80
 
 
-@rule("train")
+@rule(*TRAINERS)
 def captions_as_trained(draft: Draft) -> Iterator[Finding]:
     """Options of captions agree; the first captions are shown as the first step trains them.
 

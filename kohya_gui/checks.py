@@ -81,8 +81,8 @@ def check(
         if flag in dataset_rules.unused(checked.draft):
             if flag in checked.draft.values:
                 checked.fields[flag] = {"found": say("found.not_used")}
-        elif spec.path and isinstance(value, str) and value and not no_path and flag not in checked.fields:
-            _look(checked, spec, value)
+        elif spec.path and value and not no_path and flag not in checked.fields:
+            _look(checked, spec, value if isinstance(value, list) else [value])
     wrong = {flag: facts["error"] for flag, facts in checked.fields.items() if "error" in facts}
     checked.findings += [_of_field(checked, flag, error) for flag, error in wrong.items()]
     _ask_rules(checked)
@@ -94,10 +94,10 @@ def check(
 def _ask_rules(checked: Checked) -> None:
     """Adds what the rules find. What is wrong with a field is said once: a rule that blames it again adds nothing."""
     draft, findings = checked.draft, checked.findings
-    for rule in [*RULES[draft.stage.id], program_agrees] if draft.stage.id == "train" else RULES[draft.stage.id]:
+    for rule in [*RULES[draft.stage.id], program_agrees] if draft.stage.trains else RULES[draft.stage.id]:
         broken = {one.field for one in findings if one.level == "error"} - {None}
         findings += [one for one in rule(draft) if one.field not in broken]
-    if draft.stage.id == "train":
+    if draft.stage.trains:
         blamed = {one.field for one in findings}
         # A place that cannot be is not looked for.
         broken = {one.field for one in findings if one.level == "error"} & {"output_dir", "output_name"}
@@ -142,14 +142,21 @@ def _read(checked: Checked, typed: dict[str, Any]) -> None:
                 checked.fields[flag] = {"error": say("check.secret")}
                 continue
             value = read_value(spec, bare(value) if isinstance(value, str) and spec.path else value)
-            if spec.path and isinstance(value, str) and not is_data(value) and not is_usable(value):
-                checked.fields[flag] = {"error": say("path.unusable", path=value[:SHOWN_LETTERS])}
+            unusable = _unusable(value) if spec.path else None
+            if unusable:
+                checked.fields[flag] = {"error": say("path.unusable", path=unusable[:SHOWN_LETTERS])}
                 continue
             values[flag] = value
         except BadValue as error:
             checked.fields[flag] = {"error": _needed(spec) if error.key == "required" else bad_value(error)}
             checked.mends[flag] = fixes.for_value(draft, spec, error)
     draft.values = absolute_values(draft.stage, changed_values(draft.stage.options, values), draft.base)
+
+
+def _unusable(value: Any) -> str | None:
+    """The first of an option's paths that no system takes."""
+    paths = value if isinstance(value, list) else [value]
+    return next((one for one in paths if isinstance(one, str) and not is_data(one) and not is_usable(one)), None)
 
 
 _NEEDED: dict[PathKind, str] = {
@@ -164,16 +171,21 @@ def _needed(spec: OptionSpec) -> str:
     return say(_NEEDED.get(spec.path or "file", "value.required"))
 
 
-def _look(checked: Checked, spec: OptionSpec, value: str) -> None:
+def _look(checked: Checked, spec: OptionSpec, paths: list[str]) -> None:
+    """What is found at an option's paths: of several, how many there are."""
     draft = checked.draft
     try:
-        if spec.path in ("model", "vae") and not is_path(value):
-            checked.fields[spec.name] = {"found": contents.told_of_hub(value)}
-            return
-        path = draft.roots.inside(value, spec.name, draft.base)
-        text = say("found.will_come") if draft.will_come(path) else told_of_path(draft, spec, path)
-        checked.fields[spec.name] = {"found": text}
+        told = [_told(draft, spec, path) for path in paths]
+        checked.fields[spec.name] = {"found": told[0] if len(told) == 1 else say("found.several", n=len(told))}
     except UserError as error:
         # What stands there by default is no mistake of the user's.
         if spec.name in draft.values:
             checked.fields[spec.name] = {"error": from_program(str(error))}
+
+
+def _told(draft: Draft, spec: OptionSpec, value: str) -> str:
+    """Errors: UserError, where the option cannot use what lies there."""
+    if spec.path in ("model", "vae") and not is_path(value):
+        return contents.told_of_hub(value)
+    path = draft.roots.inside(value, spec.name, draft.base)
+    return say("found.will_come") if draft.will_come(path) else told_of_path(draft, spec, path)

@@ -30,6 +30,8 @@ def is_data(value: Any) -> bool:
 def _absolute(spec: OptionSpec, value: Any, base: Path) -> Any:
     if spec.path is None or not value or value == spec.default or is_data(value):
         return value
+    if isinstance(value, list):
+        return [_absolute(spec, one, base) for one in value]
     if spec.path in _HUB and not is_path(value) and not (base / value).exists():
         return value
     return str((base / Path(value).expanduser()).absolute())

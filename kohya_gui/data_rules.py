@@ -9,6 +9,7 @@ from kohya_gui.draft import Draft, Finding, Fix
 from kohya_gui.looking import LOOKS
 from kohya_gui.picture_rules import read_for_training
 from kohya_gui.rules import entries_of, rule
+from kohya_gui.stages import TRAINERS
 from kohya_gui.words import size, some_names
 from sd_scripts.library.data.buckets import BucketRules, Size
 
@@ -47,7 +48,7 @@ def pictures_readable(draft: Draft) -> Iterator[Finding]:
     yield from looked_at(draft, files, "train_data_dir", rules)
 
 
-@rule("train")
+@rule(*TRAINERS)
 def trained_pictures_readable(draft: Draft) -> Iterator[Finding]:
     """Every picture that the training itself reads can be read, and is large enough."""
     entries = entries_of(draft) or {}

@@ -7,12 +7,12 @@ from pathlib import Path
 from kohya_gui import fixes, found
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import rule
+from kohya_gui.stages import TRAINERS
 from kohya_gui.subset_rules import about_datasets
 from sd_scripts.library.data.dataset_options import asked_datasets
 from sd_scripts.library.data.picture_rules import check_caching
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
 from sd_scripts.library.errors import BadFile, BadOption
-from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import from_values
 
 
@@ -22,7 +22,7 @@ def unused(draft: Draft) -> tuple[str, ...]:
     return ("in_json", "train_data_dir") if others else ()
 
 
-@rule("train")
+@rule(*TRAINERS)
 def one_source(draft: Draft) -> Iterator[Finding]:
     """A file of datasets and a class exclude each other; a class keeps latents itself."""
     if draft.get("dataset_class"):
@@ -39,7 +39,7 @@ def one_source(draft: Draft) -> Iterator[Finding]:
                 yield draft.error(flag, "check.needs", *mend, needed="dataset_config")
 
 
-@rule("train")
+@rule(*TRAINERS)
 def readers_to_keep(draft: Draft) -> Iterator[Finding]:
     """Only readers that there are can be kept."""
     if draft.get("persistent_data_loader_workers") and not draft.get("max_data_loader_n_workers"):
@@ -48,7 +48,7 @@ def readers_to_keep(draft: Draft) -> Iterator[Finding]:
         yield draft.error(flag, "check.needs", *mend, needed=readers)
 
 
-@rule("train")
+@rule(*TRAINERS)
 def datasets_described(draft: Draft) -> Iterator[Finding]:
     """The file of datasets is without mistakes, goes with the other options, and what it names is there."""
     path = draft.path("dataset_config")
@@ -71,7 +71,7 @@ def datasets_described(draft: Draft) -> Iterator[Finding]:
 
 def _datasets(draft: Draft) -> list[Dataset]:
     """The datasets of the file. Errors: BadOption and BadFile, which name the table in the file."""
-    datasets = asked_datasets(from_values(FineTuneOptions, draft.values))
+    datasets = asked_datasets(from_values(draft.stage.options, draft.values))
     for subset in (one for dataset in datasets for one in dataset.subsets):
         with told_of(subset.where):
             for option in (name for name in ("cache_latents", "cache_latents_to_disk") if draft.get(name)):

@@ -80,9 +80,9 @@ class Draft:
         return self.values.get(flag, spec.default if spec else None)
 
     def path(self, flag: str) -> Path | None:
-        """The path that a flag names, if it names one."""
+        """The path that a flag names, if it names one; None for a flag that takes several."""
         value = self.get(flag)
-        return Path(value) if value else None
+        return Path(value) if value and not isinstance(value, list) else None
 
     def will_come(self, path: Path) -> bool:
         """Whether an earlier run will write this file."""

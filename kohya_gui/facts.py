@@ -52,7 +52,7 @@ def needed_bytes(draft: Draft, plan: TrainingPlan | None) -> float | None:
 def estimates(draft: Draft, past: Past | None) -> list[Fact]:
     """What an earlier run tells of this one, and a formula where it tells nothing."""
     total = _total(draft)
-    facts = [] if draft.stage.tab != "train" else _memory_facts(draft, past)
+    facts = _memory_facts(draft, past) if draft.stage.trains else []
     if past and total:
         left = duration(total / past.rate_per_s)
         facts.append(Fact(say("fact.time"), say("fact.about", what=left), _basis(past)))
@@ -61,7 +61,7 @@ def estimates(draft: Draft, past: Past | None) -> list[Fact]:
 
 def _total(draft: Draft) -> int:
     """Steps of a training; pictures of the other stages."""
-    if draft.stage.tab == "train":
+    if draft.stage.trains:
         plan = training_plan(draft)
         return plan.steps if plan else 0
     folder = draft.path("train_data_dir")
@@ -218,4 +218,5 @@ FACTS: dict[str, Callable[[Draft], list[Fact]]] = {
     "metadata": _metadata_facts,
     "latents": _latents_facts,
     "train": _train_facts,
+    "tools": lambda draft: [],
 }

@@ -111,7 +111,7 @@ def _usual(draft: Draft, spec: OptionSpec) -> Iterable[Fix]:
 
 
 def _label(draft: Draft, flag: str) -> str:
-    return label(draft.stage.id, flag)
+    return label(draft.stage.id, draft.stage.tab, flag)
 
 
 def _plain(draft: Draft, flag: str) -> Any:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from kohya_gui.layout import GROUPED, LAYOUTS, LISTED, SUGGESTED, WIDE, Layout
+from kohya_gui.layout import GROUPED, LAYOUTS, LISTED, SUGGESTED, WIDE
+from kohya_gui.places import Layout
 from kohya_gui.stages import STAGES
 from sd_scripts.options.spec import OptionSpec, option_specs
 

@@ -39,7 +39,7 @@ def run_facts(checked: Checked, repo: Path, name: str) -> dict[str, Any]:
 def run_name(checked: Checked) -> str:
     """What a run is called: the model that it trains, or the project with its folder."""
     draft = checked.draft
-    if draft.stage.id == "train":
+    if draft.stage.trains:
         return str(draft.get("output_name") or draft.project.name or "last")
     folder = draft.path("train_data_dir")
     several = len(draft.project.pictures) > 1

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from kohya_gui import fixes
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import rule
+from kohya_gui.stages import TRAINERS
 from sd_scripts.options.device import DeepSpeedOptions
 
 _NEEDS: dict[str, tuple[str, tuple[object, ...]]] = {
@@ -23,7 +24,7 @@ _NEEDS: dict[str, tuple[str, tuple[object, ...]]] = {
 """{option: (another one, the values of it that it needs)}."""
 
 
-@rule("train")
+@rule(*TRAINERS)
 def needs_are_met(draft: Draft) -> Iterator[Finding]:
     """An option that needs a value of another one has it."""
     for flag, (other, values) in _NEEDS.items():
@@ -42,7 +43,7 @@ def needs_are_met(draft: Draft) -> Iterator[Finding]:
         yield draft.error("highvram", "check.exclusive", *keep, first="lowram", second="highvram")
 
 
-@rule("train")
+@rule(*TRAINERS)
 def fused_backward_possible(draft: Draft) -> Iterator[Finding]:
     """Steps within the backward pass know one batch, and gradients that are not scaled."""
     if not draft.get("fused_backward_pass"):
@@ -59,7 +60,7 @@ def fused_backward_possible(draft: Draft) -> Iterator[Finding]:
             yield draft.error(flag, "check.exclusive", *keep, first=flag, second=other)
 
 
-@rule("train")
+@rule(*TRAINERS)
 def deepspeed_agrees(draft: Draft) -> Iterator[Finding]:
     """DeepSpeed's options need it, and it needs its package and formats of its own."""
     if not draft.get("deepspeed"):

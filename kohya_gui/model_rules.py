@@ -7,9 +7,10 @@ from dataclasses import replace
 from kohya_gui import devices, fixes
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import base_model, rule
+from kohya_gui.stages import TRAINERS
 
 
-@rule("train")
+@rule(*TRAINERS)
 def model_needed(draft: Draft) -> Iterator[Finding]:
     """Training starts from a model."""
     if not draft.get("pretrained_model_name_or_path"):
@@ -18,7 +19,7 @@ def model_needed(draft: Draft) -> Iterator[Finding]:
         yield draft.error(flag, "path.model_needed", *given, fixes.browse(flag))
 
 
-@rule("train")
+@rule(*TRAINERS)
 def v_prediction_agrees(draft: Draft) -> Iterator[Finding]:
     """So does v_parameterization, where the file tells."""
     model = base_model(draft)
@@ -32,7 +33,7 @@ def v_prediction_agrees(draft: Draft) -> Iterator[Finding]:
         yield draft.warning(flag, "check.v_sd1", off)
 
 
-@rule("train")
+@rule(*TRAINERS)
 def one_attention(draft: Draft) -> Iterator[Finding]:
     """The ways to compute attention exclude each other, and xformers must be there."""
     chosen = [flag for flag in ("xformers", "sdpa", "mem_eff_attn", "diffusers_xformers") if draft.get(flag)]
@@ -45,7 +46,7 @@ def one_attention(draft: Draft) -> Iterator[Finding]:
             yield draft.error(flag, "check.no_xformers", instead)
 
 
-@rule("train")
+@rule(*TRAINERS)
 def precision_agrees(draft: Draft) -> Iterator[Finding]:
     """clip_skip is not for SD2; half precision wants a GPU."""
     if draft.get("clip_skip") and draft.get("v2"):
@@ -54,7 +55,7 @@ def precision_agrees(draft: Draft) -> Iterator[Finding]:
         yield draft.warning("mixed_precision", "check.fp16_on_cpu", fixes.set_to(draft, "mixed_precision", "no"))
 
 
-@rule("train")
+@rule(*TRAINERS)
 def layers_to_skip(draft: Draft) -> Iterator[Finding]:
     """No more layers of the text encoder are skipped than it has."""
     model, skipped = base_model(draft), draft.get("clip_skip")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from kohya_gui import fixes
 from kohya_gui.draft import Draft, Finding, Fix
 from kohya_gui.rules import rule
+from kohya_gui.stages import TRAINERS
 from sd_scripts.options.noise import HUBER_LOSSES, HUBER_SCALED, NEEDED, TIMESTEPS
 
 # What is usually chosen of an option that another one needs.
@@ -16,7 +17,7 @@ def _either(draft: Draft, flag: str, needed: str) -> tuple[Fix, ...]:
     return (fixes.leave_out(draft, flag), fixes.set_to(draft, needed, _USUAL[needed]))
 
 
-@rule("train")
+@rule(*TRAINERS)
 def noise_has_its_needs(draft: Draft) -> Iterator[Finding]:
     """An option that changes another one does nothing without it; the adaptive scale may not stand alone."""
     if draft.get("adaptive_noise_scale") and not draft.get("noise_offset"):
@@ -27,7 +28,7 @@ def noise_has_its_needs(draft: Draft) -> Iterator[Finding]:
             yield draft.warning(flag, "check.idle_without", *_either(draft, flag, needed), needed=needed)
 
 
-@rule("train")
+@rule(*TRAINERS)
 def loss_fits_the_prediction(draft: Draft) -> Iterator[Finding]:
     """Some losses are for models that predict velocity, some for those that predict noise."""
     velocity = draft.get("v_parameterization")
@@ -40,7 +41,7 @@ def loss_fits_the_prediction(draft: Draft) -> Iterator[Finding]:
         yield draft.error("v_pred_like_loss", "check.not_with", *keep, other="v_parameterization")
 
 
-@rule("train")
+@rule(*TRAINERS)
 def timesteps_left(draft: Draft) -> Iterator[Finding]:
     """There are timesteps to train, and with zero terminal SNR their weights have an end."""
     low, high = draft.get("min_timestep") or 0, draft.get("max_timestep") or TIMESTEPS
@@ -54,7 +55,7 @@ def timesteps_left(draft: Draft) -> Iterator[Finding]:
                 yield draft.error(flag, "check.infinite", last, fixes.leave_out(draft, flag))
 
 
-@rule("train")
+@rule(*TRAINERS)
 def huber_has_its_loss(draft: Draft) -> Iterator[Finding]:
     """The threshold is that of huber and smooth_l1, and its scale that of two schedules; at 0 nothing is left."""
     loss, schedule = draft.get("loss_type"), draft.get("huber_schedule")

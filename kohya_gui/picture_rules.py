@@ -9,6 +9,7 @@ from pathlib import Path
 from kohya_gui import fixes, pictures
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import entries_of, rule
+from kohya_gui.stages import TRAINERS
 from kohya_gui.words import some_names
 from sd_scripts.library.data.buckets import parse_resolution
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
@@ -17,7 +18,7 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import Metadata
 
 
-@rule("train")
+@rule(*TRAINERS)
 def data_needed(draft: Draft) -> Iterator[Finding]:
     """Training needs metadata, and with bare names the folder that they stand in; or a description of its own."""
     if not any(draft.get(flag) for flag in ("in_json", "dataset_config", "dataset_class")):
@@ -29,7 +30,7 @@ def data_needed(draft: Draft) -> Iterator[Finding]:
         yield draft.error("train_data_dir", "check.folder_needed", *given, fixes.browse("train_data_dir"))
 
 
-@rule("train")
+@rule(*TRAINERS)
 def listed_pictures_there(draft: Draft) -> Iterator[Finding]:
     """The pictures that the metadata lists are there; latents serve without their picture."""
     entries, folder = entries_of(draft) or {}, draft.path("train_data_dir")
@@ -47,7 +48,7 @@ def listed_pictures_there(draft: Draft) -> Iterator[Finding]:
         yield draft.fine("check.metadata_read", **counts, file=Path(draft.get("in_json")).name)
 
 
-@rule("train")
+@rule(*TRAINERS)
 def texts_in_metadata(draft: Draft) -> Iterator[Finding]:
     """Pictures without any text are not trained."""
     entries = entries_of(draft) or {}
@@ -63,7 +64,7 @@ def texts_in_metadata(draft: Draft) -> Iterator[Finding]:
         yield draft.fine("check.all_with_text", n=len(entries))
 
 
-@rule("train")
+@rule(*TRAINERS)
 def resolution_known(draft: Draft) -> Iterator[Finding]:
     """Without prepared latents the resolution must be given."""
     entries = entries_of(draft) or {}
@@ -74,7 +75,7 @@ def resolution_known(draft: Draft) -> Iterator[Finding]:
         yield draft.error("resolution", "check.resolution_needed", give, fixes.go("latents"), n=without)
 
 
-@rule("train")
+@rule(*TRAINERS)
 def latents_prepared(draft: Draft) -> Iterator[Finding]:
     """Pictures that Latents has given a size should have latents beside them."""
     entries = entries_of(draft) or {}
@@ -88,7 +89,7 @@ def latents_prepared(draft: Draft) -> Iterator[Finding]:
         yield draft.warning("in_json", "check.latents_missing", *mend, n=without, all=len(entries))
 
 
-@rule("train")
+@rule(*TRAINERS)
 def changing_pictures_have_no_latents(draft: Draft) -> Iterator[Finding]:
     """Latents made before do not serve pictures that differ each time; the range of faces is one."""
     try:
@@ -110,7 +111,7 @@ def _kept(draft: Draft) -> str:
     return "cache_latents_to_disk" if draft.get("cache_latents_to_disk") else "cache_latents"
 
 
-@rule("train")
+@rule(*TRAINERS)
 def prepared_sizes_hold(draft: Draft) -> Iterator[Finding]:
     """Sizes that Latents has prepared stay, whatever resolution is asked for."""
     text, entries = draft.get("resolution"), entries_of(draft) or {}

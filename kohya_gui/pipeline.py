@@ -101,7 +101,7 @@ def _step_values(stage: Stage, project: Project, index: int, source: Path | None
         # The first stage with metadata starts a new file, whatever earlier runs have left.
         filled.pop("in_json", None)
     typed = {flag: value for flag, value in choice.values.get(stage.id, {}).items() if flag not in _CHAINED}
-    without_latents = stage.id == "train" and source is not None and source.name != STAGES["latents"].writes
+    without_latents = stage.trains and source is not None and source.name != STAGES["latents"].writes
     return {**(_WITHOUT_LATENTS if without_latents else {}), **filled, **typed}
 
 

@@ -4,6 +4,7 @@ They speak last, of fields that no rule of the page has blamed. None of them nee
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from kohya_gui import devices, fixes
@@ -17,21 +18,25 @@ from sd_scripts.library.notice import Notice
 from sd_scripts.library.train.about import check_about
 from sd_scripts.library.train.boards import check_boards
 from sd_scripts.library.train.checks.output import check_log_names, check_samples, check_saving, check_targets
-from sd_scripts.library.train.notices import notices
+from sd_scripts.library.train.checks.whole import check_whole
+from sd_scripts.library.train.network_rules import check_network
+from sd_scripts.library.train.notices import network_notices, notices
 from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
-from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import from_values
 
+Check = Callable[[Any], object]
+"""Asks the options of a script; what it refuses it raises."""
 
-def _check_output(options: FineTuneOptions) -> None:
+
+def _check_output(options: Any) -> None:
     # Only a name that can be one is looked for.
     check_saving(options.saving)
     check_targets(options)
 
 
 # {the field to blame where the error names none: check}
-_CHECKS: dict[str, Callable[[FineTuneOptions], object]] = {
+_CHECKS: dict[str, Check] = {
     "optimizer_args": lambda options: optimizer_arguments(options.optimizer),
     "lr_scheduler_args": lambda options: check_optimizing(options.optimizer, options.schedule, options.length),
     "output_name": _check_output,
@@ -42,10 +47,28 @@ _CHECKS: dict[str, Callable[[FineTuneOptions], object]] = {
 }
 
 
+@dataclass(frozen=True)
+class Program:
+    """What one script asks besides what all ask (`checks`, as above), and what it tells at its start."""
+
+    tells: Callable[[Any, bool], Iterator[Notice]]
+    checks: dict[str, Check] = field(default_factory=dict)
+
+
+PROGRAMS: dict[str, Program] = {
+    "fine_tune.py": Program(notices, {"fp8_base": check_whole}),
+    "sdxl_train.py": Program(
+        notices, {"fp8_base": check_whole, "block_lr": lambda options: options.method.block_rates}
+    ),
+    "train_network.py": Program(network_notices, {"network_module": check_network}),
+}
+"""{script of a training: what it asks and tells of its own}."""
+
+
 def program_agrees(draft: Draft) -> Iterator[Finding]:
     """The training program accepts what was typed. Files that the page may not reach are not opened."""
-    options = from_values(FineTuneOptions, in_reach(draft))
-    for flag, accept in _CHECKS.items():
+    options = from_values(draft.stage.options, in_reach(draft))
+    for flag, accept in {**_CHECKS, **PROGRAMS[draft.stage.script].checks}.items():
         try:
             accept(options)
         except UserError as error:
@@ -63,15 +86,16 @@ def program_tells(draft: Draft) -> Iterator[Finding]:
 
 
 def _told(draft: Draft, values: dict[str, Any]) -> list[Notice]:
-    options = from_values(FineTuneOptions, values)
+    options = from_values(draft.stage.options, values)
     try:
-        return [*notices(options, has_gpu=devices.names() != ["cpu"]), *_about_sizes(draft, options)]
+        told = PROGRAMS[draft.stage.script].tells(options, devices.names() != ["cpu"])
+        return [*told, *_about_sizes(draft, options)]
     except UserError:
         return []
 
 
-def _about_sizes(draft: Draft, options: FineTuneOptions) -> Iterator[Notice]:
-    if options.data.dataset_class or not (options.data.dataset_config or options.data.in_json):
+def _about_sizes(draft: Draft, options: Any) -> Iterator[Notice]:
+    if options.data.dataset_class or not (options.data.dataset_config or draft.get("in_json")):
         return
     yield from idle_sizes(options, asked_datasets(options))
     entries = entries_of(draft)
@@ -88,7 +112,8 @@ def _reaches(draft: Draft, flag: str, value: object) -> bool:
     if draft.specs[flag].path is None or is_data(value):
         return True
     try:
-        draft.roots.inside(str(value), flag, draft.base)
+        for one in value if isinstance(value, list) else [value]:
+            draft.roots.inside(str(one), flag, draft.base)
     except BadOption:
         return False
     return True

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from kohya_gui import fixes
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import rule
+from kohya_gui.stages import TRAINERS
 from sd_scripts.options.optimizer import (
     OPTIMIZER_GROUPS,
     OPTIMIZERS,
@@ -21,7 +22,7 @@ _HIGH_RATE, _USUAL_RATE, _LOW_RATE = 1e-4, 5e-6, 1e-8
 _LOWEST_SCALE = 0.1
 
 
-@rule("train")
+@rule(*TRAINERS)
 def names_known(draft: Draft) -> Iterator[Finding]:
     """Optimizer and schedule are known by name; an optimizer may also be a class with its module."""
     optimizer, schedule = draft.get("optimizer_type"), draft.get("lr_scheduler")
@@ -35,7 +36,7 @@ def names_known(draft: Draft) -> Iterator[Finding]:
         yield draft.error("lr_scheduler", "value.not_a_choice", near, value=schedule, choices=", ".join(SCHEDULES))
 
 
-@rule("train")
+@rule(*TRAINERS)
 def rate_usual(draft: Draft) -> Iterator[Finding]:
     """A learning rate far from the usual is most often a slip of the pen."""
     rate, optimizer = draft.get("learning_rate"), draft.get("optimizer_type")
@@ -50,7 +51,7 @@ def rate_usual(draft: Draft) -> Iterator[Finding]:
         yield draft.warning("learning_rate", "check.rate_unusual", usual, rate=rate)
 
 
-@rule("train")
+@rule(*TRAINERS)
 def rates_agree(draft: Draft) -> Iterator[Finding]:
     """An optimizer that finds one factor takes one rate; a rate of what is not trained does nothing."""
     rate_te, optimizer = draft.get("learning_rate_te"), draft.get("optimizer_type")
@@ -64,7 +65,7 @@ def rates_agree(draft: Draft) -> Iterator[Finding]:
         yield draft.error("learning_rate_te", "check.one_rate", same, optimizer=optimizer)
 
 
-@rule("train")
+@rule(*TRAINERS)
 def schedule_fits(draft: Draft) -> Iterator[Finding]:
     """Schedule-free optimizers and AdaFactor go their own way, and only AdaFactor has a schedule of its own."""
     schedule, warmup = draft.get("lr_scheduler").lower().partition(":")[0], draft.get("lr_warmup_steps")

@@ -8,7 +8,7 @@ from kohya_gui.asked_buckets import asked_buckets
 from kohya_gui.draft import Draft, Finding, Fix
 from kohya_gui.files import can_write
 from kohya_gui.project import is_path
-from kohya_gui.stages import STAGES
+from kohya_gui.stages import STAGES, TRAINERS
 from kohya_gui.words import say
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.headers import ModelFacts
@@ -21,6 +21,7 @@ RULES: dict[str, list[Rule]] = {stage: [] for stage in STAGES}
 _TEXT_STAGES = ("caption_blip", "caption_git", "tag_wd14", "tag_deepdanbooru")
 _MERGES = ("merge_captions", "merge_tags")
 _FILES_OUT = ("json_out", "file_out")
+_BESIDE_PICTURES = ("caption", "tag", "latents")
 
 # Captions may stand in .txt files; captions are no tags.
 _OTHER_TEXTS = {"merge_captions": (".caption", ".txt"), "merge_tags": (".txt",)}
@@ -111,7 +112,7 @@ def keys_agree(draft: Draft) -> Iterator[Finding]:
         yield draft.error("full_path", "check.keys_are_names" if full else "check.keys_are_paths", turned)
 
 
-@rule("train", "latents")
+@rule(*TRAINERS, "latents")
 def buckets_possible(draft: Draft) -> Iterator[Finding]:
     """Pictures can be brought into buckets of these sizes."""
     try:
@@ -121,7 +122,7 @@ def buckets_possible(draft: Draft) -> Iterator[Finding]:
         yield Finding("error", error.option, str(error), (usual or fixes.set_to(draft, error.option, "512,512"),))
 
 
-@rule("train", "latents")
+@rule(*TRAINERS, "latents")
 def v2_agrees(draft: Draft) -> Iterator[Finding]:
     """The flag v2 says what the file says."""
     model = base_model(draft)
@@ -136,7 +137,7 @@ def v2_agrees(draft: Draft) -> Iterator[Finding]:
 @rule(*STAGES)
 def can_be_written(draft: Draft) -> Iterator[Finding]:
     """Every place that is written to takes a file."""
-    writes_beside_pictures = draft.stage.id not in (*_MERGES, "clean", "train")
+    writes_beside_pictures = draft.stage.tab in _BESIDE_PICTURES
     for flag, spec in draft.specs.items():
         path = draft.path(flag) if spec.path else None
         if path is None or path == Path(spec.default or ""):

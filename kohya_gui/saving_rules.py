@@ -13,6 +13,7 @@ from kohya_gui.draft import Draft, Finding, Fix
 from kohya_gui.facts import needed_bytes
 from kohya_gui.program_rules import in_reach
 from kohya_gui.rules import rule
+from kohya_gui.stages import TRAINERS
 from kohya_gui.training_plan import training_plan
 from kohya_gui.words import say, size
 from sd_scripts.library.errors import BadOption
@@ -22,7 +23,7 @@ from sd_scripts.options.spec import from_values
 from sd_scripts.options.training import LoggingOptions
 
 
-@rule("train")
+@rule(*TRAINERS)
 def output_needed(draft: Draft) -> Iterator[Finding]:
     """Training writes somewhere, and not over what is there."""
     folder = draft.path("output_dir")
@@ -46,7 +47,7 @@ def written(folder: Path, name: str) -> list[Path]:
     return [path for path in (folder / f"{name}{ext}" for ext in (".safetensors", ".ckpt", "")) if path.exists()]
 
 
-@rule("train")
+@rule(*TRAINERS)
 def samples_have_prompts(draft: Draft) -> Iterator[Finding]:
     """Samples need prompts; prompts need a time."""
     asked = [f for f in ("sample_every_n_epochs", "sample_every_n_steps", "sample_at_first") if draft.get(f)]
@@ -59,7 +60,7 @@ def samples_have_prompts(draft: Draft) -> Iterator[Finding]:
         yield draft.warning("sample_every_n_epochs", "check.prompts_unused", *mend)
 
 
-@rule("train")
+@rule(*TRAINERS)
 def logs_can_be_kept(draft: Draft) -> Iterator[Finding]:
     """TensorBoard needs a folder, wandb its package."""
     asked = draft.get("log_with")
@@ -85,7 +86,7 @@ def _wandb_can_start(draft: Draft) -> bool:
 _USUAL = {"epochs": 1, "steps": 500}
 
 
-@rule("train")
+@rule(*TRAINERS)
 def kept_of_what_is_saved(draft: Draft) -> Iterator[Finding]:
     """Keeping the last ones presupposes that some are saved."""
     saved = {
@@ -107,7 +108,7 @@ _WITH_REPOSITORY = ("huggingface_path_in_repo", "huggingface_repo_type", "huggin
                     "save_state_to_huggingface", "async_upload")  # fmt: skip
 
 
-@rule("train")
+@rule(*TRAINERS)
 def uploads_possible(draft: Draft) -> Iterator[Finding]:
     """Uploads go to a repository and need a token; states are uploaded only where some are saved."""
     repository = draft.get("huggingface_repo_id")
@@ -129,7 +130,7 @@ def uploads_possible(draft: Draft) -> Iterator[Finding]:
         yield draft.error("resume_from_huggingface", "check.needs", off, needed="resume")
 
 
-@rule("train")
+@rule(*TRAINERS)
 def space_left(draft: Draft) -> Iterator[Finding]:
     """What will be saved must fit; settings with which it would are offered."""
     folder, needed = draft.path("output_dir"), _saved_in_all(draft)

@@ -1,13 +1,17 @@
 """The stages of the page: which script each one runs, what it takes from the project and gives to the next."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from kohya_gui.project import Project
 from sd_scripts.options.scripts import SCRIPTS
+from sd_scripts.options.spec import option_specs
 
-Tab = Literal["caption", "tag", "metadata", "latents", "train"]
+Tab = Literal["caption", "tag", "metadata", "latents", "train", "tools"]
+Method = Literal["full", "dreambooth", "lora", "inversion", "hypernetwork"]
+Family = Literal["sd", "sdxl"]
+Group = Literal["networks", "models", "caches", "pictures", "texts"]
 
 CAPTIONS_JSON = "meta_cap.json"
 TAGS_JSON = "meta_cap_dd.json"
@@ -20,6 +24,7 @@ TAB_TITLES: dict[str, str] = {
     "metadata": "Metadata",
     "latents": "Latents",
     "train": "Train",
+    "tools": "Tools",
 }
 
 
@@ -29,6 +34,8 @@ class Stage:
 
     `per_folder`: one run for each folder of pictures. `reads` are the JSON files it can start from, best first;
     `writes` is the one it leaves in the working folder. `heavy`: it computes on a device, so it waits for a free one.
+    A training has a `method` and a `family`; a tool belongs to a `group` of the list in its tab. `usual` are values
+    that a form begins with, as hardly anybody wants others, though the script itself has no default.
     """
 
     id: str
@@ -40,11 +47,35 @@ class Stage:
     model_flag: str | None = None
     reads: tuple[str, ...] = ()
     writes: str | None = None
+    method: Method | None = None
+    family: Family | None = None
+    group: Group | None = None
+    usual: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is a training."""
+        return self.method is not None
 
     @property
     def options(self) -> type:
         """The options class of the script."""
         return SCRIPTS[self.script]
+
+
+def _training(id: str, title: str, script: str, method: Method, family: Family, **usual: Any) -> Stage:
+    return Stage(
+        id=id,
+        title=title,
+        script=script,
+        tab="train",
+        per_folder=False,
+        model_flag="pretrained_model_name_or_path",
+        reads=(LATENTS_JSON, CLEAN_JSON, TAGS_JSON, CAPTIONS_JSON),
+        method=method,
+        family=family,
+        usual=usual,
+    )
 
 
 _ALL = (
@@ -93,18 +124,22 @@ _ALL = (
         reads=(CLEAN_JSON, TAGS_JSON, CAPTIONS_JSON),
         writes=LATENTS_JSON,
     ),
-    Stage(
-        id="train",
-        title="Fine-tune",
-        script="fine_tune.py",
-        tab="train",
-        per_folder=False,
-        model_flag="pretrained_model_name_or_path",
-        reads=(LATENTS_JSON, CLEAN_JSON, TAGS_JSON, CAPTIONS_JSON),
-    ),
+    # The Train tab offers methods and families in this order.
+    _training("train", "Fine-tune", "fine_tune.py", "full", "sd"),
+    _training("train_lora", "LoRA", "train_network.py", "lora", "sd", network_module="networks.lora"),
+    _training("sdxl_full", "Fine-tune SDXL", "sdxl_train.py", "full", "sdxl"),
 )
 
 STAGES: dict[str, Stage] = {stage.id: stage for stage in _ALL}
+
+TRAINERS: tuple[str, ...] = tuple(stage.id for stage in _ALL if stage.trains)
+"""The trainings by name, for what all of them share."""
+
+
+def training_of(method: str, family: str) -> Stage | None:
+    """The training of a method and a family; None where there is no such script."""
+    return next((stage for stage in _ALL if (stage.method, stage.family) == (method, family)), None)
+
 
 _WRITERS = {stage.writes: stage for stage in _ALL if stage.writes}
 
@@ -122,14 +157,14 @@ def stage_values(stage: Stage, project: Project, folder_index: int = 0, source: 
 
     `source` is the JSON that the stage before wrote; without it the best one that is there is taken.
     """
-    filled = Filled({}, {})
+    filled = Filled(dict(stage.usual), {})
     _fill_pictures(filled, stage, project, folder_index)
     if stage.model_flag and project.model:
         _put(filled, stage.model_flag, project.model, "Project")
     _fill_metadata(filled, stage, project, folder_index, source)
     for flag, value in project.extra_values(stage.id).items():
         _put(filled, flag, value, "Project")
-    if stage.id == "train" and project.work_dir:
+    if stage.trains and project.work_dir:
         _put(filled, "output_dir", str(project.output_dir), "Project")
         _put(filled, "logging_dir", str(project.logging_dir), "Project")
         _put(filled, "output_name", project.output_name, "Project")
@@ -148,7 +183,7 @@ def _fill_pictures(filled: Filled, stage: Stage, project: Project, folder_index:
         _put(filled, "train_data_dir", folder, "Project")
         if several and stage.writes:
             _put(filled, "full_path", True, "Project")
-    if project.pictures and stage.id == "train" and not several:
+    if project.pictures and stage.trains and not several:
         _put(filled, "train_data_dir", project.pictures[0], "Project")
 
 
@@ -161,7 +196,7 @@ def _fill_metadata(filled: Filled, stage: Stage, project: Project, folder_index:
         # The folders are chained: each run goes on from what the run of the folder before it wrote.
         source = target
     source = source or _best_source(stage, work_dir)
-    if source:
+    if source and "in_json" in option_specs(stage.options):
         _put(filled, "in_json", str(source), TAB_TITLES[_WRITERS[source.name].tab])
     if target:
         _put(filled, "out_json", str(target), "Project")

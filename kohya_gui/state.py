@@ -8,7 +8,7 @@ from kohya_gui import found, pictures
 from kohya_gui.picture_rules import without_latents
 from kohya_gui.project import Project, described
 from kohya_gui.runs.store import RunStore
-from kohya_gui.stages import CAPTIONS_JSON, CLEAN_JSON, LATENTS_JSON, STAGES, TAB_TITLES, TAGS_JSON
+from kohya_gui.stages import CAPTIONS_JSON, CLEAN_JSON, LATENTS_JSON, STAGES, TAGS_JSON
 
 _MODEL_ENDINGS = (".safetensors", ".ckpt", "")
 
@@ -17,8 +17,9 @@ def project_state(project: Project, store: RunStore, errors: dict[str, str]) -> 
     """Marks of the tabs, what was found at the project's paths, and counts."""
     runs = _last_runs(project, store)
     tabs = {"project": "err" if errors else "done", "dataset": _dataset_state(project)}
-    for tab in TAB_TITLES:
-        tabs[tab] = runs.get(tab) or _OUTPUTS[tab](project)
+    tabs |= {tab: runs.get(tab) or tell(project) for tab, tell in _OUTPUTS.items()}
+    if runs.get("tools"):
+        tabs["tools"] = runs["tools"]
     tabs["runs"] = "run" if store.unended() else _last_end(project, store)
     folders = [pictures.facts_of(folder) for folder in _folders(project)]
     counts = {

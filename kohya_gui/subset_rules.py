@@ -17,7 +17,6 @@ from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.errors import UserError
 from sd_scripts.library.io.metadata import Metadata
 from sd_scripts.options.captions import CaptionOptions
-from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import from_values
 
 _BLAMED = "dataset_config"
@@ -42,7 +41,7 @@ def training_captions(draft: Draft) -> Iterator[str]:
             rules = caption_rules(from_values(CaptionOptions, draft.values))
             texts = rendered(draft, texts_of_entries(entries_of(draft) or {}, rules), rules)
         else:
-            datasets = asked_datasets(from_values(FineTuneOptions, draft.values))
+            datasets = asked_datasets(from_values(draft.stage.options, draft.values))
             texts = (text for dataset in datasets for subset in dataset.subsets for text in _captions(draft, subset))
         yield from filter(None, texts)
     except UserError:

@@ -63,9 +63,9 @@ def say_or(key: str, fallback: str) -> str:
     return say(key) if f"server.{key}" in words(FALLBACK) else fallback
 
 
-def label(stage: str, flag: str) -> str:
-    """What the form calls an option; its flag, where it has no other name."""
-    keys = (f"stage_option.{stage}.{flag}.label", f"option.{flag}.label")
+def label(stage: str, tab: str, flag: str) -> str:
+    """What a stage's form calls an option; its flag, where it has no other name."""
+    keys = (f"stage_option.{stage}.{flag}.label", f"stage_option.{tab}.{flag}.label", f"option.{flag}.label")
     return next((t(key, _language.get()) for key in keys if key in words(FALLBACK)), flag)
 
 

@@ -36,6 +36,7 @@ LEAVES = (
     "sd_scripts.library.train.about",
     "sd_scripts.library.train.boards",
     "sd_scripts.library.train.checks",
+    "sd_scripts.library.train.network_rules",
     "sd_scripts.library.train.notices",
     "sd_scripts.library.train.optimizers",
     "sd_scripts.library.train.optimizing",

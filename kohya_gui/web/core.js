@@ -2,6 +2,10 @@
 "use strict";
 window.Studio = (() => {
   const data = window.STUDIO_DATA;
+  /* Fields that several forms share come once, by their number. */
+  for (const form of Object.values(data.forms))
+    for (const flag of Object.keys(form.fields)) form.fields[flag] = data.fields[form.fields[flag]];
+  data.tabOf = Object.fromEntries(Object.entries(data.tabs).flatMap(([tab, stages]) => stages.map((one) => [one, tab])));
   const bus = new EventTarget();
 
   const on = (news, take) => bus.addEventListener(news, (event) => take(event.detail));

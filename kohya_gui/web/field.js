@@ -3,11 +3,11 @@
 Studio.field = (() => {
   const { html, attr, icon, t, has, data, store, combo } = Studio;
 
-  /* The words of an option: a stage may have its own for a flag that others share. */
+  /* The words of an option: a stage, or a tab, may have its own for a flag that others share. */
   function words(stage, flag, part) {
-    const own = `stage_option.${stage}.${flag}.${part}`,
-      common = `option.${flag}.${part}`;
-    return has(own) ? t(own) : has(common) ? t(common) : "";
+    const keys = [stage, data.tabOf[stage]].map((whose) => `stage_option.${whose}.${flag}.${part}`);
+    const found = [...keys, `option.${flag}.${part}`].find(has);
+    return found ? t(found) : "";
   }
   const label = (stage, flag) => words(stage, flag, "label");
   const unit = (field) => (field.unit && has(`unit.${field.unit}`) ? t(`unit.${field.unit}`) : (field.unit ?? ""));
@@ -170,17 +170,19 @@ Studio.field = (() => {
     else if (place.value !== value) place.value = value;
   }
 
-  /* All options of all forms, for the search. */
-  const index = () =>
+  /* The options of all forms, for the search; those that are wanted. */
+  const index = (wanted = () => true) =>
     Object.values(data.forms).flatMap((form) =>
       [...form.groups, ...form.sections].flatMap((place) =>
-        place.flags.map((flag) => ({
-          stage: form.stage,
-          flag,
-          section: place.name,
-          label: label(form.stage, flag),
-          help: words(form.stage, flag, "help"),
-        })),
+        place.flags
+          .filter((flag) => wanted(form.stage, flag))
+          .map((flag) => ({
+            stage: form.stage,
+            flag,
+            section: place.name,
+            label: label(form.stage, flag),
+            help: words(form.stage, flag, "help"),
+          })),
       ),
     );
 

@@ -143,12 +143,12 @@ Studio.form = (() => {
         box.querySelector(".in, input").focus();
       } else if (event.target.closest("[data-browse]")) {
         const chosen = await Studio.browse({
-          path: store.value(stage, flag),
+          path: store.lastPath(stage, flag),
           kind: store.fields(stage)[flag].path,
           title: field.label(stage, flag),
         });
         if (chosen !== null) {
-          store.set(stage, flag, chosen);
+          store.set(stage, flag, store.withPath(stage, flag, chosen));
           field.fill(box, stage, flag);
         }
       }

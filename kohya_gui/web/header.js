@@ -107,7 +107,7 @@
     ]);
   }
   async function startBoard() {
-    const answer = await call("tensorboard", { action: "start", logdir: store.value("train", "logging_dir") || null });
+    const answer = await call("tensorboard", { action: "start", logdir: store.value(Studio.stage.current("train"), "logging_dir") || null });
     board = answer.error ? board : answer;
     drawBoard();
     if (!dialog.trouble(answer)) dialog.say(t("said.board"), { action: { label: t("open"), pick: openBoard } });

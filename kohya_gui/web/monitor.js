@@ -192,14 +192,14 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
   }
   async function goOn(resume) {
     await Studio.editing.take(seen.last.row, { resume, resume_from_huggingface: false });
-    Studio.search.go({ stage: "train", flag: "resume" });
+    Studio.search.go({ stage: seen.last.row.stage, flag: "resume" });
   }
   function menu(button) {
     const { row } = seen.last,
       own = { label: `${t("prompts.title")}…`, note: t("prompts.note"), pick: () => prompts.write(row.id, false) },
       tell = { label: t("notify.ask"), note: t(`notify.${notify.state()}`), pick: notify.ask },
       kill = { label: t("run.kill"), note: t("run.kill_note"), danger: true, pick: () => request("kill") };
-    const live = news.live(row) ? [row.stage === "train" && own, tell, kill].filter(Boolean) : [];
+    const live = news.live(row) ? [row.stage in Studio.data.trainers && own, tell, kill].filter(Boolean) : [];
     dialog.menu(button, [...actions.items(row), ...live]);
   }
   /* Opens the settings with what may help, at the first thing that it changes. */

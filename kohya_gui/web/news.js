@@ -8,7 +8,7 @@ Studio.news = (() => {
 
   function top({ row, saved: files }) {
     const running = live(row),
-      training = row.stage === "train";
+      training = row.stage in Studio.data.trainers;
     const ask = (request, sign, tone = "") => html`
       <button type="button" class="btn sm ${tone}" data-request="${request}">
         ${icon(sign)}${t(`run.${request}`)}
@@ -81,7 +81,7 @@ Studio.news = (() => {
   /* A training that ended early goes on where its last state was saved. */
   function goOn(row, files) {
     const state = files?.findLast((one) => one.kind === "state");
-    return state && row.stage === "train" && ["stopped", "failed"].includes(row.state)
+    return state && row.stage in Studio.data.trainers && ["stopped", "failed"].includes(row.state)
       ? html`
           <button type="button" class="btn sm" data-resume="${state.path}">${t("run.go_on")}</button>
         `

@@ -90,7 +90,7 @@ Studio.rail = (() => {
     drawNow(rail);
   }
   const startWord = (stage, confirm, edited) =>
-    edited ? (confirm ? "edit.save_anyway" : "edit.save") : confirm ? "start_anyway" : `start.${stage}`;
+    edited ? (confirm ? "edit.save_anyway" : "edit.save") : confirm ? "start_anyway" : `start.${Studio.data.tabOf[stage]}`;
   /* A project of several folders: the stage runs once for each. */
   function drawFolders(stage, place) {
     const folders = store.state.project?.pictures ?? [],
@@ -152,6 +152,8 @@ Studio.rail = (() => {
   }
 
   async function askNow(stage) {
+    /* Another stage stands there now: it asks when it is drawn again. */
+    if (!rails[stage]?.root.isConnected) return;
     const edited = () => editing.of(stage)?.id ?? null;
     const question = () => JSON.stringify([Studio.page.lang, store.state.project?.name, edited(), store.values(stage)]),
       asked = question(),

@@ -1,7 +1,7 @@
 /* Find an option of any stage: type, choose, and the page goes there. The key / comes here. */
 "use strict";
 Studio.search = (() => {
-  const { html, put, icon, t, field, form, stage, tabs } = Studio;
+  const { html, put, icon, t, data, field, form, stage, tabs } = Studio;
   const MOST = 9;
   let goBack = null; /* gives the focus back to where / was pressed */
 
@@ -42,10 +42,17 @@ Studio.search = (() => {
     const first = tests.indexOf(true);
     return first < 0 ? 0 : tests.length - first;
   }
+  /* Of an option that several trainings have, the one of the chosen training, else of the first that has it. */
+  function isShown(of, flag) {
+    if (!(of in data.trainers)) return true;
+    const having = Object.keys(data.trainers).filter((one) => flag in data.forms[one].fields),
+      chosen = stage.current("train");
+    return of === (having.includes(chosen) ? chosen : having[0]);
+  }
   function find(words) {
     const here = Studio.page.tab;
     return field
-      .index()
+      .index(isShown)
       .map((one) => ({ ...one, score: score(one, words) + (stage.tabOf(one.stage) === here ? 0.5 : 0) }))
       .filter((one) => one.score >= 1)
       .sort((a, b) => b.score - a.score)
@@ -131,5 +138,5 @@ Studio.search = (() => {
       document.querySelector(".kg-search input")?.focus();
     }
   });
-  return { draw, attend, go, find };
+  return { draw, attend, go, find, isShown };
 })();

@@ -1,8 +1,8 @@
-/* A stage's tab: a switch between its methods, the section list, the form and the rail. */
+/* A stage's tab: a switch between its methods, the list of sections or of tools, the form and the rail. */
 "use strict";
 Studio.stage = (() => {
-  const { html, attr, put, t, kept, keep, data, form, rail, fire, glide } = Studio;
-  const SWITCHED = ["caption", "tag", "train"]; /* tabs of several methods, now or soon */
+  const { html, attr, put, t, kept, keep, data, form, rail, fire, glide, trainings } = Studio;
+  const SWITCHED = ["caption", "tag"]; /* tabs of several methods */
   const PASSED_PX = 120; /* so far below the window's top a section counts as the one that is read */
   const chosen = {};
   const followers = {}; /* stage -> its section list; pinned: it was chosen there, and nobody scrolled since */
@@ -12,10 +12,11 @@ Studio.stage = (() => {
 
   function methods(tab) {
     const stage = current(tab);
+    if (tab === "train") return trainings.draw(stage);
     if (!SWITCHED.includes(tab))
       return html`
         <div class="kg-bar">
-          <h2>${t(`method_name.${stage}`)}</h2>
+          <h2>${t(`stage.${stage}`)}</h2>
           <span class="muted">${t(`about.${stage}`)}</span>
         </div>
       `;
@@ -56,7 +57,7 @@ Studio.stage = (() => {
       html`
         ${methods(tab)}
         <div class="kg-stage">
-          ${sections(stage)}
+          ${tab === "tools" ? Studio.tools.list(stage) : sections(stage)}
           <div class="kg-form">
             <div class="kg-fields"></div>
             <div class="kg-extra"></div>
@@ -67,7 +68,7 @@ Studio.stage = (() => {
     );
     form.place(place.querySelector(".kg-fields"), stage);
     rail.place(place.querySelector(".kg-rail"), stage);
-    listSections(place.querySelector(".kg-nav"), stage);
+    if (tab !== "tools") listSections(place.querySelector(".kg-nav"), stage);
     fire("stage drawn", { stage, extra: place.querySelector(".kg-extra") });
   }
   /* The section list is one stop of the Tab key; arrows move within it. It follows the page as that is scrolled. */
@@ -121,9 +122,11 @@ Studio.stage = (() => {
     if (place.dataset.listening) return;
     place.dataset.listening = "yes";
     place.addEventListener("change", (event) => {
-      if (event.target.name !== `method-${tab}`) return;
-      choose(tab, event.target.value);
-      place.querySelector(`[value="${current(tab)}"]`).focus();
+      const { name, value } = event.target;
+      const stage = name === "family" ? trainings.ofFamily(current(tab), value) : value;
+      if (!["family", `method-${tab}`].includes(name)) return;
+      choose(tab, stage);
+      place.querySelector(`[name="${name}"]:checked, select[name="${name}"]`).focus();
     });
     choosers[tab] = () => place.isConnected && drawStage(place, tab);
   }
@@ -135,11 +138,11 @@ Studio.stage = (() => {
     choosers[tab]?.();
     fire("stage", stage);
   }
-  ["caption", "tag", "latents", "train"].forEach((tab) => Studio.view(tab, (place) => draw(place, tab)));
+  ["caption", "tag", "latents", "train", "tools"].forEach((tab) => Studio.view(tab, (place) => draw(place, tab)));
   return {
     current,
     choose,
     stagesOf,
-    tabOf: (stage) => Object.keys(data.tabs).find((tab) => data.tabs[tab].includes(stage)),
+    tabOf: (stage) => data.tabOf[stage],
   };
 })();

@@ -32,6 +32,14 @@ Studio.store = (() => {
   }
   const values = (stage) => ({ ...given(stage).values, ...typed(stage) });
 
+  /* What an option holds once a path was chosen for it: of one that takes several, that one more. */
+  function withPath(stage, flag, path) {
+    const before = fields(stage)[flag].many ? `${value(stage, flag)} ` : "";
+    return fields(stage)[flag].many ? `${before}${asWord(path)}`.trim() : path;
+  }
+  /* Where looking for a further path begins. */
+  const lastPath = (stage, flag) => (fields(stage)[flag].many ? "" : value(stage, flag));
+
   const only = (all, holds) => Object.fromEntries(Object.entries(all).filter(([name]) => holds(name)));
   function save() {
     if (state.project === undefined) return;
@@ -41,18 +49,34 @@ Studio.store = (() => {
     ]);
     keep(keyOf(state.project), { typed: Object.fromEntries(open), presets: state.presets });
   }
-  function set(stage, flag, text) {
-    const field = fields(stage)[flag];
+  /* What is typed into one training is typed into all that have the option, unless a run's settings are open there:
+     so it stays when the method is switched. Presets are of one training alone. */
+  function partners(stage, flag) {
+    const held = (one) => Studio.editing.of(one),
+      { kind, many } = fields(stage)[flag];
+    if (!(stage in data.trainers) || held(stage)) return [];
+    const alike = (field) => field && field.kind === kind && field.many === many;
+    return Object.keys(data.trainers).filter((one) => one !== stage && !held(one) && alike(fields(one)[flag]));
+  }
+  const accepts = ({ choices }, text) => !choices || text === "" || choices.some((one) => String(one) === text);
+  function write(stage, flag, text) {
     const unlinked = !(flag in given(stage).values);
-    if (unlinked && text === plain(field)) delete typed(stage)[flag];
+    if (unlinked && text === plain(fields(stage)[flag])) delete typed(stage)[flag];
     else typed(stage)[flag] = text;
-    save();
-    fire("typed", { stage, flag });
+  }
+  function set(stage, flag, text) {
+    const shared = partners(stage, flag).filter((one) => accepts(fields(one)[flag], text));
+    changed([stage, ...shared], flag, (one) => write(one, flag, text));
   }
   function reset(stage, flag) {
-    delete typed(stage)[flag];
+    const before = typed(stage)[flag];
+    const shared = partners(stage, flag).filter((one) => typed(one)[flag] === before);
+    changed([stage, ...shared], flag, (one) => delete typed(one)[flag]);
+  }
+  function changed(stages, flag, change) {
+    stages.forEach(change);
     save();
-    fire("typed", { stage, flag });
+    stages.forEach((stage) => fire("typed", { stage, flag }));
   }
   function load(stage, preset) {
     const known = Object.entries(preset.values).filter(([flag]) => flag in fields(stage));
@@ -181,6 +205,8 @@ Studio.store = (() => {
     link,
     value,
     values,
+    withPath,
+    lastPath,
     typed,
     given,
     set,

@@ -8,8 +8,11 @@ Studio.tabs = (() => {
   function mark() {
     for (const tab of document.querySelectorAll("#kg-tabs [role=tab]")) {
       const state = marks[tab.dataset.tabId];
-      if (state && tab.dataset.state !== state) tab.dataset.state = state;
-      if (state && tab.title !== t(`mark.${state}`)) tab.title = t(`mark.${state}`);
+      if (state === "none") {
+        delete tab.dataset.state;
+        tab.removeAttribute("title");
+      } else if (state && tab.dataset.state !== state) tab.dataset.state = state;
+      if (state && state !== "none" && tab.title !== t(`mark.${state}`)) tab.title = t(`mark.${state}`);
       if (tab.getAttribute("aria-selected") === "true" && page.tab !== tab.dataset.tabId) {
         page.tab = tab.dataset.tabId;
         fire("tab", page.tab);
@@ -71,7 +74,7 @@ Studio.tabs = (() => {
     fire("project state", answer);
   }
   function set(found) {
-    marks = Object.fromEntries(Object.keys(Studio.data.marks).map((tab) => [tab, found[tab] ?? "todo"]));
+    marks = Object.fromEntries(Object.keys(Studio.data.marks).map((tab) => [tab, found[tab] ?? Studio.data.marks[tab]]));
     mark();
   }
   on("project", refresh);

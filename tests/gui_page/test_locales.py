@@ -33,7 +33,8 @@ def test_no_text_is_empty_and_both_use_the_same_facts() -> None:
 def test_every_option_has_a_label_and_a_help(stage: str) -> None:
     for flag in option_specs(STAGES[stage].options):
         for part in ("label", "help"):
-            assert f"stage_option.{stage}.{flag}.{part}" in words("en") or f"option.{flag}.{part}" in words("en")
+            own = {f"stage_option.{whose}.{flag}.{part}" for whose in (stage, STAGES[stage].tab)}
+            assert (own | {f"option.{flag}.{part}"}) & set(words("en"))
 
 
 def test_words_of_options_are_words_of_options_that_exist() -> None:
@@ -43,14 +44,20 @@ def test_words_of_options_are_words_of_options_that_exist() -> None:
         if parts[0] == "option":
             assert parts[1] in flags
         if parts[0] == "stage_option":
-            assert parts[2] in option_specs(STAGES[parts[1]].options)
+            # Words of a whole tab, or of one stage.
+            stages = [stage for stage in STAGES.values() if parts[1] in (stage.id, stage.tab)]
+            assert any(parts[2] in option_specs(stage.options) for stage in stages)
 
 
 def test_every_place_stage_tab_mark_and_unit_has_a_name() -> None:
     keys = {f"tab.{tab}" for tab in TABS} | {f"mark.{mark}" for mark in ("todo", "done", "run", "err", "stale")}
     for stage, layout in LAYOUTS.items():
         keys |= {f"section.{name}" for name in (*layout.groups, *layout.sections)}
-        keys |= {f"{kind}.{stage}" for kind in ("stage", "start", "about")}
+        keys |= {f"{kind}.{stage}" for kind in ("stage", "about")} | {f"start.{STAGES[stage].tab}"}
+        if STAGES[stage].trains:
+            keys |= {f"train_method.{STAGES[stage].method}", f"family.{STAGES[stage].family}"}
+        if STAGES[stage].group:
+            keys |= {f"tool_group.{STAGES[stage].group}"}
         specs = option_specs(STAGES[stage].options).values()
         keys |= {f"unit.{spec.unit}" for spec in specs if spec.unit}
     assert keys <= set(words("en"))
