@@ -209,10 +209,15 @@ SHOWN: dict[str, Rule] = {
 """When an option is shown; what is not here always is. A rule about an option that a script lacks hides nothing."""
 
 SHOWN_OF_METHOD: dict[str, dict[str, Rule]] = {
-    "full": dict.fromkeys(("caption_extension", "cache_info"), given("dataset_config")),
     "inversion": {"metadata_is_negative_embedding": _HEADED},
 }
 """Where a method differs."""
+
+SHOWN_OF_STAGE: dict[str, dict[str, Rule]] = {
+    # It takes folders in a dataset file only.
+    "train": dict.fromkeys(("caption_extension", "cache_info"), given("dataset_config")),
+}
+"""Where a stage differs."""
 
 
 def layout_of(stage: Stage) -> Layout:
@@ -221,7 +226,7 @@ def layout_of(stage: Stage) -> Layout:
     groups = _own(ESSENTIALS[stage.method or ""], set(specs))
     essential = {flag for line in groups.values() for flag in line.split()}
     sections = _own(SECTIONS, specs.keys() - essential)
-    rules = {**SHOWN, **SHOWN_OF_METHOD.get(stage.method or "", {})}
+    rules = {**SHOWN, **SHOWN_OF_METHOD.get(stage.method or "", {}), **SHOWN_OF_STAGE.get(stage.id, {})}
     pruned = {flag: _pruned(rule, specs) for flag, rule in rules.items() if flag in specs}
     return Layout(groups, sections, {flag: rule for flag, rule in pruned.items() if rule})
 

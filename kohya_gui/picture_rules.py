@@ -12,22 +12,49 @@ from kohya_gui.rules import entries_of, rule
 from kohya_gui.stages import TRAINERS
 from kohya_gui.words import some_names
 from sd_scripts.library.data.buckets import parse_resolution
+from sd_scripts.library.data.dataset_options import asked_datasets
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
 from sd_scripts.library.data.picture_rules import PictureRules, parse_face_range
-from sd_scripts.library.errors import BadOption
+from sd_scripts.library.errors import BadOption, UserError
 from sd_scripts.library.io.metadata import Metadata
+from sd_scripts.options.spec import from_values
 
 
 @rule(*TRAINERS)
 def data_needed(draft: Draft) -> Iterator[Finding]:
-    """Training needs metadata, and with bare names the folder that they stand in; or a description of its own."""
-    if not any(draft.get(flag) for flag in ("in_json", "dataset_config", "dataset_class")):
+    """Training needs metadata, and with bare names the folder that they stand in; or a description of its own.
+
+    Some methods take folders named repeats_words instead.
+    """
+    described = any(draft.get(flag) for flag in ("in_json", "dataset_config", "dataset_class"))
+    if takes_folders(draft) and not described:
+        yield from _folders_needed(draft)
+    elif not described:
         mend = (fixes.go("latents"), fixes.browse("in_json"))
         yield draft.error("in_json", "check.in_json_needed", *mend)
     entries = entries_of(draft)
     if entries and not draft.get("train_data_dir") and not Path(next(iter(entries))).is_absolute():
         given = [fixes.from_project(draft, "train_data_dir")] if draft.given("train_data_dir") else []
         yield draft.error("train_data_dir", "check.folder_needed", *given, fixes.browse("train_data_dir"))
+
+
+def takes_folders(draft: Draft) -> bool:
+    """Whether a training takes folders named repeats_words."""
+    return "reg_data_dir" in draft.specs
+
+
+def _folders_needed(draft: Draft) -> Iterator[Finding]:
+    """There are folders with pictures, and a size for them."""
+    if not draft.get("train_data_dir"):
+        yield draft.error("train_data_dir", "check.folders_needed", fixes.browse("train_data_dir"))
+    elif draft.path("train_data_dir"):
+        try:
+            datasets = asked_datasets(from_values(draft.stage.options, draft.values))
+        except UserError as error:
+            yield Finding("error", getattr(error, "option", "train_data_dir"), str(error))
+            return
+        if any(dataset.rules is None for dataset in datasets):
+            yield draft.error("resolution", "check.size_needed", fixes.set_to(draft, "resolution", "512,512"))
 
 
 @rule(*TRAINERS)

@@ -57,7 +57,7 @@ def rates_agree(draft: Draft) -> Iterator[Finding]:
     rate_te, optimizer = draft.get("learning_rate_te"), draft.get("optimizer_type")
     if rate_te is None:
         return
-    if not draft.get("train_text_encoder"):
+    if "train_text_encoder" in draft.specs and not draft.get("train_text_encoder"):
         mend = (fixes.leave_out(draft, "learning_rate_te"), fixes.turn_on(draft, "train_text_encoder"))
         yield draft.warning("learning_rate_te", "check.text_encoder_off", *mend)
     elif finds_its_rate(optimizer) and rate_te not in (0, draft.get("learning_rate")):

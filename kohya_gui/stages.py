@@ -127,6 +127,8 @@ _ALL = (
     # The Train tab offers methods and families in this order.
     _training("train", "Fine-tune", "fine_tune.py", "full", "sd"),
     _training("train_lora", "LoRA", "train_network.py", "lora", "sd", network_module="networks.lora"),
+    _training("dreambooth", "DreamBooth", "train_db.py", "dreambooth", "sd"),
+    _training("sdxl_lora", "LoRA for SDXL", "sdxl_train_network.py", "lora", "sdxl", network_module="networks.lora"),
     _training("sdxl_full", "Fine-tune SDXL", "sdxl_train.py", "full", "sdxl"),
 )
 

@@ -37,7 +37,7 @@ def about_datasets(draft: Draft, datasets: list[Dataset]) -> Iterator[Finding]:
 def training_captions(draft: Draft) -> Iterator[str]:
     """The captions of a training as its first step shows them; none where the options contradict each other."""
     try:
-        if not draft.get("dataset_config"):
+        if draft.get("in_json") and not draft.get("dataset_config"):
             rules = caption_rules(from_values(CaptionOptions, draft.values))
             texts = rendered(draft, texts_of_entries(entries_of(draft) or {}, rules), rules)
         else:

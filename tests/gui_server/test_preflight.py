@@ -177,6 +177,22 @@ def subset(ending: str, count: int, lines: str = ""):
     return given
 
 
+def dreambooth(**more: object):
+    """A DreamBooth training of the pictures as a folder of their own."""
+
+    def scene(place: Place) -> tuple[str, dict[str, object]]:
+        place.texts(".caption")
+        given = {flag: value for flag, value in place.training().items() if flag != "in_json"}
+        return "dreambooth", given | {"train_data_dir": str(place.pics), "resolution": "64,64"} | more
+
+    return scene
+
+
+def test_folders_are_enough_for_dreambooth(place: Place) -> None:
+    findings = place.look(*dreambooth(caption_extension=".caption")(place)).findings
+    assert not [one for one in findings if one.level in ("error", "warning")], findings
+
+
 SCENES = [
     ("check.texts_replaced", merge("tag_wd14", ".txt", out_json=None)),
     ("check.deepdanbooru_needed", merge("tag_deepdanbooru", out_json=None)),
@@ -231,6 +247,8 @@ SCENES = [
     ("check.infinite", train(zero_terminal_snr=True, debiased_estimation_loss=True)),
     ("check.no_loss", train(huber_c=0, loss_type="huber")),
     ("check.in_json_needed", train(in_json="")),
+    ("check.folders_needed", dreambooth(train_data_dir="")),
+    ("check.size_needed", dreambooth(resolution="")),
     ("check.folder_needed", trained_on(full=False)),
     ("check.no_text_at_all", trained_on(texts=("", "", ""))),
     ("check.entries_without_text", trained_on(texts=("a", "b", ""))),
