@@ -20,8 +20,8 @@ SCRIPTS: dict[str, type] = {
     "finetune/clean_captions_and_tags.py": CleanOptions,
     "finetune/prepare_buckets_latents.py": PrepareLatentsOptions,
     "fine_tune.py": FineTuneOptions,
+    "train_db.py": TrainDbOptions,
     "sdxl_train.py": SdxlTrainOptions,
     "train_network.py": TrainNetworkOptions,
     "sdxl_train_network.py": SdxlTrainNetworkOptions,
-    "train_db.py": TrainDbOptions,
 }

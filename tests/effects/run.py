@@ -178,8 +178,15 @@ _SHORT = {
     "max_data_loader_n_workers": 0,
 }
 _MERGE = {"train_data_dir": "pictures", "out_json": "new.json"}
+_NAMED = {
+    "pretrained_model_name_or_path": "sd1.safetensors",
+    "train_data_dir": "learnt",
+    "output_dir": "out",
+}
 _PATHS: dict[str, dict[str, str]] = {
     "fine_tune.py": _TRAIN,
+    "train_db.py": _NAMED,
+    "sdxl_train_network.py": _NAMED | {"pretrained_model_name_or_path": "sdxl.safetensors"},
     "sdxl_train.py": _TRAIN | {"pretrained_model_name_or_path": "sdxl.safetensors"},
     "train_network.py": _TRAIN,
     "finetune/make_captions.py": {"train_data_dir": "pictures", "caption_weights": "blip"},
@@ -199,7 +206,9 @@ _PATHS: dict[str, dict[str, str]] = {
 _PLAIN: dict[str, dict[str, Any]] = {
     "fine_tune.py": _SHORT,
     "sdxl_train.py": _SHORT,
+    "train_db.py": {**_SHORT, "save_model_as": "safetensors"},
     "train_network.py": {**_SHORT, "network_module": "networks.lora"},
+    "sdxl_train_network.py": {**_SHORT, "network_module": "networks.lora"},
     "finetune/tag_images_by_wd14_tagger.py": {"repo_id": "tiny/wd14", "thresh": 0.2},
     "finetune/prepare_buckets_latents.py": {"max_resolution": "64,64", "min_bucket_reso": 64, "max_bucket_reso": 128},
 }
