@@ -122,6 +122,16 @@ def test_each_text_encoder_is_a_part_with_its_rate(tmp_path):
     assert "of text encoder 1" in recorder.said and "text encoder 2 by" in recorder.said
 
 
+def test_blocks_have_ranks_and_rates_of_their_own(tmp_path):
+    ranks = [2] * 10 + [4] * 3 + [0] * 10
+    asked = ["block_dims=" + ",".join(map(str, ranks)), "down_lr_weight=linear+1"]
+    trainer, recorder = train_sdxl_network(tmp_path, network_args=asked, unet_lr=1e-3, max_train_steps=1)
+    assert {adapter.rank for adapter in trainer.method.network.unet_loras} == {2, 4}
+    rates = {name: rate for name, rate in recorder.of("metric")[0].values.items() if name.startswith("lr/unet")}
+    assert rates["lr/unet_block9"] == pytest.approx(2e-3) and rates["lr/unet_block11"] == 1e-3
+    assert not any(name.startswith("lora_unet_output_blocks") for name in saved(tmp_path))
+
+
 @pytest.mark.parametrize(("rates", "left"), [([1e-3, 0.0], "lora_te1_"), ([0.0, 1e-3], "lora_te2_")])
 def test_one_text_encoder_alone(tmp_path, rates, left):
     _, recorder = train_sdxl_network(tmp_path, text_encoder_lr=rates, max_train_steps=1)
