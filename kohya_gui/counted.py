@@ -12,6 +12,7 @@ from kohya_gui.looking import Sizes
 from sd_scripts.library.data.buckets import LATENT_PX, BucketRules, Size
 from sd_scripts.library.data.captions import training_text
 from sd_scripts.library.data.dataset_options import asked_datasets
+from sd_scripts.library.data.held_out import held_out_keys
 from sd_scripts.library.data.regularisation import balanced_repeats
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.errors import UserError
@@ -64,7 +65,12 @@ def counted(draft: Draft) -> Counted | None:
 
 def _of_dataset(draft: Draft, dataset: Dataset, sizes: Sizes) -> tuple[list[Source], list[Bucket]]:
     """Training pictures of all subsets; regularisation pictures as often as those together."""
-    parts = [(subset, _buckets(draft, dataset, subset, sizes)) for subset in dataset.subsets]
+    found_in = [(subset, _buckets(draft, dataset, subset, sizes)) for subset in dataset.subsets]
+    held_out = held_out_keys((key for subset, own in found_in if not subset.is_reg for key in own), dataset)
+    parts = [
+        (subset, [size for key, size in own.items() if subset.is_reg or key not in held_out])
+        for subset, own in found_in
+    ]
     shown = [len(own) * (0 if subset.is_reg else subset.repeats) for subset, own in parts]
     reg = [(subset.repeats, size) for subset, own in parts if subset.is_reg for size in own]
     balanced = balanced_repeats([repeats for repeats, _ in reg], sum(shown))
@@ -82,14 +88,15 @@ def _of_dataset(draft: Draft, dataset: Dataset, sizes: Sizes) -> tuple[list[Sour
     return sources, [Bucket(size, count, -(-count // batch)) for size, count in by_size.items() if count]
 
 
-def _buckets(draft: Draft, dataset: Dataset, subset: Subset, sizes: Sizes) -> list[Size | None]:
-    """The bucket of each picture of a subset that is trained; None where its size is not known yet."""
+def _buckets(draft: Draft, dataset: Dataset, subset: Subset, sizes: Sizes) -> dict[str, Size | None]:
+    """{key: bucket} of a subset's pictures that can be trained; None where its size is not known yet."""
     folder = draft.roots.inside(subset.image_dir, "dataset_config", draft.base) if subset.image_dir else None
     if subset.metadata_file is None:
-        return list(_fitted(_texted(folder or Path(), subset), dataset.rules, sizes).values())
+        fitted = _fitted(_texted(folder or Path(), subset), dataset.rules, sizes)
+        return {str(file): size for file, size in fitted.items()}
     path = draft.roots.inside(subset.metadata_file, "in_json", draft.base)
     entries = found.metadata_at(path) if path.is_file() and not draft.will_come(path) else {}
-    return [] if isinstance(entries, str) else _of_metadata(entries, folder, dataset, subset, sizes)
+    return {} if isinstance(entries, str) else _of_metadata(entries, folder, dataset, subset, sizes)
 
 
 def _texted(folder: Path, subset: Subset) -> Iterable[Path]:
@@ -100,7 +107,7 @@ def _texted(folder: Path, subset: Subset) -> Iterable[Path]:
 
 def _of_metadata(
     entries: Metadata, folder: Path | None, dataset: Dataset, subset: Subset, sizes: Sizes
-) -> list[Size | None]:
+) -> dict[str, Size | None]:
     rules = subset.captions
     shown = {
         key: None if dataset.own_sizes else entry.get("train_resolution")
@@ -109,13 +116,13 @@ def _of_metadata(
     }
     places = pictures.of_entries((key for key, prepared in shown.items() if prepared is None), folder)
     fitted = _fitted(places.values(), dataset.rules, sizes)
-    buckets: list[Size | None] = []
+    buckets: dict[str, Size | None] = {}
     for key, prepared in shown.items():
         if prepared:
             width_px, height_px = prepared
-            buckets.append((width_px // LATENT_PX * LATENT_PX, height_px // LATENT_PX * LATENT_PX))
+            buckets[key] = width_px // LATENT_PX * LATENT_PX, height_px // LATENT_PX * LATENT_PX
         elif key in places and places[key] in fitted:
-            buckets.append(fitted[places[key]])
+            buckets[key] = fitted[places[key]]
     return buckets
 
 

@@ -79,6 +79,8 @@ SECTIONS: Places = {
     " max_timestep",
     "loss": "loss_type huber_schedule huber_c huber_scale min_snr_gamma debiased_estimation_loss"
     " scale_v_pred_loss_like_noise_pred v_pred_like_loss",
+    "validation": "validation_split validate_every_n_epochs validate_every_n_steps max_validation_steps validation_seed"
+    " keep_best early_stop ema_decay ema_on_cpu",
     "memory": "mixed_precision gradient_checkpointing full_fp16 full_bf16 fp8_base fp8_base_unet"
     " cpu_offload_checkpointing fused_backward_pass fused_optimizer_groups lowram highvram sdpa xformers mem_eff_attn"
     " diffusers_xformers torch_compile dynamo_backend max_data_loader_n_workers persistent_data_loader_workers",
@@ -165,6 +167,19 @@ SHOWN: dict[str, Rule] = {
     # Only what is not trained is held in 8 bits.
     "fp8_base": all_of(_HALF, absent("train_text_encoder")),
     "fp8_base_unet": _HALF,
+    # A --dataset_config may hold out pictures of its own.
+    **dict.fromkeys(
+        (
+            "validate_every_n_epochs",
+            "validate_every_n_steps",
+            "max_validation_steps",
+            "validation_seed",
+            "keep_best",
+            "early_stop",
+        ),
+        any_of(given("validation_split"), given("dataset_config")),
+    ),
+    "ema_on_cpu": given("ema_decay"),
     "cpu_offload_checkpointing": given("gradient_checkpointing"),
     "fused_backward_pass": absent("deepspeed"),
     "fused_optimizer_groups": absent("fused_backward_pass"),

@@ -22,6 +22,7 @@ EXAMPLES = [
     events.Phase(name="train", total=10),
     events.Progress(phase="train", done=1, total=10, rate_per_s=2.0, eta_s=4.5),
     events.Metric(step=1, epoch=1, values={"loss": 0.1, "lr": 2e-6}),
+    events.Validation(step=1, epoch=1, loss=0.2),
     events.Sample(path="/a.png", prompt="猫", index=0, step=1, epoch=1),
     events.Saved(path="/m", kind="model", size_bytes=3, step=1, epoch=1),
     events.ItemFailed(item="/x.png", reason="the file is empty"),

@@ -25,6 +25,7 @@ LEAVES = (
     "sd_scripts.library.data.buckets",
     "sd_scripts.library.data.images",
     "sd_scripts.library.data.picture_folder",
+    "sd_scripts.library.data.held_out",
     "sd_scripts.library.data.regularisation",
     "sd_scripts.library.data.latents_files",
     "sd_scripts.library.data.picture_folder",

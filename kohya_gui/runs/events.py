@@ -34,7 +34,7 @@ class PhaseView:
 
 @dataclass
 class Point:
-    """The figures of one optimizer step; `place` is the event's number."""
+    """The figures of one optimizer step, or the loss of a validation after it; `place` is the event's number."""
 
     place: int
     step: int
@@ -50,6 +50,7 @@ class RunView:
     path: Path
     phases: list[PhaseView] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
+    validations: list[Point] = field(default_factory=list)
     last_figures: dict[str, float] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
     saved: list[dict[str, Any]] = field(default_factory=list)
@@ -71,6 +72,7 @@ class RunView:
             events.Phase: self._phase,
             events.Progress: self._progress,
             events.Metric: self._metric,
+            events.Validation: self._validation,
             events.Sample: lambda event, now: self.samples.append(asdict(event)),
             events.Saved: lambda event, now: self.saved.append(asdict(event)),
             events.ItemFailed: self._item_failed,
@@ -109,7 +111,14 @@ class RunView:
             name: [point.figures[i] if i < len(point.figures) else None for point in points]
             for i, name in enumerate(self._names)
         }
-        return {"step": [p.step for p in points], "epoch": [p.epoch for p in points], **columns}
+        looks = [point for point in self.validations if point.place >= since_event]
+        return {
+            "step": [point.step for point in points],
+            "epoch": [point.epoch for point in points],
+            **columns,
+            "validation_step": [look.step for look in looks],
+            "validation": [look.figures[0] for look in looks],
+        }
 
     @property
     def loss(self) -> float | None:
@@ -142,6 +151,9 @@ class RunView:
         self._names += [name for name in event.values if name.startswith("lr/") and name not in self._names]
         self.points.append(Point(self.next_event, event.step, event.epoch, tuple(map(event.values.get, self._names))))
         self._times.append({name: event.values[name] for name in TIMES if name in event.values})
+
+    def _validation(self, event: events.Validation, now: float) -> None:
+        self.validations.append(Point(self.next_event, event.step, event.epoch, (event.loss,)))
 
     def _item_failed(self, event: events.ItemFailed, now: float) -> None:
         self.skipped += 1

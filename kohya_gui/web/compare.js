@@ -70,6 +70,9 @@ Studio.compare = (() => {
         </th>
       `,
     );
+  function lowest(losses = []) {
+    return losses.length ? Math.min(...losses).toFixed(4) : "–";
+  }
   function facts() {
     const took = ({ row }) => (row.started && row.ended ? duration((asDate(row.ended) - asDate(row.started)) / 1000) : "–");
     const last = (run) => news.lastOf(curve(run));
@@ -77,6 +80,7 @@ Studio.compare = (() => {
       ["compare.state", ({ row }) => html`<span class="st ${row.state}">${row.word}</span>`],
       ["compare.took", took],
       ["compare.steps", (run) => (run.metrics.step?.length ? number(run.metrics.step.at(-1)) : "–")],
+      ["compare.validation", (run) => lowest(run.metrics.validation)],
       ["compare.loss", (run) => (last(run) === undefined ? "–" : last(run).toFixed(4))],
       ["run.note", ({ row }) => row.note || "–"],
     ].map(

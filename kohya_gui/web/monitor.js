@@ -50,6 +50,10 @@ Studio.monitor = (() => {
                     <i class="smooth"></i>
                     ${t("run.smooth")}
                   </span>
+                  <span class="key" data-validation hidden>
+                    <i style="background:var(--kg-c2)"></i>
+                    ${t("run.validation")}
+                  </span>
                 </div>
                 <svg class="ch" data-chart="loss"></svg>
                 <div class="hd">
@@ -139,6 +143,7 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
       lines: [
         { name: t("run.raw"), y: loss, colour: "--kg-raw", width: 1 },
         { name: t("run.smooth"), y: chart.smooth(loss), colour: "--kg-c1", width: 2 },
+        ...validation(metrics),
       ],
     });
     const shown = rates(metrics);
@@ -158,6 +163,11 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
         label: t("run.norm"),
         lines: [{ name: t("run.norm"), y: norm, colour: "--kg-c3", width: 1.4 }],
       });
+  }
+  /* The loss of the pictures that are held out, where there are such. */
+  function validation({ validation_step: x = [], validation: y = [] }) {
+    parts.charts.querySelector("[data-validation]").hidden = !x.length;
+    return x.length ? [{ name: t("run.validation"), x, y, colour: "--kg-c2", width: 2, dash: "6 3" }] : [];
   }
   const key = ({ name, colour }) => html`<span class="key"><i style="background:var(${colour})"></i>${name}</span>`;
   /* One line for each rate; a single one where all parts learn alike. */

@@ -76,6 +76,16 @@ class Metric(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Validation(Event):
+    """The loss of the pictures that are held out, after a step; `epoch` counts from 1."""
+
+    event: ClassVar[str] = "validation"
+    step: int
+    epoch: int
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sample(Event):
     """A sample picture was written. `index` is the prompt's place in the prompt file, from 0."""
 
@@ -144,10 +154,8 @@ class Stopped(Event):
     sentence: str
 
 
-KINDS: dict[str, type[Event]] = {
-    kind.event: kind
-    for kind in (Start, Phase, Progress, Metric, Sample, Saved, ItemFailed, Notice, Summary, Failed, Stopped)
-}
+_ALL = (Start, Phase, Progress, Metric, Validation, Sample, Saved, ItemFailed, Notice, Summary, Failed, Stopped)
+KINDS: dict[str, type[Event]] = {kind.event: kind for kind in _ALL}
 
 
 def to_line(event: Event, now_s: float | None = None) -> str:

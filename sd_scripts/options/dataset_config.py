@@ -7,6 +7,7 @@ from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.data import ResolutionOptions
 from sd_scripts.options.pictures import PictureOptions
 from sd_scripts.options.spec import PathTo, Range, Unit
+from sd_scripts.options.validation import HeldOutOptions
 
 
 @dataclass(kw_only=True)
@@ -70,6 +71,7 @@ class DatasetConfigKeys:
     captions: CaptionOptions = field(default_factory=CaptionOptions)
     pictures: PictureOptions = field(default_factory=PictureOptions)
     resolution: ResolutionOptions = field(default_factory=ResolutionOptions)
+    held_out: HeldOutOptions = field(default_factory=HeldOutOptions)
 
 
 PATH_KEYS = ("image_dir", "metadata_file", "conditioning_data_dir")
@@ -80,7 +82,7 @@ FOLDER_KEYS = ("class_tokens", "is_reg", "caption_extension", "cache_info")
 
 DATASET_KEYS = (
     "resolution", "batch_size", "enable_bucket", "min_bucket_reso", "max_bucket_reso", "bucket_reso_steps",
-    "bucket_no_upscale",
+    "bucket_no_upscale", "validation_split", "validation_seed",
 )  # fmt: skip
 """They hold for a whole dataset: not in a subset."""
 
@@ -88,8 +90,6 @@ RUN_OPTIONS = ("cache_latents", "cache_latents_to_disk", "skip_cache_check", "va
 """Options in the groups above that hold for the whole run: only on the command line."""
 
 REFUSED_KEYS = {
-    "validation_seed": "is for a validation loss, which fine_tune.py does not have. Leave it out.",
-    "validation_split": "is for a validation loss, which fine_tune.py does not have. Leave it out.",
     "custom_attributes": "is for training methods that read it, and none here does. Leave it out.",
 }
 """Keys that other trainers know, and why they are refused here."""

@@ -7,15 +7,6 @@ _FINE_TUNE = {
     "tokenizer_cache_dir": "is not needed: the tokenizer comes with this program. Leave it out.",
 }
 
-_LATER = "is not built yet. Leave it out."
-
-_TRAIN_NETWORK = {
-    "validation_seed": _LATER,
-    "validation_split": _LATER,
-    "validate_every_n_steps": _LATER,
-    "validate_every_n_epochs": _LATER,
-    "max_validation_steps": _LATER,
-}
 _SDXL = {
     "v2": "is for Stable Diffusion 2, and this script trains SDXL. Leave it out.",
     "clip_skip": "has no place here: SDXL reads its text encoders' last but one layers by itself. Leave it out.",
@@ -23,8 +14,8 @@ _SDXL = {
 
 REFUSED: dict[str, dict[str, str]] = {
     "fine_tune": _FINE_TUNE,
-    "train_network": _FINE_TUNE | _TRAIN_NETWORK,
+    "train_network": _FINE_TUNE,
     "sdxl_train": _FINE_TUNE | _SDXL,
-    "sdxl_train_network": _FINE_TUNE | _TRAIN_NETWORK | _SDXL,
+    "sdxl_train_network": _FINE_TUNE | _SDXL,
     "train_db": _FINE_TUNE,
 }

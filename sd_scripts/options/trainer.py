@@ -33,6 +33,7 @@ from sd_scripts.options.training import (
     SavingOptions,
     StateOptions,
 )
+from sd_scripts.options.validation import AverageOptions, ValidationOptions
 
 
 @dataclass(kw_only=True)
@@ -58,6 +59,8 @@ class TrainerOptions:
     zero: DeepSpeedOptions = field(default_factory=DeepSpeedOptions)
     noise: NoiseOptions = field(default_factory=NoiseOptions)
     loss: LossOptions = field(default_factory=LossOptions)
+    validation: ValidationOptions = field(default_factory=ValidationOptions)
+    average: AverageOptions = field(default_factory=AverageOptions)
     saving: SavingOptions = field(default_factory=SavingOptions)
     format: ModelFormatOptions | NetworkFormatOptions
     state: StateOptions = field(default_factory=StateOptions)

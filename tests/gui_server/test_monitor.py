@@ -37,7 +37,17 @@ def test_everything_that_a_script_tells_arrives(told):
     view.update()
     assert [(p.name, p.ended is None) for p in view.phases] == [("load", False), ("train", True)]
     assert (view.phase.done, view.phase.total, view.skipped) == (3, 10, 1)
-    assert view.metrics(0) == {"step": [3], "epoch": [1], "loss": [0.5], "lr": [1e-5], "grad_norm": [None]}
+    report.emit(events.Validation(step=3, epoch=1, loss=0.7))
+    view.update()
+    assert view.metrics(0) == {
+        "step": [3],
+        "epoch": [1],
+        "loss": [0.5],
+        "lr": [1e-5],
+        "grad_norm": [None],
+        "validation_step": [3],
+        "validation": [0.7],
+    }
     seen = view.next_event
     report.emit(events.Metric(step=4, epoch=1, values={"loss": 0.4}))
     report.summary("Done.", steps=10)

@@ -21,21 +21,30 @@ LENGTH = {"gradient_accumulation_steps": 2, "max_train_steps": 3, "optimizer_typ
 PROBE = """
 import json, sys
 import torch
-from tests.train.tiny import tiny_data, train
+from tests.train.test_parallel import tiny_parts
+from tests.train.tiny import train
 
 folder, values = sys.argv[1], json.loads(sys.argv[2])
-trainer, recorder = train(folder, data=tiny_data(4, side_px=128), text=True, **values)
+trainer, recorder = train(folder, data=tiny_parts(), text=True, **values)
 wrapped, group = trainer.learner._predictor, torch.distributed.group.WORLD
 told = {
     "timeout_s": group._get_backend(torch.device("cpu")).options._timeout.total_seconds(),
     "gradient_as_bucket_view": wrapped.gradient_as_bucket_view,
     "static_graph": wrapped.static_graph,
     "losses": recorder.losses,
+    "validations": [event.loss for event in recorder.of("validation")],
 }
 if trainer.main:
     print("told", json.dumps(told))
 torch.distributed.destroy_process_group()
 """
+
+
+def tiny_parts():
+    """Four pictures to learn, and three to look at, which two processes cannot share evenly."""
+    data = tiny_data(4, side_px=128)
+    data.held_out = tiny_data(3, side_px=128)
+    return data
 
 
 def told(folder, **values):
@@ -54,8 +63,10 @@ def test_what_is_asked_of_processes_arrives_and_they_train_the_same(tmp_path):
     asked = told(tmp_path, **LENGTH, **ASKED)
     assert asked["timeout_s"] == 420.0
     assert asked["gradient_as_bucket_view"] and asked["static_graph"]
-    _, one = train(tmp_path, data=tiny_data(4, side_px=128), text=True, train_batch_size=2, **LENGTH)
+    _, one = train(tmp_path, data=tiny_parts(), text=True, train_batch_size=2, **LENGTH)
     assert asked["losses"] == pytest.approx(one.losses, rel=1e-5)
+    assert asked["validations"] == pytest.approx([event.loss for event in one.of("validation")], rel=1e-4)
+    assert len(asked["validations"]) == 3
 
 
 def test_what_accelerate_is_made_with(tmp_path):

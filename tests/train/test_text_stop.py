@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.checks.machine import check_text_stop
-from sd_scripts.library.train.notices import notices
+from sd_scripts.library.train.idle import idle_text_stop
+from sd_scripts.library.train.optimizing import rate_notices
 from tests.networks.tiny_sdxl import train_sdxl_network
 from tests.train.tiny import options, tiny_data, tiny_family, weights
 from tests.train.tiny_db import db_options, train_db
@@ -78,6 +79,19 @@ def train_network_texts(folder, steps):
     return [name for name in trainer.method.trained() if name != "unet"]
 
 
+def test_what_stays_is_the_average_where_one_is_saved(tmp_path):
+    given = STOP | {"ema_decay": 0.5, "learning_rate": 1e-2}
+    trainer, recorder = train_db(tmp_path, data=tiny_data(2), **given)
+    stayed = weights(trainer.family.text_encoder)
+    with trainer.learner.averaged():
+        assert all(torch.equal(stayed[name], one) for name, one in weights(trainer.family.text_encoder).items())
+    trained = part(tmp_path, 2, "text_encoder")
+    assert any(not torch.equal(stayed[name], trained[name]) for name in trained)
+    state = str(tmp_path / "out" / "X-step00000002-state")
+    _, again = train_db(tmp_path / "again", tiny_family(seed=1), tiny_data(2), **given, resume=state)
+    assert again.losses == recorder.losses[2:]
+
+
 def test_weights_that_are_looked_at_stay_too(tmp_path):
     """Schedule-free optimizers train others than are saved: what is saved is what stays."""
     free = {"optimizer_type": "AdamWScheduleFree", "learning_rate": 1e-2}
@@ -132,7 +146,8 @@ def test_where_it_cannot_be(tmp_path):
 
 def test_where_it_does_nothing(tmp_path):
     def told(given):
-        return [text for text in notices(given, has_gpu=False) if "stop_text" in text]
+        rates = rate_notices(given.optimizer, given.schedule, given.method)
+        return [text for text in (*rates, *idle_text_stop(given.method, given)) if "stop_text" in text]
 
     assert told(db_options(tmp_path, stop_text_encoder_training=3)) == [
         "--stop_text_encoder_training 3 changes nothing: all 3 steps train the text encoder."

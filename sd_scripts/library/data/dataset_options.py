@@ -73,7 +73,14 @@ def _dataset(tables: DatasetTables, fallback: dict[str, Any]) -> Dataset:
     if all(subset.is_reg for subset in subsets):
         sentence = f"{tables.dataset.where}: it has regularisation pictures (is_reg) only. Give it pictures to learn."
         raise BadOption("dataset_config", sentence)
-    return Dataset(subsets, rules, values["batch_size"], own_sizes="resolution" in own)
+    return Dataset(
+        subsets,
+        rules,
+        values["batch_size"],
+        own_sizes="resolution" in own,
+        held_out_share=values.get("validation_split", 0.0),
+        held_out_seed=values.get("validation_seed") or 0,
+    )
 
 
 def _subset(table: Table, values: dict[str, Any]) -> Subset:

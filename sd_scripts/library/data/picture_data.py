@@ -18,7 +18,7 @@ from sd_scripts.library.data.picture_tensors import as_mask, fit_of, mask_shown,
 from sd_scripts.library.data.plan import Group, plan_batches
 from sd_scripts.library.data.subset_reader import Picture
 from sd_scripts.library.data.subsets import Dataset
-from sd_scripts.library.data.training_data import Example, Item, Moment, Sizes, TrainImage
+from sd_scripts.library.data.training_data import Example, Item, Moment, Sizes, TrainImage, TrainingData
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +29,7 @@ class PictureData:
 
     They may have latents (prepared on disk, or put here), plain or both plain and mirrored; the others give pixels, for
     the VAE, whose hash is `vae_hash` and whose latents on disk have `latents_suffix` in their names.
+    `held_out`: those that are not learnt, but looked at.
 
     A batch is uniform: of one dataset, one size, one strength, and all latents or all pixels.
     """
@@ -40,12 +41,14 @@ class PictureData:
         vae_hash: str = "",
         prior_loss_weight: float = 1.0,
         latents_suffix: str = "sd",
+        held_out: "PictureData | None" = None,
     ) -> None:
         self.datasets = list(datasets)
         self.pictures = list(pictures)
         self.images: Sequence[TrainImage] = [picture.image for picture in pictures]
         self.vae_hash = vae_hash
         self.latents_suffix = latents_suffix
+        self.held_out = held_out
         self._prior_loss_weight = prior_loss_weight
         self._memory: dict[tuple[int, bool], tuple[torch.Tensor, torch.Tensor | None]] = {}
         self._origins: dict[int, tuple[Size, Fit]] = {}
@@ -192,3 +195,9 @@ class PictureData:
             raise UnreadableImage(f"its latents {path.name} cannot be used: {error}") from error
         mask_HW = mask_shown(picture.mask, picture.image, buckets, rules, mirrored) if picture.mask else None
         return latents_CHW, as_mask(both(alpha_HW, mask_HW))
+
+
+def with_held_out(data: TrainingData) -> list[TrainingData]:
+    """Training data, and the pictures that are held out of it where there are such."""
+    held_out = data.held_out if isinstance(data, PictureData) else None
+    return [data] if held_out is None else [data, held_out]

@@ -6,6 +6,7 @@ from sd_scripts.library.data.dataset_class import make_custom_data
 from sd_scripts.library.data.dataset_options import DataSettings, asked_datasets, unused_options
 from sd_scripts.library.data.dreambooth import left_out
 from sd_scripts.library.data.folder_subset import FolderReader
+from sd_scripts.library.data.held_out import split
 from sd_scripts.library.data.idle import idle_prepared, idle_sizes
 from sd_scripts.library.data.latents_files import Check, LatentsFinder
 from sd_scripts.library.data.metadata_subset import MetadataReader
@@ -57,11 +58,16 @@ def read_data(
         for sentence in idle_prepared(options):
             report.notice(sentence, "warning")
     _read_all(readers, report)
-    pictures = [picture for place in range(len(datasets)) for picture in _of_dataset(place, readers, report)]
+    parts = [_of_dataset(place, dataset, readers, report) for place, dataset in enumerate(datasets)]
+    pictures, held_out = ([picture for part in parts for picture in part[which]] for which in (0, 1))
     with_latents = sum(picture.latents.plain is not None for picture in pictures)
     report.say(f"{len(pictures):,} pictures to train, {with_latents:,} of them with latents.")
     weight = _prior_weight(options.data, pictures, report)
-    return PictureData(datasets, pictures, vae_hash or "", weight, latents_suffix)
+    about_latents = vae_hash or "", weight, latents_suffix
+    if not held_out:
+        return PictureData(datasets, pictures, *about_latents)
+    report.say(f"{len(held_out):,} more are held out: they are looked at, and not learnt.")
+    return PictureData(datasets, pictures, *about_latents, PictureData(datasets, held_out, *about_latents))
 
 
 def _prior_weight(data: DataOptions, pictures: list[Picture], report: Report) -> float:
@@ -116,18 +122,24 @@ def _read_all(readers: list[SubsetReader], report: Report) -> None:
             reader.finish(named=len(readers) > 1)
 
 
-def _of_dataset(place: int, readers: list[SubsetReader], report: Report) -> list[Picture]:
-    """The pictures of a dataset, its regularisation pictures shown as often as all the others."""
+def _of_dataset(
+    place: int, dataset: Dataset, readers: list[SubsetReader], report: Report
+) -> tuple[list[Picture], list[Picture]]:
+    """The pictures of a dataset that are learnt, and those that are held out. Errors: BadOption."""
     pictures = [picture for reader in readers if reader.place == place for picture in reader.pictures]
-    training = [picture for picture in pictures if not picture.subset.is_reg]
+    training, held_out = split([picture for picture in pictures if not picture.subset.is_reg], dataset)
     regularising = [picture for picture in pictures if picture.subset.is_reg]
+    return training + _balanced(place, training, regularising, report), held_out
+
+
+def _balanced(place: int, training: list[Picture], regularising: list[Picture], report: Report) -> list[Picture]:
+    """Regularisation pictures, shown as often as all the others."""
     if not regularising:
-        return training
+        return []
     wanted = sum(picture.repeats for picture in training)
     shown = balanced_repeats([picture.repeats for picture in regularising], wanted)
     about = f"{wanted:,} showings of training pictures, {sum(shown):,} of regularisation pictures"
     unused = shown.count(0)
     text = f"{about}; {unused:,} of those {len(shown):,} are too many and are not shown." if unused else f"{about}."
     report.notice(f"Dataset {place + 1}: {text}", "warning" if unused else "info")
-    kept = [replace(picture, repeats=count) for picture, count in zip(regularising, shown, strict=True) if count]
-    return training + kept
+    return [replace(picture, repeats=count) for picture, count in zip(regularising, shown, strict=True) if count]

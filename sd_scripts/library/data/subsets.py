@@ -50,13 +50,15 @@ class Dataset:
     """Subsets that are sorted into the same buckets and batches.
 
     `rules` are those of the pictures whose sizes were not prepared; None where no resolution is given.
-    `own_sizes`: they hold for the prepared ones as well.
+    `own_sizes`: they hold for the prepared ones as well. `held_out_share` of its pictures is not learnt.
     """
 
     subsets: tuple[Subset, ...]
     rules: BucketRules | None = None
     batch_size: int = 1
     own_sizes: bool = False
+    held_out_share: float = 0.0
+    held_out_seed: int = 0
 
 
 @contextmanager

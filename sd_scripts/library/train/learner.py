@@ -1,6 +1,7 @@
 """The optimizer step: from a window of batches to changed weights."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.seeds import derive
 from sd_scripts.library.train import zero
+from sd_scripts.library.train.averages import Averages
 from sd_scripts.library.train.batches import Batch
 from sd_scripts.library.train.curves import Schedule
 from sd_scripts.library.train.fused import FusedSteps
@@ -23,6 +25,7 @@ from sd_scripts.library.train.text_stop import TextStop
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.timing import StepClock, StepTimes
 from sd_scripts.options.trainer import TrainerOptions
+from sd_scripts.options.validation import AverageOptions
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Learner:
     def __init__(
         self, family: Family, method: Method, texts: Texts, options: TrainerOptions, accelerator: Any, seed: int
     ) -> None:
-        predictor = Predictor(family, method.trained(), texts.settings)
+        self._bare = Predictor(family, method.trained(), texts.settings)
         self.optimizer = make_optimizer(method.parameter_groups(options.optimizer.learning_rate), options.optimizer)
         # Before accelerate wraps the optimizer: torch's schedulers count its steps.
         self._scheduler = make_scheduler(options.schedule, self.optimizer)
@@ -55,12 +58,13 @@ class Learner:
         self.clock = StepClock(accelerator.device)
         velocity = family.prediction_type == "v_prediction"
         self._loss = make_loss(family.alphas_T, velocity, options.loss, accelerator.device)
-        self._predictor, self._stepper = accelerator.prepare(predictor, self.optimizer)
+        self._predictor, self._stepper = accelerator.prepare(self._bare, self.optimizer)
         self._steps = self._way_of_stepping(options)
         engine, scaler = zero.engine_of(accelerator), accelerator.scaler
         self.changes = 0
         """Steps that could change weights: at a rate above 0, and not left out by the scaler of fp16."""
-        self.contents = Contents(method.trained(), self.optimizer, scaler, self._scheduler, engine)
+        self._averages = _averages(method, options.average)
+        self.contents = Contents(method.trained(), self.optimizer, scaler, self._scheduler, engine, self._averages)
 
     def step(self, batches: Sequence[Batch], step: int, schedule: Schedule) -> Outcome:
         """One optimizer step, the `step`th from 0. The loss is the mean over the items of all batches and processes."""
@@ -89,6 +93,8 @@ class Learner:
         rates = learning_rates(self.optimizer)
         if not self._stepper.step_was_skipped:
             self.changes += any(rates.values())
+            if self._averages:
+                self._averages.update()
             if self._scheduler is not None:
                 advance(self._scheduler)
         return Outcome(self._over_processes(total), grad_norm, rates, times)
@@ -96,21 +102,39 @@ class Learner:
     def come_to(self, step: int) -> None:
         """Before the `step`th step: freezes the text encoders where their training ends there, or ended before."""
         if self._text_stop.due(step):
-            # What stays is what is saved, not what schedule-free optimizers train.
+            # What stays is what is saved: averages, and not what schedule-free optimizers train.
             self.rest()
+            if self._averages:
+                self._averages.settle(self._text_stop.parameters())
             self._text_stop.freeze()
 
     def rest(self) -> None:
         """Puts the weights in place that are to be saved or looked at: schedule-free optimizers train others."""
         self._stepper.eval()
 
+    def averaged(self) -> AbstractContextManager[None]:
+        """Meanwhile the weights are as they are saved, drawn with and validated: their average, where one is kept."""
+        return self._averages.in_place() if self._averages else nullcontext()
+
     def losses(self, batch: Batch) -> torch.Tensor:
         """losses_B: how far the prediction is from its target, item by item."""
+        return self._losses(batch, self._predictor)
+
+    def look(self, batch: Batch) -> torch.Tensor:
+        """losses_B of a batch that is not learnt. Other processes need not look at one at the same time."""
+        with torch.no_grad():
+            return self._losses(batch, self._bare)
+
+    def add_up(self, figures: torch.Tensor) -> torch.Tensor:
+        """The sum of figures over all processes, in each of them; on the CPU."""
+        return self._over_processes(figures).cpu()
+
+    def _losses(self, batch: Batch, predictor: Any) -> torch.Tensor:
         noisy_BCHW = self._family.add_noise(batch.latents_BCHW, batch.input_noise_BCHW, batch.timesteps_B)
         target_BCHW = self._family.target(batch.latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
         texts = self._texts.arguments(batch.captions)
         with self._accelerator.autocast():
-            prediction_BCHW = self._predictor(noisy_BCHW, batch.timesteps_B, batch.sizes_B6, **texts).float()
+            prediction_BCHW = predictor(noisy_BCHW, batch.timesteps_B, batch.sizes_B6, **texts).float()
         return self._loss.per_item(prediction_BCHW, target_BCHW, batch.timesteps_B, batch.mask_BHW)
 
     def _use_strength(self, strength: float) -> None:
@@ -131,3 +155,9 @@ class Learner:
     def _over_processes(self, number: torch.Tensor) -> torch.Tensor:
         number = number.to(self._accelerator.device)
         return self._accelerator.reduce(number, "sum") if self._accelerator.num_processes > 1 else number
+
+
+def _averages(method: Method, options: AverageOptions) -> Averages | None:
+    if not options.ema_decay:
+        return None
+    return Averages(method.trained(), options.ema_decay, "cpu" if options.ema_on_cpu else None)

@@ -7,6 +7,7 @@ from sd_scripts.library.train.about import unwritten
 from sd_scripts.library.train.boards import idle_logging
 from sd_scripts.library.train.checks.noise import idle_options
 from sd_scripts.library.train.checks.output import format_of, last_target
+from sd_scripts.library.train.checks.validation import idle_validation
 from sd_scripts.library.train.idle import idle_alone, idle_settings, idle_text_stop, idle_without_gpu
 from sd_scripts.library.train.network_rules import idle_network
 from sd_scripts.library.train.optimizing import rate_notices
@@ -34,6 +35,7 @@ def network_notices(options: NetworkTrainerOptions, has_gpu: bool) -> Iterator[N
 def _common(options: TrainerOptions, has_gpu: bool) -> Iterator[Notice]:
     yield from idle_options(options)
     yield from idle_settings(options)
+    yield from idle_validation(options)
     yield from idle_logging(options.logging)
     yield from () if has_gpu else idle_without_gpu(options.precision)
     yield from idle_alone(options.parallel, launched().size)

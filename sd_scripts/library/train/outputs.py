@@ -1,5 +1,7 @@
 """What a run writes while it goes on: models, states and samples, by the main process while the others wait."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ from sd_scripts.library.train.sampling import Artist, Samples, evaluating
 from sd_scripts.library.train.saving import Occasion
 from sd_scripts.library.train.state import Facts
 from sd_scripts.library.train.tracking import Tracker
+from sd_scripts.library.train.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,25 @@ class Outputs:
         """Draws the sample prompts; `mark` stands in their names. Errors: BadFile, TrainingFailed."""
         self._rest()
         if self.accelerator.is_main_process:
-            with uncompiled(), evaluating(list(self.learner.contents.modules.values())):
+            with uncompiled(), self._looking():
                 drawn = self.samples.draw(self.artist, mark, place)
             self.tracker.draw(drawn, place.step)
             self.artist.encoder.rest()
         self.accelerator.wait_for_everyone()
+
+    def validate(self, validation: Validation) -> float:
+        """The loss of the pictures that are held out. Errors: NothingUsable, TrainingFailed."""
+        self._rest()
+        with self._looking():
+            loss = validation.measure(self.learner.look, self.learner.add_up)
+        self.artist.encoder.rest()
+        return loss
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Meanwhile the model is as it will be used."""
+        with evaluating(list(self.learner.contents.modules.values())), self.learner.averaged():
+            yield
 
     def _rest(self) -> None:
         self.tracker.flush()
@@ -53,5 +70,6 @@ class Outputs:
         if state:
             self.tracker.last_save = self.archive.save_state(occasion, facts)
         if model:
-            self.tracker.last_save = self.archive.save_model(occasion, facts.place())
+            with self.learner.averaged():
+                self.tracker.last_save = self.archive.save_model(occasion, facts.place())
         self.archive.remove_older(occasion)

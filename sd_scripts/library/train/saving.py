@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     from sd_scripts.library.train.course import Course
 
-Kind = Literal["epoch", "step", "last"]
+Kind = Literal["epoch", "step", "last", "best"]
 
 
 class Occasion(NamedTuple):
-    """Why something is saved: after an epoch, after a step, or at the end; `number` is that epoch or step."""
+    """Why something is saved: after an epoch or a step, at the end, as the best; `number` is that epoch or step."""
 
     kind: Kind
     number: int
@@ -28,15 +28,19 @@ class Occasion(NamedTuple):
 
 @dataclass(frozen=True)
 class Names:
-    """Names in an output folder: X-000004, X-step00000100, X; without a name epoch-000004, at-step00000100, last."""
+    """Names in an output folder: X-000004, X-step00000100, X and X-best.
+
+    Without a name epoch-000004, at-step00000100, last and last-best.
+    """
 
     folder: Path
     output_name: str | None
 
     def path(self, occasion: Occasion) -> Path:
         """The model's path without its ending."""
-        if occasion.kind == "last":
-            return self.folder / (self.output_name or "last")
+        if occasion.kind in ("last", "best"):
+            ending = "-best" if occasion.kind == "best" else ""
+            return self.folder / f"{self.output_name or 'last'}{ending}"
         digits = {"epoch": 6, "step": 8}[occasion.kind]
         return self.folder / f"{self._prefix(occasion.kind)}{occasion.number:0{digits}d}"
 
@@ -47,7 +51,7 @@ class Names:
 
     def older(self, kind: Kind, before: int, states: bool) -> list[Path]:
         """This run's models, or states, of epochs or steps before a number."""
-        if kind == "last":
+        if kind in ("last", "best"):
             return []
         return [path for number, path in self._saved(kind, states) if number < before]
 

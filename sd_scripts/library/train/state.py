@@ -20,17 +20,22 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.atomic import replacing_folder
 from sd_scripts.library.io.checkpoints import write_safetensors
 from sd_scripts.library.train import zero
+from sd_scripts.library.train.averages import Averages
 from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.known_optimizers import KEPT_CLASSES
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.options.trainer import TrainerOptions
 
 VERSION = 1
+AVERAGES = "ema.safetensors"
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a state says of itself. `plan` is the fingerprint of the present epoch's plan."""
+    """What a state says of itself. `plan` is the fingerprint of the present epoch's plan.
+
+    `best_loss` is the lowest validation loss, that after `best_step`; `worse` validations came since.
+    """
 
     step: int
     epoch: int
@@ -40,6 +45,9 @@ class Facts:
     method: str
     family: str
     optimizer: str
+    best_loss: float | None = None
+    best_step: int = 0
+    worse: int = 0
     version: int = VERSION
 
     def place(self) -> Place:
@@ -60,6 +68,7 @@ class Contents:
     scaler: Any = None
     scheduler: Any = None
     engine: Any = None
+    averages: Averages | None = None
 
     def whole(self, main: bool) -> AbstractContextManager[None]:
         """Meanwhile the modules' states are whole in the `main` process, where processes hold parts of them.
@@ -85,6 +94,8 @@ def save_state(folder: Path, facts: Facts, contents: Contents) -> Path:
             torch.save(contents.optimizer.state_dict(), beside / "optimizer.pt")
         if contents.scaler is not None:
             torch.save(contents.scaler.state_dict(), beside / "scaler.pt")
+        if contents.averages is not None:
+            write_safetensors(beside / AVERAGES, contents.averages.state_dict())
         if contents.scheduler is not None:
             kept = {"class": _class_of(contents.scheduler), "state": contents.scheduler.state_dict()}
             torch.save(kept, beside / "scheduler.pt")
@@ -126,6 +137,8 @@ def restore(folder: str, facts: Facts, contents: Contents) -> None:
             group.pop("initial_lr", None)
     if contents.scaler is not None:
         contents.scaler.load_state_dict(_load(Path(folder) / "scaler.pt"))
+    if contents.averages is not None:
+        _restore_averages(Path(folder) / AVERAGES, contents.averages)
 
 
 def check_fits(folder: str, facts: Facts, method: str, family: str, optimizer: str) -> None:
@@ -180,18 +193,38 @@ def _restore_whole(folder: Path, facts: Facts, contents: Contents) -> None:
 
 
 def _restore_module(file: Path, module: nn.Module) -> None:
+    tensors = _tensors(file)
+    own = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    if own != {name: tensor.shape for name, tensor in tensors.items()}:
+        raise _of_another(file)
+    module.load_state_dict(tensors)
+
+
+def _restore_averages(file: Path, averages: Averages) -> None:
+    """A state without them is taken too: the average then begins with its weights."""
+    if not file.is_file():
+        averages.begin_anew()
+        return
+    try:
+        averages.load_state_dict(_tensors(file))
+    except ValueError as error:
+        raise _of_another(file) from error
+
+
+def _tensors(file: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    where = f"--resume {file.parent}"
     try:
-        tensors = load_file(file)
+        return dict(load_file(file))
     except (SafetensorError, OSError) as error:
-        raise BadOption("resume", f"{where}: {file.name} is broken. Choose an earlier state.") from error
-    own = {name: tensor.shape for name, tensor in module.state_dict().items()}
-    if own != {name: tensor.shape for name, tensor in tensors.items()}:
-        raise BadOption("resume", f"{where}: {file.name} is of another model or network. Train as when it was saved.")
-    module.load_state_dict(tensors)
+        sentence = f"{file.name} is broken. Choose an earlier state."
+        raise BadOption("resume", f"--resume {file.parent}: {sentence}") from error
+
+
+def _of_another(file: Path) -> BadOption:
+    sentence = f"{file.name} is of another model or network. Train as when it was saved."
+    return BadOption("resume", f"--resume {file.parent}: {sentence}")
 
 
 def _restore_scheduler(file: Path, scheduler: Any) -> None:

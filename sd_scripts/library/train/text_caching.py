@@ -1,8 +1,9 @@
 """Captions encoded once, before training, by all processes together; then the text encoders rest."""
 
+from pathlib import Path
 from typing import Any
 
-from sd_scripts.library.data.picture_data import PictureData
+from sd_scripts.library.data.picture_data import PictureData, with_held_out
 from sd_scripts.library.data.training_data import Item, Moment, TrainingData
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.family import Family
@@ -37,7 +38,7 @@ def cache_texts(
 
 def _keep_all(texts: Texts, data: TrainingData, report: Report) -> None:
     """In memory, however much it takes: each process needs all of them."""
-    captions = sorted(set(_captions(data).values()))
+    captions = sorted({caption for _, caption in _captions(data)})
     texts.most_bytes = 2**63
     report.phase("cache_texts", f"Encoding {counted(len(captions), 'caption')}", len(captions))
     for caption in report.each(captions, len(captions)):
@@ -47,8 +48,7 @@ def _keep_all(texts: Texts, data: TrainingData, report: Report) -> None:
 def _write_files(
     family: Family, texts: Texts, data: PictureData, options: TrainerOptions, team: Team, report: Report
 ) -> None:
-    captions = ((data.images[index].path, caption) for index, caption in _captions(data).items())
-    places = places_of(captions, family.texts_suffix)
+    places = places_of(_captions(data), family.texts_suffix)
     names = tuple(texts.encode([""]))
     files = TextFiles(places, _source(family, texts, options), names, options.resolution.skip_cache_check)
     missing = files.missing()
@@ -64,11 +64,14 @@ def _write_files(
     texts.outputs = files
 
 
-def _captions(data: TrainingData) -> dict[int, str]:
-    """The caption of each image. Where some are dropped now and then, the empty one is encoded when it comes."""
-    if isinstance(data, PictureData):
-        return {index: data.whole_caption(index) for index in range(len(data.images))}
-    return {index: data.caption(Item(index, 0), Moment()) for index in range(len(data.images))}
+def _captions(data: TrainingData) -> list[tuple[Path, str]]:
+    """Each image with its caption. Where some are dropped now and then, the empty one is encoded when it comes."""
+    parts = with_held_out(data)
+    return [(image.path, _caption(part, index)) for part in parts for index, image in enumerate(part.images)]
+
+
+def _caption(data: TrainingData, index: int) -> str:
+    return data.whole_caption(index) if isinstance(data, PictureData) else data.caption(Item(index, 0), Moment())
 
 
 def _source(family: Family, texts: Texts, options: TrainerOptions) -> TextSource:

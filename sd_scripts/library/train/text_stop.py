@@ -1,5 +1,6 @@
 """The end of the text encoders' training while the rest goes on (--stop_text_encoder_training)."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -28,6 +29,10 @@ class TextStop:
         """Whether the step (from 0) is the first that does not train them any more, or one after it."""
         return self._stop is not None and step >= self._stop
 
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What is frozen."""
+        return (parameter for module in self._modules for parameter in module.parameters())
+
     def freeze(self) -> None:
         """From now on they stay as they are, answer without dropout, and captions are encoded once. Once and for all.
 
@@ -36,7 +41,7 @@ class TextStop:
         self._stop = None
         for module in self._modules:
             module.requires_grad_(False).eval()
-            for parameter in module.parameters():
-                parameter.grad = None
-                self._optimizer.state.pop(parameter, None)
+        for parameter in self.parameters():
+            parameter.grad = None
+            self._optimizer.state.pop(parameter, None)
         self._texts.freeze()

@@ -12,7 +12,7 @@ from sd_scripts.library import events
 from sd_scripts.library.errors import LossNotFinite
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.board_kinds import Board
-from sd_scripts.library.train.course import Course
+from sd_scripts.library.train.course import Course, Place
 from sd_scripts.library.train.memory import MemoryGauge
 from sd_scripts.library.train.sampling import Drawing
 from sd_scripts.library.train.timing import StepTimes
@@ -82,6 +82,13 @@ class Tracker:
         for drawing in drawings:
             for board in self._boards:
                 board.picture(f"sample_{drawing.index}", drawing.path, drawing.prompt, step)
+
+    def validated(self, loss: float, place: Place) -> None:
+        """Tells the loss of the pictures that are not learnt, after a step."""
+        epoch = place.epoch + (1 if place.window else 0)
+        self._report.emit(events.Validation(step=place.step, epoch=epoch, loss=loss))
+        for board in self._boards:
+            board.scalars({"loss/validation": loss}, place.step)
 
     def end(self) -> None:
         """Tells what is not yet told of the last step and its epoch. Errors: LossNotFinite."""

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Sequence
 
 from sd_scripts.library import events
-from sd_scripts.library.data.picture_data import PictureData
+from sd_scripts.library.data.picture_data import PictureData, with_held_out
 from sd_scripts.library.data.prefetch import Readers
 from sd_scripts.library.data.training_data import Moment, TrainingData
 from sd_scripts.library.errors import NothingUsable, TrainingFailed
@@ -41,6 +41,7 @@ from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.timing import waited
 from sd_scripts.library.train.tracking import StepFigures, Tracker
 from sd_scripts.library.train.upload import make_uploads
+from sd_scripts.library.train.validation import Standing, Validation, told
 from sd_scripts.options.network import StartOptions
 from sd_scripts.options.trainer import TrainerOptions
 
@@ -70,6 +71,7 @@ class Trainer:
         self.start = start or StartOptions()
         self._asked: set[Request] = set()
         self._told_movement = False
+        self.standing = _standing(self.resumed)
 
     def run(self) -> None:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
@@ -102,6 +104,7 @@ class Trainer:
         self.uploads = make_uploads(self.options.hub, self.report)
         self.tracker = Tracker(boards, self.report, self.course)
         self.outputs = self._make_outputs()
+        self.validation = self._make_validation()
         self._resume()
         self.learner.come_to(self.place.step)
         with self.learner.contents.whole(self.main):
@@ -144,11 +147,24 @@ class Trainer:
         if folder and not self.options.zero.deepspeed:
             states.check_parts(folder, self.method.trained())
 
+    def _make_validation(self) -> Validation | None:
+        options = self.options.validation
+        held_out = with_held_out(self.data)[1:]
+        if not held_out:
+            return None
+        feed = Feed(held_out[0], self.report, self.readers, self.team)
+        maker = BatchMaker(self.family, self.encoder, held_out[0].images, self.report)
+        return Validation(feed, maker, options, self.options.noise, options.validation_seed or 0)
+
     def _cache_latents(self) -> None:
         resolution = self.options.resolution
-        keeper = asked_keeper(resolution, self.data, self.encoder, self.seed)
-        if keeper and keeper.missing():
-            cache_latents(keeper, self.data.images, resolution.vae_batch_size, self.readers, self.team, self.report)
+        made = 0
+        for data in with_held_out(self.data):
+            keeper = asked_keeper(resolution, data, self.encoder, self.seed)
+            if keeper and (missing := len(keeper.missing())):
+                made += missing
+                cache_latents(keeper, data.images, resolution.vae_batch_size, self.readers, self.team, self.report)
+        if made:
             self.encoder.rest()
         elif resolution.cache_latents_to_disk:
             self.report.say("All latents are on disk already: none are made.")
@@ -250,6 +266,8 @@ class Trainer:
     def _after_step(self, ended_epoch: int | None) -> None:
         step = self.place.step
         self.uploads.tell()
+        if self.validation and self.validation.due(step, ended_epoch, step == self.course.total_steps):
+            self._validate(self.validation)
         for occasion in occasions(self.options.saving, self.course, step, ended_epoch):
             self._save(occasion)
         # The end of training ends its epoch for samples, as with sd-scripts.
@@ -260,6 +278,20 @@ class Trainer:
         for request in self.team.agree(self.report.requests()):
             self._answer(request)
 
+    def _validate(self, validation: Validation) -> None:
+        """Looks at the pictures that are held out; keeps the model, or ends training, where that is asked for."""
+        step = self.place.step
+        loss = self.outputs.validate(validation)
+        self.standing = self.standing.after(loss, step)
+        self.tracker.validated(loss, self.place)
+        self.report.say(told(loss, step, self.standing))
+        if self.standing.step == step and self.options.validation.keep_best:
+            self._save(Occasion("best", step), state=False)
+
+    def _ended_early(self) -> bool:
+        patience = self.options.validation.early_stop
+        return bool(patience and self.standing.since >= patience)
+
     def _answer(self, request: Request) -> None:
         if request == "sample":
             self._sample(f"{self.place.step:06d}")
@@ -269,7 +301,8 @@ class Trainer:
             self._asked.add(request)
 
     def _stopping(self) -> bool:
-        return "stop" in self._asked or ("stop_after_epoch" in self._asked and self.place.window == 0)
+        after_epoch = "stop_after_epoch" in self._asked and self.place.window == 0
+        return "stop" in self._asked or after_epoch or self._ended_early()
 
     # --- what is written
 
@@ -297,7 +330,10 @@ class Trainer:
 
     def _finish(self) -> None:
         step, total_steps = self.place.step, self.course.total_steps
-        if step < total_steps:
+        if self._ended_early() and step < total_steps:
+            lowest = f"was {self.standing.loss:.4f} after step {self.standing.step:,}"
+            self.report.notice(f"Ended early, after step {step:,}: the lowest validation loss {lowest}.")
+        elif step < total_steps:
             occasion = Occasion("step", step)
             self._save(occasion, model=False, state=True)
             self.uploads.finish()
@@ -325,6 +361,9 @@ class Trainer:
             method=self.method.kind,
             family=self.family.name,
             optimizer=self._optimizer_of_states,
+            best_loss=self.standing.loss,
+            best_step=self.standing.step,
+            worse=self.standing.since,
         )
 
     # --- small answers
@@ -353,3 +392,7 @@ class Trainer:
         device = self.accelerator.device
         text = f"{len(self.data.images):,} pictures, {course.steps_per_epoch:,} steps an epoch, on {device}"
         self.report.say(text)
+
+
+def _standing(resumed: states.Facts | None) -> Standing:
+    return Standing(resumed.best_loss, resumed.best_step, resumed.worse) if resumed else Standing()
