@@ -7,6 +7,7 @@ from kohya_gui import contents, found, pictures
 from kohya_gui.draft import Draft
 from kohya_gui.project import check_pictures
 from kohya_gui.words import refusal, say, size
+from sd_scripts.library.data.dreambooth import named_folders
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.config_file import config_path
 from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES
@@ -24,6 +25,9 @@ def _pictures(draft: Draft, flag: str, path: Path) -> str:
         return say("found.images_below", n=below)
     if flag == "conditioning_data_dir" and (told := contents.told_of_masks(path, draft.path("train_data_dir"))):
         return told
+    if flag in ("train_data_dir", "reg_data_dir") and draft.reads_folders:
+        folders = [folder.path for folder in named_folders(str(path), flag)]
+        return say("found.named_folders", n=sum(len(pictures.files_in(one)) for one in folders), folders=len(folders))
     return check_pictures(path, flag).described(extension)
 
 

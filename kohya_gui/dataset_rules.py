@@ -6,7 +6,6 @@ from pathlib import Path
 
 from kohya_gui import fixes, found
 from kohya_gui.draft import Draft, Finding
-from kohya_gui.picture_rules import takes_folders
 from kohya_gui.rules import rule
 from kohya_gui.stages import TRAINERS
 from kohya_gui.subset_rules import about_datasets
@@ -33,7 +32,7 @@ def one_source(draft: Draft) -> Iterator[Finding]:
             if draft.get(flag):
                 keep = fixes.keep_each(draft, flag, "dataset_class")
                 yield draft.error(flag, "check.not_with", *keep, other="dataset_class")
-    elif not draft.get("dataset_config") and not (takes_folders(draft) and not draft.get("in_json")):
+    elif not draft.get("dataset_config") and not draft.reads_folders:
         for flag in ("cache_info", "caption_extension"):
             if flag in draft.values:
                 mend = (fixes.leave_out(draft, flag), fixes.browse("dataset_config"))

@@ -27,7 +27,7 @@ def data_needed(draft: Draft) -> Iterator[Finding]:
     Some methods take folders named repeats_words instead.
     """
     described = any(draft.get(flag) for flag in ("in_json", "dataset_config", "dataset_class"))
-    if takes_folders(draft) and not described:
+    if draft.reads_folders and not described:
         yield from _folders_needed(draft)
     elif not described:
         mend = (fixes.go("latents"), fixes.browse("in_json"))
@@ -36,11 +36,6 @@ def data_needed(draft: Draft) -> Iterator[Finding]:
     if entries and not draft.get("train_data_dir") and not Path(next(iter(entries))).is_absolute():
         given = [fixes.from_project(draft, "train_data_dir")] if draft.given("train_data_dir") else []
         yield draft.error("train_data_dir", "check.folder_needed", *given, fixes.browse("train_data_dir"))
-
-
-def takes_folders(draft: Draft) -> bool:
-    """Whether a training takes folders named repeats_words."""
-    return "reg_data_dir" in draft.specs
 
 
 def _folders_needed(draft: Draft) -> Iterator[Finding]:
