@@ -124,10 +124,14 @@ def buckets_possible(draft: Draft) -> Iterator[Finding]:
 
 @rule(*TRAINERS, "latents")
 def v2_agrees(draft: Draft) -> Iterator[Finding]:
-    """The flag v2 says what the file says."""
-    model = base_model(draft)
-    if model and model.kind == "sdxl":
-        yield draft.error(draft.stage.model_flag, "check.sdxl", fixes.browse(draft.stage.model_flag or ""))
+    """The model is of the family that the script is for; the flag v2 says what the file says."""
+    model, flag = base_model(draft), draft.stage.model_flag or ""
+    for_sdxl = draft.stage.family == "sdxl"
+    if model and model.kind == "sdxl" and not for_sdxl:
+        yield draft.error(flag, "check.sdxl", fixes.browse(flag))
+    elif for_sdxl:
+        if model and model.kind in ("sd1", "sd2"):
+            yield draft.error(flag, "check.not_sdxl", fixes.browse(flag))
     elif model and model.kind == "sd2" and not draft.get("v2"):
         yield draft.error("v2", "check.v2_off", fixes.turn_on(draft, "v2"))
     elif model and model.kind == "sd1" and draft.get("v2"):

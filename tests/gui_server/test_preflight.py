@@ -206,6 +206,7 @@ SCENES = [
     ("check.keys_are_paths", lambda place: ("latents", place.latents_stage(full_path=False))),
     ("check.keys_are_names", lambda place: ("latents", place.latents_stage() | bare_names(place))),
     ("check.sdxl", model_of(SDXL, {})),
+    ("check.not_sdxl", lambda place: ("sdxl_lora", dreambooth()(place)[1])),
     ("check.v2_off", model_of(SD2, {})),
     ("check.v2_on", model_of(SD1, {}, v2=True)),
     ("check.v_off", model_of(SD2, {"modelspec.prediction_type": "v"}, v2=True)),
