@@ -128,14 +128,17 @@ def _different(spec: OptionSpec, row: dict[str, Any]) -> Iterator[str]:
 
 def _ours(tables: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield from ("", "## Flags of our own")
+    known = {name for table in tables.values() for name in table["flags"]}
     for script, table in tables.items():
         if not table["ours"]:
             continue
         yield from ("", f"### `{script}`", "")
+        own = table["ours"]
         if not table["flags"]:
-            yield from ("sd-scripts has no such script.", "")
+            yield from ("sd-scripts has no such script. What it shares with others is not listed.", "")
+            own = [name for name in own if name not in known]
         specs = option_specs(SCRIPTS[script])
-        yield from (f"- `{_shown(specs[name])}`: {specs[name].help}" for name in table["ours"])
+        yield from (f"- `{_shown(specs[name])}`: {specs[name].help}" for name in own)
 
 
 def _shown(spec: OptionSpec) -> str:

@@ -41,7 +41,8 @@ ESSENTIALS: dict[str, Places] = {
     },
     "hypernetwork": {
         "model_and_data": "pretrained_model_name_or_path train_data_dir in_json output_name",
-        "length_and_learning": f"resolution {_SHORT}",
+        "hypernetwork": "layer_structure activation layer_norm resolution",
+        "length_and_learning": _SHORT,
         "precision_and_saving": _SAVING,
     },
 }
@@ -51,6 +52,10 @@ _ABOUT = (
     "metadata_title metadata_author metadata_license metadata_description metadata_thumbnail metadata_tags"
     " metadata_trigger_phrase metadata_usage_hint metadata_merged_from metadata_preprocessor"
     " metadata_is_negative_embedding"
+)
+
+_HYPERNETWORK = (
+    "layer_structure activation layer_norm initialisation enable_sizes use_dropout last_layer_dropout dropout_structure"
 )
 
 SECTIONS: Places = {
@@ -69,6 +74,7 @@ SECTIONS: Places = {
     "steps": "max_train_epochs max_train_steps train_batch_size gradient_accumulation_steps seed",
     "network_more": "network_weights dim_from_weights network_dropout network_args scale_weight_norms"
     " network_train_unet_only network_train_text_encoder_only base_weights base_weights_multiplier",
+    "hypernetwork_more": f"hypernetwork_weights {_HYPERNETWORK} hypernetwork_strength",
     "learning_rate": "learning_rate unet_lr text_encoder_lr learning_rate_te learning_rate_te1 learning_rate_te2"
     " block_lr lr_scheduler lr_warmup_steps lr_decay_steps lr_scheduler_num_cycles lr_scheduler_power"
     " lr_scheduler_timescale lr_scheduler_min_lr_ratio lr_scheduler_type lr_scheduler_args"
@@ -153,6 +159,9 @@ SHOWN: dict[str, Rule] = {
     },
     "lr_scheduler_args": any_of(given("lr_scheduler_type"), _scheduled_by("lr_scheduler_args")),
     "dim_from_weights": given("network_weights"),
+    # A file to go on from has these of its own.
+    **dict.fromkeys(_HYPERNETWORK.split(), absent("hypernetwork_weights")),
+    "last_layer_dropout": all_of(given("use_dropout"), absent("hypernetwork_weights")),
     "base_weights_multiplier": given("base_weights"),
     **dict.fromkeys(("noise_offset_random_strength", "adaptive_noise_scale"), given("noise_offset")),
     "multires_noise_discount": given("multires_noise_iterations"),

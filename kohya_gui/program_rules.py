@@ -21,8 +21,9 @@ from sd_scripts.library.train.checks.machine import check_text_stop
 from sd_scripts.library.train.checks.output import check_log_names, check_samples, check_saving, check_targets
 from sd_scripts.library.train.checks.training import check_padding
 from sd_scripts.library.train.checks.whole import check_whole
+from sd_scripts.library.train.hypernetwork_rules import check_hypernetwork
 from sd_scripts.library.train.network_rules import check_network
-from sd_scripts.library.train.notices import network_notices, notices
+from sd_scripts.library.train.notices import hypernetwork_notices, network_notices, notices
 from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
 from sd_scripts.options.spec import from_values
@@ -67,6 +68,7 @@ PROGRAMS: dict[str, Program] = {
     "train_db.py": Program(notices, {"fp8_base": check_whole}),
     "train_network.py": Program(network_notices, {"network_module": check_network}),
     "sdxl_train_network.py": Program(network_notices, {"network_module": check_network}),
+    "train_hypernetwork.py": Program(hypernetwork_notices, {"layer_structure": check_hypernetwork}),
 }
 """{script of a training: what it asks and tells of its own}."""
 

@@ -129,6 +129,7 @@ _ALL = (
     _training("train_lora", "LoRA", "train_network.py", "lora", "sd", network_module="networks.lora"),
     _training("dreambooth", "DreamBooth", "train_db.py", "dreambooth", "sd"),
     _training("sdxl_lora", "LoRA for SDXL", "sdxl_train_network.py", "lora", "sdxl", network_module="networks.lora"),
+    _training("train_hypernetwork", "Hypernetwork", "train_hypernetwork.py", "hypernetwork", "sd"),
     _training("sdxl_full", "Fine-tune SDXL", "sdxl_train.py", "full", "sdxl"),
 )
 

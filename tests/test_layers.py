@@ -38,6 +38,7 @@ LEAVES = (
     "sd_scripts.library.train.about",
     "sd_scripts.library.train.boards",
     "sd_scripts.library.train.checks",
+    "sd_scripts.library.train.hypernetwork_rules",
     "sd_scripts.library.train.network_rules",
     "sd_scripts.library.train.notices",
     "sd_scripts.library.train.optimizers",

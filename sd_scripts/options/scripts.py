@@ -8,6 +8,7 @@ from sd_scripts.options.sdxl_train import SdxlTrainOptions
 from sd_scripts.options.sdxl_train_network import SdxlTrainNetworkOptions
 from sd_scripts.options.tagging import TagByDeepDanbooruOptions, TagByWd14Options
 from sd_scripts.options.train_db import TrainDbOptions
+from sd_scripts.options.train_hypernetwork import TrainHypernetworkOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
 
 SCRIPTS: dict[str, type] = {
@@ -24,4 +25,5 @@ SCRIPTS: dict[str, type] = {
     "sdxl_train.py": SdxlTrainOptions,
     "train_network.py": TrainNetworkOptions,
     "sdxl_train_network.py": SdxlTrainNetworkOptions,
+    "train_hypernetwork.py": TrainHypernetworkOptions,
 }

@@ -189,6 +189,7 @@ _PATHS: dict[str, dict[str, str]] = {
     "sdxl_train_network.py": _NAMED | {"pretrained_model_name_or_path": "sdxl.safetensors"},
     "sdxl_train.py": _TRAIN | {"pretrained_model_name_or_path": "sdxl.safetensors"},
     "train_network.py": _TRAIN,
+    "train_hypernetwork.py": _TRAIN,
     "finetune/make_captions.py": {"train_data_dir": "pictures", "caption_weights": "blip"},
     "finetune/make_captions_by_git.py": {"train_data_dir": "pictures", "model_id": "git"},
     "finetune/tag_images_by_wd14_tagger.py": {"train_data_dir": "pictures", "model_dir": "taggers"},
@@ -209,6 +210,7 @@ _PLAIN: dict[str, dict[str, Any]] = {
     "train_db.py": {**_SHORT, "save_model_as": "safetensors"},
     "train_network.py": {**_SHORT, "network_module": "networks.lora"},
     "sdxl_train_network.py": {**_SHORT, "network_module": "networks.lora"},
+    "train_hypernetwork.py": {**_SHORT, "save_model_as": "safetensors"},
     "finetune/tag_images_by_wd14_tagger.py": {"repo_id": "tiny/wd14", "thresh": 0.2},
     "finetune/prepare_buckets_latents.py": {"max_resolution": "64,64", "min_bucket_reso": 64, "max_bucket_reso": 128},
 }

@@ -34,7 +34,9 @@ def test_every_flag_stands_in_the_frozen_table(script: str) -> None:
     aliases = {name for spec in specs.values() for name in spec.former}
     works = {name for name, row in frozen["flags"].items() if row["status"] == "works"}
     assert works | set(frozen["ours"]) == set(specs)
-    assert {name for name, row in frozen["flags"].items() if row["status"] == "alias"} == aliases
+    # A script that sd-scripts does not have shares aliases with those that it has.
+    expected = aliases if frozen["flags"] else set()
+    assert {name for name, row in frozen["flags"].items() if row["status"] == "alias"} == expected
     refused = {name: row["sentence"] for name, row in frozen["flags"].items() if row["status"] == "refused"}
     assert refused == REFUSED.get(Path(script).stem, {})
 

@@ -53,6 +53,13 @@ def open_checkpoint(path: str | Path, device: torch.device = CPU, mapped: bool =
     return _Safetensors(path, device) if mapped else _WholeSafetensors(path, device)
 
 
+def read_pickle(path: Path) -> Any:
+    """What torch.save has written: tensors and plain values as they were, all else inert. Errors: BadFile."""
+    if not path.is_file():
+        raise BadFile(f"{path}: there is no such file.")
+    return _unpickle(path)
+
+
 class _Safetensors:
     def __init__(self, path: Path, device: torch.device) -> None:
         self.path = path
@@ -126,6 +133,15 @@ def write_pickle(path: Path, value: Any) -> None:
     # Into an open file: torch.save writes a path's own name, here a random one, into the archive.
     with _writing(path) as beside, open(beside, "wb") as file:
         torch.save(value, file)
+
+
+def write_older_pickle(path: Path, value: Any) -> None:
+    """The same in torch's form of before 2020: programs that look through a file's archive refuse a newer one's.
+
+    Errors: BadFile.
+    """
+    with _writing(path) as beside, open(beside, "wb") as file:
+        torch.save(value, file, _use_new_zipfile_serialization=False)
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from sd_scripts.library.report import Report
 from sd_scripts.library.train.checks.here import check_here
 from sd_scripts.library.train.device import loading_device, main_report
 from sd_scripts.library.train.full import FullFineTune
+from sd_scripts.library.train.hypernetwork_method import HypernetworkMethod
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.network_method import NetworkMethod
-from sd_scripts.library.train.notices import network_notices, notices
+from sd_scripts.library.train.notices import hypernetwork_notices, network_notices, notices
 from sd_scripts.library.train.optimizing import check_part_rates
 from sd_scripts.library.train.remote_state import fetch_state
 from sd_scripts.library.train.state import check_asked, read_facts
@@ -30,6 +31,7 @@ from sd_scripts.options.network import StartOptions
 from sd_scripts.options.sdxl_train import SdxlTrainOptions
 from sd_scripts.options.sdxl_train_network import SdxlTrainNetworkOptions
 from sd_scripts.options.train_db import TrainDbOptions
+from sd_scripts.options.train_hypernetwork import TrainHypernetworkOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
 from sd_scripts.options.trainer import FullTrainerOptions, NetworkTrainerOptions, TrainerOptions
 
@@ -56,6 +58,14 @@ def sdxl_train_network(options: SdxlTrainNetworkOptions, report: Report) -> None
     """sdxl_train_network.py, once its options are checked."""
     method, report = _begin_network(options, SDXL_BLOCKS, report)
     _train(_load_sdxl(options.model, options, report), method, options, report, options.start)
+
+
+def train_hypernetwork(options: TrainHypernetworkOptions, report: Report) -> None:
+    """train_hypernetwork.py, once its options are checked."""
+    check_here(options)
+    report = _begin(options, hypernetwork_notices(options, torch.cuda.is_available()), report)
+    method = HypernetworkMethod(options, report)
+    _train(_load_sd(options.model, options, report), method, options, report, options.start)
 
 
 def _begin_full(options: FullTrainerOptions, report: Report) -> Report:

@@ -44,8 +44,8 @@ def _learns(module: nn.Module) -> bool:
 
 
 def spoken_part(part: str) -> str:
-    """text_encoder1 as "text encoder 1"."""
-    return re.sub(r"(\d)", r" \1", part.replace("_", " "))
+    """text_encoder1 as "text encoder 1", width_320 as "width 320"."""
+    return re.sub(r"([a-z])(\d)", r"\1 \2", part.replace("_", " "))
 
 
 @torch.no_grad()

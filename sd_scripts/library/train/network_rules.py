@@ -1,14 +1,14 @@
 """What must be true of a network's options, which of them do nothing, and which parts are asked for. Needs no torch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.networks.arguments import split_words
 from sd_scripts.library.notice import Notice
 from sd_scripts.library.train.checks.data import caching_option
+from sd_scripts.library.train.checks.output import last_target
 from sd_scripts.library.train.optimizers import optimizer_name, sets_its_rates
-from sd_scripts.library.train.saving import Names, Occasion
 from sd_scripts.options.network import (
     FrozenBaseOptions,
     NetworkFormatOptions,
@@ -33,8 +33,8 @@ def check_network(options: NetworkTrainerOptions) -> None:
     _check_parts(options)
     _check_rates(options)
     _check_base(options.base, options.precision.mixed_precision, options.precision.gradient_checkpointing)
-    _check_start(options.start)
-    _check_sources(options)
+    check_start(options.start)
+    check_sources(last_target(options), _sources(options))
     if options.text_cache.asked and options.trained_texts:
         option = caching_option(options.text_cache)
         sentence = "what a text encoder makes of captions changes while the network changes it"
@@ -54,8 +54,8 @@ def idle_network(options: NetworkTrainerOptions, has_gpu: bool) -> Iterator[Noti
     if options.base.cpu_offload_checkpointing and not has_gpu:
         option = "cpu_offload_checkpointing"
         yield Notice(option, f"--{option} has no effect: there is no GPU.")
-    yield from _about_comment(options.header, options.format)
-    yield from _about_start(options.start, options.state.resume)
+    yield from about_comment(options.header, options.format)
+    yield from about_start(options.start, options.state.resume)
 
 
 def _about_network(network: NetworkOptions) -> Iterator[Notice]:
@@ -72,14 +72,16 @@ def _about_network(network: NetworkOptions) -> Iterator[Notice]:
         yield Notice("network_args", sentence)
 
 
-def _about_comment(header: NetworkHeaderOptions, form: NetworkFormatOptions) -> Iterator[Notice]:
+def about_comment(header: NetworkHeaderOptions, form: NetworkFormatOptions) -> Iterator[Notice]:
+    """A sentence where a remark for the header is written nowhere."""
     if header.training_comment and header.no_metadata:
         yield Notice("training_comment", "--training_comment is not written: --no_metadata leaves it out.")
     elif header.training_comment and form.save_model_as != "safetensors":
         yield Notice("training_comment", "--training_comment is not written: only .safetensors files have a header.")
 
 
-def _about_start(start: StartOptions, resume: str | None) -> Iterator[Notice]:
+def about_start(start: StartOptions, resume: str | None) -> Iterator[Notice]:
+    """A sentence where options of the beginning have no say."""
     if start.initial_epoch is not None and start.initial_step is not None:
         yield Notice("initial_epoch", "--initial_epoch is not used: --initial_step wins over it.")
     option = "initial_epoch" if start.initial_step is None else "initial_step"
@@ -138,23 +140,26 @@ def _check_base(base: FrozenBaseOptions, mixed_precision: str, gradient_checkpoi
         raise BadOption("cpu_offload_checkpointing", "--cpu_offload_checkpointing needs --gradient_checkpointing.")
 
 
-def _check_start(start: StartOptions) -> None:
+def check_start(start: StartOptions) -> None:
+    """A place within an epoch is named where one is asked for. Errors: BadOption."""
     given = [name for name in ("initial_step", "initial_epoch") if getattr(start, name) is not None]
     if start.skip_until_initial_step and not given:
         option = "skip_until_initial_step"
         raise BadOption(option, f"--{option} needs --initial_step or --initial_epoch.")
 
 
-def _check_sources(options: NetworkTrainerOptions) -> None:
-    """Files of networks are there, and what is written takes the place of none of them."""
-    last = Names(Path(options.saving.output_dir or ""), options.saving.output_name).path(Occasion("last", 0))
-    target = last.with_name(f"{last.name}.{options.format.save_model_as}")
-    sources = [("base_weights", file) for file in options.base.base_weights or []]
-    if options.network.network_weights:
-        sources.append(("network_weights", options.network.network_weights))
+def check_sources(target: Path, sources: Iterable[tuple[str, str]]) -> None:
+    """Files (option, path) are there, and what is written at the end takes the place of none. Errors: BadOption."""
     for option, file in sources:
         if not Path(file).is_file():
             raise BadOption(option, f"--{option} {file}: there is no such file.")
         if target.exists() and target.samefile(file):
             sentence = f"--output_name: {target} is what this training reads. Choose another name."
             raise BadOption("output_name", sentence)
+
+
+def _sources(options: NetworkTrainerOptions) -> Iterator[tuple[str, str]]:
+    for file in options.base.base_weights or []:
+        yield "base_weights", file
+    if options.network.network_weights:
+        yield "network_weights", options.network.network_weights

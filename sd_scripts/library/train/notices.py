@@ -8,12 +8,14 @@ from sd_scripts.library.train.boards import idle_logging
 from sd_scripts.library.train.checks.noise import idle_options
 from sd_scripts.library.train.checks.output import format_of, last_target
 from sd_scripts.library.train.checks.validation import idle_validation
+from sd_scripts.library.train.hypernetwork_rules import idle_hypernetwork
 from sd_scripts.library.train.idle import idle_alone, idle_settings, idle_text_stop, idle_without_gpu
 from sd_scripts.library.train.network_rules import idle_network
 from sd_scripts.library.train.optimizing import rate_notices
 from sd_scripts.library.train.saving import file_format
 from sd_scripts.library.train.team import launched
 from sd_scripts.options.fine_tune import FineTuneMethodOptions
+from sd_scripts.options.train_hypernetwork import TrainHypernetworkOptions
 from sd_scripts.options.trainer import FullTrainerOptions, NetworkTrainerOptions, TrainerOptions
 
 
@@ -29,6 +31,13 @@ def network_notices(options: NetworkTrainerOptions, has_gpu: bool) -> Iterator[N
     yield from rate_notices(options.optimizer, options.schedule, FineTuneMethodOptions())
     yield from idle_text_stop(options.rates, options)
     yield from idle_network(options, has_gpu)
+    yield from _common(options, has_gpu)
+
+
+def hypernetwork_notices(options: TrainHypernetworkOptions, has_gpu: bool) -> Iterator[Notice]:
+    """The same of train_hypernetwork.py. Errors: BadOption."""
+    yield from rate_notices(options.optimizer, options.schedule, FineTuneMethodOptions())
+    yield from idle_hypernetwork(options)
     yield from _common(options, has_gpu)
 
 
