@@ -15,7 +15,7 @@ from tests.train.tiny_db import db_options, train_db
 
 
 def test_one_picture_is_learnt_by_heart(tmp_path):
-    given = {"max_train_steps": 45, "learning_rate": 3e-3, "min_timestep": 900, "max_timestep": 901}
+    given = {"max_train_steps": 25, "learning_rate": 3e-3, "min_timestep": 900, "max_timestep": 901}
     trainer, recorder = train_db(tmp_path, data=tiny_data(1), **given)
     assert sum(recorder.losses[-5:]) < 0.5 * sum(recorder.losses[:5])
     before = weights(tiny_family().text_encoder)
