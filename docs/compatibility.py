@@ -15,6 +15,9 @@ TAKEN_DOWN = "November 2026"
 _REASONS = {
     "caption_weights": "the same model as transformers keep it on the hub; the original file is read too",
     "max_token_length": "75 says the default aloud",
+    "v_parameterization": "it does not follow from v2, as some models of version 2 predict noise",
+    "clamp_quantile": "cutting makes the LoRA less exact, so it is only done when asked for",
+    "save_precision_as": "each part keeps its own format",
 }
 """Why a default or the choices differ, by option."""
 

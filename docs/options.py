@@ -60,8 +60,16 @@ _WORDS = {
 }
 
 
-_OFF_THE_PAGE: dict[str, dict[str, tuple[str, str]]] = {}
+_OFF_THE_PAGE: dict[str, dict[str, tuple[str, str]]] = {
+    "networks/merge_lora_old.py": {
+        "en": ("Merge LoRAs, as before", "merge_lora.py under its older name, with the options that it had."),
+        "ja": ("LoRA をマージ（旧）", "merge_lora.py の古い名前です。当時のオプションだけがあります。"),
+    },
+}
 """The title of each script that is no stage of the page, and what it is for."""
+
+_LIKE = {"networks/merge_lora_old.py": "merge_lora"}
+"""The stage whose words such a script takes, where it is not the training."""
 
 
 def options(lang: str) -> str:
@@ -108,7 +116,7 @@ def _chapter_off_the_page(script: str, lang: str) -> list[str]:
     title, about = _OFF_THE_PAGE[script][lang]
     lines = ["", f'<a id="{_anchor(script)}"></a>', "", f"## {title}: `{script}`", "", about, ""]
     lines += [_row(*_WORDS[lang]["heads"]), _row(*["---"] * len(_WORDS[lang]["heads"]))]
-    stage = STAGES["train"]
+    stage = STAGES[_LIKE.get(script, "train")]
     for spec in option_specs(SCRIPTS[script]).values():
         label, help_ = _page(stage, spec, "label", lang), _page(stage, spec, "help", lang)
         help_ = help_ or spec.help
@@ -127,7 +135,7 @@ def _option(stage: Stage, spec: OptionSpec, lang: str) -> str:
 def _page(stage: Stage, spec: OptionSpec, part: str, lang: str) -> str:
     """What the page says of an option: of this stage, or of all; nothing where it says nothing."""
     known = words(lang)
-    own = [f"stage_option.{whose}.{spec.name}.{part}" for whose in (stage.id, stage.tab)]
+    own = [f"stage_option.{whose}.{spec.name}.{part}" for whose in (stage.id, stage.family, stage.tab)]
     return next((known[key] for key in (*own, f"option.{spec.name}.{part}") if key in known), "")
 
 

@@ -139,6 +139,13 @@ class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, RunEndpoints):
         return {"values": filled.values, "links": filled.links}
 
     @endpoint
+    def all_stage_values(self, project: GivenProject = None, folders: dict[str, int] | None = None) -> Json:
+        """The same of all stages, by name. `folders`: which of the folders a stage works on, where not the first."""
+        given, at = self._project(project), folders or {}
+        filled = {stage.id: stage_values(stage, given, at.get(stage.id, 0)) for stage in STAGES.values()}
+        return {name: {"values": one.values, "links": one.links} for name, one in filled.items()}
+
+    @endpoint
     def check(self, stage: str, values: Values, project: GivenProject = None, replaces: str | None = None) -> Json:
         """What is wrong, what was found at every path, what the start means in figures, and the command.
 
@@ -191,11 +198,12 @@ class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, RunEndpoints):
         caption: str = "blip",
         tagger: str = "wd14",
         clean: bool = True,
+        train: str = "train",
         values: dict[str, Values] | None = None,
         confirm: Confirmed = False,
     ) -> Json:
         """Queues all stages as a chain; or says what stands against it."""
-        choice = pipeline.Choice(frozenset(skip or ()), caption, tagger, clean, values or {})
+        choice = pipeline.Choice(frozenset(skip or ()), caption, tagger, clean, values or {}, train)
         steps = pipeline.plan(self._project(project), choice, self.roots)
         add_rivals([step.checked for step in steps], self._queue.store)
         findings = pipeline.findings(steps)

@@ -13,7 +13,7 @@ import gradio as gr
 from kohya_gui.api import Studio
 from kohya_gui.form import form_schema
 from kohya_gui.i18n import LANGUAGES, t, words
-from kohya_gui.stages import STAGES
+from kohya_gui.stages import STAGES, TRAINERS
 
 WEB = Path(__file__).parent / "web"
 # Tools follow as soon as there is one.
@@ -83,10 +83,16 @@ def page_data() -> dict[str, Any]:
         "tabs": {tab: ids for tab in TABS if (ids := [stage.id for stage in STAGES.values() if stage.tab == tab])},
         "per_folder": [stage.id for stage in STAGES.values() if stage.per_folder],
         "trainers": {stage.id: [stage.method, stage.family] for stage in STAGES.values() if stage.trains},
+        "without_latents": [name for name in TRAINERS if STAGES["latents"].writes not in STAGES[name].reads],
         "groups": {stage.id: stage.group for stage in STAGES.values() if stage.group},
         "marks": MARKS,
-        "words": {lang: words(lang) for lang in LANGUAGES},
+        "words": {lang: _page_words(lang) for lang in LANGUAGES},
     }
+
+
+def _page_words(lang: str) -> dict[str, str]:
+    """The words that the scripts say; the server's own come with its answers."""
+    return {key: text for key, text in words(lang).items() if not key.startswith("server.")}
 
 
 def _numbered(known: dict[str, int], field: dict[str, Any]) -> int:

@@ -19,6 +19,7 @@ from kohya_gui import (  # noqa: F401
     pictures,
     rate_rules,
     saving_rules,
+    tool_rules,
 )
 from kohya_gui.at_path import told_of_path
 from kohya_gui.command import absolute_values, is_data
@@ -141,7 +142,9 @@ def _read(checked: Checked, typed: dict[str, Any]) -> None:
             if spec.secret and value:
                 checked.fields[flag] = {"error": say("check.secret")}
                 continue
-            value = read_value(spec, bare(value) if isinstance(value, str) and spec.path else value)
+            if isinstance(value, str) and spec.path and not spec.many:
+                value = bare(value)
+            value = read_value(spec, value)
             unusable = _unusable(value) if spec.path else None
             if unusable:
                 checked.fields[flag] = {"error": say("path.unusable", path=unusable[:SHOWN_LETTERS])}

@@ -1,14 +1,15 @@
 """From a stage's values to the command that runs it, and that command as text."""
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
+from kohya_gui.launching import launcher, split_values
 from kohya_gui.project import is_path
 from kohya_gui.stages import Stage
 from kohya_gui.words import refusal, say
 from sd_scripts.library.systems import Shell, command_text, script_text
+from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.spec import OptionSpec, option_specs
 from sd_scripts.options.values import to_argv
 
@@ -38,8 +39,9 @@ def _absolute(spec: OptionSpec, value: Any, base: Path) -> Any:
 
 
 def stage_argv(stage: Stage, values: dict[str, Any], repo: Path) -> list[str]:
-    """The command of a stage: interpreter and script by their full paths, then the options."""
-    return [sys.executable, str(repo / "sd_scripts" / stage.script), *to_argv(stage.options, values)]
+    """The command of a stage: interpreter, or launcher, and script by their full paths, then the options."""
+    launch, own = split_values(values)
+    return [*launcher(launch), str(repo / "sd_scripts" / stage.script), *to_argv(SCRIPTS[stage.script], own)]
 
 
 def with_placeholders(stage: Stage, values: dict[str, Any]) -> dict[str, Any]:

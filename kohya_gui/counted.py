@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kohya_gui import found, pictures
 from kohya_gui.draft import Draft, once
+from kohya_gui.launching import processes
 from kohya_gui.looking import Sizes
 from sd_scripts.library.data.buckets import LATENT_PX, BucketRules, Size
 from sd_scripts.library.data.captions import training_text
@@ -84,7 +85,7 @@ def _of_dataset(draft: Draft, dataset: Dataset, sizes: Sizes) -> tuple[list[Sour
         Source(subset.name, len(own), sum(itertools.islice(left, len(own))) if subset.is_reg else times, subset.is_reg)
         for (subset, own), times in zip(parts, shown, strict=True)
     ]
-    batch = dataset.batch_size
+    batch = dataset.batch_size * processes(draft.values)
     return sources, [Bucket(size, count, -(-count // batch)) for size, count in by_size.items() if count]
 
 

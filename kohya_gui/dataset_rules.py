@@ -6,9 +6,9 @@ from pathlib import Path
 
 from kohya_gui import fixes, found
 from kohya_gui.draft import Draft, Finding
-from kohya_gui.rules import rule
+from kohya_gui.rules import folders_read, rule
 from kohya_gui.stages import TRAINERS
-from kohya_gui.subset_rules import about_datasets
+from kohya_gui.subset_rules import about_datasets, source_of
 from sd_scripts.library.data.dataset_options import asked_datasets
 from sd_scripts.library.data.picture_rules import check_caching
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
@@ -32,7 +32,7 @@ def one_source(draft: Draft) -> Iterator[Finding]:
             if draft.get(flag):
                 keep = fixes.keep_each(draft, flag, "dataset_class")
                 yield draft.error(flag, "check.not_with", *keep, other="dataset_class")
-    elif not draft.get("dataset_config") and not draft.reads_folders:
+    elif not draft.get("dataset_config") and not folders_read(draft):
         for flag in ("cache_info", "caption_extension"):
             if flag in draft.values:
                 mend = (fixes.leave_out(draft, flag), fixes.browse("dataset_config"))
@@ -50,22 +50,27 @@ def readers_to_keep(draft: Draft) -> Iterator[Finding]:
 
 @rule(*TRAINERS)
 def datasets_described(draft: Draft) -> Iterator[Finding]:
-    """The file of datasets is without mistakes, goes with the other options, and what it names is there."""
-    path = draft.path("dataset_config")
-    if path is None or not path.is_file() or draft.get("dataset_class"):
+    """The file of datasets is without mistakes, goes with the other options, and what it names is there.
+
+    So are the folders that a training reads without such a file.
+    """
+    flag = source_of(draft)
+    path = draft.path(flag)
+    if path is None or not path.exists() or not (folders_read(draft) or path.is_file()) or draft.get("dataset_class"):
         return
     try:
-        draft.roots.inside(str(path), "dataset_config", draft.base)
+        draft.roots.inside(str(path), flag, draft.base)
         datasets = _datasets(draft)
         subsets = [one for dataset in datasets for one in dataset.subsets]
         wrong = [finding for subset in subsets for finding in _wrong(draft, subset)]
     except (BadOption, BadFile) as error:
-        yield Finding("error", "dataset_config", str(error))
+        yield Finding("error", getattr(error, "option", flag), str(error))
         return
     if wrong:
         yield wrong[0]
         return
-    yield draft.fine("check.datasets", n=len(datasets), subsets=len(subsets))
+    if draft.get("dataset_config"):
+        yield draft.fine("check.datasets", n=len(datasets), subsets=len(subsets))
     yield from about_datasets(draft, datasets)
 
 

@@ -70,11 +70,6 @@ class Draft:
     known: dict[object, Any] = dataclasses.field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
-    def reads_folders(self) -> bool:
-        """Whether pictures come from folders named repeats_words, as there is no metadata file."""
-        return "reg_data_dir" in self.specs and not self.get("in_json")
-
-    @property
     def specs(self) -> dict[str, OptionSpec]:
         """The stage's options."""
         return option_specs(self.stage.options)

@@ -36,8 +36,8 @@ class Fact(NamedTuple):
 
 
 def saved_bytes(draft: Draft, model: ModelFacts | None) -> float | None:
-    """How large a saved model will be; None where the base model is not known."""
-    return save_bytes(draft, model.size_bytes, model.dtype) if model else None
+    """How large a saved model will be; None where the base model is not known, and of what is no model."""
+    return save_bytes(draft, model.size_bytes, model.dtype) if model and draft.stage.saves_whole_models else None
 
 
 def needed_bytes(draft: Draft, plan: TrainingPlan | None) -> float | None:
@@ -81,6 +81,9 @@ def _memory_facts(draft: Draft, past: Past | None) -> list[Fact]:
     memory = memory_of(draft)
     if memory is None:
         return []
+    if not draft.stage.saves_whole_models:
+        note = say("fact.memory_beside")
+        return [Fact(say("fact.memory"), say("fact.at_least", what=_of_gpu(size(memory.total))), note)]
     kept = say("fact.unknown") if memory.optimizer is None else size(memory.optimizer)
     rows = [
         (say("fact.weights"), size(memory.trained + memory.frozen)),
@@ -111,6 +114,8 @@ def _train_facts(draft: Draft) -> list[Fact]:
             return [*facts, Fact(say("fact.saves"), say("fact.saves_each", **sizes))]
         facts.append(Fact(say("fact.saves"), say("fact.saves_of", n=plan.saves, **sizes), rows=_kept(plan)))
         facts.append(_disk(draft, plan, each))
+    elif plan and not draft.stage.saves_whole_models:
+        facts.append(Fact(say("fact.saves"), f"{plan.saves:,}", rows=_kept(plan)))
     return facts
 
 

@@ -26,6 +26,7 @@ _SHOWN: dict[str, tuple[str, ...]] = {
     "json_out": (".json", ".jsonl"),
     "file": ("",),
     "file_out": ("",),
+    "model_out": found.MODEL_SUFFIXES,
     "picture": IMAGE_SUFFIXES,
 }
 

@@ -23,8 +23,12 @@ Stamp = tuple[int, int]
 # Times of files are this coarse on some file systems: what changed just now is looked at again.
 SETTLED_AFTER_NS = 2_000_000_000
 
-# {part, which is its folder in diffusers' layout: how the names of its tensors begin in one file}
-MODEL_PARTS = {"unet": "model.diffusion_model.", "text_encoder": "cond_stage_model.", "vae": "first_stage_model."}
+# {part: (how the names of its tensors begin in one file, its folders in diffusers' layout)}
+MODEL_PARTS = {
+    "unet": (("model.diffusion_model.",), ("unet",)),
+    "text_encoder": (("cond_stage_model.", "conditioner.embedders."), ("text_encoder", "text_encoder_2")),
+    "vae": (("first_stage_model.",), ("vae",)),
+}
 
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
@@ -50,15 +54,19 @@ def parameters_at(path: Path) -> Counter[str]:
     """How many parameters each part of a model has: unet, text_encoder, vae; nothing where the file does not tell."""
     try:
         if path.is_dir():
-            return Counter({part: sum(map(_elements, _weights_of(path / part))) for part in MODEL_PARTS})
+            return Counter({part: _in_folders(path, folders) for part, (_, folders) in MODEL_PARTS.items()})
         tensors = safetensors_header(path)[0] if path.suffix.lower() == ".safetensors" else pickled_header(path)
     except UserError:
         return Counter()
     parts: Counter[str] = Counter()
     for name, fact in tensors.items():
-        if part := next((part for part, begin in MODEL_PARTS.items() if name.startswith(begin)), None):
+        if part := next((part for part, (begins, _) in MODEL_PARTS.items() if name.startswith(begins)), None):
             parts[part] += math.prod(fact.shape)
     return parts
+
+
+def _in_folders(path: Path, folders: tuple[str, ...]) -> int:
+    return sum(_elements(file) for folder in folders for file in _weights_of(path / folder))
 
 
 def _weights_of(folder: Path) -> list[Path]:

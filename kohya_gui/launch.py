@@ -11,6 +11,7 @@ from kohya_gui import devices, pictures
 from kohya_gui.checks import Checked
 from kohya_gui.command import stage_argv
 from kohya_gui.draft import Finding
+from kohya_gui.launching import gpus_named
 from kohya_gui.pipeline import Step
 from kohya_gui.words import from_program
 from sd_scripts.options.spec import flat_values, from_values
@@ -30,10 +31,17 @@ def run_facts(checked: Checked, repo: Path, name: str) -> dict[str, Any]:
         "work_dir": str(draft.base),
         "values": flat_values(from_values(draft.stage.options, draft.values)),
         "project": draft.project.name or None,
-        "devices": devices.names() if draft.stage.heavy else [],
+        "devices": _devices(checked),
         "versions": versions(repo),
         "dataset": pictures.fingerprint(folder) if folder else {},
     }
+
+
+def _devices(checked: Checked) -> list[str]:
+    """The devices that a run needs for itself: the GPUs that its launcher is told, else all of them."""
+    if not checked.draft.stage.heavy:
+        return []
+    return [f"gpu:{number}" for number in gpus_named(checked.draft.get("gpu_ids"))] or devices.names()
 
 
 def run_name(checked: Checked) -> str:

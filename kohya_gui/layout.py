@@ -5,6 +5,8 @@ exactly one of them (tests/gui_page/test_layout.py). Names are keys of the local
 common (layout_training.py).
 """
 
+from kohya_gui.layout_file_tools import FILE_TOOL_LAYOUTS
+from kohya_gui.layout_network_tools import NETWORK_TOOL_LAYOUTS
 from kohya_gui.layout_training import TRAINING_LAYOUTS
 from kohya_gui.places import NEVER, Layout, absent, given
 from sd_scripts.options.optimizer import OPTIMIZER_GROUPS, SCHEDULES
@@ -77,11 +79,13 @@ LAYOUTS: dict[str, Layout] = {
         shown={"min_bucket_reso": absent("bucket_no_upscale"), "max_bucket_reso": absent("bucket_no_upscale")},
     ),
     **TRAINING_LAYOUTS,
+    **NETWORK_TOOL_LAYOUTS,
+    **FILE_TOOL_LAYOUTS,
 }
 
 WIDE = ("pretrained_model_name_or_path", "train_data_dir", "caption_weights", "model_id", "repo_id", "project_path",
         "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "lr_scheduler_args",
-        "sample_prompts", "dataset_config", "metadata_description")  # fmt: skip
+        "models", "sample_prompts", "dataset_config", "metadata_description")  # fmt: skip
 """Fields that take two columns."""
 
 LISTED: dict[str, tuple[str, ...]] = {
@@ -106,7 +110,7 @@ SUGGESTED: dict[str, tuple[str, ...]] = {
     ),
     "caption_extension": (".caption", ".txt"),
     "max_resolution": ("512,512", "640,640", "768,768"),
-    "resolution": ("512,512", "640,640", "768,768"),
+    "resolution": ("512,512", "640,640", "768,768", "1024,1024"),
     "face_crop_aug_range": ("2.0,4.0", "1.5,3.0"),
     "repo_id": (
         "SmilingWolf/wd-v1-4-convnext-tagger-v2",

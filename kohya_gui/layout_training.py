@@ -90,7 +90,8 @@ SECTIONS: Places = {
     "memory": "mixed_precision gradient_checkpointing full_fp16 full_bf16 fp8_base fp8_base_unet"
     " cpu_offload_checkpointing fused_backward_pass fused_optimizer_groups lowram highvram sdpa xformers mem_eff_attn"
     " diffusers_xformers torch_compile dynamo_backend max_data_loader_n_workers persistent_data_loader_workers",
-    "several_gpus": "ddp_timeout ddp_gradient_as_bucket_view ddp_static_graph deepspeed zero_stage"
+    "several_gpus": "gpu_ids num_processes main_process_port num_cpu_threads_per_process num_machines machine_rank"
+    " main_process_ip ddp_timeout ddp_gradient_as_bucket_view ddp_static_graph deepspeed zero_stage"
     " offload_optimizer_device offload_optimizer_nvme_path offload_param_device offload_param_nvme_path"
     " zero3_init_flag zero3_save_16bit_model fp16_master_weights_and_gradients",
     "saving": "output_dir save_model_as use_safetensors save_precision save_every_n_epochs save_every_n_steps"

@@ -3,8 +3,9 @@
 import importlib.util
 from collections.abc import Iterator
 
-from kohya_gui import fixes
+from kohya_gui import devices, fixes
 from kohya_gui.draft import Draft, Finding
+from kohya_gui.launching import gpus_named, processes
 from kohya_gui.rules import rule
 from kohya_gui.stages import TRAINERS
 from sd_scripts.options.device import DeepSpeedOptions
@@ -41,6 +42,31 @@ def needs_are_met(draft: Draft) -> Iterator[Finding]:
     if draft.get("lowram") and draft.get("highvram"):
         keep = fixes.keep_each(draft, "lowram", "highvram")
         yield draft.error("highvram", "check.exclusive", *keep, first="lowram", second="highvram")
+
+
+@rule(*TRAINERS)
+def launch_possible(draft: Draft) -> Iterator[Finding]:
+    """The GPUs that are named are there, one for each process; several machines can find each other."""
+    named, there = gpus_named(draft.get("gpu_ids")), len(devices.gpus())
+    if draft.get("gpu_ids") and (not named or len(set(named)) < len(named)):
+        yield draft.error("gpu_ids", "check.gpu_list", fixes.leave_out(draft, "gpu_ids"))
+        return
+    gone = [number for number in named if number >= there]
+    if gone:
+        yield draft.error("gpu_ids", "check.no_gpu", fixes.leave_out(draft, "gpu_ids"), n=gone[0], there=there)
+        return
+    machines, rank = draft.get("num_machines"), draft.get("machine_rank")
+    total, here = processes(draft.values), len(named) or there or 1
+    if total > here * machines or total % machines:
+        flag = "num_processes" if draft.get("num_processes") else "num_machines"
+        fit = fixes.set_to(draft, "num_processes", here * machines)
+        yield draft.error(flag, "check.processes", fit, fixes.leave_out(draft, flag), n=total, here=here)
+    if rank >= machines:
+        yield draft.error("machine_rank", "check.machine_rank", fixes.leave_out(draft, "machine_rank"))
+    for flag in ("main_process_ip", "main_process_port"):
+        if machines > 1 and not draft.get(flag):
+            alone = fixes.leave_out(draft, "num_machines", "machine_rank")
+            yield draft.error("num_machines", "check.needs", alone, needed=flag)
 
 
 @rule(*TRAINERS)

@@ -4,6 +4,7 @@ It follows what the trainer puts on the device (library/train/device.py). Activa
 pictures, batch and attention, and only a run can tell them.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 from kohya_gui import found
@@ -57,9 +58,11 @@ def trains_text(draft: Draft) -> bool:
 def memory_of(draft: Draft) -> Memory | None:
     """What the weights take on the device; None where the model's parts are not known, or are divided up."""
     name = draft.path("pretrained_model_name_or_path")
-    parts = found.parameters_at(name) if name and name.exists() else {}
+    parts = found.parameters_at(name) if name and name.exists() else Counter()
     if not parts.get("unet") or not parts.get("text_encoder") or draft.get("deepspeed"):
         return None
+    if not draft.stage.saves_whole_models:
+        return Memory(0, _beside(draft, parts), 0, None)
     each, text_too = weights_bytes(draft), trains_text(draft)
     trained = parts["unet"] + (parts["text_encoder"] if text_too else 0)
     frozen = 0 if text_too else parts["text_encoder"] * (1 if draft.get("fp8_base") else each)
@@ -69,8 +72,16 @@ def memory_of(draft: Draft) -> Memory | None:
     return Memory(trained * each, frozen, gradients, _remembered(draft, trained), paged)
 
 
+def _beside(draft: Draft, parts: Counter[str]) -> float:
+    """Bytes of a model that something is trained beside: it is kept in what is computed in, or in 8 bits."""
+    half = 4 if draft.get("mixed_precision") == "no" else 2
+    in_8_bits = draft.get("fp8_base") or draft.get("fp8_base_unet")
+    texts = 0 if draft.get("cache_text_encoder_outputs") else parts["text_encoder"]
+    return parts["unet"] * (1 if in_8_bits else half) + texts * (1 if draft.get("fp8_base") else half)
+
+
 def state_bytes(draft: Draft) -> float | None:
-    """How large a saved state is: the trained weights, and what the optimizer remembers."""
+    """How large a saved state is: the trained weights, and what the optimizer remembers; None where not known."""
     memory = memory_of(draft)
     return memory.trained + memory.optimizer if memory and memory.optimizer is not None else None
 

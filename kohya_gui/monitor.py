@@ -14,6 +14,7 @@ from kohya_gui.runs import log
 from kohya_gui.runs.events import PhaseView, RunView
 from kohya_gui.runs.queue import Queue, device_name, waiting_reasons
 from kohya_gui.runs.store import Outcome, RunRecord, Status
+from kohya_gui.stages import TRAINERS
 from kohya_gui.words import Reason, from_program, refusal, say, say_or, say_reason
 
 # So long a phase may be silent before that is said; one that was silent for long before, three times as long.
@@ -21,7 +22,7 @@ QUIET_S = {"download": 600.0, "load_model": 300.0, "export": 300.0, "save": 300.
 QUIET_OTHERWISE_S = 120.0
 # A first step may compile the model.
 QUIET_FIRST_STEP_S = 300.0
-PHASES_AHEAD = {"train": ("train", "save")}
+TRAINING_AHEAD = ("train", "save")
 KEPT_VIEWS = 16
 TAIL_LINES = 30
 
@@ -232,7 +233,9 @@ def _figures(phase: PhaseView) -> Json:
 def _ahead(stage: str, status: Status, view: RunView) -> list[Json]:
     """The phases of a run that are still to come, as far as they are known."""
     begun = {phase.name for phase in view.phases}
-    names = [name for name in PHASES_AHEAD.get(stage, ()) if name not in begun] if status.state == "running" else []
+    if status.state != "running" or stage not in TRAINERS:
+        return []
+    names = [name for name in TRAINING_AHEAD if name not in begun]
     return [{"name": name, "title": say(f"phase.{name}"), "state": "waiting"} for name in names]
 
 

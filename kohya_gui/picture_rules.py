@@ -7,49 +7,29 @@ from contextlib import suppress
 from pathlib import Path
 
 from kohya_gui import fixes, pictures
-from kohya_gui.draft import Draft, Finding
-from kohya_gui.rules import entries_of, rule
+from kohya_gui.draft import Draft, Finding, Fix
+from kohya_gui.rules import entries_of, folders_read, rule
 from kohya_gui.stages import TRAINERS
 from kohya_gui.words import some_names
 from sd_scripts.library.data.buckets import parse_resolution
-from sd_scripts.library.data.dataset_options import asked_datasets
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
 from sd_scripts.library.data.picture_rules import PictureRules, parse_face_range
-from sd_scripts.library.errors import BadOption, UserError
+from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import Metadata
-from sd_scripts.options.spec import from_values
 
 
 @rule(*TRAINERS)
 def data_needed(draft: Draft) -> Iterator[Finding]:
-    """Training needs metadata, and with bare names the folder that they stand in; or a description of its own.
-
-    Some methods take folders named repeats_words instead.
-    """
-    described = any(draft.get(flag) for flag in ("in_json", "dataset_config", "dataset_class"))
-    if draft.reads_folders and not described:
-        yield from _folders_needed(draft)
-    elif not described:
+    """Training needs metadata, and with bare names the folder that they stand in; or a description of its own."""
+    if folders_read(draft):
+        return
+    if not any(draft.get(flag) for flag in ("in_json", "dataset_config", "dataset_class")):
         mend = (fixes.go("latents"), fixes.browse("in_json"))
         yield draft.error("in_json", "check.in_json_needed", *mend)
     entries = entries_of(draft)
     if entries and not draft.get("train_data_dir") and not Path(next(iter(entries))).is_absolute():
         given = [fixes.from_project(draft, "train_data_dir")] if draft.given("train_data_dir") else []
         yield draft.error("train_data_dir", "check.folder_needed", *given, fixes.browse("train_data_dir"))
-
-
-def _folders_needed(draft: Draft) -> Iterator[Finding]:
-    """There are folders with pictures, and a size for them."""
-    if not draft.get("train_data_dir"):
-        yield draft.error("train_data_dir", "check.folders_needed", fixes.browse("train_data_dir"))
-    elif draft.path("train_data_dir"):
-        try:
-            datasets = asked_datasets(from_values(draft.stage.options, draft.values))
-        except UserError as error:
-            yield Finding("error", getattr(error, "option", "train_data_dir"), str(error))
-            return
-        if any(dataset.rules is None for dataset in datasets):
-            yield draft.error("resolution", "check.size_needed", fixes.set_to(draft, "resolution", "512,512"))
 
 
 @rule(*TRAINERS)
@@ -91,10 +71,17 @@ def resolution_known(draft: Draft) -> Iterator[Finding]:
     """Without prepared latents the resolution must be given."""
     entries = entries_of(draft) or {}
     without = sum("train_resolution" not in entry for entry in entries.values())
+    if folders_read(draft) and not draft.get("resolution"):
+        yield draft.error("resolution", "check.resolution_of_folders", _usual_size(draft))
     if without and not draft.get("resolution"):
-        side = 768 if draft.get("v2") and draft.get("v_parameterization") else 512
-        give = fixes.set_to(draft, "resolution", f"{side},{side}", enable_bucket=True)
-        yield draft.error("resolution", "check.resolution_needed", give, fixes.go("latents"), n=without)
+        yield draft.error("resolution", "check.resolution_needed", _usual_size(draft), fixes.go("latents"), n=without)
+
+
+def _usual_size(draft: Draft) -> Fix:
+    """The size that the model was made for."""
+    large = draft.get("v2") and draft.get("v_parameterization")
+    side = 1024 if draft.stage.family == "sdxl" else 768 if large else 512
+    return fixes.set_to(draft, "resolution", f"{side},{side}", enable_bucket=True)
 
 
 @rule(*TRAINERS)

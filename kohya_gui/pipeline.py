@@ -10,7 +10,7 @@ from kohya_gui.draft import Finding, by_level
 from kohya_gui.files import Roots
 from kohya_gui.project import Project
 from kohya_gui.rules import texts_of
-from kohya_gui.stages import STAGES, Stage, by_folder, stage_values
+from kohya_gui.stages import STAGES, TRAINERS, Stage, by_folder, stage_values
 from kohya_gui.words import from_program, refusal, say
 
 _CAPTIONERS = {"blip": "caption_blip", "git": "caption_git", "none": None}
@@ -22,13 +22,14 @@ _WITHOUT_LATENTS = {"resolution": "512,512", "enable_bucket": True}
 
 @dataclass(frozen=True)
 class Choice:
-    """Which stages are wanted, and what the user typed for them."""
+    """Which stages are wanted, which training ends them, and what the user typed for them."""
 
     skip: frozenset[str]
     caption: str
     tagger: str
     clean: bool
     values: dict[str, dict[str, Any]]
+    train: str = "train"
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ def chosen_stages(choice: Choice, project: Project) -> list[Stage]:
         raise refusal("caption", "value.not_a_choice", value=choice.caption, choices=", ".join(_CAPTIONERS))
     if choice.tagger not in _TAGGERS:
         raise refusal("tagger", "value.not_a_choice", value=choice.tagger, choices=", ".join(_TAGGERS))
+    if choice.train not in TRAINERS:
+        raise refusal("train", "value.not_a_choice", value=choice.train, choices=", ".join(TRAINERS))
     captioner, tagger = _CAPTIONERS[choice.caption], _TAGGERS[choice.tagger]
-    wanted = {stage for stage in (captioner, tagger, "latents", "train") if stage} - choice.skip
+    wanted = {stage for stage in (captioner, tagger, _latents_for(choice.train), choice.train) if stage} - choice.skip
     # Texts that somebody wrote by hand are merged as well.
     if "merge_captions" not in choice.skip and (captioner in wanted or _texts(project, ".caption")):
         wanted.add("merge_captions")
@@ -59,6 +62,11 @@ def chosen_stages(choice: Choice, project: Project) -> list[Stage]:
     if choice.clean and "clean" not in choice.skip:
         wanted.add("clean")
     return [stage for stage in STAGES.values() if stage.id in wanted]
+
+
+def _latents_for(train: str) -> str | None:
+    """The stage that makes latents, where the training reads them."""
+    return "latents" if STAGES["latents"].writes in STAGES[train].reads else None
 
 
 def _texts(project: Project, extension: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from kohya_gui import devices, fixes
 from kohya_gui.command import is_data
 from kohya_gui.draft import Draft, Finding
+from kohya_gui.launching import processes
 from kohya_gui.rules import entries_of
 from sd_scripts.library.data.dataset_options import asked_datasets
 from sd_scripts.library.data.idle import idle_prepared, idle_sizes
@@ -26,6 +27,7 @@ from sd_scripts.library.train.network_rules import check_network
 from sd_scripts.library.train.notices import hypernetwork_notices, network_notices, notices
 from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
+from sd_scripts.options.device import ParallelOptions
 from sd_scripts.options.spec import from_values
 
 Check = Callable[[Any], object]
@@ -97,7 +99,8 @@ def _told(draft: Draft, values: dict[str, Any]) -> list[Notice]:
     options = from_values(draft.stage.options, values)
     try:
         told = PROGRAMS[draft.stage.script].tells(options, devices.names() != ["cpu"])
-        return [*told, *_about_sizes(draft, options)]
+        alone = () if processes(draft.values) == 1 else vars(ParallelOptions())
+        return [*(one for one in told if one.option not in alone), *_about_sizes(draft, options)]
     except UserError:
         return []
 

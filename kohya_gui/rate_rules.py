@@ -16,8 +16,15 @@ from sd_scripts.options.optimizer import (
     optimizers_like,
 )
 
-# A whole model forgets above this; below, nothing is learnt.
-_HIGH_RATE, _USUAL_RATE, _LOW_RATE = 1e-4, 5e-6, 1e-8
+# {method: (below this nothing is learnt, what is usual, above this everything else is forgotten)}
+_RATES = {
+    "full": (1e-8, 5e-6, 1e-4),
+    "dreambooth": (1e-8, 2e-6, 1e-4),
+    "lora": (3e-6, 1e-4, 1e-2),
+    "inversion": (1e-5, 5e-3, 1e-1),
+    "hypernetwork": (1e-8, 1e-5, 1e-2),
+}
+_PART_RATES = ("learning_rate_te", "learning_rate_te1", "learning_rate_te2")
 # What D-Adaptation and Prodigy scale is about 1.
 _LOWEST_SCALE = 0.1
 
@@ -46,23 +53,24 @@ def rate_usual(draft: Draft) -> Iterator[Finding]:
         if rate <= _LOWEST_SCALE:
             use = fixes.set_to(draft, "learning_rate", 1.0)
             yield draft.warning("learning_rate", "check.rate_scaled", use, rate=rate, optimizer=optimizer)
-    elif not _LOW_RATE <= rate <= _HIGH_RATE:
-        usual = fixes.set_to(draft, "learning_rate", _USUAL_RATE)
-        yield draft.warning("learning_rate", "check.rate_unusual", usual, rate=rate)
+        return
+    low, usual, high = _RATES[draft.stage.method or ""]
+    if not low <= rate <= high and not finds_its_rate(optimizer):
+        key = "check.rate_unusual" if draft.stage.saves_whole_models else "check.rate_unusual_beside"
+        use = fixes.set_to(draft, "learning_rate", usual)
+        yield draft.warning("learning_rate", key, use, rate=rate, usual=usual)
 
 
 @rule(*TRAINERS)
 def rates_agree(draft: Draft) -> Iterator[Finding]:
     """An optimizer that finds one factor takes one rate; a rate of what is not trained does nothing."""
-    rate_te, optimizer = draft.get("learning_rate_te"), draft.get("optimizer_type")
-    if rate_te is None:
-        return
-    if "train_text_encoder" in draft.specs and not draft.get("train_text_encoder"):
-        mend = (fixes.leave_out(draft, "learning_rate_te"), fixes.turn_on(draft, "train_text_encoder"))
-        yield draft.warning("learning_rate_te", "check.text_encoder_off", *mend)
-    elif finds_its_rate(optimizer) and rate_te not in (0, draft.get("learning_rate")):
-        same = fixes.leave_out(draft, "learning_rate_te")
-        yield draft.error("learning_rate_te", "check.one_rate", same, optimizer=optimizer)
+    optimizer = draft.get("optimizer_type")
+    for flag in (flag for flag in _PART_RATES if draft.get(flag) is not None):
+        if "train_text_encoder" in draft.specs and not draft.get("train_text_encoder"):
+            mend = (fixes.leave_out(draft, flag), fixes.turn_on(draft, "train_text_encoder"))
+            yield draft.warning(flag, "check.text_encoder_off", *mend)
+        elif finds_its_rate(optimizer) and draft.get(flag) not in (0, draft.get("learning_rate")):
+            yield draft.error(flag, "check.one_rate", fixes.leave_out(draft, flag), optimizer=optimizer)
 
 
 @rule(*TRAINERS)

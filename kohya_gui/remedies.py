@@ -52,6 +52,7 @@ def single_batches(had: Values) -> Values:
     return {"train_batch_size": 1, "gradient_accumulation_steps": had["gradient_accumulation_steps"] * size}
 
 
+_unet_only = unless("network_train_text_encoder_only", True, sets(network_train_unet_only=True))
 _SINGLE = Remedy("batch_1", single_batches)
 _NO_READERS = Remedy("no_readers", only_with("max_data_loader_n_workers", sets(max_data_loader_n_workers=0)))
 
@@ -62,6 +63,8 @@ REMEDIES: dict[str, tuple[Remedy, ...]] = {
         Remedy("adamw8bit", sets(optimizer_type="AdamW8bit", use_8bit_adam=False)),
         Remedy("bf16", unless("full_fp16", True, sets(mixed_precision="bf16"))),
         Remedy("text_encoder_still", sets(train_text_encoder=False)),
+        Remedy("unet_only", only_with("network_module", _unet_only)),
+        Remedy("base_8bit", only_with("network_module", unless("mixed_precision", "no", sets(fp8_base=True)))),
     ),
     "killed": (
         Remedy("latents_on_disk", sets(cache_latents_to_disk=True, cache_latents=True)),

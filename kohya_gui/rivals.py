@@ -8,6 +8,7 @@ from kohya_gui.draft import Draft, Finding, Fix
 from kohya_gui.fixes import free_name, rename
 from kohya_gui.runs.store import RunRecord, RunStore
 from kohya_gui.saving_rules import written
+from kohya_gui.stages import TRAINERS
 
 # What tells where a stage writes; the first is the field to blame.
 _BESIDE_PICTURES = ("train_data_dir", "caption_extension", "output_path")
@@ -18,6 +19,7 @@ _OUTPUTS = {
     "latents": ("out_json",),
     "train": ("output_name", "output_dir"),
 }
+_WRITTEN = ("folder", "model_out", "file_out", "json_out")
 
 
 def add_rivals(steps: Iterable[Checked], store: RunStore, besides: str | None = None) -> None:
@@ -28,18 +30,32 @@ def add_rivals(steps: Iterable[Checked], store: RunStore, besides: str | None = 
 
 
 def _rivals(draft: Draft, queued: list[tuple[RunRecord, str]]) -> Iterator[Finding]:
-    flags = _OUTPUTS[draft.stage.tab]
+    flags = _outputs(draft)
+    if not flags:
+        return
     place = [draft.get(flag) for flag in flags]
     for record, state in queued:
-        if record.stage == draft.stage.id and [record.values.get(flag) for flag in flags] == place:
+        if _same_kind(record, draft) and [record.values.get(flag) for flag in flags] == place:
             key = "check.same_output_running" if state == "running" else "check.same_output_waiting"
             yield draft.warning(flags[0], key, *_renamed(draft, queued), name=record.name)
             return
 
 
+def _same_kind(record: RunRecord, draft: Draft) -> bool:
+    """Whether a run may write what the stage writes: the same stage; of trainings any, as their names are alike."""
+    return record.stage == draft.stage.id or (draft.stage.trains and record.stage in TRAINERS)
+
+
+def _outputs(draft: Draft) -> tuple[str, ...]:
+    """The options that tell where a stage writes; of a tool those paths to write to that are given."""
+    if draft.stage.tab != "tools":
+        return _OUTPUTS[draft.stage.tab]
+    return tuple(flag for flag, spec in draft.specs.items() if spec.path in _WRITTEN and draft.get(flag))
+
+
 def _renamed(draft: Draft, queued: list[tuple[RunRecord, str]]) -> Iterator[Fix]:
     """Another name for what is one file, or one model; texts beside pictures have none to choose."""
-    flag = _OUTPUTS[draft.stage.tab][0]
+    flag = _outputs(draft)[0]
     taken = {str(record.values.get(flag)) for record, _ in queued}
     if flag == "out_json":
         path = Path(draft.get(flag))

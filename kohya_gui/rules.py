@@ -8,7 +8,7 @@ from kohya_gui.asked_buckets import asked_buckets
 from kohya_gui.draft import Draft, Finding, Fix
 from kohya_gui.files import can_write
 from kohya_gui.project import is_path
-from kohya_gui.stages import STAGES, TRAINERS
+from kohya_gui.stages import STAGES, TRAINERS, training_of
 from kohya_gui.words import say
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.headers import ModelFacts
@@ -20,7 +20,7 @@ RULES: dict[str, list[Rule]] = {stage: [] for stage in STAGES}
 
 _TEXT_STAGES = ("caption_blip", "caption_git", "tag_wd14", "tag_deepdanbooru")
 _MERGES = ("merge_captions", "merge_tags")
-_FILES_OUT = ("json_out", "file_out")
+_FILES_OUT = ("json_out", "file_out", "model_out")
 _BESIDE_PICTURES = ("caption", "tag", "latents")
 
 # Captions may stand in .txt files; captions are no tags.
@@ -122,17 +122,39 @@ def buckets_possible(draft: Draft) -> Iterator[Finding]:
         yield Finding("error", error.option, str(error), (usual or fixes.set_to(draft, error.option, "512,512"),))
 
 
+# {what a file is: (the family that it belongs to, what to say where another one is trained)}
+_FAMILIES = {
+    "sd1": ("sd", "check.is_sd"),
+    "sd2": ("sd", "check.is_sd"),
+    "sdxl": ("sdxl", "check.is_sdxl"),
+}
+
+
+@rule(*TRAINERS)
+def family_agrees(draft: Draft) -> Iterator[Finding]:
+    """The model is of the family that is trained; where not, the switch to the other one is offered."""
+    model, flag = base_model(draft), draft.stage.model_flag or ""
+    family, key = _FAMILIES.get(model.kind, (draft.stage.family, "")) if model else (draft.stage.family, "")
+    if family != draft.stage.family:
+        other = training_of(draft.stage.method or "", family or "")
+        given = {} if draft.linked(flag) else {flag: draft.get(flag)}
+        switch = [fixes.go(other.id, **given)] if other else []
+        yield draft.error(flag, key, *switch, fixes.browse(flag))
+
+
+@rule("latents")
+def latents_are_not_for_sdxl(draft: Draft) -> Iterator[Finding]:
+    """Trainings of SDXL make their latents themselves."""
+    model, flag = base_model(draft), draft.stage.model_flag or ""
+    if model and model.kind == "sdxl":
+        yield draft.error(flag, "check.sdxl_latents", fixes.go("sdxl_full"), fixes.browse(flag))
+
+
 @rule(*TRAINERS, "latents")
 def v2_agrees(draft: Draft) -> Iterator[Finding]:
-    """The model is of the family that the script is for; the flag v2 says what the file says."""
-    model, flag = base_model(draft), draft.stage.model_flag or ""
-    for_sdxl = draft.stage.family == "sdxl"
-    if model and model.kind == "sdxl" and not for_sdxl:
-        yield draft.error(flag, "check.sdxl", fixes.browse(flag))
-    elif for_sdxl:
-        if model and model.kind in ("sd1", "sd2"):
-            yield draft.error(flag, "check.not_sdxl", fixes.browse(flag))
-    elif model and model.kind == "sd2" and not draft.get("v2"):
+    """The flag v2 says what the file says."""
+    model = base_model(draft) if "v2" in draft.specs else None
+    if model and model.kind == "sd2" and not draft.get("v2"):
         yield draft.error("v2", "check.v2_off", fixes.turn_on(draft, "v2"))
     elif model and model.kind == "sd1" and draft.get("v2"):
         yield draft.error("v2", "check.v2_on", fixes.turn_off(draft, "v2"))
@@ -160,6 +182,12 @@ def entries_of(draft: Draft) -> Metadata | None:
         return None
     entries = found.metadata_at(path)
     return None if isinstance(entries, str) else entries
+
+
+def folders_read(draft: Draft) -> bool:
+    """Whether a training reads folders of pictures, as neither metadata nor a file of datasets is named."""
+    named = (draft.get(flag) for flag in ("in_json", "dataset_config", "dataset_class"))
+    return draft.stage.reads_folders and not any(named)
 
 
 def texts_of(folder: Path, extension: str) -> Path:

@@ -44,7 +44,7 @@ def output_needed(draft: Draft) -> Iterator[Finding]:
 
 def written(folder: Path, name: str) -> list[Path]:
     """The models of a name that are in a folder."""
-    return [path for path in (folder / f"{name}{ext}" for ext in (".safetensors", ".ckpt", "")) if path.exists()]
+    return [path for path in (folder / f"{name}{ext}" for ext in (".safetensors", ".ckpt", ".pt", "")) if path.exists()]
 
 
 @rule(*TRAINERS)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from kohya_gui.launching import with_launcher
 from kohya_gui.project import Project
 from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.spec import option_specs
@@ -32,6 +33,7 @@ TAB_TITLES: dict[str, str] = {
 class Stage:
     """A stage. `model_flag` takes the project's base model.
 
+    `pictures_flag` takes its folder of pictures, where that is not train_data_dir.
     `per_folder`: one run for each folder of pictures. `reads` are the JSON files it can start from, best first;
     `writes` is the one it leaves in the working folder. `heavy`: it computes on a device, so it waits for a free one.
     A training has a `method` and a `family`; a tool belongs to a `group` of the list in its tab. `usual` are values
@@ -45,6 +47,7 @@ class Stage:
     per_folder: bool = True
     heavy: bool = True
     model_flag: str | None = None
+    pictures_flag: str | None = None
     reads: tuple[str, ...] = ()
     writes: str | None = None
     method: Method | None = None
@@ -58,9 +61,29 @@ class Stage:
         return self.method is not None
 
     @property
+    def saves_whole_models(self) -> bool:
+        """Whether what it trains and saves is the model itself, and not a file to use beside it."""
+        return self.method in ("full", "dreambooth")
+
+    @property
+    def reads_folders(self) -> bool:
+        """Whether it reads folders of pictures themselves, where no metadata is named."""
+        return "reg_data_dir" in option_specs(self.options)
+
+    @property
     def options(self) -> type:
-        """The options class of the script."""
-        return SCRIPTS[self.script]
+        """The options class of the script; of a training with the options of its launcher."""
+        own = SCRIPTS[self.script]
+        return with_launcher(own) if self.trains else own
+
+
+# Latents are made for Stable Diffusion 1 and 2. Trainings of SDXL make their own, so they need a resolution.
+_TEXTS = (CLEAN_JSON, TAGS_JSON, CAPTIONS_JSON)
+_READS: dict[Family, tuple[str, ...]] = {"sd": (LATENTS_JSON, *_TEXTS), "sdxl": _TEXTS}
+_USUAL: dict[Family, dict[str, Any]] = {
+    "sd": {},
+    "sdxl": {"resolution": "1024,1024", "enable_bucket": True, "cache_latents": True},
+}
 
 
 def _training(id: str, title: str, script: str, method: Method, family: Family, **usual: Any) -> Stage:
@@ -71,12 +94,64 @@ def _training(id: str, title: str, script: str, method: Method, family: Family, 
         tab="train",
         per_folder=False,
         model_flag="pretrained_model_name_or_path",
-        reads=(LATENTS_JSON, CLEAN_JSON, TAGS_JSON, CAPTIONS_JSON),
+        reads=_READS[family],
         method=method,
         family=family,
-        usual=usual,
+        usual=_USUAL[family] | usual,
     )
 
+
+def _network_tool(id: str, title: str, script: str, **more: Any) -> Stage:
+    return Stage(id=id, title=title, script=f"{script}.py", tab="tools", group="networks", per_folder=False, **more)
+
+
+_NETWORK_TOOLS = (
+    _network_tool("extract_lora", "Extract a LoRA", "networks/extract_lora_from_models", model_flag="model_org"),
+    _network_tool("merge_lora", "Merge LoRAs", "networks/merge_lora"),
+    _network_tool("sdxl_merge_lora", "Merge LoRAs for SDXL", "networks/sdxl_merge_lora"),
+    _network_tool("svd_merge_lora", "Merge LoRAs to a rank", "networks/svd_merge_lora"),
+    _network_tool("resize_lora", "Resize a LoRA", "networks/resize_lora"),
+    _network_tool("check_lora", "Look into a LoRA", "networks/check_lora_weights", heavy=False),
+    _network_tool("lora_words", "Words of a LoRA", "networks/lora_interrogator", model_flag="sd_model"),
+    _network_tool("split_dylora", "Take a DyLoRA apart", "networks/extract_lora_from_dylora", heavy=False),
+    _network_tool("extract_locon", "Extract a LoCon", "tools/lycoris_locon_extract", model_flag="base_model"),
+    _network_tool("merge_lycoris", "Merge LyCORIS", "tools/merge_lycoris", model_flag="base_model"),
+)
+
+
+def _tool(id: str, title: str, script: str, group: Group, **more: Any) -> Stage:
+    return Stage(id=id, title=title, script=f"tools/{script}.py", tab="tools", group=group, per_folder=False, **more)
+
+
+_BASE = "pretrained_model_name_or_path"
+_LISTS = (LATENTS_JSON, CLEAN_JSON, TAGS_JSON, CAPTIONS_JSON)
+_FILE_TOOLS = (
+    _tool("convert_model", "Convert a model", "convert_diffusers20_original_sd", "models", model_flag="model_to_load"),
+    _tool("merge_models", "Merge models", "merge_models", "models"),
+    _tool("show_metadata", "Show metadata", "show_metadata", "models", heavy=False),
+    _tool("edit_metadata", "Edit metadata", "edit_metadata", "models", heavy=False),
+    _tool("cache_latents", "Cache latents", "cache_latents", "caches", model_flag=_BASE, reads=_LISTS),
+    _tool("cache_texts", "Cache texts", "cache_text_encoder_outputs", "caches", model_flag=_BASE, reads=_LISTS),
+    _tool(
+        "make_folders",
+        "Make training folders",
+        "make_dreambooth_folders",
+        "pictures",
+        heavy=False,
+        pictures_flag="train_pictures",
+    ),
+    _tool("balance_dataset", "Balance concepts", "dataset_balancing", "pictures", heavy=False),
+    _tool("group_images", "Group by bucket", "group_images", "pictures", heavy=False, pictures_flag="input_folder"),
+    _tool(
+        "resize_images",
+        "Scale pictures",
+        "resize_images_to_resolution",
+        "pictures",
+        heavy=False,
+        pictures_flag="src_img_folder",
+    ),
+    _tool("edit_captions", "Edit captions", "edit_captions", "texts", heavy=False, pictures_flag="folder"),
+)
 
 _ALL = (
     Stage(id="caption_blip", title="Caption with BLIP", script="finetune/make_captions.py", tab="caption"),
@@ -126,11 +201,23 @@ _ALL = (
     ),
     # The Train tab offers methods and families in this order.
     _training("train", "Fine-tune", "fine_tune.py", "full", "sd"),
-    _training("train_lora", "LoRA", "train_network.py", "lora", "sd", network_module="networks.lora"),
+    _training(
+        "train_lora", "LoRA", "train_network.py", "lora", "sd", network_module="networks.lora", learning_rate=1e-4
+    ),
     _training("dreambooth", "DreamBooth", "train_db.py", "dreambooth", "sd"),
-    _training("sdxl_lora", "LoRA for SDXL", "sdxl_train_network.py", "lora", "sdxl", network_module="networks.lora"),
+    _training(
+        "sdxl_lora",
+        "LoRA for SDXL",
+        "sdxl_train_network.py",
+        "lora",
+        "sdxl",
+        network_module="networks.lora",
+        learning_rate=1e-4,
+    ),
     _training("train_hypernetwork", "Hypernetwork", "train_hypernetwork.py", "hypernetwork", "sd"),
     _training("sdxl_full", "Fine-tune SDXL", "sdxl_train.py", "full", "sdxl"),
+    *_NETWORK_TOOLS,
+    *_FILE_TOOLS,
 )
 
 STAGES: dict[str, Stage] = {stage.id: stage for stage in _ALL}
@@ -186,7 +273,9 @@ def _fill_pictures(filled: Filled, stage: Stage, project: Project, folder_index:
         _put(filled, "train_data_dir", folder, "Project")
         if several and stage.writes:
             _put(filled, "full_path", True, "Project")
-    if project.pictures and stage.trains and not several:
+    if project.pictures and stage.pictures_flag:
+        _put(filled, stage.pictures_flag, project.pictures[0], "Project")
+    if project.pictures and (stage.trains or stage.group == "caches") and not several:
         _put(filled, "train_data_dir", project.pictures[0], "Project")
 
 
@@ -208,7 +297,7 @@ def _fill_metadata(filled: Filled, stage: Stage, project: Project, folder_index:
 def _best_source(stage: Stage, work_dir: Path) -> Path | None:
     """The first of the stage's inputs that is there; where it cannot do without, the usual one."""
     there = next((work_dir / name for name in stage.reads if (work_dir / name).is_file()), None)
-    needs_one = bool(stage.reads) and stage.id != "merge_tags"
+    needs_one = bool(stage.reads) and stage.id != "merge_tags" and not stage.reads_folders
     return there or (work_dir / stage.reads[0] if needs_one else None)
 
 

@@ -8,7 +8,7 @@ from kohya_gui import fixes, found, pictures
 from kohya_gui.caption_rules import SHOWN, rendered, shown, texts_of_entries
 from kohya_gui.data_rules import looked_at
 from kohya_gui.draft import Draft, Finding, Fix
-from kohya_gui.rules import entries_of
+from kohya_gui.rules import entries_of, folders_read
 from kohya_gui.words import say
 from sd_scripts.library.data.caption_rules import caption_rules
 from sd_scripts.library.data.captions import TEXT_ENDINGS, UnreadableText, read_caption, training_text
@@ -19,7 +19,10 @@ from sd_scripts.library.io.metadata import Metadata
 from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.spec import from_values
 
-_BLAMED = "dataset_config"
+
+def source_of(draft: Draft) -> str:
+    """The option that names what is trained, and so is to blame: a file of datasets, or a folder."""
+    return "train_data_dir" if folders_read(draft) else "dataset_config"
 
 
 def about_datasets(draft: Draft, datasets: list[Dataset]) -> Iterator[Finding]:
@@ -29,7 +32,7 @@ def about_datasets(draft: Draft, datasets: list[Dataset]) -> Iterator[Finding]:
         for subset in dataset.subsets:
             yield from _about_texts(draft, subset)
             files = _pictures(draft, subset)
-            yield from looked_at(draft, files, _BLAMED, None if subset.metadata_file else dataset.rules)
+            yield from looked_at(draft, files, source_of(draft), None if subset.metadata_file else dataset.rules)
     each = SHOWN if len(subsets) == 1 else 1
     yield from shown(draft, (text for subset in subsets for text in islice(_captions(draft, subset), each)))
 
@@ -37,7 +40,7 @@ def about_datasets(draft: Draft, datasets: list[Dataset]) -> Iterator[Finding]:
 def training_captions(draft: Draft) -> Iterator[str]:
     """The captions of a training as its first step shows them; none where the options contradict each other."""
     try:
-        if draft.get("in_json") and not draft.get("dataset_config"):
+        if not draft.get("dataset_config") and not folders_read(draft):
             rules = caption_rules(from_values(CaptionOptions, draft.values))
             texts = rendered(draft, texts_of_entries(entries_of(draft) or {}, rules), rules)
         else:
@@ -50,7 +53,7 @@ def training_captions(draft: Draft) -> Iterator[str]:
 
 def _about_texts(draft: Draft, subset: Subset) -> Iterator[Finding]:
     """How many pictures have a text; of a folder, where those of another ending are."""
-    entries = _entries(draft, subset)
+    entries, blamed = _entries(draft, subset), source_of(draft)
     files = _pictures(draft, subset)
     ending, total = subset.caption_extension, len(entries) if subset.metadata_file else len(files)
     if subset.metadata_file:
@@ -61,21 +64,21 @@ def _about_texts(draft: Draft, subset: Subset) -> Iterator[Finding]:
         there = total - len(without)
     counts = {"name": subset.name, "there": there, "all": total, "ext": ending, "n": total - there}
     if not total:
-        yield draft.error(_BLAMED, "check.subset_empty", fixes.browse(_BLAMED), **counts)
+        yield draft.error(blamed, "check.subset_empty", fixes.browse(blamed), **counts)
     elif there == total or subset.class_tokens:
         yield draft.fine("check.subset_texts", **counts)
     elif not there and (other := _other_ending(subset, files)):
-        yield draft.error(_BLAMED, "check.subset_other_texts", *_use(draft, subset, other), **counts, other=other)
+        yield draft.error(blamed, "check.subset_other_texts", *_use(draft, subset, other), **counts, other=other)
     elif not there:
-        yield draft.error(_BLAMED, "check.subset_no_text", fixes.browse(_BLAMED), **counts)
+        yield draft.error(blamed, "check.subset_no_text", fixes.browse(blamed), **counts)
     else:
-        yield draft.warning(_BLAMED, "check.subset_some_without", fixes.show(without), **counts)
+        yield draft.warning(blamed, "check.subset_some_without", fixes.show(without), **counts)
 
 
 def _use(draft: Draft, subset: Subset, other: str) -> list[Fix]:
     """The other ending for all folders, unless the file itself gives this one an ending."""
     if subset.caption_extension != draft.get("caption_extension"):
-        return [fixes.browse(_BLAMED)]
+        return [fixes.browse(source_of(draft))]
     return [Fix(say("fix.use", value=other), {"caption_extension": other})]
 
 

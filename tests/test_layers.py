@@ -15,7 +15,6 @@ LEAVES = (
     "sd_scripts.library.notice",
     "sd_scripts.library.systems",
     "sd_scripts.library.data.dataset_options",
-    "sd_scripts.library.data.dreambooth",
     "sd_scripts.library.data.idle",
     "sd_scripts.library.data.picture_rules",
     "sd_scripts.library.data.subsets",

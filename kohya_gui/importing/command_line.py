@@ -8,6 +8,7 @@ from typing import Any
 from kohya_gui.importing.report import Report
 from kohya_gui.importing.shells import VARIABLE, shell_of, split_commands
 from kohya_gui.importing.taker import HIDDEN, Taker, belongs_to, is_secret, table
+from kohya_gui.launching import FLAGS
 from kohya_gui.stages import STAGES
 from kohya_gui.words import refusal, say
 
@@ -111,14 +112,27 @@ def _take_launch(taker: Taker, words: list[str]) -> None:
             if not value and at < len(words) and not words[at].startswith("-"):
                 value = words[at]
                 at += 1
-            taker.leave(f"accelerate {name}", value.replace(VARIABLE, ""), belongs_to("launch"))
+            _take_word(taker, name.removeprefix("--").replace("-", "_"), value, f"accelerate {name}")
+
+
+def _take_word(taker: Taker, flag: str, value: str, key: str) -> None:
+    """What accelerate was told, as far as the page tells it the same."""
+    if value in table("kohya_ss")["nothing"].get(flag, ()):
+        taker.unused(key, value, say("import.usual_launch"))
+    elif flag in FLAGS and VARIABLE not in value:
+        taker.take(flag, value, key)
+    else:
+        taker.leave(key, value.replace(VARIABLE, ""), belongs_to("launch"))
 
 
 def _about_script(report: Report, script: str) -> None:
     group = next((group for group, names in table("elsewhere")["scripts"].items() if script in names.split()), None)
+    if script in _OURS:
+        return
     if group:
-        report.about.append(say("import.method", method=say(f"import.name.{group}")))
-    elif script not in _OURS:
+        method, stage = say(f"import.name.{group}"), say(f"stage.{report.stage}")
+        report.about.append(say("import.method", method=method, stage=stage))
+    else:
         report.about.append(say("import.script", script=script))
 
 

@@ -6,25 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from kohya_gui.importing import command_line
+from kohya_gui.importing.kohya_network import fields, take_argument, take_network, take_rate
 from kohya_gui.importing.report import Report
 from kohya_gui.importing.taker import HIDDEN, Taker, belongs_to, elsewhere, is_off, is_secret, table
-from kohya_gui.stages import STAGES
+from kohya_gui.importing.trainings import method_of, training_report
+from kohya_gui.stages import STAGES, TRAINERS
 from kohya_gui.words import say
 from sd_scripts.options.spec import option_specs
 
 Settings = dict[str, Any]
 
-_METHODS = {
-    "lora": ("LoRA_type", "network_dim", "network_alpha"),
-    "textual_inversion": ("token_string", "init_word"),
-    "dreambooth": ("stop_text_encoder_training", "reg_data_dir"),
-}
-"""Keys that tell with which method's tab a file was saved; where none is there, it was fine-tuning."""
-
 
 def is_kohya_ss(settings: Settings) -> bool:
     """Whether a JSON object may be such a file: at least half of its keys are ones that kohya_ss writes."""
-    known = option_specs(STAGES["train"].options).keys() | _RULES.keys() | table("kohya_ss")["renamed"].keys()
+    flags = {flag for stage in TRAINERS for flag in option_specs(STAGES[stage].options)}
+    known = flags | _RULES.keys() | table("kohya_ss")["renamed"].keys()
     return 2 * sum(key in known or group_of(key) is not None for key in settings) >= max(1, len(settings))
 
 
@@ -32,10 +28,8 @@ def read_kohya_ss(settings: Settings, name: str, stage: str) -> Report:
     """The report of a settings file, for training; or for a stage before it whose settings such files hold as well."""
     if stage in table("kohya_ss")["stages"]:
         return _for_earlier_stage(settings, name, stage)
-    report = Report("kohya_ss", "train", name)
-    method = next((method for method, keys in _METHODS.items() if any(key in settings for key in keys)), None)
-    if method:
-        report.about.append(say("import.method", method=say(f"import.name.{method}")))
+    family = "sd" if _without_sdxl(settings) else "sdxl"
+    report = training_report("kohya_ss", name, method_of(settings), family)
     taker = Taker(report, zero_is_unset=True)
     # Words of a command line win over everything else.
     last = "additional_parameters"
@@ -188,11 +182,43 @@ def _noise_kind(taker: Taker, settings: Settings, given: Any) -> None:
     taker.unused("noise_offset_type", given, say("import.group.page"))
 
 
-def _sdxl_no_half_vae(taker: Taker, settings: Settings, given: Any) -> None:
-    if is_off(given) or all(is_off(settings.get(switch)) for switch in ("sdxl", "sdxl_checkbox")):
-        taker.unused("sdxl_no_half_vae", given, say("import.family_off", family=say("import.name.sdxl")))
+def _without_sdxl(settings: Settings) -> bool:
+    return all(is_off(settings.get(switch)) for switch in ("sdxl", "sdxl_checkbox"))
+
+
+def _of_sdxl(taker: Taker, settings: Settings, given: Any, key: str) -> None:
+    """An option that has a name of its own there for SDXL."""
+    if is_off(given) or _without_sdxl(settings):
+        taker.unused(key, given, say("import.family_off", family=say("import.name.sdxl")))
     else:
-        taker.take("no_half_vae", given, "sdxl_no_half_vae")
+        taker.take(key.removeprefix("sdxl_"), given, key)
+
+
+def _is_sdxl(taker: Taker, settings: Settings, given: Any, key: str) -> None:
+    if is_off(given) or STAGES[taker.report.stage].family == "sdxl":
+        taker.unused(key, given, say("import.off" if is_off(given) else "import.chose_training"))
+    else:
+        taker.leave(key, given, belongs_to("sdxl"))
+
+
+def _stopped_text_encoder(taker: Taker, settings: Settings, given: Any) -> None:
+    """Percent of all steps; here a number of steps."""
+    key, steps = "stop_text_encoder_training", str(settings.get("max_train_steps") or "")
+    if is_off(given) or taker.spec(key) is None:
+        taker.take(key, "" if is_off(given) else given)
+    elif steps.isdecimal() and int(steps) and str(given).isdecimal():
+        taker.take(key, -(-int(steps) * int(given) // 100), key, say("import.percent_of_steps"), given)
+    else:
+        taker.leave(key, given, say("import.share_of_steps"))
+
+
+def _template(taker: Taker, settings: Settings, given: Any) -> None:
+    """The template by its name; here each is a switch."""
+    flag = {"object template": "use_object_template", "style template": "use_style_template"}.get(str(given))
+    if flag is None:
+        taker.unused("template", given, say("import.off"))
+    else:
+        taker.take(flag, True, "template", say("import.named_switch", flag=flag), given)
 
 
 def _additional(taker: Taker, settings: Settings, given: Any) -> None:
@@ -220,6 +246,17 @@ _RULES: dict[str, Callable[[Taker, Settings, Any], None]] = {
     "multires_noise_iterations": functools.partial(_noise, key="multires_noise_iterations", kind="Multires"),
     "multires_noise_discount": functools.partial(_noise, key="multires_noise_discount", kind="Multires"),
     "noise_offset_type": _noise_kind,
-    "sdxl_no_half_vae": _sdxl_no_half_vae,
+    **{key: functools.partial(_of_sdxl, key=key) for key in table("kohya_ss")["of_sdxl"]},
+    **{key: functools.partial(_is_sdxl, key=key) for key in ("sdxl", "sdxl_checkbox")},
+    "LoRA_type": take_network,
+    **{key: functools.partial(take_argument, key=key) for key in fields()},
+    "unet_lr": functools.partial(
+        take_rate, key="unet_lr", other="text_encoder_lr", alone="network_train_text_encoder_only"
+    ),
+    "text_encoder_lr": functools.partial(
+        take_rate, key="text_encoder_lr", other="unet_lr", alone="network_train_unet_only"
+    ),
+    "stop_text_encoder_training": _stopped_text_encoder,
+    "template": _template,
     "additional_parameters": _additional,
 }

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from kohya_gui.importing.report import Report
-from kohya_gui.importing.taker import Taker, Unfit, belongs_to, is_off, optimizer, table
+from kohya_gui.importing.taker import Taker, Unfit, is_off, optimizer, table
+from kohya_gui.importing.trainings import method_of, training_report
+from kohya_gui.stages import STAGES, Method
 from kohya_gui.words import refusal, say
 from sd_scripts.library.io.headers import safetensors_header
 
@@ -34,14 +36,23 @@ def read_metadata(metadata: Metadata, name: str) -> Report:
     """The report of a header. Errors: BadOption, for one that tells nothing of a training."""
     if not any(key.startswith(("ss_", "modelspec.")) for key in metadata):
         raise refusal("path", "import.no_metadata", name=name)
-    report = Report("metadata", "train", str(metadata.get("ss_output_name") or name))
-    method = "lora" if "ss_network_module" in metadata else None
-    if method:
-        report.about.append(say("import.method", method=say(f"import.name.{method}")))
+    name = str(metadata.get("ss_output_name") or name)
+    report = training_report("metadata", name, _method_of(metadata), "sdxl" if _is_sdxl(metadata) else "sd")
     taker = Taker(report)
     for key, given in {**_of_datasets(metadata), **metadata}.items():
         _take(taker, key, str(given), metadata)
     return report
+
+
+def _method_of(metadata: Metadata) -> Method:
+    if metadata.get("modelspec.architecture", "").endswith("/textual-inversion"):
+        return "inversion"
+    return method_of(key.removeprefix("ss_") for key in metadata)
+
+
+def _is_sdxl(metadata: Metadata) -> bool:
+    told = (metadata.get("ss_base_model_version", ""), metadata.get("modelspec.architecture", ""))
+    return told[0].startswith("sdxl") or told[1].startswith("stable-diffusion-xl")
 
 
 def _take(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
@@ -113,7 +124,7 @@ def _prediction(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
 def _architecture(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
     if given.startswith("stable-diffusion-v2"):
         taker.take("v2", True, key, say("import.named_switch", flag="v2"), given)
-    elif given.startswith("stable-diffusion-v1"):
+    elif given.startswith("stable-diffusion-v1") or STAGES[taker.report.stage].family == "sdxl":
         taker.unused(key, given, say("import.fact"))
     else:
         taker.leave(key, given, say("import.group.family"))
@@ -138,14 +149,23 @@ def _schedule(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
 
 
 def _base_model(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
-    if given.startswith("sd_v"):
+    if given.startswith("sd_v") or STAGES[taker.report.stage].family == "sdxl":
         taker.unused(key, given, say("import.fact"))
     else:
         taker.leave(key, given, say("import.group.family"))
 
 
-def _network(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
-    taker.leave(key, given, belongs_to("lora"))
+def _network_arguments(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
+    """A JSON object of names and values."""
+    try:
+        found = dict(json.loads(given) or {})
+    except (ValueError, TypeError):
+        found = {}
+    words = [f"{name}={value}" for name, value in found.items()]
+    if words:
+        taker.take("network_args", words, key, say("import.written"), given)
+    else:
+        taker.unused(key, given, say("import.empty"))
 
 
 def _datasets(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
@@ -171,7 +191,7 @@ _RULES: dict[str, Callable[[Taker, str, str, Metadata], None]] = {
     "modelspec.architecture": _architecture,
     "sd_model_name": _name_only,
     "vae_name": _name_only,
-    "network_module": _network,
+    "network_args": _network_arguments,
     "text_encoder_lr": _text_rate,
     "lr_scheduler": _schedule,
     "base_model_version": _base_model,

@@ -28,7 +28,7 @@ def read_settings(text: str, file_name: str, stage: str) -> Report:
     if text.startswith("{"):
         return _of_json(text, name, stage)
     if file_name.lower().endswith(".toml") or not _is_command(text):
-        return read_toml(parsed(text), name)
+        return read_toml(parsed(text), name, stage)
     return read_command(text, stage, name)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from kohya_gui.importing.report import Report
 from kohya_gui.importing.taker import Taker
+from kohya_gui.importing.trainings import family_of, method_of, training_report
 from kohya_gui.words import refusal, say
 
 
@@ -16,9 +17,10 @@ def parsed(text: str) -> dict[str, Any]:
         raise refusal("text", "import.broken_toml", why=error) from error
 
 
-def read_toml(tree: dict[str, Any], name: str) -> Report:
-    """The report of a file."""
-    report = Report("toml", "train", name)
+def read_toml(tree: dict[str, Any], name: str, stage: str) -> Report:
+    """The report of a file. `stage`: the one that is open, whose family of models is meant."""
+    flat = {key for name, given in tree.items() for key in (given if isinstance(given, dict) else [name])}
+    report = training_report("toml", name, method_of(flat), family_of(stage))
     taker = Taker(report)
     for key, given in tree.items():
         if key in ("datasets", "general"):

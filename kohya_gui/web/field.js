@@ -3,9 +3,10 @@
 Studio.field = (() => {
   const { html, attr, icon, t, has, data, store, combo } = Studio;
 
-  /* The words of an option: a stage, or a tab, may have its own for a flag that others share. */
+  /* The words of an option: a stage, a family of models or a tab may have its own for a flag that others
+     share. */
   function words(stage, flag, part) {
-    const keys = [stage, data.tabOf[stage]].map((whose) => `stage_option.${whose}.${flag}.${part}`);
+    const keys = [stage, data.trainers[stage]?.[1], data.tabOf[stage]].map((whose) => `stage_option.${whose}.${flag}.${part}`);
     const found = [...keys, `option.${flag}.${part}`].find(has);
     return found ? t(found) : "";
   }

@@ -38,8 +38,20 @@ Studio.plan = (() => {
       ${control}
     </li>
   `;
+  const always = () => html`
+    <span class="muted always"></span>
+  `;
+  /* The training is the one that its tab shows; not all of them read prepared latents. */
+  function drawTraining() {
+    const train = Studio.stage.current("train");
+    const say = (tab, text) => document.querySelectorAll(`.plan [data-tab="${tab}"] .always`).forEach((one) => (one.textContent = text));
+    say("train", t(`stage.${train}`));
+    say("latents", t(data.without_latents.includes(train) ? "plan.in_training" : "plan.always"));
+  }
+  Studio.on("stage", drawTraining);
   function draw() {
     found = [];
+    requestAnimationFrame(drawTraining);
     return frame();
   }
   const frame = () => html`
@@ -48,17 +60,7 @@ Studio.plan = (() => {
       <p class="muted">${t("plan.help")}</p>
       <ol class="plan">
         ${row("caption", pick("caption", ["blip", "git", "none"]))}${row("tag", pick("tagger", ["wd14", "deepdanbooru", "none"]))}
-        ${row("metadata", toggle("clean"))}${row(
-          "latents",
-          html`
-            <span class="muted">${t("plan.always")}</span>
-          `,
-        )}${row(
-          "train",
-          html`
-            <span class="muted">${t("plan.always")}</span>
-          `,
-        )}
+        ${row("metadata", toggle("clean"))}${row("latents", always())}${row("train", always())}
       </ol>
       <div class="acts">
         <button type="button" class="btn pri" data-do="pipeline">${icon("play")}${t("plan.start")}</button>
@@ -99,7 +101,7 @@ Studio.plan = (() => {
   async function start(root, anyway = false) {
     const confirm = anyway ? found.filter((one) => one.level === "warning").map((one) => one.text) : [];
     const values = Object.fromEntries(Object.keys(data.forms).map((one) => [one, store.typed(one)]));
-    const answer = await call("pipeline", { project: store.state.project, skip: [], ...wanted, values, confirm });
+    const answer = await call("pipeline", { project: store.state.project, skip: [], ...wanted, train: Studio.stage.current("train"), values, confirm });
     const refused = answer.error && [{ level: "error", field: null, text: answer.error, fixes: [] }];
     say(root, refused || answer.findings || []);
     if (dialog.trouble(answer) || answer.findings) return;

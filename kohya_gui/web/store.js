@@ -132,7 +132,9 @@ Studio.store = (() => {
       project: state.project,
       folder_index: state.folders[stage] ?? 0,
     });
-    if (answer.error) return;
+    if (!answer.error) takeGiven(stage, answer);
+  }
+  function takeGiven(stage, answer) {
     const before = JSON.stringify(state.given[stage]);
     state.given[stage] = answer;
     if (JSON.stringify(answer) !== before) fire("loaded", { stage });
@@ -142,7 +144,10 @@ Studio.store = (() => {
     state.folders[stage] = index;
     return refreshGiven(stage);
   }
-  const refreshAllGiven = () => Promise.all(Object.keys(data.forms).map(refreshGiven));
+  async function refreshAllGiven() {
+    const answer = await call("all_stage_values", { project: state.project, folders: state.folders });
+    if (!answer.error) Object.entries(answer).forEach(([stage, given]) => takeGiven(stage, given));
+  }
 
   /* Opens a project. `early`: what was typed before the server had said which project is open. */
   async function take(project, early = {}) {

@@ -3,6 +3,8 @@
 The sentence goes on from the flag's name: "--tokenizer_cache_dir is not needed: ...".
 """
 
+from sd_scripts.options import refused_caching
+
 _FINE_TUNE = {
     "tokenizer_cache_dir": "is not needed: the tokenizer comes with this program. Leave it out.",
 }
@@ -18,4 +20,6 @@ REFUSED: dict[str, dict[str, str]] = {
     "sdxl_train": _FINE_TUNE | _SDXL,
     "sdxl_train_network": _FINE_TUNE | _SDXL,
     "train_db": _FINE_TUNE,
+    "cache_latents": refused_caching.LATENTS,
+    "cache_text_encoder_outputs": refused_caching.TEXTS,
 }

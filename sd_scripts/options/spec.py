@@ -31,8 +31,9 @@ class Unit:
 
 
 PathKind = Literal[
-    "pictures", "folder", "model", "vae", "json_in", "json_out", "file", "file_out", "picture", "project", "state"
-]
+    "pictures", "folder", "model", "vae", "json_in", "json_out", "file", "file_out", "model_out", "picture", "project",
+    "state",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ def test_every_refused_flag_stands_there_with_its_reason() -> None:
     text = DOCUMENTS["compatibility.md"]().partition("## Refused, and why")[2]
     for flags in REFUSED.values():
         for name, sentence in flags.items():
-            line = next(line for line in text.splitlines() if line.startswith("- ") and f"`--{name}`" in line)
-            assert line.endswith(sentence)
+            lines = [line for line in text.splitlines() if line.startswith("- ") and f"`--{name}`" in line]
+            assert any(line.endswith(sentence) for line in lines)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

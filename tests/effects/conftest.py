@@ -64,12 +64,30 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         taggers.make_wd14(folder / "taggers" / "tiny_mapping", "mapping")
         taggers.make_deepdanbooru(folder / "deepdanbooru")
     _teach_writing(folder / "git")
+    _add_networks(folder)
+    _add_larger(folder)
     _add_made(folder, "state", "fine_tune.py", "out/X-state", max_train_steps=1, save_state_on_train_end=True)
     _add_made(folder, "network", "train_network.py", "out", max_train_steps=1, network_dim=2)
     _add_made(folder, "hypernetwork", "train_hypernetwork.py", "out", max_train_steps=1, layer_norm=True)
     out_json = "{here}/pictures/meta.json"
+    _add_made(folder, "cached", "tools/cache_latents.py", "learnt")
+    _add_made(folder, "encoded", "tools/cache_text_encoder_outputs.py", "learnt")
     _add_made(folder, "prepared", "finetune/prepare_buckets_latents.py", "pictures", out_json=out_json)
     return folder
+
+
+def _add_networks(folder: Path) -> None:
+    """LoRAs with random numbers, two for each of two models, and a model with one of them in it."""
+    from tests.networks.made import make_network, run_tool
+
+    (folder / "networks").mkdir()
+    for number, (name, model) in enumerate({"a": "sd1", "b": "sd1", "xl": "sdxl", "xl2": "sdxl"}.items()):
+        conv = 2 if name in ("a", "xl") else None
+        make_network(
+            folder / f"{model}.safetensors", folder / f"networks/{name}.safetensors", 4, conv, 2.0, seed=number
+        )
+    given = ("--sd_model", folder / "sd1.safetensors", "--models", folder / "networks/a.safetensors")
+    run_tool("networks/merge_lora.py", *given, "--save_to", folder / "networks/tuned.safetensors")
 
 
 def _add_face(folder: Path, entry: dict[str, str]) -> None:
@@ -88,10 +106,19 @@ def _add_mask(folder: Path) -> None:
 
 
 def _add_named(folder: Path) -> None:
-    """Folders named repeats_words: one to learn, and one of regularisation pictures."""
-    for named, stem in (("learnt/2_red cat", "a"), ("kept/1_cat", "b")):
+    """Folders named repeats_words: one to learn, one of regularisation pictures, and one where a tool is to write."""
+    for named, stem in (("learnt/2_red cat", "a"), ("kept/1_cat", "b"), ("there/img/1_old", "a")):
         (folder / named).mkdir(parents=True)
         shutil.copy2(folder / "pictures" / f"{stem}.png", folder / named / f"{stem}.png")
+
+
+def _add_larger(folder: Path) -> None:
+    """A model with a tensor more."""
+    from sd_scripts.library.io.checkpoints import open_checkpoint, write_safetensors
+
+    tensors = open_checkpoint(folder / "sd1.safetensors").read()
+    more = {"model_ema.decay": tensors["model.diffusion_model.out.2.bias"].clone()}
+    write_safetensors(folder / "larger.safetensors", tensors | more)
 
 
 def _teach_writing(folder: Path) -> None:

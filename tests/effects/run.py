@@ -183,7 +183,32 @@ _NAMED = {
     "train_data_dir": "learnt",
     "output_dir": "out",
 }
+_OUT = "out/X.safetensors"
+_MERGED = {"save_to": _OUT}
 _PATHS: dict[str, dict[str, str]] = {
+    "networks/merge_lora.py": _MERGED,
+    "networks/merge_lora_old.py": _MERGED,
+    "networks/sdxl_merge_lora.py": _MERGED,
+    "networks/svd_merge_lora.py": _MERGED,
+    "networks/resize_lora.py": {"model": "networks/a.safetensors", "save_to": _OUT},
+    "networks/check_lora_weights.py": {"file": "networks/b.safetensors"},
+    "networks/extract_lora_from_models.py": {
+        "model_org": "sd1.safetensors",
+        "model_tuned": "networks/tuned.safetensors",
+        "save_to": _OUT,
+    },
+    "networks/extract_lora_from_dylora.py": {"model": "networks/b.safetensors", "save_to": _OUT},
+    "networks/lora_interrogator.py": {"sd_model": "sd1.safetensors", "model": "networks/b.safetensors"},
+    "tools/lycoris_locon_extract.py": {
+        "base_model": "sd1.safetensors",
+        "db_model": "networks/tuned.safetensors",
+        "output_name": _OUT,
+    },
+    "tools/merge_lycoris.py": {
+        "base_model": "sd1.safetensors",
+        "lycoris_model": "networks/a.safetensors",
+        "output_name": _OUT,
+    },
     "fine_tune.py": _TRAIN,
     "train_db.py": _NAMED,
     "sdxl_train_network.py": _NAMED | {"pretrained_model_name_or_path": "sdxl.safetensors"},
@@ -204,7 +229,34 @@ _PATHS: dict[str, dict[str, str]] = {
         "model_name_or_path": "sd1.safetensors",
     },
 }
+_BOTH = {"models": ["{here}/networks/a.safetensors", "{here}/networks/b.safetensors"]}
+_CACHE = {"pretrained_model_name_or_path": "sd1.safetensors", "train_data_dir": "learnt"}
+_MERGED = {"models": ["{here}/sd1.safetensors", "{here}/other.safetensors"]}
+_PATHS |= {
+    "tools/convert_diffusers20_original_sd.py": {
+        "model_to_load": "sd1.safetensors",
+        "model_to_save": "out/X.safetensors",
+    },
+    "tools/merge_models.py": {"output": "out/X.safetensors"},
+    "tools/show_metadata.py": {"model": "network/X.safetensors"},
+    "tools/edit_metadata.py": {"model": "network/X.safetensors", "output": "out/X.safetensors"},
+    "tools/cache_latents.py": _CACHE,
+    "tools/cache_text_encoder_outputs.py": _CACHE,
+    "tools/resize_images_to_resolution.py": {"src_img_folder": "pictures", "dst_img_folder": "out"},
+    "tools/group_images.py": {"input_folder": "pictures", "output_folder": "out"},
+    "tools/dataset_balancing.py": {"folder": "learnt"},
+    "tools/make_dreambooth_folders.py": {"output_folder": "out", "train_pictures": "pictures"},
+    "tools/edit_captions.py": {"folder": "pictures", "output_folder": "out"},
+}
+_BUCKETS = {"max_resolution": "64,64", "min_bucket_reso": 64, "max_bucket_reso": 128}
 _PLAIN: dict[str, dict[str, Any]] = {
+    "networks/merge_lora.py": _BOTH,
+    "networks/merge_lora_old.py": _BOTH,
+    "networks/sdxl_merge_lora.py": {"models": ["{here}/networks/xl.safetensors", "{here}/networks/xl2.safetensors"]},
+    "networks/svd_merge_lora.py": _BOTH,
+    "networks/extract_lora_from_models.py": {"conv_dim": 1},
+    "networks/extract_lora_from_dylora.py": {"unit": 2},
+    "networks/lora_interrogator.py": {"batch_size": 4096},
     "fine_tune.py": _SHORT,
     "sdxl_train.py": _SHORT,
     "train_db.py": {**_SHORT, "save_model_as": "safetensors"},
@@ -212,5 +264,13 @@ _PLAIN: dict[str, dict[str, Any]] = {
     "sdxl_train_network.py": {**_SHORT, "network_module": "networks.lora"},
     "train_hypernetwork.py": {**_SHORT, "save_model_as": "safetensors"},
     "finetune/tag_images_by_wd14_tagger.py": {"repo_id": "tiny/wd14", "thresh": 0.2},
-    "finetune/prepare_buckets_latents.py": {"max_resolution": "64,64", "min_bucket_reso": 64, "max_bucket_reso": 128},
+    "finetune/prepare_buckets_latents.py": _BUCKETS,
+    "tools/merge_models.py": _MERGED,
+    "tools/edit_metadata.py": {"set": ["a=1"]},
+    "tools/cache_latents.py": {"resolution": "64", "max_data_loader_n_workers": 0},
+    "tools/cache_text_encoder_outputs.py": {"max_data_loader_n_workers": 0},
+    "tools/resize_images_to_resolution.py": {"max_resolution": "40x40"},
+    "tools/group_images.py": _BUCKETS,
+    "tools/make_dreambooth_folders.py": {"instance_prompt": "sks", "class_prompt": "dog"},
+    "tools/edit_captions.py": {"trigger_word": "sks"},
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sd_scripts.options.cache_tools import CacheLatentsOptions, CacheTextsOptions
 from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.spec import option_specs
 from sd_scripts.options.trainer import TrainerOptions
@@ -13,8 +14,12 @@ from tests.effects.conftest import Run
 from tests.effects.effect import Effect
 from tests.effects.run import needed, observe
 
-WITHOUT = {"onnx"}
-"""Asks for what is done anyway; its help says so."""
+WITHOUT = {
+    "finetune/tag_images_by_wd14_tagger.py": {"onnx"},
+    "tools/cache_latents.py": {"cache_latents", "cache_latents_to_disk"},
+    "tools/cache_text_encoder_outputs.py": {"cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk"},
+}
+"""They ask for what is done anyway; their help says so."""
 
 
 def all_rows() -> Iterator[Effect]:
@@ -23,8 +28,12 @@ def all_rows() -> Iterator[Effect]:
         yield from getattr(importlib.import_module(f"tests.effects.{path.stem}"), "ROWS", [])
 
 
-ON_THE_LOOP = [script for script, options in SCRIPTS.items() if issubclass(options, TrainerOptions)]
-"""They train with the same code: what they share through a group of options is shown with the first of them."""
+_READING = (TrainerOptions, CacheLatentsOptions, CacheTextsOptions)
+ON_THE_LOOP = [script for script, options in SCRIPTS.items() if issubclass(options, _READING)]
+"""They read data, and most of them train, with the same code.
+
+What they share through a group of options is shown with the first of them.
+"""
 
 
 def shown_elsewhere(script: str) -> set[str]:
@@ -39,7 +48,7 @@ def shown_elsewhere(script: str) -> set[str]:
 def test_every_option_has_a_row(script: str) -> None:
     rows = {row.flag for row in all_rows() if row.script == script}
     options = set(option_specs(SCRIPTS[script]))
-    assert options - shown_elsewhere(script) - WITHOUT <= rows <= options
+    assert options - shown_elsewhere(script) - WITHOUT.get(script, set()) <= rows <= options
 
 
 def test_what_a_script_has_for_itself_is_not_shown_elsewhere() -> None:

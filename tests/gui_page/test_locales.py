@@ -33,7 +33,7 @@ def test_no_text_is_empty_and_both_use_the_same_facts() -> None:
 def test_every_option_has_a_label_and_a_help(stage: str) -> None:
     for flag in option_specs(STAGES[stage].options):
         for part in ("label", "help"):
-            own = {f"stage_option.{whose}.{flag}.{part}" for whose in (stage, STAGES[stage].tab)}
+            own = {f"stage_option.{whose}.{flag}.{part}" for whose in (stage, STAGES[stage].family, STAGES[stage].tab)}
             assert (own | {f"option.{flag}.{part}"}) & set(words("en"))
 
 
@@ -44,8 +44,8 @@ def test_words_of_options_are_words_of_options_that_exist() -> None:
         if parts[0] == "option":
             assert parts[1] in flags
         if parts[0] == "stage_option":
-            # Words of a whole tab, or of one stage.
-            stages = [stage for stage in STAGES.values() if parts[1] in (stage.id, stage.tab)]
+            # Words of a whole tab, of a family, or of one stage.
+            stages = [stage for stage in STAGES.values() if parts[1] in (stage.id, stage.family, stage.tab)]
             assert any(parts[2] in option_specs(stage.options) for stage in stages)
 
 

@@ -156,6 +156,7 @@ def test_a_failed_run_tells_its_sentence_and_its_last_lines(studio, pictures):
 def test_presets_leave_out_what_the_project_gives(studio, pictures):
     saved_project(studio, pictures)
     given = studio.stage_values("train", "meadow")["values"]
+    assert studio.all_stage_values("meadow")["train"]["values"] == given
     kept = studio.preset_save("train", "mine", "", given | {"learning_rate": "1e-6"})["preset"]
     assert kept["values"] == {"learning_rate": 1e-6}
     assert [preset["name"] for preset in studio.presets("train")["mine"]] == ["mine"]

@@ -303,7 +303,8 @@ def test_every_path_of_every_stage_says_something(place, stage):
     """With something of its kind at it: what was found. With nothing: why not, or that it will be made."""
     good = {
         "pictures": "pics", "folder": "out", "model": "m.safetensors", "vae": "m.safetensors", "json_in": "meta.json",
-        "json_out": "new.json", "file": "words.txt", "file_out": "log.txt", "picture": "pics/0.png", "project": "dd",
+        "json_out": "new.json", "file": "words.txt", "file_out": "log.txt", "model_out": "m2.safetensors",
+        "picture": "pics/0.png", "project": "dd",
         "state": "x-state",
     }  # fmt: skip
     for name in ("words.txt", "words.toml"):

@@ -10,6 +10,7 @@ import pytest
 
 from kohya_gui.importing.reading import read_settings
 from kohya_gui.importing.taker import HIDDEN
+from kohya_gui.importing.trainings import training_report
 from kohya_gui.layout import LISTED
 from kohya_gui.presets import PresetStore
 from kohya_gui.stages import STAGES
@@ -119,7 +120,18 @@ def test_empty_fields_and_zeros_that_mean_nothing_leave_the_default():
         ({"sample_prompts": "/w/prompts.txt"}, {"sample_prompts": "/w/prompts.txt"}),
         ({"sdxl_no_half_vae": True}, {}),
         ({"LoRA_type": "Standard", "noise_offset_type": "Original", "multires_noise_iterations": 6,
-          "noise_offset": 0.1}, {"noise_offset": 0.1}),
+          "noise_offset": 0.1}, {"noise_offset": 0.1, "network_module": "networks.lora"}),
+        ({"LoRA_type": "LyCORIS/LoKr", "network_dim": 8, "factor": -1, "conv_dim": 4, "unit": 2, "unet_lr": "1e-4",
+          "text_encoder_lr": 0, "LyCORIS_preset": "full"},
+         {"network_module": "lycoris.kohya", "network_dim": 8, "unet_lr": 1e-4, "network_train_unet_only": True,
+          "network_args": ["algo=lokr", "preset=full", "conv_dim=4", "factor=-1"]}),
+        ({"LoRA_type": "Standard", "conv_dim": 4, "text_encoder_lr": 5e-5, "unet_lr": 0, "rank_dropout": 0.1},
+         {"network_module": "networks.lora", "text_encoder_lr": [5e-5], "network_train_text_encoder_only": True,
+          "network_args": ["rank_dropout=0.1"]}),
+        ({"sdxl": True, "sdxl_no_half_vae": True, "sdxl_cache_text_encoder_outputs": True},
+         {"no_half_vae": True, "cache_text_encoder_outputs": True}),
+        ({"gpu_ids": "0,1", "num_processes": "2", "num_machines": 1, "main_process_port": 0},
+         {"gpu_ids": "0,1", "num_processes": 2}),
         ({"mixed_precision": "fp8"}, {}),
         ({"optimizer": "NoSuchOptimizer"}, {}),
         ({"optimizer": "some.module.Optimizer"}, {"optimizer_type": "some.module.Optimizer"}),
@@ -147,9 +159,9 @@ def test_the_same_file_also_holds_what_came_before_training():
 
 
 def test_what_belongs_elsewhere_says_where():
-    report = read({**ALWAYS, "network_dim": 8, "guidance_scale": 3.5, "flux1_checkbox": False, "gpu_ids": "0,1"})
-    assert line_of(report, "network_dim").why == say("import.group.lora") and report.about
-    assert line_of(report, "gpu_ids").why == say("import.group.launch")
+    report = read({**ALWAYS, "block_lr": "1", "guidance_scale": 3.5, "flux1_checkbox": False, "multi_gpu": True})
+    assert line_of(report, "block_lr").why == say("import.family_off", family="SDXL") and not report.about
+    assert line_of(report, "multi_gpu").why == say("import.group.launch")
     assert line_of(report, "guidance_scale").state == "unused"
     assert line_of(read({**ALWAYS, "flux1_checkbox": True, "guidance_scale": 3.5}), "guidance_scale").state == "left"
     near = line_of(read({**ALWAYS, "gradient_checkpoint": True}), "gradient_checkpoint").why
@@ -167,7 +179,26 @@ def test_refused_flags_are_left_with_their_sentence():
 
 def test_the_report_speaks_japanese():
     with speaking("ja"):
-        assert "LoRA 用" in line_of(read({**ALWAYS, "network_dim": 8}), "network_dim").why
+        assert "LoRA 用" in line_of(read("fine_tune.py --network_dim 8"), "--network_dim").why
+
+
+def test_settings_land_in_the_training_that_they_are_for():
+    assert read(ALWAYS).stage == "train" and read({**ALWAYS, "sdxl_checkbox": True}).stage == "sdxl_full"
+    assert read({**ALWAYS, "network_dim": 8}).stage == "train_lora"
+    assert read("network_module = 'networks.lora'", "a.toml").stage == "train_lora"
+    assert read("seed = 1", "a.toml", stage="sdxl_full").stage == "sdxl_full"
+    assert read("accelerate launch sdxl_train.py --seed 1").stage == "sdxl_full"
+    told = {"ss_network_module": "networks.lora", "ss_network_args": '{"conv_dim": "4"}'}
+    report = read({"__metadata__": told})
+    assert (report.stage, report.values()["network_args"]) == ("train_lora", ["conv_dim=4"])
+
+
+@pytest.mark.parametrize("method", ["lora", "inversion", "dreambooth", "hypernetwork", "full"])
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+def test_what_has_no_training_of_its_own_is_read_for_the_nearest_and_says_so(method, family):
+    report = training_report("kohya_ss", "", method, family)
+    found = STAGES[report.stage]
+    assert found.trains and bool(report.about) == ((found.method, found.family) != (method, family))
 
 
 SECRET = "hf_verysecret"
@@ -196,7 +227,7 @@ def test_secrets_are_neither_taken_nor_told(content):
 def test_toml_sections_have_no_meaning_and_values_keep_their_type():
     report = read(
         'seed = 42\n[anything]\nlearning_rate = 1e-5\nshuffle_caption = true\noptimizer_args = ["a=1", "b=2"]\n'
-        'resolution = "512,768"\nclip_skip = "two"\nnetwork_dim = 4\n[anything.deep]\nx = 1\n[[datasets]]\n',
+        'resolution = "512,768"\nclip_skip = "two"\n[anything.deep]\nx = 1\n[[datasets]]\n',
         "x.toml",
     )
     assert report.values() == {"seed": 42, "learning_rate": 1e-5, "shuffle_caption": True,
@@ -271,9 +302,8 @@ def test_a_pasted_command_with_its_launcher():
     assert report.values() == {"learning_rate": 2e-6, "v2": True, "adaptive_noise_scale": -0.5,
                                "optimizer_args": ["a=1", "b=2", ], "seed": 7}  # fmt: skip
     why = {line.key: line.why for line in report.lines if line.state == "left"}
-    assert (
-        why["accelerate --num_cpu_threads_per_process"] == why["accelerate --multi_gpu"] == say("import.group.launch")
-    )
+    assert why["accelerate --multi_gpu"] == say("import.group.launch")
+    assert line_of(report, "accelerate --num_cpu_threads_per_process").why == say("import.usual_launch")
     assert why["--output_dir"] == say("import.variable")
     assert why["--max_train_stepz"] == say("import.unknown_near", near="max_train_steps")
     assert why["--network_dim"] == say("import.group.lora")
@@ -297,7 +327,7 @@ def test_the_script_says_which_stage_is_meant():
         "caption_blip", {"train_data_dir": "/pics", "batch_size": 4, "caption_extension": ".txt"},
     )  # fmt: skip
     assert read("--thresh 0.5", stage="tag_wd14").values() == {"thresh": 0.5}
-    assert read("python train_network.py --seed 1").about and read("python other.py --seed 1").about
+    assert read("python flux_train.py --seed 1").about and read("python other.py --seed 1").about
 
 
 # Metadata
@@ -317,9 +347,9 @@ def test_a_header_tells_how_it_was_trained():
     assert report.values() == {
         "learning_rate": 1e-4, "seed": 42, "optimizer_type": "AdamW8bit", "resolution": "512,768",
         "optimizer_args": ["weight_decay=0.1", "betas=(0.9,0.99)"], "shuffle_caption": True, "max_train_steps": 900,
-        "train_batch_size": 2, "debiased_estimation_loss": False,
+        "train_batch_size": 2, "debiased_estimation_loss": False, "network_module": "networks.lora", "network_dim": 4,
     }  # fmt: skip
-    assert report.about and line_of(report, "ss_network_dim").state == "left"
+    assert report.stage == "train_lora" and not report.about
     assert line_of(report, "ss_sd_model_name").why == say("import.name_only")
     assert line_of(report, "ss_tag_frequency").state == line_of(report, "ss_num_epochs").state == "unused"
 
@@ -353,7 +383,9 @@ def test_a_velocity_model_of_sd2_is_recognised():
     header = {"modelspec.architecture": "stable-diffusion-v2-768-v", "modelspec.prediction_type": "v"}
     assert read({"__metadata__": header}).values() == {"v2": True, "v_parameterization": True}
     xl = read({"__metadata__": {"modelspec.architecture": "stable-diffusion-xl-v1-base"}})
-    assert line_of(xl, "modelspec.architecture").why == say("import.group.family")
+    assert xl.stage == "sdxl_full" and line_of(xl, "modelspec.architecture").why == say("import.fact")
+    other = read({"__metadata__": {"modelspec.architecture": "flux-1-dev"}})
+    assert line_of(other, "modelspec.architecture").why == say("import.group.family")
 
 
 # What cannot be read

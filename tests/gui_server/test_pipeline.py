@@ -8,8 +8,9 @@ from PIL import Image
 from kohya_gui.files import Roots
 from kohya_gui.pipeline import Choice, plan
 from kohya_gui.project import Project
-from kohya_gui.stages import STAGES, stage_values
+from kohya_gui.stages import STAGES, TRAINERS, stage_values
 from sd_scripts.library.errors import BadOption
+from sd_scripts.options.spec import option_specs
 
 
 def project_in(place, *folders):
@@ -20,8 +21,8 @@ def project_in(place, *folders):
     return Project("meadow", pictures, "owner/model", str(place / "work"), "meadow")
 
 
-def steps_of(project, caption="blip", tagger="wd14", clean=True, skip=(), values=None):
-    choice = Choice(frozenset(skip), caption, tagger, clean, values or {})
+def steps_of(project, caption="blip", tagger="wd14", clean=True, skip=(), values=None, train="train"):
+    choice = Choice(frozenset(skip), caption, tagger, clean, values or {}, train)
     return plan(project, choice, Roots([Path(project.work_dir).parent]))
 
 
@@ -134,3 +135,30 @@ def test_a_stage_alone_takes_the_best_that_is_there(tmp_path):
     }  # fmt: skip
     assert "in_json" in stage_values(STAGES["merge_tags"], project).values
     assert stage_values(STAGES["train"], project).values["output_dir"] == str(work / "output")
+
+
+@pytest.mark.parametrize("train", TRAINERS)
+def test_the_chain_ends_with_the_chosen_training(tmp_path, train):
+    """Trainings of SDXL make their latents themselves; each reads what the last step before it wrote."""
+    steps = steps_of(project_in(tmp_path, "pics"), train=train)
+    reads = "in_json" in option_specs(STAGES[train].options)
+    before = FULL[:-1] if STAGES[train].family == "sd" else FULL[:-2]
+    assert chain(steps) == [*before, (train, before[-1][2] if reads else "", "")]
+    assert "latents" not in [step.stage.id for step in steps] or "resolution" not in steps[-1].values
+
+
+def test_a_name_that_is_no_training_is_refused(tmp_path):
+    with pytest.raises(BadOption):
+        steps_of(project_in(tmp_path, "pics"), train="latents")
+
+
+def test_a_training_that_reads_folders_is_given_metadata_only_where_there_is_some(tmp_path):
+    project = project_in(tmp_path, "pics")
+    lora = STAGES["train_lora"]
+    given = stage_values(lora, project)
+    assert given.values["train_data_dir"] == project.pictures[0] and "in_json" not in given.values
+    assert given.values["network_module"] == "networks.lora" and "network_module" not in given.links
+    assert Path(stage_values(STAGES["train"], project).values["in_json"]).name == "meta_lat.json"
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "meta_clean.json").write_text("{}")
+    assert Path(stage_values(lora, project).values["in_json"]).name == "meta_clean.json"

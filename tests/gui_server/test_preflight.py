@@ -15,10 +15,11 @@ from kohya_gui.checks import check
 from kohya_gui.draft import Fix
 from kohya_gui.files import Roots
 from kohya_gui.project import Project
-from kohya_gui.stages import STAGES, stage_values
+from kohya_gui.stages import STAGES, TRAINERS, stage_values
 from sd_scripts.options.spec import option_specs
 
-RULES = sorted((Path(__file__).parents[2] / "kohya_gui").glob("*rules.py"))
+REPO = Path(__file__).parents[2]
+RULES = sorted((REPO / "kohya_gui").glob("*rules.py"))
 UNET = "model.diffusion_model.input_blocks.0.0.weight"
 SD1, SD2, SDXL = "cond_stage_model.transformer.x", "cond_stage_model.model.x", "conditioner.embedders.x"
 
@@ -129,6 +130,12 @@ def gone(count: int):
     return given
 
 
+def lora(**more):
+    """A LoRA, trained on what else is without a fault."""
+    given = {"network_module": "networks.lora", "learning_rate": 1e-4}
+    return lambda place: ("train_lora", place.training(**(given | more)))
+
+
 def trained_on(**facts: object):
     """Other metadata under the same training."""
     texts = facts.pop("texts", ())
@@ -177,22 +184,6 @@ def subset(ending: str, count: int, lines: str = ""):
     return given
 
 
-def dreambooth(**more: object):
-    """A DreamBooth training of the pictures as a folder of their own."""
-
-    def scene(place: Place) -> tuple[str, dict[str, object]]:
-        place.texts(".caption")
-        given = {flag: value for flag, value in place.training().items() if flag != "in_json"}
-        return "dreambooth", given | {"train_data_dir": str(place.pics), "resolution": "64,64"} | more
-
-    return scene
-
-
-def test_folders_are_enough_for_dreambooth(place: Place) -> None:
-    findings = place.look(*dreambooth(caption_extension=".caption")(place)).findings
-    assert not [one for one in findings if one.level in ("error", "warning")], findings
-
-
 SCENES = [
     ("check.texts_replaced", merge("tag_wd14", ".txt", out_json=None)),
     ("check.deepdanbooru_needed", merge("tag_deepdanbooru", out_json=None)),
@@ -205,8 +196,9 @@ SCENES = [
     ("check.exists", with_file("out/meadow.safetensors", train())),
     ("check.keys_are_paths", lambda place: ("latents", place.latents_stage(full_path=False))),
     ("check.keys_are_names", lambda place: ("latents", place.latents_stage() | bare_names(place))),
-    ("check.sdxl", model_of(SDXL, {})),
-    ("check.not_sdxl", lambda place: ("sdxl_lora", dreambooth()(place)[1])),
+    ("check.is_sdxl", model_of(SDXL, {})),
+    ("check.is_sd", lambda place: ("sdxl_full", place.training(resolution="1024,1024"))),
+    ("check.sdxl_latents", lambda p: ("latents", p.latents_stage() | {"model_name_or_path": p.model(SDXL)})),
     ("check.v2_off", model_of(SD2, {})),
     ("check.v2_on", model_of(SD1, {}, v2=True)),
     ("check.v_off", model_of(SD2, {"modelspec.prediction_type": "v"}, v2=True)),
@@ -248,8 +240,6 @@ SCENES = [
     ("check.infinite", train(zero_terminal_snr=True, debiased_estimation_loss=True)),
     ("check.no_loss", train(huber_c=0, loss_type="huber")),
     ("check.in_json_needed", train(in_json="")),
-    ("check.folders_needed", dreambooth(train_data_dir="")),
-    ("check.size_needed", dreambooth(resolution="")),
     ("check.folder_needed", trained_on(full=False)),
     ("check.no_text_at_all", trained_on(texts=("", "", ""))),
     ("check.entries_without_text", trained_on(texts=("a", "b", ""))),
@@ -263,6 +253,13 @@ SCENES = [
     ("value.not_a_choice", train(lr_scheduler="cosinus")),
     ("check.rate_scaled", train(optimizer_type="prodigy", learning_rate=1e-5)),
     ("check.rate_unusual", train(learning_rate=0.1)),
+    ("check.rate_unusual_beside", lora(learning_rate=1e-7)),
+    ("check.resolution_of_folders", lora(resolution="", in_json="", train_data_dir="pics")),
+    ("check.gpu_list", train(gpu_ids="a")),
+    ("check.no_gpu", train(gpu_ids="99")),
+    ("check.processes", train(num_processes=1000)),
+    ("check.machine_rank", train(machine_rank=3)),
+    ("check.needs", train(num_machines=2, num_processes=2)),
     ("check.text_encoder_off", train(learning_rate_te=1e-6)),
     ("check.one_rate", train(optimizer_type="prodigy", learning_rate=1, learning_rate_te=0.5, train_text_encoder=True)),
     ("check.no_scheduler_class", train(lr_scheduler_type="StepLR", optimizer_type="AdaFactor")),
@@ -487,3 +484,24 @@ def test_an_empty_folder_of_a_dataset_file(place: Place) -> None:
     file = Path(str(values["dataset_config"]))
     file.write_text(file.read_text().replace("pics", "empty"))
     assert "check.subset_empty" in [one.key for one in place.look("train", values).findings]
+
+
+TRAINING_PRESETS = [(stage, path.stem) for stage in TRAINERS for path in (REPO / "presets" / stage).glob("*.json")]
+
+
+@pytest.mark.parametrize(("stage", "preset"), TRAINING_PRESETS, ids=[f"{s}-{p}" for s, p in TRAINING_PRESETS])
+def test_nothing_stands_against_a_preset_of_ours(place: Place, stage: str, preset: str) -> None:
+    """On pictures of any size, with a model of its family; that this machine has no GPU is no fault of the preset's."""
+    values = json.loads((REPO / "presets" / stage / f"{preset}.json").read_text())["values"]
+    mark = SDXL if STAGES[stage].family == "sdxl" else SD2 if values.get("v2") else SD1
+    facts = {"modelspec.prediction_type": "v"} if values.get("v_parameterization") else {}
+    given = STAGES[stage].usual | place.training()
+    given |= {"in_json": place.metadata("a, b", "b, c", "c, d", size=None)}
+    if "in_json" not in specs_of(stage):
+        place.texts(".caption")
+        del given["in_json"]
+        given |= {"train_data_dir": str(place.pics)}
+    given |= {"pretrained_model_name_or_path": place.model(mark, **facts)}
+    findings = place.look(stage, {"resolution": "512,512"} | given | values).findings
+    told = {(one.field, one.text) for one in findings if one.level in ("error", "warning")}
+    assert {field for field, _ in told} <= {"mixed_precision"}, told

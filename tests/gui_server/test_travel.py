@@ -18,12 +18,14 @@ from kohya_gui.checks import Checked, check
 from kohya_gui.command import stage_argv, texts
 from kohya_gui.files import Roots
 from kohya_gui.launch import run_facts
+from kohya_gui.launching import split_values
 from kohya_gui.layout import LISTED
 from kohya_gui.presets import PresetStore
 from kohya_gui.project import Project
 from kohya_gui.runs.store import RunStore
-from kohya_gui.stages import STAGES, Stage
+from kohya_gui.stages import STAGES, TRAINERS, Stage
 from sd_scripts.options.cli import parse
+from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.spec import OptionSpec, flat_values, option_specs
 from sd_scripts.options.values import BadValue, changed_values, read_value
 from tests.setup.test_quoting import through_cmd
@@ -87,9 +89,16 @@ def takes(spec: OptionSpec, typed: Any) -> bool:
     return True
 
 
+def own_options(stage: Stage) -> dict[str, OptionSpec]:
+    """The options of a stage; of a training those that none before it has: what they share travels once."""
+    before = TRAINERS[: TRAINERS.index(stage.id)] if stage.trains else ()
+    shared = {name: spec for other in before for name, spec in option_specs(STAGES[other].options).items()}
+    return {name: spec for name, spec in option_specs(stage.options).items() if shared.get(name) != spec}
+
+
 def typed_forms(stage: Stage, breaks: bool = True) -> st.SearchStrategy[dict[str, Any]]:
     """A form of a stage, filled in everywhere or in part, with odd values that its options take."""
-    specs = {name: spec for name, spec in option_specs(stage.options).items() if not spec.secret}
+    specs = {name: spec for name, spec in own_options(stage).items() if not spec.secret}
     fields = {name: typed_values(spec, breaks).filter(partial(takes, spec)) for name, spec in specs.items()}
     needed = {name: field for name, field in fields.items() if specs[name].required}
     rest = {name: field for name, field in fields.items() if name not in needed}
@@ -134,7 +143,11 @@ def test_values_travel_unchanged(stage: Stage, place: Path, data: st.DataObject)
 
     # The command, read by the script's own parser.
     argv = stage_argv(stage, draft.values, REPO)
-    assert said(flat_values(parse(stage.options, argv[2:], stage.script))) == said(whole)
+    at = argv.index(str(REPO / "sd_scripts" / stage.script))
+    launch, own = split_values(whole)
+    assert said(flat_values(parse(SCRIPTS[stage.script], argv[at + 1 :], stage.script))) == said(own)
+    told = {word for word in argv[:at] if word.startswith("--")}
+    assert {f"--{flag}" for flag in launch if flag in draft.values} <= told
 
     # The run's record, through its file.
     record = RunStore(place / "runs").create(**run_facts(checked_form(stage, typed, place), REPO, uuid.uuid4().hex))
@@ -183,13 +196,15 @@ def test_a_command_pasted_into_a_terminal_gives_the_script_the_same_values(stage
 
     draw()
     draft = checked_form(stage, max(forms, key=len), place).draft
-    python, script, *argv = stage_argv(stage, draft.values, REPO)
+    _, own = split_values(draft.values)
+    python, script, *argv = stage_argv(stage, own, REPO)
     reader, out = place / "reader.py", place / "read.json"
     reader.write_text(READ_BY_SCRIPT.format(repo=str(REPO)), encoding="utf-8")
     command = texts([python, str(reader), script, str(out), *argv])
     subprocess.run(["sh", "-c", command["sh"]], check=True, env={**os.environ, "PYTHONUTF8": "1"})
-    assert said(json.loads(out.read_text(encoding="utf-8"))) == said(expected(stage, draft.values))
-    assert through_cmd([python, script, *argv]) == [python, script, *argv]
+    assert said(json.loads(out.read_text(encoding="utf-8"))) == said(split_values(expected(stage, own))[1])
+    whole = stage_argv(stage, draft.values, REPO)
+    assert through_cmd(whole) == whole
 
 
 def test_what_no_program_can_be_given_is_refused() -> None:

@@ -27,7 +27,7 @@ def named_folders(parent: str, option: str) -> list[NamedFolder]:
     root = Path(parent)
     if not root.is_dir():
         raise BadOption(option, f"--{option} {parent}: there is no such folder.")
-    named = [folder for place in _folders(root) if (folder := _named(place)) and folder.repeats]
+    named = [folder for place in folders_in(root) if (folder := _named(place)) and folder.repeats]
     if named:
         return named
     try:
@@ -40,12 +40,18 @@ def named_folders(parent: str, option: str) -> list[NamedFolder]:
 def left_out(parent: str) -> list[str]:
     """The names of the folders in `parent` that have pictures and are not read, for want of repeats in their names."""
     root = Path(parent)
-    others = [place for place in _folders(root) if not ((folder := _named(place)) and folder.repeats)]
+    others = [place for place in folders_in(root) if not ((folder := _named(place)) and folder.repeats)]
     return [place.name for place in others if _has_pictures(place)]
 
 
-def _folders(root: Path) -> list[Path]:
+def folders_in(root: Path) -> list[Path]:
+    """The folders in a folder, sorted, without hidden ones."""
     return sorted(place for place in root.iterdir() if place.is_dir() and not place.name.startswith("."))
+
+
+def named_or_plain(place: Path) -> NamedFolder:
+    """A folder as its name tells: without repeats, all of the name are words."""
+    return _named(place) or NamedFolder(place, 1, place.name)
 
 
 def _named(place: Path) -> NamedFolder | None:
@@ -63,7 +69,7 @@ def _has_pictures(place: Path) -> bool:
 def _nothing(root: Path, option: str) -> str:
     """Why nothing can be trained, and what would do."""
     about = f'{root} has no pictures, and no folder of pictures named repeats_words, such as "10_sks dog".'
-    deeper = next((place for place in _folders(root) if any(map(_named, _folders(place)))), None)
+    deeper = next((place for place in folders_in(root) if any(map(_named, folders_in(place)))), None)
     if deeper:
         return f"{about} There are some in {deeper.name}: name it, --{option} {deeper}."
     others = left_out(str(root))

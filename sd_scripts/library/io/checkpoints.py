@@ -118,9 +118,9 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
         save_file(_own(tensors), beside, {"format": "pt", **(metadata or {})})
 
 
-def write_ckpt(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes tensors as `{"state_dict": {name: tensor}}`. Errors: BadFile."""
-    write_pickle(path, {"state_dict": _own(tensors)})
+def write_ckpt(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, int] | None = None) -> None:
+    """Writes tensors as `{"state_dict": {name: tensor}}`, with facts such as global_step beside. Errors: BadFile."""
+    write_pickle(path, {"state_dict": _own(tensors), **(facts or {})})
 
 
 def write_bin(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -81,6 +81,22 @@ def sdxl_layers(unet: Any, text_encoders: Mapping[str, Any]) -> Adaptable:
     return Adaptable((*_original_unet_layers(unet), *texts), SDXL_BLOCKS)
 
 
+def is_adapted(name: str) -> bool:
+    """Whether networks adapt the layer of the U-Net that diffusers calls so."""
+    return _PLACE.match(name) is not None
+
+
+def lies_among_convs(name: str) -> bool:
+    """Whether the U-Net's layer that diffusers calls so is adapted only when convolutions are."""
+    place = _PLACE.match(name)
+    return place is not None and place[4] != "attentions"
+
+
+def network_key(prefix: str, name: str) -> str:
+    """The name in networks' files of a layer, by that of its module or its weight."""
+    return _key(prefix, name.removesuffix(".weight"))
+
+
 def _unet_layers(unet: Any) -> Iterator[Layer]:
     for name, module, place in _placed(unet):
         yield Layer(_key("lora_unet", name), module, "unet", _block(place), place[4] != "attentions")

@@ -34,12 +34,16 @@ class TextSettings:
 
 @dataclass(frozen=True)
 class SaveRequest:
-    """A checkpoint to write. `path` has no ending; `dtype` None keeps the weights' own; the VAE keeps its own."""
+    """A checkpoint to write. `path` has no ending; `dtype` None keeps the weights' own; the VAE keeps its own.
+
+    `metadata` stands in the header of a .safetensors file, `facts` beside the weights of a .ckpt.
+    """
 
     path: Path
     format: FileFormat
     dtype: "torch.dtype | None" = None
     metadata: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, int] = field(default_factory=dict)
 
 
 class Family(Protocol):

@@ -1,6 +1,7 @@
 """From what a user typed to a file or folder: a path as it is, or a hub id fetched into the hub's own cache."""
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 from sd_scripts.library.errors import BadFile
@@ -17,8 +18,10 @@ _ENDINGS = (".safetensors", ".bin")
 _LEFT_OUT = ["*.fp16.*", "*.non_ema.*", "*.onnx*", "*.msgpack"]
 
 
-def model_path(name_or_path: str, only: str | None = None) -> Path:
+def model_path(name_or_path: str, only: str | None = None, variant: str | None = None) -> Path:
     """The file or folder that a name means; `only` fetches one part of a hub model, such as vae.
+
+    `variant`: of a hub model's weights, those of this name, such as fp16.
 
     Errors: BadFile, when it is neither there nor on the hub, or the hub cannot be reached.
     """
@@ -26,7 +29,7 @@ def model_path(name_or_path: str, only: str | None = None) -> Path:
     path = Path(name_or_path).expanduser()
     if path.exists():
         return path
-    return _fetched(name_or_path, (only,) if only else _WITH_WEIGHTS)
+    return _fetched(name_or_path, (only,) if only else _WITH_WEIGHTS, variant)
 
 
 def check_name(name_or_path: str) -> None:
@@ -39,12 +42,12 @@ def check_name(name_or_path: str) -> None:
         raise BadFile(f"{shown}: there is no such file or folder. Name a model file, a diffusers folder or a hub id.")
 
 
-def _fetched(hub_id: str, parts: tuple[str, ...]) -> Path:
+def _fetched(hub_id: str, parts: tuple[str, ...], variant: str | None) -> Path:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     try:
         for ending in _ENDINGS:
-            folder = _snapshot(hub_id, parts, ending)
+            folder = _snapshot(hub_id, parts, f".{variant}{ending}" if variant else ending)
             if all(_has_weights(folder / part) for part in parts) or _has_weights(folder):
                 return folder
     except GatedRepoError as error:
@@ -70,7 +73,8 @@ def _snapshot(hub_id: str, parts: tuple[str, ...], ending: str) -> Path:
     patterns += [f"{part}/*{ending}" for part in wanted]
     if len(parts) == 1:
         patterns += ["config.json", f"diffusion_pytorch_model{ending}"]
-    return Path(snapshot_download(hub_id, allow_patterns=patterns, ignore_patterns=_LEFT_OUT))
+    unwanted = [pattern for pattern in _LEFT_OUT if not fnmatch(f"model{ending}", pattern)]
+    return Path(snapshot_download(hub_id, allow_patterns=patterns, ignore_patterns=unwanted))
 
 
 def _has_weights(folder: Path) -> bool:

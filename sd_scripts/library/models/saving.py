@@ -101,7 +101,7 @@ def _save_file(model: "LatentDiffusion", request: SaveRequest) -> Path:
     if request.format == "safetensors":
         write_safetensors(path, tensors, model_spec(model, request))
     else:
-        write_ckpt(path, tensors)
+        write_ckpt(path, tensors, request.facts)
     return path
 
 

@@ -41,20 +41,23 @@ def load(
 
     Errors: BadFile, when it is no such model; BadOption, when an option and the model disagree.
     """
-    path = model_path(name_or_path)
-    source = open_source(path, device)
+    source = open_source(model_path(name_or_path), device)
     check_version(source.path, source.variant.name, v2)
+    own_vae = read_vae(model_path(vae, only="vae"), source.variant.config, device) if vae else source.vae()
+    return from_source(source, v_parameterization, own_vae, report)
+
+
+def from_source(source: Source, v_parameterization: bool, vae: Any, report: Report | None = None) -> "StableDiffusion":
+    """A model that was found, with a VAE. Errors: BadFile; BadOption, when it says that it predicts something else."""
     check_prediction(source.path, source.prediction_type, v_parameterization)
     if v_parameterization and not source.prediction_type and not source.variant.config_v and report:
         few = "few Stable Diffusion 1 models do. Leave out --v_parameterization if it predicts noise"
-        report.notice(f"{path} is taken for a model that predicts velocity, as {few}.", "warning")
+        report.notice(f"{source.path} is taken for a model that predicts velocity, as {few}.", "warning")
     known = configs.base_config(source.variant.config)
     if v_parameterization:
         known = _merged(known, configs.base_config(source.variant.config_v)) if source.variant.config_v else known
         known["scheduler"]["prediction_type"] = "v_prediction"
-    config = source.variant.config
-    own_vae = read_vae(model_path(vae, only="vae"), config, device) if vae else source.vae()
-    return StableDiffusion(source, source.parts(known), own_vae, known["scheduler"], report)
+    return StableDiffusion(source, source.parts(known), vae, known["scheduler"], report)
 
 
 class StableDiffusion(LatentDiffusion):
@@ -93,6 +96,10 @@ class StableDiffusion(LatentDiffusion):
         hidden_MCD = self._encode_chunks(chunks_BNC.flatten(0, 1), layer)
         hidden_BLD = from_chunks(hidden_MCD.unflatten(0, chunks_BNC.shape[:2]))
         return {"hidden_BLD": weigh(hidden_BLD, tokens["weights_BL"]) if "weights_BL" in tokens else hidden_BLD}
+
+    def encode_ids(self, ids_BL: Tensor, settings: TextSettings) -> Tensor:
+        """hidden_BLD of rows of tokens as they are, begin and end among them. Errors: BadOption, as `encode_text`."""
+        return self._encode_chunks(ids_BL, self._layer(settings))
 
     def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditions: Tensors) -> Tensor:
         """The noise, or the velocity, as the U-Net sees it; it knows of no sizes."""

@@ -38,12 +38,19 @@ def load(
     Errors: BadFile, when it is no such model; BadOption, when an option and the model disagree.
     """
     source = open_source(model_path(name_or_path), device, ("sdxl",), mapped)
+    own_vae = read_vae(model_path(vae, only="vae"), "sdxl", device, mapped) if vae else source.vae()
+    return from_source(source, v_parameterization, own_vae, report)
+
+
+def from_source(
+    source: Source, v_parameterization: bool, vae: Any, report: Report | None = None
+) -> "StableDiffusionXL":
+    """A model that was found, with a VAE. Errors: BadFile; BadOption, when it says that it predicts something else."""
     check_prediction(source.path, source.prediction_type, v_parameterization)
     known = configs.base_config("sdxl")
     if v_parameterization:
         known["scheduler"]["prediction_type"] = "v_prediction"
-    own_vae = read_vae(model_path(vae, only="vae"), "sdxl", device, mapped) if vae else source.vae()
-    return StableDiffusionXL(source, source.parts(known), own_vae, known["scheduler"], report)
+    return StableDiffusionXL(source, source.parts(known), vae, known["scheduler"], report)
 
 
 class StableDiffusionXL(LatentDiffusion):

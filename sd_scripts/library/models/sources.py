@@ -56,6 +56,8 @@ class Source(Protocol):
     variant: Variant
     prediction_type: PredictionType | None
     """What the model says that it predicts, if it says."""
+    metadata: dict[str, str]
+    """What a file's header says."""
 
     def parts(self, known: dict[str, configs.Config]) -> Parts:
         """Loads everything but the VAE. `known` is what is known of the family: {part: configuration}."""
@@ -65,13 +67,17 @@ class Source(Protocol):
 
 
 def open_source(
-    path: Path, device: torch.device = CPU, kinds: tuple[str, ...] = ("sd1", "sd2"), mapped: bool = True
+    path: Path,
+    device: torch.device = CPU,
+    kinds: tuple[str, ...] = ("sd1", "sd2"),
+    mapped: bool = True,
+    variant: str | None = None,
 ) -> Source:
-    """What a path holds, to be read onto a device; `mapped`: see open_checkpoint.
+    """What a path holds, to be read onto a device; `mapped`: see open_checkpoint; `variant`: of a folder's files.
 
     Errors: BadFile, when it is no model of these kinds.
     """
-    source = Folder(path, device, mapped) if path.is_dir() else SingleFile(path, device, mapped)
+    source = Folder(path, device, mapped, variant) if path.is_dir() else SingleFile(path, device, mapped)
     if source.kind not in kinds:
         raise BadFile(f"{path} {_OTHERS[source.kind].format(wanted=_WANTED[kinds[0]])}")
     source.variant = VARIANTS[source.kind]
@@ -91,6 +97,7 @@ class SingleFile:
         # SDXL's files that predict velocity have an empty tensor of this name.
         velocity: PredictionType | None = "v_prediction" if "v_pred" in self.file.shapes else None
         self.prediction_type: PredictionType | None = prediction_of(self.file.metadata) or velocity
+        self.metadata = self.file.metadata
 
     def parts(self, known: dict[str, configs.Config]) -> Parts:
         texts = [(text, self._text_encoder(text, known[text.folder])) for text in self.variant.texts]
@@ -144,13 +151,16 @@ class Folder:
 
     variant: Variant
 
-    def __init__(self, path: Path, device: torch.device, mapped: bool) -> None:
+    metadata: dict[str, str] = {}
+
+    def __init__(self, path: Path, device: torch.device, mapped: bool, file_variant: str | None = None) -> None:
         self.path = path
         self.device = device
         self.mapped = mapped
+        self.file_variant = file_variant
         if not (path / "unet" / "config.json").is_file():
             raise BadFile(f"{path} is no diffusers model: it has no unet folder with a config.json.")
-        weights = weight_files(path / "unet")[0]
+        weights = weight_files(path / "unet", file_variant)[0]
         self.format: FileFormat = "diffusers_safetensors" if weights.suffix == ".safetensors" else "diffusers"
         linear = "sd2" if self._is_linear() else "sd1"
         self.kind = "sdxl" if (path / "text_encoder_2").is_dir() else linear
@@ -161,25 +171,28 @@ class Folder:
     def parts(self, known: dict[str, configs.Config]) -> Parts:
         from diffusers import UNet2DConditionModel
 
-        config, tensors = read_part(self.path / "unet", self.device, self.mapped)
+        config, tensors = self._part("unet")
         _check_channels(self.path, config)
         unet = build(UNet2DConditionModel, config, tensors, self.path / "unet")
         texts = [self._text_encoder(text, known[text.folder]) for text in self.variant.texts]
         return Parts(unet, texts, [self._tokenizer(text) for text in self.variant.texts])
 
     def vae(self) -> Any:
-        return read_vae(self.path, device=self.device, mapped=self.mapped)
+        return read_vae(self.path, device=self.device, mapped=self.mapped, variant=self.file_variant)
 
     def _text_encoder(self, text: TextVariant, known: configs.Config) -> Any:
         folder = self.path / text.folder
-        config, tensors = read_part(folder, self.device, self.mapped)
+        config, tensors = self._part(text.folder)
         return _clip(text, known | config, text.from_folder(tensors), folder)
 
     def _is_linear(self) -> bool:
         """Whether the U-Net's projections around attention are linear layers, as SD2 has them."""
-        files = [open_checkpoint(file).shapes for file in weight_files(self.path / "unet")]
+        files = [open_checkpoint(file).shapes for file in weight_files(self.path / "unet", self.file_variant)]
         shapes = [shape for found in files for name, shape in found.items() if name.endswith(".proj_in.weight")]
         return any(len(shape) == 2 for shape in shapes)
+
+    def _part(self, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return read_part(self.path / name, self.device, self.mapped, self.file_variant)
 
     def _tokenizer(self, text: TextVariant) -> Any:
         from transformers import CLIPTokenizer

@@ -52,10 +52,12 @@ def load_vae(name_or_path: str, v2: bool = False) -> LoadedVae:
     return LoadedVae(module, fingerprint, float(vae.config.scaling_factor), dtype)
 
 
-def read_vae(path: Path, config: str = "sd1", device: torch.device = CPU, mapped: bool = True) -> "AutoencoderKL":
+def read_vae(
+    path: Path, config: str = "sd1", device: torch.device = CPU, mapped: bool = True, variant: str | None = None
+) -> "AutoencoderKL":
     """The VAE of a file or folder in its own dtype; `config` names what is known of its family. Errors: BadFile."""
     if path.is_dir():
-        return _from_folder(path, device, mapped)
+        return _from_folder(path, device, mapped, variant)
     return vae_from_checkpoint(open_checkpoint(path, device, mapped), config)
 
 
@@ -86,11 +88,11 @@ def weights_hash(tensors: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _from_folder(folder: Path, device: torch.device, mapped: bool) -> "AutoencoderKL":
+def _from_folder(folder: Path, device: torch.device, mapped: bool, variant: str | None) -> "AutoencoderKL":
     from diffusers import AutoencoderKL
 
     inner = folder / "vae" if (folder / "vae").is_dir() else folder
-    config, tensors = read_part(inner, device, mapped)
+    config, tensors = read_part(inner, device, mapped, variant)
     if "latent_channels" not in config:
         raise BadFile(f"{folder} holds no VAE. Name a diffusers folder with a vae folder in it.")
     return build(AutoencoderKL, config, with_new_attention_names(tensors), inner)

@@ -32,14 +32,19 @@ def model_spec(options: TrainerOptions) -> dict[str, str]:
 
     Errors: BadOption.
     """
-    about = options.about
+    spec = given_spec(options.about)
+    if options.text.layer is not None:
+        spec["modelspec.encoder_layer"] = str(options.text.layer)
+    return {"modelspec.implementation_version": f"sd-trainer/{_version()}", **_timesteps(options), **spec}
+
+
+def given_spec(about: AboutOptions) -> dict[str, str]:
+    """The keys that say what a user says of the model. Errors: BadOption."""
     given = {name: getattr(about, name) for name in _AS_GIVEN}
     spec = {f"modelspec.{name.removeprefix('metadata_')}": value for name, value in given.items() if value}
     if about.metadata_thumbnail:
         spec["modelspec.thumbnail"] = data_url(about.metadata_thumbnail)
-    if options.text.layer is not None:
-        spec["modelspec.encoder_layer"] = str(options.text.layer)
-    return {"modelspec.implementation_version": f"sd-trainer/{_version()}", **_timesteps(options), **spec}
+    return spec
 
 
 def unwritten(about: AboutOptions, format: FileFormat) -> list[Notice]:

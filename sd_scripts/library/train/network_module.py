@@ -79,7 +79,9 @@ def adapters_by_part(adapters: Iterable[Any], text_parts: Sequence[str]) -> dict
 
 
 def _own(name: str) -> NetworkModule:
-    known = sorted(f"networks.{file.stem}" for file in _OWN.glob("[!_]*.py"))
+    # Tools for networks, which are none, lie in the same folder.
+    modules = (file for file in _OWN.glob("[!_]*.py") if "create_network" in file.read_text(encoding="utf-8"))
+    known = sorted(f"networks.{file.stem}" for file in modules)
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         raise BadOption(_OPTION, f"--{_OPTION} {name}: there is no such network. Use {(close or known)[0]}.")

@@ -1,7 +1,7 @@
 """Captions encoded once, before training, by all processes together; then the text encoders rest."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sd_scripts.library.data.picture_data import PictureData, with_held_out
 from sd_scripts.library.data.training_data import Item, Moment, TrainingData
@@ -9,6 +9,7 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report, counted
+from sd_scripts.library.train.precision import computed_in
 from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.text_files import TextFiles, TextSource, places_of
@@ -27,7 +28,7 @@ def cache_texts(
         sentence = "the dataset gives a picture another caption each time, so there is nothing to keep. Leave it out."
         raise BadOption("cache_text_encoder_outputs", f"--cache_text_encoder_outputs: {sentence}")
     if asked.cache_text_encoder_outputs_to_disk and isinstance(data, PictureData):
-        _write_files(family, texts, data, options, team, report)
+        write_files(family, texts, data, options, team, report)
     else:
         _keep_all(texts, data, report)
     if options.samples.sample_prompts:
@@ -45,9 +46,18 @@ def _keep_all(texts: Texts, data: TrainingData, report: Report) -> None:
         texts.outputs_of(caption)
 
 
-def _write_files(
+class Written(NamedTuple):
+    """Files of captions: how many there are to be, how many of them were missing, how many were made."""
+
+    files: int
+    missing: int
+    made: int
+
+
+def write_files(
     family: Family, texts: Texts, data: PictureData, options: TrainerOptions, team: Team, report: Report
-) -> None:
+) -> Written:
+    """Makes the files that are missing, and has the texts read from them. Errors: BadOption, BadFile."""
     places = places_of(_captions(data), family.texts_suffix)
     names = tuple(texts.encode([""]))
     files = TextFiles(places, _source(family, texts, options), names, options.resolution.skip_cache_check)
@@ -57,11 +67,14 @@ def _write_files(
         report.phase("cache_texts", f"Encoding the captions of {counted(len(missing), 'picture')}", len(own))
     else:
         report.say("What the text encoders make of the captions is on disk already.")
+    made = 0
     for caption, path in report.each(own, len(own)):
         files.write(caption, path, {name: tensor[0] for name, tensor in texts.encode([caption]).items()})
+        made += 1
     # Nobody reads before everybody has written.
-    team.gather(None)
+    all_made = sum(team.gather(made))
     texts.outputs = files
+    return Written(sum(map(len, places.values())), len(missing), all_made)
 
 
 def _captions(data: TrainingData) -> list[tuple[Path, str]]:
@@ -76,8 +89,10 @@ def _caption(data: TrainingData, index: int) -> str:
 
 def _source(family: Family, texts: Texts, options: TrainerOptions) -> TextSource:
     tensors: dict[str, Any] = {}
-    for part, module in family.text_encoders.items():
-        tensors |= {f"{part}.{name}": tensor for name, tensor in module.state_dict().items()}
     settings, precision = texts.settings, options.precision
+    # Some trainings hold the encoders in what is computed in, others exactly: both read the same files.
+    dtype = computed_in(precision)
+    for part, module in family.text_encoders.items():
+        tensors |= {f"{part}.{name}": tensor.to(dtype) for name, tensor in module.state_dict().items()}
     computed = precision.mixed_precision + (" of fp8" if precision.fp8_base else "")
     return TextSource(weights_hash(tensors), settings.max_tokens, settings.clip_skip or 0, settings.weighted, computed)

@@ -74,6 +74,20 @@ def clip_to_open_clip(tensors: "Mapping[str, Tensor]", layers: int) -> "dict[str
     return original
 
 
+def clip_names(name: str, layers: int) -> list[str]:
+    """The names in transformers, without text_model, of what a tensor of either layout holds: three where q, k and v
+    lie in one, none where transformers has no such tensor among its first `layers` blocks."""
+    plain = name.removeprefix(WRAPPER)
+    in_proj = _IN_PROJ.fullmatch(plain)
+    if in_proj:
+        inside = int(in_proj[1]) < layers
+        return [f"encoder.layers.{in_proj[1]}.self_attn.{part}_proj.{in_proj[2]}" for part in "qkv"] if inside else []
+    if plain.startswith(("encoder.", "embeddings.", "final_layer_norm.")):
+        return [plain]
+    renamed = _open_clip_names(layers).to_diffusers(plain)
+    return [renamed] if renamed else []
+
+
 def _open_clip_names(layers: int) -> Names:
     modules = [("token_embedding", "embeddings.token_embedding"), ("ln_final", "final_layer_norm")]
     for layer in range(layers):

@@ -1,0 +1,22 @@
+"""Writes a LoRA in another rank, or in ranks that suit its layers."""
+
+import sys
+from pathlib import Path
+
+# The repository root in place of this folder: nothing is loaded under two names.
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from sd_scripts.library.program import run_program  # noqa: E402
+from sd_scripts.library.report import Report  # noqa: E402
+from sd_scripts.options.network_tools import ResizeLoraOptions  # noqa: E402
+
+
+def work(options: ResizeLoraOptions, report: Report) -> None:
+    """Resizes it."""
+    from sd_scripts.library.networks import tasks
+
+    tasks.resize(options, report)
+
+
+if __name__ == "__main__":
+    run_program(ResizeLoraOptions, work)

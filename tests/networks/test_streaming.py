@@ -1,0 +1,64 @@
+"""Models written tensor by tensor, and the changes of single layers."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from sd_scripts.library.io.headers import safetensors_header
+from sd_scripts.library.io.streaming import Form, write_one_by_one
+from sd_scripts.library.networks.changes import dora_change
+
+TENSORS = {
+    "half": torch.arange(6.0).view(2, 3).half(),
+    "brain": torch.arange(5.0).bfloat16(),
+    "whole": torch.arange(7),
+    "one": torch.tensor(2.5),
+    "none": torch.zeros(0, 4),
+    "switch": torch.tensor([True, False, True]),
+    "8 bits": torch.ones(3).to(torch.float8_e4m3fn),
+}
+
+
+def test_what_is_written_one_by_one_is_an_ordinary_file(tmp_path):
+    path = tmp_path / "x.safetensors"
+    forms = {name: Form(tensor.dtype, tuple(tensor.shape)) for name, tensor in TENSORS.items()}
+    write_one_by_one(path, forms, TENSORS.__getitem__, {"a": "é"})
+    for name, tensor in load_file(path).items():
+        assert tensor.dtype == TENSORS[name].dtype and torch.equal(tensor.float(), TENSORS[name].float()), name
+    with safe_open(path, "pt") as file:
+        assert file.metadata() == {"format": "pt", "a": "é"} and set(file.keys()) == set(TENSORS)
+    assert safetensors_header(path)[0]["half"].shape == (2, 3)
+    assert int.from_bytes(path.read_bytes()[:8], "little") % 8 == 0
+
+
+def test_one_tensor_lies_in_memory_at_a_time(tmp_path):
+    alive = []
+
+    def make(name):
+        gc.collect()
+        assert sum(one() is not None for one in alive) <= 1, name
+        tensor = torch.full((1000,), float(name))
+        alive.append(weakref.ref(tensor))
+        return tensor
+
+    forms = {str(number): Form(torch.float32, (1000,)) for number in range(5)}
+    write_one_by_one(tmp_path / "x.safetensors", forms, make, {})
+    assert len(alive) == 5
+
+
+def test_a_tensor_of_another_shape_leaves_no_file(tmp_path):
+    with pytest.raises(ValueError, match="was told"):
+        write_one_by_one(tmp_path / "x.safetensors", {"a": Form(torch.float32, (2,))}, lambda _: torch.zeros(3), {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_lengths_of_rows_or_of_columns():
+    weight, product = torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([[0.0, 4.0], [3.0, 0.0]])
+    rows = dora_change(weight, product, torch.tensor([[10.0], [5.0]])) + weight
+    assert torch.allclose(rows, torch.tensor([[6.0, 8.0], [3.0, 4.0]]))
+    columns = dora_change(weight, product, torch.tensor([[0.6 * 5**0.5, 2.0 * 32**0.5]])) + weight
+    assert torch.allclose(columns.norm(dim=0), torch.tensor([0.6 * 5**0.5, 2.0 * 32**0.5]))
