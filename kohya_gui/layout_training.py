@@ -143,7 +143,10 @@ SHOWN: dict[str, Rule] = {
     **dict.fromkeys(("bucket_reso_steps", "bucket_no_upscale"), given("enable_bucket")),
     **dict.fromkeys(("caption_extension", "cache_info"), _FOLDERS),
     "vae_batch_size": any_of(given("cache_latents"), given("cache_latents_to_disk")),
-    **dict.fromkeys(("learning_rate_te", "learning_rate_te1", "learning_rate_te2"), given("train_text_encoder")),
+    **dict.fromkeys(
+        ("learning_rate_te", "learning_rate_te1", "learning_rate_te2", "stop_text_encoder_training"),
+        given("train_text_encoder"),
+    ),
     **{
         flag: _scheduled_by(flag)
         for flag in (
@@ -232,7 +235,6 @@ SHOWN: dict[str, Rule] = {
 """When an option is shown; what is not here always is. A rule about an option that a script lacks hides nothing."""
 
 SHOWN_OF_METHOD: dict[str, dict[str, Rule]] = {
-    "full": dict.fromkeys(("caption_extension", "cache_info"), given("dataset_config")),
     "inversion": {
         "metadata_is_negative_embedding": _HEADED,
         "init_word": absent("weights"),
@@ -242,6 +244,12 @@ SHOWN_OF_METHOD: dict[str, dict[str, Rule]] = {
 }
 """Where a method differs."""
 
+SHOWN_OF_STAGE: dict[str, dict[str, Rule]] = {
+    # It takes folders in a dataset file only.
+    "train": dict.fromkeys(("caption_extension", "cache_info"), given("dataset_config")),
+}
+"""Where a stage differs."""
+
 
 def layout_of(stage: Stage) -> Layout:
     """The layout of a training: of all homes those of its own options."""
@@ -249,7 +257,7 @@ def layout_of(stage: Stage) -> Layout:
     groups = _own(ESSENTIALS[stage.method or ""], set(specs))
     essential = {flag for line in groups.values() for flag in line.split()}
     sections = _own(SECTIONS, specs.keys() - essential)
-    rules = {**SHOWN, **SHOWN_OF_METHOD.get(stage.method or "", {})}
+    rules = {**SHOWN, **SHOWN_OF_METHOD.get(stage.method or "", {}), **SHOWN_OF_STAGE.get(stage.id, {})}
     pruned = {flag: _pruned(rule, specs) for flag, rule in rules.items() if flag in specs}
     return Layout(groups, sections, {flag: rule for flag, rule in pruned.items() if rule})
 

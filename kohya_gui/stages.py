@@ -208,6 +208,16 @@ _ALL = (
     _training(
         "train_inversion", "Textual inversion", "train_textual_inversion.py", "inversion", "sd", learning_rate=5e-3
     ),
+    _training("dreambooth", "DreamBooth", "train_db.py", "dreambooth", "sd"),
+    _training(
+        "sdxl_lora",
+        "LoRA for SDXL",
+        "sdxl_train_network.py",
+        "lora",
+        "sdxl",
+        network_module="networks.lora",
+        learning_rate=1e-4,
+    ),
     _training("train_hypernetwork", "Hypernetwork", "train_hypernetwork.py", "hypernetwork", "sd"),
     _training("sdxl_full", "Fine-tune SDXL", "sdxl_train.py", "full", "sdxl"),
     _training(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from sd_scripts.options.method import TextStopOptions
 from sd_scripts.options.spec import PathTo, Range, Unit
 
 
@@ -33,14 +34,14 @@ class NetworkOptions:
 
 
 @dataclass(kw_only=True)
-class NetworkRateOptions:
+class NetworkRateOptions(TextStopOptions):
     """Which parts of the network are trained, and how fast."""
 
     unet_lr: Annotated[float | None, Range(low=0.0, zero="not trained")] = None
     """Learning rate of the network's part in the U-Net. Empty: learning_rate. 0: there is no such part."""
 
     text_encoder_lr: Annotated[list[float] | None, Range(low=0.0, zero="not trained")] = None
-    """Learning rate of its part in the text encoder. Empty: learning_rate. 0: there is no such part."""
+    """Learning rate of its part in the text encoder; SDXL has two. Empty: learning_rate. 0: there is no such part."""
 
     network_train_unet_only: bool = False
     """The network has a part in the U-Net only."""

@@ -12,7 +12,6 @@ _FINE_TUNE = {
 _SDXL = {
     "v2": "is for Stable Diffusion 2, which programs without sdxl_ in their names train. Leave it out.",
     "clip_skip": "has no place here: SDXL reads its text encoders' last but one layers by itself. Leave it out.",
-    "reg_data_dir": "is not built yet. Name regularisation pictures in a --dataset_config, with is_reg = true.",
 }
 
 _CONTROL = "belongs to ControlNet, and none is trained here. Leave it out."
@@ -65,6 +64,8 @@ REFUSED: dict[str, dict[str, str]] = {
     "sdxl_train_textual_inversion": _FINE_TUNE | _SDXL_INVERSION,
     "train_network": _FINE_TUNE,
     "sdxl_train": _FINE_TUNE | _SDXL,
+    "sdxl_train_network": _FINE_TUNE | _SDXL,
+    "train_db": _FINE_TUNE,
     "cache_latents": refused_caching.LATENTS,
     "cache_text_encoder_outputs": refused_caching.TEXTS,
     "gen_img": _GEN_IMG,

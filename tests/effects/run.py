@@ -191,6 +191,11 @@ _SHORT = {
 }
 _WORD = {"token_string": "my-cat", "caption_prefix": "my-cat,", "save_model_as": "safetensors"}
 _MERGE = {"train_data_dir": "pictures", "out_json": "new.json"}
+_NAMED = {
+    "pretrained_model_name_or_path": "sd1.safetensors",
+    "train_data_dir": "learnt",
+    "output_dir": "out",
+}
 _OUT = "out/X.safetensors"
 _MERGED = {"save_to": _OUT}
 _PATHS: dict[str, dict[str, str]] = {
@@ -218,6 +223,8 @@ _PATHS: dict[str, dict[str, str]] = {
         "output_name": _OUT,
     },
     "fine_tune.py": _TRAIN,
+    "train_db.py": _NAMED,
+    "sdxl_train_network.py": _NAMED | {"pretrained_model_name_or_path": "sdxl.safetensors"},
     "sdxl_train.py": _TRAIN | {"pretrained_model_name_or_path": "sdxl.safetensors"},
     "train_network.py": _TRAIN,
     "train_textual_inversion.py": _TRAIN,
@@ -270,7 +277,9 @@ _PLAIN: dict[str, dict[str, Any]] = {
     "sdxl_train.py": _SHORT,
     "train_textual_inversion.py": _SHORT | _WORD,
     "sdxl_train_textual_inversion.py": _SHORT | _WORD,
+    "train_db.py": {**_SHORT, "save_model_as": "safetensors"},
     "train_network.py": {**_SHORT, "network_module": "networks.lora"},
+    "sdxl_train_network.py": {**_SHORT, "network_module": "networks.lora"},
     "train_hypernetwork.py": {**_SHORT, "save_model_as": "safetensors"},
     "gen_img.py": {"prompt": "a red cat", "W": 64, "H": 64, "steps": 2, "seed": 7},
     "finetune/tag_images_by_wd14_tagger.py": {"repo_id": "tiny/wd14", "thresh": 0.2},

@@ -56,14 +56,24 @@ def tokenize_weighted(tokenizer: Any, texts: Sequence[str], max_tokens: int, pad
     return torch.tensor(tokens, dtype=torch.long), torch.tensor(weights)
 
 
+def without_padding(tokens_BL: Tensor, end_id: int) -> Tensor:
+    """The tokens as far as the longest text goes: to its first end token."""
+    return tokens_BL[:, : int((tokens_BL == end_id).int().argmax(dim=1).max()) + 1]
+
+
 def to_chunks(tokens_BL: Tensor, end_id: int, pad_id: int) -> Tensor:
-    """tokens_BNC, C = 77: each of the N pieces of 75 tokens between a begin token and the last id (formats.md)."""
+    """tokens_BNC, C = 77: each of the N pieces of 75 tokens between a begin token and the last id (formats.md).
+
+    What is no longer than one of them stays as it is.
+    """
     batch, length = tokens_BL.shape
+    if length <= CHUNK + 2:
+        return tokens_BL[:, None]
     middle_BNC = tokens_BL[:, 1:-1].reshape(batch, (length - 2) // CHUNK, CHUNK)
     first_BN1 = tokens_BL[:, None, :1].expand(-1, middle_BNC.shape[1], -1)
     last_BN1 = tokens_BL[:, None, -1:].expand(-1, middle_BNC.shape[1], -1)
     chunks_BNC = torch.cat([first_BN1, middle_BNC, last_BN1], dim=2)
-    if pad_id != end_id and middle_BNC.shape[1] > 1:
+    if pad_id != end_id:
         # A full chunk ends in the end token, an empty one begins with it: padding by itself ends nothing.
         before_last_BN = chunks_BNC[:, :, -2]
         full_BN = (before_last_BN != end_id) & (before_last_BN != pad_id)

@@ -25,11 +25,13 @@ class TextSettings:
     """How texts are read. `clip_skip` n: the layer n from the end, None: the family's own; `max_tokens`: 75 a chunk.
 
     `weighted`: brackets in captions are weights, as in (word:1.2); those in prompts always are.
+    `padded`: all are as long; else as long as the longest of those that are read together, which are of one chunk.
     """
 
     clip_skip: int | None = None
     max_tokens: Literal[75, 150, 225] = 75
     weighted: bool = False
+    padded: bool = True
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,10 @@ class Family(Protocol):
     """alpha-bar of each training step (Ho et al. 2020, eq. 4)."""
     unet: "nn.Module"
     vae: "nn.Module"
+
+    @property
+    def texts_suffix(self) -> str:
+        """The last part of the names of files with what its text encoders make of captions; for SDXL as others do."""
 
     @property
     def base_version(self) -> str:

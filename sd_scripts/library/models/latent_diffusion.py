@@ -48,6 +48,11 @@ class LatentDiffusion:
         self._said_filled = False
 
     @property
+    def texts_suffix(self) -> str:
+        """The last part of the names of files with what its text encoders make of captions."""
+        return f"{self.name}_te_outputs"
+
+    @property
     def text_encoders(self) -> dict[str, nn.Module]:
         """The text encoders by the names of their parts."""
         raise NotImplementedError

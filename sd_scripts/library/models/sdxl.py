@@ -57,6 +57,7 @@ class StableDiffusionXL(LatentDiffusion):
     """A loaded model: the Family of models/family.py for SDXL."""
 
     latents_suffix = "sdxl"
+    texts_suffix = "te_outputs"
 
     def __init__(
         self, source: Source, parts: Parts, vae: Any, scheduler: configs.Config, report: Report | None = None

@@ -51,6 +51,7 @@ class AdapterNetwork(nn.Module, Generic[A]):
     def __init__(self, adaptable: Adaptable, adapters: Iterable[A], pace: Pace, multiplier: float = 1.0) -> None:
         super().__init__()
         self._layers: dict[str, Layer] = {layer.key: layer for layer in adaptable.layers}
+        self._text_parts = dict.fromkeys(layer.part for layer in adaptable.layers if layer.part != "unet")
         self._pace = pace
         made = list(adapters)
         self.unet_loras = [adapter for adapter in made if self._part(adapter) == "unet"]
@@ -93,9 +94,11 @@ class AdapterNetwork(nn.Module, Generic[A]):
             Share(name, adapters, unet_rate * weight, self._pace.unet_ratio)
             for name, adapters, weight in self._unet_shares()
         ]
-        for number, (part, adapters) in enumerate(self._by_part(self.text_encoder_loras).items()):
-            rates = text_encoder_lr or [default_lr]
-            shares.append(Share(part, adapters, rates[min(number, len(rates) - 1)], self._pace.text_ratio))
+        rates = text_encoder_lr or [default_lr]
+        by_part = self._by_part(self.text_encoder_loras)
+        for number, part in enumerate(self._text_parts):
+            rate = rates[min(number, len(rates) - 1)]
+            shares.extend([Share(part, by_part[part], rate, self._pace.text_ratio)] if part in by_part else [])
         return parameter_groups(shares)
 
     def prepare_grad_etc(self, text_encoder: Any, unet: Any) -> None:

@@ -64,6 +64,9 @@ class InversionMethod:
         """Captions are encoded with gradients."""
         return True
 
+    def use_strength(self, strength: float) -> None:
+        """A word has none: network_multiplier is refused."""
+
     def after_step(self) -> dict[str, Tensor]:
         """Nothing is done to the vectors beside the step."""
         return {}

@@ -46,6 +46,9 @@ class Method(Protocol):
     def trains_text_encoder(self) -> bool:
         """Whether captions are encoded anew each step, with gradients."""
 
+    def use_strength(self, strength: float) -> None:
+        """From now on what is trained changes the model this strongly (network_multiplier); 1 to begin with."""
+
     def after_step(self) -> "dict[str, Tensor]":
         """What is done to the weights after each step; gives figures to log by their names, on the device."""
 
