@@ -13,6 +13,7 @@ from typing import Any
 
 from kohya_gui.found import by_time
 from kohya_gui.words import say
+from sd_scripts.library.data.dreambooth import named_in
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
 from sd_scripts.library.data.latents_files import NEWER_NAME
 
@@ -43,6 +44,16 @@ def facts_of(folder: Path) -> FolderFacts:
     """What a folder holds. Errors: OSError."""
     facts = _own_facts(folder)
     return facts if facts.images else replace(facts, below=len(files_below(folder)))
+
+
+def is_parent(folder: Path) -> bool:
+    """Whether a folder has no pictures itself, but folders of them that are named as DreamBooth has them."""
+    return folder.is_dir() and facts_of(folder).below > 0 and bool(named_in(folder))
+
+
+def read_in(folder: Path) -> list[FolderFacts]:
+    """What a project's folder holds: of a folder of named folders, what each of these holds. Errors: OSError."""
+    return [facts_of(one.path) for one in named_in(folder)] if is_parent(folder) else [facts_of(folder)]
 
 
 @by_time

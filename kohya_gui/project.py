@@ -140,7 +140,8 @@ class ProjectStore:
             raise refusal("pictures", "path.pictures_needed")
         folders = [self.roots.inside(folder, "pictures") for folder in project.pictures]
         for folder in folders:
-            check_pictures(folder, "pictures")
+            if not pictures.is_parent(folder):
+                check_pictures(folder, "pictures")
         if len(set(folders)) < len(folders):
             raise refusal("pictures", "project.folder_twice")
 
@@ -201,7 +202,7 @@ def check_pictures(folder: Path, field: str) -> pictures.FolderFacts:
 
 def described(project: Project) -> dict[str, str]:
     """What was found at the project's paths, in words."""
-    folders = [pictures.facts_of(Path(one)) for one in project.pictures if Path(one).is_dir()]
+    folders = [facts for one in project.pictures if Path(one).is_dir() for facts in pictures.read_in(Path(one))]
     texts = [max((folder.texts[ext] for ext in (".caption", ".txt")), default=0) for folder in folders]
     images = sum(folder.images for folder in folders)
     free = found.size_free(Path(project.work_dir)) if project.work_dir else ""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kohya_gui.launching import with_launcher
+from kohya_gui.pictures import is_parent
 from kohya_gui.project import Project
 from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.spec import option_specs
@@ -85,6 +86,8 @@ _USUAL: dict[Family, dict[str, Any]] = {
     "sd": {},
     "sdxl": {"resolution": "1024,1024", "enable_bucket": True, "cache_latents": True},
 }
+# The pictures of a folder have no sizes yet, as those of prepared metadata do.
+_OF_FOLDERS: dict[str, Any] = {"resolution": "512,512", "enable_bucket": True, "cache_latents": True}
 
 
 def _training(id: str, title: str, script: str, method: Method, family: Family, **usual: Any) -> Stage:
@@ -200,15 +203,17 @@ _ALL = (
         reads=(CLEAN_JSON, TAGS_JSON, CAPTIONS_JSON),
         writes=LATENTS_JSON,
     ),
-    # The Train tab offers methods and families in this order.
+    # The Train tab offers families, and the methods of each, in this order.
     _training("train", "Fine-tune", "fine_tune.py", "full", "sd"),
     _training(
         "train_lora", "LoRA", "train_network.py", "lora", "sd", network_module="networks.lora", learning_rate=1e-4
     ),
+    _training("dreambooth", "DreamBooth", "train_db.py", "dreambooth", "sd"),
     _training(
         "train_inversion", "Textual inversion", "train_textual_inversion.py", "inversion", "sd", learning_rate=5e-3
     ),
-    _training("dreambooth", "DreamBooth", "train_db.py", "dreambooth", "sd"),
+    _training("train_hypernetwork", "Hypernetwork", "train_hypernetwork.py", "hypernetwork", "sd"),
+    _training("sdxl_full", "Fine-tune SDXL", "sdxl_train.py", "full", "sdxl"),
     _training(
         "sdxl_lora",
         "LoRA for SDXL",
@@ -218,8 +223,6 @@ _ALL = (
         network_module="networks.lora",
         learning_rate=1e-4,
     ),
-    _training("train_hypernetwork", "Hypernetwork", "train_hypernetwork.py", "hypernetwork", "sd"),
-    _training("sdxl_full", "Fine-tune SDXL", "sdxl_train.py", "full", "sdxl"),
     _training(
         "sdxl_inversion",
         "Textual inversion for SDXL",
@@ -265,6 +268,7 @@ def stage_values(stage: Stage, project: Project, folder_index: int = 0, source: 
     if stage.model_flag and project.model:
         _put(filled, stage.model_flag, project.model, "Project")
     _fill_metadata(filled, stage, project, folder_index, source)
+    _fill_reading(filled, stage)
     for flag, value in project.extra_values(stage.id).items():
         _put(filled, flag, value, "Project")
     if stage.trains and project.work_dir:
@@ -286,7 +290,10 @@ def _fill_pictures(filled: Filled, stage: Stage, project: Project, folder_index:
     if project.pictures and stage.per_folder:
         folder = project.pictures[max(0, min(folder_index, len(project.pictures) - 1))]
         _put(filled, "train_data_dir", folder, "Project")
-        if several and stage.writes:
+        deep = is_parent(Path(folder))
+        if deep:
+            _put(filled, "recursive", True, "Project")
+        if (several or deep) and stage.writes:
             _put(filled, "full_path", True, "Project")
     if project.pictures and stage.pictures_flag:
         _put(filled, stage.pictures_flag, project.pictures[0], "Project")
@@ -307,6 +314,15 @@ def _fill_metadata(filled: Filled, stage: Stage, project: Project, folder_index:
         _put(filled, "in_json", str(source), TAB_TITLES[_WRITERS[source.name].tab])
     if target:
         _put(filled, "out_json", str(target), "Project")
+
+
+def _fill_reading(filled: Filled, stage: Stage) -> None:
+    """What follows from what is read: metadata has its pictures' full paths, where they lie in several folders."""
+    described, folder = "in_json" in filled.values, filled.values.get("train_data_dir")
+    if described and folder and not stage.per_folder and is_parent(Path(folder)):
+        del filled.values["train_data_dir"], filled.links["train_data_dir"]
+    if stage.trains and stage.reads_folders and not described:
+        filled.values.update(_OF_FOLDERS | filled.values)
 
 
 def _best_source(stage: Stage, work_dir: Path) -> Path | None:

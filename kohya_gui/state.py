@@ -20,7 +20,7 @@ def project_state(project: Project, store: RunStore, errors: dict[str, str]) -> 
     tabs |= {tab: runs.get(tab) or tell(project) for tab, tell in _OUTPUTS.items()}
     tabs |= {tab: runs[tab] for tab in ("tools", "try") if runs.get(tab)}
     tabs["runs"] = "run" if store.unended() else _last_end(project, store)
-    folders = [pictures.facts_of(folder) for folder in _folders(project)]
+    folders = [facts for folder in _folders(project) for facts in pictures.read_in(folder)]
     counts = {
         "images": sum(folder.images for folder in folders),
         "captions": sum(folder.texts[".caption"] for folder in folders),
@@ -50,7 +50,7 @@ def _last_end(project: Project, store: RunStore) -> str:
 
 
 def _texts_state(project: Project, extension: str) -> str:
-    folders = [pictures.facts_of(folder) for folder in _folders(project)]
+    folders = [facts for folder in _folders(project) for facts in pictures.read_in(folder)]
     images, texts = sum(f.images for f in folders), sum(f.texts[extension] for f in folders)
     return "todo" if not texts else "done" if texts >= images else "stale"
 

@@ -63,10 +63,12 @@ def _about_texts(draft: Draft, subset: Subset) -> Iterator[Finding]:
     counts = {"name": subset.name, "there": there, "all": total, "ext": ending, "n": total - there}
     if not total:
         yield draft.error(blamed, "check.subset_empty", fixes.browse(blamed), **counts)
+    elif not there and (other := _other_ending(subset, files)):
+        # The words of the folder's name would be trained in place of them.
+        tell = draft.warning if subset.class_tokens else draft.error
+        yield tell(blamed, "check.subset_other_texts", *_use(draft, subset, other), **counts, other=other)
     elif there == total or subset.class_tokens:
         yield draft.fine("check.subset_texts", **counts)
-    elif not there and (other := _other_ending(subset, files)):
-        yield draft.error(blamed, "check.subset_other_texts", *_use(draft, subset, other), **counts, other=other)
     elif not there:
         yield draft.error(blamed, "check.subset_no_text", fixes.browse(blamed), **counts)
     else:

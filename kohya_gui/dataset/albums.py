@@ -11,6 +11,7 @@ from kohya_gui.dataset.gate import Gate
 from kohya_gui.dataset.scan import scan
 from kohya_gui.dataset.thumbnails import Thumbnails
 from kohya_gui.files import Roots, bare
+from kohya_gui.pictures import is_parent
 from kohya_gui.project import Project, check_pictures
 from kohya_gui.stages import CAPTIONS_JSON, CLEAN_JSON, LATENTS_JSON, TAGS_JSON
 from kohya_gui.words import refusal
@@ -66,6 +67,7 @@ class Albums:
                 raise refusal("paths", "path.no_metadata", path=places[0])
             folders = (*map(str, self._inside(project_folders)), str(places[0].parent))
             return Source(folders, str(places[0]), checked_endings(*endings))
+        recursive = recursive or any(map(is_parent, places))
         for place in places:
             _check_folder(place, recursive)
         return Source(tuple(dict.fromkeys(map(str, places))), "", checked_endings(*endings), recursive)

@@ -184,7 +184,26 @@ def subset(ending: str, count: int, lines: str = ""):
     return given
 
 
+def tool(stage: str, *full: str, **values: object):
+    """A tool with a place for what it makes; `full`: files that lie in that already."""
+
+    def given(place: Place):
+        for name in full:
+            (place.root / "made" / name).parent.mkdir(parents=True, exist_ok=True)
+            (place.root / "made" / name).write_text("x")
+        return stage, {name: str(value).format(root=place.root) for name, value in values.items()}
+
+    return given
+
+
+MADE = "{root}/made"
 SCENES = [
+    ("check.folder_full", tool("group_images", "x.png", input_folder="{root}/pics", output_folder=MADE)),
+    ("check.folder_full", tool("make_folders", "img/x.png", train_pictures="{root}/pics", output_folder=MADE)),
+    ("check.model_folder_full", tool("convert_model", "x.json", model_to_load="x", model_to_save=MADE)),
+    ("check.place_needed", tool("edit_captions", folder="{root}/pics")),
+    ("check.one_place", tool("edit_captions", folder="{root}/pics", output_folder=MADE, in_place=True)),
+    ("value.required", tool("make_folders", output_folder=MADE)),
     ("check.texts_replaced", merge("tag_wd14", ".txt", out_json=None)),
     ("check.deepdanbooru_needed", merge("tag_deepdanbooru", out_json=None)),
     ("check.other_texts", merge("merge_captions", ".txt")),

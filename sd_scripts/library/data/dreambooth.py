@@ -27,14 +27,18 @@ def named_folders(parent: str, option: str) -> list[NamedFolder]:
     root = Path(parent)
     if not root.is_dir():
         raise BadOption(option, f"--{option} {parent}: there is no such folder.")
-    named = [folder for place in folders_in(root) if (folder := _named(place)) and folder.repeats]
-    if named:
+    if named := named_in(root):
         return named
     try:
         find_images(root, option=option)
     except BadOption as error:
         raise BadOption(option, f"No data found: {_nothing(root, option)}") from error
     return [_named(root) or NamedFolder(root)]
+
+
+def named_in(root: Path) -> list[NamedFolder]:
+    """The folders in a folder that are named repeats_words, sorted."""
+    return [folder for place in folders_in(root) if (folder := _named(place)) and folder.repeats]
 
 
 def left_out(parent: str) -> list[str]:
