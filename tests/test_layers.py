@@ -19,6 +19,7 @@ LEAVES = (
     "sd_scripts.library.data.picture_rules",
     "sd_scripts.library.data.subsets",
     "sd_scripts.library.data.captions",
+    "sd_scripts.library.data.dreambooth",
     "sd_scripts.library.data.caption_rules",
     "sd_scripts.library.data.training_data",
     "sd_scripts.library.data.dataset_config",

@@ -10,6 +10,7 @@ TELLING: dict[Method, tuple[str, ...]] = {
     "lora": ("LoRA_type", "network_module", "network_dim", "network_alpha"),
     "hypernetwork": ("layer_structure", "hypernetwork_weights"),
     "inversion": ("token_string", "init_word"),
+    "full": ("in_json", "dataset_repeats", "train_text_encoder"),
     "dreambooth": ("stop_text_encoder_training", "reg_data_dir", "no_token_padding"),
 }
 """Keys that tell of a method; where none is there, it is the whole model. What is before wins."""
@@ -26,7 +27,9 @@ def method_of(keys: Iterable[str]) -> Method:
 def training_report(source: Source, name: str, method: Method, family: str) -> Report:
     """An empty report for a training; where there is no such one, for the nearest, which it says."""
     exact = training_of(method, family)
-    stage = exact or training_of(method, "sd") or training_of("full", family) or STAGES["train"]
+    # Fine-tuning reads the folders of DreamBooth too; what is trained beside a model has its own form.
+    nearest = training_of("full", family) if method == "dreambooth" else training_of(method, "sd")
+    stage = exact or nearest or STAGES["train"]
     report = Report(source, stage.id, name)
     if not exact:
         wanted = say(f"import.name.{_NAMES.get(method, method)}") if method != stage.method else ""

@@ -201,6 +201,11 @@ def test_what_has_no_training_of_its_own_is_read_for_the_nearest_and_says_so(met
     assert found.trains and bool(report.about) == ((found.method, found.family) != (method, family))
 
 
+def test_a_dreambooth_of_sdxl_becomes_a_fine_tuning_of_sdxl():
+    report = read({**ALWAYS, "no_token_padding": True, "reg_data_dir": "", "sdxl": True})
+    assert report.stage == "sdxl_full" and "DreamBooth" in report.about[0]
+
+
 SECRET = "hf_verysecret"
 
 
