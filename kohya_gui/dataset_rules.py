@@ -7,8 +7,8 @@ from pathlib import Path
 from kohya_gui import fixes, found
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.rules import folders_read, rule
-from kohya_gui.stages import TRAINERS
-from kohya_gui.subset_rules import about_datasets, source_of
+from kohya_gui.stages import STAGES, TRAINERS
+from kohya_gui.subset_rules import about_datasets, source_of, training_captions
 from sd_scripts.library.data.dataset_options import asked_datasets
 from sd_scripts.library.data.picture_rules import check_caching
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
@@ -100,3 +100,14 @@ def _wrong(draft: Draft, subset: Subset) -> Iterator[Finding]:
 def _place(draft: Draft, name: str) -> Path:
     """Errors: BadOption, where the page does not reach."""
     return draft.roots.inside(name, "dataset_config", draft.base)
+
+
+@rule(*(stage for stage in TRAINERS if STAGES[stage].method == "inversion"))
+def word_is_in_captions(draft: Draft) -> Iterator[Finding]:
+    """A new word is learnt from captions that have it. Where no caption is known, nothing is said."""
+    word, captions = draft.get("token_string"), training_captions(draft)
+    first = next(captions, None)
+    if word and first is not None and word not in first and not any(word in text for text in captions):
+        templates = [fixes.turn_on(draft, flag) for flag in ("use_object_template", "use_style_template")]
+        before = fixes.set_to(draft, "caption_prefix", word)
+        yield draft.error("token_string", "check.word_not_in_captions", *templates, before, word=word)

@@ -7,15 +7,15 @@ from PIL import Image
 
 from kohya_gui.files import Roots
 from kohya_gui.pipeline import Choice, plan
-from kohya_gui.project import Project
-from kohya_gui.stages import STAGES, TRAINERS, stage_values
+from kohya_gui.project import Project, described
+from kohya_gui.stages import STAGES, TRAINERS, stage_values, stage_values
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.spec import option_specs
 
 
 def project_in(place, *folders):
     for folder in folders:
-        (place / folder).mkdir()
+        (place / folder).mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(place / folder / "a.png")
     pictures = [str(place / folder) for folder in folders]
     return Project("meadow", pictures, "owner/model", str(place / "work"), "meadow")
@@ -95,6 +95,18 @@ def test_several_folders_are_chained_by_full_path(tmp_path):
     ]  # fmt: skip
     assert all(step.values["full_path"] for step in steps if step.stage.writes)
     assert "train_data_dir" not in steps[-1].values
+
+
+def test_a_folder_of_named_folders_is_read_with_those_below_it(tmp_path):
+    """Trainings read such a folder by itself; metadata has the pictures' full paths."""
+    project = project_in(tmp_path, "img/5_sks dog", "img/2_dog")
+    project.pictures = [str(tmp_path / "img")]
+    for stage in ("caption_blip", "merge_captions", "latents"):
+        assert stage_values(STAGES[stage], project).values["recursive"] is True
+    of_folder = stage_values(STAGES["train_lora"], project).values
+    assert (of_folder["train_data_dir"], of_folder["resolution"]) == (project.pictures[0], "512,512")
+    assert "train_data_dir" not in stage_values(STAGES["train"], project).values
+    assert "2" in described(project)["pictures"]
 
 
 def test_texts_that_are_there_are_merged_without_their_stage(tmp_path):

@@ -197,7 +197,25 @@ def tool(stage: str, *full: str, **values: object):
 
 
 MADE = "{root}/made"
+def learnt(place: Place):
+    """A new word that stands in no caption."""
+    place.texts(".caption")
+    given = {"token_string": "my-cat", "learning_rate": 5e-3, "resolution": "64", "in_json": ""}
+    return "train_inversion", place.training(**given, train_data_dir=str(place.pics))
+
+
+def dreambooth(place: Place):
+    """A named folder whose texts have another ending, so that its name would be trained."""
+    (place.pics / "5_sks dog").mkdir()
+    for i in range(2):
+        Image.new("RGB", (96, 64)).save(place.pics / "5_sks dog" / f"{i}.png")
+        (place.pics / "5_sks dog" / f"{i}.txt").write_text("a dog")
+    return "dreambooth", place.training(resolution="64", train_data_dir=str(place.pics)) | {"in_json": ""}
+
+
 SCENES = [
+    ("check.word_not_in_captions", learnt),
+    ("check.subset_other_texts", dreambooth),
     ("check.folder_full", tool("group_images", "x.png", input_folder="{root}/pics", output_folder=MADE)),
     ("check.folder_full", tool("make_folders", "img/x.png", train_pictures="{root}/pics", output_folder=MADE)),
     ("check.model_folder_full", tool("convert_model", "x.json", model_to_load="x", model_to_save=MADE)),
@@ -517,7 +535,7 @@ def test_nothing_stands_against_a_preset_of_ours(place: Place, stage: str, prese
     given = STAGES[stage].usual | place.training()
     # The word that is learnt is the user's own.
     given |= {"token_string": "my-cat"} if STAGES[stage].method == "inversion" else {}
-    given |= {"in_json": place.metadata("a, b", "b, c", "c, d", size=None)}
+    given |= {"in_json": place.metadata("my-cat, b", "b, my-cat", "c, my-cat", size=None)}
     if "in_json" not in specs_of(stage):
         place.texts(".caption")
         del given["in_json"]
