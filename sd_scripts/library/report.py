@@ -102,8 +102,13 @@ class Report:
         for done, item in enumerate(items, 1):
             yield item
             self.progress(done, len(items))
-            if done < len(items) and self.stop_asked():
-                raise StoppedAsAsked("Stopped as asked: nothing was written.")
+            if done < len(items):
+                self.stop_if_asked()
+
+    def stop_if_asked(self) -> None:
+        """Before what is written is begun. Errors: StoppedAsAsked."""
+        if self.stop_asked():
+            raise StoppedAsAsked("Stopped as asked: nothing was written.")
 
     def failed_item(self, item: str | Path, reason: str) -> None:
         """One item is left out: counted, listed at the end."""

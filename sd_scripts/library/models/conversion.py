@@ -44,6 +44,7 @@ def convert(options: ConvertOptions, report: Report) -> None:
     kept = {key: text for key, text in source.metadata.items() if key not in _STALE}
     trained = {"ss_epoch": facts["epoch"], "ss_steps": facts["global_step"]}
     told = kept | {key: str(number) for key, number in trained.items() if number} | metadata
+    report.stop_if_asked()
     report.phase("save", f"Writing {target}")
     if form in _FILES.values():
         written = model.save(SaveRequest(target.with_suffix(""), form, dtype, told, facts))
