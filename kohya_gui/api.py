@@ -35,10 +35,11 @@ from kohya_gui.runs.store import RunStore
 from kohya_gui.stages import STAGES, stage_values
 from kohya_gui.state import project_state
 from kohya_gui.tensorboard import Server, TensorBoards
+from kohya_gui.try_api import TryEndpoints
 from kohya_gui.words import refusal, say
 
 
-class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, RunEndpoints):
+class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, RunEndpoints, TryEndpoints):
     """The server side of the page. Methods may be called from several threads."""
 
     ENDPOINTS = ENDPOINTS

@@ -18,7 +18,7 @@ from kohya_gui.stages import STAGES, TRAINERS
 WEB = Path(__file__).parent / "web"
 # Tools follow as soon as there is one.
 TABS = (
-    "project", "caption", "tag", "dataset", "metadata", "latents", "train", "runs",
+    "project", "caption", "tag", "dataset", "metadata", "latents", "train", "try", "runs",
     *(["tools"] if any(stage.tab == "tools" for stage in STAGES.values()) else []),
 )  # fmt: skip
 STYLES = (
@@ -31,14 +31,14 @@ SCRIPTS = (
     "importing", "keeping", "presets", "search", "chart", "poller", "notify", "runbar", "buckets", "results", "viewer",
     "samples", "machine", "prompts", "news", "actions", "log", "monitor", "history", "compare", "runrow", "runs",
     "plan", "project", "header", "dataset_album", "dataset_texts", "dataset_grid", "dataset_editor", "dataset_change",
-    "dataset_facts", "dataset_filters", "dataset_saving", "dataset",
+    "dataset_facts", "dataset_filters", "dataset_saving", "dataset", "tryout",
 )  # fmt: skip
 """In the order in which they need each other."""
 
 KEYFRAMES = re.compile(r"@keyframes [^{]+\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}")
 
-# Tools are no step of a project: they have a mark while one runs, and where one failed.
-MARKS = {tab: "none" if tab == "tools" else "todo" for tab in TABS}
+# Tools and tries are no step of a project: they have a mark while one runs, and where one failed.
+MARKS = {tab: "none" if tab in ("tools", "try") else "todo" for tab in TABS}
 
 
 def build(studio: Studio) -> gr.Blocks:

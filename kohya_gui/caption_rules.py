@@ -1,6 +1,7 @@
 """Rules of a training's captions: options that agree, and a look at what will be trained."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 
 from kohya_gui import fixes
@@ -10,6 +11,7 @@ from kohya_gui.stages import TRAINERS
 from kohya_gui.training_plan import training_plan
 from sd_scripts.library.data.caption_rules import CaptionRules, caption_rules, final_caption, idle_options
 from sd_scripts.library.data.captions import training_text
+from sd_scripts.library.data.templates import asked_templates
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.metadata import Metadata
@@ -29,7 +31,7 @@ def captions_as_trained(draft: Draft) -> Iterator[Finding]:
     if draft.get("dataset_config"):
         return
     try:
-        rules = caption_rules(from_values(CaptionOptions, draft.values))
+        rules = own_rules(draft)
     except BadOption as error:
         yield Finding("error", error.option, str(error), (fixes.leave_out(draft, error.option),))
         return
@@ -37,6 +39,12 @@ def captions_as_trained(draft: Draft) -> Iterator[Finding]:
         mend = fixes.leave_out(draft, option)
         yield draft.warning(option, "check.changes_nothing", mend, needed=", ".join(needed))
     yield from shown(draft, rendered(draft, texts_of_entries(entries_of(draft) or {}, rules), rules))
+
+
+def own_rules(draft: Draft) -> CaptionRules:
+    """The rules of the form's own captions. Errors: BadOption."""
+    rules = caption_rules(from_values(CaptionOptions, draft.values))
+    return replace(rules, templates=asked_templates(draft.values))
 
 
 def shown(draft: Draft, captions: Iterable[str]) -> Iterator[Finding]:
@@ -55,9 +63,10 @@ def rendered(draft: Draft, texts: Iterable[str], rules: CaptionRules) -> Iterato
 
 
 def texts_of_entries(entries: Metadata, rules: CaptionRules) -> Iterator[str]:
-    """The texts of metadata's entries that have any."""
+    """The texts of metadata's entries that have any; where captions are templates, all have."""
     for entry in entries.values():
-        if text := training_text(entry.get("caption", ""), entry.get("tags", ""), rules.separator, rules.wildcards):
+        text = training_text(entry.get("caption", ""), entry.get("tags", ""), rules.separator, rules.wildcards)
+        if text := text or next(iter(rules.templates), ""):
             yield text
 
 

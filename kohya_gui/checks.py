@@ -20,6 +20,7 @@ from kohya_gui import (  # noqa: F401
     rate_rules,
     saving_rules,
     tool_rules,
+    try_rules,
 )
 from kohya_gui.at_path import told_of_path
 from kohya_gui.command import absolute_values, is_data

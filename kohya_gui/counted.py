@@ -101,7 +101,7 @@ def _buckets(draft: Draft, dataset: Dataset, subset: Subset, sizes: Sizes) -> di
 
 
 def _texted(folder: Path, subset: Subset) -> Iterable[Path]:
-    if subset.class_tokens:
+    if subset.class_tokens or subset.captions.templates:
         return pictures.files_in(folder)
     return pictures.texted_in(folder, subset.caption_extension)
 
@@ -113,7 +113,8 @@ def _of_metadata(
     shown = {
         key: None if dataset.own_sizes else entry.get("train_resolution")
         for key, entry in entries.items()
-        if training_text(entry.get("caption", ""), entry.get("tags", ""), rules.separator, rules.wildcards)
+        if rules.templates
+        or training_text(entry.get("caption", ""), entry.get("tags", ""), rules.separator, rules.wildcards)
     }
     places = pictures.of_entries((key for key, prepared in shown.items() if prepared is None), folder)
     fitted = _fitted(places.values(), dataset.rules, sizes)

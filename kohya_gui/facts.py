@@ -12,6 +12,7 @@ from kohya_gui.looking import Sizes
 from kohya_gui.memory import memory_of, optimizer_of, state_bytes
 from kohya_gui.past import Past
 from kohya_gui.training_plan import Saves, TrainingPlan, save_bytes, training_plan
+from kohya_gui.try_facts import counted_pictures
 from kohya_gui.words import duration, say, size
 from sd_scripts.library.io.headers import ModelFacts
 
@@ -213,6 +214,11 @@ def _latents_facts(draft: Draft) -> list[Fact]:
     ]
 
 
+def _try_facts(draft: Draft) -> list[Fact]:
+    counted = counted_pictures(draft)
+    return [Fact(say("fact.try_pictures"), f"{counted[0]:,}", counted[1])] if counted else []
+
+
 def _area(size_px: tuple[int, int]) -> int:
     return size_px[0] * size_px[1]
 
@@ -224,4 +230,5 @@ FACTS: dict[str, Callable[[Draft], list[Fact]]] = {
     "latents": _latents_facts,
     "train": _train_facts,
     "tools": lambda draft: [],
+    "try": _try_facts,
 }

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kohya_gui.layout import GROUPED, LAYOUTS, LISTED, SUGGESTED, WIDE
+from kohya_gui.layout import GROUPED, LAYOUTS, LINES, LISTED, SUGGESTED, WIDE
 from kohya_gui.places import Layout
 from kohya_gui.stages import STAGES
 from sd_scripts.options.spec import OptionSpec, option_specs
@@ -70,6 +70,7 @@ def _field(spec: OptionSpec, layout: Layout) -> Schema:
         "path": spec.path,
         "secret": spec.secret,
         "wide": spec.name in WIDE,
+        "lines": spec.name in LINES,
         "shown": layout.shown.get(spec.name),
     }
     return {name: value for name, value in facts.items() if value is not None and value is not False and value != []}

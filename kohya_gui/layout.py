@@ -8,7 +8,7 @@ common (layout_training.py).
 from kohya_gui.layout_file_tools import FILE_TOOL_LAYOUTS
 from kohya_gui.layout_network_tools import NETWORK_TOOL_LAYOUTS
 from kohya_gui.layout_training import TRAINING_LAYOUTS
-from kohya_gui.places import NEVER, Layout, absent, given
+from kohya_gui.places import NEVER, Layout, absent, any_of, given
 from sd_scripts.options.optimizer import OPTIMIZER_GROUPS, SCHEDULES
 
 MERGE = Layout(
@@ -78,6 +78,44 @@ LAYOUTS: dict[str, Layout] = {
         },
         shown={"min_bucket_reso": absent("bucket_no_upscale"), "max_bucket_reso": absent("bucket_no_upscale")},
     ),
+    "try": Layout(
+        groups={
+            "try_model": "ckpt grid grid_multipliers",
+            "try_prompts": "prompt negative_prompt images_per_prompt seed",
+            "try_drawing": "W H steps scale sampler outdir",
+        },
+        sections={
+            "try_added": "network_weights network_mul textual_inversion_embeddings hypernetwork_weights"
+            " hypernetwork_mul network_merge network_merge_n_models network_module network_args network_show_meta",
+            "try_picture": "image_path mask_path strength",
+            "try_stages": "highres_fix_scale highres_fix_steps highres_fix_strength highres_fix_save_1st"
+            " highres_fix_latents_upscaling",
+            "try_more": "from_file n_iter iter_same_seed shuffle_prompts negative_scale clip_skip"
+            " max_embeddings_multiples vae v_parameterization zero_terminal_snr force_scheduler_zero_steps_offset"
+            " v1 v2 sdxl",
+            "try_sdxl": "original_width original_height original_width_negative original_height_negative crop_left"
+            " crop_top",
+            "try_speed": "batch_size vae_batch_size bf16 fp16 no_half_vae sdpa xformers diffusers_xformers"
+            " opt_channels_last",
+            "try_files": "sequential_file_name use_original_file_name console_log_level console_log_file"
+            " console_log_simple",
+        },
+        shown={
+            **dict.fromkeys(
+                ("network_mul", "network_merge", "network_merge_n_models", "network_module", "network_args"),
+                given("network_weights"),
+            ),
+            "network_show_meta": given("network_weights"),
+            "hypernetwork_mul": given("hypernetwork_weights"),
+            "grid_multipliers": any_of(given("grid"), given("network_weights"), given("hypernetwork_weights")),
+            "mask_path": given("image_path"),
+            "use_original_file_name": given("image_path"),
+            **dict.fromkeys(
+                ("highres_fix_steps", "highres_fix_strength", "highres_fix_save_1st", "highres_fix_latents_upscaling"),
+                given("highres_fix_scale"),
+            ),
+        },
+    ),
     **TRAINING_LAYOUTS,
     **NETWORK_TOOL_LAYOUTS,
     **FILE_TOOL_LAYOUTS,
@@ -85,8 +123,12 @@ LAYOUTS: dict[str, Layout] = {
 
 WIDE = ("pretrained_model_name_or_path", "train_data_dir", "caption_weights", "model_id", "repo_id", "project_path",
         "model_name_or_path", "tag_replacement", "undesired_tags", "optimizer_args", "lr_scheduler_args",
-        "models", "sample_prompts", "dataset_config", "metadata_description")  # fmt: skip
+        "models", "sample_prompts", "dataset_config", "metadata_description", "ckpt", "grid", "prompt",
+        "negative_prompt", "network_weights", "textual_inversion_embeddings", "hypernetwork_weights")  # fmt: skip
 """Fields that take two columns."""
+
+LINES = ("prompt",)
+"""Fields of several lines."""
 
 LISTED: dict[str, tuple[str, ...]] = {
     "lr_scheduler": tuple(SCHEDULES),
@@ -108,6 +150,7 @@ SUGGESTED: dict[str, tuple[str, ...]] = {
         "ConstantLR",
         "CyclicLR",
     ),
+    "network_module": ("networks.lora", "networks.lora_fa", "networks.dylora", "networks.oft", "lycoris.kohya"),
     "caption_extension": (".caption", ".txt"),
     "max_resolution": ("512,512", "640,640", "768,768"),
     "resolution": ("512,512", "640,640", "768,768", "1024,1024"),

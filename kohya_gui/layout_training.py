@@ -35,7 +35,7 @@ ESSENTIALS: dict[str, Places] = {
     },
     "inversion": {
         "model_and_data": "pretrained_model_name_or_path train_data_dir in_json output_name",
-        "token": "token_string init_word num_vectors_per_token resolution",
+        "token": "token_string init_word num_vectors_per_token resolution use_object_template use_style_template",
         "length_and_learning": _SHORT,
         "precision_and_saving": _SAVING,
     },
@@ -87,7 +87,7 @@ SECTIONS: Places = {
     " scale_v_pred_loss_like_noise_pred v_pred_like_loss",
     "validation": "validation_split validate_every_n_epochs validate_every_n_steps max_validation_steps validation_seed"
     " keep_best early_stop ema_decay ema_on_cpu",
-    "memory": "mixed_precision gradient_checkpointing full_fp16 full_bf16 fp8_base fp8_base_unet"
+    "memory": "mixed_precision gradient_checkpointing full_fp16 full_bf16 fp8_base fp8_base_unet base_bits"
     " cpu_offload_checkpointing fused_backward_pass fused_optimizer_groups lowram highvram sdpa xformers mem_eff_attn"
     " diffusers_xformers torch_compile dynamo_backend max_data_loader_n_workers persistent_data_loader_workers",
     "several_gpus": "gpu_ids num_processes main_process_port num_cpu_threads_per_process num_machines machine_rank"
@@ -97,7 +97,7 @@ SECTIONS: Places = {
     "saving": "output_dir save_model_as use_safetensors save_precision save_every_n_epochs save_every_n_steps"
     " save_n_epoch_ratio save_last_n_epochs save_last_n_steps config_file output_config",
     "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state resume"
-    " resume_from_huggingface initial_epoch initial_step skip_until_initial_step",
+    " weights resume_from_huggingface initial_epoch initial_step skip_until_initial_step",
     "upload": "huggingface_repo_id huggingface_path_in_repo huggingface_repo_visibility huggingface_repo_type"
     " save_state_to_huggingface async_upload huggingface_token",
     "samples": "sample_every_n_epochs sample_every_n_steps sample_at_first sample_prompts sample_sampler",
@@ -143,7 +143,10 @@ SHOWN: dict[str, Rule] = {
     **dict.fromkeys(("bucket_reso_steps", "bucket_no_upscale"), given("enable_bucket")),
     **dict.fromkeys(("caption_extension", "cache_info"), _FOLDERS),
     "vae_batch_size": any_of(given("cache_latents"), given("cache_latents_to_disk")),
-    **dict.fromkeys(("learning_rate_te", "learning_rate_te1", "learning_rate_te2"), given("train_text_encoder")),
+    **dict.fromkeys(
+        ("learning_rate_te", "learning_rate_te1", "learning_rate_te2", "stop_text_encoder_training"),
+        given("train_text_encoder"),
+    ),
     **{
         flag: _scheduled_by(flag)
         for flag in (
@@ -174,6 +177,7 @@ SHOWN: dict[str, Rule] = {
     # Only what is not trained is held in 8 bits.
     "fp8_base": all_of(_HALF, absent("train_text_encoder")),
     "fp8_base_unet": _HALF,
+    "base_bits": all_of(absent("fp8_base"), absent("fp8_base_unet")),
     # A --dataset_config may hold out pictures of its own.
     **dict.fromkeys(
         (
@@ -231,10 +235,20 @@ SHOWN: dict[str, Rule] = {
 """When an option is shown; what is not here always is. A rule about an option that a script lacks hides nothing."""
 
 SHOWN_OF_METHOD: dict[str, dict[str, Rule]] = {
-    "full": dict.fromkeys(("caption_extension", "cache_info"), given("dataset_config")),
-    "inversion": {"metadata_is_negative_embedding": _HEADED},
+    "inversion": {
+        "metadata_is_negative_embedding": _HEADED,
+        "init_word": absent("weights"),
+        # What a text encoder makes of captions changes while it learns a word.
+        **dict.fromkeys(("cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk"), NEVER),
+    },
 }
 """Where a method differs."""
+
+SHOWN_OF_STAGE: dict[str, dict[str, Rule]] = {
+    # It takes folders in a dataset file only.
+    "train": dict.fromkeys(("caption_extension", "cache_info"), given("dataset_config")),
+}
+"""Where a stage differs."""
 
 
 def layout_of(stage: Stage) -> Layout:
@@ -243,7 +257,7 @@ def layout_of(stage: Stage) -> Layout:
     groups = _own(ESSENTIALS[stage.method or ""], set(specs))
     essential = {flag for line in groups.values() for flag in line.split()}
     sections = _own(SECTIONS, specs.keys() - essential)
-    rules = {**SHOWN, **SHOWN_OF_METHOD.get(stage.method or "", {})}
+    rules = {**SHOWN, **SHOWN_OF_METHOD.get(stage.method or "", {}), **SHOWN_OF_STAGE.get(stage.id, {})}
     pruned = {flag: _pruned(rule, specs) for flag, rule in rules.items() if flag in specs}
     return Layout(groups, sections, {flag: rule for flag, rule in pruned.items() if rule})
 

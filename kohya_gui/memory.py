@@ -48,6 +48,13 @@ def optimizer_of(draft: Draft) -> str:
     return draft.get("optimizer_type") or next((name for flag, name in older.items() if draft.get(flag)), "AdamW")
 
 
+def trains_text(draft: Draft) -> bool:
+    """Whether a whole model's text encoder is trained: DreamBooth does it by itself."""
+    stop = draft.get("stop_text_encoder_training")
+    asked = draft.stage.method == "dreambooth" or bool(draft.get("train_text_encoder"))
+    return asked and draft.get("learning_rate_te") != 0 and (stop is None or stop > 0)
+
+
 def memory_of(draft: Draft) -> Memory | None:
     """What the weights take on the device; None where the model's parts are not known, or are divided up."""
     name = draft.path("pretrained_model_name_or_path")
@@ -56,7 +63,7 @@ def memory_of(draft: Draft) -> Memory | None:
         return None
     if not draft.stage.saves_whole_models:
         return Memory(0, _beside(draft, parts), 0, None)
-    each, text_too = weights_bytes(draft), draft.get("train_text_encoder")
+    each, text_too = weights_bytes(draft), trains_text(draft)
     trained = parts["unet"] + (parts["text_encoder"] if text_too else 0)
     frozen = 0 if text_too else parts["text_encoder"] * (1 if draft.get("fp8_base") else each)
     # A gradient is dropped as soon as it was used.

@@ -18,11 +18,14 @@ from sd_scripts.library.errors import BadOption, UserError
 from sd_scripts.library.notice import Notice
 from sd_scripts.library.train.about import check_about
 from sd_scripts.library.train.boards import check_boards
+from sd_scripts.library.train.checks.machine import check_text_stop
 from sd_scripts.library.train.checks.output import check_log_names, check_samples, check_saving, check_targets
+from sd_scripts.library.train.checks.training import check_padding
 from sd_scripts.library.train.checks.whole import check_whole
 from sd_scripts.library.train.hypernetwork_rules import check_hypernetwork
+from sd_scripts.library.train.inversion_rules import check_inversion
 from sd_scripts.library.train.network_rules import check_network
-from sd_scripts.library.train.notices import hypernetwork_notices, network_notices, notices
+from sd_scripts.library.train.notices import hypernetwork_notices, inversion_notices, network_notices, notices
 from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
 from sd_scripts.options.device import ParallelOptions
@@ -46,6 +49,8 @@ _CHECKS: dict[str, Check] = {
     "log_prefix": lambda options: check_log_names(options.logging),
     "log_tracker_config": lambda options: check_boards(options.logging),
     "sample_prompts": lambda options: check_samples(options.samples),
+    "stop_text_encoder_training": check_text_stop,
+    "no_token_padding": lambda options: check_padding(options.text, options.text_cache),
     "metadata_thumbnail": lambda options: check_about(options.about),
 }
 
@@ -63,7 +68,11 @@ PROGRAMS: dict[str, Program] = {
     "sdxl_train.py": Program(
         notices, {"fp8_base": check_whole, "block_lr": lambda options: options.method.block_rates}
     ),
+    "train_db.py": Program(notices, {"fp8_base": check_whole}),
     "train_network.py": Program(network_notices, {"network_module": check_network}),
+    "train_textual_inversion.py": Program(inversion_notices, {"token_string": check_inversion}),
+    "sdxl_train_textual_inversion.py": Program(inversion_notices, {"token_string": check_inversion}),
+    "sdxl_train_network.py": Program(network_notices, {"network_module": check_network}),
     "train_hypernetwork.py": Program(hypernetwork_notices, {"layer_structure": check_hypernetwork}),
 }
 """{script of a training: what it asks and tells of its own}."""

@@ -18,6 +18,8 @@ _OUTPUTS = {
     "metadata": ("out_json",),
     "latents": ("out_json",),
     "train": ("output_name", "output_dir"),
+    # No picture takes the name of another.
+    "try": (),
 }
 _WRITTEN = ("folder", "model_out", "file_out", "json_out")
 

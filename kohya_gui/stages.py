@@ -9,7 +9,7 @@ from kohya_gui.project import Project
 from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.spec import option_specs
 
-Tab = Literal["caption", "tag", "metadata", "latents", "train", "tools"]
+Tab = Literal["caption", "tag", "metadata", "latents", "train", "try", "tools"]
 Method = Literal["full", "dreambooth", "lora", "inversion", "hypernetwork"]
 Family = Literal["sd", "sdxl"]
 Group = Literal["networks", "models", "caches", "pictures", "texts"]
@@ -25,6 +25,7 @@ TAB_TITLES: dict[str, str] = {
     "metadata": "Metadata",
     "latents": "Latents",
     "train": "Train",
+    "try": "Try",
     "tools": "Tools",
 }
 
@@ -204,8 +205,30 @@ _ALL = (
     _training(
         "train_lora", "LoRA", "train_network.py", "lora", "sd", network_module="networks.lora", learning_rate=1e-4
     ),
+    _training(
+        "train_inversion", "Textual inversion", "train_textual_inversion.py", "inversion", "sd", learning_rate=5e-3
+    ),
+    _training("dreambooth", "DreamBooth", "train_db.py", "dreambooth", "sd"),
+    _training(
+        "sdxl_lora",
+        "LoRA for SDXL",
+        "sdxl_train_network.py",
+        "lora",
+        "sdxl",
+        network_module="networks.lora",
+        learning_rate=1e-4,
+    ),
     _training("train_hypernetwork", "Hypernetwork", "train_hypernetwork.py", "hypernetwork", "sd"),
     _training("sdxl_full", "Fine-tune SDXL", "sdxl_train.py", "full", "sdxl"),
+    _training(
+        "sdxl_inversion",
+        "Textual inversion for SDXL",
+        "sdxl_train_textual_inversion.py",
+        "inversion",
+        "sdxl",
+        learning_rate=5e-3,
+    ),
+    Stage(id="try", title="Try the model", script="gen_img.py", tab="try", per_folder=False, model_flag="ckpt"),
     *_NETWORK_TOOLS,
     *_FILE_TOOLS,
 )
@@ -248,6 +271,8 @@ def stage_values(stage: Stage, project: Project, folder_index: int = 0, source: 
         _put(filled, "output_dir", str(project.output_dir), "Project")
         _put(filled, "logging_dir", str(project.logging_dir), "Project")
         _put(filled, "output_name", project.output_name, "Project")
+    if stage.id == "try" and project.work_dir:
+        _put(filled, "outdir", str(project.output_dir / "try"), "Project")
     return filled
 
 

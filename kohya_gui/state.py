@@ -18,8 +18,7 @@ def project_state(project: Project, store: RunStore, errors: dict[str, str]) -> 
     runs = _last_runs(project, store)
     tabs = {"project": "err" if errors else "done", "dataset": _dataset_state(project)}
     tabs |= {tab: runs.get(tab) or tell(project) for tab, tell in _OUTPUTS.items()}
-    if runs.get("tools"):
-        tabs["tools"] = runs["tools"]
+    tabs |= {tab: runs[tab] for tab in ("tools", "try") if runs.get(tab)}
     tabs["runs"] = "run" if store.unended() else _last_end(project, store)
     folders = [pictures.facts_of(folder) for folder in _folders(project)]
     counts = {

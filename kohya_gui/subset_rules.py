@@ -5,18 +5,16 @@ from itertools import islice
 from pathlib import Path
 
 from kohya_gui import fixes, found, pictures
-from kohya_gui.caption_rules import SHOWN, rendered, shown, texts_of_entries
+from kohya_gui.caption_rules import SHOWN, own_rules, rendered, shown, texts_of_entries
 from kohya_gui.data_rules import looked_at
 from kohya_gui.draft import Draft, Finding, Fix
 from kohya_gui.rules import entries_of, folders_read
 from kohya_gui.words import say
-from sd_scripts.library.data.caption_rules import caption_rules
 from sd_scripts.library.data.captions import TEXT_ENDINGS, UnreadableText, read_caption, training_text
 from sd_scripts.library.data.dataset_options import asked_datasets
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.errors import UserError
 from sd_scripts.library.io.metadata import Metadata
-from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.spec import from_values
 
 
@@ -30,7 +28,7 @@ def about_datasets(draft: Draft, datasets: list[Dataset]) -> Iterator[Finding]:
     subsets = [subset for dataset in datasets for subset in dataset.subsets]
     for dataset in datasets:
         for subset in dataset.subsets:
-            yield from _about_texts(draft, subset)
+            yield from () if subset.captions.templates else _about_texts(draft, subset)
             files = _pictures(draft, subset)
             yield from looked_at(draft, files, source_of(draft), None if subset.metadata_file else dataset.rules)
     each = SHOWN if len(subsets) == 1 else 1
@@ -41,7 +39,7 @@ def training_captions(draft: Draft) -> Iterator[str]:
     """The captions of a training as its first step shows them; none where the options contradict each other."""
     try:
         if not draft.get("dataset_config") and not folders_read(draft):
-            rules = caption_rules(from_values(CaptionOptions, draft.values))
+            rules = own_rules(draft)
             texts = rendered(draft, texts_of_entries(entries_of(draft) or {}, rules), rules)
         else:
             datasets = asked_datasets(from_values(draft.stage.options, draft.values))
@@ -100,7 +98,7 @@ def _folder_texts(draft: Draft, subset: Subset) -> Iterator[str]:
         except UnreadableText:
             continue
         text = training_text(read.text if read else "", "", every_line=subset.captions.wildcards)
-        if text := text or subset.class_tokens or "":
+        if text := text or subset.class_tokens or next(iter(subset.captions.templates), ""):
             yield text
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kohya_gui.counted import Counted, counted
 from kohya_gui.draft import Draft, once
+from sd_scripts.library.train.inversion_rules import name_of
 from sd_scripts.library.train.saving import Kind, Names, Occasion
 
 _BYTES = {"float": 4, "fp32": 4, "fp16": 2, "bf16": 2}
@@ -57,7 +58,9 @@ def training_plan(draft: Draft) -> TrainingPlan | None:
 
 
 def _kept(draft: Draft, steps: int, epochs: int, states: bool) -> tuple[Saves, ...]:
-    names = Names(draft.path("output_dir") or Path(), draft.get("output_name"))
+    # A new word names its files itself.
+    name = draft.get("output_name") or name_of(draft.get("token_string"))
+    names = Names(draft.path("output_dir") or Path(), name)
     ratio = draft.get("save_n_epoch_ratio")
     every_epochs = max(1, epochs // ratio) if ratio else draft.get("save_every_n_epochs")
     every_steps = draft.get("save_every_n_steps")

@@ -27,6 +27,7 @@ LEAVES = (
     "sd_scripts.library.data.picture_folder",
     "sd_scripts.library.data.held_out",
     "sd_scripts.library.data.regularisation",
+    "sd_scripts.library.data.templates",
     "sd_scripts.library.data.latents_files",
     "sd_scripts.library.data.picture_folder",
     "sd_scripts.library.io.headers",
@@ -34,9 +35,13 @@ LEAVES = (
     "sd_scripts.library.io.metadata",
     # What the program refuses before it loads a model, so that the page says it too.
     "sd_scripts.library.tagging.cleaning",
+    "sd_scripts.library.generate.asked",
+    "sd_scripts.library.generate.checks",
+    "sd_scripts.library.generate.columns",
     "sd_scripts.library.train.about",
     "sd_scripts.library.train.boards",
     "sd_scripts.library.train.checks",
+    "sd_scripts.library.train.inversion_rules",
     "sd_scripts.library.train.hypernetwork_rules",
     "sd_scripts.library.train.network_rules",
     "sd_scripts.library.train.notices",
@@ -53,6 +58,7 @@ MAY_USE = {
     "tagging": {"io", "data", "models"},
     "networks": {"io", "models"},
     "train": {"io", "data", "models", "networks"},
+    "generate": {"io", "data", "models", "networks", "train"},
 }
 
 

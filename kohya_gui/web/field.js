@@ -76,6 +76,10 @@ Studio.field = (() => {
       aria-describedby="${about}"
       ${attr("aria-required", field.required && "true")}
     `;
+    if (field.lines)
+      return html`
+        <textarea class="in" id="${me}" rows="4" spellcheck="false" aria-describedby="${about}">${value}</textarea>
+      `;
     const box = field.suggested
       ? combo.draw(me, attributes, label(stage, flag), field.suggested)
       : html`

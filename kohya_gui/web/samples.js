@@ -1,13 +1,15 @@
-/* The samples of a run: one row a prompt, one column a step; enlarged by a click, or chosen to be compared. */
+/* The samples of a run: one row a prompt, one column a step, or what drew it; enlarged by a click, or chosen to be
+   compared. There may be several such tables. */
 "use strict";
-Studio.samples = (() => {
+Studio.samplesTable = (title) => {
   const { html, attr, patch, icon, t, number, fileUrl, viewer } = Studio;
   let root,
     run = null, /* its id */
-    table = null, /* {prompts, steps, cells} */
+    table = null, /* {prompts, headings, cells} */
     picked = null; /* places "row,column", while they are chosen to be compared */
 
-  const says = (one) => `${one.prompt}${t("field.comma")}${t("run.step", { step: number(one.step) })}`;
+  const heading = (one) => one.label || t("run.step", { step: number(one.step) });
+  const says = (one) => `${one.prompt}${t("field.comma")}${heading(one)}`;
   function tableOf(all) {
     const key = (one) => `${one.index} ${one.prompt}`;
     const steps = [...new Set(all.map((one) => one.step))].sort((a, b) => a - b);
@@ -15,15 +17,16 @@ Studio.samples = (() => {
     const cells = keys.map((row) =>
       steps.map((step) => {
         const one = all.findLast((one) => key(one) === row && one.step === step);
-        return one ? { src: fileUrl(one.url), says: says(one), prompt: one.prompt, step } : null;
+        return one ? { src: fileUrl(one.url), says: says(one), prompt: one.prompt, heading: heading(one) } : null;
       }),
     );
-    return { prompts: keys.map((row) => all.find((one) => key(one) === row).prompt), steps, cells };
+    const headings = steps.map((step) => heading(all.find((one) => one.step === step)));
+    return { prompts: keys.map((row) => all.find((one) => key(one) === row).prompt), headings, cells };
   }
   const cell = (one, row, column) => {
     if (!one) return html`<span></span>`;
     const place = `${row},${column}`;
-    const label = t(picked ? "view.pick" : "run.enlarge", { prompt: one.prompt, step: number(one.step) });
+    const label = t(picked ? "view.pick" : "run.enlarge", { prompt: one.prompt, step: one.heading });
     return html`
       <button type="button" data-cell="${place}" aria-label="${label}" ${attr("aria-pressed", picked && String(picked.has(place)))}>
         <img loading="lazy" alt="" src="${one.src}" />
@@ -35,7 +38,7 @@ Studio.samples = (() => {
     const many = table.cells.flat().filter(Boolean).length > 1;
     return html`
       <div class="hd">
-        <h2>${t("run.samples")}</h2>
+        <h2>${title()}</h2>
         <span class="muted">${picked ? t("view.choose") : ""}</span>
         <span class="sp"></span>
         ${
@@ -56,7 +59,7 @@ Studio.samples = (() => {
     `;
   }
   function draw() {
-    const { prompts, steps, cells } = table;
+    const { prompts, headings, cells } = table;
     const grid = root.querySelector(".smp"),
       atEnd = !grid || grid.scrollLeft + grid.clientWidth > grid.scrollWidth - 8,
       left = grid?.scrollLeft;
@@ -64,10 +67,10 @@ Studio.samples = (() => {
       root,
       html`
         ${head()}
-        <div class="smp" role="region" tabindex="0" aria-label="${t("run.samples")}" style="--columns:${Math.max(3, steps.length)}">
+        <div class="smp" role="region" tabindex="0" aria-label="${title()}" style="--columns:${Math.max(3, headings.length)}">
           <div class="r h">
             <span class="p"></span>
-            ${steps.map((step) => html`<span class="muted">${t("run.step", { step: number(step) })}</span>`)}
+            ${headings.map((one) => html`<span class="muted">${one}</span>`)}
           </div>
           ${prompts.map(
             (prompt, row) => html`
@@ -114,4 +117,5 @@ Studio.samples = (() => {
     if (samples || picked) draw();
   }
   return { place, show };
-})();
+};
+Studio.samples = Studio.samplesTable(() => Studio.t("run.samples"));

@@ -138,7 +138,7 @@ Studio.stage = (() => {
     choosers[tab]?.();
     fire("stage", stage);
   }
-  ["caption", "tag", "latents", "train", "tools"].forEach((tab) => Studio.view(tab, (place) => draw(place, tab)));
+  ["caption", "tag", "latents", "train", "try", "tools"].forEach((tab) => Studio.view(tab, (place) => draw(place, tab)));
   return {
     current,
     choose,

@@ -87,7 +87,10 @@ class Validation(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Sample(Event):
-    """A sample picture was written. `index` is the prompt's place in the prompt file, from 0."""
+    """A sample picture was written. `index` is the prompt's place in the prompt file, from 0.
+
+    `label`: of a picture that was not drawn in training, what drew it; its `step` is a place among those then.
+    """
 
     event: ClassVar[str] = "sample"
     path: str
@@ -95,6 +98,7 @@ class Sample(Event):
     index: int
     step: int
     epoch: int
+    label: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,12 +53,21 @@ class CountKeys:
 
 
 @dataclass(kw_only=True)
+class NetworkKeys:
+    """What only trainings of networks have."""
+
+    network_multiplier: float = 1.0
+    """How strongly the network changes the model while it learns these pictures."""
+
+
+@dataclass(kw_only=True)
 class DatasetConfigKeys:
     """Every key that a dataset or a subset may have."""
 
     source: SourceKeys = field(default_factory=SourceKeys)
     folder: FolderKeys = field(default_factory=FolderKeys)
     counts: CountKeys = field(default_factory=CountKeys)
+    network: NetworkKeys = field(default_factory=NetworkKeys)
     captions: CaptionOptions = field(default_factory=CaptionOptions)
     pictures: PictureOptions = field(default_factory=PictureOptions)
     resolution: ResolutionOptions = field(default_factory=ResolutionOptions)
@@ -81,7 +90,6 @@ RUN_OPTIONS = ("cache_latents", "cache_latents_to_disk", "skip_cache_check", "va
 """Options in the groups above that hold for the whole run: only on the command line."""
 
 REFUSED_KEYS = {
-    "network_multiplier": "is for networks (LoRA), which learn at full strength here. Leave it out.",
-    "custom_attributes": "is for training methods that read it; fine_tune.py reads none. Leave it out.",
+    "custom_attributes": "is for training methods that read it, and none here does. Leave it out.",
 }
 """Keys that other trainers know, and why they are refused here."""

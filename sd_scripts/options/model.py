@@ -54,6 +54,11 @@ class BaseTextOptions:
         """Which text layer is asked for, counted from the end; None: the family's own."""
         return None
 
+    @property
+    def padded(self) -> bool:
+        """Whether all captions are filled up to the same length."""
+        return True
+
 
 @dataclass(kw_only=True)
 class TextEncodingOptions(BaseTextOptions):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from sd_scripts.options.method import TextStopOptions
 from sd_scripts.options.spec import PathTo, Range, Unit
 
 
@@ -11,7 +12,7 @@ class NetworkOptions:
     """The network that is trained, and what it begins as."""
 
     network_module: str | None = None
-    """Kind of network: networks.lora, or a network module of another package by its import name."""
+    """Kind of network: networks.lora, lora_fa, dylora or oft, lycoris.kohya, or another package's module."""
 
     network_dim: Annotated[int | None, Range(low=1)] = None
     """Rank: how much the network can hold, and how large its file is. Empty: 4."""
@@ -23,7 +24,7 @@ class NetworkOptions:
     """Share of the numbers within the network that are left out by lot in each step."""
 
     network_args: list[str] | None = None
-    """Further arguments of the network, such as conv_dim=4 conv_alpha=1 rank_dropout=0.1 dora_wd=True."""
+    """Further arguments of the network, such as conv_dim=4 rank_dropout=0.1, or algo=loha of lycoris.kohya."""
 
     network_weights: Annotated[str | None, PathTo("file")] = None
     """A network's file to go on from: its weights in place of new ones."""
@@ -33,14 +34,14 @@ class NetworkOptions:
 
 
 @dataclass(kw_only=True)
-class NetworkRateOptions:
+class NetworkRateOptions(TextStopOptions):
     """Which parts of the network are trained, and how fast."""
 
     unet_lr: Annotated[float | None, Range(low=0.0, zero="not trained")] = None
     """Learning rate of the network's part in the U-Net. Empty: learning_rate. 0: there is no such part."""
 
     text_encoder_lr: Annotated[list[float] | None, Range(low=0.0, zero="not trained")] = None
-    """Learning rate of its part in the text encoder. Empty: learning_rate. 0: there is no such part."""
+    """Learning rate of its part in the text encoder; SDXL has two. Empty: learning_rate. 0: there is no such part."""
 
     network_train_unet_only: bool = False
     """The network has a part in the U-Net only."""
@@ -64,6 +65,9 @@ class FrozenBaseOptions:
 
     fp8_base_unet: bool = False
     """Keep the U-Net's weights in 8 bits, but not the text encoder's. Needs mixed_precision fp16 or bf16."""
+
+    base_bits: Literal[8, 4] | None = None
+    """Keep the whole base model's weights in 8 or 4 bits (bitsandbytes): less memory, a little less exact."""
 
     cpu_offload_checkpointing: bool = False
     """What gradient_checkpointing keeps of the U-Net waits in RAM: slower, with still less of the GPU's memory."""

@@ -3,6 +3,7 @@
 from sd_scripts.options.cache_tools import CacheLatentsOptions, CacheTextsOptions
 from sd_scripts.options.captioning import MakeCaptionsByGitOptions, MakeCaptionsOptions
 from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.gen_img import GenImgOptions
 from sd_scripts.options.latents import PrepareLatentsOptions
 from sd_scripts.options.metadata import CleanOptions, MergeCaptionsOptions, MergeTagsOptions
 from sd_scripts.options.model_tools import (
@@ -32,9 +33,13 @@ from sd_scripts.options.picture_tools import (
     ResizeImagesOptions,
 )
 from sd_scripts.options.sdxl_train import SdxlTrainOptions
+from sd_scripts.options.sdxl_train_network import SdxlTrainNetworkOptions
+from sd_scripts.options.sdxl_train_textual_inversion import SdxlTrainTextualInversionOptions
 from sd_scripts.options.tagging import TagByDeepDanbooruOptions, TagByWd14Options
+from sd_scripts.options.train_db import TrainDbOptions
 from sd_scripts.options.train_hypernetwork import TrainHypernetworkOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
+from sd_scripts.options.train_textual_inversion import TrainTextualInversionOptions
 
 SCRIPTS: dict[str, type] = {
     "finetune/make_captions.py": MakeCaptionsOptions,
@@ -46,8 +51,13 @@ SCRIPTS: dict[str, type] = {
     "finetune/clean_captions_and_tags.py": CleanOptions,
     "finetune/prepare_buckets_latents.py": PrepareLatentsOptions,
     "fine_tune.py": FineTuneOptions,
+    "train_db.py": TrainDbOptions,
     "sdxl_train.py": SdxlTrainOptions,
     "train_network.py": TrainNetworkOptions,
+    "gen_img.py": GenImgOptions,
+    "train_textual_inversion.py": TrainTextualInversionOptions,
+    "sdxl_train_textual_inversion.py": SdxlTrainTextualInversionOptions,
+    "sdxl_train_network.py": SdxlTrainNetworkOptions,
     "networks/merge_lora.py": MergeLoraOptions,
     "networks/merge_lora_old.py": MergeLoraOldOptions,
     "networks/sdxl_merge_lora.py": SdxlMergeLoraOptions,

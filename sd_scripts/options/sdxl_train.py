@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.options.data import FineTuneDataOptions
-from sd_scripts.options.method import FullMethodOptions
+from sd_scripts.options.data import NetworkDataOptions
+from sd_scripts.options.method import ChosenTextOptions
 from sd_scripts.options.model import SdxlModelOptions
 from sd_scripts.options.spec import Range
 from sd_scripts.options.trainer import FullTrainerOptions
@@ -16,7 +16,7 @@ BLOCKS = 23
 
 
 @dataclass(kw_only=True)
-class SdxlMethodOptions(FullMethodOptions):
+class SdxlMethodOptions(ChosenTextOptions):
     """Which parts of an SDXL model are trained."""
 
     rates: ClassVar[dict[str, str]] = {"text_encoder1": "learning_rate_te1", "text_encoder2": "learning_rate_te2"}
@@ -48,8 +48,8 @@ class SdxlMethodOptions(FullMethodOptions):
 
 @dataclass(kw_only=True)
 class SdxlTrainOptions(FullTrainerOptions):
-    """Trains a whole SDXL model on pictures and their metadata."""
+    """Trains a whole SDXL model on pictures, with metadata or in folders."""
 
     model: SdxlModelOptions = field(default_factory=SdxlModelOptions)
-    data: FineTuneDataOptions = field(default_factory=FineTuneDataOptions)
+    data: NetworkDataOptions = field(default_factory=NetworkDataOptions)
     method: SdxlMethodOptions = field(default_factory=SdxlMethodOptions)

@@ -180,7 +180,7 @@ MISTAKES = {
     SUBSET.replace("64", "[64]"): r"resolution must be one whole number or \[width, height\], not \[64\]",
     SUBSET.replace("64", "64\nenable_bucket = true\nbucket_reso_steps = 20"): "dataset 1: bucket_reso_steps 20 is no",
     SUBSET + "is_reg = true": "dataset 1: it has regularisation pictures .is_reg. only",
-    SUBSET + "network_multiplier = 1.0": "network_multiplier is for networks",
+    SUBSET + 'network_multiplier = "high"': "network_multiplier must be a number",
     SUBSET + "validation_split = 0.1": "validation_split cannot stand here. Write it in \\[general\\]",
     SUBSET + 'metadata_file = "meta.json"': "class_tokens is for folders of pictures, and this subset has a",
     SUBSET + '[[datasets.subsets]]\nmetadata_file = "meta.json"': "its subsets are of two kinds",
@@ -191,9 +191,7 @@ MISTAKES = {
     SUBSET.replace("pics", "gone"): "subset 1: image_dir gone: there is no folder of that name",
     SUBSET.replace("pics", "empty"): "subset 1: image_dir empty: no pictures here",
     SUBSET.replace("resolution = 64", ""): "resolution is needed, such as 512",
-    SUBSET.replace(
-        'class_tokens = "x"', ""
-    ): "No data found: pics has 2 pictures, of which 2 have neither",
+    SUBSET.replace('class_tokens = "x"', ""): "No data found: pics has 2 pictures, of which 2 have neither",
 }
 
 

@@ -1,7 +1,6 @@
 """Folders named repeats_words: what is read of them, and what is said of the others."""
 
 import io
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -12,22 +11,15 @@ from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.data.training_data import Moment
 from sd_scripts.library.errors import BadOption, NothingUsable
 from sd_scripts.library.report import Report
-from sd_scripts.options.data import DreamBoothDataOptions
-from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import from_values
+from sd_scripts.options.train_db import TrainDbOptions
+from sd_scripts.options.train_network import TrainNetworkOptions
 from tests.data.bad_pictures import write_named
-
-
-@dataclass(kw_only=True)
-class Options(FineTuneOptions):
-    """Those of fine_tune.py, with folders for data."""
-
-    data: DreamBoothDataOptions = field(default_factory=DreamBoothDataOptions)
 
 
 def read(out: io.StringIO | None = None, **options: object) -> PictureData:
     values = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
-    return read_data(from_values(Options, {"resolution": "64"} | values), Report(out=out or io.StringIO()))
+    return read_data(from_values(TrainDbOptions, {"resolution": "64"} | values), Report(out=out or io.StringIO()))
 
 
 @pytest.fixture
@@ -56,8 +48,8 @@ def test_pictures_are_shown_as_often_as_their_folder_says(folders: Path) -> None
     ]  # fmt: skip
     assert sum(len(batch) for batch in data.plan(0, 1)) == 10 + 10 + 2
     said = out.getvalue()
-    assert "1 of 2 pictures have a .caption file; 1 without one are called \"sks dog\" (the folder's name)." in said
-    assert 'Not read in' in said and ': 0_off, unnamed. Name them repeats_words' in said
+    assert '1 of 2 pictures have a .caption file; 1 without one are called "sks dog" (the folder\'s name).' in said
+    assert "Not read in" in said and ": 0_off, unnamed. Name them repeats_words" in said
 
 
 def test_regularisation_pictures_weigh_as_asked_and_come_as_often(folders: Path, tmp_path: Path) -> None:
@@ -93,6 +85,9 @@ def test_where_nothing_is_found_it_says_where_to_look(folders: Path, tmp_path: P
         read(train_data_dir=tmp_path / "nowhere")
     with pytest.raises(BadOption, match="--train_data_dir is needed"):
         read()
+    both = {"in_json": "meta.json", "train_data_dir": str(folders), "reg_data_dir": str(folders)}
+    with pytest.raises(BadOption, match="--reg_data_dir does not go with --in_json"):
+        read_data(from_values(TrainNetworkOptions, both), Report(out=io.StringIO()))
 
 
 def test_a_weight_without_regularisation_pictures_is_told(folders: Path) -> None:

@@ -61,7 +61,6 @@ def test_exif_behind_the_pixels_of_a_png_counts_as_well(tmp_path: Path) -> None:
     assert open_image(file).size == image_size(file) == (64, 96)
 
 
-
 def test_transparency_lies_on_white(odd: Path) -> None:
     assert near(open_image(odd / "palette.png"), (10, 10), (255, 255, 255))
     half = open_image(odd / "half_transparent.png")

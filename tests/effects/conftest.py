@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.effects.run import Observed, needed, observe
+from tests.generate.conftest import write_embedding, write_hypernetwork
 from tests.train.conftest import fresh_accelerator
 
 __all__ = ["fresh_accelerator"]
@@ -67,6 +69,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _add_networks(folder)
     _add_larger(folder)
     _add_made(folder, "state", "fine_tune.py", "out/X-state", max_train_steps=1, save_state_on_train_end=True)
+    write_embedding(folder / "zork.safetensors", emb_params=torch.ones(2, 16))
+    write_hypernetwork(folder / "style.pt")
+    _add_made(folder, "word", "train_textual_inversion.py", "out", max_train_steps=1, init_word="cat")
     _add_made(folder, "network", "train_network.py", "out", max_train_steps=1, network_dim=2)
     _add_made(folder, "hypernetwork", "train_hypernetwork.py", "out", max_train_steps=1, layer_norm=True)
     out_json = "{here}/pictures/meta.json"

@@ -110,6 +110,10 @@ def _note(found: Observed, path: Path, name: str) -> None:
             found.weights, found.header = weights, header
     elif "sample" in path.parts:
         found.samples[name] = _digest(path.read_bytes())
+    elif path.suffix == ".png":
+        pixels, texts = _picture(path)
+        found.files[name] = pixels
+        found.header |= texts
     elif path.suffix == ".npz":
         with zipfile.ZipFile(path) as arrays:
             found.files[name] = _digest(b"".join(arrays.read(key) for key in sorted(arrays.namelist())))
@@ -117,6 +121,14 @@ def _note(found: Observed, path: Path, name: str) -> None:
         found.files[name] = "there"
     else:
         found.files[name] = _digest(path.read_bytes())
+
+
+def _picture(path: Path) -> tuple[str, dict[str, str]]:
+    """The digest of the pixels, and the texts in the file."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return _digest(image.tobytes()), dict(image.info)
 
 
 def _digest(data: bytes) -> str:
@@ -177,7 +189,13 @@ _SHORT = {
     "seed": 1,
     "max_data_loader_n_workers": 0,
 }
+_WORD = {"token_string": "my-cat", "caption_prefix": "my-cat,", "save_model_as": "safetensors"}
 _MERGE = {"train_data_dir": "pictures", "out_json": "new.json"}
+_NAMED = {
+    "pretrained_model_name_or_path": "sd1.safetensors",
+    "train_data_dir": "learnt",
+    "output_dir": "out",
+}
 _OUT = "out/X.safetensors"
 _MERGED = {"save_to": _OUT}
 _PATHS: dict[str, dict[str, str]] = {
@@ -205,9 +223,14 @@ _PATHS: dict[str, dict[str, str]] = {
         "output_name": _OUT,
     },
     "fine_tune.py": _TRAIN,
+    "train_db.py": _NAMED,
+    "sdxl_train_network.py": _NAMED | {"pretrained_model_name_or_path": "sdxl.safetensors"},
     "sdxl_train.py": _TRAIN | {"pretrained_model_name_or_path": "sdxl.safetensors"},
     "train_network.py": _TRAIN,
+    "train_textual_inversion.py": _TRAIN,
+    "sdxl_train_textual_inversion.py": _TRAIN | {"pretrained_model_name_or_path": "sdxl.safetensors"},
     "train_hypernetwork.py": _TRAIN,
+    "gen_img.py": {"ckpt": "sd1.safetensors", "outdir": "out"},
     "finetune/make_captions.py": {"train_data_dir": "pictures", "caption_weights": "blip"},
     "finetune/make_captions_by_git.py": {"train_data_dir": "pictures", "model_id": "git"},
     "finetune/tag_images_by_wd14_tagger.py": {"train_data_dir": "pictures", "model_dir": "taggers"},
@@ -252,8 +275,13 @@ _PLAIN: dict[str, dict[str, Any]] = {
     "networks/lora_interrogator.py": {"batch_size": 4096},
     "fine_tune.py": _SHORT,
     "sdxl_train.py": _SHORT,
+    "train_textual_inversion.py": _SHORT | _WORD,
+    "sdxl_train_textual_inversion.py": _SHORT | _WORD,
+    "train_db.py": {**_SHORT, "save_model_as": "safetensors"},
     "train_network.py": {**_SHORT, "network_module": "networks.lora"},
+    "sdxl_train_network.py": {**_SHORT, "network_module": "networks.lora"},
     "train_hypernetwork.py": {**_SHORT, "save_model_as": "safetensors"},
+    "gen_img.py": {"prompt": "a red cat", "W": 64, "H": 64, "steps": 2, "seed": 7},
     "finetune/tag_images_by_wd14_tagger.py": {"repo_id": "tiny/wd14", "thresh": 0.2},
     "finetune/prepare_buckets_latents.py": _BUCKETS,
     "tools/merge_models.py": _MERGED,

@@ -23,9 +23,7 @@ HUB = [
     seen("save_state_to_huggingface", True, "files", **TO, save_state=True),
     Effect("async_upload", True, ("said",), TO, unseen_in=("files", "losses")),
     refused("huggingface_token", "hf_unknown", "the hub does not know the token", **TO),
-    Effect(
-        "resume_from_huggingface", True, ("error", "losses"), {"resume": "me/state"}, says="Going on after step 1"
-    ),
+    Effect("resume_from_huggingface", True, ("error", "losses"), {"resume": "me/state"}, says="Going on after step 1"),
 ]
 
 CONFIG = [

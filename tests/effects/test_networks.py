@@ -27,6 +27,7 @@ BASE = [
     adapted("base_weights", [FILE], "losses", "weights", "said"),
     adapted("base_weights_multiplier", [0.5], "weights", "said", base_weights=[FILE]),
     adapted("fp8_base_unet", True, "losses", "weights", "header", mixed_precision="bf16"),
+    adapted("base_bits", 4, "losses", "weights"),
     Effect(
         "cpu_offload_checkpointing",
         True,

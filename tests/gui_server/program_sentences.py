@@ -171,7 +171,7 @@ def missing_lines(catalogue: dict[str, str]) -> list[str]:
     """The sentences without a line in a catalogue, as lines to fill in, each after where it is said."""
     known = {program_words.pattern(key) for key, said in catalogue.items() if said}
     lacking = [(where, key) for pattern, (key, where) in sentences().items() if pattern not in known]
-    return [f"{json.dumps(key, ensure_ascii=False)}: \"\",   <- {where}" for where, key in lacking]
+    return [f'{json.dumps(key, ensure_ascii=False)}: "",   <- {where}' for where, key in lacking]
 
 
 def stale_lines(catalogue: dict[str, str]) -> list[str]:

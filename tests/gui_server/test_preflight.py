@@ -496,7 +496,13 @@ def test_nothing_stands_against_a_preset_of_ours(place: Place, stage: str, prese
     mark = SDXL if STAGES[stage].family == "sdxl" else SD2 if values.get("v2") else SD1
     facts = {"modelspec.prediction_type": "v"} if values.get("v_parameterization") else {}
     given = STAGES[stage].usual | place.training()
+    # The word that is learnt is the user's own.
+    given |= {"token_string": "my-cat"} if STAGES[stage].method == "inversion" else {}
     given |= {"in_json": place.metadata("a, b", "b, c", "c, d", size=None)}
+    if "in_json" not in specs_of(stage):
+        place.texts(".caption")
+        del given["in_json"]
+        given |= {"train_data_dir": str(place.pics)}
     given |= {"pretrained_model_name_or_path": place.model(mark, **facts)}
     findings = place.look(stage, {"resolution": "512,512"} | given | values).findings
     told = {(one.field, one.text) for one in findings if one.level in ("error", "warning")}

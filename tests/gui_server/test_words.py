@@ -11,8 +11,7 @@ from sd_scripts.options.values import SENTENCES
 CODE = Path(__file__).resolve().parents[2] / "kohya_gui"
 NO_KEYS = ("project.json", "tensorboard.main", "tensorboard.json", "run.json", "state.json")
 GROUPS = (
-    "import|value|path|found|project|check|fact|stage|phase|state|run|preset|pipeline|tensorboard|command|call"
-    "|dataset"
+    "import|value|path|found|project|check|fact|stage|phase|state|run|preset|pipeline|tensorboard|command|call|dataset"
 )
 
 

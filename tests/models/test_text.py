@@ -8,7 +8,8 @@ import torch
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models import clip_tokenizer as clip_tokenizer_module
-from sd_scripts.library.models.clip_tokenizer import clip_tokenizer, to_chunks, vocabulary_and_merges
+from sd_scripts.library.models.clip_tokenizer import clip_tokenizer, to_chunks
+from sd_scripts.library.models.clip_vocabulary import vocabulary_and_merges
 from sd_scripts.library.models.family import TextSettings
 from sd_scripts.library.models.sd import load
 

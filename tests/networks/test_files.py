@@ -209,7 +209,8 @@ def test_options_that_do_not_go_together(tmp_path):
         "has one text encoder": {"text_encoder_lr": [1e-4, 1e-4]},
         "takes one learning rate for everything": {"optimizer_type": "Prodigy", "unet_lr": 0.5},
         "needs --network_weights": {"dim_from_weights": True},
-        "--reg_data_dir does not go with": {"in_json": "meta.json", "reg_data_dir": "kept"},
+        "nothing would be left": {"network_train_text_encoder_only": True, "stop_text_encoder_training": 2},
+        "needs --network_train_unet_only": {"cache_text_encoder_outputs": True},
         "has 1 numbers for 0": {"base_weights_multiplier": [1.0]},
         "there is no such file": {"base_weights": ["nowhere.safetensors"]},
         "--fp8_base_unet needs": {"fp8_base_unet": True},
@@ -223,6 +224,7 @@ def test_options_that_do_not_go_together(tmp_path):
         with pytest.raises(BadOption, match=sentence):
             check_network(network_options(tmp_path, **values))
     check_network(network_options(tmp_path))
+    check_network(network_options(tmp_path, cache_text_encoder_outputs=True, stop_text_encoder_training=0))
     told = {
         "--network_dropout is not used": {"network_dropout": 0.1, "network_args": ["dropout=0.2"]},
         "--network_dim is not used": {"dim_from_weights": True, "network_dim": 4},

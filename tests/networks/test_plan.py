@@ -99,7 +99,7 @@ def test_a_file_tells_its_ranks():
 
 SENTENCES = {
     "conv_dims=4": "networks.lora has no such argument. Did you mean conv_dim?",
-    "algo=loha": "networks.lora has no such argument. It has dropout, ",
+    "algo=loha": "networks.lora has no such argument. It has conv_dim, ",
     "conv_dim=four": "conv_dim=four: write a whole number, 1 or more",
     "conv_dim=0": "conv_dim=0: write a whole number, 1 or more",
     "rank_dropout=1": "rank_dropout=1: write a share from 0 to less than 1",
@@ -119,5 +119,5 @@ def test_what_is_wrong_is_one_sentence(word, sentence):
     from sd_scripts.networks.lora import check_arguments
 
     with pytest.raises(BadOption) as caught:
-        check_arguments(split_words([word]), SD_BLOCKS)
+        check_arguments(split_words([word]), SD_BLOCKS, None, None)
     assert caught.value.option == "network_args" and sentence in str(caught.value)

@@ -1,5 +1,7 @@
 """Training a network on the one loop: resumed, continued, merged, in parts, in less memory."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -65,7 +67,7 @@ def test_the_base_model_stays_and_the_network_moves(trained):
     # The middle of a picture of 64 px is one place, which can but attend to itself.
     one_place = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_{}.lora_up.weight"
     assert sorted(still) == [one_place.format("k"), one_place.format("q")]
-    assert "The network adapts 277 in the U-Net, 18 in the text encoder." in recorder.said
+    assert "The network adapts 277 layers of the U-Net, 18 layers of the text encoder." in recorder.said
     assert "Moved since the start, by a sample of the weights: unet by" in recorder.said
     assert not torch.allclose(prediction(base), prediction(trainer.family), atol=1e-4)
 
@@ -98,6 +100,35 @@ def test_a_network_goes_on_from_its_file(trained, tmp_path):
     again.method.prepare(again.family, 1)
     assert "layers that are not adapted now, such as lora_te_text_model" in recorder.said
     assert "was trained with another alpha: its own stays" in recorder.said
+
+
+def at_strengths(*strengths):
+    """Tiny data of as many subsets as there are strengths, each of one picture."""
+    data = tiny_data(len(strengths))
+    (dataset,) = data.datasets
+    subsets = tuple(replace(dataset.subsets[0], strength=strength) for strength in strengths)
+    data.datasets = [replace(dataset, subsets=subsets, batch_size=2)]
+    data.pictures = [replace(one, subset=subset) for one, subset in zip(data.pictures, subsets, strict=True)]
+    return data
+
+
+def test_pictures_are_learnt_at_their_networks_strength(trained, tmp_path):
+    folder, _, _ = trained
+    file = {"network_weights": str(folder / "out" / "X.safetensors"), "dim_from_weights": True, "as_asked": False}
+    file |= {"max_train_steps": 1, "stop_text_encoder_training": 5}
+    _, bare = train_network(tmp_path, data=at_strengths(1.0), as_asked=False, max_train_steps=1)
+    _, none = train_network(tmp_path, data=at_strengths(0.0), **file)
+    _, full = train_network(tmp_path, data=at_strengths(1.0), **file)
+    trainer, half = train_network(tmp_path, data=at_strengths(0.5), **file)
+    assert none.losses == bare.losses and len({bare.losses[0], half.losses[0], full.losses[0]}) == 3
+    # Samples and files are those of the whole network.
+    assert {adapter.multiplier for adapter in trainer.method.network.unet_loras} == {1.0}
+
+
+def test_a_batch_has_one_strength():
+    data = at_strengths(1.0, 0.5, 0.5, 1.0)
+    batches = [{data.pictures[item.image].subset.strength for item in batch} for batch in data.plan(0, 1)]
+    assert sorted(map(sorted, batches)) == [[0.5], [1.0]]
 
 
 def test_parts_alone(tmp_path):

@@ -4,35 +4,38 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
+from sd_scripts.options.sdxl_train_network import SdxlTrainNetworkOptions
 from sd_scripts.options.spec import from_values
 from sd_scripts.options.train_network import TrainNetworkOptions
 from tests.train.tiny import Recorder, brief, shown_as_asked, tiny_data, tiny_family
 
 
-def network_options(folder, **values):
-    """Options of train_network.py with the paths filled in."""
+def network_options(folder, script=TrainNetworkOptions, **values):
+    """Options of train_network.py, or of the other script, with the paths filled in."""
     given = {
         "pretrained_model_name_or_path": "base.safetensors",
         "network_module": "networks.lora",
         **brief(folder),
     }
-    return from_values(TrainNetworkOptions, given | values)
+    return from_values(script, given | values)
 
 
-def make_network_trainer(folder, family=None, data=None, **values):
+def make_network_trainer(folder, family=None, data=None, as_asked=True, **values):
     from sd_scripts.library.train.network_method import NetworkMethod
     from sd_scripts.library.train.trainer import Trainer
 
     recorder = Recorder()
-    given = network_options(folder, **values)
-    data = shown_as_asked(data or tiny_data(), given)
+    family = family or tiny_family()
+    script = SdxlTrainNetworkOptions if family.name == "sdxl" else TrainNetworkOptions
+    given = network_options(folder, script, **values)
+    data = shown_as_asked(data or tiny_data(), given) if as_asked else data
     method = NetworkMethod(given, recorder.report)
-    return Trainer(family or tiny_family(), method, data, given, recorder.report, given.start), recorder
+    return Trainer(family, method, data, given, recorder.report, given.start), recorder
 
 
-def train_network(folder, family=None, data=None, **values):
+def train_network(folder, family=None, data=None, as_asked=True, **values):
     """Trains to the end; (trainer, recorder)."""
-    trainer, recorder = make_network_trainer(folder, family, data, **values)
+    trainer, recorder = make_network_trainer(folder, family, data, as_asked, **values)
     trainer.run()
     return trainer, recorder
 

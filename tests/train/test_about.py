@@ -129,5 +129,3 @@ def test_timesteps_are_told_where_they_are_cut(tmp_path):
     if "min_timestep" in option_specs(type(told)):
         assert model_spec(options(tmp_path, min_timestep=100))["modelspec.timestep_range"] == "100,1000"
         assert model_spec(options(tmp_path, max_timestep=900))["modelspec.timestep_range"] == "0,900"
-
-

@@ -65,7 +65,7 @@ def test_what_can_be(tmp_path, values):
         ({"lr_scheduler_type": "ConstantLR", "lr_scheduler": "cosine"}, ["ConstantLR does not use --lr_scheduler."]),
         ({"lr_scheduler": "cosine_with_min_lr"}, ["falls to 0 without --lr_scheduler_min_lr_ratio"]),
         ({"lr_scheduler": "warmup_stable_decay"}, ["does not fall without --lr_decay_steps"]),
-        ({"learning_rate_te": 1e-4}, ["--learning_rate_te has no effect without --train_text_encoder"]),
+        ({"learning_rate_te": 1e-4}, ["--learning_rate_te has no effect: --train_text_encoder is not given"]),
         ({"learning_rate_te": 0.0, "train_text_encoder": True}, ["its text encoder is not trained"]),
     ],
 )  # fmt: skip

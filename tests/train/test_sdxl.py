@@ -14,6 +14,7 @@ from diffusers import StableDiffusionXLPipeline
 from sd_scripts.library.io.headers import safetensors_header
 from sd_scripts.library.models.family import SaveRequest
 from sd_scripts.library.models.sdxl import load
+from tests.networks.tiny_sdxl import train_sdxl_network
 from tests.train.tiny import tiny_data, weights
 from tests.train.tiny_sdxl import tiny_sdxl, train_sdxl
 
@@ -139,23 +140,28 @@ PROBE = """
 import json, sys
 import torch
 from tests.train.tiny import tiny_data
+from tests.networks.tiny_sdxl import train_sdxl_network
 from tests.train.tiny_sdxl import train_sdxl
 
-trainer, recorder = train_sdxl(sys.argv[1], data=tiny_data(4, side_px=128), **json.loads(sys.argv[2]))
-if trainer.main:
-    print("told", json.dumps(recorder.losses))
+for train in (train_sdxl, train_sdxl_network):
+    trainer, recorder = train(sys.argv[1], data=tiny_data(4, side_px=128), **json.loads(sys.argv[2]))
+    if trainer.main:
+        print("told", json.dumps(recorder.losses))
 torch.distributed.destroy_process_group()
 """
 
 
 def test_two_processes_are_one_with_twice_the_batch(tmp_path):
+    """Of the whole model and of a network; the text encoders are trained in the first of the steps."""
     values = {"train_text_encoder": True, "max_train_steps": 3, "optimizer_type": "torch.optim.SGD"}
+    values |= {"stop_text_encoder_training": 1, "gradient_accumulation_steps": 2, "learning_rate": 1e-2}
     (tmp_path / "probe.py").write_text(PROBE)
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     command = [*launch, str(tmp_path / "probe.py"), str(tmp_path), json.dumps(values)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    two = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("told "))[5:])
-    _, one = train_sdxl(tmp_path, data=tiny_data(4, side_px=128), train_batch_size=2, **values)
-    assert two == pytest.approx(one.losses, rel=1e-5)
+    two = [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("told ")]
+    for train, losses in zip((train_sdxl, train_sdxl_network), two, strict=True):
+        _, one = train(tmp_path, data=tiny_data(4, side_px=128), train_batch_size=2, **values)
+        assert losses == pytest.approx(one.losses, rel=1e-5)

@@ -8,7 +8,9 @@ import torch
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.text_files import outputs_path, places_of
-from tests.train.tiny import TEXTS, tiny_data
+from tests.networks.tiny import train_network
+from tests.train.tiny import TEXTS, tiny_data, tiny_family, train
+from tests.train.tiny_db import train_db
 from tests.train.tiny_sdxl import tiny_sdxl, train_sdxl
 
 STEPS = {"max_train_steps": 2, "train_batch_size": 2}
@@ -117,3 +119,40 @@ def test_outputs_do_not_depend_on_their_batch(plain, tmp_path):
     for index, text in enumerate(TEXTS[:2]):
         for name, tensor in trainer.texts.outputs_of(text).items():
             torch.testing.assert_close(tensor, together[name][index], rtol=1e-4, atol=1e-6)
+
+
+TRAINERS = {
+    "fine_tune": (train, {}),
+    "train_network": (train_network, {"network_train_unet_only": True}),
+    "train_db": (train_db, {"stop_text_encoder_training": 0}),
+}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A folder of two pictures whose captions fine_tune.py has encoded for Stable Diffusion 1."""
+    folder = tmp_path_factory.mktemp("shared") / "pics"
+    _, recorder = train(folder.parent, data=with_folder(folder), **STEPS, **DISK)
+    assert "Encoding the captions of 2 pictures" in recorder.said
+    return folder
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_all_methods_share_what_is_kept(name, shared, tmp_path):
+    run, frozen = TRAINERS[name]
+    _, without = run(tmp_path, data=tiny_data(2), **STEPS, **frozen)
+    _, memory = run(tmp_path, data=tiny_data(2), **STEPS, **frozen, cache_text_encoder_outputs=True)
+    _, disk = run(tmp_path, data=with_folder(shared), **STEPS, **frozen, **DISK)
+    assert without.losses == memory.losses == disk.losses
+    assert "is on disk already" in disk.said
+    assert sorted(file.name for file in shared.iterdir()) == ["0_sd1_te_outputs.npz", "1_sd1_te_outputs.npz"]
+
+
+def test_families_and_settings_are_told_apart(shared, tmp_path):
+    times = [file.stat().st_mtime_ns for file in sorted(shared.glob("*_sd1_*"))]
+    train_sdxl(tmp_path, data=with_folder(shared), **STEPS, **DISK)
+    assert len(list(shared.glob("*_te_outputs.npz"))) == 4
+    assert [file.stat().st_mtime_ns for file in sorted(shared.glob("*_sd1_*"))] == times
+    for values in ({"clip_skip": 2}, {"weighted_captions": True}, {"family": tiny_family(seed=1)}):
+        _, recorder = train(tmp_path, data=with_folder(shared), **STEPS, **DISK, **values)
+        assert "Encoding the captions of 2 pictures" in recorder.said, values

@@ -121,7 +121,7 @@ def make_trainer(folder, family=None, data=None, text=False, text_rate=None, as_
 def shown_as_asked(data, given):
     """Tiny data is made without options: batch size, repeats and captions are those of the training that takes it."""
     (dataset,), size = data.datasets, given.length.train_batch_size
-    repeats = max(given.data.dataset_repeats, dataset.subsets[0].repeats)
+    repeats = max(getattr(given.data, "dataset_repeats", 1), dataset.subsets[0].repeats)
     subset = replace(dataset.subsets[0], captions=caption_rules(given.captions), repeats=repeats)
     data.datasets = [replace(dataset, subsets=(subset,), batch_size=size)]
     data.pictures = [replace(picture, subset=subset, repeats=repeats) for picture in data.pictures]

@@ -20,7 +20,10 @@ Lots = Callable[[str], random.Random]
 
 @dataclass(frozen=True)
 class CaptionRules:
-    """How a text is changed each time it is shown; `caption_rules` makes them of options."""
+    """How a text is changed each time it is shown; `caption_rules` makes them of options.
+
+    `templates`: texts of which one is drawn by lot each time, in place of the picture's own.
+    """
 
     separator: str = ","
     shuffle: bool = False
@@ -35,11 +38,13 @@ class CaptionRules:
     part_dropout_rate: float = 0.0
     warmup_min_parts: int = 1
     warmup_steps: float = 0.0
+    templates: tuple[str, ...] = ()
 
     @property
     def changing(self) -> bool:
         """Whether a text has so many captions that keeping what the text encoder makes of them is of no use."""
-        return self.shuffle or self.wildcards or self.part_dropout_rate > 0 or self.warmup_steps > 0
+        by_lot = self.shuffle or self.wildcards or bool(self.templates)
+        return by_lot or self.part_dropout_rate > 0 or self.warmup_steps > 0
 
     @property
     def arranging(self) -> bool:
@@ -104,6 +109,8 @@ def final_caption(text: str, rules: CaptionRules, item: Item, moment: Moment) ->
 
     if is_dropped(rules, moment.epoch, lots):
         return ""
+    if rules.templates:
+        text = lots("caption_template").choice(rules.templates)
     caption = with_ends(one_line(text, rules.wildcards, lots), rules.prefix, rules.suffix)
     if rules.wildcards:
         caption = without_wildcards(caption, lots("caption_wildcards"))

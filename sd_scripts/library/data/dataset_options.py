@@ -1,5 +1,6 @@
 """From options to the datasets that are asked for: a file of them, or the one of the command line. Needs no torch."""
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_resolution
@@ -9,6 +10,7 @@ from sd_scripts.library.data.dataset_config import NAMES_OF_OPTIONS, SPECS, Data
 from sd_scripts.library.data.dreambooth import named_folders
 from sd_scripts.library.data.picture_rules import picture_rules
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
+from sd_scripts.library.data.templates import asked_templates
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.data import DataOptions, DreamBoothDataOptions, FineTuneDataOptions, ResolutionOptions
@@ -35,11 +37,15 @@ def asked_datasets(options: DataSettings) -> list[Dataset]:
     """The datasets that the options ask for. Errors: BadOption, BadFile."""
     given = flat_values(options)
     fallback = {key: given[flag] for key in SPECS if (flag := NAMES_OF_OPTIONS.get(key, key)) in given}
+    # Folders say their repeats in their names, so not every script has an option for them.
+    fallback = {"num_repeats": 1} | fallback
+    templates = asked_templates(given)
     if options.data.dataset_config:
-        return [_dataset(tables, fallback) for tables in read_dataset_config(options.data.dataset_config)]
+        read = read_dataset_config(options.data.dataset_config)
+        return [_templated(_dataset(tables, fallback), templates) for tables in read]
     masks = {"conditioning_data_dir": options.masks.conditioning_data_dir}
     sources = tuple(Table("", ({} if source.get("is_reg") else masks) | source) for source in _sources(options.data))
-    return [_dataset(DatasetTables(Table("", {}), sources), {"num_repeats": 1} | fallback)]
+    return [_templated(_dataset(DatasetTables(Table("", {}), sources), fallback), templates)]
 
 
 def unused_options(data: DataOptions) -> list[str]:
@@ -81,6 +87,15 @@ def _dataset(tables: DatasetTables, fallback: dict[str, Any]) -> Dataset:
     )
 
 
+def _templated(dataset: Dataset, templates: tuple[str, ...]) -> Dataset:
+    """With captions for what is to be learnt; regularisation pictures keep their own."""
+    subsets = (
+        subset if subset.is_reg else replace(subset, captions=replace(subset.captions, templates=templates))
+        for subset in dataset.subsets
+    )
+    return replace(dataset, subsets=tuple(subsets))
+
+
 def _subset(table: Table, values: dict[str, Any]) -> Subset:
     with told_of(table.where):
         return Subset(
@@ -95,6 +110,7 @@ def _subset(table: Table, values: dict[str, Any]) -> Subset:
             mask_dir=values.get("conditioning_data_dir"),
             caption_extension=checked_extension(values["caption_extension"]),
             cache_info=values["cache_info"],
+            strength=values.get("network_multiplier", 1.0),
         )
 
 
@@ -102,6 +118,9 @@ def _sources(data: DataOptions) -> list[dict[str, Any]]:
     """What the command line says of each subset. Errors: BadOption."""
     if isinstance(data, FineTuneDataOptions) and data.in_json:
         _check_folder_options(data)
+        if isinstance(data, DreamBoothDataOptions) and data.reg_data_dir:
+            sentence = "--reg_data_dir does not go with --in_json: name folders with --train_data_dir alone."
+            raise BadOption("reg_data_dir", sentence)
         return [{"metadata_file": data.in_json, "image_dir": data.train_data_dir}]
     if not isinstance(data, DreamBoothDataOptions):
         raise BadOption(

@@ -83,6 +83,7 @@ def _read_as(data: TrainingData, item: Item, moment: Moment) -> str:
     if example.mask_HW is not None:
         parts.append(f"{float(example.mask_HW.mean()):.0%} of it counts")
     parts += [] if example.weight == 1.0 else [f"weight {example.weight:g}"]
+    parts += [] if example.strength == 1.0 else [f"network at {example.strength:g}"]
     return ", ".join(parts)
 
 

@@ -34,9 +34,7 @@ def face_of(path: Path) -> Face | None:
 MOVED_FACE_PX, MOVED_FACE_PART = 40, 10
 
 
-def face_fit(
-    size_px: Size, fit: Fit, span: tuple[float, float], face: Face, anywhere: bool, lot: random.Random
-) -> Fit:
+def face_fit(size_px: Size, fit: Fit, span: tuple[float, float], face: Face, anywhere: bool, lot: random.Random) -> Fit:
     """Scaled so that the bucket's short side is `span` times the face (drawn evenly in scale), cut around the face.
 
     The picture is never enlarged for that, except to cover its bucket. The face stands in the centre, moved by up to a

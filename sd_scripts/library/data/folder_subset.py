@@ -45,6 +45,9 @@ class FolderReader(SubsetReader):
 
     def say_more(self, about: str) -> None:
         """How many captions were found, and what stands in for the others."""
+        if self.template:
+            self.say_templates(about)
+            return
         ending, tokens = self.subset.caption_extension, self.subset.class_tokens
         found = f"{about}{self._texts['file']:,} of {self.total:,} pictures have a {ending} file"
         stand_in = f'; {self._texts["tokens"]:,} without one are called "{tokens}" ({self._words})'
@@ -79,6 +82,8 @@ class FolderReader(SubsetReader):
         self.add(TrainImage(str(path), path, text, bucket_px), there=True)
 
     def _text(self, info: PictureInfo) -> str:
+        if self.template:
+            return self.template
         text = training_text(info.caption, "", every_line=self.subset.captions.wildcards)
         self._texts["file" if text else "tokens"] += bool(text or self.subset.class_tokens)
         return text or self.subset.class_tokens or ""

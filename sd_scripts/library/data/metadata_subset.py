@@ -57,6 +57,8 @@ class MetadataReader(SubsetReader):
 
     def say_more(self, about: str) -> None:
         """Pictures of the folder that the metadata lacks."""
+        if self.template:
+            self.say_templates(about)
         unnamed = self._folder.unnamed(self._places)
         if unnamed:
             text = f"{about}Pictures of the folder that the metadata lacks, which are not trained: {unnamed:,}"
@@ -71,6 +73,7 @@ class MetadataReader(SubsetReader):
         self._places.add(place)
         shown = self.subset.captions
         text = training_text(entry.get("caption", ""), entry.get("tags", ""), shown.separator, shown.wildcards)
+        text = self.template or text
         if not text:
             self.counts["have no text"] += 1
             return

@@ -31,7 +31,7 @@ class PictureData:
     the VAE, whose hash is `vae_hash` and whose latents on disk have `latents_suffix` in their names.
     `held_out`: those that are not learnt, but looked at.
 
-    A batch is uniform: of one dataset, one size, and all latents or all pixels.
+    A batch is uniform: of one dataset, one size, one strength, and all latents or all pixels.
     """
 
     def __init__(
@@ -59,12 +59,19 @@ class PictureData:
         """Whether a picture may have another caption the next time."""
         return any(subset.captions.changing for dataset in self.datasets for subset in dataset.subsets)
 
+    @property
+    def has_strengths(self) -> bool:
+        """Whether a network changes the model more for some pictures than for others, or less than fully."""
+        return any(subset.strength != 1.0 for dataset in self.datasets for subset in dataset.subsets)
+
     def plan(self, epoch: int, seed: int, processes: int = 1) -> list[list[Item]]:
         """The batches of an epoch (from 0) for so many processes together: every item once, in shuffled order."""
-        groups: defaultdict[tuple[int, Size, bool], list[Item]] = defaultdict(list)
+        groups: defaultdict[tuple[int, Size, bool, float], list[Item]] = defaultdict(list)
         for index, picture in enumerate(self.pictures):
             if index not in self._left_out:
-                place = picture.dataset, picture.image.bucket_px, self.has_latents(index)
+                place = (
+                    picture.dataset, picture.image.bucket_px, self.has_latents(index), picture.subset.strength,
+                )  # fmt: skip
                 groups[place] += [Item(index, repeat) for repeat in range(picture.repeats)]
         sizes = [dataset.batch_size * processes for dataset in self.datasets]
         return plan_batches([Group(items, sizes[place[0]]) for place, items in sorted(groups.items())], seed, epoch)
@@ -88,7 +95,7 @@ class PictureData:
         subset = self.pictures[item.image].subset
         example = self._of_latents(item, moment) if self.has_latents(item.image) else self._of_picture(item, moment)
         weight = self._prior_loss_weight if subset.is_reg else 1.0
-        return replace(example, caption=self.caption(item, moment), weight=weight)
+        return replace(example, caption=self.caption(item, moment), weight=weight, strength=subset.strength)
 
     def has_latents(self, index: int) -> bool:
         """Whether an image has latents, so that the VAE is not needed for it."""

@@ -70,6 +70,11 @@ class SubsetReader(ABC):
         """How many there are to read."""
 
     @property
+    def template(self) -> str:
+        """The caption that stands for those of all pictures; empty where each has its own."""
+        return next(iter(self.subset.captions.templates), "")
+
+    @property
     def prepared(self) -> bool:
         """Whether all of them have sizes that were prepared."""
         return False
@@ -118,6 +123,11 @@ class SubsetReader(ABC):
     def hint(self) -> str:
         """What would let pictures be found that are not; empty where nothing is known."""
         return ""
+
+    def say_templates(self, about: str) -> None:
+        """That the pictures' own texts are not used."""
+        count = len(self.subset.captions.templates)
+        self._report.say(f'{about}Captions are drawn from {count} templates, such as "{self.template}".')
 
     def add(self, image: TrainImage, there: bool) -> bool:
         """Takes a picture in, with its latents; False where there is neither the picture nor latents that fit."""

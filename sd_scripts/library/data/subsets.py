@@ -15,6 +15,7 @@ from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
 class Subset:
     """Pictures that come from one place and are shown alike: those of a metadata file, or of a folder.
 
+    `strength`: how strongly a network changes the model while it learns them.
     `where` names the table of a --dataset_config that says so; it is empty for the command line.
     """
 
@@ -29,6 +30,7 @@ class Subset:
     mask_dir: str | None = None
     caption_extension: str = ".caption"
     cache_info: bool = False
+    strength: float = 1.0
 
     @property
     def folder_option(self) -> str:

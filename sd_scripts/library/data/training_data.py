@@ -58,7 +58,8 @@ class Example:
 
     Exactly one of the two is given. `caption` is final: shuffled, with its kept parts. `mask_HW`, of the latents' size,
     says from 0 to 1 how much each place counts in the loss; None: all of them fully. `sizes`: how the picture came to
-    its size; None: it is seen as it is. `seen` tells people how the picture was seen.
+    its size; None: it is seen as it is. `seen` tells people how the picture was seen. `strength`: how strongly a
+    network changes the model meanwhile, the same for all of a batch.
     """
 
     item: Item
@@ -67,6 +68,7 @@ class Example:
     pixels_CHW: "torch.Tensor | None" = None
     mask_HW: "torch.Tensor | None" = None
     weight: float = 1.0
+    strength: float = 1.0
     sizes: Sizes | None = None
     seen: str = ""
 

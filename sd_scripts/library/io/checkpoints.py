@@ -187,6 +187,15 @@ def _tensors(loaded: Any) -> Iterator[tuple[str, Tensor]]:
             yield str(name), value.detach()
 
 
+class HeldParameters:
+    """Stands for torch's ParameterDict, in which older embeddings hold their tensors."""
+
+    parameters: dict[str, Tensor]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.parameters = dict(state["_parameters"])
+
+
 def _allowed() -> dict[tuple[str, str], Any]:
     storages = [name for name in dir(torch) if name.endswith("Storage") and not name.startswith("_")]
     dtypes = [name for name in dir(torch) if isinstance(getattr(torch, name), torch.dtype)]
@@ -195,6 +204,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
         **pickles.SafeUnpickler.allowed,
         **{("torch", name): getattr(torch, name) for name in [*storages, *dtypes, "Size"]},
         ("torch.storage", "UntypedStorage"): torch.UntypedStorage,
+        ("torch.nn.modules.container", "ParameterDict"): HeldParameters,
         **{("torch._utils", name): getattr(torch._utils, name) for name in rebuild},
     }
 

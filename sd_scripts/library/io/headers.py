@@ -153,20 +153,30 @@ def safetensors_header(path: Path) -> tuple[dict[str, TensorFact], dict[str, str
 
 def pickled_header(path: Path) -> dict[str, TensorFact]:
     """{name: fact} of a .ckpt, whose pickle is read without running anything. Errors: BadFile."""
+    loaded = pickled_object(path)
+    inner = loaded.get("state_dict") if isinstance(loaded, dict) else {}
+    found = inner if isinstance(inner, dict) else loaded
+    if not isinstance(found, dict):
+        raise BadFile(_broken(path))
+    return {str(name): value for name, value in found.items() if isinstance(value, TensorFact)}
+
+
+def pickled_object(path: Path) -> Any:
+    """What a pickle holds, its tensors as facts; nothing of it is run. Errors: BadFile."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
                 with archive.open(name) as file:
-                    loaded = _Facts(file).load()
-        else:
-            with open(path, "rb") as file:
-                loaded = _legacy(file)
+                    return _Facts(file).load()
+        with open(path, "rb") as file:
+            return _legacy(file)
     except Exception as error:  # A broken pickle can fail in any way at all.
-        raise BadFile(f"{path} is no checkpoint, or it is incomplete. Download or copy it again.") from error
-    inner = loaded.get("state_dict") if isinstance(loaded, dict) else {}
-    found = inner if isinstance(inner, dict) else loaded
-    return {str(name): value for name, value in found.items() if isinstance(value, TensorFact)}
+        raise BadFile(_broken(path)) from error
+
+
+def _broken(path: Path) -> str:
+    return f"{path} is no checkpoint, or it is incomplete. Download or copy it again."
 
 
 class _Facts(SafeUnpickler):

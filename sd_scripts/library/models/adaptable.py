@@ -1,7 +1,7 @@
 """Which layers of a model a network (LoRA and its kin) may adapt, what files call them, and in which block they lie."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,8 @@ class Adaptable:
 
     layers: tuple[Layer, ...]
     blocks: Blocks
+    unet_key: Callable[[str], str]
+    """What files call a layer of the U-Net, of any kind, by its name in diffusers."""
 
 
 SD_BLOCKS = Blocks(down=12, mid=1, up=12)
@@ -68,7 +70,7 @@ _PLACE = re.compile(r"(down_blocks\.(\d+)|mid_block|up_blocks\.(\d+))\.(attentio
 
 def sd_layers(unet: Any, text_encoder: Any) -> Adaptable:
     """Those of Stable Diffusion 1 and 2, under the names of diffusers and transformers (formats.md, "LoRA files")."""
-    return Adaptable((*_unet_layers(unet), *_text_layers(text_encoder)), SD_BLOCKS)
+    return Adaptable((*_unet_layers(unet), *_text_layers(text_encoder)), SD_BLOCKS, _unet_key)
 
 
 def sdxl_layers(unet: Any, text_encoders: Mapping[str, Any]) -> Adaptable:
@@ -78,7 +80,12 @@ def sdxl_layers(unet: Any, text_encoders: Mapping[str, Any]) -> Adaptable:
         for number, (part, module) in enumerate(text_encoders.items(), 1)
         for layer in _text_layers(module, part, f"lora_te{number}")
     ]
-    return Adaptable((*_original_unet_layers(unet), *texts), SDXL_BLOCKS)
+    names = names_of(unet.config)
+
+    def key(name: str) -> str:
+        return _unet_key((names.to_original(f"{name}.weight") or "").removesuffix(".weight") or name)
+
+    return Adaptable((*_original_unet_layers(unet), *texts), SDXL_BLOCKS, key)
 
 
 def is_adapted(name: str) -> bool:
@@ -99,7 +106,7 @@ def network_key(prefix: str, name: str) -> str:
 
 def _unet_layers(unet: Any) -> Iterator[Layer]:
     for name, module, place in _placed(unet):
-        yield Layer(_key("lora_unet", name), module, "unet", _block(place), place[4] != "attentions")
+        yield Layer(_unet_key(name), module, "unet", _block(place), place[4] != "attentions")
 
 
 def _original_unet_layers(unet: Any) -> Iterator[Layer]:
@@ -107,7 +114,7 @@ def _original_unet_layers(unet: Any) -> Iterator[Layer]:
     for name, module, place in _placed(unet):
         original = (names.to_original(f"{name}.weight") or "").removesuffix(".weight")
         block = block_of(original, unet.config)
-        yield Layer(_key("lora_unet", original), module, "unet", block, place[4] != "attentions")
+        yield Layer(_unet_key(original), module, "unet", block, place[4] != "attentions")
 
 
 def _placed(unet: Any) -> Iterator[tuple[str, Any, re.Match[str]]]:
@@ -136,6 +143,10 @@ def _block(place: re.Match[str]) -> int:
     if place[2] is not None:
         return 1 + 3 * int(place[2]) + within
     return SD_BLOCKS.down + SD_BLOCKS.mid + 3 * int(place[3]) + within
+
+
+def _unet_key(name: str) -> str:
+    return _key("lora_unet", name)
 
 
 def _key(prefix: str, name: str) -> str:

@@ -1,9 +1,5 @@
-"""CLIP's tokenizer out of the bundled vocabulary, with no hub; tokens of long texts in chunks of 75.
+"""CLIP's tokenizer out of the bundled vocabulary, with no hub; tokens of long texts in chunks of 75."""
 
-The vocabulary is a file of the MIT-licensed package open_clip_torch 3.3.0; its licence lies beside it.
-"""
-
-import gzip
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sd_scripts.library.models.clip_vocabulary import vocabulary_and_merges
 from sd_scripts.library.models.prompt_weights import Piece, weighted_pieces
 
 CHUNK = 75
 """Tokens that the text encoder reads at a time, between a begin and an end token."""
-
-_VOCABULARY = Path(__file__).parent / "data" / "clip_vocabulary.txt.gz"
-_MERGES = 48_894
 
 
 def clip_tokenizer(pad_token: str) -> Any:
@@ -27,16 +21,6 @@ def clip_tokenizer(pad_token: str) -> Any:
 
     vocabulary, merges = vocabulary_and_merges()
     return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=pad_token, model_max_length=CHUNK + 2)
-
-
-def vocabulary_and_merges() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """({token: id}, pairs in the order in which they are merged)."""
-    lines = gzip.decompress(_VOCABULARY.read_bytes()).decode("utf-8").split("\n")
-    merges = [(first, second) for first, second in (line.split() for line in lines[1 : _MERGES + 1])]
-    letters = _byte_letters()
-    tokens = [*letters, *(f"{letter}</w>" for letter in letters), *(first + second for first, second in merges)]
-    tokens += ["<|startoftext|>", "<|endoftext|>"]
-    return {token: index for index, token in enumerate(tokens)}, merges
 
 
 def write_tokenizer(tokenizer: Any, folder: Path) -> None:
@@ -72,14 +56,24 @@ def tokenize_weighted(tokenizer: Any, texts: Sequence[str], max_tokens: int, pad
     return torch.tensor(tokens, dtype=torch.long), torch.tensor(weights)
 
 
+def without_padding(tokens_BL: Tensor, end_id: int) -> Tensor:
+    """The tokens as far as the longest text goes: to its first end token."""
+    return tokens_BL[:, : int((tokens_BL == end_id).int().argmax(dim=1).max()) + 1]
+
+
 def to_chunks(tokens_BL: Tensor, end_id: int, pad_id: int) -> Tensor:
-    """tokens_BNC, C = 77: each of the N pieces of 75 tokens between a begin token and the last id (formats.md)."""
+    """tokens_BNC, C = 77: each of the N pieces of 75 tokens between a begin token and the last id (formats.md).
+
+    What is no longer than one of them stays as it is.
+    """
     batch, length = tokens_BL.shape
+    if length <= CHUNK + 2:
+        return tokens_BL[:, None]
     middle_BNC = tokens_BL[:, 1:-1].reshape(batch, (length - 2) // CHUNK, CHUNK)
     first_BN1 = tokens_BL[:, None, :1].expand(-1, middle_BNC.shape[1], -1)
     last_BN1 = tokens_BL[:, None, -1:].expand(-1, middle_BNC.shape[1], -1)
     chunks_BNC = torch.cat([first_BN1, middle_BNC, last_BN1], dim=2)
-    if pad_id != end_id and middle_BNC.shape[1] > 1:
+    if pad_id != end_id:
         # A full chunk ends in the end token, an empty one begins with it: padding by itself ends nothing.
         before_last_BN = chunks_BNC[:, :, -2]
         full_BN = (before_last_BN != end_id) & (before_last_BN != pad_id)
@@ -112,9 +106,3 @@ def _encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     # The backend knows of no longest text, so it neither cuts nor warns.
     found = tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
     return [encoding.ids for encoding in found]
-
-
-def _byte_letters() -> list[str]:
-    """A printable letter for each of the 256 bytes, in the vocabulary's order: printable bytes first, as themselves."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    return [chr(byte) for byte in printable] + [chr(256 + index) for index in range(256 - len(printable))]

@@ -1,6 +1,6 @@
 """What a model family is, to the loop and to the stages: loading, encoding, noising, predicting, saving."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sd_scripts.library.models.adaptable import Adaptable
+    from sd_scripts.library.models.new_vectors import NewVectors
+    from sd_scripts.library.models.new_word import NewWord
 
 FileFormat = Literal["ckpt", "pt", "safetensors", "diffusers", "diffusers_safetensors"]
 """Of models, and of what is trained beside them; a whole model is no .pt."""
@@ -23,11 +25,13 @@ class TextSettings:
     """How texts are read. `clip_skip` n: the layer n from the end, None: the family's own; `max_tokens`: 75 a chunk.
 
     `weighted`: brackets in captions are weights, as in (word:1.2); those in prompts always are.
+    `padded`: all are as long; else as long as the longest of those that are read together, which are of one chunk.
     """
 
     clip_skip: int | None = None
     max_tokens: Literal[75, 150, 225] = 75
     weighted: bool = False
+    padded: bool = True
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,10 @@ class Family(Protocol):
     vae: "nn.Module"
 
     @property
+    def texts_suffix(self) -> str:
+        """The last part of the names of files with what its text encoders make of captions; for SDXL as others do."""
+
+    @property
     def base_version(self) -> str:
         """What files that are made from it call it (ss_base_model_version)."""
 
@@ -77,6 +85,13 @@ class Family(Protocol):
 
     def token_count(self, text: str) -> int:
         """Tokens of a text without begin and end, before anything is cut off."""
+
+    def first_vectors(self, text: str | None, count: int, seed: int) -> Tensors:
+        """vectors_ND for a new word to begin with, by text encoder: those of a text's tokens, in turn until there are
+        `count`; without a text, by lot, as large as usual."""
+
+    def add_word(self, word: "NewWord", vectors: "Mapping[str, torch.Tensor]") -> "dict[str, NewVectors]":
+        """Texts have a new word from now on. Gives what holds its vectors, by text encoder."""
 
     def encode_text(self, tokens: Tensors, settings: TextSettings) -> Tensors:
         """What the U-Net is told of texts, with gradients where text encoders are trained."""

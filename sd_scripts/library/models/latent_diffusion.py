@@ -1,5 +1,7 @@
 """What Stable Diffusion 1, 2 and XL have in common: noise and its schedule, the VAE, and how they are saved."""
 
+import copy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,10 +13,13 @@ from sd_scripts.library.models.checkpointing import checkpoint_in_ram
 from sd_scripts.library.models.clip_tokenizer import count_tokens
 from sd_scripts.library.models.family import FileFormat, PredictionType, SaveRequest
 from sd_scripts.library.models.layout.unet import block_count, block_of, names_of
+from sd_scripts.library.models.new_vectors import NewVectors, add_vectors, vectors_by_lot, vectors_of
+from sd_scripts.library.models.new_word import NewWord
 from sd_scripts.library.models.samplers import sampling_scheduler
 from sd_scripts.library.models.sources import Parts, Source
 from sd_scripts.library.models.weights import one_dtype
 from sd_scripts.library.report import Report, counted
+from sd_scripts.library.seeds import derive
 
 
 class LatentDiffusion:
@@ -31,6 +36,7 @@ class LatentDiffusion:
         self.prediction_type: PredictionType = scheduler["prediction_type"]
         self.unet, self.vae = parts.unet, vae
         self.tokenizers = parts.tokenizers
+        self._words: list[NewWord] = []
         self.rest = parts.rest
         self.vae_dtype = one_dtype(vae.state_dict())
         self.latent_scale = float(vae.config.scaling_factor)
@@ -42,13 +48,33 @@ class LatentDiffusion:
         self._said_filled = False
 
     @property
+    def texts_suffix(self) -> str:
+        """The last part of the names of files with what its text encoders make of captions."""
+        return f"{self.name}_te_outputs"
+
+    @property
     def text_encoders(self) -> dict[str, nn.Module]:
         """The text encoders by the names of their parts."""
         raise NotImplementedError
 
     def token_count(self, text: str) -> int:
         """Tokens of a text without begin and end, before anything is cut off."""
-        return count_tokens(self.tokenizers[0], text)
+        return count_tokens(self.tokenizers[0], *self._spelt([text]))
+
+    def first_vectors(self, text: str | None, count: int, seed: int) -> dict[str, Tensor]:
+        """What a new word begins with: the vectors of a text's tokens in turn, or usual numbers by lot."""
+        parts = zip(self.text_encoders.items(), self.tokenizers, strict=True)
+        if text is None:
+            return {part: vectors_by_lot(module, count, derive(seed, part)) for (part, module), _ in parts}
+        return {part: vectors_of(module, tokenizer, text, count) for (part, module), tokenizer in parts}
+
+    def add_word(self, word: NewWord, vectors: Mapping[str, Tensor]) -> dict[str, NewVectors]:
+        """Texts have one word more from now on."""
+        # Other models may share the tokenizers.
+        self.tokenizers = [copy.deepcopy(tokenizer) for tokenizer in self.tokenizers]
+        self._words = [*self._words, word]
+        parts = zip(self.text_encoders.items(), self.tokenizers, strict=True)
+        return {part: add_vectors(module, tokenizer, word, vectors[part]) for (part, module), tokenizer in parts}
 
     def encode_images(
         self, pixels_BCHW: Tensor, generator: torch.Generator | list[torch.Generator] | None = None
@@ -117,6 +143,13 @@ class LatentDiffusion:
                 "since text encoders do not use them. No picture depends on them."
             )
         return saving.save(self, request)
+
+    def _spelt(self, texts: Sequence[str]) -> list[str]:
+        """The texts with new words spelt in tokens."""
+        spelt = list(texts)
+        for word in self._words:
+            spelt = [word.spelt(text) for text in spelt]
+        return spelt
 
     def _pad_id(self, number: int) -> int:
         """The id with which the texts of the number-th text encoder are filled up."""

@@ -11,7 +11,13 @@ from sd_scripts.library.io.checkpoints import CPU
 from sd_scripts.library.io.headers import check_prediction, check_version
 from sd_scripts.library.models import configs
 from sd_scripts.library.models.adaptable import Adaptable, sd_layers
-from sd_scripts.library.models.clip_tokenizer import from_chunks, to_chunks, tokenize, tokenize_weighted
+from sd_scripts.library.models.clip_tokenizer import (
+    from_chunks,
+    to_chunks,
+    tokenize,
+    tokenize_weighted,
+    without_padding,
+)
 from sd_scripts.library.models.family import Tensors, TextSettings
 from sd_scripts.library.models.latent_diffusion import LatentDiffusion
 from sd_scripts.library.models.paths import model_path
@@ -74,12 +80,14 @@ class StableDiffusion(LatentDiffusion):
         return {"text_encoder": self.text_encoder}
 
     def tokenize(self, texts: Sequence[str], settings: TextSettings, weighted: bool = False) -> Tensors:
-        """tokens_BL: begin, tokens, end, padding; L = 77, 152 or 227. Weighted texts have weights_BL too."""
-        how = self.tokenizers[0], texts, settings.max_tokens, self._pad_id(0)
-        if not weighted:
-            return {"tokens_BL": tokenize(*how)}
-        tokens_BL, weights_BL = tokenize_weighted(*how)
-        return {"tokens_BL": tokens_BL, "weights_BL": weights_BL}
+        """tokens_BL: begin, tokens, end, padding; L = 77, 152 or 227, or less. Weighted texts have weights_BL too."""
+        how = self.tokenizers[0], self._spelt(texts), settings.max_tokens, self._pad_id(0)
+        tokens_BL, weights_BL = tokenize_weighted(*how) if weighted else (tokenize(*how), None)
+        if not settings.padded:
+            tokens_BL = without_padding(tokens_BL, self.tokenizers[0].eos_token_id)
+        if weights_BL is None:
+            return {"tokens_BL": tokens_BL}
+        return {"tokens_BL": tokens_BL, "weights_BL": weights_BL[:, : tokens_BL.shape[1]]}
 
     def encode_text(self, tokens: Tensors, settings: TextSettings) -> Tensors:
         """hidden_BLD, each token with its weight. Errors: BadOption, when the encoder cannot skip as many layers."""

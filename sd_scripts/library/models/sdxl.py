@@ -57,6 +57,7 @@ class StableDiffusionXL(LatentDiffusion):
     """A loaded model: the Family of models/family.py for SDXL."""
 
     latents_suffix = "sdxl"
+    texts_suffix = "te_outputs"
 
     def __init__(
         self, source: Source, parts: Parts, vae: Any, scheduler: configs.Config, report: Report | None = None
@@ -78,7 +79,7 @@ class StableDiffusionXL(LatentDiffusion):
         """tokens1_BL and tokens2_BL, which differ in their padding. Weighted texts have weights_BL too."""
         tokens: Tensors = {}
         for number, tokenizer in enumerate(self.tokenizers):
-            how = tokenizer, texts, settings.max_tokens, self._pad_id(number)
+            how = tokenizer, self._spelt(texts), settings.max_tokens, self._pad_id(number)
             if weighted:
                 tokens[f"tokens{number + 1}_BL"], tokens["weights_BL"] = tokenize_weighted(*how)
             else:

@@ -1,12 +1,14 @@
 """The adapter of one layer: a change of low rank beside weights that stay.
 
 Sources: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021 (section 4.1);
-Liu et al., "DoRA: Weight-Decomposed Low-Rank Adaptation", 2024 (equation 5, and section 4.3 on its gradient).
+Liu et al., "DoRA: Weight-Decomposed Low-Rank Adaptation", 2024 (equation 5, and section 4.3 on its gradient);
+Zhang et al., "LoRA-FA: Memory-efficient Low-rank Adaptation", 2023 (section 3.2);
+Valipour et al., "DyLoRA: Parameter-Efficient Tuning of Pretrained Models", 2023 (section 3.2).
 """
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,44 +26,71 @@ class Dropouts:
     modules: float = 0.0
 
 
-class LoraAdapter(nn.Module):
-    """W x becomes W x + alpha / r * B A x: A (`lora_down`) leads to r numbers, B (`lora_up`), 0 at first, from them.
-
-    For a convolution A has its window and stride, and B is 1 x 1. Names are those of files.
-    """
+class Adapter(nn.Module):
+    """What changes the output of one layer, whose own weights stay. `lora_name` is its name in files."""
 
     alpha: Tensor
+    stays: ClassVar[tuple[str, ...]] = ()
+    """Names of parameters that are not trained."""
 
-    def __init__(self, layer: Layer, size: Size, dropouts: Dropouts) -> None:
+    def __init__(self, layer: Layer, alpha: float) -> None:
         super().__init__()
         self.lora_name = layer.key
-        self.lora_down, self.lora_up = _matrices(layer.module, size.rank)
-        self.register_buffer("alpha", torch.tensor(float(size.alpha or size.rank)))
-        nn.init.kaiming_uniform_(self.lora_down.weight, a=math.sqrt(5))
-        nn.init.zeros_(self.lora_up.weight)
-        self.dropouts = dropouts
+        self.register_buffer("alpha", torch.tensor(float(alpha)))
         self.multiplier = 1.0
-        self.scale = size.scale
-        self.register_load_state_dict_post_hook(_take_scale)
         # In a list: the layer belongs to the model, not to the network.
         self._layer: list[Any] = [layer.module]
-
-    @property
-    def rank(self) -> int:
-        """The rank r of the change."""
-        return len(self.lora_down.weight)
 
     @property
     def layer(self) -> Any:
         """The layer that is adapted."""
         return self._layer[0]
 
+    @property
+    def rank(self) -> int:
+        """Its size: what --network_dim says."""
+        raise NotImplementedError
+
     def attach(self) -> None:
         """From now on the layer gives its output with the change."""
         self.layer.register_forward_hook(lambda layer, inputs, output: self(inputs[0], output))
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
-        """The layer's output for `x` with the change added."""
+        """The layer's output for `x` with the change."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def weight_change(self) -> Tensor:
+        """What is to be added to the layer's weight, in float32, on the adapter's device."""
+        raise NotImplementedError
+
+
+class LoraAdapter(Adapter):
+    """W x becomes W x + alpha / r * B A x: A (`lora_down`) leads to r numbers, B (`lora_up`), 0 at first, from them.
+
+    For a convolution A has its window and stride, and B is 1 x 1. Names are those of files.
+    """
+
+    def __init__(self, layer: Layer, size: Size, dropouts: Dropouts) -> None:
+        super().__init__(layer, size.alpha or size.rank)
+        self.lora_down, self.lora_up = _matrices(layer.module, size.rank)
+        self.begin()
+        nn.init.zeros_(self.lora_up.weight)
+        self.dropouts = dropouts
+        self.scale = size.scale
+        self.register_load_state_dict_post_hook(_take_scale)
+
+    def begin(self) -> None:
+        """Fills A by lot."""
+        nn.init.kaiming_uniform_(self.lora_down.weight, a=math.sqrt(5))
+
+    @property
+    def rank(self) -> int:
+        """The rank r of the change."""
+        return len(self.lora_down.weight)
+
+    def forward(self, x: Tensor, output: Tensor) -> Tensor:
+        """W x with the change added."""
         return output + (self.change(x) * self.multiplier).to(output.dtype)
 
     def change(self, x: Tensor) -> Tensor:
@@ -75,7 +104,7 @@ class LoraAdapter(nn.Module):
 
     @torch.no_grad()
     def weight_change(self) -> Tensor:
-        """What is to be added to the layer's weight, in float32, on the adapter's device."""
+        """alpha / r * B A."""
         return self._product() * self.multiplier
 
     @torch.no_grad()
@@ -98,6 +127,45 @@ class LoraAdapter(nn.Module):
 
     def _down(self) -> Tensor:
         return self.lora_down.weight.float().flatten(1)
+
+
+class FrozenDownAdapter(LoraAdapter):
+    """LoRA-FA: A stays as it was drawn, so that the layer's input need not be kept for the backward pass."""
+
+    stays = ("lora_down.weight",)
+
+    def begin(self) -> None:
+        """Fills A by lot, from a normal distribution."""
+        width = self.lora_down.weight.shape[1]
+        nn.init.normal_(self.lora_down.weight, std=math.sqrt(2 / (width + self.rank)))
+
+
+class NestedAdapter(LoraAdapter):
+    """DyLoRA: the first ranks are a network of their own, so that a file may be cut to any number of them.
+
+    While training a number r of ranks is drawn, a multiple of `unit`: only the first r take part, with alpha / r, and
+    of these only the last `unit` learn. So a file that is cut to r ranks, its alpha kept, is what was trained.
+    """
+
+    def __init__(self, layer: Layer, size: Size, unit: int) -> None:
+        super().__init__(layer, size, Dropouts())
+        self.unit = unit
+
+    def change(self, x: Tensor) -> Tensor:
+        """alpha / r * B A x, while training with the ranks that are drawn."""
+        if not self.training:
+            return super().change(x)
+        r = self.unit * (1 + int(torch.randint(self.rank // self.unit, ())))
+        down, up = (_end_learns(matrix.weight, r, self.unit, axis) for matrix, axis in self._axes())
+        if isinstance(self.lora_down, nn.Conv2d):
+            hidden = self.lora_down._conv_forward(x, down, None)
+            return nn.functional.conv2d(hidden, up) * (self.scale * self.rank / r)
+        hidden = nn.functional.linear(x, down)
+        return nn.functional.linear(hidden, up) * (self.scale * self.rank / r)
+
+    def _axes(self) -> tuple[tuple[Any, int], tuple[Any, int]]:
+        """The matrices, each with its axis of ranks."""
+        return (self.lora_down, 0), (self.lora_up, 1)
 
 
 class DoraAdapter(LoraAdapter):
@@ -133,6 +201,12 @@ class DoraAdapter(LoraAdapter):
         weight, up, down = self.layer.weight.float().flatten(1), self._up() * self.scale, self._down()
         both = (weight.square().sum(1), 2 * (up * (weight @ down.T)).sum(1), (up * (up @ (down @ down.T))).sum(1))
         return torch.stack(both).sum(0).clamp(min=1e-12).sqrt()
+
+
+def _end_learns(matrix: Tensor, r: int, unit: int, axis: int) -> Tensor:
+    """The first r ranks, of which only the last `unit` have gradients."""
+    kept = matrix.narrow(axis, 0, r - unit).detach()
+    return torch.cat((kept, matrix.narrow(axis, r - unit, unit)), axis)
 
 
 def _matrices(module: Any, rank: int) -> tuple[nn.Module, nn.Module]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.adaptable import Blocks
-from sd_scripts.library.networks.arguments import LoraArguments
+from sd_scripts.library.networks.arguments import LoraFaArguments
 
 _CURVES: dict[str, Callable[[float], float]] = {
     "sine": lambda x: math.sin(math.pi * x / 2),
@@ -17,7 +17,7 @@ _CURVES: dict[str, Callable[[float], float]] = {
 """Weight of a block at x, which goes from 0 at the first block of a side to 1 at its last."""
 
 
-def block_weights(asked: LoraArguments, blocks: Blocks) -> tuple[float, ...] | None:
+def block_weights(asked: LoraFaArguments, blocks: Blocks) -> tuple[float, ...] | None:
     """A weight for each block; None where none is asked for. At 0 a block is not trained. Errors: BadOption."""
     sides = {"down": blocks.down, "mid": blocks.mid, "up": blocks.up}
     texts = {side: getattr(asked, f"{side}_lr_weight") for side in sides}

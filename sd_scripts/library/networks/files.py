@@ -12,11 +12,11 @@ from sd_scripts.library.io.checkpoints import PICKLED, open_checkpoint, write_bi
 from sd_scripts.library.io.hashes import network_hashes
 
 
-def read_network(path: str | Path) -> dict[str, Tensor]:
-    """All tensors of a network's file. Errors: BadFile."""
+def read_network(path: str | Path, kind: str = "LoRA", mark: str = "lora_down.weight") -> dict[str, Tensor]:
+    """All tensors of a network's file. `mark`: how a tensor of each such file is named. Errors: BadFile."""
     tensors = open_checkpoint(path).read()
-    if not any(name.endswith(".lora_down.weight") for name in tensors):
-        raise BadFile(f"{path} is no LoRA file: it has no tensor named ...lora_down.weight. Choose another.")
+    if not any(name.endswith(f".{mark}") for name in tensors):
+        raise BadFile(f"{path} is no {kind} file: it has no tensor named ...{mark}. Choose another.")
     return tensors
 
 

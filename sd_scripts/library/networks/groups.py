@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sd_scripts.library.networks.adapter import LoraAdapter
+from torch import nn
 
 Groups = list[dict[str, Any]]
 
@@ -17,18 +17,19 @@ class Share:
     """Adapters that learn at one rate. `ratio`: how many times faster their second matrices do."""
 
     name: str
-    adapters: tuple[LoraAdapter, ...]
+    adapters: tuple[nn.Module, ...]
     rate: float
     ratio: float | None = None
 
 
 def parameter_groups(shares: Iterable[Share]) -> Groups:
-    """Groups with `params`, `lr` and `name`; a rate of 0 makes none."""
+    """Groups with `params`, `lr` and `name`; a rate of 0 makes none, and what stays is in none."""
     return [group for share in shares if share.rate for group in _groups(share)]
 
 
 def _groups(share: Share) -> Iterator[dict[str, Any]]:
-    named = [(name, parameter) for adapter in share.adapters for name, parameter in adapter.named_parameters()]
+    everything = (named for adapter in share.adapters for named in adapter.named_parameters())
+    named = [(name, parameter) for name, parameter in everything if parameter.requires_grad]
     fast = [parameter for name, parameter in named if share.ratio and name.startswith("lora_up")]
     slow = [parameter for name, parameter in named if not (share.ratio and name.startswith("lora_up"))]
     yield {"params": slow, "lr": share.rate, "name": share.name}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.adaptable import Adaptable, Blocks, Layer
-from sd_scripts.library.networks.arguments import LoraArguments, Numbers, Ranks
+from sd_scripts.library.networks.arguments import LoraFaArguments, Numbers, Ranks
 from sd_scripts.library.networks.block_rates import block_weights
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Plan = dict[str, Size]
 """{key of a layer: size}; what is not in it is not adapted."""
 
 
-def plan_asked(adaptable: Adaptable, rank: int | None, alpha: float | None, asked: LoraArguments) -> Plan:
+def plan_asked(adaptable: Adaptable, rank: int | None, alpha: float | None, asked: LoraFaArguments) -> Plan:
     """The plan that options ask for. Errors: BadOption, where a list is not as long as there are blocks."""
     blocks = adaptable.blocks
     linear = Size(rank or DEFAULT_RANK, DEFAULT_ALPHA if alpha is None else alpha)
@@ -65,7 +65,7 @@ def plan_of(tensors: Mapping[str, "Tensor"]) -> Plan:
     return {key: Size(rank, float(rank if (alpha := alphas[key]) is None else alpha)) for key, rank in ranks.items()}
 
 
-def check_lengths(asked: LoraArguments, blocks: Blocks) -> None:
+def check_lengths(asked: LoraFaArguments, blocks: Blocks) -> None:
     """A list has a number for each block. Errors: BadOption."""
     for name in ("block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas"):
         given = getattr(asked, name)

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 import torch
 
 from sd_scripts.library.data.read_dataset import open_data
+from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.io.headers import check_layers
 from sd_scripts.library.models import sd, sdxl
-from sd_scripts.library.models.adaptable import SD_BLOCKS
+from sd_scripts.library.models.adaptable import SD_BLOCKS, SDXL_BLOCKS, Blocks
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.models.sd import StableDiffusion
 from sd_scripts.library.models.sdxl import StableDiffusionXL
@@ -17,27 +18,34 @@ from sd_scripts.library.train.checks.here import check_here
 from sd_scripts.library.train.device import loading_device, main_report
 from sd_scripts.library.train.full import FullFineTune
 from sd_scripts.library.train.hypernetwork_method import HypernetworkMethod
+from sd_scripts.library.train.inversion_method import InversionMethod
+from sd_scripts.library.train.inversion_rules import check_captions
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.network_method import NetworkMethod
-from sd_scripts.library.train.notices import hypernetwork_notices, network_notices, notices
+from sd_scripts.library.train.notices import hypernetwork_notices, inversion_notices, network_notices, notices
 from sd_scripts.library.train.optimizing import check_part_rates
 from sd_scripts.library.train.remote_state import fetch_state
 from sd_scripts.library.train.state import check_asked, read_facts
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.library.train.upload import prepare_upload
 from sd_scripts.options.fine_tune import FineTuneOptions
-from sd_scripts.options.model import SdxlModelOptions
+from sd_scripts.options.inversion import InversionTrainerOptions
+from sd_scripts.options.model import ModelOptions, SdxlModelOptions
 from sd_scripts.options.network import StartOptions
 from sd_scripts.options.sdxl_train import SdxlTrainOptions
+from sd_scripts.options.sdxl_train_network import SdxlTrainNetworkOptions
+from sd_scripts.options.sdxl_train_textual_inversion import SdxlTrainTextualInversionOptions
+from sd_scripts.options.train_db import TrainDbOptions
 from sd_scripts.options.train_hypernetwork import TrainHypernetworkOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
-from sd_scripts.options.trainer import FullTrainerOptions, TrainerOptions
+from sd_scripts.options.train_textual_inversion import TrainTextualInversionOptions
+from sd_scripts.options.trainer import FullTrainerOptions, NetworkTrainerOptions, TrainerOptions
 
 
-def fine_tune(options: FineTuneOptions, report: Report) -> None:
-    """fine_tune.py, once its options are checked."""
+def fine_tune(options: FineTuneOptions | TrainDbOptions, report: Report) -> None:
+    """fine_tune.py and train_db.py, once their options are checked."""
     report = _begin_full(options, report)
-    _train(_load_sd(options, report), FullFineTune(options.method), options, report)
+    _train(_load_sd(options.model, options, report), FullFineTune(options.method), options, report)
 
 
 def sdxl_train(options: SdxlTrainOptions, report: Report) -> None:
@@ -48,11 +56,32 @@ def sdxl_train(options: SdxlTrainOptions, report: Report) -> None:
 
 def train_network(options: TrainNetworkOptions, report: Report) -> None:
     """train_network.py, once its options are checked."""
+    method, report = _begin_network(options, SD_BLOCKS, report)
+    _train(_load_sd(options.model, options, report), method, options, report, options.start)
+
+
+def sdxl_train_network(options: SdxlTrainNetworkOptions, report: Report) -> None:
+    """sdxl_train_network.py, once its options are checked."""
+    method, report = _begin_network(options, SDXL_BLOCKS, report)
+    _train(_load_sdxl(options.model, options, report), method, options, report, options.start)
+
+
+def train_textual_inversion(options: TrainTextualInversionOptions, report: Report) -> None:
+    """train_textual_inversion.py, once its options are checked."""
+    report = _begin_inversion(options, report)
+    _train_word(_load_sd(options.model, options, report), options, report)
+
+
+def sdxl_train_textual_inversion(options: SdxlTrainTextualInversionOptions, report: Report) -> None:
+    """sdxl_train_textual_inversion.py, once its options are checked."""
+    report = _begin_inversion(options, report)
+    _train_word(_load_sdxl(options.model, options, report), options, report)
+
+
+def _begin_inversion(options: InversionTrainerOptions, report: Report) -> Report:
+    """What comes before a model is loaded that is to learn a word. Errors: BadOption, NotInstalled."""
     check_here(options)
-    report = _begin(options, network_notices(options, torch.cuda.is_available()), report)
-    method = NetworkMethod(options, report)
-    method.check(SD_BLOCKS)
-    _train(_load_sd(options, report), method, options, report, options.start)
+    return _begin(options, inversion_notices(options, torch.cuda.is_available()), report)
 
 
 def train_hypernetwork(options: TrainHypernetworkOptions, report: Report) -> None:
@@ -60,7 +89,7 @@ def train_hypernetwork(options: TrainHypernetworkOptions, report: Report) -> Non
     check_here(options)
     report = _begin(options, hypernetwork_notices(options, torch.cuda.is_available()), report)
     method = HypernetworkMethod(options, report)
-    _train(_load_sd(options, report), method, options, report, options.start)
+    _train(_load_sd(options.model, options, report), method, options, report, options.start)
 
 
 def _begin_full(options: FullTrainerOptions, report: Report) -> Report:
@@ -68,6 +97,15 @@ def _begin_full(options: FullTrainerOptions, report: Report) -> Report:
     check_here(options)
     check_part_rates(options.optimizer, options.method)
     return _begin(options, notices(options, torch.cuda.is_available()), report)
+
+
+def _begin_network(options: NetworkTrainerOptions, blocks: Blocks, report: Report) -> tuple[NetworkMethod, Report]:
+    """What comes before a model is loaded beside which a network is trained. Errors: BadOption, NotInstalled."""
+    check_here(options)
+    report = _begin(options, network_notices(options, torch.cuda.is_available()), report)
+    method = NetworkMethod(options, report)
+    method.check(blocks)
+    return method, report
 
 
 def _begin(options: TrainerOptions, told: Iterable[str], report: Report) -> Report:
@@ -84,10 +122,7 @@ def _begin(options: TrainerOptions, told: Iterable[str], report: Report) -> Repo
     return report
 
 
-def _load_sd(
-    options: FineTuneOptions | TrainNetworkOptions | TrainHypernetworkOptions, report: Report
-) -> StableDiffusion:
-    model = options.model
+def _load_sd(model: ModelOptions, options: TrainerOptions, report: Report) -> StableDiffusion:
     family = sd.load(
         model.pretrained_model_name_or_path or "",
         v2=model.v2,
@@ -96,7 +131,7 @@ def _load_sd(
         report=report,
         device=loading_device(options.precision),
     )
-    check_layers(options.text.clip_skip, family.text_encoder.config.num_hidden_layers)
+    check_layers(options.text.layer, family.text_encoder.config.num_hidden_layers)
     return family
 
 
@@ -116,5 +151,15 @@ def _load_sdxl(model: SdxlModelOptions, options: TrainerOptions, report: Report)
 def _train(
     family: Family, method: Method, options: TrainerOptions, report: Report, start: StartOptions | None = None
 ) -> None:
-    data = open_data(options, report, weights_hash(family.vae.state_dict()), family.latents_suffix)
+    data = _open_data(family, options, report)
     Trainer(family, method, data, options, report, start).run()
+
+
+def _train_word(family: Family, options: InversionTrainerOptions, report: Report) -> None:
+    data, method = _open_data(family, options, report), InversionMethod(options, report)
+    check_captions(method.word, data, report)
+    Trainer(family, method, data, options, report).run()
+
+
+def _open_data(family: Family, options: TrainerOptions, report: Report) -> TrainingData:
+    return open_data(options, report, weights_hash(family.vae.state_dict()), family.latents_suffix)

@@ -1,6 +1,6 @@
 """A moving average of the trained weights."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -63,6 +63,15 @@ class Averages:
         for name, average in self._averages.items():
             average.copy_(tensors[name])
         self._updates = int(tensors[COUNT])
+
+    @torch.no_grad()
+    def settle(self, parameters: Iterable[nn.Parameter]) -> None:
+        """These weights, which are trained no more, become their averages, as those are what is saved."""
+        settled = {id(parameter) for parameter in parameters}
+        for name, weight in self._weights.items():
+            if id(weight) in settled:
+                weight.copy_(self._averages[name])
+                self._averages[name].copy_(weight)
 
     def begin_anew(self) -> None:
         """The average is that of the weights as they stand now, and has seen no step."""

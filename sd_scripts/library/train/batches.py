@@ -22,6 +22,7 @@ class Batch:
 
     `noise_BCHW` is to be found, `input_noise_BCHW` is what the latents are mixed with: the same, or somewhat more.
     `sizes_B6` is what SDXL is told of the pictures' sizes (models/family.py, predict).
+    `strength`: how strongly a network changes the model meanwhile.
     `mask_BHW`, of the latents' size, says from 0 to 1 how much each place counts; None: all count alike.
     """
 
@@ -35,6 +36,7 @@ class Batch:
     images: list[int]
     count: int
     mask_BHW: torch.Tensor | None = None
+    strength: float = 1.0
 
 
 class Encoder:
@@ -112,6 +114,7 @@ class BatchMaker:
             images=[item.image for item in items],
             count=0 if loaded.ghost else len(kept),
             mask_BHW=self._masks([example for example, _ in kept], kept[0][1].shape[1:]),
+            strength=kept[0][0].strength,
         )
 
     def _sizes(self, example: Example) -> Sizes:

@@ -152,6 +152,6 @@ _FORMS: dict[str, Callable[[float, float], float]] = {
 
 def _form(argument: str, name: str) -> Callable[[float, float], float]:
     if name not in _FORMS:
-        sentence = f'--lr_scheduler_args {argument}={name}: use {", ".join(_FORMS)}.'
+        sentence = f"--lr_scheduler_args {argument}={name}: use {', '.join(_FORMS)}."
         raise BadOption("lr_scheduler_args", sentence)
     return _FORMS[name]

@@ -13,6 +13,7 @@ from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.method import Holding
+from sd_scripts.library.train.packed import store_packed
 from sd_scripts.library.train.parallel import accelerator_arguments, allow_autocast
 from sd_scripts.library.train.precision import computed_in, store_in_fp8, weights_dtype
 from sd_scripts.library.train.team import launched, local_rank
@@ -50,6 +51,13 @@ def main_report(report: Report) -> Report:
     return report if launched().rank == 0 else Report(out=open(os.devnull, "w"))  # noqa: SIM115
 
 
+def training_device() -> torch.device:
+    """The kind of device that accelerate will choose."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", local_rank())
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
 def loading_device(precision: Precision) -> torch.device:
     """Where a model's weights are read to: with lowram straight into the memory of this process's GPU."""
     on_gpu = precision.lowram and torch.cuda.is_available()
@@ -78,7 +86,7 @@ def make_accelerator(options: TrainerOptions) -> Any:
 def prepare_modules(
     family: Family, precision: Precision, attention: AttentionOptions, holding: Holding, device: torch.device
 ) -> None:
-    """Puts U-Net and text encoders on the device, in float32 or in what full_fp16, full_bf16 and fp8_base say.
+    """Puts U-Net and text encoders on the device, in float32 or as full_fp16, full_bf16, fp8_base and base_bits say.
 
     Mixed precision keeps the weights in float32 and computes in less; what is frozen and not saved is held in less too.
     The VAE waits on the CPU, except with lowram and highvram. Errors: NotInstalled.
@@ -90,6 +98,8 @@ def prepare_modules(
         in_fp8 = precision.fp8_base or (holding.fp8_unet and module is family.unet)
         if in_fp8 and frozen:
             store_in_fp8(module, keep_exact=holding.exact)
+        elif holding.bits and frozen:
+            store_packed(module, holding.bits, device)
         module.to(device)
     family.vae.float().to(device if vae_stays(precision) else "cpu")
     family.use_attention(attention_kind(attention))
@@ -114,14 +124,15 @@ def memory_explained(batch_size: int, precision: Precision, place: Place) -> Ite
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         remedies = ", ".join(_remedies(batch_size, precision))
         where = f"after {place.step} steps, with batches of {batch_size}"
         raise OutOfMemory(f"Memory ran out {where}. What helps most: {remedies}.") from error
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return "out of memory" in str(error) or "can't allocate memory" in str(error)

@@ -56,4 +56,3 @@ class Feed:
         if item.image not in self.told:
             self.told.add(item.image)
             self.report.failed_item(self.data.images[item.image].key, reason)
-

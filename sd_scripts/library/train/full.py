@@ -58,6 +58,9 @@ class FullFineTune:
         """Whether captions are encoded with gradients."""
         return bool(self._text_rates)
 
+    def use_strength(self, strength: float) -> None:
+        """A whole model has no strength but 1."""
+
     def after_step(self) -> dict[str, Tensor]:
         """Nothing is done to the weights beside the step."""
         return {}

@@ -57,6 +57,9 @@ class HypernetworkMethod:
         """Text encoders stay."""
         return False
 
+    def use_strength(self, strength: float) -> None:
+        """Its own strength stays: network_multiplier is refused."""
+
     def after_step(self) -> dict[str, Tensor]:
         """Nothing is done to the weights beside the step."""
         return {}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from sd_scripts.library.notice import Notice
 from sd_scripts.options.device import ParallelOptions
+from sd_scripts.options.method import TextStopOptions
 from sd_scripts.options.trainer import TrainerOptions
 from sd_scripts.options.training import LengthOptions, PrecisionOptions, SampleOptions, SavingOptions
 
@@ -30,6 +31,18 @@ def idle_alone(parallel: ParallelOptions, processes: int) -> Iterator[Notice]:
     for option in ("ddp_timeout", "ddp_gradient_as_bucket_view", "ddp_static_graph"):
         if processes == 1 and getattr(parallel, option):
             yield Notice(option, f"--{option} has no effect: there is one process.")
+
+
+def idle_text_stop(parts: TextStopOptions, options: TrainerOptions) -> Iterator[Notice]:
+    """A stop of the text encoder's training that comes too late, or to what is not trained."""
+    option, stop = "stop_text_encoder_training", parts.stop_text_encoder_training
+    if not stop or stop < 0:
+        return
+    if options.text_stop is None:
+        yield Notice(option, f"--{option} has no effect: no text encoder is trained.")
+    elif options.length.max_train_epochs is None and stop >= options.length.max_train_steps:
+        sentence = f"all {options.length.max_train_steps:,} steps train the text encoder."
+        yield Notice(option, f"--{option} {stop} changes nothing: {sentence}")
 
 
 def _about_length(length: LengthOptions) -> Iterator[Notice]:

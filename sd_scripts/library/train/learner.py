@@ -21,6 +21,7 @@ from sd_scripts.library.train.predictor import Predictor
 from sd_scripts.library.train.schedules import advance, make_scheduler
 from sd_scripts.library.train.state import Contents
 from sd_scripts.library.train.stepping import Steps, WholeSteps
+from sd_scripts.library.train.text_stop import TextStop
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.timing import StepClock, StepTimes
 from sd_scripts.options.trainer import TrainerOptions
@@ -47,7 +48,10 @@ class Learner:
         self.optimizer = make_optimizer(method.parameter_groups(options.optimizer.learning_rate), options.optimizer)
         # Before accelerate wraps the optimizer: torch's schedulers count its steps.
         self._scheduler = make_scheduler(options.schedule, self.optimizer)
+        self._text_stop = TextStop(family, method.trained(), texts, self.optimizer, options.text_stop)
         self._family = family
+        self._method = method
+        self._strength = 1.0
         self._texts = texts
         self._accelerator = accelerator
         self._seed = seed
@@ -66,11 +70,13 @@ class Learner:
         """One optimizer step, the `step`th from 0. The loss is the mean over the items of all batches and processes."""
         items = self._over_processes(torch.tensor(float(sum(batch.count for batch in batches))))
         total = torch.zeros((), device=self._accelerator.device)
+        self.come_to(step)
         self._stepper.train()
         if self._scheduler is None:
             set_learning_rates(self.optimizer, schedule(step))
         for micro, batch in enumerate(batches):
             torch.manual_seed(derive(self._seed, "step", step, micro))
+            self._use_strength(batch.strength)
             last = micro == len(batches) - 1
             with self._steps.exchange(last):
                 self.clock.then("forward")
@@ -79,6 +85,7 @@ class Learner:
                 # Gradients are averaged over processes, and are to be added up.
                 self._steps.backward(loss * self._accelerator.num_processes, last)
             total += loss.detach()
+        self._use_strength(1.0)
         if self._steps.apart:
             self.clock.then("optimizer")
         grad_norm = self._steps.finish()
@@ -91,6 +98,15 @@ class Learner:
             if self._scheduler is not None:
                 advance(self._scheduler)
         return Outcome(self._over_processes(total), grad_norm, rates, times)
+
+    def come_to(self, step: int) -> None:
+        """Before the `step`th step: freezes the text encoders where their training ends there, or ended before."""
+        if self._text_stop.due(step):
+            # What stays is what is saved: averages, and not what schedule-free optimizers train.
+            self.rest()
+            if self._averages:
+                self._averages.settle(self._text_stop.parameters())
+            self._text_stop.freeze()
 
     def rest(self) -> None:
         """Puts the weights in place that are to be saved or looked at: schedule-free optimizers train others."""
@@ -120,6 +136,11 @@ class Learner:
         with self._accelerator.autocast():
             prediction_BCHW = predictor(noisy_BCHW, batch.timesteps_B, batch.sizes_B6, **texts).float()
         return self._loss.per_item(prediction_BCHW, target_BCHW, batch.timesteps_B, batch.mask_BHW)
+
+    def _use_strength(self, strength: float) -> None:
+        if strength != self._strength:
+            self._method.use_strength(strength)
+            self._strength = strength
 
     def _way_of_stepping(self, options: TrainerOptions) -> Steps:
         # An infinite norm clips nothing, and the gradient's own is told all the same.

@@ -29,6 +29,7 @@ _AS_GIVEN = (
     "min_snr_gamma", "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss", "fp8_base", "lowram",
     "network_module", "network_dim", "network_alpha", "network_dropout", "unet_lr", "scale_weight_norms",
     "fp8_base_unet", "training_comment", "prior_loss_weight",
+    "token_string", "init_word", "num_vectors_per_token", "use_object_template", "use_style_template",
 )  # fmt: skip
 
 
@@ -52,7 +53,7 @@ def provenance(
     """Collects what is known before the first step."""
     values = flat_values(options)
     batch_size, plan = options.length.train_batch_size, data.plan(0, seed, processes)
-    text_rate = values.get("learning_rate_te", next(iter(values.get("text_encoder_lr") or []), None))
+    text_rate = values.get("learning_rate_te", _text_rate(values.get("text_encoder_lr")))
     facts: dict[str, Any] = {f"ss_{name}": values[name] for name in _AS_GIVEN if name in values}
     facts |= {
         **_origin("sd_model", values["pretrained_model_name_or_path"]),
@@ -76,6 +77,11 @@ def provenance(
         **model_spec(options),
     }
     return Provenance({key: str(value) for key, value in facts.items()}, course)
+
+
+def _text_rate(rates: list[float] | None) -> float | list[float] | None:
+    """The rate of a network's part in the text encoder; of several encoders a list."""
+    return rates[0] if rates and len(rates) == 1 else rates or None
 
 
 def _origin(part: str, name: str | None) -> dict[str, str]:

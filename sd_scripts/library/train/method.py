@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Holding:
     """How a method has the base model held. `exact`: frozen weights are saved too, so none loses a digit; otherwise
-    they are kept in what is computed in. `fp8_unet`: the U-Net in 8 bits. `offload`: its checkpoints in RAM."""
+    they are kept in what is computed in. `fp8_unet`: the U-Net in fp8. `offload`: its checkpoints in RAM. `bits`: what
+    is frozen is packed into so many."""
 
     exact: bool = True
     fp8_unet: bool = False
     offload: bool = False
+    bits: int | None = None
 
 
 class Method(Protocol):
@@ -43,6 +45,9 @@ class Method(Protocol):
 
     def trains_text_encoder(self) -> bool:
         """Whether captions are encoded anew each step, with gradients."""
+
+    def use_strength(self, strength: float) -> None:
+        """From now on what is trained changes the model this strongly (network_multiplier); 1 to begin with."""
 
     def after_step(self) -> "dict[str, Tensor]":
         """What is done to the weights after each step; gives figures to log by their names, on the device."""

@@ -13,11 +13,11 @@ WEIGHTS_PER_TENSOR = 256
 
 
 class Movement:
-    """Remembers a few weights of each trained part."""
+    """Remembers a few weights of each part that is still trained."""
 
     def __init__(self, parts: dict[str, nn.Module]) -> None:
         self._parts = parts
-        self._before = {part: _glance(module) for part, module in parts.items()}
+        self._before = {part: _glance(module) for part, module in parts.items() if _learns(module)}
 
     def norms(self) -> dict[str, float]:
         """The Euclidean norm of the change of the remembered weights, by part."""
@@ -26,7 +26,7 @@ class Movement:
 
 def tell_movement(norms: Mapping[str, float], must_move: bool, report: Report) -> None:
     """Says how far each part has moved. Errors: TrainingFailed, where a part that must has not moved at all."""
-    named = {_spoken(part): norm for part, norm in norms.items()}
+    named = {spoken_part(part): norm for part, norm in norms.items()}
     still = [part for part, norm in named.items() if norm == 0.0]
     if still and must_move:
         parts = " and ".join(still)
@@ -39,7 +39,11 @@ def tell_movement(norms: Mapping[str, float], must_move: bool, report: Report) -
         report.say(f"Moved since the start, by a sample of the weights: {', '.join(moved)}.")
 
 
-def _spoken(part: str) -> str:
+def _learns(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
+
+
+def spoken_part(part: str) -> str:
     """text_encoder1 as "text encoder 1", width_320 as "width 320"."""
     return re.sub(r"([a-z])(\d)", r"\1 \2", part.replace("_", " "))
 

@@ -14,11 +14,20 @@ from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.networks.arguments import split_words
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
+from sd_scripts.library.train.device import training_device
 from sd_scripts.library.train.method import Holding
-from sd_scripts.library.train.network_module import Network, create, open_network_module, text_encoders_of
-from sd_scripts.library.train.network_rules import parts_asked
+from sd_scripts.library.train.movement import spoken_part
+from sd_scripts.library.train.network_module import (
+    Network,
+    adapters_by_part,
+    create,
+    open_network_module,
+    text_encoders_of,
+)
+from sd_scripts.library.train.network_rules import adapts_unet
+from sd_scripts.library.train.packed import check_packing
 from sd_scripts.library.train.precision import weights_dtype
-from sd_scripts.options.train_network import TrainNetworkOptions
+from sd_scripts.options.trainer import NetworkTrainerOptions
 
 Groups = list[dict[str, Any]]
 
@@ -29,27 +38,29 @@ _NEEDED_KEYS = (
 
 
 class NetworkMethod:
-    """The method of train_network.py, for every network module."""
+    """The method of train_network.py and sdxl_train_network.py, for every network module."""
 
     network: Network
     must_move = True
 
-    def __init__(self, options: TrainNetworkOptions, report: Report) -> None:
+    def __init__(self, options: NetworkTrainerOptions, report: Report) -> None:
         self._options = options
         self._report = report
         self._module = open_network_module(options.network.network_module)
         self._arguments = split_words(options.network.network_args)
-        self._with_unet, self._with_text = parts_asked(options.rates)
         self._trained: dict[str, nn.Module] = {}
         self.kind = options.network.network_module or ""
         base = options.base
-        self.holding = Holding(False, base.fp8_base_unet, base.cpu_offload_checkpointing)
+        self.holding = Holding(False, base.fp8_base_unet, base.cpu_offload_checkpointing, base.base_bits)
 
     def check(self, blocks: Blocks) -> None:
-        """What the module says of its arguments before a model is loaded. Errors: BadOption."""
+        """What device and module say of the options before a model is loaded. Errors: BadOption."""
+        check_packing(self._options.base.base_bits, training_device())
         module: Any = self._module
+        asked = self._options.network
         if hasattr(module, "check_arguments"):
-            module.check_arguments(self._arguments, blocks)
+            given = {"dropout": asked.network_dropout} | self._arguments
+            module.check_arguments(given, blocks, asked.network_dim, asked.network_alpha)
 
     def prepare(self, family: Family, seed: int) -> None:
         """Freezes the model, merges what is to be merged into it, and adds the network. Errors: BadOption, BadFile."""
@@ -63,8 +74,7 @@ class NetworkMethod:
         if self._options.network.network_weights:
             self._load(self._options.network.network_weights)
         self.network.to(weights_dtype(self._options.precision))
-        parts = {"unet": self.network.unet_loras, "text_encoder": self.network.text_encoder_loras}
-        self._trained = {part: _by_name(adapters) for part, adapters in parts.items() if adapters}
+        self._trained = {part: _by_name(adapters) for part, adapters in self._parts().items() if adapters}
 
     def trained(self) -> dict[str, nn.Module]:
         """The adapters by the part of the model that they are in."""
@@ -74,23 +84,31 @@ class NetworkMethod:
         """The network's own groups."""
         rates = self._options.rates
         text_rates = rates.text_encoder_lr or None
+        first = next((rate for rate in text_rates or [] if rate), None)
         network: Any = self.network
         if hasattr(network, "prepare_optimizer_params_with_multiple_te_lrs"):
             made = network.prepare_optimizer_params_with_multiple_te_lrs(text_rates, rates.unet_lr, learning_rate)
         else:
-            made = network.prepare_optimizer_params(text_rates and text_rates[0], rates.unet_lr, learning_rate)
+            made = network.prepare_optimizer_params(first, rates.unet_lr, learning_rate)
         return _named_groups(made, learning_rate)
 
     def trains_text_encoder(self) -> bool:
         """Whether captions are encoded with gradients."""
         return bool(self.network.text_encoder_loras)
 
+    def use_strength(self, strength: float) -> None:
+        """How strongly the network changes the model. Errors: BadOption, where its module knows of no strength."""
+        network: Any = self.network
+        if not hasattr(network, "set_multiplier"):
+            raise BadOption("dataset_config", f"network_multiplier: {self.kind} has no set_multiplier. Leave it out.")
+        network.set_multiplier(strength)
+
     def after_step(self) -> dict[str, torch.Tensor]:
         """Scales down what has grown too large, and gives the figures of that."""
         largest = self._options.rates.scale_weight_norms
-        if not largest:
-            return {}
         network: Any = self.network
+        if not largest or not hasattr(network, "apply_max_norm_regularization"):
+            return {}
         device = next(next(iter(self._trained.values())).parameters()).device
         figures = network.apply_max_norm_regularization(largest, device)
         names = ("max_norm/keys_scaled", "max_norm/avg_key_norm", "max_norm/max_key_norm")
@@ -116,7 +134,10 @@ class NetworkMethod:
 
     def _apply(self, family: Family) -> None:
         network: Any = self.network
-        network.apply_to(text_encoders_of(family), family.unet, self._with_text, self._with_unet)
+        asked = self._options.trained_texts
+        texts = adapters_by_part(network.text_encoder_loras, self._options.text_parts)
+        network.text_encoder_loras = [adapter for part in asked for adapter in texts[part]]
+        network.apply_to(text_encoders_of(family), family.unet, bool(asked), adapts_unet(self._options.rates))
         if not (network.unet_loras or network.text_encoder_loras):
             sentence = "nothing of the model is adapted. Check --network_args, and which parts are left out"
             raise BadOption("network_module", f"--network_module {self.kind}: {sentence}.")
@@ -124,11 +145,16 @@ class NetworkMethod:
         if hasattr(network, "prepare_grad_etc"):
             network.prepare_grad_etc(text_encoders_of(family), family.unet)
         # Layers that are recomputed are so in training mode only.
-        family.unet.train(bool(network.unet_loras))
-        for text_encoder in family.text_encoders.values():
-            text_encoder.train(bool(network.text_encoder_loras))
-        counts = f"{len(network.unet_loras)} in the U-Net, {len(network.text_encoder_loras)} in the text encoder"
+        parts = self._parts()
+        for part, module in {"unet": family.unet, **family.text_encoders}.items():
+            module.train(bool(parts[part]))
+        counts = ", ".join(f"{len(adapters)} layers of {_named(part)}" for part, adapters in parts.items())
         self._report.say(f"The network adapts {counts}.")
+
+    def _parts(self) -> dict[str, list[Any]]:
+        """The adapters by the parts of the model that they are in."""
+        texts = adapters_by_part(self.network.text_encoder_loras, self._options.text_parts)
+        return {"unet": self.network.unet_loras, **texts}
 
     def _merge_base(self, family: Family) -> None:
         base = self._options.base
@@ -176,6 +202,11 @@ class NetworkMethod:
         if asked.network_weights or asked.network_alpha == 0:
             told["ss_network_alpha"] = _common(getattr(self.network, "alphas", set()))
         return {key: text for key, text in told.items() if text}
+
+
+def _named(part: str) -> str:
+    """A part in words; of several text encoders the number is its name."""
+    return {"unet": "the U-Net", "text_encoder": "the text encoder"}.get(part, spoken_part(part))
 
 
 def _common(numbers: set[Any]) -> str:

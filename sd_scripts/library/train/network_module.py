@@ -3,7 +3,8 @@
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -12,6 +13,8 @@ from sd_scripts.library.models.family import Family
 
 _OPTION = "network_module"
 _OWN = Path(__file__).resolve().parents[2] / "networks"
+_ARRANGED = {"lycoris.kohya": "sd_scripts.library.networks.lycoris"}
+"""Modules of other packages that one of ours calls, so that they fit our models."""
 
 
 class Network(Protocol):
@@ -52,7 +55,7 @@ def open_network_module(name: str | None) -> NetworkModule:
         return _own(own)
     if not all(part.isidentifier() for part in name.split(".")):
         raise BadOption(_OPTION, f'--{_OPTION} "{name}" is no name of a Python module. Use networks.lora.')
-    return _checked(name, _imported(name))
+    return _checked(name, _imported(_ARRANGED.get(name, name)))
 
 
 def create(function: Callable[..., Any], sizes: tuple[Any, ...], family: Family, given: dict[str, Any]) -> Any:
@@ -66,6 +69,15 @@ def text_encoders_of(family: Family) -> Any:
     """The text encoder, or the list of them where there are several: so network modules are given them."""
     several = list(family.text_encoders.values())
     return several[0] if len(several) == 1 else several
+
+
+def adapters_by_part(adapters: Iterable[Any], text_parts: Sequence[str]) -> dict[str, list[Any]]:
+    """Adapters of text encoders by the parts that they are in: of several, their names say which (lora_te2_...)."""
+    found: dict[str, list[Any]] = {part: [] for part in text_parts}
+    for adapter in adapters:
+        number = re.match(r"[a-z]+_te(\d)_", adapter.lora_name)
+        found[text_parts[int(number[1]) - 1 if number else 0]].append(adapter)
+    return found
 
 
 def _own(name: str) -> NetworkModule:

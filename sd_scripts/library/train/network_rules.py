@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.networks.arguments import split_words
+from sd_scripts.library.networks.lycoris_arguments import MODULE, WITHOUT_NORMS, unused
 from sd_scripts.library.notice import Notice
 from sd_scripts.library.train.checks.data import caching_option
 from sd_scripts.library.train.checks.output import last_target
@@ -18,37 +19,34 @@ from sd_scripts.options.network import (
     StartOptions,
 )
 from sd_scripts.options.optimizer import finds_its_rate
-from sd_scripts.options.train_network import TrainNetworkOptions
+from sd_scripts.options.trainer import NetworkTrainerOptions
 
 
-def parts_asked(rates: NetworkRateOptions) -> tuple[bool, bool]:
-    """Whether the network has a part in the U-Net, and one in the text encoder."""
-    with_unet = not rates.network_train_text_encoder_only and rates.unet_lr != 0
-    with_text = not rates.network_train_unet_only and not _is_zero(rates.text_encoder_lr)
-    return with_unet, with_text
+def adapts_unet(rates: NetworkRateOptions) -> bool:
+    """Whether the network has a part in the U-Net."""
+    return not rates.network_train_text_encoder_only and rates.unet_lr != 0
 
 
-def check_network(options: TrainNetworkOptions) -> None:
+def check_network(options: NetworkTrainerOptions) -> None:
     """Checks what can be checked before a model is loaded. Errors: BadOption."""
     split_words(options.network.network_args)
     _check_module(options.network)
-    _check_parts(options.rates)
+    _check_parts(options)
     _check_rates(options)
     _check_base(options.base, options.precision.mixed_precision, options.precision.gradient_checkpointing)
+    _check_narrow(options)
     check_start(options.start)
     check_sources(last_target(options), _sources(options))
-    if options.text_cache.asked and parts_asked(options.rates)[1]:
+    if options.text_cache.asked and options.trained_texts:
         option = caching_option(options.text_cache)
         sentence = "what a text encoder makes of captions changes while the network changes it"
         raise BadOption(option, f"--{option} needs --network_train_unet_only: {sentence}.")
-    if options.data.in_json and options.data.reg_data_dir:
-        sentence = "--reg_data_dir does not go with --in_json: name folders with --train_data_dir alone."
-        raise BadOption("reg_data_dir", sentence)
 
 
-def idle_network(options: TrainNetworkOptions, has_gpu: bool) -> Iterator[Notice]:
+def idle_network(options: NetworkTrainerOptions, has_gpu: bool) -> Iterator[Notice]:
     """A sentence for each option of a network that is given and does nothing, or not what one may think."""
     yield from _about_network(options.network)
+    yield from _about_kind(options.network, options.rates, bool(options.trained_texts))
     if sets_its_rates(options.optimizer):
         for name in ("unet_lr", "text_encoder_lr"):
             if getattr(options.rates, name):
@@ -75,6 +73,24 @@ def _about_network(network: NetworkOptions) -> Iterator[Notice]:
     if arguments.get("dora_wd", "").lower() in ("true", "1"):
         sentence = "DoRA: diffusers reads such files without their dora_scale, and draws something else."
         yield Notice("network_args", sentence)
+
+
+def _about_kind(network: NetworkOptions, rates: NetworkRateOptions, with_text: bool) -> Iterator[Notice]:
+    """What is peculiar to some kinds of networks."""
+    module, arguments = (network.network_module or "").removeprefix("sd_scripts."), split_words(network.network_args)
+    if module == MODULE:
+        for sentence in unused(arguments):
+            yield Notice("network_args", sentence)
+    normless = module == "networks.oft" or (module == MODULE and arguments.get("algo", "").lower() in WITHOUT_NORMS)
+    if rates.scale_weight_norms and normless:
+        sentence = "--scale_weight_norms does nothing: this kind of network has no norm to scale."
+        yield Notice("scale_weight_norms", sentence)
+    if module == "networks.oft" and network.network_alpha >= 1:
+        sentence = "networks.oft turns layers as far as --network_alpha says, and 1 is no limit. 0.001 is usual."
+        yield Notice("network_alpha", sentence)
+    if module == "networks.oft" and with_text:
+        sentence = "networks.oft has no part in the text encoder: the U-Net alone is trained."
+        yield Notice("network_module", sentence)
 
 
 def about_comment(header: NetworkHeaderOptions, form: NetworkFormatOptions) -> Iterator[Notice]:
@@ -104,19 +120,26 @@ def _check_module(network: NetworkOptions) -> None:
         raise BadOption("dim_from_weights", "--dim_from_weights needs --network_weights: the file with those ranks.")
 
 
-def _check_parts(rates: NetworkRateOptions) -> None:
+def _check_parts(options: NetworkTrainerOptions) -> None:
+    rates = options.rates
     both = "network_train_unet_only", "network_train_text_encoder_only"
     if all(getattr(rates, option) for option in both):
         raise BadOption(both[1], f"--{both[0]} and --{both[1]} leave nothing to train. Use one of them.")
-    if not any(parts_asked(rates)):
+    if not (adapts_unet(rates) or options.trained_texts):
         raise BadOption("unet_lr", "Nothing is trained: --unet_lr or --text_encoder_lr must be above 0.")
-    if rates.text_encoder_lr and len(rates.text_encoder_lr) > 1:
-        raise BadOption("text_encoder_lr", "--text_encoder_lr: the model has one text encoder. Give one number.")
+    if not adapts_unet(rates) and options.text_stop is not None:
+        option = "stop_text_encoder_training"
+        raise BadOption(option, f"--{option}: nothing else is trained, so nothing would be left. Leave it out.")
+    if len(rates.text_encoder_lr or []) > len(options.text_parts):
+        one = "the model has one text encoder. Give one number"
+        two = "SDXL has two text encoders. Give one number or two"
+        sentence = one if len(options.text_parts) == 1 else two
+        raise BadOption("text_encoder_lr", f"--text_encoder_lr: {sentence}.")
     if rates.scale_weight_norms == 0:
         raise BadOption("scale_weight_norms", "--scale_weight_norms 0 would leave no change at all. Use 1.")
 
 
-def _check_rates(options: TrainNetworkOptions) -> None:
+def _check_rates(options: NetworkTrainerOptions) -> None:
     """D-Adaptation and Prodigy find one factor for one rate."""
     name, rates = optimizer_name(options.optimizer), options.rates
     given = {rates.unet_lr, *(rates.text_encoder_lr or [])} - {None, 0, options.optimizer.learning_rate}
@@ -138,6 +161,25 @@ def _check_base(base: FrozenBaseOptions, mixed_precision: str, gradient_checkpoi
         raise BadOption("cpu_offload_checkpointing", "--cpu_offload_checkpointing needs --gradient_checkpointing.")
 
 
+def _check_narrow(options: NetworkTrainerOptions) -> None:
+    """A base in few bits is not for a network that takes whole weights from it."""
+    narrow = {
+        "base_bits": options.base.base_bits,
+        "fp8_base_unet": options.base.fp8_base_unet,
+        "fp8_base": options.precision.fp8_base,
+    }
+    given = [option for option, value in narrow.items() if value]
+    if len(given) > 1 and given[0] == "base_bits":
+        raise BadOption("base_bits", f"--base_bits and --{given[1]} are two ways of the same. Use one of them.")
+    if not given or options.network.network_module != MODULE:
+        return
+    if split_words(options.network.network_args).get("algo", "").lower() == "full":
+        raise BadOption(given[0], f"--{given[0]}: algo=full trains copies of the base's own weights. Leave it out.")
+    if "fp8" in given[0]:
+        sentence = "LyCORIS computes with the base's weights, which it cannot in fp8. Use --base_bits 8."
+        raise BadOption(given[0], f"--{given[0]}: {sentence}")
+
+
 def check_start(start: StartOptions) -> None:
     """A place within an epoch is named where one is asked for. Errors: BadOption."""
     given = [name for name in ("initial_step", "initial_epoch") if getattr(start, name) is not None]
@@ -156,12 +198,8 @@ def check_sources(target: Path, sources: Iterable[tuple[str, str]]) -> None:
             raise BadOption("output_name", sentence)
 
 
-def _sources(options: TrainNetworkOptions) -> Iterator[tuple[str, str]]:
+def _sources(options: NetworkTrainerOptions) -> Iterator[tuple[str, str]]:
     for file in options.base.base_weights or []:
         yield "base_weights", file
     if options.network.network_weights:
         yield "network_weights", options.network.network_weights
-
-
-def _is_zero(rates: list[float] | None) -> bool:
-    return bool(rates) and not any(rates or [])

@@ -9,27 +9,37 @@ from sd_scripts.library.train.checks.noise import idle_options
 from sd_scripts.library.train.checks.output import format_of, last_target
 from sd_scripts.library.train.checks.validation import idle_validation
 from sd_scripts.library.train.hypernetwork_rules import idle_hypernetwork
-from sd_scripts.library.train.idle import idle_alone, idle_settings, idle_without_gpu
+from sd_scripts.library.train.idle import idle_alone, idle_settings, idle_text_stop, idle_without_gpu
+from sd_scripts.library.train.inversion_rules import idle_inversion
 from sd_scripts.library.train.network_rules import idle_network
 from sd_scripts.library.train.optimizing import rate_notices
 from sd_scripts.library.train.saving import file_format
 from sd_scripts.library.train.team import launched
 from sd_scripts.options.fine_tune import FineTuneMethodOptions
+from sd_scripts.options.inversion import InversionTrainerOptions
 from sd_scripts.options.train_hypernetwork import TrainHypernetworkOptions
-from sd_scripts.options.train_network import TrainNetworkOptions
-from sd_scripts.options.trainer import FullTrainerOptions, TrainerOptions
+from sd_scripts.options.trainer import FullTrainerOptions, NetworkTrainerOptions, TrainerOptions
 
 
 def notices(options: FullTrainerOptions, has_gpu: bool) -> Iterator[Notice]:
     """One sentence each; the run is the same without such an option, so it is not refused. Errors: BadOption."""
     yield from rate_notices(options.optimizer, options.schedule, options.method)
+    yield from idle_text_stop(options.method, options)
     yield from _common(options, has_gpu)
 
 
-def network_notices(options: TrainNetworkOptions, has_gpu: bool) -> Iterator[Notice]:
-    """The same of train_network.py. Errors: BadOption."""
+def network_notices(options: NetworkTrainerOptions, has_gpu: bool) -> Iterator[Notice]:
+    """The same of trainings of networks. Errors: BadOption."""
     yield from rate_notices(options.optimizer, options.schedule, FineTuneMethodOptions())
+    yield from idle_text_stop(options.rates, options)
     yield from idle_network(options, has_gpu)
+    yield from _common(options, has_gpu)
+
+
+def inversion_notices(options: InversionTrainerOptions, has_gpu: bool) -> Iterator[Notice]:
+    """The same of textual inversion. Errors: BadOption."""
+    yield from rate_notices(options.optimizer, options.schedule, FineTuneMethodOptions())
+    yield from idle_inversion(options)
     yield from _common(options, has_gpu)
 
 

@@ -92,14 +92,15 @@ def sets_its_rates(settings: OptimizerSettings) -> bool:
 
 
 def learning_rates(optimizer: "torch.optim.Optimizer") -> dict[str, float]:
-    """The present learning rate of each group, by its name.
+    """The present learning rate of each group that is still trained, by its name.
 
     AdaFactor's own where it sets them itself. Where the optimizer finds a factor d, d*lr stands before the others.
     """
-    rates = {group["name"]: float(_rate(optimizer, group)) for group in optimizer.param_groups}
+    groups = [group for group in optimizer.param_groups if any(one.requires_grad for one in group["params"])]
+    rates = {group["name"]: float(_rate(optimizer, group)) for group in groups}
     if not finds_its_rate(type(optimizer).__name__):
         return rates
-    found = {f"d*lr/{group['name']}": float(group["d"]) * float(group["lr"]) for group in optimizer.param_groups}
+    found = {f"d*lr/{group['name']}": float(group["d"]) * float(group["lr"]) for group in groups}
     return found | rates
 
 

@@ -26,7 +26,9 @@ MANY_STEPS = 10**9
 class PartRates(Protocol):
     """The options that say which parts are trained, and how (options.method.FullMethodOptions)."""
 
-    train_text_encoder: bool
+    @property
+    def frozen_by(self) -> str:
+        """Why no text encoder is trained; empty: they are."""
 
     @property
     def text_rates(self) -> dict[str, float | None]:
@@ -75,7 +77,7 @@ def has_own_way(optimizer: OptimizerOptions) -> bool:
 def check_part_rates(optimizer: OptimizerOptions, parts: PartRates) -> None:
     """D-Adaptation and Prodigy find one factor for one rate. Errors: BadOption."""
     name, same = optimizer_name(optimizer), (None, 0, optimizer.learning_rate)
-    apart = [option for option, rate in parts.text_rates.items() if parts.train_text_encoder and rate not in same]
+    apart = [option for option, rate in parts.text_rates.items() if not parts.frozen_by and rate not in same]
     if any(rate not in same for rate in parts.block_rates or []):
         apart.append("block_lr")
     if apart and finds_its_rate(name):
@@ -111,8 +113,8 @@ def _about_rates(optimizer: OptimizerOptions, parts: PartRates) -> Iterator[Noti
     if parts.block_rates:
         yield Notice(option, f"--{option} is not used for the U-Net: --block_lr gives its blocks their own.")
     for option, text_rate in own.items():
-        if not parts.train_text_encoder:
-            yield Notice(option, f"--{option} has no effect without --train_text_encoder.")
+        if parts.frozen_by:
+            yield Notice(option, f"--{option} has no effect: {parts.frozen_by}.")
         elif text_rate == 0:
             yield Notice(option, f"--{option} 0: its text encoder is not trained.")
 

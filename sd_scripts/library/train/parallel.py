@@ -27,8 +27,7 @@ def _handlers(options: TrainerOptions) -> list[Any]:
 
     parallel = options.parallel
     exchange = DistributedDataParallelKwargs(
-        # Layers that clip_skip skips have no gradient.
-        find_unused_parameters=(options.text.layer or 1) > 1,
+        find_unused_parameters=options.some_weights_wait,
         gradient_as_bucket_view=parallel.ddp_gradient_as_bucket_view,
         static_graph=parallel.ddp_static_graph,
     )

@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
@@ -47,7 +47,17 @@ _FLAGS = {
     "g": "guidance_scale",
     "cn": "controlnet_image",
 }
-_FIELDS = [field.name for field in fields(Prompt)]
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """What prompts of a kind may say: {flag of a line: field}, and how each field of `kind` is read from a value."""
+
+    kind: type
+    flags: Mapping[str, str]
+    readers: Mapping[str, Callable[[Any, str], Any]]
+
+
 # Fields that Stable Diffusion has no use for, and why.
 _UNUSED = {
     "guidance_scale": "--g {value} is for models that were distilled for guidance, as FLUX was; here --l is the scale",
@@ -60,8 +70,11 @@ LONGEST_STEPS = 999
 OWN = 4
 
 
-def read_prompts(path: str) -> list[Prompt]:
-    """The prompts of a file. Errors: BadOption, naming the file and the line or prompt that is not understood."""
+def read_prompts(path: str, grammar: Grammar | None = None) -> list[Any]:
+    """The prompts of a file; without a grammar they are those of samples.
+
+    Errors: BadOption, naming the file and the line or prompt that is not understood.
+    """
     file = Path(path)
     if not file.is_file():
         raise BadOption(
@@ -69,7 +82,7 @@ def read_prompts(path: str) -> list[Prompt]:
         )
     try:
         text = file.read_text("utf-8-sig")
-        found = _READERS.get(file.suffix.lower(), _read_lines)(text, path)
+        found = _READERS.get(file.suffix.lower(), read_lines)(text, path, grammar or SAMPLES)
     except UnicodeDecodeError as error:
         raise BadOption(OPTION, f"{path} is not UTF-8 text. Save it as UTF-8.") from error
     except (json.JSONDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
@@ -95,29 +108,32 @@ def whole_eights(prompt: Prompt) -> Prompt:
     return replace(prompt, width=max(8, round(prompt.width / 8) * 8), height=max(8, round(prompt.height / 8) * 8))
 
 
-def _read_lines(text: str, path: str) -> list[Prompt]:
+def read_lines(text: str, where: str, grammar: Grammar) -> list[Any]:
+    """The prompts of a text, one a line, but for empty lines and comments. Errors: BadOption, which says `where`."""
     numbered = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
-    return [_read_line(line, f"{path}, line {number}") for number, line in numbered if line and line[0] != "#"]
+    kept = [(number, line) for number, line in numbered if line and line[0] != "#"]
+    return [_read_line(line, f"{where}, line {number}", grammar) for number, line in kept]
 
 
-def _read_line(line: str, where: str) -> Prompt:
+def _read_line(line: str, where: str, grammar: Grammar) -> Any:
     """A prompt and its options: "a cat --n bad --w 512 --ss euler_a"."""
     prompt, *options = re.split(r"\s--(?=\S)", f" {line}")
     values: dict[str, Any] = {"prompt": prompt.strip()}
     for option in options:
         flag, _, value = option.strip().partition(" ")
         flag = flag.lower()
-        if flag not in _FLAGS:
-            raise BadOption(OPTION, f"{where}: there is no option --{flag}. Use {', '.join('--' + f for f in _FLAGS)}.")
-        values[_FLAGS[flag]] = value.strip()
-    return _checked(values, where)
+        if flag not in grammar.flags:
+            known = ", ".join("--" + f for f in grammar.flags)
+            raise BadOption(OPTION, f"{where}: there is no option --{flag}. Use {known}.")
+        values[grammar.flags[flag]] = value.strip()
+    return _checked(values, where, grammar)
 
 
-def _read_json(text: str, path: str) -> list[Prompt]:
-    return _read_list(json.loads(text), path)
+def _read_json(text: str, path: str, grammar: Grammar) -> list[Any]:
+    return _read_list(json.loads(text), path, grammar)
 
 
-def _read_toml(text: str, path: str) -> list[Prompt]:
+def _read_toml(text: str, path: str, grammar: Grammar) -> list[Any]:
     """[prompt] gives defaults, each [[prompt.subset]] one prompt."""
     table = tomllib.loads(text).get("prompt", {})
     if not isinstance(table, dict):
@@ -125,39 +141,43 @@ def _read_toml(text: str, path: str) -> list[Prompt]:
     subsets = table.pop("subset", [{}] if table else [])
     if not isinstance(subsets, list) or not all(isinstance(subset, dict) for subset in subsets):
         raise BadOption(OPTION, f"{path}: write [prompt], and a [[prompt.subset]] for each prompt.")
-    return _read_list([{**table, **subset} for subset in subsets], path)
+    return _read_list([{**table, **subset} for subset in subsets], path, grammar)
 
 
-def _read_list(rows: Any, path: str) -> list[Prompt]:
+def _read_list(rows: Any, path: str, grammar: Grammar) -> list[Any]:
     if not isinstance(rows, list):
         raise BadOption(OPTION, f"{path} must hold a list of prompts.")
-    return [_read_row(row, f"{path}, prompt {number}") for number, row in enumerate(rows, 1)]
+    return [_read_row(row, f"{path}, prompt {number}", grammar) for number, row in enumerate(rows, 1)]
 
 
-def _read_row(row: Any, where: str) -> Prompt:
+def _read_row(row: Any, where: str, grammar: Grammar) -> Any:
     if isinstance(row, str):
-        return _read_line(row, where)
+        return _read_line(row, where, grammar)
     if not isinstance(row, dict):
         raise BadOption(OPTION, f"{where} is neither a text nor a table.")
+    known = [field.name for field in fields(grammar.kind)]
     for name in row:
-        if name not in _FIELDS:
-            raise BadOption(OPTION, f"{where}: there is no field {name}. Use {', '.join(_FIELDS)}.")
-    return _checked(row, where)
+        if name not in known:
+            raise BadOption(OPTION, f"{where}: there is no field {name}. Use {', '.join(known)}.")
+    return _checked(row, where, grammar)
 
 
-def _checked(values: dict[str, Any], where: str) -> Prompt:
+def _checked(values: dict[str, Any], where: str, grammar: Grammar) -> Any:
     if not isinstance(values.get("prompt"), str):
         raise BadOption(OPTION, f"{where} has no prompt.")
-    return Prompt(**{name: _CONVERT[name](value, f"{where}: {name}") for name, value in values.items()})
+    return grammar.kind(**{name: grammar.readers[name](value, f"{where}: {name}") for name, value in values.items()})
 
 
-def _text(value: Any, where: str) -> str:
+def as_text(value: Any, where: str) -> str:
+    """A field that is text. Errors: BadOption, beginning with `where`, as of the readers below."""
     if not isinstance(value, str):
         raise BadOption(OPTION, f'{where} "{value}" is no text. Put quotes around it, or leave it out.')
     return value
 
 
-def _number(low: float, kind: type[int] | type[float], high: float = 2**63) -> Callable[[Any, str], Any]:
+def as_number(low: float, kind: type[int] | type[float], high: float = 2**63) -> Callable[[Any, str], Any]:
+    """A reader of numbers within limits."""
+
     def convert(value: Any, where: str) -> Any:
         try:
             number = kind(value)
@@ -172,22 +192,24 @@ def _number(low: float, kind: type[int] | type[float], high: float = 2**63) -> C
     return convert
 
 
-def _sampler(value: Any, where: str) -> str:
+def as_sampler(value: Any, where: str) -> str:
+    """A field that names a sampler."""
     if value not in get_args(Samplers):
         raise BadOption(OPTION, f'{where} "{value}": there is no such sampler. Use {", ".join(get_args(Samplers))}.')
     return str(value)
 
 
-_CONVERT: dict[str, Callable[[Any, str], Any]] = {
-    "prompt": _text,
-    "negative_prompt": _text,
-    "width": _number(8, int),
-    "height": _number(8, int),
-    "seed": _number(0, int),
-    "scale": _number(0, float),
-    "sample_steps": _number(1, int, LONGEST_STEPS),
-    "sample_sampler": _sampler,
-    "guidance_scale": _number(0, float),
-    "controlnet_image": _text,
+_READ: dict[str, Callable[[Any, str], Any]] = {
+    "prompt": as_text,
+    "negative_prompt": as_text,
+    "width": as_number(8, int),
+    "height": as_number(8, int),
+    "seed": as_number(0, int),
+    "scale": as_number(0, float),
+    "sample_steps": as_number(1, int, LONGEST_STEPS),
+    "sample_sampler": as_sampler,
+    "guidance_scale": as_number(0, float),
+    "controlnet_image": as_text,
 }
-_READERS: dict[str, Callable[[str, str], list[Prompt]]] = {".json": _read_json, ".toml": _read_toml}
+SAMPLES = Grammar(Prompt, _FLAGS, _READ)
+_READERS: dict[str, Callable[[str, str, Grammar], list[Any]]] = {".json": _read_json, ".toml": _read_toml}

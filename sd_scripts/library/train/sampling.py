@@ -1,8 +1,7 @@
 """Pictures drawn while training: their own small loop, which leaves no trace in the training."""
 
-import inspect
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import nn
 from sd_scripts.library import events
 from sd_scripts.library.data.training_data import TrainImage, uncut
 from sd_scripts.library.errors import UserError
+from sd_scripts.library.models.denoising import Guidance, denoise, first_noise
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
@@ -36,27 +36,22 @@ class Artist:
 
     @torch.no_grad()
     def draw(self, prompt: Prompt, sampler: str, seed: int) -> torch.Tensor:
-        """pixels_CHW in -1 to 1, by classifier-free guidance (Ho and Salimans, 2022, equation 6)."""
+        """pixels_CHW in -1 to 1."""
         generator = torch.Generator().manual_seed(seed)
+        device = self.accelerator.device
         scheduler = self.family.sampling_scheduler(prompt.sample_sampler or sampler)
-        scheduler.set_timesteps(prompt.sample_steps, device=self.accelerator.device)
-        guided = prompt.scale > 1.0
-        captions = [prompt.negative_prompt, prompt.prompt] if guided else [prompt.prompt]
+        scheduler.set_timesteps(prompt.sample_steps, device=device)
+        guidance = Guidance(prompt.scale)
+        captions = guidance.rows([prompt.prompt], [prompt.negative_prompt])
         sizes_B6 = torch.tensor([uncut((prompt.width, prompt.height)).numbers()] * len(captions))
-        conditions = self.texts.encode_prompts(captions) | {"sizes_B6": sizes_B6.to(self.accelerator.device)}
-        shape_BCHW = (1, 4, prompt.height // 8, prompt.width // 8)
-        latents_BCHW = torch.randn(shape_BCHW, generator=generator).to(self.accelerator.device)
-        latents_BCHW = latents_BCHW * scheduler.init_noise_sigma
-        # Only some schedulers add noise on their way.
-        extra = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
-        for timestep in scheduler.timesteps:
-            scaled_BCHW = scheduler.scale_model_input(latents_BCHW, timestep).repeat(len(captions), 1, 1, 1)
+        conditions = self.texts.encode_prompts(captions) | {"sizes_B6": sizes_B6.to(device)}
+        noise_BCHW = first_noise((4, prompt.height // 8, prompt.width // 8), [generator]).to(device)
+
+        def predict(noisy_BCHW: torch.Tensor, timesteps_B: torch.Tensor) -> torch.Tensor:
             with self.accelerator.autocast():
-                prediction_BCHW = self.family.predict(scaled_BCHW, timestep.repeat(len(captions)), conditions).float()
-            if guided:
-                without_BCHW, with_BCHW = prediction_BCHW.chunk(2)
-                prediction_BCHW = without_BCHW + prompt.scale * (with_BCHW - without_BCHW)
-            latents_BCHW = scheduler.step(prediction_BCHW, timestep, latents_BCHW, **extra).prev_sample
+                return self.family.predict(noisy_BCHW, timesteps_B, conditions).float()
+
+        latents_BCHW = denoise(predict, scheduler, noise_BCHW * scheduler.init_noise_sigma, guidance, [generator])
         return self.encoder.decode(latents_BCHW / self.family.latent_scale)[0]
 
 
@@ -141,15 +136,25 @@ class Samples:
         return rounded
 
 
-def write_png(pixels_CHW: torch.Tensor, path: Path) -> None:
-    """Writes a picture whose values are -1 to 1. Errors: BadFile."""
-    from PIL import Image
+def write_png(pixels_CHW: torch.Tensor, path: Path, texts: Mapping[str, str] | None = None) -> None:
+    """Writes a picture whose values are -1 to 1, and texts that stand in its file. Errors: BadFile."""
+    from PIL.PngImagePlugin import PngInfo
 
     from sd_scripts.library.io.atomic import replacing
 
-    levels_HWC = ((pixels_CHW.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+    told = PngInfo()
+    for name, text in (texts or {}).items():
+        told.add_itxt(name, text)
     with replacing(path) as beside:
-        Image.fromarray(levels_HWC).save(beside, format="PNG")
+        as_image(pixels_CHW).save(beside, format="PNG", pnginfo=told)
+
+
+def as_image(pixels_CHW: torch.Tensor) -> Any:
+    """A PIL picture of values from -1 to 1."""
+    from PIL import Image
+
+    levels_HWC = ((pixels_CHW.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(levels_HWC)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def write_files(
     family: Family, texts: Texts, data: PictureData, options: TrainerOptions, team: Team, report: Report
 ) -> Written:
     """Makes the files that are missing, and has the texts read from them. Errors: BadOption, BadFile."""
-    places = places_of(_captions(data))
+    places = places_of(_captions(data), family.texts_suffix)
     names = tuple(texts.encode([""]))
     files = TextFiles(places, _source(family, texts, options), names, options.resolution.skip_cache_check)
     missing = files.missing()

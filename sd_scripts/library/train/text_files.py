@@ -1,7 +1,7 @@
 """What frozen text encoders make of captions, in files beside the pictures: <stem>_te_outputs.npz (formats.md).
 
 SDXL's files hold hidden_state1 and hidden_state2 (L,D) and pool2 (D), as other programs write and read them; those of
-other families hold hidden_state. Beside them stands what they were made from.
+other families, <stem>_sd1_te_outputs.npz and so on, hold hidden_state. Beside them stands what they were made from.
 """
 
 from collections.abc import Iterable
@@ -35,17 +35,17 @@ class TextSource(NamedTuple):
     precision: str
 
 
-def outputs_path(image: Path) -> Path:
-    """The file of a picture."""
-    return image.with_name(f"{image.stem}_te_outputs.npz")
+def outputs_path(image: Path, suffix: str = "te_outputs") -> Path:
+    """The file of a picture; `suffix`: that of the family."""
+    return image.with_name(f"{image.stem}_{suffix}.npz")
 
 
-def places_of(captions: Iterable[tuple[Path, str]]) -> dict[str, list[Path]]:
+def places_of(captions: Iterable[tuple[Path, str]], suffix: str = "te_outputs") -> dict[str, list[Path]]:
     """The files of each caption, of pictures with their captions. Errors: BadOption, where two would share a file."""
     owners: dict[Path, str] = {}
     places: dict[str, list[Path]] = {}
     for image, caption in captions:
-        path = outputs_path(image)
+        path = outputs_path(image, suffix)
         if owners.setdefault(path, caption) != caption:
             sentence = f"{image} is shown with two captions, or shares its name with another picture"
             raise BadOption(OPTION, f"--{OPTION}: {sentence}. Use --cache_text_encoder_outputs, which keeps no files.")

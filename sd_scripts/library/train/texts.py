@@ -1,6 +1,7 @@
 """Captions as the model reads them: tokens where text encoders are trained, their outputs where they are frozen."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -25,6 +26,8 @@ class Texts:
         self.outputs: TextOutputs | None = None
         self.most_bytes = CACHE_BYTES
         self.settings = settings
+        # As those who use the model will have theirs read.
+        self._prompt_settings = replace(settings, weighted=True, padded=True)
         self._family = family
         self._accelerator = accelerator
         self._trained = trained
@@ -37,26 +40,30 @@ class Texts:
     def arguments(self, captions: Sequence[str]) -> dict[str, Tensors]:
         """Either `tokens`, to be encoded with gradients, or `conditions`, what the encoders make of the captions."""
         if self._trained:
-            return {"tokens": self._tokens(captions, self.settings.weighted)}
+            return {"tokens": self._tokens(captions, self.settings)}
         if not self._keep:
             return {"conditions": self.encode(captions)}
         return {"conditions": _stacked([self.outputs_of(caption) for caption in captions])}
 
+    def freeze(self) -> None:
+        """From now on the encoders are frozen."""
+        self._trained = False
+
     def encode(self, captions: Sequence[str]) -> Tensors:
         """What the encoders make of captions, without gradients."""
-        return self._encode(captions, self.settings.weighted)
+        return self._encode(captions, self.settings)
 
     def encode_prompts(self, prompts: Sequence[str]) -> Tensors:
         """What the encoders make of prompts, in which brackets always are weights, without gradients."""
         if not self._resting:
-            return self._encode(prompts, weighted=True)
+            return self._encode(prompts, self._prompt_settings)
         self.keep_prompts(prompts)
         return _stacked([self._moved(self._prompts[prompt]) for prompt in prompts])
 
     def keep_prompts(self, prompts: Sequence[str]) -> None:
         """Keeps what the encoders make of prompts, so that they need not come back for them."""
         for prompt in (prompt for prompt in prompts if prompt not in self._prompts):
-            self._prompts[prompt] = _first(self._encode([prompt], weighted=True), "cpu")
+            self._prompts[prompt] = _first(self._encode([prompt], self._prompt_settings), "cpu")
 
     def outputs_of(self, caption: str) -> Tensors:
         """Those of one caption, encoded alone: so they do not depend on the batch in which it came first."""
@@ -76,11 +83,11 @@ class Texts:
         self._place_encoders("cpu")
         torch.cuda.empty_cache()
 
-    def _encode(self, texts: Sequence[str], weighted: bool) -> Tensors:
+    def _encode(self, texts: Sequence[str], settings: TextSettings) -> Tensors:
         if self._resting:
             self._place_encoders(self._accelerator.device)
         with torch.no_grad(), self._accelerator.autocast():
-            made = self._family.encode_text(self._tokens(texts, weighted), self.settings)
+            made = self._family.encode_text(self._tokens(texts, settings), settings)
         if self._resting:
             self._place_encoders("cpu")
         return {name: tensor.float() for name, tensor in made.items()}
@@ -89,8 +96,8 @@ class Texts:
         for module in self._family.text_encoders.values():
             module.to(device)
 
-    def _tokens(self, texts: Sequence[str], weighted: bool) -> Tensors:
-        return self._moved(self._family.tokenize(texts, self.settings, weighted))
+    def _tokens(self, texts: Sequence[str], settings: TextSettings) -> Tensors:
+        return self._moved(self._family.tokenize(texts, settings, settings.weighted))
 
     def _moved(self, tensors: Tensors) -> Tensors:
         return {name: tensor.to(self._accelerator.device, non_blocking=True) for name, tensor in tensors.items()}

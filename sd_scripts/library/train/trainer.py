@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Sequence
 
 from sd_scripts.library import events
-from sd_scripts.library.data.picture_data import with_held_out
+from sd_scripts.library.data.picture_data import PictureData, with_held_out
 from sd_scripts.library.data.prefetch import Readers
 from sd_scripts.library.data.training_data import Moment, TrainingData
 from sd_scripts.library.errors import NothingUsable, TrainingFailed
@@ -106,6 +106,7 @@ class Trainer:
         self.outputs = self._make_outputs()
         self.validation = self._make_validation()
         self._resume()
+        self.learner.come_to(self.place.step)
         with self.learner.contents.whole(self.main):
             self.movement = Movement(self.method.trained())
 
@@ -124,9 +125,12 @@ class Trainer:
 
     def _make_texts(self) -> Texts:
         text = self.options.text
-        settings = TextSettings(text.layer, text.max_token_length or 75, text.weighted_captions)
-        keep = not self.data.captions_change
-        return Texts(self.family, settings, self.accelerator, self.method.trains_text_encoder(), keep)
+        settings = TextSettings(text.layer, text.max_token_length or 75, text.weighted_captions, text.padded)
+        trained = self.method.trains_text_encoder()
+        changing = trained and isinstance(self.data, PictureData) and self.data.has_strengths
+        # What is as long as its batch is not made one by one.
+        keep = text.padded and not self.data.captions_change and not changing
+        return Texts(self.family, settings, self.accelerator, trained, keep)
 
     def _make_outputs(self) -> Outputs:
         options, report = self.options, self.report

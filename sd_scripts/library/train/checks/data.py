@@ -14,7 +14,7 @@ from sd_scripts.library.io.metadata import read_metadata
 from sd_scripts.options.data import DataOptions, ResolutionOptions
 from sd_scripts.options.model import TextCacheOptions
 from sd_scripts.options.pictures import MaskOptions
-from sd_scripts.options.trainer import TrainerOptions
+from sd_scripts.options.trainer import NetworkTrainerOptions, TrainerOptions
 
 
 def check_data(options: TrainerOptions) -> None:
@@ -36,6 +36,9 @@ def check_data(options: TrainerOptions) -> None:
         for subset in dataset.subsets:
             with told_of(subset.where):
                 _check_subset(dataset, subset)
+                if subset.strength != 1.0 and not isinstance(options, NetworkTrainerOptions):
+                    sentence = "network_multiplier is for networks (LoRA), and none is trained here. Leave it out."
+                    raise BadOption("network_multiplier", sentence)
                 if subset.captions.changing and options.text_cache.asked:
                     raise _changing_captions(options.text_cache)
                 for option in (name for name in ("cache_latents", "cache_latents_to_disk") if getattr(sizes, name)):
@@ -43,11 +46,17 @@ def check_data(options: TrainerOptions) -> None:
 
 
 def check_texts_frozen(cache: TextCacheOptions, trained_by: str | None) -> None:
-    """What text encoders make of captions is kept only where no option has one trained. Errors: BadOption."""
-    if cache.asked and trained_by:
-        option = caching_option(cache)
-        sentence = "what a text encoder makes of captions changes while it is trained. Leave out one of the two."
-        raise BadOption(option, f"--{option} does not go with --{trained_by}: {sentence}")
+    """What text encoders make of captions is not kept where one is trained, by an option or by itself.
+
+    Errors: BadOption.
+    """
+    if not cache.asked:
+        return
+    option = caching_option(cache)
+    sentence = "what a text encoder makes of captions changes while it is trained"
+    if trained_by:
+        raise BadOption(option, f"--{option} does not go with --{trained_by}: {sentence}. Leave out one of the two.")
+    raise BadOption(option, f"--{option} needs --stop_text_encoder_training 0: {sentence}.")
 
 
 def _changing_captions(cache: TextCacheOptions) -> BadOption:

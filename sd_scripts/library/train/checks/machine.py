@@ -20,6 +20,7 @@ def check_machine(options: TrainerOptions) -> None:
     check_compilation(options.compilation)
     check_fused_backward(options)
     check_processes(options.parallel, options.zero)
+    check_text_stop(options)
     check_deepspeed(options.zero, options.precision)
     check_divided(options)
     if options.zero.deepspeed and importlib.util.find_spec("deepspeed") is None:
@@ -90,6 +91,15 @@ def check_processes(parallel: ParallelOptions, zero: DeepSpeedOptions) -> None:
     for option in ("ddp_gradient_as_bucket_view", "ddp_static_graph"):
         if zero.deepspeed and getattr(parallel, option):
             raise BadOption(option, f"--{option} has no meaning with --deepspeed. Leave one out.")
+
+
+def check_text_stop(options: TrainerOptions) -> None:
+    """What is trained changes where text encoders stop, which some ways of training cannot follow."""
+    option = "stop_text_encoder_training"
+    if options.text_stop is not None and options.zero.deepspeed:
+        raise BadOption(option, f"--{option} does not go with --deepspeed, whose optimizer would go on changing it.")
+    if options.text_stop is not None and options.parallel.ddp_static_graph:
+        raise BadOption(option, f"--{option} does not go with --ddp_static_graph, which takes all steps to be alike.")
 
 
 def check_deepspeed(zero: DeepSpeedOptions, precision: PrecisionOptions) -> None:

@@ -7,7 +7,7 @@ from sd_scripts.library.io.headers import check_layers, check_prediction, check_
 from sd_scripts.library.models.paths import check_name
 from sd_scripts.library.train.about import check_about
 from sd_scripts.library.train.boards import check_boards
-from sd_scripts.library.train.checks.data import check_data
+from sd_scripts.library.train.checks.data import caching_option, check_data
 from sd_scripts.library.train.checks.machine import check_machine
 from sd_scripts.library.train.checks.noise import check_noise
 from sd_scripts.library.train.checks.output import check_folders, check_output
@@ -15,13 +15,14 @@ from sd_scripts.library.train.checks.validation import check_validation
 from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
 from sd_scripts.library.train.upload import check_upload
-from sd_scripts.options.model import BaseModelOptions, BaseTextOptions, ModelOptions
+from sd_scripts.options.model import BaseModelOptions, BaseTextOptions, ModelOptions, TextCacheOptions
 from sd_scripts.options.trainer import TrainerOptions
 
 
 def check_training(options: TrainerOptions) -> None:
     """Checks what can be checked without torch and without reading the model. Errors: BadOption."""
     check_model(options.model, options.text)
+    check_padding(options.text, options.text_cache)
     check_data(options)
     check_validation(options)
     check_machine(options)
@@ -44,6 +45,19 @@ def check_model(model: BaseModelOptions, text: BaseTextOptions) -> None:
         raise BadOption(
             "clip_skip", "--clip_skip is not for --v2: Stable Diffusion 2 uses its last but one layer by itself."
         )
+
+
+def check_padding(text: BaseTextOptions, cache: TextCacheOptions) -> None:
+    """Captions that are not filled up are of one chunk, and nothing of them is kept. Errors: BadOption."""
+    if text.padded:
+        return
+    option = "no_token_padding"
+    if (text.max_token_length or 75) > 75:
+        raise BadOption(option, f"--{option} is for captions of 75 tokens at most: leave out --max_token_length.")
+    if cache.asked:
+        asked = caching_option(cache)
+        sentence = "outputs are kept one by one, and would be of many lengths. Leave out one of the two."
+        raise BadOption(option, f"--{option} does not go with --{asked}: {sentence}")
 
 
 def check_names(model: BaseModelOptions, text: BaseTextOptions) -> None:

@@ -1,0 +1,1 @@
+"""Pictures of a trained model: what gen_img.py does."""

@@ -1,0 +1,1 @@
+"""Textual inversion: its training, its files, and what is refused."""
