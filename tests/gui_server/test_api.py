@@ -200,7 +200,8 @@ def test_the_example_is_a_run_and_its_values_fit_every_stage(studio):
     studio.run_request(answer["run_id"], "kill")
     assert studio.projects()["current"] == "example"
     folder = Path(answer["project"]["model"]).parents[1]
-    for stage in STAGES:
+    # A tool's files are chosen by hand.
+    for stage in (one.id for one in STAGES.values() if one.tab != "tools"):
         filled = studio.stage_values(stage, "example")
         answers = studio.check(stage, filled["values"], "example")["fields"].values()
         wrong = [fact["error"] for fact in answers if str(folder) not in fact.get("error", str(folder))]

@@ -8,7 +8,7 @@ from PIL import Image
 from kohya_gui.files import Roots
 from kohya_gui.pipeline import Choice, plan
 from kohya_gui.project import Project, described
-from kohya_gui.stages import STAGES, TRAINERS, stage_values, stage_values
+from kohya_gui.stages import STAGES, TRAINERS, stage_values
 from sd_scripts.library.errors import BadOption
 from sd_scripts.options.spec import option_specs
 

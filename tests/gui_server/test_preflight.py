@@ -197,6 +197,8 @@ def tool(stage: str, *full: str, **values: object):
 
 
 MADE = "{root}/made"
+
+
 def learnt(place: Place):
     """A new word that stands in no caption."""
     place.texts(".caption")
