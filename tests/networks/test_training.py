@@ -249,3 +249,14 @@ def test_pictures_held_out_are_looked_at_with_their_own_strength(tmp_path):
         looks[strength] = [event.loss for event in recorder.of("validation")]
     assert looks[0.0][0] == looks[0.0][1]
     assert looks[1.0][0] != looks[1.0][1]
+
+
+def test_what_has_not_moved_yet_is_not_shrunk_to_nothing(tmp_path):
+    """A warm-up begins at a rate of 0, after which each change still has norm 0."""
+    trainer, _ = make_network_trainer(tmp_path, scale_weight_norms=1.0)
+    trainer.method.prepare(trainer.family, 0)
+    before = {name: tensor.clone() for name, tensor in trainer.method.network.state_dict().items()}
+    scaled, mean, largest = trainer.method.after_step().values()
+    assert (int(scaled), float(mean), float(largest)) == (0, 0.0, 0.0)
+    assert all(torch.equal(before[name], tensor) for name, tensor in trainer.method.network.state_dict().items())
+    assert any("lora_down" in name and tensor.any() for name, tensor in before.items())
