@@ -61,7 +61,7 @@ class DreamBoothDataOptions(DataOptions):
 
 
 @dataclass(kw_only=True)
-class NetworkDataOptions(FineTuneDataOptions, DreamBoothDataOptions):
+class EitherDataOptions(FineTuneDataOptions, DreamBoothDataOptions):
     """Pictures and texts of a metadata file, or pictures in folders named repeats_words."""
 
     train_data_dir: Annotated[str | None, PathTo("pictures")] = None

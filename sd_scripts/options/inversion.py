@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from sd_scripts.options.data import NetworkDataOptions
+from sd_scripts.options.data import EitherDataOptions
 from sd_scripts.options.network import NetworkFormatOptions
 from sd_scripts.options.spec import PathTo, Range
 from sd_scripts.options.trainer import TrainerOptions
@@ -45,5 +45,5 @@ class InversionTrainerOptions(TrainerOptions):
     """Those of textual inversion for any model."""
 
     inversion: InversionOptions = field(default_factory=InversionOptions)
-    data: NetworkDataOptions = field(default_factory=NetworkDataOptions)
+    data: EitherDataOptions = field(default_factory=EitherDataOptions)
     format: EmbeddingFormatOptions = field(default_factory=EmbeddingFormatOptions)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.options.data import NetworkDataOptions
+from sd_scripts.options.data import EitherDataOptions
 from sd_scripts.options.method import ChosenTextOptions
 from sd_scripts.options.model import SdxlModelOptions
 from sd_scripts.options.spec import Range
@@ -51,5 +51,5 @@ class SdxlTrainOptions(FullTrainerOptions):
     """Trains a whole SDXL model on pictures, with metadata or in folders."""
 
     model: SdxlModelOptions = field(default_factory=SdxlModelOptions)
-    data: NetworkDataOptions = field(default_factory=NetworkDataOptions)
+    data: EitherDataOptions = field(default_factory=EitherDataOptions)
     method: SdxlMethodOptions = field(default_factory=SdxlMethodOptions)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from sd_scripts.options.data import NetworkDataOptions
+from sd_scripts.options.data import EitherDataOptions
 from sd_scripts.options.hypernetwork import HypernetworkFormatOptions, HypernetworkOptions
 from sd_scripts.options.model import ModelOptions, TextEncodingOptions
 from sd_scripts.options.network import NetworkHeaderOptions, StartOptions
@@ -16,7 +16,7 @@ class TrainHypernetworkOptions(TrainerOptions):
     model: ModelOptions = field(default_factory=ModelOptions)
     text: TextEncodingOptions = field(default_factory=TextEncodingOptions)
     hypernetwork: HypernetworkOptions = field(default_factory=HypernetworkOptions)
-    data: NetworkDataOptions = field(default_factory=NetworkDataOptions)
+    data: EitherDataOptions = field(default_factory=EitherDataOptions)
     start: StartOptions = field(default_factory=StartOptions)
     format: HypernetworkFormatOptions = field(default_factory=HypernetworkFormatOptions)
     header: NetworkHeaderOptions = field(default_factory=NetworkHeaderOptions)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.config_file import ConfigFileOptions
-from sd_scripts.options.data import DataOptions, NetworkDataOptions, ResolutionOptions
+from sd_scripts.options.data import DataOptions, EitherDataOptions, ResolutionOptions
 from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.hub import HubOptions
 from sd_scripts.options.method import FullMethodOptions
@@ -106,7 +106,7 @@ class NetworkTrainerOptions(TrainerOptions):
     network: NetworkOptions = field(default_factory=NetworkOptions)
     rates: NetworkRateOptions = field(default_factory=NetworkRateOptions)
     base: FrozenBaseOptions = field(default_factory=FrozenBaseOptions)
-    data: NetworkDataOptions = field(default_factory=NetworkDataOptions)
+    data: EitherDataOptions = field(default_factory=EitherDataOptions)
     start: StartOptions = field(default_factory=StartOptions)
     format: NetworkFormatOptions = field(default_factory=NetworkFormatOptions)
     header: NetworkHeaderOptions = field(default_factory=NetworkHeaderOptions)

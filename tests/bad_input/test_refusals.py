@@ -126,7 +126,7 @@ def broken_models(folder: Path, sd1: Path) -> dict[str, str]:
         "no.safetensors": "is no .safetensors file, or it is incomplete",
         "cut.safetensors": "is no .safetensors file, or it is incomplete",
         "evil.ckpt": "is no checkpoint, or it is incomplete",
-        "evil2.ckpt": "holds no tensors, so it is no model",
+        "evil2.ckpt": "holds no tensors, so it is no model and no network",
         "lora.safetensors": "is a LoRA, not a whole model",
         "empty": "is no diffusers model",
     }

@@ -4,10 +4,12 @@ import weakref
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sd_scripts.library.generate.columns import Column, by_model, word_of
 from sd_scripts.library.generate.grid import Table, draw_grid
+from sd_scripts.library.generate.kinds import kind_of_file
 from tests.generate.conftest import pixels, vectors_of, write_embedding
 
 PROMPTS = ("--prompt", "a red cat\na zork")
@@ -107,3 +109,11 @@ def test_a_model_is_the_same_however_its_path_is_written(tmp_path, monkeypatch):
 def test_words_of_embeddings():
     files = ("zork.pt", "zork-000004.safetensors", "zork-step00000100.safetensors", "zork-4.pt")
     assert [word_of(file) for file in files] == ["zork", "zork", "zork", "zork-4"]
+
+
+@pytest.mark.parametrize("layer", ["lora_unet_mid_block", "oft_unet_mid_block"])
+def test_networks_of_every_kind_are_known(tmp_path, layer):
+    """Also those that have no tensors of LoRA."""
+    file = tmp_path / "net.safetensors"
+    write_embedding(file, **{f"{layer}.oft_blocks": torch.zeros(2, 4, 4), f"{layer}.alpha": torch.zeros(())})
+    assert kind_of_file(str(file), "grid") == "network"

@@ -31,7 +31,7 @@ def test_no_model_at_all(tmp_path: Path):
         assert refusal(tmp_path / name).startswith("FILE is no .safetensors file, or it is incomplete")
     for name in ("text.ckpt", "empty.ckpt"):
         assert refusal(tmp_path / name) == "FILE is no checkpoint, or it is incomplete. Download or copy it again."
-    assert refusal(tmp_path / "nothing.ckpt").startswith("FILE holds no tensors, so it is no model.")
+    assert refusal(tmp_path / "nothing.ckpt").startswith("FILE holds no tensors, so it is no model and no network.")
     assert refusal(tmp_path / "folder") == "FILE is no diffusers model: it has no unet folder with a config.json."
     missing = "FILE: there is no such file or folder. Name a model file, a diffusers folder or a hub id."
     assert refusal(tmp_path / "missing.safetensors") == missing
@@ -51,7 +51,8 @@ def test_a_download_that_broke_off(models: Path, tmp_path: Path, name: str):
         (["lora_unet_mid.lora_down.weight"], "FILE is a LoRA, not a whole model. Name the model that it belongs to."),
         (
             ["model.diffusion_model.input_blocks.0.0.weight", "conditioner.embedders.0.x"],
-            "FILE is an SDXL model, and this program trains Stable Diffusion 1 and 2. Use sdxl_train.py for it.",
+            "FILE is an SDXL model, and this program trains Stable Diffusion 1 and 2. Use sdxl_train_network.py, "
+            "or sdxl_train.py for whole models.",
         ),
         (
             ["decoder.conv_in.weight"],

@@ -211,7 +211,7 @@ def test_a_vae_of_its_own_and_one_given(file, folder, tmp_path):
 
 def test_models_of_another_kind_are_named(file, folder, models, tmp_path):
     for path in (file, folder):
-        with pytest.raises(BadFile, match="is an SDXL model.*Use sdxl_train.py"):
+        with pytest.raises(BadFile, match="is an SDXL model.*Use sdxl_train_network.py, or sdxl_train.py"):
             load_sd(str(path))
     for name in ("sd1.safetensors", "sd1_folder", "sd2.ckpt"):
         with pytest.raises(BadFile, match="is a Stable Diffusion . model, and this program trains SDXL"):

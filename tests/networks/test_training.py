@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.errors import BadFile, BadOption, TrainingFailed
 from tests.networks.tiny import make_network_trainer, saved, train_network
 from tests.train.tiny import tiny_data, tiny_family, weights
@@ -232,3 +233,30 @@ def test_samples_are_drawn_without_dropout(tmp_path):
     drawn = [path.read_bytes() for path in sorted((tmp_path / "out" / "sample").glob("*.png"))]
     assert len(drawn) == 2 and drawn[0] == drawn[1]
     assert trainer.method.network.training
+
+
+def test_pictures_held_out_are_looked_at_with_their_own_strength(tmp_path):
+    """At strength 0 the network says nothing, so what it learns changes no look."""
+    looks = {}
+    for strength in (1.0, 0.0):
+        data = tiny_data(4, latents=False)
+        held_out = [replace(picture, subset=replace(picture.subset, strength=strength)) for picture in data.pictures]
+        divided = PictureData(data.datasets, data.pictures, held_out=PictureData(data.datasets, held_out))
+        _, recorder = train_network(
+            tmp_path, data=divided, as_asked=False, max_train_steps=2, learning_rate=0.1, validate_every_n_steps=1,
+            network_train_unet_only=True,
+        )  # fmt: skip
+        looks[strength] = [event.loss for event in recorder.of("validation")]
+    assert looks[0.0][0] == looks[0.0][1]
+    assert looks[1.0][0] != looks[1.0][1]
+
+
+def test_what_has_not_moved_yet_is_not_shrunk_to_nothing(tmp_path):
+    """A warm-up begins at a rate of 0, after which each change still has norm 0."""
+    trainer, _ = make_network_trainer(tmp_path, scale_weight_norms=1.0)
+    trainer.method.prepare(trainer.family, 0)
+    before = {name: tensor.clone() for name, tensor in trainer.method.network.state_dict().items()}
+    scaled, mean, largest = trainer.method.after_step().values()
+    assert (int(scaled), float(mean), float(largest)) == (0, 0.0, 0.0)
+    assert all(torch.equal(before[name], tensor) for name, tensor in trainer.method.network.state_dict().items())
+    assert any("lora_down" in name and tensor.any() for name, tensor in before.items())

@@ -64,7 +64,7 @@ def test_headers_say_what_the_datasets_are():
         "pics": {"n_repeats": 2, "img_count": 2},
         "meta.json": {"n_repeats": 1, "img_count": 2},
     }
-    assert "ss_resolution" not in facts
+    assert "ss_resolution" not in facts and facts["ss_num_validation_images"] == 0
     assert json.loads(facts["ss_reg_dataset_dirs"]) == {"reg": {"n_repeats": 1, "img_count": 3}}
     assert json.loads(facts["ss_tag_frequency"])["meta.json"] == {"a": 2, "b": 1, "c": 1}
     first, second = json.loads(facts["ss_datasets"])

@@ -89,8 +89,8 @@ def test_states_of_other_trainings_are_refused(tmp_path, state):
 def test_the_options_alone_tell_that_a_state_does_not_fit(tmp_path, state):
     facts = read_facts(str(state))
 
-    def check(**values):
-        check_asked(str(state), facts, options(tmp_path, **values))
+    def check(method="full", **values):
+        check_asked(str(state), facts, method, options(tmp_path, **values))
 
     check(max_train_steps=4)
     check(max_train_epochs=1, max_train_steps=1)
@@ -98,6 +98,8 @@ def test_the_options_alone_tell_that_a_state_does_not_fit(tmp_path, state):
         check(max_train_steps=3)
     with pytest.raises(BadOption, match="its optimizer is AdamW, and this run's is Lion"):
         check(max_train_steps=4, optimizer_type="lion")
+    with pytest.raises(BadOption, match="its method is full, and this run's is networks.lora"):
+        check(max_train_steps=4, method="networks.lora")
     with pytest.raises(BadOption, match="it was saved without --lr_scheduler_type StepLR. Leave that out"):
         check(max_train_steps=4, lr_scheduler_type="StepLR", lr_scheduler_args=["step_size=2"])
 

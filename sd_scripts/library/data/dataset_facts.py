@@ -33,6 +33,7 @@ def header_facts(data: TrainingData, plan: list[list[Item]]) -> dict[str, Any]:
         facts["ss_dataset_dirs"] = json.dumps(_folders([p for p in pictures if not p.subset.is_reg]))
         facts["ss_reg_dataset_dirs"] = json.dumps(_folders([p for p in pictures if p.subset.is_reg]))
         facts["ss_tag_frequency"] = json.dumps(_tags_once(pictures))
+        facts["ss_num_validation_images"] = len(data.held_out.images) if data.held_out else 0
     return {"ss_num_train_images": len(items) - regularising, "ss_num_reg_images": regularising} | facts
 
 

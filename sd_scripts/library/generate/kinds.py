@@ -11,6 +11,8 @@ FileKind = Literal["model", "network", "embedding", "hypernetwork"]
 # Tensors by whose names embeddings are known, and the table in which AUTOMATIC1111's lie.
 EMBEDDINGS = ("emb_params", "clip_l", "clip_g")
 EMBEDDING_TABLE = "string_to_param"
+# What the names of layers in networks' files begin with.
+NETWORKS = ("lora_", "oft_")
 _OWN_MODULES = "networks."
 _LYCORIS = "lycoris.kohya"
 LORA = "networks.lora"
@@ -37,7 +39,7 @@ def _named(tensors: dict[str, Any], file: str, option: str) -> FileKind:
     kind = kind_of(shapes)
     if kind in ("sd1", "sd2", "sdxl"):
         return "model"
-    if kind == "lora" or any(name.startswith("lora_") for name in shapes):
+    if kind == "lora" or any(name.startswith(NETWORKS) for name in shapes):
         return "network"
     if any(name.partition(".")[0].isdecimal() for name in shapes):
         return "hypernetwork"

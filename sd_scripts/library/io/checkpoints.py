@@ -102,7 +102,7 @@ class _Pickled:
         self._device = device
         self._tensors = dict(_tensors(_unpickle(path)))
         if not self._tensors:
-            raise BadFile(f"{path} holds no tensors, so it is no model. Name a .safetensors or .ckpt file of a model.")
+            raise BadFile(f"{path} holds no tensors, so it is no model and no network. Choose another file.")
         self.shapes = {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
 
     def read(self, prefix: str = "") -> dict[str, Tensor]:

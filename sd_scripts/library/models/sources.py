@@ -26,11 +26,14 @@ from sd_scripts.library.models.weights import adopt, build
 
 VARIANTS = {variant.name: variant for variant in (SD1, SD2, SDXL)}
 
-_NOT_XL = "and this program trains SDXL. Use the one without sdxl_, such as fine_tune.py."
+_NOT_XL = "and this program trains SDXL. Use train_network.py, or fine_tune.py for whole models."
+_NOT_SD = (
+    "and this program trains Stable Diffusion 1 and 2. Use sdxl_train_network.py, or sdxl_train.py for whole models."
+)
 _OTHERS = {
     "sd1": f"is a Stable Diffusion 1 model, {_NOT_XL}",
     "sd2": f"is a Stable Diffusion 2 model, {_NOT_XL}",
-    "sdxl": "is an SDXL model, and this program trains Stable Diffusion 1 and 2. Use sdxl_train.py for it.",
+    "sdxl": f"is an SDXL model, {_NOT_SD}",
     "lora": "is a LoRA, not a whole model. Name the model that it belongs to.",
     "vae": "holds only a VAE, not a whole model. Name it with --vae, and a model besides.",
     "unknown": "is no Stable Diffusion model: it lacks a U-Net or a text encoder. Name a model of {wanted}.",

@@ -168,10 +168,11 @@ class LowRankNetwork(AdapterNetwork[LoraAdapter]):
         Gives how many there were, and the mean and the largest of the norms afterwards; all on the device.
         """
         norms = torch.stack([adapter.norm() for adapter in self._adapters])
-        kept = norms.clamp(max=max_norm_value)
-        for adapter, factor in zip(self._adapters, kept / norms.clamp(min=1e-12), strict=True):
-            adapter.shrink(torch.where(factor < 1, factor, 1.0))
-        return (norms > max_norm_value).sum(), kept.mean(), kept.max()
+        kept, larger = norms.clamp(max=max_norm_value), norms > max_norm_value
+        # One that changes nothing yet stays as it is: shrunk to nothing it could never learn.
+        for adapter, factor in zip(self._adapters, torch.where(larger, kept / norms, 1.0), strict=True):
+            adapter.shrink(factor)
+        return larger.sum(), kept.mean(), kept.max()
 
     def _other_size(self, name: str, theirs: list[int], ours: list[int], file: str) -> str:
         # Of A the first axis is the rank, of B the second.

@@ -81,13 +81,13 @@ def sdxl_train_textual_inversion(options: SdxlTrainTextualInversionOptions, repo
 def _begin_inversion(options: InversionTrainerOptions, report: Report) -> Report:
     """What comes before a model is loaded that is to learn a word. Errors: BadOption, NotInstalled."""
     check_here(options)
-    return _begin(options, inversion_notices(options, torch.cuda.is_available()), report)
+    return _begin(options, InversionMethod.kind, inversion_notices(options, torch.cuda.is_available()), report)
 
 
 def train_hypernetwork(options: TrainHypernetworkOptions, report: Report) -> None:
     """train_hypernetwork.py, once its options are checked."""
     check_here(options)
-    report = _begin(options, hypernetwork_notices(options, torch.cuda.is_available()), report)
+    report = _begin(options, HypernetworkMethod.kind, hypernetwork_notices(options, torch.cuda.is_available()), report)
     method = HypernetworkMethod(options, report)
     _train(_load_sd(options.model, options, report), method, options, report, options.start)
 
@@ -96,20 +96,24 @@ def _begin_full(options: FullTrainerOptions, report: Report) -> Report:
     """What comes before a whole model is loaded to be trained. Errors: BadOption, NotInstalled."""
     check_here(options)
     check_part_rates(options.optimizer, options.method)
-    return _begin(options, notices(options, torch.cuda.is_available()), report)
+    return _begin(options, FullFineTune.kind, notices(options, torch.cuda.is_available()), report)
 
 
 def _begin_network(options: NetworkTrainerOptions, blocks: Blocks, report: Report) -> tuple[NetworkMethod, Report]:
     """What comes before a model is loaded beside which a network is trained. Errors: BadOption, NotInstalled."""
     check_here(options)
-    report = _begin(options, network_notices(options, torch.cuda.is_available()), report)
+    kind = options.network.network_module or ""
+    report = _begin(options, kind, network_notices(options, torch.cuda.is_available()), report)
     method = NetworkMethod(options, report)
     method.check(blocks)
     return method, report
 
 
-def _begin(options: TrainerOptions, told: Iterable[str], report: Report) -> Report:
-    """What comes before a model is loaded; gives the report of this process. Errors: BadOption."""
+def _begin(options: TrainerOptions, kind: str, told: Iterable[str], report: Report) -> Report:
+    """What comes before a model is loaded for a method of this kind; gives the report of this process.
+
+    Errors: BadOption.
+    """
     report = main_report(report)
     for sentence in told:
         report.notice(sentence, "warning")
@@ -117,7 +121,7 @@ def _begin(options: TrainerOptions, told: Iterable[str], report: Report) -> Repo
     if options.state.resume_from_huggingface:
         options.state.resume = str(fetch_state(options.state.resume or "", options.hub.huggingface_token, report))
     if folder := options.state.resume:
-        check_asked(folder, read_facts(folder), options)
+        check_asked(folder, read_facts(folder), kind, options)
     report.phase("load_model", f"Loading {options.model.pretrained_model_name_or_path}")
     return report
 

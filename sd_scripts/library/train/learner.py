@@ -122,8 +122,11 @@ class Learner:
 
     def look(self, batch: Batch) -> torch.Tensor:
         """losses_B of a batch that is not learnt. Other processes need not look at one at the same time."""
+        self._use_strength(batch.strength)
         with torch.no_grad():
-            return self._losses(batch, self._bare)
+            losses_B = self._losses(batch, self._bare)
+        self._use_strength(1.0)
+        return losses_B
 
     def add_up(self, figures: torch.Tensor) -> torch.Tensor:
         """The sum of figures over all processes, in each of them; on the CPU."""

@@ -29,6 +29,7 @@ _AS_GIVEN = (
     "min_snr_gamma", "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss", "fp8_base", "lowram",
     "network_module", "network_dim", "network_alpha", "network_dropout", "unet_lr", "scale_weight_norms",
     "fp8_base_unet", "training_comment", "prior_loss_weight",
+    "validation_split", "validation_seed", "validate_every_n_steps", "validate_every_n_epochs", "max_validation_steps",
     "token_string", "init_word", "num_vectors_per_token", "use_object_template", "use_style_template",
 )  # fmt: skip
 

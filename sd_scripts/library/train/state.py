@@ -152,13 +152,13 @@ def check_fits(folder: str, facts: Facts, method: str, family: str, optimizer: s
             raise BadOption("resume", f"--resume {folder}: its {what} is {saved}, and this run's is {now}.")
 
 
-def check_asked(folder: str, facts: Facts, options: TrainerOptions) -> None:
+def check_asked(folder: str, facts: Facts, method: str, options: TrainerOptions) -> None:
     """What the options alone tell of whether training can go on from a state. Errors: BadOption."""
     if options.length.max_train_epochs is None:
         check_end(facts.step, options.length.max_train_steps)
     own = optimizer_name(options.optimizer)
-    if facts.optimizer.partition(" ")[0] != own:
-        check_fits(folder, facts, facts.method, facts.family, own)
+    same = facts.optimizer.partition(" ")[0] == own
+    check_fits(folder, facts, method, facts.family, facts.optimizer if same else own)
     asked = options.schedule.lr_scheduler_type
     if asked and not (Path(folder) / "scheduler.pt").is_file():
         sentence = f"it was saved without --lr_scheduler_type {asked}. Leave that out, or choose another state."

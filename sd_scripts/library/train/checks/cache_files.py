@@ -11,7 +11,7 @@ from sd_scripts.library.train.checks.data import check_data
 from sd_scripts.library.train.checks.machine import check_formats
 from sd_scripts.options.cache_tools import CacheLatentsOptions, CacheModelOptions, CacheTextsOptions
 from sd_scripts.options.captions import CaptionOptions
-from sd_scripts.options.data import NetworkDataOptions, ResolutionOptions
+from sd_scripts.options.data import EitherDataOptions, ResolutionOptions
 from sd_scripts.options.model import BaseModelOptions, TextCacheOptions
 from sd_scripts.options.pictures import PictureOptions
 from sd_scripts.options.trainer import TrainerOptions
@@ -35,7 +35,7 @@ def for_latents(options: CacheLatentsOptions) -> TrainerOptions:
     )
     training = TrainerOptions(
         model=base,
-        data=_as(NetworkDataOptions, options.data),
+        data=_as(EitherDataOptions, options.data),
         resolution=_as(ResolutionOptions, replace(options.resolution, cache_latents_to_disk=True)),
         pictures=_as(PictureOptions, options.pictures),
         precision=_as(PrecisionOptions, options.precision),
@@ -55,7 +55,7 @@ def for_texts(options: CacheTextsOptions) -> TrainerOptions:
         model=BaseModelOptions(pretrained_model_name_or_path=options.model.pretrained_model_name_or_path),
         text=options.text,
         text_cache=TextCacheOptions(cache_text_encoder_outputs_to_disk=True),
-        data=_as(NetworkDataOptions, options.data),
+        data=_as(EitherDataOptions, options.data),
         captions=_as(CaptionOptions, options.captions),
         resolution=ResolutionOptions(skip_cache_check=options.files.skip_cache_check),
         precision=_as(PrecisionOptions, options.precision),
