@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from sd_scripts.library.errors import BadFile
-from sd_scripts.library.io.embeddings import ONE, TWO, read_embedding, write_embedding
+from sd_scripts.library.io.embedding_names import ONE_ENCODER, TWO_ENCODERS
+from sd_scripts.library.io.embeddings import read_fitting, write_embedding
 from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.models.new_vectors import NewVectors
 from sd_scripts.library.report import Report
@@ -83,31 +84,18 @@ class InversionMethod:
 
     def _names(self) -> tuple[str, ...]:
         """What files call the vectors of each text encoder."""
-        return ONE if len(self._trained) == 1 else TWO
+        return ONE_ENCODER if len(self._trained) == 1 else TWO_ENCODERS
 
     def _from_file(self, file: str, new: dict[str, Tensor]) -> dict[str, Tensor]:
         """The vectors of a file in place of new ones. Errors: BadFile, where they do not fit this model or word."""
-        found = read_embedding(file)
-        if len(found) != len(new):
-            kind = "Stable Diffusion 1 or 2" if len(found) == 1 else "SDXL"
-            raise BadFile(f"{file} is an embedding for {kind}, and this model is of another kind. Choose another.")
-        vectors = dict(zip(new, found.values(), strict=True))
-        for part, taken in vectors.items():
-            self._check_shape(file, tuple(taken.shape), new[part].shape[1])
-        self._report.say(f"Going on from {file}.")
-        return {part: taken.to(new[part].device) for part, taken in vectors.items()}
-
-    def _check_shape(self, file: str, shape: tuple[int, ...], width: int) -> None:
-        count, its_width = shape
-        if its_width != width:
-            raise BadFile(
-                f"{file} has vectors of {its_width:,} numbers, and this model's have {width:,}: "
-                "it is for another kind of model. Choose another."
-            )
+        vectors = read_fitting(file, {part: vectors_ND.shape[1] for part, vectors_ND in new.items()})
+        count = len(next(iter(vectors.values())))
         if count != self.word.count:
             raise BadFile(
                 f"{file} has {count} vectors, and --num_vectors_per_token is {self.word.count}. Set it to {count}."
             )
+        self._report.say(f"Going on from {file}.")
+        return {part: taken.to(new[part].device) for part, taken in vectors.items()}
 
     def _say_beginning(self, family: Family) -> None:
         word, count, text = self.word.text, self.word.count, self._asked.init_word
