@@ -15,6 +15,7 @@ from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.models.new_vectors import NewVectors
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
+from sd_scripts.library.train.beside import file_of, freeze, spec_of
 from sd_scripts.library.train.inversion_rules import told_of_word
 from sd_scripts.library.train.method import Holding
 from sd_scripts.library.train.precision import weights_dtype
@@ -37,8 +38,7 @@ class InversionMethod:
 
     def prepare(self, family: Family, seed: int) -> None:
         """Freezes the model, and adds the word. Errors: BadFile."""
-        for module in (family.unet, *family.text_encoders.values(), family.vae):
-            module.requires_grad_(False).eval()
+        freeze(family)
         vectors = family.first_vectors(self._asked.init_word, self.word.count, derive(seed, "embedding"))
         if self._asked.weights:
             vectors = self._from_file(self._asked.weights, vectors)
@@ -74,11 +74,10 @@ class InversionMethod:
 
     def save(self, family: Family, request: SaveRequest) -> Path:
         """Writes the embedding. Errors: BadFile."""
-        path = request.path.with_name(f"{request.path.name}.{request.format}")
+        path = file_of(request)
         states = (new.state_dict()["vectors"] for new in self._trained.values())
         vectors = {name: state.to(request.dtype) for name, state in zip(self._names(), states, strict=True)}
-        facts = family.model_spec(request)
-        facts["modelspec.architecture"] += "/textual-inversion"
+        facts = spec_of(family, request, "textual-inversion")
         write_embedding(path, vectors, self.word.text, facts)
         return path
 
