@@ -32,6 +32,10 @@ class BadFile(UserError):
     kind = "file"
 
 
+class StoppedAsAsked(Exception):
+    """The work ended before its end, because that was asked for; its text says what became of it."""
+
+
 class NothingUsable(UserError):
     """Every item failed, or there was none: there is nothing to go on with."""
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 from sd_scripts.library import events
 from sd_scripts.library.config_output import write_config
-from sd_scripts.library.errors import BadFile, FailureKind, UserError
+from sd_scripts.library.errors import BadFile, FailureKind, StoppedAsAsked, UserError
 from sd_scripts.library.report import Report
 from sd_scripts.options.cli import parse
 from sd_scripts.options.spec import flat_values
@@ -71,6 +71,10 @@ def _run(work: Callable[[], None], report: Report) -> int:
         report.list_failures()
         report.say(f"Error: {error}", "CRITICAL")
         return error.exit_code
+    except StoppedAsAsked as stop:
+        report.say(str(stop))
+        report.emit(events.Stopped(sentence=str(stop)))
+        return 0
     except KeyboardInterrupt:
         report.emit(events.Failed(sentence="Interrupted before the present step was finished."))
         report.say("Interrupted.", "CRITICAL")

@@ -3,12 +3,13 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from sd_scripts.library import events
 from sd_scripts.library.console import Bar, Console, Level, console_of
+from sd_scripts.library.errors import StoppedAsAsked
 from sd_scripts.library.events import Event, Request, Requests
 from sd_scripts.options.output import ConsoleOptions
 
@@ -92,6 +93,22 @@ class Report:
             self.progress(done, total)
             if self.stop_asked():
                 return
+
+    def whole(self, items: Collection[T]) -> Iterator[T]:
+        """Gives the items one by one, with progress, for work that is worth nothing unfinished.
+
+        Errors: StoppedAsAsked, when a stop is asked for before the last one is done.
+        """
+        for done, item in enumerate(items, 1):
+            yield item
+            self.progress(done, len(items))
+            if done < len(items):
+                self.stop_if_asked()
+
+    def stop_if_asked(self) -> None:
+        """Before what is written is begun. Errors: StoppedAsAsked."""
+        if self.stop_asked():
+            raise StoppedAsAsked("Stopped as asked: nothing was written.")
 
     def failed_item(self, item: str | Path, reason: str) -> None:
         """One item is left out: counted, listed at the end."""

@@ -1,6 +1,7 @@
 """The command line of a script: tyro reads it; what is wrong is said in one sentence."""
 
 import difflib
+import itertools
 import re
 from pathlib import Path
 from types import NoneType, UnionType
@@ -54,6 +55,8 @@ def parse(options_class: type[Options], argv: list[str], script: str) -> Options
         options = tyro.cli(options_class, args=words, prog=script, config=_CONFIG, use_underscores=True)
     values = flat_values(options)
     for name, value in values.items():
+        if value == [] and specs[name].required:
+            raise _needed(specs[name])
         try:
             check_value(specs[name], value)
         except BadValue as error:
@@ -101,7 +104,7 @@ def _sentence(event: tyro_errors.ParseErrorEvent, argv: list[str], specs: dict[s
         if event.unrecognized_tokens:
             return _unknown(event.unrecognized_tokens, argv, specs)
         spec = specs[_name(event.missing_arguments[0].arg)]
-        return BadOption(spec.name, f"{shown(spec)} is needed: {spec.help}")
+        return _needed(spec)
     argument = getattr(event, "argument", None)
     if argument is None:
         return BadOption("", f"The command line cannot be read: {getattr(event, 'message', event)}")
@@ -109,6 +112,10 @@ def _sentence(event: tyro_errors.ParseErrorEvent, argv: list[str], specs: dict[s
     if getattr(event, "reason", "") == "too_few_values":
         return BadOption(spec.name, f"{shown(spec)} needs a value: {spec.help}")
     return _bad_value(spec, _given(spec, argv), str(getattr(event, "message", "")))
+
+
+def _needed(spec: OptionSpec) -> BadOption:
+    return BadOption(spec.name, f"{shown(spec)} is needed: {spec.help}")
 
 
 def _bad_value(spec: OptionSpec, given: list[str], message: str) -> BadOption:
@@ -154,7 +161,9 @@ def _given(spec: OptionSpec, argv: list[str]) -> list[str]:
     for place, word in enumerate(argv):
         flag, _, value = word.partition("=")
         if flag.replace("-", "_").replace("__", "--", 1) in flags:
-            words += [value] if value else argv[place + 1 : place + 2]
+            last = len(argv) if spec.many else place + 2
+            following = itertools.takewhile(lambda word: not word.startswith("--"), argv[place + 1 : last])
+            words += [value] if value else following
     return words or ([word for word in argv if not word.startswith("-")] if spec.positional else [])
 
 

@@ -90,7 +90,7 @@ class MergeModelsOptions:
     """Merges whole models into one: the sum of their weights, each times its ratio."""
 
     models: Annotated[list[str] | None, PathTo("model")] = None
-    """Models to merge: .safetensors or .ckpt files of one family. What only later ones have is left out."""
+    """Models to merge, of one family: files, diffusers folders or hub ids. What only later ones have is left out."""
 
     output: Annotated[str | None, PathTo("model_out")] = None
     """File to write; its name ends in .safetensors."""

@@ -17,7 +17,7 @@ def work(options: ShowMetadataOptions, report: Report) -> None:
     """Prints JSON to standard output, sorted by key, so that it can be kept and given to edit_metadata.py."""
     from sd_scripts.library.io.header_edit import read_metadata_of
 
-    metadata = read_metadata_of(Path(options.model).expanduser())
+    _, metadata = read_metadata_of("--model", options.model)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     print(json.dumps(metadata, indent=4, sort_keys=True, ensure_ascii=False), flush=True)

@@ -122,7 +122,7 @@ def _add_larger(folder: Path) -> None:
     from sd_scripts.library.io.checkpoints import open_checkpoint, write_safetensors
 
     tensors = open_checkpoint(folder / "sd1.safetensors").read()
-    more = {"model_ema.decay": tensors["model.diffusion_model.out.2.bias"].clone()}
+    more = {"a_part_more": tensors["model.diffusion_model.out.2.bias"].clone()}
     write_safetensors(folder / "larger.safetensors", tensors | more)
 
 

@@ -45,10 +45,10 @@ MODELS = [
     unlike(MERGE, "output", "{here}/out/Y.safetensors", "files"),
     unlike(MERGE, "ratios", [0.9, 0.2], "weights", "said"),
     unlike(MERGE, "unet_only", True, "weights"),
-    refused(MERGE, "device", "nowhere", "--device nowhere: it is not there"),
+    refused(MERGE, "device", "nowhere", "--device nowhere: this machine has no such device"),
     unlike(MERGE, "precision", "bf16", "weights"),
     unlike(MERGE, "saving_precision", "fp16", "weights"),
-    tells(MERGE, "show_skipped", True, "model_ema", models=["{here}/sd1.safetensors", "{here}/larger.safetensors"]),
+    tells(MERGE, "show_skipped", True, "a_part_more", models=["{here}/sd1.safetensors", "{here}/larger.safetensors"]),
     unlike(SHOW, "model", "{here}/sd1.safetensors", "said"),
 ]
 
@@ -56,7 +56,7 @@ TOLD = ("title", "author", "description", "license", "tags", "usage_hint", "merg
 HEADERS = [
     unlike(EDIT, "model", "{here}/sd1.safetensors", "weights"),
     unlike(EDIT, "output", "{here}/out/Y.safetensors", "files"),
-    refused(EDIT, "in_place", True, "Name --output"),
+    refused(EDIT, "in_place", True, "--output and --in_place exclude"),
     unlike(EDIT, "set", ["a=2"], "header"),
     unlike(EDIT, "remove", ["ss_*"], "header"),
     unlike(EDIT, "set_from", "{here}/meta.json", "header"),
@@ -137,7 +137,7 @@ PICTURES = [
 TEXT_FILES = [
     unlike(CAPTIONS, "folder", "{here}/pictures/below", "files"),
     unlike(CAPTIONS, "output_folder", "{here}/elsewhere", "files"),
-    refused(CAPTIONS, "in_place", True, "Name --output_folder"),
+    refused(CAPTIONS, "in_place", True, "--output_folder and --in_place exclude"),
     unlike(CAPTIONS, "caption_extension", ".caption", "files"),
     unlike(CAPTIONS, "recursive", True, "files"),
     unlike(CAPTIONS, "find", "cat", "files"),

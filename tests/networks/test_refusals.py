@@ -33,12 +33,16 @@ A, OUT = ("--models", "sd1_a.safetensors"), ("--save_to", "out.safetensors")
 INTO = ("--sd_model", "sd1.safetensors")
 REFUSED = {
     "--models is needed": (MERGE, *OUT),
+    "--models is needed: Networks to merge": (MERGE, "--models", *OUT),
+    '--ratios x: "x" is not a number': (MERGE, *A, "--ratios", "1", "x", *OUT),
+    "--models . is a folder. Name a file": (MERGE, "--models", ".", *OUT),
+    "Cannot write sd1.safetensors/out.safetensors": (MERGE, *A, "--save_to", "sd1.safetensors/out.safetensors"),
     "--save_to is needed": (MERGE, *A),
     "nowhere.safetensors: there is no such file": (MERGE, "--models", "nowhere.safetensors", *OUT),
     "must end in .safetensors": (MERGE, *A, "--save_to", "out"),
-    "is what is read here, and that is never changed": (MERGE, *A, "--save_to", "sd1_a.safetensors"),
+    "sd1_a.safetensors is what is read here. Name another": (MERGE, *A, "--save_to", "sd1_a.safetensors"),
     "sd1.safetensors is what is read here": (MERGE, *A, *INTO, "--save_to", "sd1.safetensors"),
-    "--ratios has 1 numbers for 2 networks": (MERGE, *A, "sd1_a.safetensors", "--ratios", "1", *OUT),
+    "--ratios has 1 number, and 2 are needed": (MERGE, *A, "sd1_a.safetensors", "--ratios", "1", *OUT),
     "none.safetensors is no LoRA file": (MERGE, "--models", "none.safetensors", *OUT),
     "broken.safetensors is no .safetensors file": (MERGE, "--models", "broken.safetensors", *OUT),
     "half.safetensors is incomplete": (MERGE, "--models", "half.safetensors", *OUT),
@@ -53,7 +57,7 @@ REFUSED = {
         *INTO,
         *OUT,
     ),
-    "xl.safetensors is an SDXL model, and this tool is for Stable Diffusion 1 or 2. networks/sdxl_merge": (
+    "xl.safetensors is an SDXL model, and this tool is for Stable Diffusion 1 or 2. Use networks/sdxl_merge_lora.py": (
         MERGE,
         *A,
         "--sd_model",

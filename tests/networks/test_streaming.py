@@ -1,5 +1,6 @@
 """Models written tensor by tensor, and the changes of single layers."""
 
+import contextlib
 import weakref
 
 import pytest
@@ -7,9 +8,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from sd_scripts.library.errors import StoppedAsAsked
 from sd_scripts.library.io.headers import safetensors_header
 from sd_scripts.library.io.streaming import Form, write_one_by_one
 from sd_scripts.library.networks.changes import dora_change
+from tests.train.tiny import Recorder
 
 TENSORS = {
     "half": torch.arange(6.0).view(2, 3).half(),
@@ -25,7 +28,7 @@ TENSORS = {
 def test_what_is_written_one_by_one_is_an_ordinary_file(tmp_path):
     path = tmp_path / "x.safetensors"
     forms = {name: Form(tensor.dtype, tuple(tensor.shape)) for name, tensor in TENSORS.items()}
-    write_one_by_one(path, forms, TENSORS.__getitem__, {"a": "é"})
+    write_one_by_one(path, forms, TENSORS.__getitem__, {"a": "é"}, Recorder().report)
     for name, tensor in load_file(path).items():
         assert tensor.dtype == TENSORS[name].dtype and torch.equal(tensor.float(), TENSORS[name].float()), name
     with safe_open(path, "pt") as file:
@@ -44,14 +47,34 @@ def test_one_tensor_lies_in_memory_at_a_time(tmp_path):
         return tensor
 
     forms = {str(number): Form(torch.float32, (1000,)) for number in range(5)}
-    write_one_by_one(tmp_path / "x.safetensors", forms, make, {})
+    write_one_by_one(tmp_path / "x.safetensors", forms, make, {}, Recorder().report)
     assert len(alive) == 5
 
 
 def test_a_tensor_of_another_shape_leaves_no_file(tmp_path):
+    report = Recorder().report
     with pytest.raises(ValueError, match="was told"):
-        write_one_by_one(tmp_path / "x.safetensors", {"a": Form(torch.float32, (2,))}, lambda _: torch.zeros(3), {})
+        write_one_by_one(tmp_path / "x.safetensors", {"a": Form(torch.float32, (2,))}, _three, {}, report)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_stop_leaves_no_file_but_comes_too_late_for_the_last_tensor(tmp_path):
+    forms = {name: Form(torch.float32, (3,)) for name in "ab"}
+    for asked_at in "ab":
+        report = Recorder().report
+
+        def make(name, at=asked_at, report=report):
+            if name == at:
+                report.ask("stop")
+            return torch.zeros(3)
+
+        with pytest.raises(StoppedAsAsked) if asked_at == "a" else contextlib.nullcontext():
+            write_one_by_one(tmp_path / "x.safetensors", forms, make, {}, report)
+        assert [path.name for path in tmp_path.iterdir()] == ([] if asked_at == "a" else ["x.safetensors"])
+
+
+def _three(_name):
+    return torch.zeros(3)
 
 
 def test_lengths_of_rows_or_of_columns():

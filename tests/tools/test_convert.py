@@ -98,7 +98,7 @@ def test_a_velocity_model_says_so_from_then_on(models: Path, tmp_path: Path) -> 
 
 
 REFUSALS: list[tuple[str, dict[str, Any], str]] = [
-    ("sd1.safetensors", {}, "is the model that is read"),
+    ("sd1.safetensors", {}, "is what is read here"),
     ("full", {}, "the folder is not empty"),
     ("x.pt", {}, "ends in .safetensors or .ckpt"),
     ("x.ckpt", {"metadata": "{}x"}, "a .ckpt has no header"),

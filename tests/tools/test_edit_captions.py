@@ -101,7 +101,7 @@ def test_a_second_time_changes_nothing(text: str, trigger: str | None, prefix: s
     [
         ({"in_place": True}, "Nothing is asked for"),
         ({"prefix": "a"}, "Name --output_folder"),
-        ({"prefix": "a", "in_place": True, "output_folder": "x"}, "Name --output_folder"),
+        ({"prefix": "a", "in_place": True, "output_folder": "x"}, "--output_folder and --in_place exclude each other"),
         ({"in_place": True, "prefix": "a", "replace": "b"}, "--find, which is missing"),
         ({"in_place": True, "trigger_word": " , "}, "has no word in it"),
         ({"in_place": True, "prefix": "a", "caption_extension": ".png"}, "cannot be the ending of a text file"),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.example.sd_models import make_diffusers, make_sd1
 from sd_scripts.library.io.checkpoints import open_checkpoint, write_ckpt, write_safetensors
 from sd_scripts.library.models.merging import merge_models
 from sd_scripts.options.model_tools import MergeModelsOptions
@@ -73,6 +74,19 @@ def test_older_names_of_the_text_encoder_are_the_same_weights(three: list[str], 
     assert tensors[TEXT].tolist() == [20.0] * 3 and "Left out" not in report.said
 
 
+def test_folders_are_merged_and_averaged_copies_left_out(models: Path, tmp_path: Path) -> None:
+    file, folder = models / "sd1.safetensors", make_diffusers(tmp_path / "folder", seed=1)
+    second = {"model_ema.decay": torch.zeros(1), **open_checkpoint(make_sd1(tmp_path / "b.ckpt", seed=1)).read()}
+    write_ckpt(tmp_path / "b.ckpt", second)
+    of_folder, report = merged(tmp_path, models=[str(file), str(folder)])
+    of_file, _ = merged(tmp_path, models=[str(tmp_path / "b.ckpt"), str(file)])
+    assert "lacks" not in report.said and of_folder.keys() == of_file.keys() == open_checkpoint(file).read().keys()
+    for name, tensor in of_folder.items():
+        torch.testing.assert_close(tensor, of_file[name])
+    with pytest.raises(BadOption, match="lies in .*folder, which is read here"):
+        ran(merge_models, MergeModelsOptions, models=[str(file), str(folder)], output=str(folder / "x.safetensors"))
+
+
 def test_what_cannot_be_merged_is_said(three: list[str], tmp_path: Path) -> None:
     other = tmp_path / "shape.safetensors"
     write_safetensors(other, {**open_checkpoint(three[1]).read(), UNET: torch.zeros(2, 3)})
@@ -81,12 +95,12 @@ def test_what_cannot_be_merged_is_said(three: list[str], tmp_path: Path) -> None
     out = str(tmp_path / "new.safetensors")
     wrong: list[tuple[dict[str, Any], type, str]] = [
         ({"models": three[:1], "output": out}, BadOption, "two models or more"),
-        ({"models": three, "output": three[2]}, BadOption, "is one of the models"),
-        ({"models": three, "output": out, "ratios": [1.0]}, BadOption, "has 1 number, and there are 3 models"),
+        ({"models": three, "output": three[2]}, BadOption, "is what is read here"),
+        ({"models": three, "output": out, "ratios": [1.0]}, BadOption, "has 1 number, and 3 are needed"),
         ({"models": three, "output": str(tmp_path / "x.ckpt")}, BadOption, "must end in .safetensors"),
-        ({"models": three, "output": out, "device": "moon"}, BadOption, "--device moon: it is not there"),
+        ({"models": three, "output": out, "device": "moon"}, BadOption, "moon: this machine has no such device"),
         ({"models": [three[0], str(other)], "output": out}, BadFile, "has the shape"),
-        ({"models": [three[0], str(lora)], "output": out}, BadFile, "LoRAs have tools of their own"),
+        ({"models": [three[0], str(lora)], "output": out}, BadFile, "is a LoRA, not a whole model"),
     ]
     for flags, error, says in wrong:
         with pytest.raises(error, match=says):

@@ -65,7 +65,7 @@ def test_what_is_shown_can_be_given_back(file: Path, tmp_path: Path, capsys: pyt
 def test_what_cannot_be_done_is_said(file: Path, tmp_path: Path) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"set": ["a=1"]}, "Name --output"),
-        ({"output": str(file), "set": ["a=1"]}, "is the file that is read"),
+        ({"output": str(file), "set": ["a=1"]}, "is what is read here"),
         ({"output": str(tmp_path / "x.safetensors")}, "Nothing is asked for"),
         ({"in_place": True, "set": ["a"]}, "write key=text"),
         ({"in_place": True, "set_from": str(file)}, "is no JSON file"),

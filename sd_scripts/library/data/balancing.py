@@ -27,6 +27,10 @@ class Concept:
 def balance(options: BalanceOptions, report: Report) -> None:
     """Tells the repeats, and copies the pictures into folders named so, if asked. Errors: BadOption, BadFile."""
     source = Path(options.folder).expanduser()
+    target = Path(options.output_folder).expanduser() if options.output_folder else None
+    if target:
+        check_target(target, "output_folder", options.target.add_to_existing, [source])
+        check_not_below(target, "output_folder", source)
     concepts = _concepts(source, report)
     showings = options.showings or max(len(concept.pictures) for concept in concepts)
     rows = [_row(concept, showings) for concept in concepts]
@@ -34,12 +38,9 @@ def balance(options: BalanceOptions, report: Report) -> None:
     for row in rows:
         shown = f"{row['repeats']:,} x {row['images']:,} = {row['showings']:,}"
         report.say(f"  {row['concept']}: {shown} showings an epoch")
-    if not options.output_folder:
+    if not target:
         report.summary(_told(showings), tables, concepts=len(concepts))
         return
-    target = Path(options.output_folder).expanduser()
-    check_target(target, "output_folder", options.target.add_to_existing, [source])
-    check_not_below(target, "output_folder", source)
     todo = [(image, concept) for concept in concepts for image in concept.pictures]
     copies = Copies(report)
     report.phase("copy", f"Copying {counted(len(todo), 'picture')}", len(todo))

@@ -11,6 +11,7 @@ from sd_scripts.library.data.captions import UnreadableText, caption_path, check
 from sd_scripts.library.data.copies import check_not_below, check_target
 from sd_scripts.library.data.images import find_images
 from sd_scripts.library.errors import BadOption, NothingUsable
+from sd_scripts.library.io.asked import check_one_place
 from sd_scripts.library.io.atomic import write_bytes, write_text
 from sd_scripts.library.report import Report, counted
 from sd_scripts.options.picture_tools import EditCaptionFilesOptions, EditCaptionsOptions, EditCaptionTextOptions
@@ -90,16 +91,14 @@ def _tags(text: str) -> list[str]:
 def _check(options: EditCaptionsOptions) -> None:
     """Something is to be done, and a place to write to is named. Errors: BadOption."""
     files, text = options.files, options.text
+    if text.replace and not text.find:
+        raise BadOption("replace", "--replace says what takes the place of --find, which is missing.")
     if not any((text.find, text.trigger_word, text.prefix, text.suffix, text.text_for_missing)):
         wanted = "--trigger_word, --prefix, --suffix, --find or --text_for_missing"
         raise BadOption("trigger_word", f"Nothing is asked for. Use {wanted}.")
-    if text.replace and not text.find:
-        raise BadOption("replace", "--replace says what takes the place of --find, which is missing.")
     if text.trigger_word and not _tags(text.trigger_word):
         raise BadOption("trigger_word", "--trigger_word has no word in it.")
-    if files.in_place == bool(files.output_folder):
-        advice = "Name --output_folder for the changed texts, or add --in_place to change those beside the pictures."
-        raise BadOption("output_folder", advice)
+    check_one_place("--output_folder", files.output_folder, files.in_place)
 
 
 def _target(options: EditCaptionsOptions, source: Path) -> Path | None:

@@ -9,7 +9,7 @@ from typing import Any
 from sd_scripts.library import events
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
 from sd_scripts.library.errors import BadOption, NothingUsable
-from sd_scripts.library.io.atomic import replacing
+from sd_scripts.library.io.atomic import check_writable, replacing
 from sd_scripts.library.report import Report, counted
 
 Tables = dict[str, list[dict[str, Any]]]
@@ -18,7 +18,10 @@ _LEFT_OUT = (".npz",)
 
 
 def check_target(target: Path, option: str, add_to_existing: bool, sources: list[Path]) -> None:
-    """The folder to write to is new or empty, unless it may be added to, and none of the sources. Errors: BadOption."""
+    """The folder to write to is new or empty, unless it may be added to, none of the sources, and takes files.
+
+    Errors: BadOption, BadFile.
+    """
     if target.exists() and not target.is_dir():
         raise BadOption(option, f"{option} {target}: there is a file of that name. Name a folder.")
     if any(source.exists() and target.exists() and target.samefile(source) for source in sources):
@@ -26,6 +29,7 @@ def check_target(target: Path, option: str, add_to_existing: bool, sources: list
     if not add_to_existing and target.is_dir() and any(target.iterdir()):
         sentence = "the folder is not empty. Name a new one, or add --add_to_existing to write beside what is there."
         raise BadOption(option, f"{option} {target}: {sentence}")
+    check_writable(target)
 
 
 def check_not_below(target: Path, option: str, source: Path) -> None:

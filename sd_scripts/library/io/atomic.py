@@ -35,6 +35,18 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Before work starts: the folder that `path` is or lies in, or where that will be made, takes new files.
+
+    Errors: BadFile.
+    """
+    there = path if path.is_dir() else next(folder for folder in path.absolute().parents if folder.exists())
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise BadFile(_cannot_write(path, error)) from error
+
+
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """As `replacing`, for a folder: the old one goes only when the new one is complete."""

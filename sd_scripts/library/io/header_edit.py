@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.io.asked import check_one_place, input_file, output_file
 from sd_scripts.library.io.atomic import replacing
 from sd_scripts.library.io.headers import safetensors_header
 from sd_scripts.library.report import Report, counted
@@ -16,13 +17,12 @@ _FORMAT = "format"
 """The key by which readers know whose tensors these are: it stays."""
 
 
-def read_metadata_of(path: Path) -> dict[str, str]:
-    """The metadata in the header of a .safetensors file. Errors: BadFile."""
-    if not path.is_file():
-        raise BadFile(f"{path}: there is no such file. Name a .safetensors file.")
+def read_metadata_of(name: str, value: str) -> tuple[Path, dict[str, str]]:
+    """The .safetensors file that an option names, and the metadata in its header. Errors: BadOption, BadFile."""
+    path = input_file(name, value)
     if path.suffix.lower() != ".safetensors":
         raise BadFile(f"{path} is no .safetensors file, and only those have metadata.")
-    return safetensors_header(path)[1]
+    return path, safetensors_header(path)[1]
 
 
 def changed(metadata: Mapping[str, str], keys: Mapping[str, str], without: Sequence[str]) -> dict[str, str]:
@@ -38,16 +38,16 @@ def unknown_patterns(metadata: Mapping[str, str], patterns: Sequence[str]) -> li
 
 def write_with_metadata(source: Path, target: Path, metadata: Mapping[str, str]) -> None:
     """Writes `source` with this metadata to `target`, which may be the same file. Errors: BadFile."""
-    with open(source, "rb") as old:
+    # The source is closed before its place is taken, which Windows asks for.
+    with replacing(target) as beside, open(source, "rb") as old, open(beside, "wb") as new:
         header = json.loads(old.read(int.from_bytes(old.read(8), "little")))
         header.pop("__metadata__", None)
         # Places of tensors count from the end of the header, so they stay as they are.
         text = json.dumps({"__metadata__": dict(metadata), **header}, ensure_ascii=False, separators=(",", ":"))
         data = text.encode()
         data += b" " * (-len(data) % 8)
-        with replacing(target) as beside, open(beside, "wb") as new:
-            new.write(len(data).to_bytes(8, "little") + data)
-            shutil.copyfileobj(old, new, 16 * 2**20)
+        new.write(len(data).to_bytes(8, "little") + data)
+        shutil.copyfileobj(old, new, 16 * 2**20)
 
 
 def _named(key: str, patterns: Sequence[str]) -> bool:
@@ -56,8 +56,7 @@ def _named(key: str, patterns: Sequence[str]) -> bool:
 
 def edit_metadata(files: EditFilesOptions, keys: EditKeysOptions, spec: Mapping[str, str], report: Report) -> None:
     """The whole edit; `spec`: keys of the model-spec to set. Errors: BadOption and BadFile."""
-    source = Path(files.model).expanduser()
-    before = read_metadata_of(source)
+    source, before = read_metadata_of("model", files.model)
     target = _target(files, source)
     new = {**_from_file(keys.set_from), **_pairs(keys.set or []), **spec}
     patterns = keys.remove or []
@@ -73,14 +72,11 @@ def edit_metadata(files: EditFilesOptions, keys: EditKeysOptions, spec: Mapping[
 
 
 def _target(files: EditFilesOptions, source: Path) -> Path:
-    if files.in_place == bool(files.output):
-        raise BadOption("output", "Name --output, the file to write, or add --in_place to change the file itself.")
-    target = Path(files.output).expanduser() if files.output else source.resolve()
-    if target.suffix.lower() != ".safetensors":
-        raise BadOption("output", f"--output {target}: the name must end in .safetensors.")
-    if files.output and target.exists() and target.samefile(source):
-        raise BadOption("output", f"--output {target} is the file that is read. Add --in_place instead to change it.")
-    return target
+    check_one_place("--output", files.output, files.in_place)
+    if not files.output:
+        # A link stays one: what it leads to is changed.
+        return source.resolve()
+    return output_file("--output", files.output, [source], (".safetensors",))
 
 
 def _pairs(words: Sequence[str]) -> dict[str, str]:

@@ -1,12 +1,11 @@
 """The metadata file: one JSON object, from a picture's key to what is known of it. Needs no torch."""
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any, TypedDict
 
 from sd_scripts.library.errors import BadFile, BadOption
-from sd_scripts.library.io.atomic import write_json
+from sd_scripts.library.io.atomic import check_writable, write_json
 
 
 class Entry(TypedDict, total=False):
@@ -64,12 +63,7 @@ def check_out_json(path: str | Path) -> None:
         raise BadOption("out_json", f"out_json {out} is a folder. Name a file, such as {out / 'meta.json'}.")
     if out.suffix.lower() != ".json":
         raise BadOption("out_json", f"out_json {out}: the name must end in .json, such as {out.with_suffix('.json')}.")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=out.parent).close()
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise BadFile(f"Cannot write {out}: {why}. Choose a place that can be written to.") from error
+    check_writable(out)
 
 
 def image_key(image: Path, full_path: bool) -> str:

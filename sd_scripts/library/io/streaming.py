@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.atomic import replacing
+from sd_scripts.library.report import Report
 
 _NAMES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
@@ -36,16 +37,16 @@ class Form(NamedTuple):
 
 
 def write_one_by_one(
-    path: Path, forms: Mapping[str, Form], make: Callable[[str], Tensor], metadata: Mapping[str, str]
+    path: Path, forms: Mapping[str, Form], make: Callable[[str], Tensor], metadata: Mapping[str, str], report: Report
 ) -> None:
-    """Writes what `make` gives for each name, in the form that is told before. Errors: BadFile."""
+    """Writes what `make` gives for each name, in the form that is told before. Errors: BadFile, StoppedAsAsked."""
     # The widest numbers first: so each tensor begins where its numbers may, as readers that map the file want it.
     names = sorted(forms, key=lambda name: (-forms[name].dtype.itemsize, name))
     with replacing(path) as beside:
         try:
             with open(beside, "wb") as file:
                 file.write(_head({name: forms[name] for name in names}, metadata))
-                for name in names:
+                for name in report.whole(names):
                     file.write(_bytes(make(name), forms[name]))
         except OSError as error:
             raise BadFile(f"Cannot write {path}: {error.strerror}. Choose a place with enough free space.") from error

@@ -9,17 +9,19 @@ from typing import Any
 import torch
 
 from sd_scripts.library.errors import BadFile, BadOption
-from sd_scripts.library.io.atomic import replacing_folder, write_json
+from sd_scripts.library.io.asked import check_unread
+from sd_scripts.library.io.atomic import check_writable, replacing_folder, write_json
 from sd_scripts.library.models import sd, sdxl
 from sd_scripts.library.models.family import FileFormat, SaveRequest
 from sd_scripts.library.models.folders import read_json
 from sd_scripts.library.models.latent_diffusion import LatentDiffusion
+from sd_scripts.library.models.numbers import dtype_of
 from sd_scripts.library.models.paths import model_path
 from sd_scripts.library.models.sources import Source, open_source
 from sd_scripts.library.report import Report
 from sd_scripts.options.model_tools import ConvertOptions, ConvertReadingOptions
 
-DTYPES = {"float": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_PRECISIONS = ("float", "fp16", "bf16")
 _BUILDERS: dict[str, Any] = {"sd1": sd.from_source, "sd2": sd.from_source, "sdxl": sdxl.from_source}
 _NAMES = {"sd1": "a Stable Diffusion 1 model", "sd2": "a Stable Diffusion 2 model", "sdxl": "an SDXL model"}
 _FILES: dict[str, FileFormat] = {".safetensors": "safetensors", ".ckpt": "ckpt"}
@@ -32,6 +34,7 @@ def convert(options: ConvertOptions, report: Report) -> None:
     """The whole conversion. Errors: BadOption and BadFile."""
     target = Path(options.files.model_to_save).expanduser()
     form = _checked_form(options, target)
+    check_writable(target)
     dtype, metadata = _dtype(options), _read_metadata(options.header.metadata)
     source = _open(options, target, report)
     model = _load(source, options.reading, report)
@@ -41,6 +44,7 @@ def convert(options: ConvertOptions, report: Report) -> None:
     kept = {key: text for key, text in source.metadata.items() if key not in _STALE}
     trained = {"ss_epoch": facts["epoch"], "ss_steps": facts["global_step"]}
     told = kept | {key: str(number) for key, number in trained.items() if number} | metadata
+    report.stop_if_asked()
     report.phase("save", f"Writing {target}")
     if form in _FILES.values():
         written = model.save(SaveRequest(target.with_suffix(""), form, dtype, told, facts))
@@ -84,11 +88,11 @@ def _check_free(folder: Path) -> None:
 def _dtype(options: ConvertOptions) -> torch.dtype | None:
     """The number format that is asked for. Errors: BadOption, where two are."""
     precision = options.precision
-    asked = {name for name in DTYPES if getattr(precision, name)} | {precision.save_precision_as} - {None}
+    asked = {name for name in _PRECISIONS if getattr(precision, name)} | {precision.save_precision_as} - {None}
     if len(asked) > 1:
         names = " and ".join(sorted(filter(None, asked)))
         raise BadOption("save_precision_as", f"{names} are asked for, and a model is written in one of them. Choose.")
-    return DTYPES[asked.pop() or ""] if asked else None
+    return dtype_of(asked.pop()) if asked else None
 
 
 def _read_metadata(text: str | None) -> dict[str, str]:
@@ -112,8 +116,7 @@ def _open(options: ConvertOptions, target: Path, report: Report) -> Source:
         raise BadOption("v2", "--v1 and --v2 exclude each other. Leave out both: what a model is, is found out.")
     report.phase("load_model", f"Loading {name}")
     path = model_path(name, variant=reading.variant)
-    if target.exists() and target.samefile(path):
-        raise BadOption("model_to_save", f"{target} is the model that is read. Write to another name.")
+    check_unread("model_to_save", target, [path])
     if path.is_file():
         _refuse(reading.variant, "variant", f"{path.name} is a single file, which has no variants")
     return open_source(path, kinds=tuple(_BUILDERS), variant=reading.variant)

@@ -7,15 +7,17 @@ import torch
 from torch import Tensor
 
 from sd_scripts.library.errors import BadFile, BadOption
-from sd_scripts.library.io.checkpoints import Checkpoint, open_checkpoint
-from sd_scripts.library.io.headers import kind_of
+from sd_scripts.library.io import asked
+from sd_scripts.library.io.checkpoints import Checkpoint
 from sd_scripts.library.io.streaming import Form, write_one_by_one
 from sd_scripts.library.models.layout import TEXT_PREFIX, UNET_PREFIX
 from sd_scripts.library.models.layout.text import WRAPPER
+from sd_scripts.library.models.numbers import device_of, dtype_of
+from sd_scripts.library.models.original import current_names, open_tensors
+from sd_scripts.library.models.sources import Source
 from sd_scripts.library.report import Report, counted
 from sd_scripts.options.model_tools import MergeModelsOptions
 
-_DTYPES = {"float": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _BARE = tuple(TEXT_PREFIX["sd1"] + part for part in ("embeddings.", "encoder.", "final_layer_norm."))
 # What a header says of the first model's own file, its training, and its name.
 _STALE = ("format", "ss_", "sshs_", "modelspec.title", "modelspec.date", "modelspec.hash", "modelspec.merged_from")
@@ -24,24 +26,16 @@ _STALE = ("format", "ss_", "sshs_", "modelspec.title", "modelspec.date", "models
 def merge_models(options: MergeModelsOptions, report: Report) -> None:
     """The whole merge. Errors: BadOption and BadFile, before anything is written."""
     output, ratios = _check(options)
-    device = _device(options.device)
+    device = device_of("device", options.device)
     report.phase("load_model", f"Opening {counted(len(options.models or []), 'model')}")
-    models = [_Model(open_checkpoint(path)) for path in options.models or []]
+    models = [_Model(*open_tensors(path)) for path in options.models or []]
     merge = _Merge(models, ratios, options, device)
     merge.check()
     first = models[0]
-    saving = _DTYPES[options.saving_precision]
+    saving = dtype_of(options.saving_precision)
     slots = {name: Form(saving if merge.summed(name) else first.dtype(name), first.shape(name)) for name in first.names}
-    done = 0
-
-    def tensor_of(name: str) -> Tensor:
-        nonlocal done
-        done += 1
-        report.progress(done, len(slots))
-        return merge.tensor(name).to(slots[name].dtype)
-
     report.phase("merge_models", f"Merging {len(slots):,} tensors into {output}", len(slots))
-    write_one_by_one(output, slots, tensor_of, _metadata(models))
+    write_one_by_one(output, slots, merge.tensor, _metadata(models), report)
     report.saved(output, "model")
     _tell(merge, options, output, report)
 
@@ -49,9 +43,10 @@ def merge_models(options: MergeModelsOptions, report: Report) -> None:
 class _Model:
     """A model's tensors under the names that today's files have; older ones of SD1 lack a level in the text encoder."""
 
-    def __init__(self, file: Checkpoint) -> None:
-        self.file = file
-        self.names = {_new_name(name): name for name in file.shapes}
+    def __init__(self, source: Source, file: Checkpoint) -> None:
+        self.file, self.path = file, source.path
+        self.kind, self.metadata = source.variant.name, source.metadata
+        self.names = {_new_name(name): name for name in current_names(file)}
 
     def shape(self, name: str) -> tuple[int, ...]:
         return self.file.shapes[self.names[name]]
@@ -64,7 +59,7 @@ class _Model:
 
 
 class _Merge:
-    """`missing`: how many tensors of the first model each later one lacks; `skipped`: what only later ones have."""
+    """`missing`: how many tensors each later model lacks of those that are summed; `skipped`: what only they have."""
 
     def __init__(
         self, models: list[_Model], ratios: list[float], options: MergeModelsOptions, device: torch.device
@@ -72,24 +67,21 @@ class _Merge:
         self.models, self.ratios, self.device = models, ratios, device
         self.first = models[0]
         self.unet_only = options.unet_only
-        self.precision = _DTYPES[options.precision]
+        self.precision = dtype_of(options.precision)
         later = [(model, name) for model in models[1:] for name in model.names if name not in self.first.names]
-        self.skipped = [f"{model.file.path.name}: {name}" for model, name in later]
-        self.missing = [sum(name not in model.names for name in self.first.names) for model in models]
+        self.skipped = [f"{model.path.name}: {name}" for model, name in later]
+        self.missing = [sum(map(self.summed, self.first.names.keys() - model.names.keys())) for model in models]
 
     def check(self) -> None:
         """The models are of one family and of equal shapes. Errors: BadFile."""
-        kinds = [kind_of(model.file.shapes) for model in self.models]
-        for model, kind in zip(self.models, kinds, strict=True):
-            if kind not in ("sd1", "sd2", "sdxl"):
-                raise BadFile(f"{model.file.path} is no whole Stable Diffusion model. LoRAs have tools of their own.")
-            if kind != kinds[0]:
-                other = f"of another family than {self.first.file.path}"
-                raise BadFile(f"{model.file.path} is {other}, so their weights cannot be added.")
+        for model in self.models:
+            if model.kind != self.first.kind:
+                other = f"of another family than {self.first.path}"
+                raise BadFile(f"{model.path} is {other}, so their weights cannot be added.")
             for name in (name for name in self.first.names if name in model.names):
                 if model.shape(name) != self.first.shape(name):
-                    shapes = f"{model.shape(name)}, where {self.first.file.path} has {self.first.shape(name)}"
-                    raise BadFile(f"{model.file.path}: {name} has the shape {shapes}. They cannot be merged.")
+                    shapes = f"{model.shape(name)}, where {self.first.path} has {self.first.shape(name)}"
+                    raise BadFile(f"{model.path}: {name} has the shape {shapes}. They cannot be merged.")
 
     def summed(self, name: str) -> bool:
         """Whether a tensor is a sum; others, such as numbers of positions, are the first model's."""
@@ -108,30 +100,15 @@ class _Merge:
 
 
 def _check(options: MergeModelsOptions) -> tuple[Path, list[float]]:
-    """(output, a ratio for each model). Errors: BadOption."""
+    """(output, a ratio for each model). Errors: BadOption, BadFile."""
     models = options.models or []
     if len(models) < 2:
         raise BadOption("models", "--models needs two models or more, with spaces between.")
     if not options.output:
         raise BadOption("output", "--output is needed: the file to write, such as merged.safetensors.")
-    output = Path(options.output).expanduser()
-    if output.suffix.lower() != ".safetensors":
-        raise BadOption("output", f"--output {output}: the name must end in .safetensors.")
-    same = next((path for path in models if output.exists() and Path(path).exists() and output.samefile(path)), None)
-    if same:
-        raise BadOption("output", f"--output {output} is one of the models that are merged. Write to another name.")
-    ratios = options.ratios or [1 / len(models)] * len(models)
-    if len(ratios) != len(models):
-        given = f"--ratios has {counted(len(ratios), 'number')}, and there are {len(models)} models"
-        raise BadOption("ratios", f"{given}. Give one for each, or leave it out.")
-    return output, ratios
-
-
-def _device(name: str) -> torch.device:
-    try:
-        return torch.zeros(1, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise BadOption("device", f"--device {name}: it is not there. Use cpu.") from error
+    output = asked.output_file("--output", options.output, models, (".safetensors",))
+    ratios = asked.one_for_each("--ratios", options.ratios, len(models))
+    return output, ratios or [1 / len(models)] * len(models)
 
 
 def _new_name(name: str) -> str:
@@ -141,14 +118,14 @@ def _new_name(name: str) -> str:
 
 def _metadata(models: list[_Model]) -> dict[str, str]:
     """What still holds of the first model's header, and what was merged."""
-    kept = {key: text for key, text in models[0].file.metadata.items() if not key.startswith(_STALE)}
-    return kept | {"modelspec.merged_from": ", ".join(model.file.path.stem for model in models)}
+    kept = {key: text for key, text in models[0].metadata.items() if not key.startswith(_STALE)}
+    return kept | {"modelspec.merged_from": ", ".join(model.path.stem for model in models)}
 
 
 def _tell(merge: _Merge, options: MergeModelsOptions, output: Path, report: Report) -> None:
     for model, missing in zip(merge.models, merge.missing, strict=True):
         if missing:
-            text = f"{model.file.path} lacks {counted(missing, 'tensor')} of the first model, whose own count instead."
+            text = f"{model.path} lacks {counted(missing, 'tensor')} of the first model, whose own count instead."
             report.notice(text, "warning")
     if merge.skipped:
         advice = "" if options.show_skipped else " --show_skipped lists them."

@@ -21,7 +21,7 @@ from sd_scripts.library.models.layout.text import clip_names
 from sd_scripts.library.models.layout.unet import names_of
 from sd_scripts.library.models.paths import model_path
 from sd_scripts.library.models.saving import original_tensors
-from sd_scripts.library.models.sources import Folder, SingleFile, open_source
+from sd_scripts.library.models.sources import Folder, SingleFile, Source, open_source
 from sd_scripts.library.models.variant import TextVariant, Variant
 
 _WEIGHT = ".weight"
@@ -67,8 +67,8 @@ class OriginalModel:
         return self.variant.name
 
     def names(self) -> list[str]:
-        """All tensors but averaged ones, which a change of the others would make stale."""
-        return [name for name in self.tensors.shapes if not name.startswith(EMA_PREFIX)]
+        """See `current_names`."""
+        return current_names(self.tensors)
 
     def shape(self, layer: StoredLayer) -> tuple[int, ...]:
         """The shape of a layer's weight."""
@@ -85,6 +85,11 @@ def piece(tensor: Tensor, layer: StoredLayer) -> Tensor:
     return tensor if layer.third is None else tensor.chunk(3)[layer.third]
 
 
+def current_names(tensors: Checkpoint) -> list[str]:
+    """All tensors but averaged ones, which a change of the others would make stale."""
+    return [name for name in tensors.shapes if not name.startswith(EMA_PREFIX)]
+
+
 def is_vae(name: str) -> bool:
     """Whether an original tensor belongs to the VAE."""
     return name.startswith(VAE_PREFIX)
@@ -92,16 +97,19 @@ def is_vae(name: str) -> bool:
 
 def open_original(name_or_path: str, device: torch.device = CPU) -> OriginalModel:
     """A model file, a diffusers folder or a hub id; what is read of it is read onto `device`. Errors: BadFile."""
-    source = open_source(model_path(name_or_path), device, ("sd1", "sd2", "sdxl"))
-    known = configs.base_config(source.variant.config)
-    if isinstance(source, SingleFile):
-        tensors: Checkpoint = source.file
-    else:
-        assert isinstance(source, Folder)
-        tensors = _Held(source.path, _translated(source, known))
+    source, tensors = open_tensors(name_or_path, device)
     model = OriginalModel(source.path, source.variant, source.prediction_type, tensors)
-    model.layers = {layer.key: layer for layer in _layers(model, known)}
+    model.layers = {layer.key: layer for layer in _layers(model, configs.base_config(source.variant.config))}
     return model
+
+
+def open_tensors(name_or_path: str, device: torch.device = CPU) -> tuple[Source, Checkpoint]:
+    """The same with its original tensors alone, whatever layers they are of. Errors: BadFile."""
+    source = open_source(model_path(name_or_path), device, ("sd1", "sd2", "sdxl"))
+    if isinstance(source, SingleFile):
+        return source, source.file
+    assert isinstance(source, Folder)
+    return source, _Held(source.path, _translated(source, configs.base_config(source.variant.config)))
 
 
 class _Held:

@@ -2,7 +2,7 @@
 loaded."""
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.networks import asked
+from sd_scripts.library.io import asked
 from sd_scripts.library.report import Report
 from sd_scripts.options.network_tools import ExtractLoconOptions, ExtractLoraOptions
 
@@ -10,12 +10,12 @@ from sd_scripts.options.network_tools import ExtractLoconOptions, ExtractLoraOpt
 def extract(options: ExtractLoraOptions, report: Report) -> None:
     """Extracts a LoRA out of two models. Errors: BadOption, BadFile."""
     given = options.models
-    to = asked.output_file("save_to", options.save_to, [given.model_org, given.model_tuned])
+    to = asked.output_file("--save_to", options.save_to, [given.model_org, given.model_tuned])
     if options.v2 and options.sdxl:
         raise BadOption("v2", "--v2 does not go with --sdxl: the models are of one kind. Leave one out.")
+    from sd_scripts.library.models.numbers import device_of, dtype_of
     from sd_scripts.library.networks import extracting, headers, merging
     from sd_scripts.library.networks.files import write_network
-    from sd_scripts.library.networks.numbers import device_of, dtype_of
     from sd_scripts.library.networks.opening import Wanted, opened
 
     device = device_of("device", options.svd.device)
@@ -47,12 +47,12 @@ def extract_locon(options: ExtractLoconOptions, report: Report) -> None:
     name = options.output_name
     named = f"{name}.safetensors" if options.safetensors and not name.endswith(".safetensors") else name
     to = asked.output_file("output_name", named, [options.base_model, options.db_model])
+    from sd_scripts.library.models.numbers import device_of
     from sd_scripts.library.networks import headers
     from sd_scripts.library.networks.extracting import Pair, told
     from sd_scripts.library.networks.files import write_network
     from sd_scripts.library.networks.locon import LoconAsked
     from sd_scripts.library.networks.locon import extract_locon as extracted
-    from sd_scripts.library.networks.numbers import device_of
     from sd_scripts.library.networks.opening import Wanted, opened
 
     device = device_of("device", options.device)
@@ -67,7 +67,7 @@ def extract_locon(options: ExtractLoconOptions, report: Report) -> None:
     spec = headers.network_spec(to, version)
     write_network(to, tensors, None, spec | {"ss_base_model_version": version, "ss_network_module": "lycoris.kohya"})
     report.saved(to, "model")
-    report.summary(f"Extracted {told(tensors)} in a low rank: {to}.")
+    report.summary(f"Extracted {told(tensors)}: {to}.")
 
 
 _NUMBERS = {"fixed": "dim", "full": "", "threshold": "threshold", "ratio": "ratio", "quantile": "quantile"}

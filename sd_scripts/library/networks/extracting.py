@@ -61,11 +61,10 @@ def extracted(pair: Pair, how: Extraction, r: Report) -> dict[str, Tensor]:
     layers = list(_layers(pair, how, r))
     r.phase("extract", f"Extracting what {pair.after.path} has learnt since {pair.before.path}.", total=len(layers))
     tensors: dict[str, Tensor] = {}
-    for done, layer in enumerate(layers, 1):
+    for layer in r.whole(layers):
         change = pair.change(layer, how.device)
         if change.any():
             tensors |= _tensors(layer.key, change, low_rank(change, how))
-        r.progress(done, len(layers))
     if not tensors:
         raise BadFile(f"{pair.before.path} and {pair.after.path} are the same: there is nothing to extract.")
     return tensors
@@ -107,5 +106,5 @@ def _tensors(key: str, change: Tensor, factors: Factors) -> dict[str, Tensor]:
 
 
 def told(tensors: dict[str, Tensor]) -> str:
-    """How many layers there are in a LoRA."""
-    return counted(sum(name.endswith(".lora_down.weight") for name in tensors), "layer")
+    """How many layers there are in a network."""
+    return counted(len({name.split(".")[0] for name in tensors}), "layer")

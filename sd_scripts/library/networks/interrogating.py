@@ -55,6 +55,7 @@ def _answers(
         ends = [torch.full_like(tokens, end) for end in (tokenizer.bos_token_id, tokenizer.eos_token_id)]
         yield model.encode_ids(torch.stack([ends[0], tokens, ends[1]], dim=1), settings)
         r.progress(done + number)
+        r.stop_if_asked()
 
 
 def _merge(model: StableDiffusion, network: StoredNetwork, keys: list[str]) -> None:

@@ -72,23 +72,19 @@ def write_changed(
     for layer in model.layers.values():
         for name in (layer.tensor, layer.bias):
             by_tensor.setdefault(name, []).append(layer)
-    done = 0
 
     def make(name: str) -> Tensor:
-        nonlocal done
         tensor = model.tensors.tensor(name)
         if name in changes:
             tensor = torch.cat([changes[name](layer, piece(tensor, layer)) for layer in by_tensor[name]])
-        done += 1
-        r.progress(done, len(names))
         return tensor
 
     predicted = model.prediction_type or _told(headers)
     spec = model_spec(to.path, model.variant, predicted, to.merged_from) if to.with_spec else {}
     if to.path.suffix.lower() == ".safetensors":
-        write_one_by_one(to.path, {name: _form(model, name, to.dtype) for name in names}, make, spec)
+        write_one_by_one(to.path, {name: _form(model, name, to.dtype) for name in names}, make, spec, r)
     else:
-        write_ckpt(to.path, {name: make(name).to(_form(model, name, to.dtype).dtype) for name in names})
+        write_ckpt(to.path, {name: make(name).to(_form(model, name, to.dtype).dtype) for name in r.whole(names)})
     r.saved(to.path, "model")
 
 

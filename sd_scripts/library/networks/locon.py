@@ -49,10 +49,9 @@ def extract_locon(pair: Pair, asked: LoconAsked, r: Report) -> dict[str, Tensor]
     layers = [layer for layer in pair.before.layers.values() if asked.mode == "full" or _is_matrix(pair, layer)]
     r.phase("extract", f"Extracting what {pair.after.path} has learnt since {pair.before.path}.", total=len(layers))
     tensors: dict[str, Tensor] = {}
-    for done, layer in enumerate(layers, 1):
+    for layer in r.whole(layers):
         for name, tensor in _of_layer(pair, layer, asked):
             tensors[f"{layer.key}.{name}"] = tensor.cpu().contiguous()
-        r.progress(done, len(layers))
     if not tensors:
         raise BadFile(f"{pair.before.path} and {pair.after.path} are the same: there is nothing to extract.")
     return tensors

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sd_scripts.library.networks import asked
+from sd_scripts.library.io import asked
 from sd_scripts.library.networks.block_strengths import Strengths, read_strengths
 from sd_scripts.library.report import Report, counted
 from sd_scripts.options.network_tools import JoinOptions, MergeFilesOptions, MergeLycorisOptions, SvdMergeLoraOptions
@@ -23,13 +23,15 @@ class MergeTask:
         self, files: MergeFilesOptions, sdxl: bool | None, v2: bool = False, lbws: list[str] | None = None
     ) -> None:
         self.files, self.sdxl, self.v2 = files, sdxl, v2
-        self.models = asked.input_files("models", files.models)
-        self.ratios = asked.strengths("ratios", files.ratios, len(self.models))
+        self.models = [asked.input_file("--models", path) for path in files.models]
+        given = asked.one_for_each("--ratios", files.ratios, len(self.models))
+        self.ratios = given or [1.0] * len(self.models)
         self.blocks: list[Strengths] = read_strengths(lbws, len(self.models), sdxl)
 
     def check_output(self, sd_model: str | None) -> Path:
-        """The file to write. Errors: BadOption."""
-        return asked.output_file("save_to", self.files.save_to, [*self.models, *([sd_model] if sd_model else [])])
+        """The file to write. Errors: BadOption, BadFile."""
+        read: list[str | Path] = [*self.models, *([sd_model] if sd_model else [])]
+        return asked.output_file("--save_to", self.files.save_to, read)
 
     def networks(self, plain: bool) -> "list[Strong]":
         """The networks with their strengths; `plain`: none of them may be a DoRA. Errors: BadFile."""
@@ -46,21 +48,22 @@ class MergeTask:
     def into_model(self, sd_model: str, with_spec: bool, report: Report) -> None:
         """Merges the networks into a model. Errors: BadOption, BadFile."""
         to = self.check_output(sd_model)
+        from sd_scripts.library.models.numbers import dtype_of
         from sd_scripts.library.networks.into_model import Written, merge_into
-        from sd_scripts.library.networks.numbers import dtype_of
         from sd_scripts.library.networks.opening import Wanted, opened
 
         networks = self.networks(plain=False)
-        model = opened(sd_model, Wanted(bool(self.sdxl), self.v2))
+        other = "networks/merge_lora.py" if self.sdxl else "networks/sdxl_merge_lora.py"
+        model = opened(sd_model, Wanted(bool(self.sdxl), self.v2, other_tool=other))
         saved_as = dtype_of(self.files.save_precision or self.files.precision)
-        written = Written(to, saved_as, with_spec, [sd_model, *self.models])
+        written = Written(to, saved_as, with_spec, [sd_model, *map(str, self.models)])
         merge_into(model, networks, dtype_of(self.files.precision), written, report)
 
     def into_one(self, join: JoinOptions, with_spec: bool, report: Report) -> None:
         """Merges the networks into one. Errors: BadOption, BadFile."""
         to = self.check_output(None)
+        from sd_scripts.library.models.numbers import dtype_of
         from sd_scripts.library.networks.merging import joined, merged
-        from sd_scripts.library.networks.numbers import dtype_of
 
         networks = self.networks(plain=True)
         tensors = merged(networks, joined(join.concat, join.shuffle), dtype_of(self.files.precision), report)
@@ -69,8 +72,8 @@ class MergeTask:
     def approximate(self, options: SvdMergeLoraOptions, report: Report) -> None:
         """Merges the networks into one of a rank. Errors: BadOption, BadFile."""
         to = self.check_output(None)
+        from sd_scripts.library.models.numbers import device_of, dtype_of
         from sd_scripts.library.networks.merging import approximated, merged
-        from sd_scripts.library.networks.numbers import device_of, dtype_of
 
         device = device_of("device", options.svd.device)
         networks = self.networks(plain=True)
@@ -82,8 +85,8 @@ class MergeTask:
     def _write(
         self, to: Path, tensors: "dict[str, Tensor]", networks: "Sequence[Strong]", with_spec: bool, report: Report
     ) -> None:
+        from sd_scripts.library.models.numbers import dtype_of
         from sd_scripts.library.networks.merging import linear_ranks, write_merged
-        from sd_scripts.library.networks.numbers import dtype_of
 
         write_merged(
             to, tensors, networks, self.v2, dtype_of(self.files.save_precision or self.files.precision), with_spec
@@ -109,12 +112,12 @@ def merge_lycoris(options: MergeLycorisOptions, report: Report) -> None:
     """Merges a network of LyCORIS into a model. Errors: BadOption, BadFile, NotInstalled."""
     network = asked.input_file("lycoris_model", options.lycoris_model)
     to = asked.output_file("output_name", options.output_name, [options.base_model, network])
+    from sd_scripts.library.models.numbers import device_of, dtype_of
     from sd_scripts.library.networks.into_model import Written
     from sd_scripts.library.networks.lycoris_merging import merge_lycoris as merge_network
-    from sd_scripts.library.networks.numbers import device_of, dtype_of
     from sd_scripts.library.networks.opening import Wanted, opened
 
     device = device_of("device", options.device)
     model = opened(options.base_model, Wanted(options.is_sdxl, options.is_v2, "is_v2", "is_sdxl"))
-    written = Written(to, dtype_of(options.dtype), True, [options.base_model, network])
-    merge_network(model, network, options.weight, device, written, report)
+    written = Written(to, dtype_of(options.dtype), True, [options.base_model, str(network)])
+    merge_network(model, str(network), options.weight, device, written, report)

@@ -30,7 +30,7 @@ def merged(
     keys = list(dict.fromkeys(key for strong in networks for key in strong.network.keys))
     r.phase("merge", f"Merging {counted(len(networks), 'network')}.", total=len(keys))
     tensors: Tensors = {}
-    for done, key in enumerate(keys, 1):
+    for key in r.whole(keys):
         having = [strong for strong in networks if strong.network.has(key)]
         loras = [strong.network.lora(key) for strong in having]
         _check_sizes(having, loras)
@@ -40,7 +40,6 @@ def merged(
         ]
         found = join(loras[0], parts)
         tensors |= loras[0].tensors(found, found.rank)
-        r.progress(done, len(keys))
     return tensors
 
 

@@ -3,20 +3,21 @@
 from dataclasses import dataclass
 
 from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.models.numbers import device_of
 from sd_scripts.library.models.original import OriginalModel, open_original
-from sd_scripts.library.networks.numbers import device_of
 from sd_scripts.library.networks.stored import BASE_TITLES, Base, StoredNetwork
 
 
 @dataclass(frozen=True)
 class Wanted:
     """The kind of model that a tool is told to expect, and the flags that tell it; without `xl_flag` the tool is for
-    one kind."""
+    one kind, and `other_tool` is for the other."""
 
     sdxl: bool
     v2: bool = False
     v2_flag: str = "v2"
     xl_flag: str = ""
+    other_tool: str = ""
 
     @property
     def base(self) -> Base:
@@ -31,18 +32,11 @@ class Wanted:
             advice = "add" if is_xl else "leave out"
             raise BadOption(self.xl_flag, f"{model.path} is {title}: {advice} --{self.xl_flag}.")
         if is_xl != self.sdxl:
-            raise BadFile(
-                f"{model.path} is {title}, and this tool is for {BASE_TITLES[self.base]}. {_OTHER_TOOL[is_xl]}"
-            )
+            advice = f"Use {self.other_tool}" if self.other_tool else "Choose another model"
+            raise BadFile(f"{model.path} is {title}, and this tool is for {BASE_TITLES[self.base]}. {advice}.")
         if not is_xl and (model.kind == "sd2") != self.v2:
             advice = "leave out" if self.v2 else "add"
             raise BadOption(self.v2_flag, f"{model.path} is {title}: {advice} --{self.v2_flag}.")
-
-
-_OTHER_TOOL = {
-    True: "networks/sdxl_merge_lora.py merges into it.",
-    False: "networks/merge_lora.py merges into it.",
-}
 
 
 def opened(name: str, wanted: Wanted, device_option: str = "", device: str | None = None) -> OriginalModel:

@@ -47,12 +47,11 @@ def resized(
     r.phase("resize_lora", f"Resizing {network.path}.", total=len(network.keys))
     tensors: dict[str, Tensor] = {}
     told: list[Kept] = []
-    for done, key in enumerate(network.keys, 1):
+    for key in r.whole(network.keys):
         lora = network.lora(key)
         made, kept = _resized(lora, sizes, device)
         tensors |= made
         told.append(kept)
-        r.progress(done, len(network.keys))
     return tensors, told
 
 

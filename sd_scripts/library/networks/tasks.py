@@ -2,7 +2,7 @@
 torch is loaded."""
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.networks import asked
+from sd_scripts.library.io import asked
 from sd_scripts.library.report import Report, counted
 from sd_scripts.options.network_tools import (
     CheckLoraOptions,
@@ -14,12 +14,12 @@ from sd_scripts.options.network_tools import (
 
 def resize(options: ResizeLoraOptions, report: Report) -> None:
     """Writes a LoRA in other ranks. Errors: BadOption, BadFile."""
-    model = asked.input_file("model", options.model)
-    to = asked.output_file("save_to", options.save_to, [model])
+    model = asked.input_file("--model", options.model)
+    to = asked.output_file("--save_to", options.save_to, [model])
     param = _dynamic_param(options, report)
+    from sd_scripts.library.models.numbers import device_of, dtype_of
     from sd_scripts.library.networks import resizing
     from sd_scripts.library.networks.files import write_network
-    from sd_scripts.library.networks.numbers import device_of, dtype_of
     from sd_scripts.library.networks.stored import plain_network
 
     ranks = options.ranks
@@ -61,8 +61,8 @@ def check(options: CheckLoraOptions, report: Report) -> None:
 
 def split_dylora(options: SplitDyloraOptions, report: Report) -> None:
     """Writes a LoRA of each rank. Errors: BadOption, BadFile."""
-    model = asked.input_file("model", options.model)
-    to = asked.output_file("save_to", options.save_to, [model])
+    model = asked.input_file("--model", options.model)
+    to = asked.output_file("--save_to", options.save_to, [model])
     from sd_scripts.library.networks.splitting import split
     from sd_scripts.library.networks.stored import plain_network
 
@@ -72,7 +72,7 @@ def split_dylora(options: SplitDyloraOptions, report: Report) -> None:
 
 def interrogate(options: LoraInterrogatorOptions, report: Report) -> None:
     """Lists the words that a LoRA changes most. Errors: BadOption, BadFile."""
-    model = asked.input_file("model", options.model)
+    model = asked.input_file("--model", options.model)
     from sd_scripts.library.models.sd import load
     from sd_scripts.library.networks.interrogating import interrogate as words_of
     from sd_scripts.library.networks.opening import Wanted, check_base, opened

@@ -1,4 +1,4 @@
-"""Number formats and devices that the tools for networks are asked for."""
+"""Number formats and devices that the tools for models and networks are asked for."""
 
 import torch
 
