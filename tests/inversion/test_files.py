@@ -175,6 +175,9 @@ def test_what_is_no_embedding_is_refused(tmp_path):
     save_file({"a": torch.ones(2, 3, 3)}, tmp_path / "deep.safetensors")
     save_file({"emb_params": torch.ones(2, 30)}, tmp_path / "wide.safetensors")
     torch.save([1, 2], tmp_path / "list.pt")
+    save_file({"clip_l": torch.ones(2, 3), "clip_g": torch.ones(1, 4)}, tmp_path / "uneven.safetensors")
+    with pytest.raises(BadFile, match="has 2 vectors for one text encoder and 1 for the other"):
+        read_embedding(tmp_path / "uneven.safetensors")
     for name in ("two.safetensors", "deep.safetensors", "list.pt"):
         with pytest.raises(BadFile, match=f"{name} is no embedding: it holds neither"):
             read_embedding(tmp_path / name)

@@ -44,9 +44,12 @@ def read_embedding(path: str | Path) -> dict[str, Tensor]:
             "Choose another file."
         )
     taken = {name: tensor for name, tensor in vectors.items() if tensor is not None}
-    if len({len(tensor) for tensor in taken.values()}) > 1:
-        counts = " and ".join(f"{len(tensor)} in {name}" for name, tensor in taken.items())
-        raise BadFile(f"{path} has vectors of differing number, {counts}: a word has as many in both. Choose another.")
+    counts = [len(tensor) for tensor in taken.values()]
+    if len(set(counts)) > 1:
+        raise BadFile(
+            f"{path} has {counts[0]} vectors for one text encoder and {counts[1]} for the other: a word has as many in "
+            "both. Choose another file."
+        )
     return taken
 
 
