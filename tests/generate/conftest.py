@@ -1,6 +1,7 @@
 """Tiny models, and what was trained beside them."""
 
 import functools
+import gc
 import warnings
 
 import numpy as np
@@ -25,6 +26,14 @@ def one_tokenizer():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "clip_tokenizer", functools.cache(sources.clip_tokenizer))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cheap_collections():
+    """Between models all garbage is collected: seconds, where everything that other tests have loaded is looked at."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,7 @@ def test_what_the_files_are_wrong_for(draw, world, tmp_path):
         (BadFile, "is for another kind of model"): (
             "--ckpt", "large.safetensors", "--network_weights", "cat.safetensors"
         ),
-        (BadFile, "is no embedding for this model"): (
+        (BadFile, "is no embedding: it holds neither"): (
             "--ckpt", "base.safetensors", "--textual_inversion_embeddings", "cat.safetensors"
         ),
     }  # fmt: skip

@@ -2,18 +2,23 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from sd_scripts.gen_img import work
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.example import sd_models
 from sd_scripts.library.io.embeddings import read_embedding
 from sd_scripts.library.io.headers import safetensors_header
 from sd_scripts.library.models import sd
 from sd_scripts.library.models.family import SaveRequest, TextSettings
+from sd_scripts.options.cli import parse
+from sd_scripts.options.gen_img import GenImgOptions
 from tests.inversion.tiny import WORD, learn_word, make_inversion_trainer, vectors
-from tests.train.tiny import tiny_family
+from tests.train.tiny import Recorder, tiny_family
 from tests.train.tiny_sdxl import tiny_sdxl
 
 TEXT = f"a photo of {WORD}, red"
@@ -78,6 +83,23 @@ def test_diffusers_answers_as_our_trainer_does(pair):
             for unet, hidden in ((trainer.family.unet, own["hidden"]), (pipeline.unet, theirs["hidden"]))
         ]
         torch.testing.assert_close(*predictions, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("word", ["my-cat", "cat"])
+def test_gen_img_draws_with_a_file_as_the_training_did_with_the_word(word, tmp_path):
+    base = sd_models.make_sd1(tmp_path / "base.safetensors")
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text(f"a {WORD}, (my-cats:1.2) and [{WORD}] --w 64 --h 64 --s 2 --d 7")
+    given = {"learning_rate": 0.3, "sample_prompts": str(prompts), "sample_every_n_steps": 3}
+    learn_word(tmp_path, sd.load(str(base)), **given)
+    file = (tmp_path / "out" / "X.safetensors").rename(tmp_path / f"{word}.safetensors")
+    # A file may be named as the vocabulary's words are.
+    argv = ["--ckpt", str(base), "--textual_inversion_embeddings", str(file), "--outdir", str(tmp_path / "drawn")]
+    argv += ["--prompt", prompts.read_text().replace(WORD, word).replace(f"{word}s", "my-cats")]
+    work(parse(GenImgOptions, argv, "gen_img.py"), Recorder().report)
+    (sample,) = (tmp_path / "out" / "sample").glob("*.png")
+    (drawn,) = (tmp_path / "drawn").glob("*.png")
+    assert np.array_equal(*(np.asarray(Image.open(path)) for path in (sample, drawn)))
 
 
 def test_files_are_named_and_headed_as_others_know_them(pair, tmp_path):
@@ -153,6 +175,9 @@ def test_what_is_no_embedding_is_refused(tmp_path):
     save_file({"a": torch.ones(2, 3, 3)}, tmp_path / "deep.safetensors")
     save_file({"emb_params": torch.ones(2, 30)}, tmp_path / "wide.safetensors")
     torch.save([1, 2], tmp_path / "list.pt")
+    save_file({"clip_l": torch.ones(2, 3), "clip_g": torch.ones(1, 4)}, tmp_path / "uneven.safetensors")
+    with pytest.raises(BadFile, match="has 2 vectors for one text encoder and 1 for the other"):
+        read_embedding(tmp_path / "uneven.safetensors")
     for name in ("two.safetensors", "deep.safetensors", "list.pt"):
         with pytest.raises(BadFile, match=f"{name} is no embedding: it holds neither"):
             read_embedding(tmp_path / name)

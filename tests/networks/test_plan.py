@@ -1,5 +1,6 @@
 """What a network is asked for, and the layers, names and ranks that follow."""
 
+import functools
 import math
 
 import pytest
@@ -8,9 +9,11 @@ import torch
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models import configs
 from sd_scripts.library.models.adaptable import SD_BLOCKS, sd_layers
-from sd_scripts.library.networks.arguments import LoraArguments, read_lora, split_words
+from sd_scripts.library.networks.arguments import LoraArguments, read_arguments, split_words
 from sd_scripts.library.networks.block_rates import block_weights
 from sd_scripts.library.networks.plan import Size, plan_asked, plan_of
+
+read_lora = functools.partial(read_arguments, LoraArguments, "networks.lora")
 
 
 def true_size(version):

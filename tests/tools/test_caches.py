@@ -92,7 +92,7 @@ def test_a_lora_training_uses_them_and_encodes_nothing(
 ) -> None:
     model = models / "sd1.safetensors"
     latents, texts = cached(model, folder, mixed_precision=precision, flip_aug=True)
-    names = {"a_0080x0064_sd.npz", "b_0064x0064_sd.npz", "a_te_outputs.npz", "b_te_outputs.npz"}
+    names = {"a_0080x0064_sd.npz", "b_0064x0064_sd.npz", "a_sd1_te_outputs.npz", "b_sd1_te_outputs.npz"}
     assert {name for name in listed(folder / "1_thing") if name.endswith(".npz")} == names
     assert latents.counts["made"] == texts.counts["made"] == 2
     assert "bad.png" in latents.said

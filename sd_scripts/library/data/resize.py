@@ -1,6 +1,6 @@
 """Brings a picture into its bucket: scaled to cover it, then cut. Needs no torch."""
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from sd_scripts.library.data.buckets import Fit, Size
 
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 STRIP_FACTOR = 16
 
 Interpolation = Literal["lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic", "area"]
-INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
 """The ways to scale by name. None stands for ours: area averaging to shrink, Lanczos to enlarge."""
 
 # Of the names that mean the same, the one that stands in latents files.

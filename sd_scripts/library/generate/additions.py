@@ -115,15 +115,16 @@ class _Adjustable:
 
 @contextmanager
 def as_it_was(family: Family) -> Iterator[None]:
-    """What is hung onto the model's layers within the block, in whatever way, is gone after it.
+    """What is hung onto the model's layers within the block, in whatever way, and its new words, are gone after it.
 
     Weights that are changed in place stay changed.
     """
     modules = [module for part in (family.unet, *family.text_encoders.values()) for module in part.modules()]
-    before = [_State(module) for module in modules]
+    before, tokenizers = [_State(module) for module in modules], family.tokenizers
     try:
         yield
     finally:
+        family.tokenizers = tokenizers
         for state in before:
             state.restore()
 

@@ -3,7 +3,7 @@
 import gc
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,14 +17,15 @@ from sd_scripts.library.generate.additions import add_hypernetwork, add_network,
 from sd_scripts.library.generate.asked import read_asked
 from sd_scripts.library.generate.columns import Column, by_model, columns_of, word_of
 from sd_scripts.library.generate.easel import Drawn
-from sd_scripts.library.generate.embeddings import Vectors, read_embedding, taught
 from sd_scripts.library.generate.files import FileNames, told
 from sd_scripts.library.generate.grid import Table, draw_grid
 from sd_scripts.library.generate.kinds import module_of
 from sd_scripts.library.generate.opening import Opened, open_model
 from sd_scripts.library.generate.plan import SEEDS, Picture, Sources, batches, is_grid, planned
 from sd_scripts.library.io.atomic import replacing
+from sd_scripts.library.io.embeddings import read_fitting
 from sd_scripts.library.models.family import Family
+from sd_scripts.library.models.new_word import NewWord
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train.device import is_out_of_memory
 from sd_scripts.library.train.sampling import evaluating, write_png
@@ -155,7 +156,8 @@ def _draw_columns(opened: Opened, places: list[int], sheet: _Sheet) -> None:
 
 def _draw_column(opened: Opened, place: int, sheet: _Sheet) -> None:
     family, options, column = opened.family, sheet.options, sheet.columns[place]
-    with as_it_was(family) if column.file else nullcontext(), _with_words(family, column, options):
+    with as_it_was(family):
+        _teach(family, column, options)
         if column.file:
             _add(family, column)
             sheet.report.say(f"Draws with {column.label}.")
@@ -184,20 +186,16 @@ def _set_strengths(opened: Opened, column: Column, picture: Picture) -> None:
     opened.hypernetworks.set(of_all)
 
 
-@contextmanager
-def _with_words(family: Family, column: Column, options: GenImgOptions) -> Iterator[None]:
-    """The words of all embeddings, and that of the column's."""
-    widths = [encoder.get_input_embeddings().embedding_dim for encoder in family.text_encoders.values()]
-    words: dict[str, Vectors] = {}
-    for file in options.added.textual_inversion_embeddings or []:
-        words[Path(file).stem] = read_embedding(file, widths)
+def _teach(family: Family, column: Column, options: GenImgOptions) -> None:
+    """The words of all embeddings, and those of the column's. Errors: BadFile."""
+    widths = {part: encoder.get_input_embeddings().embedding_dim for part, encoder in family.text_encoders.items()}
+    files = {Path(file).stem: file for file in options.added.textual_inversion_embeddings or []}
     if column.file and column.kind == "embedding":
-        words[Path(column.file).stem] = words[word_of(column.file)] = read_embedding(column.file, widths)
-    if not words:
-        yield
-        return
-    with taught(family, words):
-        yield
+        files |= {Path(column.file).stem: column.file, word_of(column.file): column.file}
+    for word, file in files.items():
+        vectors = read_fitting(file, widths)
+        placed = {part: rows_ND.to(family.unet.device) for part, rows_ND in vectors.items()}
+        family.add_word(NewWord(word, len(next(iter(placed.values())))), placed)
 
 
 def sources_of(options: FromPictureOptions) -> Sources | None:

@@ -4,13 +4,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.embedding_names import ONE_ENCODER, TWO_ENCODERS, WEB_TABLE
 from sd_scripts.library.io.headers import kind_of, pickled_object, safetensors_header
 
 FileKind = Literal["model", "network", "embedding", "hypernetwork"]
 
-# Tensors by whose names embeddings are known, and the table in which AUTOMATIC1111's lie.
-EMBEDDINGS = ("emb_params", "clip_l", "clip_g")
-EMBEDDING_TABLE = "string_to_param"
 # What the names of layers in networks' files begin with.
 NETWORKS = ("lora_", "oft_")
 _OWN_MODULES = "networks."
@@ -27,7 +25,7 @@ def kind_of_file(file: str, option: str) -> FileKind:
         return _named(dict(safetensors_header(path)[0]), file, option)
     found = pickled_object(path)
     inner = found.get("state_dict", found) if isinstance(found, dict) else {}
-    if isinstance(found, dict) and EMBEDDING_TABLE in found:
+    if isinstance(found, dict) and WEB_TABLE in found:
         return "embedding"
     if isinstance(found, dict) and any(isinstance(key, int) for key in found):
         return "hypernetwork"
@@ -44,7 +42,7 @@ def _named(tensors: dict[str, Any], file: str, option: str) -> FileKind:
     if any(name.partition(".")[0].isdecimal() for name in shapes):
         return "hypernetwork"
     # diffusers' own files of embeddings hold one matrix under the word itself.
-    if any(name in EMBEDDINGS for name in shapes) or (len(shapes) == 1 and kind == "unknown"):
+    if any(name in (*ONE_ENCODER, *TWO_ENCODERS) for name in shapes) or (len(shapes) == 1 and kind == "unknown"):
         return "embedding"
     sentence = "is neither a model nor a network, an embedding or a hypernetwork. Choose another file."
     raise BadOption(option, f"--{option}: {file} {sentence}")

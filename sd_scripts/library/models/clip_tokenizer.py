@@ -32,9 +32,16 @@ def write_tokenizer(tokenizer: Any, folder: Path) -> None:
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *pairs, ""]), encoding="utf-8")
 
 
+def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """The tokens of each text without begin and end, before anything is cut off."""
+    # The backend knows of no longest text, so it neither cuts nor warns.
+    found = tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    return [encoding.ids for encoding in found]
+
+
 def count_tokens(tokenizer: Any, text: str) -> int:
     """Tokens of a text without begin and end, before anything is cut off."""
-    return len(_encode(tokenizer, [text])[0])
+    return len(token_ids(tokenizer, [text])[0])
 
 
 def count_weighted_tokens(tokenizer: Any, text: str) -> int:
@@ -44,7 +51,7 @@ def count_weighted_tokens(tokenizer: Any, text: str) -> int:
 
 def tokenize(tokenizer: Any, texts: Sequence[str], max_tokens: int, pad_id: int) -> Tensor:
     """tokens_BL, L = max_tokens + 2: begin, the text's tokens as far as they fit, end, padding."""
-    rows = [_framed(tokenizer, ids, max_tokens, pad_id) for ids in _encode(tokenizer, texts)]
+    rows = [_framed(tokenizer, ids, max_tokens, pad_id) for ids in token_ids(tokenizer, texts)]
     return torch.tensor(rows, dtype=torch.long)
 
 
@@ -97,12 +104,6 @@ def _framed(tokenizer: Any, ids: list[int], max_tokens: int, pad_id: int) -> lis
 
 def _encode_pieces(tokenizer: Any, pieces: list[Piece]) -> tuple[list[int], list[float]]:
     """The tokens of all pieces in a row, and the weight of each."""
-    rows = _encode(tokenizer, [piece.text for piece in pieces])
+    rows = token_ids(tokenizer, [piece.text for piece in pieces])
     weights = [piece.weight for piece, row in zip(pieces, rows, strict=True) for _ in row]
     return [token for row in rows for token in row], weights
-
-
-def _encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    # The backend knows of no longest text, so it neither cuts nor warns.
-    found = tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
-    return [encoding.ids for encoding in found]

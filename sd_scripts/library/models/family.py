@@ -62,6 +62,8 @@ class Family(Protocol):
     """Latents are multiplied by this before noise is added (0.18215 for SD1 and SD2, 0.13025 for SDXL)."""
     alphas_T: "torch.Tensor"
     """alpha-bar of each training step (Ho et al. 2020, eq. 4)."""
+    tokenizers: list[Any]
+    """Of each text encoder."""
     unet: "nn.Module"
     vae: "nn.Module"
 

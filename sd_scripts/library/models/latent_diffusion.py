@@ -1,7 +1,6 @@
 """What Stable Diffusion 1, 2 and XL have in common: noise and its schedule, the VAE, and how they are saved."""
 
-import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ from sd_scripts.library.models.clip_tokenizer import count_tokens
 from sd_scripts.library.models.family import FileFormat, PredictionType, SaveRequest
 from sd_scripts.library.models.layout.unet import block_count, block_of, names_of
 from sd_scripts.library.models.new_vectors import NewVectors, add_vectors, vectors_by_lot, vectors_of
-from sd_scripts.library.models.new_word import NewWord
+from sd_scripts.library.models.new_word import NewWord, taught
 from sd_scripts.library.models.samplers import sampling_scheduler
 from sd_scripts.library.models.sources import Parts, Source
 from sd_scripts.library.models.weights import one_dtype
@@ -36,7 +35,6 @@ class LatentDiffusion:
         self.prediction_type: PredictionType = scheduler["prediction_type"]
         self.unet, self.vae = parts.unet, vae
         self.tokenizers = parts.tokenizers
-        self._words: list[NewWord] = []
         self.rest = parts.rest
         self.vae_dtype = one_dtype(vae.state_dict())
         self.latent_scale = float(vae.config.scaling_factor)
@@ -59,7 +57,7 @@ class LatentDiffusion:
 
     def token_count(self, text: str) -> int:
         """Tokens of a text without begin and end, before anything is cut off."""
-        return count_tokens(self.tokenizers[0], *self._spelt([text]))
+        return count_tokens(self.tokenizers[0], text)
 
     def first_vectors(self, text: str | None, count: int, seed: int) -> dict[str, Tensor]:
         """What a new word begins with: the vectors of a text's tokens in turn, or usual numbers by lot."""
@@ -70,11 +68,15 @@ class LatentDiffusion:
 
     def add_word(self, word: NewWord, vectors: Mapping[str, Tensor]) -> dict[str, NewVectors]:
         """Texts have one word more from now on."""
+        first_id = len(self.tokenizers[0])
+        ids = list(range(first_id, first_id + word.count))
         # Other models may share the tokenizers.
-        self.tokenizers = [copy.deepcopy(tokenizer) for tokenizer in self.tokenizers]
-        self._words = [*self._words, word]
+        self.tokenizers = [taught(tokenizer, word, ids) for tokenizer in self.tokenizers]
         parts = zip(self.text_encoders.items(), self.tokenizers, strict=True)
-        return {part: add_vectors(module, tokenizer, word, vectors[part]) for (part, module), tokenizer in parts}
+        return {
+            part: add_vectors(module, vectors[part], first_id, tokenizer.eos_token_id)
+            for (part, module), tokenizer in parts
+        }
 
     def encode_images(
         self, pixels_BCHW: Tensor, generator: torch.Generator | list[torch.Generator] | None = None
@@ -143,13 +145,6 @@ class LatentDiffusion:
                 "since text encoders do not use them. No picture depends on them."
             )
         return saving.save(self, request)
-
-    def _spelt(self, texts: Sequence[str]) -> list[str]:
-        """The texts with new words spelt in tokens."""
-        spelt = list(texts)
-        for word in self._words:
-            spelt = [word.spelt(text) for text in spelt]
-        return spelt
 
     def _pad_id(self, number: int) -> int:
         """The id with which the texts of the number-th text encoder are filled up."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sd_scripts.library.models.new_word import NewWord
+from sd_scripts.library.models.clip_tokenizer import token_ids
 
 
 class NewVectors(nn.Module):
@@ -42,21 +42,18 @@ class LongerEmbedding(nn.Module):
         return torch.where(is_new_BL[:, :, None], new_BLD.to(known_BLD.dtype), known_BLD)
 
 
-def add_vectors(text_encoder: Any, tokenizer: Any, word: NewWord, vectors_ND: Tensor) -> NewVectors:
-    """Tokenizer and text encoder know the word from now on."""
-    first_id = len(tokenizer)
-    tokenizer.add_tokens(word.tokens)
-    assert len(tokenizer) == first_id + word.count, word.text
+def add_vectors(text_encoder: Any, vectors_ND: Tensor, first_id: int, end_id: int) -> NewVectors:
+    """The text encoder has vectors for the ids from `first_id` on."""
     new = NewVectors(vectors_ND)
     text_encoder.set_input_embeddings(LongerEmbedding(text_encoder.get_input_embeddings(), new, first_id))
-    # Older configurations say 2 and mean "the highest id", which a new token's would be.
-    getattr(text_encoder, "text_model", text_encoder).eos_token_id = tokenizer.eos_token_id
+    # Older configurations say 2 and mean "the highest id", which a new word's would be.
+    getattr(text_encoder, "text_model", text_encoder).eos_token_id = end_id
     return new
 
 
 def vectors_of(text_encoder: Any, tokenizer: Any, text: str, count: int) -> Tensor:
     """vectors_ND of a text's tokens: of the first `count` of them, or in turn until there are as many."""
-    ids = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+    ids = token_ids(tokenizer, [text])[0]
     taken = torch.tensor([[ids[place % len(ids)] for place in range(count)]])
     embedding = text_encoder.get_input_embeddings()
     with torch.no_grad():

@@ -1,7 +1,12 @@
-"""A word that texts get beside the vocabulary's: how it is spelt in tokens. Needs no torch."""
+"""Words that texts get beside the vocabulary's: where they stand, and by which tokens. Needs no torch."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+_LETTER = "[a-z0-9]"
 
 
 @dataclass(frozen=True)
@@ -12,16 +17,52 @@ class NewWord:
     count: int = 1
 
     @property
-    def tokens(self) -> list[str]:
-        """word, word1, word2, ... as sd-scripts names them."""
-        return [self.text, *(f"{self.text}{number}" for number in range(1, self.count))]
+    def pattern(self) -> str:
+        """A regular expression: the word, but not as a part of another. Letters beyond a to z end a word, as Japanese
+        has no spaces."""
+        text = self.text.lower()
+        before = f"(?<!{_LETTER})" if re.match(_LETTER, text) else ""
+        after = f"(?!{_LETTER})" if re.match(_LETTER, text[-1:]) else ""
+        return f"{before}{re.escape(text)}{after}"
 
     def is_in(self, text: str) -> bool:
-        """Whether a text has the word, be it as a part of another."""
-        return self.text.lower() in text.lower()
+        """Whether a text has the word."""
+        return re.search(self.pattern, text, re.IGNORECASE) is not None
 
-    def spelt(self, text: str) -> str:
-        """The text with all tokens of the word where the word stands. One that has a number already stays."""
-        if self.count == 1:
-            return text
-        return re.sub(rf"{re.escape(self.text)}(?!\d)", lambda _: " ".join(self.tokens), text, flags=re.IGNORECASE)
+
+class TaughtTokenizer:
+    """A tokenizer that knows words besides its own: what clip_tokenizer.py asks of a tokenizer, with ids for them."""
+
+    def __init__(self, tokenizer: Any, words: Sequence[tuple[NewWord, list[int]]]) -> None:
+        self.known = tokenizer
+        self.words = words
+        self.backend_tokenizer = self
+        self.bos_token_id, self.eos_token_id = tokenizer.bos_token_id, tokenizer.eos_token_id
+        self.convert_tokens_to_ids = tokenizer.convert_tokens_to_ids
+        # Of words that are spelt the same, the last one counts.
+        self._ids = {word.text.lower(): ids for word, ids in words}
+        longest_first = sorted((word for word, _ in words), key=lambda word: len(word.text), reverse=True)
+        self._words = re.compile(f"({'|'.join(word.pattern for word in longest_first)})", re.IGNORECASE)
+
+    def __len__(self) -> int:
+        return len(self.known) + sum(len(ids) for _, ids in self.words)
+
+    def encode_batch(self, texts: Sequence[str], add_special_tokens: bool = False) -> list[SimpleNamespace]:
+        """Objects with the `ids` of each text."""
+        return [SimpleNamespace(ids=self._encoded(text, add_special_tokens)) for text in texts]
+
+    def _encoded(self, text: str, add_special_tokens: bool) -> list[int]:
+        # Every second part is a new word.
+        parts = self._words.split(text)
+        plain = self.known.backend_tokenizer.encode_batch(parts[::2], add_special_tokens=add_special_tokens)
+        ids = list(plain[0].ids)
+        for word, after in zip(parts[1::2], plain[1:], strict=True):
+            ids += [*self._ids[word.lower()], *after.ids]
+        return ids
+
+
+def taught(tokenizer: Any, word: NewWord, ids: list[int]) -> TaughtTokenizer:
+    """A tokenizer that knows a word more; the one that is given stays as it is."""
+    if isinstance(tokenizer, TaughtTokenizer):
+        return TaughtTokenizer(tokenizer.known, [*tokenizer.words, (word, ids)])
+    return TaughtTokenizer(tokenizer, [(word, ids)])

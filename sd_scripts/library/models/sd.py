@@ -81,7 +81,7 @@ class StableDiffusion(LatentDiffusion):
 
     def tokenize(self, texts: Sequence[str], settings: TextSettings, weighted: bool = False) -> Tensors:
         """tokens_BL: begin, tokens, end, padding; L = 77, 152 or 227, or less. Weighted texts have weights_BL too."""
-        how = self.tokenizers[0], self._spelt(texts), settings.max_tokens, self._pad_id(0)
+        how = self.tokenizers[0], texts, settings.max_tokens, self._pad_id(0)
         tokens_BL, weights_BL = tokenize_weighted(*how) if weighted else (tokenize(*how), None)
         if not settings.padded:
             tokens_BL = without_padding(tokens_BL, self.tokenizers[0].eos_token_id)

@@ -79,7 +79,7 @@ class StableDiffusionXL(LatentDiffusion):
         """tokens1_BL and tokens2_BL, which differ in their padding. Weighted texts have weights_BL too."""
         tokens: Tensors = {}
         for number, tokenizer in enumerate(self.tokenizers):
-            how = tokenizer, self._spelt(texts), settings.max_tokens, self._pad_id(number)
+            how = tokenizer, texts, settings.max_tokens, self._pad_id(number)
             if weighted:
                 tokens[f"tokens{number + 1}_BL"], tokens["weights_BL"] = tokenize_weighted(*how)
             else:

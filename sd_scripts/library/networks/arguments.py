@@ -89,11 +89,6 @@ def split_words(words: list[str] | None) -> dict[str, str]:
     return found
 
 
-def read_lora(given: Mapping[str, Any]) -> LoraArguments:
-    """The arguments of networks.lora. Errors: BadOption."""
-    return read_arguments(LoraArguments, "networks.lora", given)
-
-
 def read_arguments(kind: type[T], module: str, given: Mapping[str, Any], readers: "Readers | None" = None) -> T:
     """A module's arguments from {name: text}; None and empty mean that it is not given.
 

@@ -12,6 +12,7 @@ from sd_scripts.library.networks.hypernetwork import Hypernetwork, attach, conte
 from sd_scripts.library.networks.hypernetwork_file import load_hypernetwork, save_hypernetwork
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
+from sd_scripts.library.train.beside import file_of, freeze, spec_of
 from sd_scripts.library.train.hypernetwork_rules import asked_shape
 from sd_scripts.library.train.method import Holding
 from sd_scripts.library.train.precision import weights_dtype
@@ -35,8 +36,7 @@ class HypernetworkMethod:
 
     def prepare(self, family: Family, seed: int) -> None:
         """Freezes the model and attaches the hypernetwork. Errors: BadOption, BadFile."""
-        for module in (family.unet, *family.text_encoders.values(), family.vae):
-            module.requires_grad_(False).eval()
+        freeze(family)
         # Layers that are recomputed are so in training mode only.
         family.unet.train()
         self.hypernetwork = self._earlier or self._made(family, seed)
@@ -66,7 +66,7 @@ class HypernetworkMethod:
 
     def save(self, family: Family, request: SaveRequest) -> Path:
         """Writes the hypernetwork. Errors: BadFile."""
-        path = request.path.with_name(f"{request.path.name}.{request.format}")
+        path = file_of(request)
         told = request.metadata
         self.hypernetwork.name = request.path.name
         self.hypernetwork.step = self._earlier_steps + int(told["ss_steps"])
@@ -98,8 +98,7 @@ class HypernetworkMethod:
         self._report.say(f"The hypernetwork changes what attention reads at the widths {widths}.")
 
     def _metadata(self, family: Family, request: SaveRequest) -> dict[str, str]:
-        facts = family.model_spec(request)
-        facts["modelspec.architecture"] += "/hypernetwork"
+        facts = spec_of(family, request, "hypernetwork")
         if not self._options.header.no_metadata:
             return facts
         return {key: text for key, text in facts.items() if not key.startswith("ss_")}

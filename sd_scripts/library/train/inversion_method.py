@@ -9,11 +9,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from sd_scripts.library.errors import BadFile
-from sd_scripts.library.io.embeddings import ONE, TWO, read_embedding, write_embedding
+from sd_scripts.library.io.embedding_names import ONE_ENCODER, TWO_ENCODERS
+from sd_scripts.library.io.embeddings import read_fitting, write_embedding
 from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.models.new_vectors import NewVectors
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
+from sd_scripts.library.train.beside import file_of, freeze, spec_of
 from sd_scripts.library.train.inversion_rules import told_of_word
 from sd_scripts.library.train.method import Holding
 from sd_scripts.library.train.precision import weights_dtype
@@ -36,8 +38,7 @@ class InversionMethod:
 
     def prepare(self, family: Family, seed: int) -> None:
         """Freezes the model, and adds the word. Errors: BadFile."""
-        for module in (family.unet, *family.text_encoders.values(), family.vae):
-            module.requires_grad_(False).eval()
+        freeze(family)
         vectors = family.first_vectors(self._asked.init_word, self.word.count, derive(seed, "embedding"))
         if self._asked.weights:
             vectors = self._from_file(self._asked.weights, vectors)
@@ -73,41 +74,27 @@ class InversionMethod:
 
     def save(self, family: Family, request: SaveRequest) -> Path:
         """Writes the embedding. Errors: BadFile."""
-        path = request.path.with_name(f"{request.path.name}.{request.format}")
+        path = file_of(request)
         states = (new.state_dict()["vectors"] for new in self._trained.values())
         vectors = {name: state.to(request.dtype) for name, state in zip(self._names(), states, strict=True)}
-        facts = family.model_spec(request)
-        facts["modelspec.architecture"] += "/textual-inversion"
+        facts = spec_of(family, request, "textual-inversion")
         write_embedding(path, vectors, self.word.text, facts)
         return path
 
     def _names(self) -> tuple[str, ...]:
         """What files call the vectors of each text encoder."""
-        return ONE if len(self._trained) == 1 else TWO
+        return ONE_ENCODER if len(self._trained) == 1 else TWO_ENCODERS
 
     def _from_file(self, file: str, new: dict[str, Tensor]) -> dict[str, Tensor]:
         """The vectors of a file in place of new ones. Errors: BadFile, where they do not fit this model or word."""
-        found = read_embedding(file)
-        if len(found) != len(new):
-            kind = "Stable Diffusion 1 or 2" if len(found) == 1 else "SDXL"
-            raise BadFile(f"{file} is an embedding for {kind}, and this model is of another kind. Choose another.")
-        vectors = dict(zip(new, found.values(), strict=True))
-        for part, taken in vectors.items():
-            self._check_shape(file, tuple(taken.shape), new[part].shape[1])
-        self._report.say(f"Going on from {file}.")
-        return {part: taken.to(new[part].device) for part, taken in vectors.items()}
-
-    def _check_shape(self, file: str, shape: tuple[int, ...], width: int) -> None:
-        count, its_width = shape
-        if its_width != width:
-            raise BadFile(
-                f"{file} has vectors of {its_width:,} numbers, and this model's have {width:,}: "
-                "it is for another kind of model. Choose another."
-            )
+        vectors = read_fitting(file, {part: vectors_ND.shape[1] for part, vectors_ND in new.items()})
+        count = len(next(iter(vectors.values())))
         if count != self.word.count:
             raise BadFile(
                 f"{file} has {count} vectors, and --num_vectors_per_token is {self.word.count}. Set it to {count}."
             )
+        self._report.say(f"Going on from {file}.")
+        return {part: taken.to(new[part].device) for part, taken in vectors.items()}
 
     def _say_beginning(self, family: Family) -> None:
         word, count, text = self.word.text, self.word.count, self._asked.init_word

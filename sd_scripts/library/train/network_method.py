@@ -14,6 +14,7 @@ from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.networks.arguments import split_words
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
+from sd_scripts.library.train.beside import file_of, freeze, spec_of
 from sd_scripts.library.train.device import training_device
 from sd_scripts.library.train.method import Holding
 from sd_scripts.library.train.movement import spoken_part
@@ -64,8 +65,7 @@ class NetworkMethod:
 
     def prepare(self, family: Family, seed: int) -> None:
         """Freezes the model, merges what is to be merged into it, and adds the network. Errors: BadOption, BadFile."""
-        for module in (family.unet, *family.text_encoders.values(), family.vae):
-            module.requires_grad_(False).eval()
+        freeze(family)
         self._merge_base(family)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "network"))
@@ -116,7 +116,7 @@ class NetworkMethod:
 
     def save(self, family: Family, request: SaveRequest) -> Path:
         """Writes the network. Errors: BadFile."""
-        path = request.path.with_name(f"{request.path.name}.{request.format}")
+        path = file_of(request)
         metadata = self._metadata(family, request)
         with replacing(path) as beside:
             self.network.save_weights(str(beside), request.dtype, metadata)
@@ -187,8 +187,7 @@ class NetworkMethod:
 
     def _metadata(self, family: Family, request: SaveRequest) -> dict[str, str]:
         own = {"ss_network_args": json.dumps(self._arguments)} if self._arguments else {}
-        facts = family.model_spec(request) | own | self._sizes()
-        facts["modelspec.architecture"] += "/lora"
+        facts = spec_of(family, request, "lora") | own | self._sizes()
         facts["modelspec.implementation"] = "diffusers"
         if not self._options.header.no_metadata:
             return facts

@@ -1,0 +1,23 @@
+"""What the methods have in common that train something beside a model: it is frozen, and only the new is written."""
+
+from pathlib import Path
+
+from sd_scripts.library.models.family import Family, SaveRequest
+
+
+def freeze(family: Family) -> None:
+    """Nothing of the model learns."""
+    for module in (family.unet, *family.text_encoders.values(), family.vae):
+        module.requires_grad_(False).eval()
+
+
+def file_of(request: SaveRequest) -> Path:
+    """The file to write, with its ending."""
+    return request.path.with_name(f"{request.path.name}.{request.format}")
+
+
+def spec_of(family: Family, request: SaveRequest, what: str) -> dict[str, str]:
+    """What a header says of something for this model: lora, textual-inversion or hypernetwork (modelspec)."""
+    facts = family.model_spec(request)
+    facts["modelspec.architecture"] += f"/{what}"
+    return facts
