@@ -17,10 +17,7 @@ from kohya_gui.stages import STAGES, TRAINERS
 
 WEB = Path(__file__).parent / "web"
 # Tools follow as soon as there is one.
-TABS = (
-    "project", "caption", "tag", "dataset", "metadata", "latents", "train", "try", "runs",
-    *(["tools"] if any(stage.tab == "tools" for stage in STAGES.values()) else []),
-)  # fmt: skip
+TABS = ("project", "caption", "tag", "dataset", "metadata", "latents", "train", "try", "tools", "runs")
 STYLES = (
     "base", "header", "form", "summary", "project", "runs", "history", "dialog", "presets", "findings", "samples",
     "dataset", "small",

@@ -2,7 +2,7 @@
 "use strict";
 Studio.search = (() => {
   const { html, put, icon, t, data, field, form, stage, tabs } = Studio;
-  const MOST = 9;
+  const MOST = 40;
   let goBack = null; /* gives the focus back to where / was pressed */
 
   const draw = () => html`
@@ -114,6 +114,7 @@ Studio.search = (() => {
         event.preventDefault();
         at = (at + step + hits.length) % hits.length;
         show();
+        list.children[at].scrollIntoView({ block: "nearest" });
       }
       if (event.key === "Enter" && hits[at]) choose(hits[at]);
       if (event.key === "Escape") {

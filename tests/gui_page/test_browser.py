@@ -7,6 +7,7 @@ from gradio_client import Client
 from playwright.sync_api import expect
 
 from kohya_gui.api import Studio
+from kohya_gui.app import TABS
 from kohya_gui.layout import LISTED
 from kohya_gui.stages import STAGES
 from sd_scripts.options.optimizer import OPTIMIZERS
@@ -14,7 +15,6 @@ from sd_scripts.options.spec import option_specs
 from sd_scripts.options.values import BadValue, read_value
 from tests.page import Gui, Tab
 
-TABS = ("project", "caption", "tag", "dataset", "metadata", "latents", "train", "runs")
 ATTACK = '<img src=x onerror="window.hacked=1">'
 
 

@@ -71,11 +71,16 @@ def test_essentials_are_in_sight_without_scrolling(forms: Tab, stage: str) -> No
         page.evaluate("([tab, stage]) => Studio.stage.choose(tab, stage)", [tab, stage])
     page.evaluate("scrollTo(0, 0)")
     form = page.locator(f".kg-fields:has(#sec-{stage}-essentials)")
-    expect(form.locator(".found:not(:empty), .err:not(:empty)").first).to_be_attached()
+    # The answer to the form's first check: what was found at paths may make it longer.
+    script = Path(STAGES[stage].script).name
+    expect(page.locator(f"[data-view={tab}] pre.cmd", has_text=script)).to_be_attached()
     end = page.locator("#kg-runbar").bounding_box()
     flags = " ".join(LAYOUTS[stage].groups.values()).split()
     for flag in flags:
-        box = form.locator(f'.f[data-flag="{flag}"]').bounding_box()
+        field = form.locator(f'.f[data-flag="{flag}"]')
+        if flag in LAYOUTS[stage].shown and not field.is_visible():
+            continue
+        box = field.bounding_box()
         assert box and end and box["y"] >= 0 and box["y"] + box["height"] <= end["y"], flag
     assert page.evaluate("scrollY") == 0
 

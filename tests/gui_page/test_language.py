@@ -26,7 +26,7 @@ NOT_SENTENCES = re.compile(
 NAMES = (
     "Stable Diffusion", "auto", "fp16", "bf16", "Studio", "TensorBoard", "WANDB_API_KEY", "HF_TOKEN", "nvme",
     "with the word xxx", "long hair", "accelerate launch", "hf auth login", "wandb login",
-    "a meadow at dawn, oil painting",
+    "a meadow at dawn, oil painting", "a photo of WORD", "a painting in the style of WORD",
 )  # fmt: skip
 ENGLISH = re.compile(r"\b[A-Za-z]?[a-z']+[ ,]+(?:[a-z]+[ ,]+)*[a-z]{2,}\b")
 # Every text that can be seen, and what is said of an element to who cannot see it; not what was typed, nor logs.

@@ -12,7 +12,7 @@ from tests.page import Gui, Tab
 
 KOHYA_SS = {
     "LoRA_type": "Standard", "network_dim": 8, "learning_rate": "1e-5", "optimizer": "Adafactor", "epoch": "5",
-    "xformers": "sdpa", "lr_warmup": 10, "max_resolution": "512,512", "train_batch_size": "abc", "seed": "0",
+    "xformers": "sdpa", "lr_warmup": 10, "max_resolution": "768,768", "train_batch_size": "abc", "seed": "0",
     "wandb_api_key": "very-secret", "multi_gpu": True, "mystery": 1, "shuffle_caption": 1,
 }  # fmt: skip
 HEADER = {"ss_learning_rate": "3e-06", "ss_seed": "77", "ss_tag_frequency": "x" * 50_000}
@@ -195,7 +195,7 @@ def test_settings_of_kohya_ss_are_read_with_a_report(train: Tab, tmp_path: Path)
     assert page.evaluate("({...Studio.store.typed('train_lora')})") == {
         "network_dim": "8",
         "learning_rate": "1e-5", "optimizer_type": "AdaFactor", "max_train_epochs": "5", "sdpa": True,
-        "lr_warmup_steps": "0.1", "resolution": "512,512", "shuffle_caption": True,
+        "lr_warmup_steps": "0.1", "resolution": "768,768", "shuffle_caption": True,
     }  # fmt: skip
     expect(page.locator("#f-train_lora-train_batch_size")).to_have_value("1")
 

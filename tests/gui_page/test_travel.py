@@ -10,7 +10,7 @@ from kohya_gui.checks import check
 from kohya_gui.files import Roots
 from kohya_gui.form import as_typed
 from kohya_gui.project import Project
-from kohya_gui.stages import STAGES, Stage
+from kohya_gui.stages import STAGES, Stage, stage_values
 from sd_scripts.options.spec import flat_values, from_values
 from tests.gui_server.test_travel import SETTINGS, said, typed_forms
 from tests.page import Tab
@@ -50,7 +50,8 @@ def test_values_pass_through_the_form_of_the_page_unchanged(tab: Tab, tmp_path: 
         sent_in = [as_typed(stage.id, one) for one in values + records]
         answers = tab.page.evaluate(LOADED, [stage.id, exact(sent_in)])
         # Presets hold what differs from the script's defaults; the form begins with what is usual besides.
-        come = [stage.usual | one for one in values] + values
+        begins = stage_values(stage, Project()).values
+        come = [begins | one for one in values] + values
         for one, (sent, wrong, shown) in zip(come, answers, strict=True):
             assert wrong == []
             assert said(values_of(stage, sent)) == said(one)
