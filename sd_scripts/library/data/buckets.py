@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.options.latents import BucketOptions
 
 Size = tuple[int, int]
 """(width, height) in px."""
@@ -174,6 +175,18 @@ def checked_rules(rules: BucketRules, option: str) -> BucketRules:
             f"--max_bucket_reso {rules.max_px} is less than the resolution. Use {max(rules.resolution_px)} or more.",
         )
     return rules
+
+
+def rules_within(max_resolution: str, limits: BucketOptions) -> BucketRules:
+    """The rules of buckets that are sorted into before training, up to a resolution. Errors: BadOption."""
+    rules = BucketRules(
+        parse_resolution(max_resolution, "max_resolution"),
+        limits.min_bucket_reso,
+        limits.max_bucket_reso,
+        limits.bucket_reso_steps,
+        limits.bucket_no_upscale,
+    )
+    return checked_rules(rules, "max_resolution")
 
 
 def _in_steps(option: str, sides_px: Iterable[int], step_px: int) -> None:

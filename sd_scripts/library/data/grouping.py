@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from sd_scripts.library.data.buckets import BucketRules, Fit, checked_rules, parse_resolution, too_small
+from sd_scripts.library.data.buckets import BucketRules, Fit, rules_within, too_small
 from sd_scripts.library.data.copies import Copies, check_not_below, check_target, copy_file
 from sd_scripts.library.data.images import UnreadableImage, find_images, image_size
 from sd_scripts.library.data.pixels import read_pixels, write_fitted
@@ -15,7 +15,7 @@ def group_images(options: GroupImagesOptions, report: Report) -> None:
     """The whole work. Errors: BadOption, BadFile; NothingUsable, when no picture can be read."""
     files = options.files
     source, target = Path(files.input_folder).expanduser(), Path(files.output_folder).expanduser()
-    rules = _rules(options)
+    rules = rules_within(options.size.max_resolution, options.buckets)
     images = find_images(source, files.recursive, "input_folder")
     check_target(target, "output_folder", options.target.add_to_existing, [source])
     if files.recursive:
@@ -34,18 +34,6 @@ def group_images(options: GroupImagesOptions, report: Report) -> None:
     for row in rows:
         report.say(f"  {row['width']}x{row['height']}: {row['images']:,}")
     copies.end(len(images), target, {"buckets": rows})
-
-
-def _rules(options: GroupImagesOptions) -> BucketRules:
-    buckets = options.buckets
-    rules = BucketRules(
-        parse_resolution(options.size.max_resolution, "max_resolution"),
-        buckets.min_bucket_reso,
-        buckets.max_bucket_reso,
-        buckets.bucket_reso_steps,
-        buckets.bucket_no_upscale,
-    )
-    return checked_rules(rules, "max_resolution")
 
 
 def _fit(image: Path, rules: BucketRules) -> Fit:

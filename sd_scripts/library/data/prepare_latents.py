@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sd_scripts.library import events
-from sd_scripts.library.data.buckets import LATENT_PX, BucketRules, Size, checked_rules, parse_resolution
+from sd_scripts.library.data.buckets import LATENT_PX, Size, rules_within
 from sd_scripts.library.data.images import find_images
 from sd_scripts.library.data.latents import flip_path
 from sd_scripts.library.data.latents_stage import LatentsStage
@@ -28,7 +28,8 @@ def prepare_latents(options: PrepareLatentsOptions, report: Report, load_vae: Ca
 
     Errors: BadOption and BadFile before work starts; NothingUsable, when no picture could be used.
     """
-    rules, alpha_mask = _rules(options), _switch(options.caching.alpha_mask)
+    rules = rules_within(options.caching.max_resolution, options.buckets)
+    alpha_mask = _switch(options.caching.alpha_mask)
     found = _find(options)
     check_out_json(options.files.out_json)
     report.phase("load_model", f"Loading the VAE of {options.files.model_name_or_path}")
@@ -86,18 +87,6 @@ def with_sizes(entries: Metadata, keys: dict[Path, str], sizes: dict[Path, Size]
             entry["train_resolution"] = [side // LATENT_PX * LATENT_PX for side in sizes[image]]
         out[key] = entry
     return out
-
-
-def _rules(options: PrepareLatentsOptions) -> BucketRules:
-    buckets = options.buckets
-    rules = BucketRules(
-        parse_resolution(options.caching.max_resolution, "max_resolution"),
-        buckets.min_bucket_reso,
-        buckets.max_bucket_reso,
-        buckets.bucket_reso_steps,
-        buckets.bucket_no_upscale,
-    )
-    return checked_rules(rules, "max_resolution")
 
 
 def _switch(text: str) -> bool:
