@@ -1,4 +1,4 @@
-"""What browsers may do with the page's answers: show them in no frame, guess no types, run only what the page came with."""
+"""What browsers may do with the answers: show them in no frame, guess no types, run only what the page came with."""
 
 import base64
 import hashlib
@@ -73,7 +73,10 @@ class Policy:
                 return
             body.extend(message.get("body", b""))
             if not message.get("more_body"):
-                start["headers"] = [*start["headers"], (b"content-security-policy", policy_of(self.head + body).encode())]
+                start["headers"] = [
+                    *start["headers"],
+                    (b"content-security-policy", policy_of(self.head + body).encode()),
+                ]
                 await send(start)
                 await send({"type": "http.response.body", "body": bytes(body)})
 

@@ -21,6 +21,7 @@ from kohya_gui import (  # noqa: F401
     saving_rules,
     tool_rules,
     try_rules,
+    written,
 )
 from kohya_gui.at_path import told_of_path
 from kohya_gui.command import absolute_values, is_data
@@ -192,4 +193,5 @@ def _told(draft: Draft, spec: OptionSpec, value: str) -> str:
     if spec.path in ("model", "vae") and not is_path(value):
         return contents.told_of_hub(value)
     path = draft.roots.inside(value, spec.name, draft.base)
+    written.check_kind(spec, path)
     return say("found.will_come") if draft.will_come(path) else told_of_path(draft, spec, path)

@@ -1,4 +1,4 @@
-"""Who may speak to the page: other names, other sites, unknown addresses and strangers are refused before anything else."""
+"""Who may speak to the page: foreign names and sites, unknown addresses and strangers are refused before all else."""
 
 import ipaddress
 import json

@@ -69,7 +69,7 @@ class Limits:
 
 
 class Patient(H11Protocol):
-    """A connection that is closed where the head of a request does not arrive in time; uvicorn itself waits for ever."""
+    """A connection that is closed where no head of a request arrives in time; uvicorn itself waits for ever."""
 
     _late: asyncio.TimerHandle | None = None
 

@@ -136,11 +136,14 @@ def guest(scope: Scope) -> str:
 
 def is_https(scope: Scope) -> bool:
     """Whether the browser speaks https, to the page or to the proxy before it."""
-    return "https" in (scope.get("scheme"), *(one.split(",")[0].strip() for one in headers_of(scope, "x-forwarded-proto")))
+    return "https" in (
+        scope.get("scheme"),
+        *(one.split(",")[0].strip() for one in headers_of(scope, "x-forwarded-proto")),
+    )
 
 
 def kept_here(cookie: str, https: bool) -> str:
-    """A cookie that no script reads, that no other site's requests bring along, and that travels encrypted if it can."""
+    """A cookie that no script reads, that comes with no request of another site, and travels encrypted if it can."""
     parts = [part.strip() for part in cookie.split(";")]
     ours = [part for part in parts[1:] if part.split("=")[0].lower() not in ("samesite", "secure", "httponly")]
     return "; ".join([parts[0], *ours, "HttpOnly", "SameSite=Lax", *(["Secure"] if https else [])])

@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,20 @@ class ProjectStore:
             others = [other for other in self.all() if other.name != project.name]
             self._write([*others, project], project.name)
         return project
+
+    def in_reach(self, project: Project) -> Project:
+        """A project that was not kept yet, without the places that the page may not reach."""
+        given = {"work_dir": project.work_dir, "model": project.model if is_path(project.model) else ""}
+        out = {name: "" for name, path in given.items() if path and not self._reaches(path)}
+        pictures = [folder for folder in project.pictures if self._reaches(folder)]
+        return replace(project, pictures=pictures, **out)
+
+    def _reaches(self, path: str) -> bool:
+        try:
+            self.roots.inside(path, "path")
+        except BadOption:
+            return False
+        return True
 
     def open(self, name: str) -> Project:
         """Makes a project the current one. Errors: BadOption."""

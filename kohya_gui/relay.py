@@ -6,7 +6,7 @@ from urllib.parse import quote
 import httpx
 from fastapi import FastAPI, HTTPException, Request, Response
 
-from kohya_gui.tensorboard import HOST, Server
+from kohya_gui.tensorboard import Server
 
 # Of one connection only (RFC 9110, section 7.6.1), for the page alone, or made anew.
 _NOT_PASSED = {

@@ -83,7 +83,7 @@ def make_studio(options: ServerOptions, repo: Path) -> Studio:
         raise BadOption(
             "runs_dir", f"--runs_dir {runs_dir} cannot be made: {error.strerror}. Choose another."
         ) from error
-    return Studio(runs_dir, [*roots, runs_dir], repo / "presets", repo)
+    return Studio(runs_dir, roots, repo / "presets", repo)
 
 
 def credentials(options: ServerOptions) -> tuple[str, str] | None:
@@ -152,8 +152,8 @@ def make_app(
 
     # mount_gradio_app gives the application's own lifespan to the page; routes added before it come first.
     gr.mount_gradio_app(
-        app, blocks, path="/", auth=login, auth_message=WHILE_WAITING, root_path=root_path or None, ssr_mode=False, mcp_server=False,
-        show_error=False, run_history=False, footer_links=[], **page.looks,
+        app, blocks, path="/", auth=login, auth_message=WHILE_WAITING, root_path=root_path or None, ssr_mode=False,
+        mcp_server=False, show_error=False, run_history=False, footer_links=[], **page.looks,
     )  # fmt: skip
     inner = app.routes[-1].app  # type: ignore[attr-defined]  # what was mounted last
 
