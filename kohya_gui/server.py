@@ -4,6 +4,7 @@ import os
 import secrets
 import signal
 import socket
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ from sd_scripts.library.errors import BadOption, UserError
 DEFAULT_PORT = 7860
 PORTS_TRIED = 100
 FOLDER_NAME = "sd-trainer"
+MOST_SESSIONS = 300
 WHILE_WAITING = (
     "After several wrong tries, the answer takes longer each time.<br>何度か間違えると、そのたびに返事が遅くなります。"
 )
@@ -78,12 +80,29 @@ def make_studio(options: ServerOptions, repo: Path) -> Studio:
             raise BadOption("root", f"--root {root}: there is no folder of that name.")
     roots = [Path(root).expanduser() for root in options.root] or [Path.home()]
     try:
-        runs_dir.mkdir(parents=True, exist_ok=True)
+        _make_private(runs_dir, options.runs_dir is None)
     except OSError as error:
         raise BadOption(
             "runs_dir", f"--runs_dir {runs_dir} cannot be made: {error.strerror}. Choose another."
         ) from error
     return Studio(runs_dir, roots, repo / "presets", repo)
+
+
+def _make_private(runs_dir: Path, ours: bool) -> None:
+    """The folder of runs, closed to others of this machine where we make it. Errors: OSError; BadOption.
+
+    Whoever writes into it says what is run, in the name of who opened the page.
+    """
+    runs_dir.parent.mkdir(parents=True, exist_ok=True)
+    there = runs_dir.exists()
+    runs_dir.mkdir(exist_ok=True, mode=0o700)
+    if systems.WINDOWS:
+        return
+    if there and not ours and runs_dir.stat().st_mode & stat.S_IWOTH:
+        sentence = f"--runs_dir {runs_dir}: everybody on this machine may write there, and so say what is run."
+        raise BadOption("runs_dir", f"{sentence} Close it (chmod o-w), or choose another.")
+    if ours:
+        runs_dir.chmod(0o700)
 
 
 def credentials(options: ServerOptions) -> tuple[str, str] | None:
@@ -111,7 +130,7 @@ def make_app(
     studio: Studio, page: Page, hosts: Hosts, login: tuple[str, str] | None = None, root_path: str = ""
 ) -> FastAPI:
     """The application: the page, its scripts, the pictures of runs, and small ones of datasets."""
-    blocks = page.build(studio)
+    blocks = _without_files(page.build(studio))
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     # The page is packed anew for every visit: level 5 makes 123 kB in 9 ms, the default of 9 makes 120 kB in 28 ms.
     app.add_middleware(Policy, head=page.looks.get("head", ""))
@@ -164,6 +183,21 @@ def make_app(
             raise HTTPException(403, str(error)) from error
 
     return app
+
+
+def _without_files(blocks: gr.Blocks) -> gr.Blocks:
+    """The page as it is needed: it takes no files, and Gradio remembers nothing of its visitors.
+
+    Else Gradio copies, or downloads, whatever a caller's JSON describes as a file, and keeps 150 kB for each session.
+    """
+
+    async def as_it_is(named: str | None) -> str | None:
+        return named
+
+    for block in blocks.blocks.values():
+        block.async_move_resource_to_block_cache = as_it_is
+    blocks.state_session_capacity = MOST_SESSIONS
+    return blocks
 
 
 def _config(app: FastAPI, listen: str, port: int) -> uvicorn.Config:
