@@ -29,7 +29,7 @@ class Patience:
 
 OF_ONE = Patience(free=5, longest_s=300.0)
 OF_ALL = Patience(free=50, longest_s=4.0)
-"""Many addresses together guess no faster than this; whoever knows the password is kept waiting, but not out."""
+"""Many addresses together guess no faster than this. One from which somebody has logged in before is not kept out."""
 
 
 @dataclass
@@ -46,24 +46,27 @@ class Counter:
     def __init__(self) -> None:
         self._by_address: OrderedDict[str, Tries] = OrderedDict()
         self._all = Tries()
+        self._known: set[str] = set()
 
     def begin(self, address: str, now_s: float) -> float:
         """Counts a try, and gives how many seconds from now it may be looked at; one too far away does not count."""
         mine = self._tries(address, now_s)
         if now_s - self._all.looked_s > FORGOTTEN_S:
             self._all = Tries()
-        at_s = max(
-            now_s, mine.looked_s + OF_ONE.delay_s(mine.count), self._all.looked_s + OF_ALL.delay_s(self._all.count)
-        )
+        counted = [(mine, OF_ONE)] if address in self._known else [(mine, OF_ONE), (self._all, OF_ALL)]
+        at_s = max(now_s, *(tries.looked_s + patience.delay_s(tries.count) for tries, patience in counted))
         if at_s - now_s <= LONGEST_WAIT_S:
-            for one in (mine, self._all):
-                one.count += 1
-                one.looked_s = at_s
+            for tries, _ in counted:
+                tries.count += 1
+                tries.looked_s = at_s
         return at_s - now_s
 
     def succeeded(self, address: str) -> None:
         """Whoever has logged in begins anew. What others have tried stays counted."""
-        self._all.count -= self._by_address.pop(address, Tries()).count
+        count = self._by_address.pop(address, Tries()).count
+        if address not in self._known:
+            self._all.count -= count
+            self._known.add(address)
 
     def count(self, address: str) -> int:
         """The tries of an address."""

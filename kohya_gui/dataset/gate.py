@@ -7,7 +7,6 @@ from pathlib import Path
 from kohya_gui.files import Roots
 from sd_scripts.library.errors import BadOption
 
-
 REMEMBERED_S = 1.0
 """A folder may become a link that leads elsewhere."""
 
