@@ -17,7 +17,7 @@ from kohya_gui.dataset.thumbnails import Thumbnails
 from kohya_gui.dataset_api import DatasetEndpoints
 from kohya_gui.endpoint import ENDPOINTS, endpoint
 from kohya_gui.facts import Fact, estimates
-from kohya_gui.files import Roots
+from kohya_gui.files import Roots, bare
 from kohya_gui.form_api import FormEndpoints
 from kohya_gui.launch import findings_json, program_version, run_facts, run_name, step_facts
 from kohya_gui.monitor import Monitor
@@ -221,7 +221,7 @@ class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, RunEndpoints, Try
     @endpoint
     def tensorboard(self, action: str, logdir: str | None = None) -> Json:
         """Starts TensorBoard for a folder of logs, stops it, or says where it is."""
-        folder = self.roots.inside(logdir, "logdir") if logdir else None
+        folder = self.roots.inside(bare(logdir), "logdir") if logdir else None
         if action not in ("start", "stop", "status") or (action == "start" and folder is None):
             raise refusal("logdir", "tensorboard.folder_needed")
         if action == "stop":

@@ -9,7 +9,7 @@ from typing import Any
 
 from kohya_gui import found, pictures
 from kohya_gui.contents import told_of_hub
-from kohya_gui.files import Roots, bare, can_write
+from kohya_gui.files import Roots, bare, can_write, is_usable
 from kohya_gui.words import from_program, refusal, say
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.atomic import write_json
@@ -194,6 +194,8 @@ class ProjectStore:
 
 def is_path(model: str) -> bool:
     """Whether a model is meant as a path, not as a hub id (owner/name, without an ending of a model file)."""
+    if not is_usable(model):
+        return True
     path = Path(model).expanduser()
     hub_like = re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not model.lower().endswith(found.MODEL_SUFFIXES)
     return path.is_absolute() or path.exists() or not hub_like

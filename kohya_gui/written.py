@@ -45,7 +45,7 @@ def _is_new_folder(spec: OptionSpec, path: Path) -> bool:
 
 def is_text_ending(ending: str) -> bool:
     """Whether files of an ending are texts beside pictures; it may stand without its dot."""
-    dotted = f".{ending.strip().lower().lstrip('.')}"
+    dotted = f".{ending.lower().lstrip('.')}"
     return dotted.endswith(TEXT_SUFFIXES) and re.fullmatch(r"[\w.-]+", dotted) is not None
 
 
