@@ -156,7 +156,7 @@ def test_a_path_that_leads_out_is_refused_by_name(house: House) -> None:
                 if argument == "paths":
                     given = [path]
                 if argument == "project":
-                    given = {"name": "x", "pictures": [path], "work_dir": path, "model": path + "/m.safetensors"}
+                    given = {"name": "x", "pictures": [path], "work_dir": path, "model": path.strip(' "') + "/m"}
                 action = {"action": "start"} if endpoint == "tensorboard" else {}
                 answer = house.studio.call(endpoint, {argument: given, **action})
                 told = [answer["error"]] if "error" in answer else list(answer.get("errors", {}).values())
@@ -176,7 +176,7 @@ def test_no_way_out_in_any_option_of_any_form(house: House) -> None:
     for stage in STAGES.values():
         paths = {flag: spec for flag, spec in option_specs(stage.options).items() if spec.path}
         for path in house.ways_out().values():
-            values = {flag: [path] if spec.many else path for flag, spec in paths.items()}
+            values = {flag: [path.strip(' "')] if spec.many else path for flag, spec in paths.items()}
             # A file of datasets takes the place of others; what stands there without effect is not looked at.
             for chosen in (values, {flag: v for flag, v in values.items() if flag != "dataset_config"}):
                 fields = check(stage, chosen, project, house.studio.roots).fields
