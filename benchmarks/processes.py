@@ -33,7 +33,8 @@ def cost_of(argv: Sequence[str | Path]) -> Cost:
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
     )
     assert process.stdout is not None
-    said = process.stdout.read()
+    with process.stdout as out:
+        said = out.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
