@@ -71,6 +71,7 @@ def test_a_link_from_anywhere_opens_the_page_and_nothing_shows_it_within_another
 )
 def test_what_a_form_can_send_is_not_taken(door: Door, kind: str | None) -> None:
     """Forms of other sites may send these three without asking; here even without an Origin they do nothing."""
+    assert door.ask("queue_pause", paused=False).json() == {"paused": False}
     body = b'{"data": ["queue_pause", {"paused": true}], "component_id": %d, "session_hash": "x", "fn_name": "call"}'
     for path in ("/gradio_api/component_server/", "/gradio_api/queue/join", "/gradio_api/call/queue_pause"):
         headers = {"Content-Type": kind} if kind else {}
