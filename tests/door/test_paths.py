@@ -22,6 +22,7 @@ from kohya_gui.project import Project
 from kohya_gui.stages import STAGES
 from kohya_gui.written import check_kind, is_text_ending
 from sd_scripts.library.errors import BadOption
+from sd_scripts.options.dataset_config import PATH_KEYS
 from sd_scripts.options.spec import option_specs
 from tests.door.arguments import everywhere, parameters, usual, with_text
 from tests.gui_server.conftest import end_all
@@ -254,6 +255,20 @@ def test_a_file_of_options_names_no_place_outside(house: House) -> None:
         checked = check(STAGES["train_lora"], {"config_file": str(file)}, Project(), house.studio.roots)
         told = [one for one in checked.findings if one.field == "config_file" and one.level == "error"]
         assert told and _is_refusal(told[0].text), line
+
+
+@pytest.mark.parametrize("key", PATH_KEYS)
+def test_a_file_of_datasets_names_no_place_outside(house: House, key: str) -> None:
+    file = house.home / "datasets.toml"
+    for path in (str(house.outside), "../home2", str(house.home / "link"), str(house.home / ".ssh"), "/etc"):
+        named = {"image_dir": str(house.home / "pics"), key: path}
+        lines = "".join(f"{name} = '{value}'\n" for name, value in named.items())
+        file.write_text(f"[[datasets]]\nresolution = 64\n[[datasets.subsets]]\n{lines}")
+        values = {"dataset_config": str(file), "masked_loss": True}
+        checked = check(STAGES["train"], values, Project(work_dir=str(house.home)), house.studio.roots)
+        told = [one.text for one in checked.findings if one.field == "dataset_config" and one.level == "error"]
+        assert told and _is_refusal(told[0]), (path, checked.findings)
+        assert SECRET not in str(checked.findings)
 
 
 def test_a_folder_that_becomes_a_link_is_a_folder_no_longer(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
