@@ -8,9 +8,10 @@ _WORDS = (
     "can't allocate memory",
     "std::bad_alloc",
     "could not create a memory object",
+    "could not create a primitive",
     "alloc_failed",
 )
-_OF_RAM = ("defaultcpuallocator", "std::bad_alloc", "memory object")
+_OF_RAM = ("defaultcpuallocator", "std::bad_alloc", "could not create a")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -27,15 +28,20 @@ def is_out_of_ram(error: BaseException) -> bool:
 
 def explained(error: BaseException, asked: dict[str, object]) -> OutOfMemory:
     """The sentence for a program that has none of its own; `asked`: its options by name."""
-    remedies = [words for flag, words in _REMEDIES.items() if flag in asked and asked[flag] not in (0, 1, None)]
-    advice = f"What helps most: {', '.join([*remedies, 'other programs closed'][:3])}."
-    return OutOfMemory(f"Memory ran out. {advice}")
+    open_ = [words for flag, (words, done) in _REMEDIES.items() if flag in asked and asked[flag] not in done]
+    where = " in the machine's RAM" if is_out_of_ram(error) else ""
+    return OutOfMemory(f"Memory ran out{where}. What helps most: {', '.join([*open_, *ALWAYS][:3])}.")
 
 
-_REMEDIES = {
-    "batch_size": "--batch_size 1",
-    "vae_batch_size": "--vae_batch_size 1",
-    "max_data_loader_n_workers": "--max_data_loader_n_workers 0",
-    "max_resolution": "a smaller --max_resolution",
+_REMEDIES: dict[str, tuple[str, tuple[object, ...]]] = {
+    "batch_size": ("--batch_size 1", (1,)),
+    "vae_batch_size": ("--vae_batch_size 1", (1,)),
+    "lowram": ("--lowram", (True,)),
+    "max_data_loader_n_workers": ("--max_data_loader_n_workers 0", (0,)),
+    "mixed_precision": ("--mixed_precision bf16", ("bf16", "fp16")),
+    "max_resolution": ("a smaller --max_resolution", ()),
+    "resolution": ("a smaller --resolution", ()),
 }
-"""{option: what to set}, the most helpful first, for programs that look at pictures."""
+"""{option: (what to set, the values with which that is done)}, the most helpful first: what is looked at together, the
+whole model in RAM while it is loaded, each reader's pictures, and half of all numbers."""
+ALWAYS = ("other programs closed", "more swap space", "a smaller model")

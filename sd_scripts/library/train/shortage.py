@@ -14,7 +14,7 @@ import torch
 
 from sd_scripts.library.errors import OutOfMemory, UserError
 from sd_scripts.library.models.family import Family
-from sd_scripts.library.report import Report
+from sd_scripts.library.report import Report, counted
 from sd_scripts.library.shortage import is_out_of_memory, is_out_of_ram
 from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.method import Method
@@ -125,7 +125,7 @@ class Shortage:
 
     @property
     def _after(self) -> str:
-        return f"after {self.place.step:,} steps"
+        return f"after {counted(self.place.step, 'step')}"
 
 
 def _of_pictures(load: Load, options: TrainerOptions) -> Iterator[Remedy]:

@@ -11,6 +11,7 @@ from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
 from sd_scripts.library.shortage import is_out_of_memory
 from sd_scripts.library.train.batches import Batch
+from sd_scripts.library.train.shortage import Shortage
 from sd_scripts.options.training import PrecisionOptions
 
 
@@ -21,10 +22,13 @@ class Smaller:
     parts, whose gradients are added up. `offload`: what is recomputed from waits in RAM.
     """
 
-    def __init__(self, family: Family, offload: bool, precision: PrecisionOptions, report: Report) -> None:
+    def __init__(
+        self, family: Family, offload: bool, precision: PrecisionOptions, shortage: Shortage, report: Report
+    ) -> None:
         self._family = family
         self._offload = offload
         self._precision = precision
+        self._shortage = shortage
         self._report = report
         self._parts = 1
 
@@ -48,6 +52,8 @@ class Smaller:
         if self._parts < largest:
             self._parts *= 2
             size = -(-largest // self._parts)
+            # What is advised when nothing is left takes account of it.
+            self._shortage.load = replace(self._shortage.load, batch=size)
             same = f"--train_batch_size {size} and {self._parts} times the --gradient_accumulation_steps"
             self._tell(step, f"from here on as with {same}")
             return True

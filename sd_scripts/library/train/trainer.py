@@ -156,7 +156,8 @@ class Trainer:
     def _make_learner(self) -> Learner:
         options, smaller = self.options, None
         if options.trouble.on_oom == "retry":
-            smaller = Smaller(self.family, self.method.holding.offload, options.precision, self.report)
+            offload = self.method.holding.offload
+            smaller = Smaller(self.family, offload, options.precision, self.shortage, self.report)
         return Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed, smaller)
 
     def _make_watch(self) -> Watch:
