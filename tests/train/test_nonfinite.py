@@ -58,7 +58,7 @@ def whole_losses(tmp_path_factory):
 def test_it_stops_before_the_weights_are_touched(tmp_path, gradient, whole_losses):
     family = breaking(4, gradient=gradient)
     _, recorder, sentence = stopped(tmp_path, family, **STATES | {"ema_decay": 0.9})
-    what = "Gradient" if gradient else "Loss"
+    what = "The gradient" if gradient else "The loss"
     assert sentence.startswith(f"{what} became NaN at step 4, in epoch 1 (pictures: picture")
     assert "The state before it is saved: " in sentence and "X-step00000003-state. Last good save: " in sentence
     assert "What may help: a lower --learning_rate than 0.001, --min_snr_gamma 5" in sentence
@@ -88,7 +88,7 @@ def test_a_rate_that_is_far_too_high(tmp_path):
     """What users meet: the weights are numbers, but their figures are not any more."""
     values = STATES | {"learning_rate": 1e30, "max_grad_norm": 0.0, "save_every_n_steps": 1}
     trainer, _, sentence = stopped(tmp_path, tiny_family(), **values)
-    assert sentence.startswith("Loss became ") and "at step 2" in sentence and "--max_grad_norm 1" in sentence
+    assert sentence.startswith("The loss became ") and "at step 2" in sentence and "--max_grad_norm 1" in sentence
     assert broken_tensor({"unet": trainer.family.unet}) is None
 
 
@@ -115,7 +115,7 @@ def test_a_step_is_skipped_whole(tmp_path):
     assert all(torch.equal(first[2][name], second[2][name]) for name in first[2])
     assert str(first[1]) == str(second[1]) and first[3] == second[3]
     assert trainer.place.step == 4 and [event.step for event in recorder.of("metric")] == [1, 3, 4]
-    assert "Loss became NaN at step 2" in recorder.said and "this step is left out." in recorder.said
+    assert "The loss became NaN at step 2" in recorder.said and "this step is left out." in recorder.said
     assert recorder.of("summary")[0].counts["steps_left_out"] == 1
 
 
@@ -187,9 +187,9 @@ def test_what_is_wrong_with_a_step():
     assert trouble_of(place, 1.0, [0.5, 0.5], 2.0, images) is None
     assert trouble_of(place, 1.0, [0.5, 0.5], None, images) is None
     found = trouble_of(place, math.nan, [0.5, math.inf], 2.0, images)
-    assert found.words == "Loss became infinite at step 5, in epoch 1 (batch 2 of 2; pictures: b, c)"
+    assert found.words == "The loss became infinite at step 5, in epoch 1 (batch 2 of 2; pictures: b, c)"
     found = trouble_of(place, 1.0, [0.5, 0.5], math.inf, [list("abcd"), list("efg")])
-    assert found.words == "Gradient became infinite at step 5, in epoch 1 (pictures: a, b, c, d, e and 2 more)"
+    assert found.words == "The gradient became infinite at step 5, in epoch 1 (pictures: a, b, c, d, e and 2 more)"
 
 
 def test_an_overflow_of_fp16_is_ordinary_and_twenty_are_not():

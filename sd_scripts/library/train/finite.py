@@ -4,7 +4,6 @@ the figures are read when they have arrived (late.py), the weights are kept clea
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
@@ -22,14 +21,15 @@ _TOLD_STEPS = 5
 
 @dataclass(frozen=True)
 class Trouble:
-    """A step that came to no numbers. `place`: that before it; `images`: those of the batches that it came from.
+    """A step that came to no numbers, in its loss or else its gradient: NaN, or else infinite.
 
+    `place`: that before it; `images`: those of the batches that it came from.
     `batch`: the first batch of its window (from 1) whose loss is no number; None: their losses are numbers.
     """
 
     place: Place
-    what: Literal["Loss", "Gradient"]
-    how: Literal["NaN", "infinite"]
+    of_loss: bool
+    nan: bool
     images: list[str]
     batches: int = 1
     batch: int | None = None
@@ -41,7 +41,9 @@ class Trouble:
         more = f" and {len(self.images) - NAMED_IMAGES} more" if len(self.images) > NAMED_IMAGES else ""
         batch = f"batch {self.batch} of {self.batches}; " if self.batch and self.batches > 1 else ""
         where = f"at step {self.place.step + 1}, in epoch {self.place.epoch + 1}"
-        return f"{self.what} became {self.how} {where} ({batch}pictures: {some}{more})"
+        how = "NaN" if self.nan else "infinite"
+        what = "The loss" if self.of_loss else "The gradient"
+        return f"{what} became {how} {where} ({batch}pictures: {some}{more})"
 
 
 def trouble_of(
@@ -52,11 +54,11 @@ def trouble_of(
     bad = [number for number, loss in enumerate(losses) if not math.isfinite(loss)]
     if bad:
         named = [key for number in bad for key in images[number]]
-        return Trouble(place, "Loss", _how(losses[bad[0]]), named, len(losses), bad[0] + 1)
+        return Trouble(place, True, math.isnan(losses[bad[0]]), named, len(losses), bad[0] + 1)
     if not math.isfinite(loss):
-        return Trouble(place, "Loss", _how(loss), everything, len(losses))
+        return Trouble(place, True, math.isnan(loss), everything, len(losses))
     if grad_norm is not None and not math.isfinite(grad_norm):
-        return Trouble(place, "Gradient", _how(grad_norm), everything, len(losses))
+        return Trouble(place, False, math.isnan(grad_norm), everything, len(losses))
     return None
 
 
@@ -82,7 +84,7 @@ class Watch:
             self._row = 0
             return True
         self._row += 1
-        overflow = self._scales and trouble.what == "Gradient"
+        overflow = self._scales and not trouble.of_loss
         if (overflow or self._skips) and self._row < MOST_IN_A_ROW:
             if not overflow:
                 self._leave_out(trouble)
@@ -138,7 +140,3 @@ def _broken(module: nn.Module) -> str | None:
 def _wide(tensor: torch.Tensor) -> torch.Tensor:
     """In a format that can be computed in: 8 bits cannot."""
     return tensor.float() if tensor.element_size() == 1 else tensor
-
-
-def _how(number: float) -> Literal["NaN", "infinite"]:
-    return "NaN" if math.isnan(number) else "infinite"
