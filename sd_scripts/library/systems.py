@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -102,6 +102,24 @@ def stop_tree(process: ProcessId, *, grace_s: float = 10.0) -> bool:
             _kill(member)
         time.sleep(_POLL_S)
     return True
+
+
+_LAUNCHERS = ("accelerate", "torchrun", "torch.distributed.run", "torch.distributed.launch", "deepspeed")
+
+
+def launcher_above() -> Callable[[], bool] | None:
+    """Whether the launcher that started this process still lives, as a question; None without a launcher."""
+    import psutil
+
+    try:
+        parent = psutil.Process(os.getppid())
+        words = [Path(word).name for word in parent.cmdline()[:4]]
+    except (psutil.Error, OSError):
+        return None
+    process = identify(parent.pid)
+    if process is None or not any(word.startswith(_LAUNCHERS) for word in words):
+        return None
+    return lambda: is_alive(process)
 
 
 def hand_over(argv: Sequence[str]) -> NoReturn:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from sd_scripts.library import events
 from sd_scripts.library.data.picture_data import PictureData, with_held_out
@@ -10,6 +11,7 @@ from sd_scripts.library.data.training_data import Moment, TrainingData
 from sd_scripts.library.errors import NothingUsable, TrainingFailed
 from sd_scripts.library.events import Request
 from sd_scripts.library.models.family import Family, TextSettings
+from sd_scripts.library.pausing import Pause
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train import state as states
 from sd_scripts.library.train import zero
@@ -32,6 +34,7 @@ from sd_scripts.library.train.movement import Movement, tell_movement
 from sd_scripts.library.train.noise import Draw
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.optimizing import choose_schedule, warmup_notices
+from sd_scripts.library.train.output_place import OutputPlace, tell_room, weights_bytes
 from sd_scripts.library.train.outputs import Outputs
 from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
@@ -75,6 +78,7 @@ class Trainer:
 
     def run(self) -> None:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
+        self.report.asked.nothing_to_keep()
         memory = memory_explained(self._batch_size(), self.options.precision, self.place)
         with open_boards(self.options, self.main) as boards, memory, contextlib.closing(self.readers):
             self._prepare(boards)
@@ -107,6 +111,7 @@ class Trainer:
         self.validation = self._make_validation()
         self._resume()
         self.learner.come_to(self.place.step)
+        tell_room(weights_bytes(self.learner.contents), self.outputs.archive.place.folder, self.report)
         with self.learner.contents.whole(self.main):
             self.movement = Movement(self.method.trained())
 
@@ -136,10 +141,14 @@ class Trainer:
         options, report = self.options, self.report
         facts = provenance(options, self.family.base_version, self.data, self.course, self.seed, self.team.size)
         contents = self.learner.contents
-        archive = Archive(self.family, self.method, options, self.course, facts, contents, report, self.uploads)
-        samples = Samples(options.samples, options.saving, self.data.images, report)
+        saving = options.saving
+        place = OutputPlace(Path(saving.output_dir or "."))
+        fallback = Path(saving.fallback_dir) if saving.fallback_dir else None
+        archive = Archive(self.family, self.method, options, self.course, facts, contents, report, self.uploads, place)
+        samples = Samples(options.samples, place, saving.output_name, self.data.images, report)
         artist = Artist(self.family, self.texts, self.encoder, self.accelerator, self.seed)
-        return Outputs(self.learner, archive, samples, artist, self.tracker, self.accelerator)
+        pause = Pause(report, self.team, place.move, fallback)
+        return Outputs(self.learner, archive, samples, artist, self.tracker, self.accelerator, pause)
 
     def _check_resumed(self) -> None:
         """A state without a part that is trained is refused before latents are made. Errors: BadOption."""
@@ -265,6 +274,7 @@ class Trainer:
 
     def _after_step(self, ended_epoch: int | None) -> None:
         step = self.place.step
+        self.report.asked.something_to_keep()
         self.uploads.tell()
         if self.validation and self.validation.due(step, ended_epoch, step == self.course.total_steps):
             self._validate(self.validation)
