@@ -80,7 +80,7 @@ class Trainer:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
         self.report.asked.nothing_to_keep()
         memory = memory_explained(self._batch_size(), self.options.precision, self.place)
-        with open_boards(self.options, self.main) as boards, memory, contextlib.closing(self.readers):
+        with open_boards(self.options, self.main, self.report) as boards, memory, contextlib.closing(self.readers):
             self._prepare(boards)
             if self.report.stop_asked():
                 self._say_stopped("Stopped as asked before the first step.")
