@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -243,23 +244,37 @@ class Pause:
         self._move(folder)
 
 
-def patiently(report: Report, path: Path, write: Callable[[], T]) -> T:
-    """Writes, and waits where the place cannot be written to. Errors: NotWritten, and those of `write` about others."""
-    ground = Ground(path.parent)
-    written: list[T] = []
-    Pause(report).until_written(
-        lambda: tried(path, ground.check), lambda: tried(path, lambda: written.append(write()))
-    )
+def patiently(report: Report, path: Path, write: Callable[[], T], team: Team | None = None) -> T:
+    """Writes one thing, in a folder or as a file, and waits while the place refuses. All of a team call it together.
+
+    What only this thing fails for, as its source cannot be read, stays its own error. Errors: NotWritten.
+    """
+    folder = path if path.is_dir() else path.absolute().parent
+    ground, written = Ground(folder), list[T]()
+
+    def attempt() -> Trouble | None:
+        return tried(folder, lambda: written or written.append(write()), refuses=partial(_refuses, folder, ground))
+
+    Pause(report, team).until_written(lambda: tried(folder, ground.check), attempt)
     return written[0]
 
 
-def tried(path: Path, work: Callable[[], None], needed_bytes: int | None = None) -> Trouble | None:
-    """Does something with a place; the trouble with it, where there is any. Other errors stay errors."""
+def _refuses(folder: Path, ground: Ground) -> bool:
+    return tried(folder, ground.check) is not None or not _takes_files(folder) or not folder.is_dir()
+
+
+def tried(
+    path: Path, work: Callable[[], object], needed_bytes: int | None = None, refuses: Callable[[], bool] = lambda: True
+) -> Trouble | None:
+    """Does something with a place; the trouble with it, where there is any. Other errors stay errors.
+
+    `refuses`: whether the place is to blame for an error that is not about room.
+    """
     try:
         work()
     except Exception as error:
         trouble = trouble_of(error, path, needed_bytes)
-        if trouble is None:
+        if trouble is None or not (trouble.full or refuses()):
             raise
         return trouble
     return None

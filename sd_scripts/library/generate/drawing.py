@@ -26,6 +26,7 @@ from sd_scripts.library.io.atomic import replacing
 from sd_scripts.library.io.embeddings import read_fitting
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.models.new_word import NewWord
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train.device import is_out_of_memory
 from sd_scripts.library.train.sampling import evaluating, write_png
@@ -90,9 +91,10 @@ class _Sheet:
             path = self.names.next(picture)
             texts = told(self.options, picture, self.columns[place])
             pixels_CHW = self._checked(pictures.pixels_BCHW[number])
-            write_png(pixels_CHW, path, texts)
+            patiently(self.report, path, partial(write_png, pixels_CHW, path, texts))
             if pictures.first_BCHW is not None:
-                write_png(pictures.first_BCHW[number], path.with_stem(f"{path.stem}_1st"), texts)
+                first = path.with_stem(f"{path.stem}_1st")
+                patiently(self.report, first, partial(write_png, pictures.first_BCHW[number], first, texts))
             self.drawn[picture.row, self._column(place, picture)] = path
             self.count += 1
             self._tell(path, picture, place)
