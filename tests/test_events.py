@@ -28,7 +28,9 @@ EXAMPLES = [
     events.Saved(path="/m", kind="model", size_bytes=3, step=1, epoch=1),
     events.ItemFailed(item="/x.png", reason="the file is empty"),
     events.Notice(level="warning", text="hm"),
-    events.Paused(path="/d/X", reason="No space left on device", free_bytes=10, needed_bytes=99, elsewhere=True),
+    events.Paused(
+        path="/d/X", reason="No space left on device", kind="full", free_bytes=10, needed_bytes=99, elsewhere=True
+    ),
     events.GoesOn(),
     events.Summary(counts={"images": 3}, tables={"buckets": [{"bucket": "512x512", "images": 3}]}),
     events.Failed(sentence="No.", option="in_json", kind="file"),

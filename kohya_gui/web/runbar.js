@@ -71,7 +71,7 @@
     `;
   }
   async function stop(id) {
-    if (!(await dialog.confirm(t("run.stop"), t("run.stop_ask"), t("stop")))) return;
+    if (!(await dialog.confirm(t("run.stop"), t(last.active?.id === id && last.active.state === "paused" ? "pause.leave_ask" : "run.stop_ask"), t("stop")))) return;
     if (!dialog.trouble(await call("run_request", { id, request: "stop" }))) dialog.say(t("said.stopping"));
   }
   /* Tells of a run's end: in the page, and by the system where the user allowed it. */

@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar
 
 from sd_scripts.library import events
 from sd_scripts.library.errors import FailureKind, UserError
+from sd_scripts.library.events import PauseKind
 from sd_scripts.library.report import Report
 
 T = TypeVar("T")
@@ -35,9 +36,10 @@ _PLACES = FULL | {
                  "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ECONNRESET", "EREMOTEIO")
     if hasattr(errno, name)
 }  # fmt: skip
+_GONE = {getattr(errno, n) for n in ("ENOENT", "ENOTDIR", "ENODEV", "ENXIO", "ESTALE") if hasattr(errno, n)}
 # How the writers that are no Python say it: safetensors with the system's number, torch without any.
 _NUMBER = re.compile(r"\(os error (\d+)\)")
-_TORCH = ("PytorchStreamWriter failed", "unexpected pos", "iostream error", "failed writing file")
+_TORCH = re.compile(r"PytorchStreamWriter.failed|unexpected.pos|iostream.error|failed.writing.file")
 
 
 class NotWritten(UserError):
@@ -56,7 +58,7 @@ class Trouble:
 
     path: Path
     reason: str
-    full: bool = False
+    kind: PauseKind
     free_bytes: int | None = None
     needed_bytes: int | None = None
 
@@ -65,7 +67,7 @@ class Trouble:
         """In words."""
         sizes = ((self.free_bytes, "free"), (self.needed_bytes, "needed"))
         known = ", ".join(f"{_size(number)} {what}" for number, what in sizes if number is not None)
-        room = f" ({known})" if self.full and known else ""
+        room = f" ({known})" if self.kind == "full" and known else ""
         return f"{self.path} cannot be written: {self.reason}{room}"
 
 
@@ -74,7 +76,8 @@ def trouble_of(error: BaseException, path: Path, needed_bytes: int | None = None
     number = _number_of(error)
     if number not in _PLACES:
         return None
-    return Trouble(path, os.strerror(number), number in FULL, free_bytes(path), needed_bytes)
+    kind: PauseKind = "full" if number in FULL else "gone" if number in _GONE else "refused"
+    return Trouble(path, os.strerror(number), kind, free_bytes(path), needed_bytes)
 
 
 def _number_of(error: BaseException | None) -> int | None:
@@ -83,7 +86,7 @@ def _number_of(error: BaseException | None) -> int | None:
             return error.errno
         if found := _NUMBER.search(str(error)):
             return int(found[1])
-        if isinstance(error, RuntimeError) and any(words in str(error) for words in _TORCH):
+        if isinstance(error, RuntimeError) and _TORCH.search(str(error)):
             # It says nothing more; a full disk is what it mostly is, and the next look finds out.
             return errno.ENOSPC
         error = error.__cause__
@@ -183,7 +186,9 @@ class Pause:
             while (verdict := self._team.agree(self._look(trouble))) == "wait":
                 pass
             if verdict == "leave":
-                raise NotWritten(f"Left as asked: {trouble.sentence}.", "disk_full" if trouble.full else "file")
+                raise NotWritten(
+                    f"Left as asked: {trouble.sentence}.", "disk_full" if trouble.kind == "full" else "file"
+                )
             if isinstance(verdict, Path):
                 self._go_elsewhere(verdict, trouble)
         if paused:
@@ -205,7 +210,8 @@ class Pause:
             events.Paused(
                 path=str(trouble.path),
                 reason=trouble.reason,
-                free_bytes=trouble.free_bytes if trouble.full else None,
+                kind=trouble.kind,
+                free_bytes=trouble.free_bytes,
                 needed_bytes=trouble.needed_bytes,
                 elsewhere=self._move is not None,
             )
@@ -230,7 +236,7 @@ class Pause:
 
     def _worth_a_try(self, trouble: Trouble) -> bool:
         waited_s = time.monotonic() - self._tried_s
-        if not trouble.full:
+        if trouble.kind != "full":
             return waited_s > TRY_EVERY_S and _takes_files(trouble.path)
         free = free_bytes(trouble.path) or 0
         if trouble.needed_bytes is not None and free < trouble.needed_bytes and free < (trouble.free_bytes or 0):
@@ -274,7 +280,7 @@ def tried(
         work()
     except Exception as error:
         trouble = trouble_of(error, path, needed_bytes)
-        if trouble is None or not (trouble.full or refuses()):
+        if trouble is None or not (trouble.kind == "full" or refuses()):
             raise
         return trouble
     return None

@@ -25,9 +25,7 @@ ENDINGS = (events.Phase, events.Summary, events.Stopped, events.Failed)
 class Report:
     """One per script. Every method may be called at any time; none of them needs torch."""
 
-    def __init__(
-        self, events_path: Path | None = None, asked: Asked | None = None, out: TextIO | None = None
-    ) -> None:
+    def __init__(self, events_path: Path | None = None, asked: Asked | None = None, out: TextIO | None = None) -> None:
         self._events = SteadyFile(events_path) if events_path else None
         self.asked = asked or Asked()
         self._out = out or sys.stderr
@@ -56,7 +54,9 @@ class Report:
     def _tell_lost(self, trouble: OSError | None) -> None:
         """Once each time that the page cannot be told anything: the work goes on, and what waits is told later."""
         if trouble and not self._lost:
-            self.say(f"Warning: the file of events cannot be written ({trouble.strerror}). It is tried again.", "WARNING")
+            self.say(
+                f"Warning: the file of events cannot be written ({trouble.strerror}). It is tried again.", "WARNING"
+            )
         self._lost = trouble is not None
 
     def use_console(self, options: ConsoleOptions) -> None:

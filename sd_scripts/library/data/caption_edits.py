@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 

@@ -76,7 +76,9 @@ class SteadyBoard:
             write(self._board)
         except OSError as error:
             if self._board is not None:
-                self._report.notice(f"A log of figures cannot be written ({error.strerror}). Training goes on.", "warning")
+                self._report.notice(
+                    f"A log of figures cannot be written ({error.strerror}). Training goes on.", "warning"
+                )
                 with suppress(OSError):
                     self._board.close(failed=True)
             self._board = None

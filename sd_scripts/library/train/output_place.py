@@ -28,7 +28,7 @@ class OutputPlace:
         free = free_bytes(self.folder)
         if gone or needed_bytes is None or free is None or free >= needed_bytes:
             return gone
-        return Trouble(path, "there is not enough room", True, free, needed_bytes)
+        return Trouble(path, "there is not enough room", "full", free, needed_bytes)
 
     def tried(self, path: Path, needed_bytes: int | None, write: Callable[[], None]) -> Trouble | None:
         """Writes; the trouble with the place, where there is any."""

@@ -95,9 +95,13 @@ class Outputs:
         """What is to be written, in order. Each is made anew where it could not be written, and only that."""
         found = []
         if state:
-            found.append(_Step("state", lambda: self.archive.names.state(occasion), lambda: self._state(occasion, facts)))
+            found.append(
+                _Step("state", lambda: self.archive.names.state(occasion), lambda: self._state(occasion, facts))
+            )
         if model:
-            found.append(_Step("model", lambda: self.archive.names.path(occasion), lambda: self._model(occasion, facts)))
+            found.append(
+                _Step("model", lambda: self.archive.names.path(occasion), lambda: self._model(occasion, facts))
+            )
         return found
 
     def _needed(self, step: _Step) -> int | None:
@@ -140,4 +144,6 @@ class Outputs:
                 raise
             if what not in self.silent:
                 self.silent.add(what)
-                self.archive.report.notice(f"{_WITHOUT[what]}: {error} Training goes on without, and tries again.", "warning")
+                self.archive.report.notice(
+                    f"{_WITHOUT[what]}: {error} Training goes on without, and tries again.", "warning"
+                )
