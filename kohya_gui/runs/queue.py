@@ -121,7 +121,7 @@ class Queue:
         self._tell(run_id, request_line("sample", str(path)))
 
     def save_elsewhere(self, run_id: str, folder: Path) -> None:
-        """Has a run that waits for room save into another folder from now on. Errors: BadOption, when it does not run."""
+        """Has a run that waits for room save into another folder from now on. Errors: BadOption."""
         if self.store.status(run_id).state != "running":
             raise refusal("request", "run.not_running", name=self.store.record(run_id).name)
         self._tell(run_id, request_line("save_elsewhere", folder=str(folder)))

@@ -55,7 +55,7 @@ class Asked:
         return there
 
     def stop_asked(self) -> bool:
-        """Whether a stop was asked for, now or before. From the first such question on the work has places to end at."""
+        """Whether a stop was asked for, now or before. From the first question on the work has places to end at."""
         self.at_once = self.at_once and self._fixed
         self._read()
         return "stop" in self._open

@@ -74,7 +74,7 @@ class Trouble:
 def trouble_of(error: BaseException, path: Path, needed_bytes: int | None = None) -> Trouble | None:
     """What an error says of the place that was written to; None where it is about something else."""
     number = _number_of(error)
-    if number not in _PLACES:
+    if number is None or number not in _PLACES:
         return None
     kind: PauseKind = "full" if number in FULL else "gone" if number in _GONE else "refused"
     return Trouble(path, os.strerror(number), kind, free_bytes(path), needed_bytes)
@@ -186,9 +186,8 @@ class Pause:
             while (verdict := self._team.agree(self._look(trouble))) == "wait":
                 pass
             if verdict == "leave":
-                raise NotWritten(
-                    f"Left as asked: {trouble.sentence}.", "disk_full" if trouble.kind == "full" else "file"
-                )
+                kind: FailureKind = "disk_full" if trouble.kind == "full" else "file"
+                raise NotWritten(f"Left as asked: {trouble.sentence}.", kind)
             if isinstance(verdict, Path):
                 self._go_elsewhere(verdict, trouble)
         if paused:
@@ -202,8 +201,8 @@ class Pause:
         self._report.asked.something_to_keep()
         self._stops = self._report.asked.stops
         self._report.say(
-            f"Paused: {trouble.sentence}. Nothing is lost: make room, or bring the place back, and it goes on by itself. "
-            "Ctrl+C leaves without it. The pause has no end of its own.",
+            f"Paused: {trouble.sentence}. Nothing is lost: make room, or bring the place back, and it goes on by "
+            "itself. Ctrl+C leaves without it. The pause has no end of its own.",
             "WARNING",
         )
         self._report.emit(
@@ -258,8 +257,12 @@ def patiently(report: Report, path: Path, write: Callable[[], T], team: Team | N
     folder = path if path.is_dir() else path.absolute().parent
     ground, written = Ground(folder), list[T]()
 
+    def write_once() -> None:
+        if not written:
+            written.append(write())
+
     def attempt() -> Trouble | None:
-        return tried(folder, lambda: written or written.append(write()), refuses=partial(_refuses, folder, ground))
+        return tried(folder, write_once, refuses=partial(_refuses, folder, ground))
 
     Pause(report, team).until_written(lambda: tried(folder, ground.check), attempt)
     return written[0]

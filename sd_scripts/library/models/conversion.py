@@ -3,6 +3,7 @@
 import ast
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 

@@ -19,7 +19,6 @@ from sd_scripts.library.train.state import Facts
 from sd_scripts.library.train.tracking import Tracker
 from sd_scripts.library.train.validation import Validation
 
-
 _WITHOUT = {"samples": "A sample was not written", "old": "An older save was not removed"}
 
 
@@ -93,16 +92,11 @@ class Outputs:
 
     def _steps(self, occasion: Occasion, facts: Facts, model: bool, state: bool) -> list[_Step]:
         """What is to be written, in order. Each is made anew where it could not be written, and only that."""
-        found = []
-        if state:
-            found.append(
-                _Step("state", lambda: self.archive.names.state(occasion), lambda: self._state(occasion, facts))
-            )
-        if model:
-            found.append(
-                _Step("model", lambda: self.archive.names.path(occasion), lambda: self._model(occasion, facts))
-            )
-        return found
+        steps = (
+            _Step("state", lambda: self.archive.names.state(occasion), partial(self._state, occasion, facts)),
+            _Step("model", lambda: self.archive.names.path(occasion), partial(self._model, occasion, facts)),
+        )
+        return [step for step, asked in zip(steps, (state, model), strict=True) if asked]
 
     def _needed(self, step: _Step) -> int | None:
         return state_bytes(self.learner.contents) if step.kind == "state" else self.needed.get(step.kind)
@@ -134,7 +128,7 @@ class Outputs:
         self.needed["model"] = size_of(path)
 
     def _told_once(self, what: str, work: Callable[[], None]) -> None:
-        """Does what training does not depend on; where the place fails it, that is told once each time that it begins."""
+        """Does what training does not depend on; where the place fails it, that is told once, when it begins."""
         try:
             work()
             self.silent.discard(what)
