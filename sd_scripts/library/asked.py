@@ -104,6 +104,8 @@ def stop_on_signals(asked: Asked, say: Callable[[str], None]) -> None:
         signal.signal(number, _leave)
         asked.ask("stop")
         if asked.at_once:
+            # From here on it is leaving: nobody needs to tell it once more.
+            asked.something_to_keep()
             _leave_within(0)
             raise LeftAtOnce
         say("Stopping after the present step. Press Ctrl+C again to leave at once.")

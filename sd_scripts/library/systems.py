@@ -104,7 +104,16 @@ def stop_tree(process: ProcessId, *, grace_s: float = 10.0) -> bool:
     return True
 
 
-_LAUNCHERS = ("accelerate", "torchrun", "torch.distributed.run", "torch.distributed.launch", "deepspeed")
+def ask_children(number: int) -> None:
+    """Sends a signal to the processes that this one has started, not to those that they have."""
+    import psutil
+
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error, OSError):
+            child.send_signal(number)
+
+
+_LAUNCHERS = ("launch.py", "accelerate", "torchrun", "torch.distributed.run", "torch.distributed.launch", "deepspeed")
 
 
 def launcher_above() -> Callable[[], bool] | None:
