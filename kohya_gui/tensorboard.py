@@ -17,6 +17,14 @@ from sd_scripts.library.systems import ProcessId
 
 HOST = "127.0.0.1"
 START_S = 60.0
+REPOSITORY = Path(__file__).resolve().parents[1]
+# It goes with the page, also where the page is killed.
+_MAIN = """
+from sd_scripts.library import systems
+systems.end_with_parent()
+from tensorboard.main import run_main
+run_main()
+"""
 
 
 @dataclass(frozen=True)
@@ -83,8 +91,8 @@ class TensorBoards:
     def _launch(self, logdir: Path) -> Server:
         port = free_port()
         log = self.path.with_suffix(".log")
-        argv = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--host", HOST, "--port", str(port)]
-        child = systems.start_detached(argv, output=log)
+        argv = [sys.executable, "-c", _MAIN, "--logdir", str(logdir), "--host", HOST, "--port", str(port)]
+        child = systems.start_detached(argv, output=log, cwd=REPOSITORY)
         self._children[child.pid] = child
         process = systems.identify(child.pid)
         deadline = time.monotonic() + START_S

@@ -30,13 +30,18 @@ TRY_FULL_EVERY_S = 30.0
 ROOM_GREW_BYTES = 1_000_000
 
 FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
-_PLACES = FULL | {
+# A file or a broken link in the place of a folder counts as well: so looks what stands in for a drive.
+_GONE = {
     getattr(errno, name)
-    for name in ("EROFS", "EACCES", "EPERM", "EIO", "ENOENT", "ENOTDIR", "ENODEV", "ENXIO", "ESTALE", "EBUSY",
-                 "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ECONNRESET", "EREMOTEIO")
+    for name in ("ENOENT", "ENOTDIR", "ENODEV", "ENXIO", "ESTALE", "EEXIST", "ELOOP")
+    if hasattr(errno, name)
+}
+_PLACES = FULL | _GONE | {
+    getattr(errno, name)
+    for name in ("EROFS", "EACCES", "EPERM", "EIO", "EBUSY", "EISDIR", "ENOTEMPTY", "ENOTCONN", "ETIMEDOUT",
+                 "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ECONNRESET", "EREMOTEIO")
     if hasattr(errno, name)
 }  # fmt: skip
-_GONE = {getattr(errno, n) for n in ("ENOENT", "ENOTDIR", "ENODEV", "ENXIO", "ESTALE") if hasattr(errno, n)}
 # How the writers that are no Python say it: safetensors with the system's number, torch without any.
 _NUMBER = re.compile(r"\(os error (\d+)\)")
 _TORCH = re.compile(r"PytorchStreamWriter.failed|unexpected.pos|iostream.error|failed.writing.file")

@@ -47,6 +47,9 @@ def run_program(options_class: type[Options], work: Callable[[Options, Report], 
     try:
         with contextlib.closing(report):
             code = _run(lambda: parse_and_work(options_class, work, report, sys.argv[1:], script), report)
+            report.asked.something_to_keep()
+    except LeftAtOnce:
+        code = 0
     except KeyboardInterrupt:
         # The second one came when the work had just ended.
         code = 130

@@ -43,9 +43,7 @@ def make_project(folder: Path) -> Path:
 class Program:
     """A script at work in a folder. `before`: what stands before its path, such as a launcher."""
 
-    def __init__(
-        self, folder: Path, script: str, *options: str, before: Sequence[str] = (), preexec: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, script: str, *options: str, before: Sequence[str] = ()) -> None:
         self.folder = folder
         self.events_path, self.control_path = folder / "events.jsonl", folder / "control.jsonl"
         for path in (self.events_path, self.control_path):
@@ -67,9 +65,9 @@ class Program:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            preexec_fn=preexec,
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -134,6 +132,9 @@ class Program:
             except (OSError, psutil.Error):
                 continue
         self.process.wait()
+        self.reader.join(10)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
     def parts(self) -> list[Path]:
         """What was begun and never finished."""

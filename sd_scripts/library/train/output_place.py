@@ -1,11 +1,13 @@
 """Where a run writes: its output folder, until it is moved; and what is to be written there, as far as it is known."""
 
+import errno
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from sd_scripts.library.errors import BadFile
 from sd_scripts.library.pausing import Ground, Trouble, free_bytes, tried
 from sd_scripts.library.report import Report
 
@@ -34,7 +36,13 @@ class OutputPlace:
         """Writes; the trouble with the place, where there is any."""
 
         def write_and_look() -> None:
-            write()
+            try:
+                write()
+            except BadFile as error:
+                if error.__cause__ is not None:
+                    raise
+                # Something is in the way that is no file of ours.
+                raise OSError(errno.EEXIST, str(error).rstrip("."), str(path)) from error
             # What did not exist before does now, perhaps with the drive under it.
             self._ground.look()
 
