@@ -211,9 +211,11 @@ def _paused(event: events.Paused) -> Json:
     sizes = (("free", event.free_bytes), ("needed", event.needed_bytes))
     told = [say(f"pause.{name}", size=size(number)) for name, number in sizes if number is not None]
     room = say("pause.room", sizes=say("pause.comma").join(told)) if event.kind == "full" and told else ""
+    name = "unread" if event.kind == "pictures" else "text"
     return {
+        "kind": event.kind,
         "title": say(f"pause.{event.kind}"),
-        "text": say("pause.text", path=event.path, reason=event.reason) + room,
+        "text": say(f"pause.{name}", path=event.path, reason=event.reason) + room,
         "elsewhere": event.elsewhere,
     }
 

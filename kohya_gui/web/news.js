@@ -101,7 +101,7 @@ Studio.news = (() => {
       .map(([flag, value]) => `${flag} ${Studio.difference.say(value)}`)
       .join(t("field.comma"));
   /* It waits for a place to write to: what stands in the way, and the three ways out. */
-  const pause = ({ title, text, elsewhere }) => html`
+  const pause = ({ kind, title, text, elsewhere }) => html`
     <div class="stall" role="alert">
       ${icon("warn")}
       <div>
@@ -109,7 +109,13 @@ Studio.news = (() => {
         <p>${text}</p>
         <p>${t("pause.kept")}</p>
         <p class="acts">
-          <button type="button" class="btn sm pri" data-request="try_again">${t("run.try_again")}</button>
+          ${
+            kind === "pictures"
+              ? ""
+              : html`
+                  <button type="button" class="btn sm pri" data-request="try_again">${t("run.try_again")}</button>
+                `
+          }
           ${
             elsewhere
               ? html`
@@ -117,7 +123,7 @@ Studio.news = (() => {
                 `
               : ""
           }
-          <button type="button" class="btn sm danger" data-request="stop">${icon("stop")}${t("pause.leave")}</button>
+          <button type="button" class="btn sm danger" data-request="stop">${icon("stop")}${t(kind === "pictures" ? "stop" : "pause.leave")}</button>
         </p>
       </div>
     </div>

@@ -19,7 +19,7 @@ CONTROL_VARIABLE = "SD_SCRIPTS_CONTROL"
 Request = Literal["sample", "save", "stop_after_epoch", "stop", "try_again", "save_elsewhere"]
 REQUESTS: tuple[Request, ...] = get_args(Request)
 
-PauseKind = Literal["full", "gone", "refused"]
+PauseKind = Literal["full", "gone", "refused", "pictures"]
 
 # Where weights change within the backward pass, that has no time of its own: optimizer_s is left out.
 STEP_PARTS = ("data_s", "forward_s", "backward_s", "optimizer_s")

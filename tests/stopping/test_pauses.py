@@ -13,14 +13,16 @@ import pytest
 import torch
 
 from sd_scripts.library import pausing
+from sd_scripts.library.data import pictures_gone
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.atomic import write_text
 from sd_scripts.library.io.checkpoints import write_safetensors
 from sd_scripts.library.pausing import Ground, NotWritten, patiently, trouble_of
 from sd_scripts.library.report import Report
 from sd_scripts.library.steady import SteadyFile
+from sd_scripts.library.train.state import read_facts
 from tests.stopping.program import TRAIN, Program
-from tests.train.tiny import make_trainer
+from tests.train.tiny import make_trainer, tiny_data
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such limits")
 
@@ -231,6 +233,36 @@ def test_tools_wait_for_a_folder_that_is_gone(tmp_path, then):
     else:
         patiently(report, folder / "a.png", write)
         assert (folder / "a.txt").read_text() == "a cat\n"
+
+
+@pytest.mark.parametrize(("then", "readers"), [("comes back", 0), ("stop", 2)])
+def test_pictures_that_are_gone_are_waited_for(tmp_path, monkeypatch, then, readers):
+    """Without it, training would count on through pictures that it never sees."""
+    monkeypatch.setattr(pictures_gone, "LOOK_EVERY_S", 0.02)
+    data = tiny_data(4, latents=False)
+    folder = data.images[0].path.parent
+    away = folder.with_name(folder.name + "-away")
+    values = {"max_train_steps": 8, "max_data_loader_n_workers": readers}
+    trainer, recorder = make_trainer(tmp_path, data=data, **values)
+    advance = trainer.place.advance
+
+    def take_away(course):
+        if trainer.place.step == 2:
+            folder.rename(away)
+        return advance(course)
+
+    trainer.place.advance = take_away
+    after = {"comes back": lambda: away.rename(folder), "stop": lambda: recorder.report.ask("stop")}
+    when_paused(recorder, after[then])
+    trainer.run()
+    assert recorder.of("paused")[0].kind == "pictures" and not recorder.of("item_failed")
+    if then == "comes back":
+        assert [event.step for event in recorder.of("metric")] == list(range(1, 9))
+    else:
+        [state] = (tmp_path / "out").iterdir()
+        facts = read_facts(str(state))
+        # Only what was learnt counts.
+        assert facts.step == len(recorder.of("metric")) < 8 and recorder.of("stopped")
 
 
 def test_a_drive_that_is_gone_is_told_from_the_folder_below_it(tmp_path, monkeypatch):

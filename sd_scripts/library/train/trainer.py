@@ -1,11 +1,12 @@
 """The one training loop, for every family, method and dataset."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sd_scripts.library import events
 from sd_scripts.library.data.picture_data import PictureData, with_held_out
+from sd_scripts.library.data.pictures_gone import SourceGone
 from sd_scripts.library.data.prefetch import Readers
 from sd_scripts.library.data.training_data import Moment, TrainingData
 from sd_scripts.library.errors import NothingUsable, TrainingFailed
@@ -232,14 +233,21 @@ class Trainer:
         planned = self._windows()[self.place.window :]
         learnt, from_its_start = 0, self.place.window == 0
         with contextlib.closing(self.feed.windows(planned, self._moment())) as loading:
-            for window, waited_s in waited(loading):
+            for window, waited_s in waited(self._until_gone(loading)):
                 learnt += self._train_step(window, draw, waited_s)
                 ended = self.place.advance(self.course)
                 self._after_step(ended)
                 if self.place.step == self.course.total_steps or self._stopping():
                     break
-        if not learnt and from_its_start:
+        if not learnt and from_its_start and not self._stopping():
             raise NothingUsable("Not one picture of this epoch could be used; the list above says why.")
+
+    def _until_gone(self, loading: Iterator[list[Loaded]]) -> Iterator[list[Loaded]]:
+        """A stop that came while the pictures' folder was gone ends it before the window that could not be read."""
+        try:
+            yield from loading
+        except SourceGone:
+            self._asked.add("stop")
 
     def _train_step(self, window: list[Loaded], draw: Draw, waited_s: float) -> int:
         """One optimizer step. Gives the number of items that were learnt: 0 where none could be used."""
