@@ -69,8 +69,11 @@ class Outputs:
             self.artist.encoder.rest()
         self.accelerator.wait_for_everyone()
 
-    def validate(self, validation: Validation) -> float:
-        """The loss of the pictures that are held out. Errors: NothingUsable, TrainingFailed."""
+    def validate(self, validation: Validation) -> float | None:
+        """The loss of the pictures that are held out; None where a stop came in between.
+
+        Errors: NothingUsable, TrainingFailed.
+        """
         self._rest()
         with self._looking():
             loss = validation.measure(self.learner.look, self.learner.add_up)

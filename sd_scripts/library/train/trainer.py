@@ -300,6 +300,8 @@ class Trainer:
         """Looks at the pictures that are held out; keeps the model, or ends training, where that is asked for."""
         step = self.place.step
         loss = self.outputs.validate(validation)
+        if loss is None:
+            return
         self.standing = self.standing.after(loss, step)
         self.tracker.validated(loss, self.place)
         self.report.say(told(loss, step, self.standing))
