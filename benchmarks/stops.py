@@ -31,7 +31,7 @@ PROGRAMS: dict[str, tuple[str, list[str]]] = {
     "new word": ("train_textual_inversion.py", [*TRAINER, "--token_string=zorg", "--caption_prefix=zorg,"]),
     "hypernetwork": ("train_hypernetwork.py", TRAINER),
     "captioner": ("finetune/make_captions.py", ["--caption_weights=models/blip", "pictures"]),
-    "tagger": ("finetune/tag_images_by_wd14_tagger.py", ["--model_dir=models/wd14", "pictures"]),
+    "tagger": ("finetune/tag_images_by_wd14_tagger.py", ["--repo_id=models/wd14", "pictures"]),
     "latents": ("finetune/prepare_buckets_latents.py", ["pictures", "meta.json", "new.json", MODEL]),
     "metadata": ("finetune/merge_captions_to_metadata.py", ["pictures", "merged.json", "--caption_extension=.txt"]),
     "merging": ("tools/merge_models.py", ["--models", MODEL, MODEL, "--output=out/merged.safetensors"]),

@@ -1,5 +1,6 @@
 """What a process is asked while it works: to stop, to save, to draw; by signals, and by the file of requests."""
 
+import ctypes
 import os
 import signal
 import threading
@@ -13,6 +14,7 @@ from sd_scripts.library.events import Request, Requests
 LOOK_EVERY_S = 0.5
 # So long the work may take to leave, once it is to leave at once.
 LEAVE_WITHIN_S = 10.0
+RAISE_EVERY_S = 1.0
 
 
 class LeftAtOnce(KeyboardInterrupt):
@@ -33,6 +35,11 @@ class Asked:
         """How often a stop was asked for."""
         self.at_once = False
         """Whether a stop ends the process where it stands, as there is nothing to keep yet."""
+
+        self.leaving = False
+        """Whether it ends where it stands, since a stop came while there was nothing to keep."""
+        self.left = False
+        """Whether the work has ended for that reason."""
 
     def ask(self, request: Request) -> None:
         """Asks from within the process, as Ctrl+C does."""
@@ -106,7 +113,8 @@ def stop_on_signals(asked: Asked, say: Callable[[str], None]) -> None:
         if asked.at_once:
             # From here on it is leaving: nobody needs to tell it once more.
             asked.something_to_keep()
-            _leave_within(0)
+            asked.leaving = True
+            threading.Thread(target=_see_out, args=[asked], daemon=True).start()
             raise LeftAtOnce
         say("Stopping after the present step. Press Ctrl+C again to leave at once.")
 
@@ -133,6 +141,17 @@ def watch(asked: Asked, launcher_lives: Callable[[], bool] | None = None) -> Non
                 return
 
     threading.Thread(target=look, daemon=True, name="watch").start()
+
+
+def _see_out(asked: Asked) -> None:
+    """Libraries swallow what is raised while they are read in: it is raised again until the work has ended."""
+    main = ctypes.c_ulong(threading.main_thread().ident or 0)
+    for _ in range(round(LEAVE_WITHIN_S / RAISE_EVERY_S)):
+        time.sleep(RAISE_EVERY_S)
+        if asked.left:
+            return
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(main, ctypes.py_object(LeftAtOnce))
+    os._exit(0)
 
 
 def _leave(number: int, frame: Any) -> None:

@@ -75,8 +75,10 @@ def _run(work: Callable[[], None], report: Report) -> int:
         _explained(work)
         return 0
     except LeftAtOnce:
-        return _stopped("Stopped as asked, before there was a result to keep.", report)
+        return _left(report)
     except UserError as error:
+        if report.asked.leaving:
+            return _left(report)
         report.emit(events.Failed(sentence=str(error), option=getattr(error, "option", None), kind=_kind(error)))
         report.list_failures()
         report.say(f"Error: {error}", "CRITICAL")
@@ -88,12 +90,20 @@ def _run(work: Callable[[], None], report: Report) -> int:
         report.say("Interrupted.", "CRITICAL")
         return 130
     except Exception as error:
+        if report.asked.leaving:
+            # What a library made of the stop, when it came while it was read in.
+            return _left(report)
         report.emit(events.Failed(sentence=f"The program failed: {type(error).__name__}: {error}"))
         report.say(
             traceback.format_exc() + "This is a fault of the program, not of yours: please report the lines above.",
             "CRITICAL",
         )
         return 1
+
+
+def _left(report: Report) -> int:
+    report.asked.left = True
+    return _stopped("Stopped as asked, before there was a result to keep.", report)
 
 
 def _stopped(sentence: str, report: Report) -> int:

@@ -44,7 +44,8 @@ def generate(options: GenImgOptions, report: Report) -> None:
     sheet = _Sheet(options, report, columns)
     report.phase("load_model", "Loading the model")
     for number, (model, places) in enumerate(by_model(columns)):
-        if report.stop_asked():
+        # While the first one is loaded, a stop ends it where it stands.
+        if number and report.stop_asked():
             break
         if number:
             _free_memory()
@@ -106,7 +107,13 @@ class _Sheet:
         if is_grid(self.options) and self.drawn:
             self._write_grid()
         folder = Path(self.options.files.outdir)
-        self.report.summary(f"Drew {counted(self.count, 'picture')} into {folder}.", pictures=self.count)
+        text = f"Drew {counted(self.count, 'picture')} into {folder}."
+        left = len(self.pictures) * len(self.columns) - self.count
+        if left:
+            text = f"Stopped as asked: {text} {left:,} not reached."
+        self.report.summary(text, pictures=self.count)
+        if left:
+            self.report.emit(events.Stopped(sentence=text))
 
     def _write_grid(self) -> None:
         rows = sorted({picture.row for picture in self.pictures})
