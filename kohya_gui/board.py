@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 SECRET = "STUDIO_BOARD_SECRET"
 
@@ -21,5 +22,9 @@ def main() -> None:
 
 if __name__ == "__main__":
     # Its folder holds modules of the page, which TensorBoard must not take for its own.
-    sys.path.pop(0)
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from sd_scripts.library import systems
+
+    # It goes with the page, also where the page is killed.
+    systems.end_with_parent()
     main()

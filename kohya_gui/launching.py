@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from sd_scripts.options.spec import Range, option_specs
@@ -34,6 +35,9 @@ class LaunchOptions:
     main_process_ip: str | None = None
     """Address of machine 0."""
 
+
+LAUNCH = str(Path(__file__).resolve().parents[1] / "sd_scripts" / "launch.py")
+"""accelerate's launcher, with stop signals that reach all processes."""
 
 FLAGS = frozenset(option_specs(LaunchOptions))
 """The launcher's options, which no script takes."""
@@ -78,4 +82,4 @@ def launcher(values: dict[str, Any]) -> list[str]:
     words = [word for flag, value in told.items() for word in (f"--{flag}", str(value).replace(" ", ""))]
     # What the script decides itself; the rest would be asked for by warnings. What it says of its end is enough.
     fixed = ["--mixed_precision", "no", "--dynamo_backend", "no", "--quiet"]
-    return [sys.executable, "-m", "accelerate.commands.launch", *(["--multi_gpu"] if several else []), *words, *fixed]
+    return [sys.executable, LAUNCH, *(["--multi_gpu"] if several else []), *words, *fixed]

@@ -95,8 +95,8 @@ SECTIONS: Places = {
     " main_process_ip ddp_timeout ddp_gradient_as_bucket_view ddp_static_graph deepspeed zero_stage"
     " offload_optimizer_device offload_optimizer_nvme_path offload_param_device offload_param_nvme_path"
     " zero3_init_flag zero3_save_16bit_model fp16_master_weights_and_gradients",
-    "saving": "output_dir save_model_as use_safetensors save_precision save_every_n_epochs save_every_n_steps"
-    " save_n_epoch_ratio save_last_n_epochs save_last_n_steps config_file output_config",
+    "saving": "output_dir fallback_dir save_model_as use_safetensors save_precision save_every_n_epochs"
+    " save_every_n_steps save_n_epoch_ratio save_last_n_epochs save_last_n_steps config_file output_config",
     "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state on_nonfinite resume"
     " weights resume_from_huggingface initial_epoch initial_step skip_until_initial_step",
     "upload": "huggingface_repo_id huggingface_path_in_repo huggingface_repo_visibility huggingface_repo_type"

@@ -15,7 +15,8 @@ from kohya_gui.runs.events import PhaseView, RunView
 from kohya_gui.runs.queue import Queue, device_name, waiting_reasons
 from kohya_gui.runs.store import Outcome, RunRecord, Status
 from kohya_gui.stages import TRAINERS
-from kohya_gui.words import Reason, from_program, refusal, say, say_or, say_reason
+from kohya_gui.words import Reason, from_program, refusal, say, say_or, say_reason, size
+from sd_scripts.library import events
 
 # So long a phase may be silent before that is said; one that was silent for long before, three times as long.
 QUIET_S = {"download": 600.0, "load_model": 300.0, "export": 300.0, "save": 300.0, "upload": 900.0}
@@ -87,6 +88,7 @@ class Monitor:
             "notices": [{**one, "text": from_program(one["text"])} for one in view.notices],
             "summary": asdict(view.summary) if view.summary else None,
             "failure": self._failure(record, status.outcome),
+            "paused": _paused(view.paused) if view.paused and status.state == "running" else None,
             "machine": {name: value for name, value in view.last_figures.items() if name.endswith("_bytes")},
             "times": view.times_s(),
             "has_prompts": bool(record.values.get("sample_prompts")) or self.store.prompts_path(run_id).is_file(),
@@ -151,7 +153,9 @@ class Monitor:
         view = None if outcome else self._view(run_id)
         skipped = outcome.skipped if outcome else view.skipped if view else 0
         stalled = status.state == "running" and time.time() - self._news_at(run_id, status) > _quiet_s(view)
-        state = "stalled" if stalled else status.state
+        paused = view is not None and view.paused is not None and status.state == "running"
+        state = "paused" if paused else "stalled" if stalled else status.state
+        stalled = state == "stalled"
         return {
             "id": run_id,
             "name": record.name,
@@ -200,6 +204,20 @@ class Monitor:
             "tail": "\n".join(lines[-TAIL_LINES:]),
             "remedies": remedies(outcome.kind, record.values),
         }
+
+
+def _paused(event: events.Paused) -> Json:
+    """Why a run waits, in words."""
+    sizes = (("free", event.free_bytes), ("needed", event.needed_bytes))
+    told = [say(f"pause.{name}", size=size(number)) for name, number in sizes if number is not None]
+    room = say("pause.room", sizes=say("pause.comma").join(told)) if event.kind == "full" and told else ""
+    name = "unread" if event.kind == "pictures" else "text"
+    return {
+        "kind": event.kind,
+        "title": say(f"pause.{event.kind}"),
+        "text": say(f"pause.{name}", path=event.path, reason=event.reason) + room,
+        "elsewhere": event.elsewhere,
+    }
 
 
 def _quiet_s(view: RunView | None) -> float:

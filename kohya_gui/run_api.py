@@ -14,6 +14,8 @@ from kohya_gui.runs.history import History
 from kohya_gui.runs.queue import Queue
 from kohya_gui.stages import STAGES
 from kohya_gui.words import refusal
+from sd_scripts.library.errors import BadOption
+from sd_scripts.library.train.checks.output import check_writable
 
 MAX_COMPARED = 8
 
@@ -55,7 +57,7 @@ class RunEndpoints:
 
     @endpoint
     def run_request(self, id: str, request: str) -> Json:
-        """Asks a run for something: sample, save, stop_after_epoch, stop, kill, cancel, retry, duplicate.
+        """Asks a run for something: sample, save, stop_after_epoch, stop, try_again, kill, cancel, retry, duplicate.
 
         `runs`: those that were added to the queue by it, or taken out.
         """
@@ -69,6 +71,18 @@ class RunEndpoints:
         self._monitor.row(id)
         self._queue.sample(id, prompts)
         return {"ok": True}
+
+    @endpoint
+    def run_save_elsewhere(self, id: str, folder: str) -> Json:
+        """Has a run that waits for a place to write to save into another folder from now on."""
+        self._monitor.row(id)
+        place = self.roots.inside(folder, "folder")
+        try:
+            check_writable("folder", str(place))
+        except BadOption as error:
+            raise refusal("folder", "path.not_writable", path=place) from error
+        self._queue.save_elsewhere(id, place)
+        return {"ok": True, "folder": str(place)}
 
     @endpoint
     def run_move(self, id: str, to: str) -> Json:

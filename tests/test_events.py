@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sd_scripts.library import events
+from sd_scripts.library.asked import Asked
 from sd_scripts.library.console import duration
 from sd_scripts.library.errors import BadFile, LossNotFinite, OutOfMemory, UserError
 from sd_scripts.library.events import KINDS, LineReader, Requests, from_line, request_line, to_line
@@ -27,6 +28,10 @@ EXAMPLES = [
     events.Saved(path="/m", kind="model", size_bytes=3, step=1, epoch=1),
     events.ItemFailed(item="/x.png", reason="the file is empty"),
     events.Notice(level="warning", text="hm"),
+    events.Paused(
+        path="/d/X", reason="No space left on device", kind="full", free_bytes=10, needed_bytes=99, elsewhere=True
+    ),
+    events.GoesOn(),
     events.Summary(counts={"images": 3}, tables={"buckets": [{"bucket": "512x512", "images": 3}]}),
     events.Failed(sentence="No.", option="in_json", kind="file"),
     events.Stopped(sentence="Stopped at step 3."),
@@ -68,7 +73,7 @@ def test_requests_are_heard_once(tmp_path: Path) -> None:
 def test_a_report_tells_the_file_and_the_terminal(tmp_path: Path) -> None:
     out = io.StringIO()
     control = tmp_path / "control.jsonl"
-    report = Report(tmp_path / "events.jsonl", Requests(control), out)
+    report = Report(tmp_path / "events.jsonl", Asked(Requests(control)), out)
     report.phase("tag", "Tagging", total=3)
     seen = []
     for number in report.each([1, 2, 3], 3):

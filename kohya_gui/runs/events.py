@@ -60,6 +60,7 @@ class RunView:
     summary: events.Summary | None = None
     failed: events.Failed | None = None
     stopped: events.Stopped | None = None
+    paused: events.Paused | None = None
     next_event: int = 0
     last_time: float = 0.0
 
@@ -77,6 +78,8 @@ class RunView:
             events.Saved: lambda event, now: self.saved.append(asdict(event)),
             events.ItemFailed: self._item_failed,
             events.Notice: lambda event, now: self.notices.append(asdict(event)),
+            events.Paused: self._paused,
+            events.GoesOn: self._paused,
             events.Summary: self._summary,
             events.Failed: self._failed,
             events.Stopped: self._stopped,
@@ -159,6 +162,9 @@ class RunView:
         self.skipped += 1
         if len(self.failures) < MAX_FAILURES:
             self.failures.append(asdict(event))
+
+    def _paused(self, event: events.Paused | events.GoesOn, now: float) -> None:
+        self.paused = event if isinstance(event, events.Paused) else None
 
     def _summary(self, event: events.Summary, now: float) -> None:
         self.summary = event

@@ -88,7 +88,7 @@ class Queue:
         }
         if request in actions:
             return actions[request](run_id)
-        if request not in (*REQUESTS, "kill"):
+        if request not in (*REQUESTS, "kill") or request == "save_elsewhere":
             raise refusal("request", "run.unknown_request", request=request)
         return self._ask(run_id, request)
 
@@ -119,6 +119,12 @@ class Queue:
             except BadOption as error:
                 raise BadOption("prompts", str(error).replace(str(beside), path.name)) from error
         self._tell(run_id, request_line("sample", str(path)))
+
+    def save_elsewhere(self, run_id: str, folder: Path) -> None:
+        """Has a run that waits for room save into another folder from now on. Errors: BadOption."""
+        if self.store.status(run_id).state != "running":
+            raise refusal("request", "run.not_running", name=self.store.record(run_id).name)
+        self._tell(run_id, request_line("save_elsewhere", folder=str(folder)))
 
     def _tell(self, run_id: str, line: str) -> None:
         with open(self.store.control_path(run_id), "a", encoding="utf-8") as stream:

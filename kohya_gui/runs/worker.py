@@ -41,6 +41,8 @@ class Worker:
         self.store = store
         self.stop_grace_s = stop_grace_s
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        # Runs that take longer to stop than they should.
+        self._late: dict[str, RunView] = {}
 
     def run(self) -> None:
         """Works until nothing is left."""
@@ -142,12 +144,19 @@ class Worker:
         return replace(status, process=process)
 
     def _must_end(self, run_id: str) -> bool:
-        """Whether a run was told to end at once, or asked to stop too long ago."""
+        """Whether a run was told to end at once, or asked to stop too long ago.
+
+        One that waits for a place to save to is left to wait: what it holds would be lost.
+        """
         asked = asked_at(self.store.control_path(run_id))
-        return "kill" in asked or ("stop" in asked and time.time() - asked["stop"] > self.stop_grace_s)
+        if "kill" in asked or "stop" not in asked or time.time() - asked["stop"] <= self.stop_grace_s:
+            return "kill" in asked
+        view = self._late.setdefault(run_id, RunView(self.store.events_path(run_id)))
+        return view.update().paused is None
 
     def _finish(self, run_id: str, status: Status, code: int | None) -> None:
         self._children.pop(run_id, None)
+        self._late.pop(run_id, None)
         asked = asked_at(self.store.control_path(run_id))
         view = RunView(self.store.events_path(run_id)).update()
         outcome = outcome_of(view, code, asked, status.started)
@@ -165,7 +174,7 @@ def outcome_of(view: RunView, code: int | None, asked: dict[str, float], started
         if view.stopped:
             return end(state="stopped", sentence=view.stopped.sentence)
         return end(state="done")
-    if "kill" in asked or "stop" in asked:
+    if "kill" in asked or ("stop" in asked and not view.failed):
         key = "run.killed" if "kill" in asked else "run.killed_after_grace"
         return end(state="stopped", reason=Reason(key))
     if view.failed:

@@ -200,6 +200,12 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
     Studio.poller.tick();
     Studio.runs.refresh();
   }
+  async function saveElsewhere(id) {
+    const chosen = await Studio.browse({ path: seen.last.values?.output_dir, kind: "folder", title: t("pause.elsewhere") });
+    if (!chosen || dialog.trouble(await call("run_save_elsewhere", { id, folder: chosen }))) return;
+    dialog.say(t("said.save_elsewhere", { folder: chosen }));
+    Studio.poller.tick();
+  }
   async function goOn(resume) {
     await Studio.editing.take(seen.last.row, { resume, resume_from_huggingface: false });
     Studio.search.go({ stage: seen.last.row.stage, flag: "resume" });
@@ -235,6 +241,7 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
     if (tab) Studio.tabs.open(tab);
     if (option) Studio.search.go({ stage, flag: option });
     if (resume) goOn(resume);
+    if ("elsewhere" in pressed.dataset) saveElsewhere(id());
     if ("more" in pressed.dataset) menu(pressed);
   }
   on("run", show);

@@ -3,7 +3,7 @@
 Studio.news = (() => {
   const { html, attr, icon, t, chart, number, short, duration, clock, asDate } = Studio;
   const rounded = (value) => short(Number(value.toPrecision(3)));
-  const LIVE = ["running", "stalled"];
+  const LIVE = ["running", "stalled", "paused"];
   const live = (row) => LIVE.includes(row.state);
 
   function top({ row, saved: files }) {
@@ -100,7 +100,36 @@ Studio.news = (() => {
     Object.entries(changes)
       .map(([flag, value]) => `${flag} ${Studio.difference.say(value)}`)
       .join(t("field.comma"));
-  function failure({ row, failure: trouble, saved: files }) {
+  /* It waits for a place to write to: what stands in the way, and the three ways out. */
+  const pause = ({ kind, title, text, elsewhere }) => html`
+    <div class="stall" role="alert">
+      ${icon("warn")}
+      <div>
+        <h2>${title}</h2>
+        <p>${text}</p>
+        <p>${t("pause.kept")}</p>
+        <p class="acts">
+          ${
+            kind === "pictures"
+              ? ""
+              : html`
+                  <button type="button" class="btn sm pri" data-request="try_again">${t("run.try_again")}</button>
+                `
+          }
+          ${
+            elsewhere
+              ? html`
+                  <button type="button" class="btn sm" data-elsewhere>${t("pause.elsewhere")}</button>
+                `
+              : ""
+          }
+          <button type="button" class="btn sm danger" data-request="stop">${icon("stop")}${t(kind === "pictures" ? "stop" : "pause.leave")}</button>
+        </p>
+      </div>
+    </div>
+  `;
+  function failure({ row, failure: trouble, saved: files, paused }) {
+    if (paused) return pause(paused);
     if (row.state === "stalled")
       return html`
         <div class="stall">

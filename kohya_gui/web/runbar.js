@@ -71,7 +71,8 @@
     `;
   }
   async function stop(id) {
-    if (!(await dialog.confirm(t("run.stop"), t("run.stop_ask"), t("stop")))) return;
+    const paused = last.active?.id === id && last.active.state === "paused";
+    if (!(await dialog.confirm(t("run.stop"), t(paused ? "pause.leave_ask" : "run.stop_ask"), t("stop")))) return;
     if (!dialog.trouble(await call("run_request", { id, request: "stop" }))) dialog.say(t("said.stopping"));
   }
   /* Tells of a run's end: in the page, and by the system where the user allowed it. */

@@ -1,5 +1,6 @@
 """Where lines for people go: the terminal, and a file when one is asked for."""
 
+import contextlib
 import io
 import logging
 import sys
@@ -37,23 +38,23 @@ class Console:
         """A line of its own, here and in the file."""
         if self.shows(level):
             self.clear()
-            print(text, file=self._out, flush=True)
+            _print(text + "\n", self._out)
             self._write(text, level)
 
     def progress(self, text: str, draw: bool, line: bool) -> None:
         """How far the work is: drawn over what was drawn last where that is possible, and now and then a line."""
         if self.live and draw:
-            print(f"\r\033[K{text}", end="", file=self._out, flush=True)
+            _print(f"\r\033[K{text}", self._out)
             self._drawn = True
         if line and self.shows("INFO"):
             self._write(text, "INFO")
             if not self.live:
-                print(text, file=self._out, flush=True)
+                _print(text + "\n", self._out)
 
     def clear(self) -> None:
         """Takes away what is drawn."""
         if self._drawn:
-            print("\r\033[K", end="", file=self._out, flush=True)
+            _print("\r\033[K", self._out)
             self._drawn = False
 
     def show_libraries(self, level: Level) -> None:
@@ -70,12 +71,13 @@ class Console:
         if self._forward:
             logging.root.removeHandler(self._forward)
         if self._log:
-            self._log.close()
+            with contextlib.suppress(OSError):
+                self._log.close()
 
     def _write(self, text: str, level: str) -> None:
         if self._log:
             mark = "" if self._simple else f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level:<8} "
-            print(f"{mark}{text}", file=self._log, flush=True)
+            _print(f"{mark}{text}\n", self._log)
 
 
 def console_of(options: ConsoleOptions, out: TextIO) -> Console:
@@ -86,6 +88,13 @@ def console_of(options: ConsoleOptions, out: TextIO) -> Console:
     if options.console_log_level or log:
         console.show_libraries(options.console_log_level or "WARNING")
     return console
+
+
+def _print(text: str, out: TextIO) -> None:
+    """A terminal that was closed, or a full disk under a log, must not end the work: what cannot be shown is left."""
+    with contextlib.suppress(OSError):
+        out.write(text)
+        out.flush()
 
 
 def _plain_output() -> TextIO:

@@ -10,14 +10,16 @@ import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 VERSION = 2
 EVENTS_VARIABLE = "SD_SCRIPTS_EVENTS"
 CONTROL_VARIABLE = "SD_SCRIPTS_CONTROL"
 
-Request = Literal["sample", "save", "stop_after_epoch", "stop"]
-REQUESTS: tuple[Request, ...] = ("sample", "save", "stop_after_epoch", "stop")
+Request = Literal["sample", "save", "stop_after_epoch", "stop", "try_again", "save_elsewhere"]
+REQUESTS: tuple[Request, ...] = get_args(Request)
+
+PauseKind = Literal["full", "gone", "refused", "pictures"]
 
 # Where weights change within the backward pass, that has no time of its own: optimizer_s is left out.
 STEP_PARTS = ("data_s", "forward_s", "backward_s", "optimizer_s")
@@ -132,6 +134,29 @@ class Notice(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Paused(Event):
+    """Something cannot be written at the moment. All is kept in memory, and it is tried again until it works.
+
+    `elsewhere`: whether another folder can be named for it. Bytes are None where they are not known.
+    """
+
+    event: ClassVar[str] = "paused"
+    path: str
+    reason: str
+    kind: PauseKind
+    free_bytes: int | None = None
+    needed_bytes: int | None = None
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoesOn(Event):
+    """A pause is over."""
+
+    event: ClassVar[str] = "goes_on"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Summary(Event):
     """The end of the work: how many of what, and tables for the page (such as `buckets`)."""
 
@@ -158,7 +183,10 @@ class Stopped(Event):
     sentence: str
 
 
-_ALL = (Start, Phase, Progress, Metric, Validation, Sample, Saved, ItemFailed, Notice, Summary, Failed, Stopped)
+_ALL = (
+    Start, Phase, Progress, Metric, Validation, Sample, Saved, ItemFailed, Notice, Paused, GoesOn, Summary, Failed,
+    Stopped,
+)  # fmt: skip
 KINDS: dict[str, type[Event]] = {kind.event: kind for kind in _ALL}
 
 
@@ -206,6 +234,8 @@ class Requests:
         self._reader = LineReader(path) if path else None
         self.prompts: str | None = None
         """The file of prompts that came with the last request for samples that named one."""
+        self.folder: str | None = None
+        """The folder that came with the last request to save elsewhere."""
 
     @classmethod
     def from_environment(cls) -> "Requests":
@@ -223,12 +253,16 @@ class Requests:
                 found = json.loads(line)
                 asked.append(found["request"])
                 self.prompts = found.get("prompts") or self.prompts
+                self.folder = found.get("folder") or self.folder
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
         return [request for request in asked if request in REQUESTS]
 
 
-def request_line(request: Request, prompts: str | None = None) -> str:
-    """A request as one line of JSON, as `Requests` reads it; samples may be asked for of a file of prompts."""
-    named = {"prompts": prompts} if prompts else {}
+def request_line(request: Request, prompts: str | None = None, folder: str | None = None) -> str:
+    """A request as one line of JSON, as `Requests` reads it.
+
+    Samples may be asked for of a file of `prompts`; saving elsewhere names a `folder`.
+    """
+    named = {name: value for name, value in (("prompts", prompts), ("folder", folder)) if value}
     return json.dumps({"request": request, "time": round(time.time(), 3), **named}) + "\n"

@@ -4,14 +4,14 @@ import contextlib
 import errno
 import logging
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from sd_scripts.library import events
+from sd_scripts.library import asked, events, systems
+from sd_scripts.library.asked import LeftAtOnce
 from sd_scripts.library.config_output import write_config
 from sd_scripts.library.errors import BadFile, FailureKind, StoppedAsAsked, UserError
 from sd_scripts.library.report import Report
@@ -35,19 +35,26 @@ def run_program(options_class: type[Options], work: Callable[[Options, Report], 
     """Parses the command line, does the work and exits.
 
     Exit codes: 0 done, or stopped as asked; 1 the work failed; 2 an option or a file cannot be used;
-    130 interrupted a second time.
+    130 interrupted a second time. docs/robustness.md has the whole table.
     """
     # On some processors bitsandbytes misses a package for 4-bit inference, which nothing here does.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     report = Report.from_environment()
     report.emit(events.Start(script=Path(sys.argv[0]).name, pid=os.getpid()))
     script = Path(sys.argv[0]).name
+    launcher_lives = systems.launcher_above()
+    if launcher_lives or os.environ.get(events.CONTROL_VARIABLE):
+        asked.watch(report.asked, launcher_lives)
     try:
         with contextlib.closing(report):
             code = _run(lambda: parse_and_work(options_class, work, report, sys.argv[1:], script), report)
+            report.asked.something_to_keep()
+    except LeftAtOnce:
+        code = 0
     except KeyboardInterrupt:
         # The second one came when the work had just ended.
         code = 130
+    _let_go_of_closed_outputs()
     sys.exit(code)
 
 
@@ -75,30 +82,56 @@ def _shortage_told(options: Any) -> Iterator[None]:
 
 
 def _run(work: Callable[[], None], report: Report) -> int:
-    _stop_on_interrupt(report)
+    report.asked.at_once = True
+    asked.stop_on_signals(report.asked, report.say)
     try:
         _explained(work)
         return 0
+    except LeftAtOnce:
+        return _left(report)
     except UserError as error:
+        if report.asked.leaving:
+            return _left(report)
         report.emit(events.Failed(sentence=str(error), option=getattr(error, "option", None), kind=_kind(error)))
         report.list_failures()
         report.say(f"Error: {error}", "CRITICAL")
         return error.exit_code
     except StoppedAsAsked as stop:
-        report.say(str(stop))
-        report.emit(events.Stopped(sentence=str(stop)))
-        return 0
+        return _stopped(str(stop), report)
     except KeyboardInterrupt:
         report.emit(events.Failed(sentence="Interrupted before the present step was finished."))
         report.say("Interrupted.", "CRITICAL")
         return 130
     except Exception as error:
+        if report.asked.leaving:
+            # What a library made of the stop, when it came while it was read in.
+            return _left(report)
         report.emit(events.Failed(sentence=f"The program failed: {type(error).__name__}: {error}"))
         report.say(
             traceback.format_exc() + "This is a fault of the program, not of yours: please report the lines above.",
             "CRITICAL",
         )
         return 1
+
+
+def _left(report: Report) -> int:
+    report.asked.left = True
+    return _stopped("Stopped as asked, before there was a result to keep.", report)
+
+
+def _stopped(sentence: str, report: Report) -> int:
+    report.say(sentence)
+    report.emit(events.Stopped(sentence=sentence))
+    return 0
+
+
+def _let_go_of_closed_outputs() -> None:
+    """Python would end with a code of its own where what it still has to print cannot be printed."""
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except (OSError, ValueError):
+            setattr(sys, name, None)
 
 
 def _explained(work: Callable[[], None]) -> None:
@@ -115,15 +148,3 @@ def _explained(work: Callable[[], None]) -> None:
 def _kind(error: UserError) -> FailureKind | None:
     """What sort of trouble an error is: a file that cannot be written for want of room is no fault of its name."""
     return "disk_full" if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL else error.kind
-
-
-def _stop_on_interrupt(report: Report) -> None:
-    """The first Ctrl+C (or SIGTERM) asks for a stop after the present step or item; the second one leaves at once."""
-
-    def interrupted(number: int, frame: Any) -> None:
-        signal.signal(number, signal.default_int_handler)
-        report.ask("stop")
-        report.say("Stopping after the present step. Press Ctrl+C again to leave at once.")
-
-    signal.signal(signal.SIGINT, interrupted)
-    signal.signal(signal.SIGTERM, interrupted)

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from sd_scripts.library import events
+from sd_scripts.library.asked import Asked
 from sd_scripts.library.console import Bar, Console, Level, console_of
 from sd_scripts.library.errors import StoppedAsAsked
 from sd_scripts.library.events import Event, Request, Requests
+from sd_scripts.library.steady import SteadyFile
 from sd_scripts.options.output import ConsoleOptions
 
 T = TypeVar("T")
@@ -25,16 +27,13 @@ ENDINGS = (events.Phase, events.Summary, events.Stopped, events.Failed)
 class Report:
     """One per script. Every method may be called at any time; none of them needs torch."""
 
-    def __init__(
-        self, events_path: Path | None = None, requests: Requests | None = None, out: TextIO | None = None
-    ) -> None:
-        # backslashreplace: file names need not be UTF-8.
-        self._events = events_path.open("a", encoding="utf-8", errors="backslashreplace") if events_path else None
-        self._requests = requests or Requests(None)
+    def __init__(self, events_path: Path | None = None, asked: Asked | None = None, out: TextIO | None = None) -> None:
+        self._events = SteadyFile(events_path) if events_path else None
+        self.asked = asked or Asked()
         self._out = out or sys.stderr
         self._console = Console(self._out)
         self._bar = Bar()
-        self._asked: list[Request] = []
+        self._lost = False
         self._untold: tuple[int, int | None] | None = None
         self.failures: list[tuple[str, str]] = []
         self.failed = 0
@@ -45,15 +44,23 @@ class Report:
     def from_environment(cls) -> "Report":
         """Writes events to the file that SD_SCRIPTS_EVENTS names, if it is set."""
         name = os.environ.get(events.EVENTS_VARIABLE)
-        return cls(Path(name) if name else None, Requests.from_environment())
+        return cls(Path(name) if name else None, Asked(Requests.from_environment()))
 
     def emit(self, event: Event) -> None:
         """Appends an event to the events file; the terminal hears nothing of it."""
         if isinstance(event, ENDINGS):
             self._tell_rest()
         if self._events:
-            self._events.write(events.to_line(event) + "\n")
-            self._events.flush()
+            self._events.write(events.to_line(event))
+            self._tell_lost(self._events.trouble)
+
+    def _tell_lost(self, trouble: OSError | None) -> None:
+        """Once each time that the page cannot be told anything: the work goes on, and what waits is told later."""
+        if trouble and not self._lost:
+            self.say(
+                f"Warning: the file of events cannot be written ({trouble.strerror}). It is tried again.", "WARNING"
+            )
+        self._lost = trouble is not None
 
     def use_console(self, options: ConsoleOptions) -> None:
         """From now on lines go where the options say. Errors: BadOption."""
@@ -142,22 +149,20 @@ class Report:
 
     def requests(self) -> list[Request]:
         """What was asked since the last call."""
-        asked, self._asked = self._asked + self._requests.take(), []
-        return asked
+        return self.asked.take_all()
 
     @property
     def prompts_asked(self) -> str | None:
         """The file of prompts that came with a request for samples."""
-        return self._requests.prompts
+        return self.asked.prompts
 
     def stop_asked(self) -> bool:
         """Whether a stop was asked for, now or before; other requests stay for `requests`."""
-        self._asked += self._requests.take()
-        return "stop" in self._asked
+        return self.asked.stop_asked()
 
     def ask(self, request: Request) -> None:
         """Asks from within the process, as Ctrl+C does."""
-        self._asked.append(request)
+        self.asked.ask(request)
 
     def close(self) -> None:
         """Ends the progress line and the events file."""

@@ -12,9 +12,10 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -102,6 +103,45 @@ def stop_tree(process: ProcessId, *, grace_s: float = 10.0) -> bool:
             _kill(member)
         time.sleep(_POLL_S)
     return True
+
+
+def end_with_parent() -> None:
+    """From now on this process ends within seconds of the one that started it, however that ended."""
+    parent = identify(os.getppid())
+
+    def look() -> None:
+        while parent is not None and is_alive(parent):
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=look, daemon=True, name="parent").start()
+
+
+def ask_children(number: int) -> None:
+    """Sends a signal to the processes that this one has started, not to those that they have."""
+    import psutil
+
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error, OSError):
+            child.send_signal(number)
+
+
+_LAUNCHERS = ("launch.py", "accelerate", "torchrun", "torch.distributed.run", "torch.distributed.launch", "deepspeed")
+
+
+def launcher_above() -> Callable[[], bool] | None:
+    """Whether the launcher that started this process still lives, as a question; None without a launcher."""
+    import psutil
+
+    try:
+        parent = psutil.Process(os.getppid())
+        words = [Path(word).name for word in parent.cmdline()[:4]]
+    except (psutil.Error, OSError):
+        return None
+    process = identify(parent.pid)
+    if process is None or not any(word.startswith(_LAUNCHERS) for word in words):
+        return None
+    return lambda: is_alive(process)
 
 
 def hand_over(argv: Sequence[str]) -> NoReturn:

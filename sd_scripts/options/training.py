@@ -97,6 +97,9 @@ class SavingOptions:
     output_dir: Annotated[str | None, PathTo("folder")] = None
     """Folder for the trained models."""
 
+    fallback_dir: Annotated[str | None, PathTo("folder")] = None
+    """Folder to save into when the other one is full or gone while it trains. Empty: training waits there."""
+
     output_name: str | None = None
     """File name of the trained model, without ending. Empty: "last"."""
 

@@ -44,6 +44,8 @@ ATTENTION = [
 
 SAVING = [
     Effect("output_dir", "{here}/elsewhere", ("files",), unseen_in=("losses",)),
+    # What it does to a training that finds its folder full: tests/stopping.
+    refused("fallback_dir", "/dev/null/there", "--fallback_dir /dev/null/there cannot be written to"),
     Effect("output_name", "Y", ("files",), unseen_in=("losses",)),
     seen("save_model_as", "ckpt", "files"),
     seen("use_safetensors", True, "files", save_model_as="diffusers"),

@@ -13,7 +13,7 @@ from kohya_gui.command import stage_argv
 from kohya_gui.devices import Gpu
 from kohya_gui.files import Roots
 from kohya_gui.launch import run_facts
-from kohya_gui.launching import gpus_named, launcher, processes
+from kohya_gui.launching import LAUNCH, gpus_named, launcher, processes
 from kohya_gui.project import Project
 from kohya_gui.stages import STAGES
 from sd_scripts.library.events import EVENTS_VARIABLE
@@ -42,7 +42,7 @@ def test_nothing_is_launched_where_nothing_is_asked():
 def test_the_launcher_is_told_what_was_typed(values, count, words):
     assert processes(values) == count
     fixed = ["--mixed_precision", "no", "--dynamo_backend", "no", "--quiet"]
-    assert launcher(values) == [sys.executable, "-m", "accelerate.commands.launch", *words, *fixed]
+    assert launcher(values) == [sys.executable, LAUNCH, *words, *fixed]
     command = stage_argv(TRAIN, values | {"seed": 1}, REPO)
     assert command[-3:] == [str(REPO / "sd_scripts/fine_tune.py"), "--seed", "1"]
 

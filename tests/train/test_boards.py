@@ -8,6 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sd_scripts.library.errors import BadOption, TrainingFailed
+from sd_scripts.library.report import Report
 from sd_scripts.library.train import boards
 from sd_scripts.library.train.boards import board_names, check_boards, idle_logging, logged_options
 from sd_scripts.options.training import LoggingOptions
@@ -102,7 +103,7 @@ def test_a_log_that_cannot_be_opened_closes_the_others(tmp_path, monkeypatch):
 
     monkeypatch.setattr(boards, "_BOARDS", {"tensorboard": Opened, "wandb": broken})
     asked = options(tmp_path, log_with="all", logging_dir=str(tmp_path / "logs"))
-    with pytest.raises(BadOption), boards.open_boards(asked, main=True):
+    with pytest.raises(BadOption), boards.open_boards(asked, True, Report()):
         pass
     assert closed == [("logs", True)]
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sd_scripts.library.asked import Asked
 from sd_scripts.library.events import STEP_PARTS, Requests, request_line
 from tests.train.tiny import TEXTS, make_trainer, tiny_data, train
 
@@ -19,7 +20,7 @@ def ask(tmp_path, request, at=2, prompts=None, **values):
 
     data.load = asking
     trainer, recorder = make_trainer(tmp_path, data=data, max_train_steps=8, **values)
-    recorder.report._requests = Requests(control)
+    recorder.report.asked = Asked(Requests(control))
     trainer.run()
     return trainer, recorder
 

@@ -125,11 +125,12 @@ def test_no_secret_and_no_command_line_is_kept(folder, run):
 
 def test_without_a_key_one_sentence_says_what_to_do(folder):
     code = (
+        "from sd_scripts.library.report import Report\n"
         "from sd_scripts.library.train.boards import open_boards\n"
         "from sd_scripts.options.fine_tune import FineTuneOptions\n"
         "options = FineTuneOptions()\n"
         "options.logging.log_with = 'wandb'\n"
-        "with open_boards(options, main=True): pass"
+        "with open_boards(options, True, Report()): pass"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
     environment |= {"HOME": str(folder / "home"), "WANDB_MODE": "online"}

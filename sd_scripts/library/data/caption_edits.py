@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from sd_scripts.library.data.images import find_images
 from sd_scripts.library.errors import BadOption, NothingUsable
 from sd_scripts.library.io.asked import check_one_place
 from sd_scripts.library.io.atomic import write_bytes, write_text
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report, counted
 from sd_scripts.options.picture_tools import EditCaptionFilesOptions, EditCaptionsOptions, EditCaptionTextOptions
 
@@ -133,12 +135,14 @@ def _write_in_place(edits: list[Edit], source: Path, report: Report) -> None:
     there = [edit for edit in edits if edit.before is not None]
     report.phase("backup", f"Keeping what {counted(len(there), 'file')} held in {backup}", len(there))
     for done, edit in enumerate(there, 1):
-        write_bytes(backup / edit.path.relative_to(source), edit.path.read_bytes())
+        kept = backup / edit.path.relative_to(source)
+        patiently(report, source, partial(write_bytes, kept, edit.path.read_bytes()))
         report.progress(done, len(there))
     report.phase("write", f"Writing {counted(len(edits), 'text')}", len(edits))
     for done, edit in enumerate(edits, 1):
         # A link stays one: what it leads to is written.
-        write_text(edit.path.resolve(), edit.after + "\n")
+        place = edit.path.resolve()
+        patiently(report, place, partial(write_text, place, edit.after + "\n"))
         report.progress(done, len(edits))
 
 
@@ -149,7 +153,7 @@ def _write_beside(edits: list[Edit], source: Path, target: Path, report: Report)
         if place.exists():
             report.failed_item(place, "it is there already, and stays as it is")
         else:
-            write_text(place, edit.after + "\n")
+            patiently(report, target, partial(write_text, place, edit.after + "\n"))
 
 
 def _free(folder: Path) -> Path:

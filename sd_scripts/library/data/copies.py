@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from sd_scripts.library import events
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
 from sd_scripts.library.errors import BadOption, NothingUsable
 from sd_scripts.library.io.atomic import check_writable, replacing
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report, counted
 
 Tables = dict[str, list[dict[str, Any]]]
@@ -107,7 +109,7 @@ class Copies:
         """Whether the file is new; one that is there already stays."""
         if target.exists():
             return False
-        write(source, target)
+        patiently(self.report, target.parent, partial(write, source, target))
         return True
 
     def end(self, total: int, target: Path, tables: Tables | None = None) -> None:

@@ -12,6 +12,7 @@ from sd_scripts.library.data.latents import CachedLatents, flip_path, plain_path
 from sd_scripts.library.data.latents_worker import Ready, Wanted, make_ready
 from sd_scripts.library.data.read_ahead import read_ahead
 from sd_scripts.library.errors import BadFile
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ class LatentsStage:
                 self.report.failed_item(ready.image, "its latents are not finite numbers; use --mixed_precision no")
                 continue
             try:
-                self._write(ready, plain_BCHW[place], mirrored_BCHW[place])
+                write = partial(self._write, ready, plain_BCHW[place], mirrored_BCHW[place])
+                patiently(self.report, ready.image, write)
             except BadFile as error:
                 self.report.failed_item(ready.image, str(error))
             else:

@@ -88,8 +88,10 @@ def batches(
 
 
 def _begin_worker() -> None:
-    """Ctrl+C reaches the whole group: the parent decides what it means. A worker whose parent has died ends as well."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Stop signals reach the whole group: the parent decides what they mean. One whose parent has died ends as well."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from sd_scripts.library.io.atomic import replacing
 from sd_scripts.library.io.embeddings import read_fitting
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.models.new_word import NewWord
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.shortage import is_out_of_memory
 from sd_scripts.library.train.sampling import evaluating, write_png
@@ -42,7 +44,8 @@ def generate(options: GenImgOptions, report: Report) -> None:
     sheet = _Sheet(options, report, columns)
     report.phase("load_model", "Loading the model")
     for number, (model, places) in enumerate(by_model(columns)):
-        if report.stop_asked():
+        # While the first one is loaded, a stop ends it where it stands.
+        if number and report.stop_asked():
             break
         if number:
             _free_memory()
@@ -90,9 +93,10 @@ class _Sheet:
             path = self.names.next(picture)
             texts = told(self.options, picture, self.columns[place])
             pixels_CHW = self._checked(pictures.pixels_BCHW[number])
-            write_png(pixels_CHW, path, texts)
+            patiently(self.report, path, partial(write_png, pixels_CHW, path, texts))
             if pictures.first_BCHW is not None:
-                write_png(pictures.first_BCHW[number], path.with_stem(f"{path.stem}_1st"), texts)
+                first = path.with_stem(f"{path.stem}_1st")
+                patiently(self.report, first, partial(write_png, pictures.first_BCHW[number], first, texts))
             self.drawn[picture.row, self._column(place, picture)] = path
             self.count += 1
             self._tell(path, picture, place)
@@ -103,7 +107,13 @@ class _Sheet:
         if is_grid(self.options) and self.drawn:
             self._write_grid()
         folder = Path(self.options.files.outdir)
-        self.report.summary(f"Drew {counted(self.count, 'picture')} into {folder}.", pictures=self.count)
+        text = f"Drew {counted(self.count, 'picture')} into {folder}."
+        left = len(self.pictures) * len(self.columns) - self.count
+        if left:
+            text = f"Stopped as asked: {text} {left:,} not reached."
+        self.report.summary(text, pictures=self.count)
+        if left:
+            self.report.emit(events.Stopped(sentence=text))
 
     def _write_grid(self) -> None:
         rows = sorted({picture.row for picture in self.pictures})

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.atomic import replacing
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
 
 _NAMES = {
@@ -42,14 +42,14 @@ def write_one_by_one(
     """Writes what `make` gives for each name, in the form that is told before. Errors: BadFile, StoppedAsAsked."""
     # The widest numbers first: so each tensor begins where its numbers may, as readers that map the file want it.
     names = sorted(forms, key=lambda name: (-forms[name].dtype.itemsize, name))
-    with replacing(path) as beside:
-        try:
-            with open(beside, "wb") as file:
-                file.write(_head({name: forms[name] for name in names}, metadata))
-                for name in report.whole(names):
-                    file.write(_bytes(make(name), forms[name]))
-        except OSError as error:
-            raise BadFile(f"Cannot write {path}: {error.strerror}. Choose a place with enough free space.") from error
+
+    def write() -> None:
+        with replacing(path) as beside, open(beside, "wb") as file:
+            file.write(_head({name: forms[name] for name in names}, metadata))
+            for name in report.whole(names):
+                file.write(_bytes(make(name), forms[name]))
+
+    patiently(report, path, write)
 
 
 def _head(forms: Mapping[str, Form], metadata: Mapping[str, str]) -> bytes:

@@ -3,6 +3,7 @@
 import ast
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sd_scripts.library.models.latent_diffusion import LatentDiffusion
 from sd_scripts.library.models.numbers import dtype_of
 from sd_scripts.library.models.paths import model_path
 from sd_scripts.library.models.sources import Source, open_source
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
 from sd_scripts.options.model_tools import ConvertOptions, ConvertReadingOptions
 
@@ -47,9 +49,11 @@ def convert(options: ConvertOptions, report: Report) -> None:
     report.stop_if_asked()
     report.phase("save", f"Writing {target}")
     if form in _FILES.values():
-        written = model.save(SaveRequest(target.with_suffix(""), form, dtype, told, facts))
+        save = partial(model.save, SaveRequest(target.with_suffix(""), form, dtype, told, facts))
     else:
-        written = _save_folder(model, SaveRequest(target, form, dtype), _reference(source, options.reading))
+        reference = _reference(source, options.reading)
+        save = partial(_save_folder, model, SaveRequest(target, form, dtype), reference)
+    written = patiently(report, target, save)
     report.saved(written, "model")
     report.summary(f"Wrote {written}.", models=1)
 

@@ -1,8 +1,11 @@
 """The tools that extract networks, from their options to the written file. What is asked is checked before torch is
 loaded."""
 
+from functools import partial
+
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io import asked
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
 from sd_scripts.options.network_tools import ExtractLoconOptions, ExtractLoraOptions
 
@@ -37,7 +40,7 @@ def extract(options: ExtractLoraOptions, report: Report) -> None:
     header = merging.header_of(to, tensors, version, None if options.spec.no_metadata else ())
     network_args = extracting.conv_arguments(conv_rank)
     header |= {"ss_network_args": network_args} if network_args else {}
-    write_network(to, tensors, dtype_of(options.save_precision), header)
+    patiently(report, to, partial(write_network, to, tensors, dtype_of(options.save_precision), header))
     report.saved(to, "model")
     report.summary(f"Extracted {extracting.told(tensors)}: {to}.")
 
@@ -65,7 +68,8 @@ def extract_locon(options: ExtractLoconOptions, report: Report) -> None:
     tensors = extracted(Pair(before, after), how, report)
     version = headers.base_version(before.kind, after.prediction_type == "v_prediction")
     spec = headers.network_spec(to, version)
-    write_network(to, tensors, None, spec | {"ss_base_model_version": version, "ss_network_module": "lycoris.kohya"})
+    header = spec | {"ss_base_model_version": version, "ss_network_module": "lycoris.kohya"}
+    patiently(report, to, partial(write_network, to, tensors, None, header))
     report.saved(to, "model")
     report.summary(f"Extracted {told(tensors)}: {to}.")
 

@@ -2,11 +2,13 @@
 loaded."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sd_scripts.library.io import asked
 from sd_scripts.library.networks.block_strengths import Strengths, read_strengths
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report, counted
 from sd_scripts.options.network_tools import JoinOptions, MergeFilesOptions, MergeLycorisOptions, SvdMergeLoraOptions
 
@@ -88,9 +90,8 @@ class MergeTask:
         from sd_scripts.library.models.numbers import dtype_of
         from sd_scripts.library.networks.merging import linear_ranks, write_merged
 
-        write_merged(
-            to, tensors, networks, self.v2, dtype_of(self.files.save_precision or self.files.precision), with_spec
-        )
+        dtype = dtype_of(self.files.save_precision or self.files.precision)
+        patiently(report, to, partial(write_merged, to, tensors, networks, self.v2, dtype, with_spec))
         report.saved(to, "model")
         ranks = sorted(linear_ranks(tensors))
         shown = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"

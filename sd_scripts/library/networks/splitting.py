@@ -4,6 +4,7 @@ Source: Valipour et al., "DyLoRA: Parameter Efficient Tuning of Pre-trained Mode
 Adaptation", 2023.
 """
 
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -12,6 +13,7 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.networks.files import write_network
 from sd_scripts.library.networks.headers import Header
 from sd_scripts.library.networks.stored import StoredNetwork
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report, counted
 
 
@@ -27,7 +29,8 @@ def split(network: StoredNetwork, unit: int, to: Path, r: Report) -> list[Path]:
     written = []
     for rank in r.each(ranks, len(ranks)):
         path = to.with_name(f"{to.stem}-{rank:04d}{to.suffix}")
-        write_network(path, first_ranks(network, rank), None, _header(network.metadata, whole, rank))
+        header = _header(network.metadata, whole, rank)
+        patiently(r, path, partial(write_network, path, first_ranks(network, rank), None, header))
         r.saved(path, "model")
         written.append(path)
     return written

@@ -1,8 +1,11 @@
 """The tools that look into a LoRA, or write it anew, from their options to the end. What is asked is checked before
 torch is loaded."""
 
+from functools import partial
+
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io import asked
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report, counted
 from sd_scripts.options.network_tools import (
     CheckLoraOptions,
@@ -27,7 +30,7 @@ def resize(options: ResizeLoraOptions, report: Report) -> None:
     device, network = device_of("device", options.svd.device), plain_network(model)
     tensors, told = resizing.resized(network, sizes, device, report)
     header = resizing.header_of_resized(network.metadata, tensors, sizes, told)
-    write_network(to, tensors, dtype_of(options.save_precision), header)
+    patiently(report, to, partial(write_network, to, tensors, dtype_of(options.save_precision), header))
     report.saved(to, "model")
     resizing.tell(told, options.verbose, report)
 

@@ -10,6 +10,7 @@ from sd_scripts.library.data.images import UnreadableImage, find_images
 from sd_scripts.library.data.read_ahead import batches, read_ahead
 from sd_scripts.library.errors import BadFile, NothingUsable
 from sd_scripts.library.io.atomic import write_text
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
 from sd_scripts.library.tagging.describer import Describer
 from sd_scripts.options.common import LoadingOptions, PicturesOptions
@@ -136,7 +137,7 @@ def _describe(
 
 def _write(path: Path, result: Any, writer: Writer, report: Report, debug: bool) -> bool:
     try:
-        text = writer.write(path, result)
+        text = patiently(report, path, lambda: writer.write(path, result))
     except (BadFile, UnreadableText, UnreadableImage) as error:
         report.failed_item(path, str(error))
         return False

@@ -9,6 +9,7 @@ from sd_scripts.library.data.images import image_size
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.atomic import write_json, write_text
 from sd_scripts.library.io.metadata import image_key, read_metadata
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
 from sd_scripts.library.tagging.folder import check_room
 from sd_scripts.library.tagging.tag_text import joined_once, split_tags
@@ -68,9 +69,12 @@ class TagJson:
 
     def finish(self, report: Report) -> None:
         """Errors: BadFile."""
+        patiently(report, self._path, self._write_all)
+        report.saved(self._path, "metadata")
+
+    def _write_all(self) -> None:
         if self._lines:
             rows = ({"image_path": key, **entry} for key, entry in self._entries.items())
             write_text(self._path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         else:
             write_json(self._path, self._entries)
-        report.saved(self._path, "metadata")

@@ -9,6 +9,7 @@ from sd_scripts.library.train import state as states
 from sd_scripts.library.train.course import Course, Place
 from sd_scripts.library.train.metadata import Provenance
 from sd_scripts.library.train.method import Method
+from sd_scripts.library.train.output_place import OutputPlace
 from sd_scripts.library.train.saving import Names, Occasion, file_dtype, file_format, kept_from, remove
 from sd_scripts.library.train.upload import Uploads
 from sd_scripts.options.trainer import TrainerOptions
@@ -26,11 +27,12 @@ class Archive:
     contents: states.Contents
     report: Report
     uploads: Uploads
+    place: OutputPlace
 
     @property
     def names(self) -> Names:
         """The names in the output folder."""
-        return Names(Path(self.options.saving.output_dir or "."), self.options.saving.output_name)
+        return Names(self.place.folder, self.options.saving.output_name)
 
     def save_model(self, occasion: Occasion, place: Place) -> Path:
         """Writes the model as it stands. Errors: BadFile."""

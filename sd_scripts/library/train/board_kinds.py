@@ -2,13 +2,19 @@
 
 import json
 import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.report import Report
 
 PROJECT = "finetuning"
+# A log that could not be written is tried again after so long.
+OPEN_AGAIN_S = 60.0
 # wandb would store the command line with its secrets, the paths of this machine and what the terminal showed.
 _PRIVATE = {"x_disable_meta": True, "disable_git": True, "disable_code": True, "console": "off"}
 
@@ -36,6 +42,46 @@ class Board(Protocol):
 
     def close(self, failed: bool) -> None:
         """Ends the log."""
+
+
+class SteadyBoard:
+    """A board that never ends the training: one that cannot be written is told once, and opened anew later.
+
+    The figures of the time between are missing in it; the events have them.
+    """
+
+    def __init__(self, opened: Callable[[], Board], report: Report) -> None:
+        """Errors: BadOption, OSError."""
+        self._opened, self._report = opened, report
+        self._board: Board | None = opened()
+        self._tried_s = 0.0
+
+    def scalars(self, values: dict[str, float], step: int) -> None:
+        self._write(lambda board: board.scalars(values, step))
+
+    def picture(self, tag: str, path: Path, caption: str, step: int) -> None:
+        self._write(lambda board: board.picture(tag, path, caption, step))
+
+    def close(self, failed: bool) -> None:
+        self._write(lambda board: board.close(failed))
+
+    def _write(self, write: Callable[[Board], None]) -> None:
+        if self._board is None and time.monotonic() - self._tried_s < OPEN_AGAIN_S:
+            return
+        self._tried_s = time.monotonic()
+        try:
+            if self._board is None:
+                self._board = self._opened()
+                self._report.say("The log of figures is written again.")
+            write(self._board)
+        except OSError as error:
+            if self._board is not None:
+                self._report.notice(
+                    f"A log of figures cannot be written ({error.strerror}). Training goes on.", "warning"
+                )
+                with suppress(OSError):
+                    self._board.close(failed=True)
+            self._board = None
 
 
 class TensorBoard:

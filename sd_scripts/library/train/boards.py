@@ -9,13 +9,15 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.notice import Notice
-from sd_scripts.library.train.board_kinds import Board, BoardPlan, TensorBoard, Wandb
+from sd_scripts.library.report import Report
+from sd_scripts.library.train.board_kinds import Board, BoardPlan, SteadyBoard, TensorBoard, Wandb
 from sd_scripts.options.spec import flat_values, option_specs
 from sd_scripts.options.trainer import TrainerOptions
 from sd_scripts.options.training import LoggingOptions
@@ -28,12 +30,12 @@ _TENSORBOARD_SETTINGS = ("purge_step", "max_queue", "flush_secs", "filename_suff
 
 
 @contextmanager
-def open_boards(options: TrainerOptions, main: bool) -> Iterator[list[Board]]:
+def open_boards(options: TrainerOptions, main: bool, report: Report) -> Iterator[list[Board]]:
     """The boards that the options ask for, open for a while; none but in the main process. Errors: BadOption."""
     boards: list[Board] = []
     try:
         for name in board_names(options.logging) if main else []:
-            boards.append(_BOARDS[name](_plan(name, options)))
+            boards.append(SteadyBoard(partial(_BOARDS[name], _plan(name, options)), report))
         yield boards
     except BaseException:
         for board in boards:

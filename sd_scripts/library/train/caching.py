@@ -3,10 +3,13 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from sd_scripts.library.data.prefetch import Readers, prefetch
 from sd_scripts.library.data.training_data import Item, TrainImage
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.team import Team
 
@@ -50,10 +53,12 @@ def cache_latents(
     rounds = max(map(len, shares), default=0)
     own = shares[team.rank] + [[]] * (rounds - len(shares[team.rank]))
     unread: list[Made] = []
+    place = images[missing[0]].path if missing else Path()
     done = 0
     loading = prefetch(own, keeper.load, readers, lambda item, reason: unread.append(Made(item.image, reason=reason)))
     for loaded in loading:
-        results = [*unread, *keeper.make(loaded)]
+        # Rounds go together, so a place that one process cannot write to makes all of them wait.
+        results = [*unread, *patiently(report, place, partial(keeper.make, loaded), team)]
         unread.clear()
         answers = team.gather((results, report.stop_asked()))
         for made in (made for results, _ in answers for made in results):

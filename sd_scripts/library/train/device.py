@@ -45,7 +45,9 @@ def check_device(precision: Precision) -> None:
 
 def main_report(report: Report) -> Report:
     """The report in the first process, and one that nobody hears in the others: they would say everything again."""
-    return report if launched().rank == 0 else Report(out=open(os.devnull, "w"))  # noqa: SIM115
+    if launched().rank == 0:
+        return report
+    return Report(asked=report.asked, out=open(os.devnull, "w"))  # noqa: SIM115
 
 
 def training_device() -> torch.device:

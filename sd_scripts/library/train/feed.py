@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import cast
 
+from sd_scripts.library.data.pictures_gone import while_there
 from sd_scripts.library.data.prefetch import Readers, prefetch
 from sd_scripts.library.data.training_data import Example, Item, Moment, TrainingData
 from sd_scripts.library.report import Report
@@ -41,7 +42,12 @@ class Feed:
         steps = {item: first.step + ahead for ahead, window in enumerate(planned) for b in window for item in b}
 
         def load(item: Item) -> Example:
-            return self.data.load(item, first._replace(step=steps[item]))
+            moment = first._replace(step=steps[item])
+            if self.team.size > 1:
+                # The others would wait for this one, and in the end give up.
+                return self.data.load(item, moment)
+            folder = self.data.images[item.image].path.parent
+            return while_there(self.report, folder, lambda: self.data.load(item, moment))
 
         # prefetch is a generator; closing it ends its readers.
         loading = cast("Generator[list[Example]]", prefetch(batches, load, self.readers, self._failed))

@@ -19,9 +19,10 @@ from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
 from sd_scripts.library.train.batches import Encoder
 from sd_scripts.library.train.course import Place
+from sd_scripts.library.train.output_place import OutputPlace
 from sd_scripts.library.train.prompts import Prompt, prompts_of_images, read_prompts, unused, whole_eights
 from sd_scripts.library.train.texts import Texts
-from sd_scripts.options.training import SampleOptions, SavingOptions
+from sd_scripts.options.training import SampleOptions
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,12 @@ class Samples:
     """The prompts of a run, and where their pictures go. `images` give prompts where none are named."""
 
     def __init__(
-        self, options: SampleOptions, saving: SavingOptions, images: Sequence[TrainImage], report: Report
+        self, options: SampleOptions, place: OutputPlace, name: str | None, images: Sequence[TrainImage], report: Report
     ) -> None:
         self._options = options
         self._images = images
-        self._folder = Path(saving.output_dir or ".") / "sample"
-        self._name = saving.output_name
+        self._place = place
+        self._name = name
         self._report = report
         self._prompts: list[Prompt] = []
         self._asked: str | None = None
@@ -97,7 +98,14 @@ class Samples:
             text = "No --sample_prompts were given: the texts of the first pictures are drawn."
             self._report.notice(text)
         with evaluating([artist.family.unet, *artist.family.text_encoders.values()]):
-            return [self._draw_one(artist, index, mark, place) for index in range(len(self._prompts))]
+            return [self._draw_one(artist, index, mark, place) for index in self._until_stopped(len(self._prompts))]
+
+    def _until_stopped(self, count: int) -> Iterator[int]:
+        """A stop ends it after the present picture."""
+        for index in range(count):
+            if index and self._report.stop_asked():
+                return
+            yield index
 
     def _take_asked(self) -> None:
         """From now on draws the prompts that were sent while it trained; what cannot be read of them is told."""
@@ -121,7 +129,7 @@ class Samples:
         seed = prompt.seed if prompt.seed is not None else derive(artist.seed, "sample", index) % 2**32
         pixels_CHW = self._checked(artist.draw(prompt, self._options.sample_sampler, seed), place.step)
         prefix = f"{self._name}_" if self._name else ""
-        path = self._folder / f"{prefix}{mark}_{index:02d}_{time.strftime('%Y%m%d%H%M%S')}_{seed}.png"
+        path = self._place.folder / "sample" / f"{prefix}{mark}_{index:02d}_{time.strftime('%Y%m%d%H%M%S')}_{seed}.png"
         write_png(pixels_CHW, path)
         told = events.Sample(
             path=str(path.absolute()), prompt=prompt.prompt, index=index, step=place.step, epoch=place.epoch

@@ -1,5 +1,6 @@
 """Captions encoded once, before training, by all processes together; then the text encoders rest."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ from sd_scripts.library.data.training_data import Item, Moment, TrainingData
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.models.vae import weights_hash
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train.precision import computed_in
 from sd_scripts.library.train.prompts import read_prompts
@@ -69,7 +71,8 @@ def write_files(
         report.say("What the text encoders make of the captions is on disk already.")
     made = 0
     for caption, path in report.each(own, len(own)):
-        files.write(caption, path, {name: tensor[0] for name, tensor in texts.encode([caption]).items()})
+        encoded = {name: tensor[0] for name, tensor in texts.encode([caption]).items()}
+        patiently(report, path, partial(files.write, caption, path, encoded))
         made += 1
     # Nobody reads before everybody has written.
     all_made = sum(team.gather(made))

@@ -2,17 +2,19 @@
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from sd_scripts.library import events
 from sd_scripts.library.data.picture_data import PictureData, with_held_out
+from sd_scripts.library.data.pictures_gone import SourceGone
 from sd_scripts.library.data.prefetch import Readers
 from sd_scripts.library.data.training_data import Item, Moment, TrainingData
 from sd_scripts.library.errors import NothingUsable, TrainingFailed
 from sd_scripts.library.events import Request
 from sd_scripts.library.models.family import Family, TextSettings
+from sd_scripts.library.pausing import Pause
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train import state as states
 from sd_scripts.library.train import zero
@@ -36,6 +38,7 @@ from sd_scripts.library.train.movement import Movement, tell_movement
 from sd_scripts.library.train.noise import Draw
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.optimizing import choose_schedule, warmup_notices
+from sd_scripts.library.train.output_place import OutputPlace, tell_room, weights_bytes
 from sd_scripts.library.train.outputs import Kept, Outputs
 from sd_scripts.library.train.recovery import Recovery, check_weights
 from sd_scripts.library.train.sampling import Artist, Samples
@@ -84,8 +87,9 @@ class Trainer:
 
     def run(self) -> None:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
+        self.report.asked.nothing_to_keep()
         memory = self.shortage.explained()
-        with open_boards(self.options, self.main) as boards, memory, contextlib.closing(self.readers):
+        with open_boards(self.options, self.main, self.report) as boards, memory, contextlib.closing(self.readers):
             self._prepare(boards)
             if self.report.stop_asked():
                 self._say_stopped("Stopped as asked before the first step.")
@@ -116,6 +120,7 @@ class Trainer:
         self.validation = self._make_validation()
         self._resume()
         self.learner.come_to(self.place.step)
+        tell_room(weights_bytes(self.learner.contents), self.outputs.archive.place.folder, self.report)
         with self.learner.contents.whole(self.main):
             self.movement = Movement(self.method.trained())
 
@@ -171,10 +176,14 @@ class Trainer:
         options, report = self.options, self.report
         facts = provenance(options, self.family.base_version, self.data, self.course, self.seed, self.team.size)
         contents = self.learner.contents
-        archive = Archive(self.family, self.method, options, self.course, facts, contents, report, self.uploads)
-        samples = Samples(options.samples, options.saving, self.data.images, report)
+        saving = options.saving
+        place = OutputPlace(Path(saving.output_dir or "."))
+        fallback = Path(saving.fallback_dir) if saving.fallback_dir else None
+        archive = Archive(self.family, self.method, options, self.course, facts, contents, report, self.uploads, place)
+        samples = Samples(options.samples, place, saving.output_name, self.data.images, report)
         artist = Artist(self.family, self.texts, self.encoder, self.accelerator, self.seed)
-        return Outputs(self.learner, archive, samples, artist, self.tracker, self.accelerator, self.kept)
+        pause = Pause(report, self.team, place.move, fallback)
+        return Outputs(self.learner, archive, samples, artist, self.tracker, self.accelerator, pause, self.kept)
 
     def _check_resumed(self) -> None:
         """A state without a part that is trained is refused before latents are made. Errors: BadOption."""
@@ -261,14 +270,22 @@ class Trainer:
         planned = self._windows()[self.place.window :]
         learnt, from_its_start = 0, self.place.window == 0
         with contextlib.closing(self.feed.windows(planned, self._moment())) as loading:
-            for of_plan, (window, waited_s) in zip(planned, waited(loading), strict=True):
+            # A stop may end the loading before the plan.
+            for of_plan, (window, waited_s) in zip(planned, waited(self._until_gone(loading)), strict=False):
                 learnt += self._train_step(window, of_plan, draw, waited_s)
                 ended = self.place.advance(self.course)
                 self._after_step(ended)
                 if self.place.step == self.course.total_steps or self._stopping():
                     break
-        if not learnt and from_its_start:
+        if not learnt and from_its_start and not self._stopping():
             raise NothingUsable("Not one picture of this epoch could be used; the list above says why.")
+
+    def _until_gone(self, loading: Iterator[list[Loaded]]) -> Iterator[list[Loaded]]:
+        """A stop that came while the pictures' folder was gone ends it before the window that could not be read."""
+        try:
+            yield from loading
+        except SourceGone:
+            self._asked.add("stop")
 
     def _train_step(self, window: list[Loaded], planned: Window, draw: Draw, waited_s: float) -> int:
         """One optimizer step. Gives the number of items that were learnt: 0 where none could be used."""
@@ -308,6 +325,7 @@ class Trainer:
 
     def _after_step(self, ended_epoch: int | None) -> None:
         step = self.place.step
+        self.report.asked.something_to_keep()
         self.uploads.tell()
         if self.validation and self.validation.due(step, ended_epoch, step == self.course.total_steps):
             self._validate(self.validation)
@@ -325,6 +343,8 @@ class Trainer:
         """Looks at the pictures that are held out; keeps the model, or ends training, where that is asked for."""
         step = self.place.step
         loss = self.outputs.validate(validation)
+        if loss is None:
+            return
         if not math.isfinite(loss):
             text = f"The validation loss after step {step:,} is no number, so it does not count."
             self.report.notice(f"{text} The pictures that are held out may be to blame.", "warning")

@@ -63,13 +63,19 @@ class Validation:
         return end or after_epoch or bool(by_steps and step % by_steps == 0)
 
     @torch.no_grad()
-    def measure(self, look: Look, add_up: Callable[[torch.Tensor], torch.Tensor]) -> float:
-        """The mean loss over pictures and timesteps. `add_up` adds figures of all processes. Errors: NothingUsable."""
+    def measure(self, look: Look, add_up: Callable[[torch.Tensor], torch.Tensor]) -> float | None:
+        """The mean loss over pictures and timesteps. `add_up` adds figures of all processes.
+
+        None where a stop was asked for meanwhile: a part of the pictures has another mean. Errors: NothingUsable.
+        """
         plan = self._feed.data.plan(0, self._seed, self._feed.team.size)[: self._options.max_validation_steps]
         sums = torch.zeros(2)
         windows = self._feed.windows([[batch] for batch in plan], Moment(seed=self._seed))
         with contextlib.closing(windows):
             for (loaded,) in windows:
+                # Several processes look at all of them: they add up together.
+                if self._feed.team.size == 1 and self._feed.report.stop_asked():
+                    return None
                 batch = self._maker.make(loaded, self._draw)
                 if batch is not None:
                     sums += self._sums(batch, look)

@@ -28,6 +28,8 @@ def check_output(options: TrainerOptions) -> None:
 def check_folders(options: TrainerOptions) -> None:
     """Makes the folders, the last thing before training begins. Errors: BadOption."""
     check_writable("output_dir", options.saving.output_dir)
+    if options.saving.fallback_dir:
+        check_writable("fallback_dir", options.saving.fallback_dir)
     if options.logging.logging_dir:
         check_writable("logging_dir", options.logging.logging_dir)
 

@@ -1,0 +1,41 @@
+"""accelerate launch, whose stop signals reach the training: `python sd_scripts/launch.py [its options] script ...`.
+
+By itself the launcher ends at a signal: one process would be left alone, several be killed after half a minute. Here
+it passes the signal on and waits, so that the training finishes its step, saves its state, and ends with its code.
+"""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+# The repository's root in place of this folder, so that nothing is loaded under two names.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from sd_scripts.library import systems  # noqa: E402
+
+
+def pass_on(number: int, frame: Any) -> None:
+    """Asks what was started here to stop. On Windows the console has told it already."""
+    if not systems.WINDOWS:
+        # Ctrl+C may have reached it by itself: another signal is no second Ctrl+C to it.
+        systems.ask_children(signal.SIGTERM)
+
+
+def main() -> None:
+    """Starts what the command line says, and takes its exit code."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, pass_on)
+
+    from accelerate.commands import launch
+    from torch.distributed.elastic.multiprocessing import api
+
+    # It would put a handler of its own in place of ours, which ends all at once.
+    api._terminate_process_handler = pass_on
+    launch.main()
+
+
+if __name__ == "__main__":
+    main()
