@@ -132,6 +132,16 @@ class Notice(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Branched(Event):
+    """Training goes on from a state, after its `step`, with changed options: {option: [what it was, what it is]}."""
+
+    event: ClassVar[str] = "branched"
+    state: str
+    step: int
+    changes: dict[str, list[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Summary(Event):
     """The end of the work: how many of what, and tables for the page (such as `buckets`)."""
 
@@ -158,7 +168,9 @@ class Stopped(Event):
     sentence: str
 
 
-_ALL = (Start, Phase, Progress, Metric, Validation, Sample, Saved, ItemFailed, Notice, Summary, Failed, Stopped)
+_ALL = (
+    Start, Phase, Progress, Metric, Validation, Sample, Saved, ItemFailed, Notice, Branched, Summary, Failed, Stopped,
+)  # fmt: skip
 KINDS: dict[str, type[Event]] = {kind.event: kind for kind in _ALL}
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.train.state import check_asked, read_facts
+from sd_scripts.library.train.going_on import check_asked
+from sd_scripts.library.train.state_facts import read_facts
 from tests.train.tiny import make_trainer, options, tiny_data, tiny_family, train, weights
 
 # diffusers' Euler schedulers hand torch tensors to numpy in an old way.

@@ -17,6 +17,7 @@ from sd_scripts.library.report import Report
 from sd_scripts.library.train.checks.here import check_here
 from sd_scripts.library.train.device import loading_device, main_report
 from sd_scripts.library.train.full import FullFineTune
+from sd_scripts.library.train.going_on import settle
 from sd_scripts.library.train.hypernetwork_method import HypernetworkMethod
 from sd_scripts.library.train.inversion_method import InversionMethod
 from sd_scripts.library.train.inversion_rules import check_captions
@@ -24,8 +25,6 @@ from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.network_method import NetworkMethod
 from sd_scripts.library.train.notices import hypernetwork_notices, inversion_notices, network_notices, notices
 from sd_scripts.library.train.optimizing import check_part_rates
-from sd_scripts.library.train.remote_state import fetch_state
-from sd_scripts.library.train.state import check_asked, read_facts
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.library.train.upload import prepare_upload
 from sd_scripts.options.fine_tune import FineTuneOptions
@@ -118,10 +117,7 @@ def _begin(options: TrainerOptions, kind: str, told: Iterable[str], report: Repo
     for sentence in told:
         report.notice(sentence, "warning")
     prepare_upload(options.hub, report)
-    if options.state.resume_from_huggingface:
-        options.state.resume = str(fetch_state(options.state.resume or "", options.hub.huggingface_token, report))
-    if folder := options.state.resume:
-        check_asked(folder, read_facts(folder), kind, options)
+    settle(options, kind, report)
     report.phase("load_model", f"Loading {options.model.pretrained_model_name_or_path}")
     return report
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from sd_scripts.library.models.family import Family
-from sd_scripts.library.seeds import derive
+from sd_scripts.library.seeds import derive, sow
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.averages import Averages
 from sd_scripts.library.train.batches import Batch
@@ -75,7 +75,7 @@ class Learner:
         if self._scheduler is None:
             set_learning_rates(self.optimizer, schedule(step))
         for micro, batch in enumerate(batches):
-            torch.manual_seed(derive(self._seed, "step", step, micro))
+            sow(derive(self._seed, "step", step, micro))
             self._use_strength(batch.strength)
             last = micro == len(batches) - 1
             with self._steps.exchange(last):

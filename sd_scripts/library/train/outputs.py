@@ -11,7 +11,7 @@ from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.sampling import Artist, Samples, evaluating
 from sd_scripts.library.train.saving import Occasion
-from sd_scripts.library.train.state import Facts
+from sd_scripts.library.train.state_facts import Facts
 from sd_scripts.library.train.tracking import Tracker
 from sd_scripts.library.train.validation import Validation
 
@@ -68,7 +68,7 @@ class Outputs:
 
     def _write(self, occasion: Occasion, facts: Facts, model: bool, state: bool) -> None:
         if state:
-            self.tracker.last_save = self.archive.save_state(occasion, facts)
+            self.tracker.last_save = self.archive.save_state(occasion, facts, self.tracker.recent)
         if model:
             with self.learner.averaged():
                 self.tracker.last_save = self.archive.save_model(occasion, facts.place())
