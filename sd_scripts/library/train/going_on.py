@@ -53,7 +53,7 @@ def check_same(options: TrainerOptions) -> None:
 
 def changes_since(facts: Facts, options: TrainerOptions) -> Changes:
     """Where the options that shape training differ from those of a state. Errors: BadOption."""
-    return changes(facts.options or {}, shaping(options))
+    return changes({**(facts.options or {}), "seed": facts.seed}, shaping(options))
 
 
 def settle(options: TrainerOptions, kind: str, report: Report) -> None:
