@@ -106,17 +106,30 @@ _NOT_FOR = {
 
 
 def cases() -> list[Case]:
-    """Every method with every feature that it has, and with many at once."""
-    found = []
-    for method, (script, model, values) in METHODS.items():
-        together = [FEATURES[name] for name in EVERYTHING]
-        rich = {key: value for given, _ in together for key, value in given.items()}
-        then = {key: value for _, given in together for key, value in given.items()}
-        for feature, (given, changed) in {**FEATURES, "many at once": (rich, then)}.items():
-            if method not in _NOT_FOR.get(feature, ()):
-                more = {"train_text_encoder": True} if script == "fine_tune.py" else {}
-                found.append(Case(method, feature, script, {**values, **more, **given}, changed, model))
-    return found
+    """Every method with every feature that it has, and with many at once; those of the large model last."""
+    features = {"many at once": _together(), **FEATURES}
+    found = [
+        _case(method, feature, *features[feature])
+        for feature in features
+        for method in METHODS
+        if method not in _NOT_FOR.get(feature, ())
+    ]
+    return sorted(found, key=lambda case: case.model == "sdxl")
+
+
+def _case(method: str, feature: str, given: Values, resumed: Values) -> Case:
+    script, model, values = METHODS[method]
+    texts = {"train_text_encoder": True} if script == "fine_tune.py" else {}
+    return Case(method, feature, script, {**values, **texts, **given}, resumed, model)
+
+
+def _together() -> tuple[Values, Values]:
+    given: Values = {}
+    resumed: Values = {}
+    for name in EVERYTHING:
+        given |= FEATURES[name][0]
+        resumed |= FEATURES[name][1]
+    return given, resumed
 
 
 def needed(case: Case, here: Path) -> Values:
