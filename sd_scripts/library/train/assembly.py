@@ -1,12 +1,13 @@
 """Puts model, data and method of a script together."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 
 from sd_scripts.library.data.read_dataset import open_data
 from sd_scripts.library.data.training_data import TrainingData
-from sd_scripts.library.io.headers import check_layers
+from sd_scripts.library.io.headers import check_layers, safetensors_header
 from sd_scripts.library.models import sd, sdxl
 from sd_scripts.library.models.adaptable import SD_BLOCKS, SDXL_BLOCKS, Blocks
 from sd_scripts.library.models.family import Family
@@ -14,6 +15,7 @@ from sd_scripts.library.models.sd import StableDiffusion
 from sd_scripts.library.models.sdxl import StableDiffusionXL
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
+from sd_scripts.library.train.beside import ANEW
 from sd_scripts.library.train.checks.here import check_here
 from sd_scripts.library.train.device import loading_device, main_report
 from sd_scripts.library.train.full import FullFineTune
@@ -95,7 +97,18 @@ def _begin_full(options: FullTrainerOptions, report: Report) -> Report:
     """What comes before a whole model is loaded to be trained. Errors: BadOption, NotInstalled."""
     check_here(options)
     check_part_rates(options.optimizer, options.method)
-    return _begin(options, FullFineTune.kind, notices(options, torch.cuda.is_available()), report)
+    report = _begin(options, FullFineTune.kind, notices(options, torch.cuda.is_available()), report)
+    _tell_earlier(options, report)
+    return report
+
+
+def _tell_earlier(options: FullTrainerOptions, report: Report) -> None:
+    """Says what a training does not go on with that begins with the weights of an earlier one."""
+    base = Path(options.model.pretrained_model_name_or_path or "")
+    if options.state.source or base.suffix != ".safetensors" or not base.is_file():
+        return
+    if steps := safetensors_header(base)[1].get("ss_steps"):
+        report.say(f"Going on from {base}, trained for {steps} steps. {ANEW}")
 
 
 def _begin_network(options: NetworkTrainerOptions, blocks: Blocks, report: Report) -> tuple[NetworkMethod, Report]:
