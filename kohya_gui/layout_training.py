@@ -96,7 +96,7 @@ SECTIONS: Places = {
     " zero3_init_flag zero3_save_16bit_model fp16_master_weights_and_gradients",
     "saving": "output_dir save_model_as use_safetensors save_precision save_every_n_epochs save_every_n_steps"
     " save_n_epoch_ratio save_last_n_epochs save_last_n_steps config_file output_config",
-    "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state resume"
+    "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state resume branch"
     " weights resume_from_huggingface initial_epoch initial_step skip_until_initial_step",
     "upload": "huggingface_repo_id huggingface_path_in_repo huggingface_repo_visibility huggingface_repo_type"
     " save_state_to_huggingface async_upload huggingface_token",

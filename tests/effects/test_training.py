@@ -57,6 +57,7 @@ SAVING = [
     seen("save_last_n_epochs_state", 1, "files", **EPOCHS, save_every_n_epochs=1, save_state=True),
     seen("save_last_n_steps_state", 1, "files", **STEPS, save_state=True),
     seen("resume", "{here}/state", "losses", "said"),
+    seen("branch", "{here}/state", "losses", "said", "header", learning_rate=5e-4),
 ]
 
 LOGGING = [

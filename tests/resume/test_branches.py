@@ -48,7 +48,7 @@ def test_changed_options_take_effect_and_are_listed(tmp_path: Path, state: Path)
     assert {int(one["step"]) for one in trainer.learner.optimizer.state.values()} == {4}
 
     changed = {"learning_rate": [1e-3, 5e-4], "optimizer_args": [["weight_decay=0.1"], new["optimizer_args"]]}
-    assert "with 2 changed options" in said and "learning_rate: 0.001 -> 0.0005" in said
+    assert "with 2 changed options" in said and "learning_rate 0.001 -> 0.0005" in said
     (told,) = recorder.of("branched")
     assert told == events.Branched(state=str(state), step=2, changes=changed)
     listed = [{"step": 2, "changes": changed}]

@@ -103,9 +103,9 @@ def test_what_resumes_has_the_options_of_its_state(out: Path) -> None:
         settled(out, **changed)
     sentence = str(caught.value)
     assert caught.value.option == "resume"
-    assert "--learning_rate was 0.001 and is 0.0003" in sentence
-    assert "--optimizer_args was not given and is weight_decay=0.5" in sentence
-    assert "--seed was 1 and is 4" in sentence
+    assert "--learning_rate 0.001 -> 0.0003" in sentence
+    assert "--optimizer_args none -> weight_decay=0.5" in sentence
+    assert "--seed 1 -> 4" in sentence
     assert f"Set them back, or go on with --branch {out / 'X-state'}" in sentence
     free = {"max_train_epochs": 9, "save_every_n_steps": 2, "max_data_loader_n_workers": 2, "cache_latents": True}
     settled(out, **free, save_precision="fp16", optimizer_type="adamw", sample_at_first=True, seed=None)

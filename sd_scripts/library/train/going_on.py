@@ -12,7 +12,7 @@ from sd_scripts.library.report import Report
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.remote_state import fetch_state
 from sd_scripts.library.train.saving import Names
-from sd_scripts.library.train.shaping import Changes, changes, fingerprint_of, listed, shaping, told
+from sd_scripts.library.train.shaping import Changes, changes, fingerprint_of, listed, shaping
 from sd_scripts.library.train.state_facts import FACTS, Facts, read_facts
 from sd_scripts.library.train.state_files import AVERAGES, damage, newest_first, whole_beside
 from sd_scripts.options.trainer import TrainerOptions
@@ -47,8 +47,9 @@ def check_same(options: TrainerOptions) -> None:
     found = changes_since(read_facts(folder), options)
     if found:
         back = "Set it back" if len(found) == 1 else "Set them back"
-        sentence = f"{told(found)}. {back}, or go on with --branch {folder}, which lists what changed."
-        raise BadOption("resume", f"--resume {folder}: {sentence}")
+        what = ", ".join(f"--{listed(name, change)}" for name, change in found.items())
+        way = f"{back}, or go on with --branch {folder}, which lists what changed."
+        raise BadOption("resume", f"--resume {folder}: its options are not those of now: {what}. {way}")
 
 
 def changes_since(facts: Facts, options: TrainerOptions) -> Changes:

@@ -60,14 +60,9 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> Changes:
     return found
 
 
-def told(found: Changes) -> str:
-    """Changes in words: `--learning_rate was 0.0001 and is 0.001, --seed ...`."""
-    return ", ".join(f"--{name} was {_shown(old)} and is {_shown(new)}" for name, (old, new) in found.items())
-
-
 def listed(name: str, change: tuple[Any, Any]) -> str:
-    """A change in a line: `learning_rate: 0.0001 -> 0.001`."""
-    return f"{name}: {_shown(change[0])} -> {_shown(change[1])}"
+    """A change: `learning_rate 0.0001 -> 0.001`."""
+    return f"{name} {_shown(change[0])} -> {_shown(change[1])}"
 
 
 def fingerprint_of(images: Sequence[TrainImage]) -> str:
@@ -78,7 +73,7 @@ def fingerprint_of(images: Sequence[TrainImage]) -> str:
 
 def _shown(value: Any) -> str:
     if value in (None, "", []):
-        return "not given"
+        return "none"
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
