@@ -27,6 +27,7 @@ EXAMPLES = [
     events.Saved(path="/m", kind="model", size_bytes=3, step=1, epoch=1),
     events.ItemFailed(item="/x.png", reason="the file is empty"),
     events.Notice(level="warning", text="hm"),
+    events.Branched(state="/s", step=3, changes={"learning_rate": [0.1, 0.2], "optimizer_args": [None, ["a=1"]]}),
     events.Summary(counts={"images": 3}, tables={"buckets": [{"bucket": "512x512", "images": 3}]}),
     events.Failed(sentence="No.", option="in_json", kind="file"),
     events.Stopped(sentence="Stopped at step 3."),

@@ -56,6 +56,7 @@ class RunView:
     saved: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     notices: list[dict[str, Any]] = field(default_factory=list)
+    branch: events.Branched | None = None
     skipped: int = 0
     summary: events.Summary | None = None
     failed: events.Failed | None = None
@@ -77,6 +78,7 @@ class RunView:
             events.Saved: lambda event, now: self.saved.append(asdict(event)),
             events.ItemFailed: self._item_failed,
             events.Notice: lambda event, now: self.notices.append(asdict(event)),
+            events.Branched: self._branched,
             events.Summary: self._summary,
             events.Failed: self._failed,
             events.Stopped: self._stopped,
@@ -159,6 +161,9 @@ class RunView:
         self.skipped += 1
         if len(self.failures) < MAX_FAILURES:
             self.failures.append(asdict(event))
+
+    def _branched(self, event: events.Branched, now: float) -> None:
+        self.branch = event
 
     def _summary(self, event: events.Summary, now: float) -> None:
         self.summary = event

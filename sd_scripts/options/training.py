@@ -130,6 +130,10 @@ class ModelFormatOptions:
     """Save as .safetensors (or with .safetensors inside a diffusers folder)."""
 
 
+LATEST = "latest"
+"""What resume takes in place of a folder; a folder of this name is ./latest."""
+
+
 @dataclass(kw_only=True)
 class StateOptions:
     """States, from which training goes on."""

@@ -16,10 +16,7 @@ from sd_scripts.library.train.shaping import Changes, changes, fingerprint_of, l
 from sd_scripts.library.train.state_facts import FACTS, Facts, read_facts
 from sd_scripts.library.train.state_files import AVERAGES, damage, newest_first, whole_beside
 from sd_scripts.options.trainer import TrainerOptions
-from sd_scripts.options.training import SavingOptions, StateOptions
-
-LATEST = "latest"
-"""What --resume takes in place of a folder; a folder of this name is ./latest."""
+from sd_scripts.options.training import LATEST, SavingOptions, StateOptions
 
 
 def check_named(state: StateOptions) -> None:
