@@ -31,7 +31,7 @@ def test_the_newest_that_is_whole_and_there_is_offered(tmp_path):
 
 @pytest.mark.parametrize("stage", TRAINERS)
 def test_weights_go_into_the_option_that_takes_them(stage):
-    expected = {"network": "network_weights", "inversion": "weights", "hypernetwork": "hypernetwork_weights"}
+    expected = {"hypernetwork": "hypernetwork_weights", "network": "network_weights", "inversion": "weights"}
     script = STAGES[stage].script
     kind = next((kind for kind in expected if kind in script), None)
     assert weights_flag(stage) == expected.get(kind, "pretrained_model_name_or_path")

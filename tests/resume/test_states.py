@@ -106,7 +106,7 @@ def test_what_resumes_has_the_options_of_its_state(out: Path) -> None:
     assert "--learning_rate 0.001 -> 0.0003" in sentence
     assert "--optimizer_args none -> weight_decay=0.5" in sentence
     assert "--seed 1 -> 4" in sentence
-    assert f"Set them back, or go on with --branch {out / 'X-state'}" in sentence
+    assert f"Set that back, or go on with --branch {out / 'X-state'}" in sentence
     free = {"max_train_epochs": 9, "save_every_n_steps": 2, "max_data_loader_n_workers": 2, "cache_latents": True}
     settled(out, **free, save_precision="fp16", optimizer_type="adamw", sample_at_first=True, seed=None)
 

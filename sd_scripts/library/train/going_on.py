@@ -25,7 +25,8 @@ def check_named(state: StateOptions) -> None:
         sentence = "--branch and --resume are two ways to go on from a state: with changed options, or with the same."
         raise BadOption("branch", f"{sentence} Leave one out.")
     option, folder = named_by(state), state.source
-    if folder and folder != LATEST and not (Path(folder) / FACTS).is_file():
+    on_hub = state.resume_from_huggingface
+    if folder and not on_hub and folder != LATEST and not (Path(folder) / FACTS).is_file():
         what = f"no state (it has no {FACTS})" if Path(folder).is_dir() else "no such folder"
         sentence = f"there is {what}. Name a folder whose name ends in -state."
         raise BadOption(option, f"--{option} {folder}: {sentence}")
@@ -43,9 +44,8 @@ def check_same(options: TrainerOptions) -> None:
         return
     found = changes_since(read_facts(folder), options)
     if found:
-        back = "Set it back" if len(found) == 1 else "Set them back"
         what = ", ".join(f"--{listed(name, change)}" for name, change in found.items())
-        way = f"{back}, or go on with --branch {folder}, which lists what changed."
+        way = f"Set that back, or go on with --branch {folder}, which lists what changed."
         raise BadOption("resume", f"--resume {folder}: its options are not those of now: {what}. {way}")
 
 

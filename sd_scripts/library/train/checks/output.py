@@ -99,8 +99,7 @@ def check_states(state: StateOptions, saving: SavingOptions) -> None:
         if not state.resume:
             raise BadOption("resume_from_huggingface", "--resume_from_huggingface needs --resume owner/name/path.")
         parse_remote(state.resume)
-    else:
-        check_named(state)
+    check_named(state)
 
 
 def check_samples(samples: SampleOptions) -> None:
