@@ -44,7 +44,8 @@ def _check_output(options: Any) -> None:
 
 def _check_state(options: Any) -> None:
     check_named(options.state)
-    check_same(options)
+    # The state counts the pictures of all processes, and the training's processes are not these.
+    check_same(options, besides=["train_batch_size"])
 
 
 # {the field to blame where the error names none: check}

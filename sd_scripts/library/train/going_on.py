@@ -37,12 +37,12 @@ def named_by(state: StateOptions) -> str:
     return "branch" if state.branch else "resume"
 
 
-def check_same(options: TrainerOptions) -> None:
-    """What resumes has the options of its state, as far as they shape training. Errors: BadOption."""
+def check_same(options: TrainerOptions, besides: Collection[str] = ()) -> None:
+    """What resumes has the options of its state, as far as they shape training, `besides` some. Errors: BadOption."""
     folder = options.state.resume
     if not folder or folder == LATEST or options.state.resume_from_huggingface:
         return
-    found = changes_since(read_facts(folder), options)
+    found = {name: one for name, one in changes_since(read_facts(folder), options).items() if name not in besides}
     if found:
         what = ", ".join(f"--{listed(name, change)}" for name, change in found.items())
         way = f"Set that back, or go on with --branch {folder}, which lists what changed."

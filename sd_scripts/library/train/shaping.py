@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.train.optimizers import optimizer_name
+from sd_scripts.library.train.team import launched
 from sd_scripts.options.spec import OptionSpec, flat_values, option_groups
 
 Changes = dict[str, tuple[Any, Any]]
@@ -48,6 +49,8 @@ def shaping(options: Any, seed: int | None = None) -> dict[str, Any]:
             if group.name not in _GROUPS and spec.name not in _OPTIONS and not spec.secret:
                 shape[spec.name] = _known(spec, values[spec.name])
     shape["optimizer_type"] = optimizer_name(options.optimizer)
+    # Of all processes together: more of them with smaller batches are the same training.
+    shape["train_batch_size"] *= launched().size
     return shape | ({} if seed is None else {"seed": seed})
 
 
