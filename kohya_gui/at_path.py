@@ -6,8 +6,9 @@ from pathlib import Path
 from kohya_gui import contents, found, pictures
 from kohya_gui.draft import Draft
 from kohya_gui.project import check_pictures
-from kohya_gui.words import refusal, say, size
+from kohya_gui.words import from_program, refusal, say, size
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.train.state_files import damage
 from sd_scripts.options.config_file import config_path
 from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES
 from sd_scripts.options.spec import OptionSpec
@@ -104,6 +105,8 @@ def _deepdanbooru(draft: Draft, flag: str, path: Path) -> str:
 def _state(draft: Draft, flag: str, path: Path) -> str:
     if not (path / "state.json").is_file():
         raise refusal(flag, "path.no_state", path=path)
+    if wrong := damage(path, quick=True):
+        raise refusal(flag, "path.state_damaged", path=path, why=from_program(wrong))
     return contents.told_of_state(path)
 
 

@@ -35,6 +35,7 @@ from kohya_gui.stages import STAGES, Stage
 from kohya_gui.words import bad_value, from_program, say
 from sd_scripts.library.errors import UserError
 from sd_scripts.options.spec import OptionSpec, PathKind
+from sd_scripts.options.training import LATEST
 from sd_scripts.options.values import BadValue, changed_values, read_value
 
 Confirmed = bool | list[str]
@@ -79,8 +80,8 @@ def check(
     _read(checked, typed)
     for flag, spec in checked.draft.specs.items():
         value = checked.draft.get(flag)
-        on_hub = spec.path == "state" and checked.draft.get("resume_from_huggingface")
-        no_path = on_hub or is_data(value)
+        named = flag == "resume" and (checked.draft.get("resume_from_huggingface") or value == LATEST)
+        no_path = named or is_data(value)
         if flag in dataset_rules.unused(checked.draft):
             if flag in checked.draft.values:
                 checked.fields[flag] = {"found": say("found.not_used")}

@@ -11,6 +11,7 @@ from kohya_gui.words import refusal, say
 from sd_scripts.library.systems import Shell, command_text, script_text
 from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.spec import OptionSpec, option_specs
+from sd_scripts.options.training import LATEST
 from sd_scripts.options.values import to_argv
 
 _HUB = ("model", "vae")
@@ -19,7 +20,8 @@ _HUB = ("model", "vae")
 def absolute_values(stage: Stage, values: dict[str, Any], base: Path) -> dict[str, Any]:
     """The values with every path made absolute, so that the command runs from anywhere; hub ids stay."""
     specs = option_specs(stage.options)
-    there = {"resume"} if values.get("resume_from_huggingface") else set()
+    named = values.get("resume_from_huggingface") or values.get("resume") == LATEST
+    there = {"resume"} if named else set()
     return {flag: value if flag in there else _absolute(specs[flag], value, base) for flag, value in values.items()}
 
 

@@ -98,7 +98,7 @@ SECTIONS: Places = {
     "saving": "output_dir fallback_dir save_model_as use_safetensors save_precision save_every_n_epochs"
     " save_every_n_steps save_n_epoch_ratio save_last_n_epochs save_last_n_steps config_file output_config",
     "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state on_nonfinite resume"
-    " weights resume_from_huggingface initial_epoch initial_step skip_until_initial_step",
+    " branch weights resume_from_huggingface initial_epoch initial_step skip_until_initial_step",
     "upload": "huggingface_repo_id huggingface_path_in_repo huggingface_repo_visibility huggingface_repo_type"
     " save_state_to_huggingface async_upload huggingface_token",
     "samples": "sample_every_n_epochs sample_every_n_steps sample_at_first sample_prompts sample_sampler",

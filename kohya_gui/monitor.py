@@ -15,6 +15,7 @@ from kohya_gui.runs.events import PhaseView, RunView
 from kohya_gui.runs.queue import Queue, device_name, waiting_reasons
 from kohya_gui.runs.store import Outcome, RunRecord, Status
 from kohya_gui.stages import TRAINERS
+from kohya_gui.ways_on import ways_on
 from kohya_gui.words import Reason, from_program, refusal, say, say_or, say_reason, size
 from sd_scripts.library import events
 
@@ -91,6 +92,8 @@ class Monitor:
             "paused": _paused(view.paused) if view.paused and status.state == "running" else None,
             "machine": {name: value for name, value in view.last_figures.items() if name.endswith("_bytes")},
             "times": view.times_s(),
+            "ways_on": self._ways_on(record, status, view),
+            "branch": asdict(view.branch) if view.branch else None,
             "has_prompts": bool(record.values.get("sample_prompts")) or self.store.prompts_path(run_id).is_file(),
             "next_event": view.next_event,
         }
@@ -192,6 +195,10 @@ class Monitor:
         if status.state == "waiting":
             return waits or Reason("run.about_to_start")
         return None
+
+    def _ways_on(self, record: RunRecord, status: Status, view: RunView) -> list[Json]:
+        ended = status.outcome is not None and record.stage in TRAINERS
+        return ways_on(record.stage, record.values, view.saved) if ended else []
 
     def _failure(self, record: RunRecord, outcome: Outcome | None) -> Json | None:
         if outcome is None or outcome.state != "failed":

@@ -22,6 +22,7 @@ from sd_scripts.library.train.checks.machine import check_text_stop
 from sd_scripts.library.train.checks.output import check_log_names, check_samples, check_saving, check_targets
 from sd_scripts.library.train.checks.training import check_padding
 from sd_scripts.library.train.checks.whole import check_whole
+from sd_scripts.library.train.going_on import check_named, check_same
 from sd_scripts.library.train.hypernetwork_rules import check_hypernetwork
 from sd_scripts.library.train.inversion_rules import check_inversion
 from sd_scripts.library.train.network_rules import check_network
@@ -41,6 +42,12 @@ def _check_output(options: Any) -> None:
     check_targets(options)
 
 
+def _check_state(options: Any) -> None:
+    check_named(options.state)
+    # The state counts the pictures of all processes, and the training's processes are not these.
+    check_same(options, besides=["train_batch_size"])
+
+
 # {the field to blame where the error names none: check}
 _CHECKS: dict[str, Check] = {
     "optimizer_args": lambda options: optimizer_arguments(options.optimizer),
@@ -48,6 +55,7 @@ _CHECKS: dict[str, Check] = {
     "output_name": _check_output,
     "log_prefix": lambda options: check_log_names(options.logging),
     "log_tracker_config": lambda options: check_boards(options.logging),
+    "resume": _check_state,
     "sample_prompts": lambda options: check_samples(options.samples),
     "stop_text_encoder_training": check_text_stop,
     "no_token_padding": lambda options: check_padding(options.text, options.text_cache),

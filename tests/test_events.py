@@ -32,6 +32,7 @@ EXAMPLES = [
         path="/d/X", reason="No space left on device", kind="full", free_bytes=10, needed_bytes=99, elsewhere=True
     ),
     events.GoesOn(),
+    events.Branched(state="/s", step=3, changes={"learning_rate": [0.1, 0.2], "optimizer_args": [None, ["a=1"]]}),
     events.Summary(counts={"images": 3}, tables={"buckets": [{"bucket": "512x512", "images": 3}]}),
     events.Failed(sentence="No.", option="in_json", kind="file"),
     events.Stopped(sentence="Stopped at step 3."),

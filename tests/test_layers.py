@@ -43,6 +43,7 @@ LEAVES = (
     "sd_scripts.library.train.boards",
     "sd_scripts.library.train.checks",
     "sd_scripts.library.train.inversion_rules",
+    "sd_scripts.library.train.going_on",
     "sd_scripts.library.train.hypernetwork_rules",
     "sd_scripts.library.train.network_rules",
     "sd_scripts.library.train.notices",
@@ -50,6 +51,7 @@ LEAVES = (
     "sd_scripts.library.train.optimizing",
     "sd_scripts.library.train.prompts",
     "sd_scripts.library.train.saving",
+    "sd_scripts.library.train.state_files",
 )
 # What each part of the library may use of the others; a part may always use itself and the modules beside the parts.
 MAY_USE = {

@@ -56,6 +56,7 @@ class RunView:
     saved: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     notices: list[dict[str, Any]] = field(default_factory=list)
+    branch: events.Branched | None = None
     skipped: int = 0
     summary: events.Summary | None = None
     failed: events.Failed | None = None
@@ -80,6 +81,7 @@ class RunView:
             events.Notice: lambda event, now: self.notices.append(asdict(event)),
             events.Paused: self._paused,
             events.GoesOn: self._paused,
+            events.Branched: self._branched,
             events.Summary: self._summary,
             events.Failed: self._failed,
             events.Stopped: self._stopped,
@@ -165,6 +167,9 @@ class RunView:
 
     def _paused(self, event: events.Paused | events.GoesOn, now: float) -> None:
         self.paused = event if isinstance(event, events.Paused) else None
+
+    def _branched(self, event: events.Branched, now: float) -> None:
+        self.branch = event
 
     def _summary(self, event: events.Summary, now: float) -> None:
         self.summary = event

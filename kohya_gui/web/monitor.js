@@ -206,9 +206,19 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
     dialog.say(t("said.save_elsewhere", { folder: chosen }));
     Studio.poller.tick();
   }
-  async function goOn(resume) {
-    await Studio.editing.take(seen.last.row, { resume, resume_from_huggingface: false });
-    Studio.search.go({ stage: seen.last.row.stage, flag: "resume" });
+  /* Opens the settings with what a way to go on changes, at the option that names where from. */
+  async function goOn({ row }, { changes, flag }) {
+    await Studio.editing.take(row, changes);
+    Studio.search.go({ stage: row.stage, flag });
+  }
+  function askWay(button) {
+    const run = seen.last;
+    const items = run.ways_on.map((way) => ({
+      label: t(`run.way.${way.name}`),
+      note: t(`run.way.${way.name}_note`),
+      pick: () => goOn(run, way),
+    }));
+    dialog.menu(button, items);
   }
   function menu(button) {
     const { row } = seen.last,
@@ -232,7 +242,7 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
   function press(event) {
     const pressed = event.target.closest("button");
     if (!pressed) return;
-    const { request: name, act, to, resume, tab, option, stage, remedy, tail } = pressed.dataset;
+    const { request: name, act, to, ways, tab, option, stage, remedy, tail } = pressed.dataset;
     if (name) once(event, `${name} ${id()}`, () => request(name));
     if (act) once(event, `${act} ${id()}`, () => actions.perform(act, seen.last.row, to));
     if (remedy) tryWith(remedy);
@@ -240,8 +250,8 @@ ${Studio.rail.commandParts(last.argv?.sh ?? "")}</pre>
     if (tail === "log") toLog();
     if (tab) Studio.tabs.open(tab);
     if (option) Studio.search.go({ stage, flag: option });
-    if (resume) goOn(resume);
     if ("elsewhere" in pressed.dataset) saveElsewhere(id());
+    if (ways !== undefined) askWay(pressed);
     if ("more" in pressed.dataset) menu(pressed);
   }
   on("run", show);

@@ -6,7 +6,7 @@ Studio.news = (() => {
   const LIVE = ["running", "stalled", "paused"];
   const live = (row) => LIVE.includes(row.state);
 
-  function top({ row, saved: files }) {
+  function top({ row, ways_on: ways, branch }) {
     const running = live(row),
       training = row.stage in Studio.data.trainers;
     const ask = (request, sign, tone = "") => html`
@@ -54,7 +54,7 @@ Studio.news = (() => {
             : ""
         }
         ${["failed", "stopped", "cancelled"].includes(row.state) ? act("again", "run.retry", { tone: "pri" }) : ""}
-        ${goOn(row, files)}${row.state === "done" ? [next(row), act("again", "run.again")] : ""}${
+        ${goOn(ways)}${row.state === "done" ? [next(row), act("again", "run.again")] : ""}${
           row.state !== "waiting" && form
             ? act("settings", row.state === "failed" ? "run.with_changes" : "run.settings", { tone: row.state === "failed" ? "" : "hide-s" })
             : ""
@@ -76,16 +76,42 @@ Studio.news = (() => {
           <p class="note">${row.note}</p>
         `
       }
+      ${branch ? branched(branch) : ""}
     `;
   }
-  /* A training that ended early goes on where its last state was saved. */
-  function goOn(row, files) {
-    const state = files?.findLast((one) => one.kind === "state");
-    return state && row.stage in Studio.data.trainers && ["stopped", "failed"].includes(row.state)
+  /* A training that has ended goes on in one of several ways. */
+  function goOn(ways) {
+    return ways?.length
       ? html`
-          <button type="button" class="btn sm" data-resume="${state.path}">${t("run.go_on")}</button>
+          <button type="button" class="btn sm" data-ways aria-haspopup="menu">${t("run.go_on")}</button>
         `
       : "";
+  }
+  /* What a branch goes on from, and each setting that it changed. */
+  function branched({ state, step, changes }) {
+    const rows = Object.entries(changes);
+    return html`
+      <div class="branched">
+        ${t("run.branched", { step: number(step) })}
+        <span class="mono">${state}</span>
+        ${
+          rows.length
+            ? html`
+                <ul>
+                  ${rows.map(
+                    ([flag, [before, after]]) => html`
+                      <li>
+                        <span class="mono">${flag}</span>
+                        ${Studio.difference.say(before)} → ${Studio.difference.say(after)}
+                      </li>
+                    `,
+                  )}
+                </ul>
+              `
+            : t("run.branched_same")
+        }
+      </div>
+    `;
   }
   const NEXT = { caption: "tag", tag: "metadata", metadata: "latents", latents: "train" };
   function next(row) {

@@ -157,6 +157,16 @@ class GoesOn(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Branched(Event):
+    """Training goes on from a state, after its `step`, with changed options: {option: [what it was, what it is]}."""
+
+    event: ClassVar[str] = "branched"
+    state: str
+    step: int
+    changes: dict[str, list[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Summary(Event):
     """The end of the work: how many of what, and tables for the page (such as `buckets`)."""
 
@@ -184,8 +194,8 @@ class Stopped(Event):
 
 
 _ALL = (
-    Start, Phase, Progress, Metric, Validation, Sample, Saved, ItemFailed, Notice, Paused, GoesOn, Summary, Failed,
-    Stopped,
+    Start, Phase, Progress, Metric, Validation, Sample, Saved, ItemFailed, Notice, Paused, GoesOn, Branched, Summary,
+    Failed, Stopped,
 )  # fmt: skip
 KINDS: dict[str, type[Event]] = {kind.event: kind for kind in _ALL}
 

@@ -3,6 +3,19 @@
 import hashlib
 
 
+def sow(seed: int) -> None:
+    """Sets all generators that many share: torch's on every device, numpy's and Python's own, which some networks and
+    optimizers of other packages draw from."""
+    import random
+
+    import numpy
+    import torch
+
+    torch.manual_seed(seed)
+    numpy.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
 def derive(seed: int, *where: int | str) -> int:
     """A seed (0 to 2**63 - 1) for one place, such as derive(seed, "noise", epoch, image, repeat).
 

@@ -133,6 +133,10 @@ class ModelFormatOptions:
     """Save as .safetensors (or with .safetensors inside a diffusers folder)."""
 
 
+LATEST = "latest"
+"""What resume takes in place of a folder; a folder of this name is ./latest."""
+
+
 @dataclass(kw_only=True)
 class StateOptions:
     """States, from which training goes on."""
@@ -150,10 +154,18 @@ class StateOptions:
     """Keep only the states of the last n steps. Empty: as save_last_n_steps."""
 
     resume: Annotated[str | None, PathTo("state")] = None
-    """State folder to go on from: step, epoch, order, schedule and optimizer continue."""
+    """State folder to go on from, all as it was: step, order, rates, optimizer. latest: the newest of this output."""
+
+    branch: Annotated[str | None, PathTo("state")] = None
+    """State folder to go on from with changed options, each of which is listed."""
 
     resume_from_huggingface: bool = False
     """The state to go on from lies on the Hugging Face hub: resume is owner/name/path:revision:type."""
+
+    @property
+    def source(self) -> str | None:
+        """The state to go on from, by whichever option it is named."""
+        return self.branch or self.resume
 
 
 @dataclass(kw_only=True)

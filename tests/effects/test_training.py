@@ -62,6 +62,7 @@ SAVING = [
     Effect("on_nonfinite", "skip", ("error", "said"), FAR_TOO_HIGH, says="this step is left out"),
     refused("on_oom", "retry", "--on_oom retry does not go with --fused_backward_pass", fused_backward_pass=True),
     seen("resume", "{here}/state", "losses", "said"),
+    seen("branch", "{here}/state", "losses", "said", "header", learning_rate=5e-4),
 ]
 
 LOGGING = [

@@ -14,6 +14,7 @@ from sd_scripts.options.optimizer import OPTIMIZERS
 from sd_scripts.options.spec import option_specs
 from sd_scripts.options.values import BadValue, read_value
 from tests.page import Gui, Tab
+from tests.states import write_state
 
 ATTACK = '<img src=x onerror="window.hacked=1">'
 
@@ -272,17 +273,26 @@ def test_a_run_is_watched_survives_a_reload_and_is_stopped(tab: Tab, gui: Gui) -
 
 def test_a_stopped_training_goes_on_from_its_state(tab: Tab, gui: Gui) -> None:
     tab.make_project()
-    page, state = tab.page, str(gui.work / "half-state")
+    page, state = tab.page, str(write_state(gui.work / "half-state"))
     run_id = gui.queue_fake("half", "--steps", "2000", "--state", state)
     tab.open("runs")
     page.click(f'.run[data-run="{run_id}"]')
     expect(page.locator(".ph.now .d")).to_contain_text("of 2,000")
-    expect(page.locator("[data-resume]")).to_have_count(0)
+    expect(page.locator("[data-ways]")).to_have_count(0)
     page.evaluate("id => Studio.call('run_request', {id, request: 'stop'})", run_id)
-    page.get_by_role("button", name="Go on from its state").click()
+    page.locator("[data-ways]").click()
+    ways = [re.compile("Resume.*All as it was", re.DOTALL), re.compile("Branch.*changed settings", re.DOTALL)]
+    expect(page.get_by_role("menuitem")).to_have_text(ways)
+    page.get_by_role("menuitem", name="Resume").click()
     expect(page.locator("#f-train-resume")).to_have_value(state)
     page.get_by_role("button", name="Undo").click()
     page.wait_for_function("!Studio.store.typed('train').resume")
+    tab.open("runs")
+    page.locator("[data-ways]").click()
+    page.get_by_role("menuitem", name="Branch").click()
+    expect(page.locator("#f-train-branch")).to_have_value(state)
+    assert page.evaluate("Studio.store.typed('train').output_name") == "last-2"
+    page.get_by_role("button", name="Undo").click()
 
 
 def test_the_monitor_follows_a_chain_and_the_focus_stays(tab: Tab, gui: Gui) -> None:

@@ -15,6 +15,7 @@ from kohya_gui.checks import check
 from kohya_gui.files import Roots
 from kohya_gui.project import Project
 from kohya_gui.stages import STAGES
+from tests.states import write_state
 
 
 @pytest.fixture
@@ -351,10 +352,25 @@ def test_a_state_to_go_on_from_is_more_than_a_folder(place):
     state = place / "a-state"
     state.mkdir()
     assert "error" in look(place, "train", resume=f'"{state}"').fields["resume"]
-    (state / "state.json").write_text("{}")
+    write_state(state)
     checked = look(place, "train", resume=f'"{state}"')
     assert "found" in checked.fields["resume"]
     assert checked.draft.values["resume"] == str(state)
+    (state / "state.json").write_text("{}")
+    broken = look(place, "train", branch=str(state)).fields["branch"]["error"]
+    assert "state.json or sums.json is missing or damaged" in broken
+
+
+def test_the_latest_state_is_no_path_and_a_resumed_training_keeps_its_settings(place):
+    assert look(place, "train", resume="latest").draft.values["resume"] == "latest"
+    assert ("error", "resume") not in found(look(place, "train", **trainable(place, resume="latest")))
+    write_state(place / "a-state", options={"learning_rate": 0.5})
+    checked = look(place, "train", **trainable(place, resume=str(place / "a-state")))
+    (said,) = [one.text for one in checked.findings if (one.level, one.field) == ("error", "resume")]
+    assert "its options are not those of now: --learning_rate 0.5 -> " in said
+    assert ("error", "branch") not in found(look(place, "train", **trainable(place, branch=str(place / "a-state"))))
+    both = trainable(place, branch=str(place / "a-state"), resume=str(place / "a-state"))
+    assert ("error", "branch") in found(look(place, "train", **both))
 
 
 def test_captions_are_shown_as_they_are_trained(place):

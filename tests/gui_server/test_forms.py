@@ -29,6 +29,7 @@ from sd_scripts.library.data.read_dataset import open_data
 from sd_scripts.library.report import Report
 from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import from_values, option_specs
+from tests.states import write_state
 
 SIZES = ((96, 64), (64, 96), (64, 64), (128, 64))
 
@@ -272,8 +273,7 @@ def test_files_say_what_is_in_them(place, flag):
 
 def test_pictures_states_and_models_of_the_hub_say_what_they_are(place, monkeypatch):
     state = place / "x-state"
-    state.mkdir()
-    (state / "state.json").write_text(json.dumps({"step": 1200, "epoch": 2}))
+    write_state(state, step=1200, epoch=2)
     Image.new("RGB", (32, 16)).save(place / "t.png")
     fields = trained(place, resume=str(state), metadata_thumbnail=str(place / "t.png")).fields
     assert fields["resume"]["found"] == "a state after step 1,200, in epoch 3"
@@ -311,8 +311,7 @@ def test_every_path_of_every_stage_says_something(place, stage):
         (place / name).write_text('a = "b"\n')
     (place / "dd").mkdir()
     (place / "dd" / "project.json").write_text("{}")
-    (place / "x-state").mkdir()
-    (place / "x-state" / "state.json").write_text("{}")
+    write_state(place / "x-state")
     specs = option_specs(STAGES[stage].options)
     paths = {flag: str(place / good[spec.path]) for flag, spec in specs.items() if spec.path}
     paths |= {"config_file": str(place / "words.toml")} if "config_file" in paths else {}

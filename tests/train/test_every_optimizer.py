@@ -9,7 +9,8 @@ import torch
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.known_optimizers import CANNOT, KNOWN, MUON, NEEDS_A_RATE
 from sd_scripts.library.train.optimizers import learning_rates, make_optimizer, set_learning_rates, sets_its_rates
-from sd_scripts.library.train.state import Contents, Facts, restore, save_state
+from sd_scripts.library.train.state import Contents, restore, save_state
+from sd_scripts.library.train.state_facts import Facts
 from sd_scripts.options.optimizer import OPTIMIZERS, OptimizerOptions, finds_its_rate, is_schedule_free
 
 pytestmark = [

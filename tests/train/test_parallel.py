@@ -12,6 +12,7 @@ import pytest
 from sd_scripts.library.train.idle import idle_alone
 from sd_scripts.library.train.notices import notices
 from sd_scripts.library.train.parallel import accelerator_arguments
+from sd_scripts.library.train.state_facts import read_facts
 from tests.train.tiny import options, tiny_data, train
 
 ROOT = Path(__file__).parents[2]
@@ -60,13 +61,19 @@ def told(folder, **values):
 
 
 def test_what_is_asked_of_processes_arrives_and_they_train_the_same(tmp_path):
-    asked = told(tmp_path, **LENGTH, **ASKED)
+    asked = told(tmp_path, **LENGTH, **ASKED, save_state=True, save_every_n_steps=2)
     assert asked["timeout_s"] == 420.0
     assert asked["gradient_as_bucket_view"] and asked["static_graph"]
     _, one = train(tmp_path, data=tiny_parts(), text=True, train_batch_size=2, **LENGTH)
     assert asked["losses"] == pytest.approx(one.losses, rel=1e-5)
     assert asked["validations"] == pytest.approx([event.loss for event in one.of("validation")], rel=1e-4)
     assert len(asked["validations"]) == 3
+    # A state of both goes on in one, whose batch is as large as that of both.
+    state = str(tmp_path / "out" / "X-step00000002-state")
+    _, back = train(tmp_path, data=tiny_parts(), text=True, train_batch_size=2, resume=state, **LENGTH)
+    assert back.losses == pytest.approx(one.losses[2:], rel=1e-5)
+    assert "its epoch begins anew" not in back.said
+    assert read_facts(state).options["train_batch_size"] == 2
 
 
 def test_what_accelerate_is_made_with(tmp_path):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.train.state import check_asked, read_facts
+from sd_scripts.library.train.going_on import check_asked
+from sd_scripts.library.train.state_facts import read_facts
 from tests.train.tiny import make_trainer, options, tiny_data, tiny_family, train, weights
 
 # diffusers' Euler schedulers hand torch tensors to numpy in an old way.
@@ -117,10 +118,9 @@ def test_a_changed_plan_begins_its_epoch_anew(tmp_path, state):
     assert trainer.place.epoch == 0 and trainer.place.step == 4
 
 
-def test_the_states_seed_goes_on(tmp_path, state):
-    trainer, recorder = make_trainer(tmp_path, resume=str(state), seed=99)
-    assert trainer.seed == 1
-    assert "--seed 99 is not used" in recorder.said
+def test_the_states_seed_goes_on_and_a_branch_may_have_another(tmp_path, state):
+    assert make_trainer(tmp_path, resume=str(state), seed=None)[0].seed == 1
+    assert make_trainer(tmp_path, branch=str(state), seed=99)[0].seed == 99
 
 
 def test_a_new_learning_rate_counts(tmp_path, state):

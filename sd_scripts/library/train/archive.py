@@ -1,5 +1,6 @@
 """Writes models and states at their occasions, and removes the older ones once the new one is complete."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from sd_scripts.library.train.metadata import Provenance
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.output_place import OutputPlace
 from sd_scripts.library.train.saving import Names, Occasion, file_dtype, file_format, kept_from, remove
+from sd_scripts.library.train.state_facts import Facts
+from sd_scripts.library.train.state_files import damage
 from sd_scripts.library.train.upload import Uploads
 from sd_scripts.options.trainer import TrainerOptions
 
@@ -48,9 +51,9 @@ class Archive:
             self.uploads.add(path)
         return path
 
-    def save_state(self, occasion: Occasion, facts: states.Facts) -> Path:
-        """Writes the state. Errors: BadFile."""
-        path = states.save_state(self.names.state(occasion), facts, self.contents)
+    def save_state(self, occasion: Occasion, facts: Facts, losses: Sequence[float]) -> Path:
+        """Writes the state, with the last losses. Errors: BadFile."""
+        path = states.save_state(self.names.state(occasion), facts, self.contents, losses)
         self.report.saved(path, "state", step=facts.step, epoch=facts.epoch)
         if self.options.hub.save_state_to_huggingface:
             self.uploads.add(path)
@@ -60,7 +63,10 @@ class Archive:
         """Removes the models and states that the options do not keep beside the one of this occasion."""
         models, saved_states = kept_from(occasion, self.options.saving, self.options.state, self.course)
         older = self.names.older(occasion.kind, models, states=False)
-        older += self.names.older(occasion.kind, saved_states, states=True)
+        # The only whole state is never removed, as where later runs of this name saved models alone.
+        gone = self.names.older(occasion.kind, saved_states, states=True)
+        if any(damage(state, quick=True) is None for state in self.names.states() if state not in gone):
+            older += gone
         self.uploads.release(older)
         for path in older:
             remove(path)

@@ -1,12 +1,13 @@
 """Puts model, data and method of a script together."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 
 from sd_scripts.library.data.read_dataset import open_data
 from sd_scripts.library.data.training_data import TrainingData
-from sd_scripts.library.io.headers import check_layers
+from sd_scripts.library.io.headers import check_layers, safetensors_header
 from sd_scripts.library.models import sd, sdxl
 from sd_scripts.library.models.adaptable import SD_BLOCKS, SDXL_BLOCKS, Blocks
 from sd_scripts.library.models.family import Family
@@ -14,9 +15,11 @@ from sd_scripts.library.models.sd import StableDiffusion
 from sd_scripts.library.models.sdxl import StableDiffusionXL
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.report import Report
+from sd_scripts.library.train.beside import ANEW
 from sd_scripts.library.train.checks.here import check_here
 from sd_scripts.library.train.device import loading_device, main_report
 from sd_scripts.library.train.full import FullFineTune
+from sd_scripts.library.train.going_on import settle
 from sd_scripts.library.train.hypernetwork_method import HypernetworkMethod
 from sd_scripts.library.train.inversion_method import InversionMethod
 from sd_scripts.library.train.inversion_rules import check_captions
@@ -24,8 +27,6 @@ from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.network_method import NetworkMethod
 from sd_scripts.library.train.notices import hypernetwork_notices, inversion_notices, network_notices, notices
 from sd_scripts.library.train.optimizing import check_part_rates
-from sd_scripts.library.train.remote_state import fetch_state
-from sd_scripts.library.train.state import check_asked, read_facts
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.library.train.upload import prepare_upload
 from sd_scripts.options.fine_tune import FineTuneOptions
@@ -96,7 +97,18 @@ def _begin_full(options: FullTrainerOptions, report: Report) -> Report:
     """What comes before a whole model is loaded to be trained. Errors: BadOption, NotInstalled."""
     check_here(options)
     check_part_rates(options.optimizer, options.method)
-    return _begin(options, FullFineTune.kind, notices(options, torch.cuda.is_available()), report)
+    report = _begin(options, FullFineTune.kind, notices(options, torch.cuda.is_available()), report)
+    _tell_earlier(options, report)
+    return report
+
+
+def _tell_earlier(options: FullTrainerOptions, report: Report) -> None:
+    """Says what a training does not go on with that begins with the weights of an earlier one."""
+    base = Path(options.model.pretrained_model_name_or_path or "")
+    if options.state.source or base.suffix != ".safetensors" or not base.is_file():
+        return
+    if steps := safetensors_header(base)[1].get("ss_steps"):
+        report.say(f"Going on from {base}, trained for {steps} steps. {ANEW}")
 
 
 def _begin_network(options: NetworkTrainerOptions, blocks: Blocks, report: Report) -> tuple[NetworkMethod, Report]:
@@ -118,10 +130,7 @@ def _begin(options: TrainerOptions, kind: str, told: Iterable[str], report: Repo
     for sentence in told:
         report.notice(sentence, "warning")
     prepare_upload(options.hub, report)
-    if options.state.resume_from_huggingface:
-        options.state.resume = str(fetch_state(options.state.resume or "", options.hub.huggingface_token, report))
-    if folder := options.state.resume:
-        check_asked(folder, read_facts(folder), kind, options)
+    settle(options, kind, report)
     report.phase("load_model", f"Loading {options.model.pretrained_model_name_or_path}")
     return report
 

@@ -5,17 +5,15 @@ import random
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import Course, Place
-from sd_scripts.library.train.state import Facts
+from sd_scripts.library.train.curves import Schedule
+from sd_scripts.library.train.state_facts import Facts
 from sd_scripts.library.train.team import Team
 from sd_scripts.options.network import StartOptions
 
 
-def choose_seed(given: int | None, resumed: Facts | None, team: Team, report: Report) -> int:
-    """The state's, the given one, or a new one; the same in all processes."""
-    if resumed:
-        if given not in (None, resumed.seed):
-            text = f"The state goes on with its own seed {resumed.seed}; --seed {given} is not used."
-            report.notice(text, "warning")
+def choose_seed(given: int | None, resumed: Facts | None, branch: bool, team: Team, report: Report) -> int:
+    """The state's, the given one, or a new one; the same in all processes. A branch may have another."""
+    if resumed and not (branch and given is not None):
         return resumed.seed
     if given is not None:
         return given
@@ -57,3 +55,15 @@ def take_up(place: Place, resumed: Facts, plan: str, scheduler: str, report: Rep
     if scheduler:
         report.notice(f"{scheduler} goes on from the state, with the learning rates that stand there.")
     report.notice(f"Going on after step {place.step:,}, in epoch {place.epoch + 1}.")
+
+
+def tell_new_length(resumed: Facts, then: Schedule, now: Schedule, total_steps: int, report: Report) -> None:
+    """Says what another length of training does to the learning rate: a schedule that is drawn over it all changes."""
+    step = resumed.step
+    if resumed.total_steps in (0, total_steps) or then(step) == now(step):
+        return
+    text = (
+        f"Training ends at step {total_steps:,} now, not at {resumed.total_steps:,}, and its schedule is drawn over all"
+        f" steps: the learning rate goes on at {now(step):.3g} times its full height, not at {then(step):.3g}."
+    )
+    report.notice(text, "warning")

@@ -4,6 +4,9 @@ from pathlib import Path
 
 from sd_scripts.library.models.family import Family, SaveRequest
 
+ANEW = "Steps, schedule and optimizer begin anew: weights alone have none of them."
+"""What is said where a training begins with the weights of an earlier one, and not from its state."""
+
 
 def freeze(family: Family) -> None:
     """Nothing of the model learns."""

@@ -12,7 +12,7 @@ from sd_scripts.library.networks.hypernetwork import Hypernetwork, attach, conte
 from sd_scripts.library.networks.hypernetwork_file import load_hypernetwork, save_hypernetwork
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
-from sd_scripts.library.train.beside import file_of, freeze, spec_of
+from sd_scripts.library.train.beside import ANEW, file_of, freeze, spec_of
 from sd_scripts.library.train.hypernetwork_rules import asked_shape
 from sd_scripts.library.train.method import Holding
 from sd_scripts.library.train.precision import weights_dtype
@@ -94,6 +94,8 @@ class HypernetworkMethod:
         if self._earlier:
             file = self._options.hypernetwork.hypernetwork_weights
             self._report.say(f"Going on from {file}, trained for {self._earlier_steps:,} steps.")
+            if not self._options.state.source:
+                self._report.say(ANEW)
         widths = ", ".join(str(width) for width in self.hypernetwork.widths)
         self._report.say(f"The hypernetwork changes what attention reads at the widths {widths}.")
 

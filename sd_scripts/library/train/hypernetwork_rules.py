@@ -64,7 +64,7 @@ def idle_hypernetwork(options: TrainHypernetworkOptions) -> Iterator[Notice]:
     else:
         yield from _about_dropout(asked)
     yield from about_comment(options.header, options.format)
-    yield from about_start(options.start, options.state.resume)
+    yield from about_start(options.start, options.state.source)
 
 
 def _about_dropout(asked: HypernetworkOptions) -> Iterator[Notice]:

@@ -15,7 +15,7 @@ from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.models.new_vectors import NewVectors
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
-from sd_scripts.library.train.beside import file_of, freeze, spec_of
+from sd_scripts.library.train.beside import ANEW, file_of, freeze, spec_of
 from sd_scripts.library.train.inversion_rules import told_of_word
 from sd_scripts.library.train.method import Holding
 from sd_scripts.library.train.precision import weights_dtype
@@ -34,6 +34,7 @@ class InversionMethod:
         self._asked = options.inversion
         self.begun_from = options.inversion.weights
         self._precision = options.precision
+        self._resumed = bool(options.state.source)
         self._report = report
         self._trained: dict[str, NewVectors] = {}
 
@@ -95,6 +96,8 @@ class InversionMethod:
                 f"{file} has {count} vectors, and --num_vectors_per_token is {self.word.count}. Set it to {count}."
             )
         self._report.say(f"Going on from {file}.")
+        if not self._resumed:
+            self._report.say(ANEW)
         return {part: taken.to(new[part].device) for part, taken in vectors.items()}
 
     def _say_beginning(self, family: Family) -> None:

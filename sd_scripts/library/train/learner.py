@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from sd_scripts.library.models.family import Family
-from sd_scripts.library.seeds import derive
+from sd_scripts.library.seeds import derive, sow
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.averages import Averages
 from sd_scripts.library.train.batches import Batch
@@ -115,7 +115,7 @@ class Learner:
             free_memory()
 
     def _backward_one(self, batches: Sequence[Batch], micro: int, step: int, items: torch.Tensor) -> torch.Tensor:
-        torch.manual_seed(derive(self._seed, "step", step, micro))
+        sow(derive(self._seed, "step", step, micro))
         self._use_strength(batches[micro].strength)
         total = torch.zeros((), device=self._accelerator.device)
         parts = self._smaller.parts(batches[micro]) if self._smaller else [batches[micro]]

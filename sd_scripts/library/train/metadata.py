@@ -1,8 +1,9 @@
 """Facts of a training for the header of the saved file: the field's ss_* keys; no secrets, no paths of this machine."""
 
+import json
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -40,6 +41,10 @@ class Provenance:
 
     fixed: dict[str, str]
     course: Course
+
+    def branched(self, branches: list[dict[str, Any]]) -> "Provenance":
+        """With the places on the way where options changed, and which."""
+        return replace(self, fixed=self.fixed | {"ss_branches": json.dumps(branches)}) if branches else self
 
     def at(self, place: Place) -> dict[str, str]:
         """The keys of a file that is written now."""

@@ -14,7 +14,7 @@ from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.networks.arguments import split_words
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
-from sd_scripts.library.train.beside import file_of, freeze, spec_of
+from sd_scripts.library.train.beside import ANEW, file_of, freeze, spec_of
 from sd_scripts.library.train.device import training_device
 from sd_scripts.library.train.method import Holding
 from sd_scripts.library.train.movement import spoken_part
@@ -177,6 +177,8 @@ class NetworkMethod:
             for kind in ("missing_keys", "unexpected_keys")
         )
         self._report.say(f"Going on from {file}.")
+        if not self._options.state.source:
+            self._report.say(ANEW)
         if new:
             text = f"{file} lacks {len(new)} of the adapted layers, such as {new[0]}: they begin anew."
             self._report.notice(text, "warning")

@@ -58,7 +58,7 @@ def idle_network(options: NetworkTrainerOptions, has_gpu: bool) -> Iterator[Noti
         option = "cpu_offload_checkpointing"
         yield Notice(option, f"--{option} has no effect: there is no GPU.")
     yield from about_comment(options.header, options.format)
-    yield from about_start(options.start, options.state.resume)
+    yield from about_start(options.start, options.state.source)
 
 
 def _about_network(network: NetworkOptions) -> Iterator[Notice]:
@@ -101,12 +101,12 @@ def about_comment(header: NetworkHeaderOptions, form: NetworkFormatOptions) -> I
         yield Notice("training_comment", "--training_comment is not written: only .safetensors files have a header.")
 
 
-def about_start(start: StartOptions, resume: str | None) -> Iterator[Notice]:
+def about_start(start: StartOptions, state: str | None) -> Iterator[Notice]:
     """A sentence where options of the beginning have no say."""
     if start.initial_epoch is not None and start.initial_step is not None:
         yield Notice("initial_epoch", "--initial_epoch is not used: --initial_step wins over it.")
     option = "initial_epoch" if start.initial_step is None else "initial_step"
-    if resume and getattr(start, option) is not None:
+    if state and getattr(start, option) is not None:
         sentence = f"With --resume the state says where to go on; --{option} only says where the rate began."
         yield Notice(option, sentence)
 

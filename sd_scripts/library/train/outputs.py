@@ -15,7 +15,7 @@ from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.output_place import size_of, state_bytes
 from sd_scripts.library.train.sampling import Artist, Samples, evaluating
 from sd_scripts.library.train.saving import Occasion
-from sd_scripts.library.train.state import Facts
+from sd_scripts.library.train.state_facts import Facts
 from sd_scripts.library.train.tracking import Tracker
 from sd_scripts.library.train.validation import Validation
 
@@ -130,7 +130,7 @@ class Outputs:
         return self.archive.place.tried(step.path(), needed_bytes, write)
 
     def _state(self, occasion: Occasion, facts: Facts) -> None:
-        self.kept.state = self.kept.save = self.archive.save_state(occasion, facts)
+        self.kept.state = self.kept.save = self.archive.save_state(occasion, facts, self.tracker.recent)
 
     def _model(self, occasion: Occasion, facts: Facts) -> None:
         with self.learner.averaged():

@@ -12,6 +12,7 @@ from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.finite import MOST_IN_A_ROW, Trouble, Watch, broken_tensor
 from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.outputs import Kept
+from sd_scripts.library.train.state_facts import read_facts
 from sd_scripts.library.train.team import Team
 from sd_scripts.options.trainer import TrainerOptions
 
@@ -54,7 +55,7 @@ class Recovery:
         stop = self.options.text_stop
         if folder is None:
             return False
-        facts = states.read_facts(str(folder))
+        facts = read_facts(str(folder))
         if stop is not None and facts.step < stop <= self.place.step:
             # What was made of captions since then is of other text encoders.
             return False

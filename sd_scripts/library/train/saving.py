@@ -55,6 +55,13 @@ class Names:
             return []
         return [path for number, path in self._saved(kind, states) if number < before]
 
+    def states(self) -> list[Path]:
+        """All of this run's states, whole or not."""
+        if not self.folder.is_dir():
+            return []
+        last, numbered = self.state(Occasion("last", 0)), [*self._saved("epoch", True), *self._saved("step", True)]
+        return [last] * last.is_dir() + [path for _, path in numbered]
+
     def _prefix(self, kind: Kind) -> str:
         if kind == "epoch":
             return f"{self.output_name or 'epoch'}-"

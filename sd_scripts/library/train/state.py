@@ -1,15 +1,18 @@
 """States: all that training needs to go on exactly, in a folder that appears whole or not at all.
 
-The order of items, their noise and the learning rate follow from the seed and the step; so a state holds those, the
-trained weights, the optimizer's memory and the scaler of fp16. No generator's state is needed.
+A state holds the trained weights, the optimizer's memory, the scaler of fp16, the scheduler and the average where there
+are such, the last losses, and step, epoch and seed. It holds no generator's state, as none lives longer than a
+micro-step: the order of items, their noise and crops, and what networks and optimizers draw by lot derive from seed,
+epoch, item and step (seeds.py).
 """
 
 import json
 import pickle
 import sys
-from collections.abc import Iterable
+import warnings
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,38 +24,25 @@ from sd_scripts.library.io.atomic import replacing_folder
 from sd_scripts.library.io.checkpoints import write_safetensors
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.averages import Averages
-from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.known_optimizers import KEPT_CLASSES
-from sd_scripts.library.train.optimizers import optimizer_name
-from sd_scripts.options.trainer import TrainerOptions
+from sd_scripts.library.train.state_facts import Facts, write_facts
+from sd_scripts.library.train.state_files import AVERAGES, seal
 
-VERSION = 1
-AVERAGES = "ema.safetensors"
+LOSSES = "losses.json"
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a state says of itself. `plan` is the fingerprint of the present epoch's plan.
+class Anew:
+    """What a branch does not take from its state, as options have changed it; a resumed training takes everything.
 
-    `best_loss` is the lowest validation loss, that after `best_step`; `worse` validations came since.
+    `arguments`: those of the optimizer that are what the options say now.
     """
 
-    step: int
-    epoch: int
-    window: int
-    seed: int
-    plan: str
-    method: str
-    family: str
-    optimizer: str
-    best_loss: float | None = None
-    best_step: int = 0
-    worse: int = 0
-    version: int = VERSION
-
-    def place(self) -> Place:
-        """Where training stands."""
-        return Place(self.step, self.epoch, self.window)
+    optimizer: bool = False
+    scheduler: bool = False
+    arguments: frozenset[str] = frozenset()
+    option: str = "resume"
+    """The option that names the state, which errors blame."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +73,8 @@ class Contents:
             zero.write_parts(self.engine, folder)
 
 
-def save_state(folder: Path, facts: Facts, contents: Contents) -> Path:
-    """Writes a state. Errors: BadFile."""
+def save_state(folder: Path, facts: Facts, contents: Contents, losses: Sequence[float] = ()) -> Path:
+    """Writes a state; `losses` are the last ones, as far as they are kept. Errors: BadFile."""
     with replacing_folder(folder) as beside:
         for part, module in contents.modules.items():
             write_safetensors(beside / f"{part}.safetensors", module.state_dict())
@@ -99,97 +89,66 @@ def save_state(folder: Path, facts: Facts, contents: Contents) -> Path:
         if contents.scheduler is not None:
             kept = {"class": _class_of(contents.scheduler), "state": contents.scheduler.state_dict()}
             torch.save(kept, beside / "scheduler.pt")
-        (beside / "state.json").write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
+        (beside / LOSSES).write_text(json.dumps(list(losses)), encoding="utf-8")
+        write_facts(beside, facts)
+        seal(beside)
     return folder
 
 
-def read_facts(folder: str) -> Facts:
-    """What a state says of itself. Errors: BadOption."""
+def restore(folder: str, facts: Facts, contents: Contents, anew: Anew | None = None) -> None:
+    """Puts a state's weights, optimizer, scheduler and scaler in place of the present ones. Errors: BadOption."""
+    anew = anew or Anew()
     try:
-        values = json.loads((Path(folder) / "state.json").read_text(encoding="utf-8"))
-        facts = Facts(**values)
-        if not all(isinstance(number, int) for number in (facts.step, facts.epoch, facts.window, facts.seed)):
-            raise ValueError("step, epoch, window and seed are whole numbers")
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise BadOption(
-            "resume", f"--resume {folder}: this is no state that this program wrote whole. Choose another."
-        ) from error
-    if facts.version != VERSION:
-        raise BadOption(
-            "resume", f"--resume {folder}: its version {facts.version} is not known to this program. Update it."
-        )
-    return facts
+        _restore(Path(folder), facts, contents, anew)
+    except _Unfit as unfit:
+        raise BadOption(anew.option, f"--{anew.option} {folder}: {unfit}") from unfit
 
 
-def restore(folder: str, facts: Facts, contents: Contents) -> None:
-    """Puts a state's weights, optimizer and scaler in place of the present ones. Errors: BadOption."""
-    rates = [group["lr"] for group in contents.optimizer.param_groups]
+class _Unfit(Exception):
+    """What is wrong with a state, as a sentence goes on."""
+
+
+def _restore(folder: Path, facts: Facts, contents: Contents, anew: Anew) -> None:
+    own = [{name: value for name, value in group.items() if name != "params"} for group in _groups(contents)]
     if contents.engine is not None:
-        zero.read_parts(contents.engine, Path(folder) / "deepspeed")
+        zero.read_parts(contents.engine, folder / "deepspeed")
     else:
-        _restore_whole(Path(folder), facts, contents)
-    if contents.scheduler is not None:
-        _restore_scheduler(Path(folder) / "scheduler.pt", contents.scheduler)
-    else:
-        # The optimizer's memory is the state's; the learning rate is what the options say now.
-        for group, rate in zip(contents.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
+        _restore_whole(folder, facts, contents, anew)
+    for group, asked in zip(_groups(contents), own, strict=True):
+        taken = set(anew.arguments)
+        if contents.scheduler is None or anew.scheduler:
+            # The optimizer's memory is the state's; the learning rate is what the options say now.
             group.pop("initial_lr", None)
-    if contents.scaler is not None:
-        contents.scaler.load_state_dict(_load(Path(folder) / "scaler.pt"))
+            taken |= {"lr", "initial_lr"}
+        group |= {name: asked[name] for name in taken if name in asked}
+    if contents.scheduler is not None:
+        _restore_scheduler(folder / "scheduler.pt", facts, contents.scheduler, anew)
+    if contents.scaler is not None and ((folder / "scaler.pt").is_file() or anew.option == "resume"):
+        contents.scaler.load_state_dict(_load(folder / "scaler.pt"))
     if contents.averages is not None:
-        _restore_averages(Path(folder) / AVERAGES, contents.averages)
+        _restore_averages(folder / AVERAGES, contents.averages)
 
 
-def check_fits(folder: str, facts: Facts, method: str, family: str, optimizer: str) -> None:
-    """Raises BadOption where the state is of another kind of training."""
-    for what, saved, now in (
-        ("method", facts.method, method),
-        ("kind of model", facts.family, family),
-        ("optimizer", facts.optimizer, optimizer),
-    ):
-        if saved != now:
-            raise BadOption("resume", f"--resume {folder}: its {what} is {saved}, and this run's is {now}.")
+def _groups(contents: Contents) -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = contents.optimizer.param_groups
+    return groups
 
 
-def check_asked(folder: str, facts: Facts, method: str, options: TrainerOptions) -> None:
-    """What the options alone tell of whether training can go on from a state. Errors: BadOption."""
-    if options.length.max_train_epochs is None:
-        check_end(facts.step, options.length.max_train_steps)
-    own = optimizer_name(options.optimizer)
-    same = facts.optimizer.partition(" ")[0] == own
-    check_fits(folder, facts, method, facts.family, facts.optimizer if same else own)
-    asked = options.schedule.lr_scheduler_type
-    if asked and not (Path(folder) / "scheduler.pt").is_file():
-        sentence = f"it was saved without --lr_scheduler_type {asked}. Leave that out, or choose another state."
-        raise BadOption("resume", f"--resume {folder}: {sentence}")
+def read_losses(folder: str) -> list[float]:
+    """The last losses before a state was saved, for the mean that is told; none of an older state."""
+    file = Path(folder) / LOSSES
+    return [float(loss) for loss in json.loads(file.read_text(encoding="utf-8"))] if file.is_file() else []
 
 
-def check_end(step: int, total_steps: int) -> None:
-    """Raises BadOption where nothing is left to train."""
-    if step >= total_steps:
-        text = f"The state stands at step {step:,}, and training ends at {total_steps:,}."
-        raise BadOption("max_train_steps", f"{text} Ask for more steps or epochs.")
-
-
-def check_parts(folder: str, parts: Iterable[str]) -> None:
-    """Raises BadOption where a part that is to be trained was not."""
-    for name in (f"{part}.safetensors" for part in parts):
-        if not (Path(folder) / name).is_file():
-            sentence = f"it has no {name}: that part was not trained. Train as when it was saved."
-            raise BadOption("resume", f"--resume {folder}: {sentence}")
-
-
-def _restore_whole(folder: Path, facts: Facts, contents: Contents) -> None:
+def _restore_whole(folder: Path, facts: Facts, contents: Contents, anew: Anew) -> None:
     for part, module in contents.modules.items():
         _restore_module(folder / f"{part}.safetensors", module)
+    if anew.optimizer:
+        return
     try:
         contents.optimizer.load_state_dict(_load(folder / "optimizer.pt"))
     except (ValueError, KeyError) as error:
-        sentence = (
-            f"--resume {folder}: its optimizer is {facts.optimizer} over other parts. Train as when it was saved."
-        )
-        raise BadOption("resume", sentence) from error
+        raise _Unfit(f"its optimizer is {facts.optimizer} over other parts. Train as when it was saved.") from error
 
 
 def _restore_module(file: Path, module: nn.Module) -> None:
@@ -218,21 +177,30 @@ def _tensors(file: Path) -> dict[str, torch.Tensor]:
     try:
         return dict(load_file(file))
     except (SafetensorError, OSError) as error:
-        sentence = f"{file.name} is broken. Choose an earlier state."
-        raise BadOption("resume", f"--resume {file.parent}: {sentence}") from error
+        raise _Unfit(f"{file.name} is broken. Choose an earlier state.") from error
 
 
-def _of_another(file: Path) -> BadOption:
-    sentence = f"{file.name} is of another model or network. Train as when it was saved."
-    return BadOption("resume", f"--resume {file.parent}: {sentence}")
+def _of_another(file: Path) -> _Unfit:
+    return _Unfit(f"{file.name} is of another model or network. Train as when it was saved.")
 
 
-def _restore_scheduler(file: Path, scheduler: Any) -> None:
+def _restore_scheduler(file: Path, facts: Facts, scheduler: Any, anew: Anew) -> None:
+    if anew.scheduler:
+        _bring_to(scheduler, facts.step)
+        return
     kept = _load(file)
     if kept["class"] != _class_of(scheduler):
-        sentence = f"its --lr_scheduler_type is {kept['class']}, and this run's is {_class_of(scheduler)}."
-        raise BadOption("resume", f"--resume {file.parent}: {sentence}")
+        raise _Unfit(f"its --lr_scheduler_type is {kept['class']}, and this run's is {_class_of(scheduler)}.")
     scheduler.load_state_dict(kept["state"])
+
+
+def _bring_to(scheduler: Any, step: int) -> None:
+    """Where a scheduler would be, had it been there from the first step."""
+    with warnings.catch_warnings():
+        # torch warns of a scheduler that steps while its optimizer does not.
+        warnings.simplefilter("ignore", UserWarning)
+        for _ in range(step):
+            scheduler.step()
 
 
 def _class_of(thing: Any) -> str:
@@ -250,7 +218,6 @@ def _load(file: Path) -> Any:
         with torch.serialization.safe_globals(_known_classes()):
             return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise BadOption("resume", f"--resume {file.parent}: it has no {file.name}. Choose another state.") from error
+        raise _Unfit(f"it has no {file.name}. Choose another state.") from error
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        sentence = f"{file.name} is broken, or holds more than numbers. Choose another state."
-        raise BadOption("resume", f"--resume {file.parent}: {sentence}") from error
+        raise _Unfit(f"{file.name} is broken, or holds more than numbers. Choose another state.") from error

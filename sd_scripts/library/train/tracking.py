@@ -83,6 +83,15 @@ class Tracker:
         self._told: StepFigures | None = None
         self._memory = MemoryGauge()
 
+    def take_up(self, losses: Iterable[float]) -> None:
+        """The last losses of the training that goes on: their mean is told as if it had never been interrupted."""
+        self._recent.extend(losses)
+
+    @property
+    def recent(self) -> list[float]:
+        """The losses of the last steps, as many as an epoch has."""
+        return list(self._recent)
+
     def step(self, figures: StepFigures) -> None:
         """Takes a step's figures and tells those of the step before."""
         self.flush()

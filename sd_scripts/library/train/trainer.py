@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,10 @@ from sd_scripts.library.train import state as states
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
-from sd_scripts.library.train.beginning import begin_at, choose_seed, first_place, take_up
+from sd_scripts.library.train.beginning import begin_at, choose_seed, first_place, take_up, tell_new_length
 from sd_scripts.library.train.board_kinds import Board
 from sd_scripts.library.train.boards import open_boards
+from sd_scripts.library.train.branching import begun_anew
 from sd_scripts.library.train.caching import cache_latents
 from sd_scripts.library.train.compiling import compile_modules
 from sd_scripts.library.train.course import Course, Place, Window, course_of, fingerprint, windows
@@ -30,6 +32,15 @@ from sd_scripts.library.train.curves import Schedule
 from sd_scripts.library.train.device import make_accelerator, prepare_modules, vae_stays
 from sd_scripts.library.train.feed import Feed, Loaded
 from sd_scripts.library.train.finite import Watch
+from sd_scripts.library.train.going_on import (
+    branches_of,
+    changes_since,
+    check_end,
+    check_fits,
+    check_parts,
+    check_pictures,
+    named_by,
+)
 from sd_scripts.library.train.keepers import asked_keeper, needs_vae
 from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.metadata import provenance
@@ -43,8 +54,10 @@ from sd_scripts.library.train.outputs import Kept, Outputs
 from sd_scripts.library.train.recovery import Recovery, check_weights
 from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
+from sd_scripts.library.train.shaping import fingerprint_of, shaping
 from sd_scripts.library.train.shortage import Shortage
 from sd_scripts.library.train.smaller import Smaller
+from sd_scripts.library.train.state_facts import Facts, read_facts
 from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.text_caching import cache_texts
 from sd_scripts.library.train.texts import Texts
@@ -76,8 +89,10 @@ class Trainer:
         workers = options.data
         self.readers = Readers(workers.max_data_loader_n_workers, workers.persistent_data_loader_workers)
         self.resumed = self._read_state()
-        self.seed = choose_seed(options.length.seed, self.resumed, self.team, report)
+        self.seed = choose_seed(options.length.seed, self.resumed, bool(options.state.branch), self.team, report)
         self.place = self.resumed.place() if self.resumed else Place()
+        self.changed = changes_since(self.resumed, options) if self.resumed else {}
+        self.branches = branches_of(self.resumed, self.changed) if self.resumed else []
         self.start = start or StartOptions()
         self._asked: set[Request] = set()
         self._told_movement = False
@@ -175,6 +190,7 @@ class Trainer:
     def _make_outputs(self) -> Outputs:
         options, report = self.options, self.report
         facts = provenance(options, self.family.base_version, self.data, self.course, self.seed, self.team.size)
+        facts = facts.branched(self.branches)
         contents = self.learner.contents
         saving = options.saving
         place = OutputPlace(Path(saving.output_dir or "."))
@@ -187,9 +203,8 @@ class Trainer:
 
     def _check_resumed(self) -> None:
         """A state without a part that is trained is refused before latents are made. Errors: BadOption."""
-        folder = self.options.state.resume
-        if folder and not self.options.zero.deepspeed:
-            states.check_parts(folder, self.method.trained())
+        if self.resumed and not self.options.zero.deepspeed:
+            check_parts(self.options.state, self.method.trained())
 
     def _make_validation(self) -> Validation | None:
         options = self.options.validation
@@ -230,27 +245,44 @@ class Trainer:
         first = first_place(self.start, self.course)
         if not self.resumed:
             begin_at(self.place, first, self.report)
-        curve = choose_schedule(self.options.optimizer, self.options.schedule, self.course.total_steps - first.step)
-        return lambda step: curve(step - first.step)
+        return self._curve(self.course.total_steps)
 
-    def _read_state(self) -> states.Facts | None:
+    def _curve(self, total_steps: int) -> Schedule:
+        """The curve of the rate over a training of so many steps. Errors: BadOption."""
+        first = first_place(self.start, self.course).step
+        curve = choose_schedule(self.options.optimizer, self.options.schedule, max(1, total_steps - first))
+        return lambda step: curve(step - first)
+
+    def _read_state(self) -> Facts | None:
         """What the state says of itself that training goes on from. Errors: BadOption, also where it does not fit."""
-        folder = self.options.state.resume
-        if not folder:
+        state = self.options.state
+        if not state.source:
             return None
-        facts = states.read_facts(folder)
-        states.check_fits(folder, facts, self.method.kind, self.family.name, self._optimizer_of_states)
+        facts = read_facts(state.source, named_by(state))
+        check_fits(self.options, facts, self.method.kind, self.family.name, self._optimizer_of_states)
+        if state.resume:
+            check_pictures(state.resume, facts, self.data.images)
         return facts
 
     def _resume(self) -> None:
-        if self.resumed:
-            states.check_end(self.place.step, self.course.total_steps)
-            states.restore(self.options.state.resume or "", self.resumed, self.learner.contents)
-            plan = fingerprint(self._windows())
-            take_up(self.place, self.resumed, plan, self.options.schedule.lr_scheduler_type, self.report)
-            self.kept.state = self.kept.save = Path(self.options.state.resume or "")
-            for part, module in self.method.trained().items():
-                check_weights(f"{self.kept.state / part}.safetensors", {part: module})
+        resumed, source = self.resumed, self.options.state.source
+        if resumed is None or source is None:
+            return
+        check_end(self.place.step, self.course.total_steps)
+        states.restore(source, resumed, self.learner.contents, self._begun_anew(resumed))
+        self.tracker.take_up(states.read_losses(source))
+        take_up(self.place, resumed, fingerprint(self._windows()), self.options.schedule.lr_scheduler_type, self.report)
+        if not set(vars(self.options.schedule)) & set(self.changed):
+            then = self._curve(resumed.total_steps)
+            tell_new_length(resumed, then, self.schedule, self.course.total_steps, self.report)
+        self.kept.state = self.kept.save = Path(source)
+        for part, module in self.method.trained().items():
+            check_weights(f"{self.kept.state / part}.safetensors", {part: module})
+
+    def _begun_anew(self, resumed: Facts) -> states.Anew | None:
+        if not self.options.state.branch:
+            return None
+        return begun_anew(resumed, self.changed, self.options, self._optimizer_of_states, self.report)
 
     # --- the loop
 
@@ -419,8 +451,8 @@ class Trainer:
         self.report.emit(events.Stopped(sentence=sentence))
         self.report.say(sentence)
 
-    def _facts(self) -> states.Facts:
-        return states.Facts(
+    def _facts(self) -> Facts:
+        return Facts(
             step=self.place.step,
             epoch=self.place.epoch,
             window=self.place.window,
@@ -432,6 +464,11 @@ class Trainer:
             best_loss=self.standing.loss,
             best_step=self.standing.step,
             worse=self.standing.since,
+            total_steps=self.course.total_steps,
+            pictures=fingerprint_of(self.data.images),
+            options=shaping(self.options, self.seed),
+            branches=self.branches,
+            saved_at=time.time(),
         )
 
     # --- small answers
@@ -462,5 +499,5 @@ class Trainer:
         self.report.say(text)
 
 
-def _standing(resumed: states.Facts | None) -> Standing:
+def _standing(resumed: Facts | None) -> Standing:
     return Standing(resumed.best_loss, resumed.best_step, resumed.worse) if resumed else Standing()

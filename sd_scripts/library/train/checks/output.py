@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.family import FileFormat
+from sd_scripts.library.train.going_on import check_named, check_same
 from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.remote_state import parse_remote
 from sd_scripts.library.train.saving import Names, Occasion, file_format
@@ -21,6 +22,7 @@ def check_output(options: TrainerOptions) -> None:
     check_saving(options.saving)
     check_targets(options)
     check_states(options.state, options.saving)
+    check_same(options)
     check_samples(options.samples)
     check_log_names(options.logging)
 
@@ -99,9 +101,7 @@ def check_states(state: StateOptions, saving: SavingOptions) -> None:
         if not state.resume:
             raise BadOption("resume_from_huggingface", "--resume_from_huggingface needs --resume owner/name/path.")
         parse_remote(state.resume)
-    elif state.resume and not (Path(state.resume) / "state.json").is_file():
-        what = "no state (it has no state.json)" if Path(state.resume).is_dir() else "no such folder"
-        raise BadOption("resume", f"--resume {state.resume}: there is {what}. Name a folder whose name ends in -state.")
+    check_named(state)
 
 
 def check_samples(samples: SampleOptions) -> None:
