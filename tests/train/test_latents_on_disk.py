@@ -51,13 +51,13 @@ def run(text=CONFIG, family=None, stop=False, **values):
     recorder = Recorder()
     given = from_values(FineTuneOptions, values)
     data = read_data(given, recorder.report, weights_hash(family.vae.state_dict()))
-    before = {path: path.stat().st_mtime_ns for path in Path("pics").iterdir()}
+    before = {path: path.stat().st_mtime_ns for path in Path("pics").glob("[!.]*")}
     trainer, told = make_trainer(Path.cwd(), family, data, as_asked=False, **values)
     if stop:
         progress = trainer.report.progress
         trainer.report.progress = lambda *args: (progress(*args), trainer.report.ask("stop"))
     trainer.run()
-    after = {path: path.stat().st_mtime_ns for path in Path("pics").iterdir()}
+    after = {path: path.stat().st_mtime_ns for path in Path("pics").glob("[!.]*")}
     told.out.write(recorder.said)
     return trainer, told, sorted(path.name for path in after if after[path] != before.get(path))
 
@@ -89,14 +89,14 @@ def test_a_changed_picture_is_noticed_even_at_the_same_size_in_bytes(pics):
     assert run(skip_cache_check=True)[2] == []
     _, told, written = run()
     assert written == ["2_0064x0064_sd.npz"]
-    assert "Latents that are not used, because the picture has changed since: 1. They are made anew" in told.said
+    assert "2 latents are there and fit; 1 do not and are made anew: 1 as the picture has changed since." in told.said
 
 
 def test_another_vae_makes_them_anew(pics):
     run()
     assert run(family=tiny_family(1), skip_cache_check=True)[2] == []
     _, told, written = run(family=tiny_family(1))
-    assert written == NAMES and "because they come from another VAE: 3" in told.said
+    assert written == NAMES and "3 do not and are made anew: 3 as they come from another VAE." in told.said
 
 
 def test_several_sizes_share_a_file(pics):

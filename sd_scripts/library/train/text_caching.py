@@ -1,5 +1,6 @@
 """Captions encoded once, before training, by all processes together; then the text encoders rest."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train.precision import computed_in
 from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.team import Team
-from sd_scripts.library.train.text_files import TextFiles, TextSource, places_of
+from sd_scripts.library.train.text_files import MISSING, Lacking, TextFiles, TextSource, places_of
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.options.trainer import TrainerOptions
 
@@ -60,21 +61,40 @@ def write_files(
     """Makes the files that are missing, and has the texts read from them. Errors: BadOption, BadFile."""
     places = places_of(_captions(data), family.texts_suffix)
     names = tuple(texts.encode([""]))
-    files = TextFiles(places, _source(family, texts, options), names, options.resolution.skip_cache_check)
-    missing = files.missing()
-    own = missing[team.rank :: team.size]
-    if missing:
-        report.phase("cache_texts", f"Encoding the captions of {counted(len(missing), 'picture')}", len(own))
+    known, check = data.finder.known, data.finder.check
+    files = TextFiles(places, _source(family, texts, options), names, known, trusting=check == "size")
+    lacking, total = files.lacking(), sum(map(len, places.values()))
+    _tell(lacking, total, check == "everything", report)
+    own = lacking[team.rank :: team.size]
+    if lacking:
+        report.phase("cache_texts", f"Encoding the captions of {counted(len(lacking), 'picture')}", len(own))
     else:
         report.say("What the text encoders make of the captions is on disk already.")
-    made = 0
-    for caption, path in report.each(own, len(own)):
-        files.write(caption, path, {name: tensor[0] for name, tensor in texts.encode([caption]).items()})
-        made += 1
+    made: list[Lacking] = []
+    for one in report.each(own, len(own)):
+        encoded = texts.encode([one.caption])
+        files.write(one.caption, one.path, {name: tensor[0] for name, tensor in encoded.items()})
+        made.append(one)
     # Nobody reads before everybody has written.
-    all_made = sum(team.gather(made))
+    all_made = [one for made_by_one in team.gather(made) for one in made_by_one]
+    for one in all_made:
+        files.note_written(one.caption, one.path)
+    known.keep()
     texts.outputs = files
-    return Written(sum(map(len, places.values())), len(missing), all_made)
+    return Written(total, len(lacking), len(all_made))
+
+
+def _tell(lacking: list[Lacking], total: int, verified: bool, report: Report) -> None:
+    """How many files fit, and why others do not."""
+    if verified:
+        there = total - sum(one.reason == MISSING for one in lacking)
+        report.say(f"Verified: each of {there:,} files of encoded captions was read to its end.")
+    misfits = Counter(one.reason for one in lacking if one.reason != MISSING)
+    if misfits:
+        reasons = ", ".join(f"{count:,} as {misfit}" for misfit, count in misfits.most_common())
+        fitting, wrong = total - len(lacking), misfits.total()
+        text = f"{fitting:,} encoded captions are there and fit; {wrong:,} do not and are made anew: {reasons}."
+        report.notice(text, "warning")
 
 
 def _captions(data: TrainingData) -> list[tuple[Path, str]]:
@@ -95,4 +115,6 @@ def _source(family: Family, texts: Texts, options: TrainerOptions) -> TextSource
     for part, module in family.text_encoders.items():
         tensors |= {f"{part}.{name}": tensor.to(dtype) for name, tensor in module.state_dict().items()}
     computed = precision.mixed_precision + (" of fp8" if precision.fp8_base else "")
-    return TextSource(weights_hash(tensors), settings.max_tokens, settings.clip_skip or 0, settings.weighted, computed)
+    # The last layer is the same whether or not it is named.
+    layer = 0 if settings.clip_skip in (None, 1) else settings.clip_skip
+    return TextSource(weights_hash(tensors), settings.max_tokens, layer, settings.weighted, computed)
