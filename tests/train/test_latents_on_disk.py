@@ -89,14 +89,14 @@ def test_a_changed_picture_is_noticed_even_at_the_same_size_in_bytes(pics):
     assert run(skip_cache_check=True)[2] == []
     _, told, written = run()
     assert written == ["2_0064x0064_sd.npz"]
-    assert "2 latents are there and fit; 1 do not and are made anew: 1 as the picture has changed since." in told.said
+    assert "Latents on disk: 2 fit, 1 made anew: 1 as the picture has changed since." in told.said
 
 
 def test_another_vae_makes_them_anew(pics):
     run()
     assert run(family=tiny_family(1), skip_cache_check=True)[2] == []
     _, told, written = run(family=tiny_family(1))
-    assert written == NAMES and "3 do not and are made anew: 3 as they come from another VAE." in told.said
+    assert written == NAMES and "0 fit, 3 made anew: 3 as they come from another VAE." in told.said
 
 
 def test_several_sizes_share_a_file(pics):

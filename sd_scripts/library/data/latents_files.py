@@ -3,7 +3,6 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -78,7 +77,7 @@ class LatentsFinder:
         self.check = check
         self.known = KnownFiles(trusting=check != "everything")
         self._precision = precision
-        self._folders: dict[Path, _Listing] = {}
+        self._folders: dict[str, _Listing] = {}
 
     def expected(self, picture: Path, bucket_px: Size, rules: PictureRules, buckets: BucketRules | None) -> Expected:
         """What the latents of a picture are to be like that are shown by these rules."""
@@ -90,7 +89,7 @@ class LatentsFinder:
 
     def of(self, image: Path, bucket_px: Size, expected: Expected = ANY) -> LatentsFiles:
         """The latents of a picture in its bucket. What has another size, another source or another VAE is not taken."""
-        listing = self._listing(image.parent)
+        listing = self._listing(image)
         prepared, newer = plain_path(image), listing.newer.get(image.stem, [])
         if prepared.name not in listing.latents and not newer:
             return LatentsFiles()
@@ -98,12 +97,12 @@ class LatentsFinder:
         # Of a picture that is not there any more nothing can be made: its latents serve as they are.
         wanted = expected if there else ANY._replace(vae_hash=expected.vae_hash)
         asked = Asked(image if there and self.check != "size" else None, bucket_px, False, wanted)
-        plain, misfit = self._first(image, [prepared.name, *newer], asked)
+        plain, misfit = self._first(image, [name for name in (prepared.name, *newer) if name in listing.latents], asked)
         if plain is None:
             return LatentsFiles(misfit=misfit)
         mirror = flip_path(image)
         # The latents of a picture that is itself called <stem>_flip are not this one's mirror image.
-        names = [] if mirror.stem in listing.stems else [mirror.name]
+        names = [mirror.name] if mirror.name in listing.latents and mirror.stem not in listing.stems else []
         # A file of its own is there to be shown; an array of the newer layout may have been made for another training.
         names += newer if expected.mirrored else []
         flipped, _ = self._first(image, names, asked._replace(flipped=True))
@@ -120,7 +119,7 @@ class LatentsFinder:
 
     def any_of(self, image: Path) -> Path | None:
         """A latents file of a picture, of whatever size."""
-        listing = self._listing(image.parent)
+        listing = self._listing(image)
         name = plain_path(image).name
         found = [name] if name in listing.latents else listing.newer.get(image.stem, [])
         return image.with_name(found[0]) if found else None
@@ -133,21 +132,22 @@ class LatentsFinder:
             return None
         return fit.resized_px if fit and fit.bucket_px == bucket_px else None
 
-    def _first(self, image: Path, names: Iterable[str], asked: Asked) -> tuple[Path | None, str]:
+    def _first(self, image: Path, names: list[str], asked: Asked) -> tuple[Path | None, str]:
         """The first of the files that fits, or why the first of them does not."""
         misfit = ""
-        listing = self._listing(image.parent)
         for name in names:
-            if name in listing.latents:
-                found = misfit_of(image.with_name(name), _as_prepared(name, asked), self.known)
-                if not found:
-                    return image.with_name(name), ""
-                misfit = misfit or found
+            path = image.with_name(name)
+            found = misfit_of(path, _as_prepared(name, asked), self.known)
+            if not found:
+                return path, ""
+            misfit = misfit or found
         return None, misfit
 
-    def _listing(self, folder: Path) -> _Listing:
+    def _listing(self, image: Path) -> _Listing:
+        # A text: there may be many pictures, for which Path would take long.
+        folder = os.path.dirname(image)
         if folder not in self._folders:
-            self._folders[folder] = _list(folder, self.suffix)
+            self._folders[folder] = _list(folder or ".", self.suffix)
         return self._folders[folder]
 
 
@@ -187,14 +187,15 @@ def _made_from(picture: Path, head: Head, asked: Asked, known: KnownFiles) -> bo
     return size_bytes in (None, os.stat(picture).st_size) and known.hash_of(picture) == content
 
 
-def _list(folder: Path, suffix: str) -> _Listing:
+def _list(folder: str, suffix: str) -> _Listing:
     listing = _Listing()
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.suffix == ".npz":
-            listing.latents.add(path.name)
-            newer = NEWER_NAME.fullmatch(path.name)
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        stem, ending = os.path.splitext(name)
+        if ending == ".npz":
+            listing.latents.add(name)
+            newer = NEWER_NAME.fullmatch(name)
             if newer and newer["suffix"] == suffix:
-                listing.newer[newer["stem"]].append(path.name)
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
-            listing.stems.add(path.stem)
+                listing.newer[newer["stem"]].append(name)
+        elif ending.lower() in IMAGE_SUFFIXES:
+            listing.stems.add(stem)
     return listing

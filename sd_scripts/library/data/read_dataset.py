@@ -122,7 +122,7 @@ def _tell_latents(
     fate = "made anew" if made else "encoded each time they are shown"
     changing = any(reader.subset.pictures.changing for reader in readers)
     advice = "" if made or changing else " --cache_latents_to_disk makes them once."
-    text = f"{fitting:,} latents are there and fit; {misfits.total():,} do not and are {fate}: {reasons}.{advice}"
+    text = f"Latents on disk: {fitting:,} fit, {misfits.total():,} {fate}: {reasons}.{advice}"
     report.notice(text, "warning")
 
 

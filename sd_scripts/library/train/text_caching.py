@@ -93,8 +93,7 @@ def _tell(lacking: list[Lacking], total: int, verified: bool, report: Report) ->
     if misfits:
         reasons = ", ".join(f"{count:,} as {misfit}" for misfit, count in misfits.most_common())
         fitting, wrong = total - len(lacking), misfits.total()
-        text = f"{fitting:,} encoded captions are there and fit; {wrong:,} do not and are made anew: {reasons}."
-        report.notice(text, "warning")
+        report.notice(f"Encoded captions on disk: {fitting:,} fit, {wrong:,} made anew: {reasons}.", "warning")
 
 
 def _captions(data: TrainingData) -> list[tuple[Path, str]]:

@@ -45,15 +45,14 @@ def outputs_path(image: Path, suffix: str = "te_outputs") -> Path:
 def places_of(captions: Iterable[tuple[Path, str]], suffix: str = "te_outputs") -> dict[str, list[Path]]:
     """The files of each caption, of pictures with their captions. Errors: BadOption, where two would share a file."""
     owners: dict[Path, str] = {}
-    places: dict[str, list[Path]] = {}
+    places: dict[str, dict[Path, None]] = {}
     for image, caption in captions:
         path = outputs_path(image, suffix)
         if owners.setdefault(path, caption) != caption:
             sentence = f"{image} is shown with two captions, or shares its name with another picture"
             raise BadOption(OPTION, f"--{OPTION}: {sentence}. Use --cache_text_encoder_outputs, which keeps no files.")
-        if path not in places.setdefault(caption, []):
-            places[caption].append(path)
-    return places
+        places.setdefault(caption, {})[path] = None
+    return {caption: list(paths) for caption, paths in places.items()}
 
 
 MISSING = "there are none"
