@@ -58,7 +58,7 @@ class Asked(NamedTuple):
 class LatentsFinder:
     """Looks for latents beside pictures; each folder is listed once. `vae_hash` None: of whatever VAE.
 
-    `suffix`: what stands in the names of the newer layout, sd or sdxl. `precision`: that in which latents are to be
+    `suffix`: what stands in the names of the newer layout, sd or sdxl; "" where latents are of no use. `precision`: that in which latents are to be
     made where there are none; where that is not done, files of any precision serve.
 
     `check`: "changes" looks at what has changed since an earlier run, "everything" at all of each picture and each

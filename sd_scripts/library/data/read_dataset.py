@@ -113,16 +113,18 @@ def _tell_latents(
     """How many latents are used, and why others are not."""
     misfits = sum((reader.misfits for reader in readers), Counter[str]())
     fitting = sum(picture.latents.plain is not None for reader in readers for picture in reader.pictures)
-    if finder.check == "everything":
-        report.say(f"Verified: each picture and each of {fitting + misfits.total():,} latents was read to its end.")
+    if finder.check == "everything" and finder.suffix:
+        told = f"{fitting:,} are right, {misfits.total():,} are not"
+        report.notice(f"Verified: pictures and latents were read again as a whole; {told}.")
     if not misfits:
         return
     reasons = ", ".join(f"{count:,} as {misfit}" for misfit, count in misfits.most_common())
     made = resolution.cache_latents or resolution.cache_latents_to_disk
     fate = "made anew" if made else "encoded each time they are shown"
     changing = any(reader.subset.pictures.changing for reader in readers)
-    advice = "" if made or changing else " --cache_latents_to_disk makes them once."
-    text = f"Latents on disk: {fitting:,} fit, {misfits.total():,} {fate}: {reasons}.{advice}"
+    text = f"Latents on disk: {fitting:,} fit, {misfits.total():,} {fate}: {reasons}."
+    if not (made or changing):
+        text = f"{text} --cache_latents_to_disk makes them once."
     report.notice(text, "warning")
 
 

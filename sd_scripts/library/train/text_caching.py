@@ -86,13 +86,13 @@ def write_files(
 
 def _tell(lacking: list[Lacking], total: int, verified: bool, report: Report) -> None:
     """How many files fit, and why others do not."""
-    if verified:
-        there = total - sum(one.reason == MISSING for one in lacking)
-        report.say(f"Verified: each of {there:,} files of encoded captions was read to its end.")
     misfits = Counter(one.reason for one in lacking if one.reason != MISSING)
+    fitting, wrong = total - len(lacking), misfits.total()
+    if verified:
+        told = f"{fitting:,} are right, {wrong:,} are not"
+        report.notice(f"Verified: encoded captions were read again as a whole; {told}.")
     if misfits:
         reasons = ", ".join(f"{count:,} as {misfit}" for misfit, count in misfits.most_common())
-        fitting, wrong = total - len(lacking), misfits.total()
         report.notice(f"Encoded captions on disk: {fitting:,} fit, {wrong:,} made anew: {reasons}.", "warning")
 
 
