@@ -41,14 +41,15 @@ class FolderInfo:
     def of(self, image: Path) -> PictureInfo:
         """Errors: UnreadableImage, UnreadableText."""
         text_file = caption_path(image, self._extension)
+        if not self._kept:
+            return self._read(image, text_file)
         state = [*_state(image), self._extension, *_state(text_file)]
         known = self._before.get(str(image.absolute()))
         if isinstance(known, dict) and known.get("made_from") == state:
             info = PictureInfo((known["resolution"][0], known["resolution"][1]), known["caption"])
             self.taken += 1
         else:
-            found = read_caption(text_file)
-            info = PictureInfo(self._known.size_of(image), found.text if found else "")
+            info = self._read(image, text_file)
         self._now[str(image.absolute())] = {
             "caption": info.caption,
             "resolution": list(info.size_px),
@@ -56,6 +57,10 @@ class FolderInfo:
             "made_from": state if _all_settled(state) else None,
         }
         return info
+
+    def _read(self, image: Path, text_file: Path) -> PictureInfo:
+        found = read_caption(text_file)
+        return PictureInfo(self._known.size_of(image), found.text if found else "")
 
     def keep(self) -> None:
         """Writes the file, where it is asked for and something has changed; says how much it saved."""

@@ -64,28 +64,37 @@ class KnownFiles:
 
     def size_of(self, picture: Path) -> Size:
         """(width, height) in px as a picture is seen. Errors: UnreadableImage."""
+        folder, name = self._place(picture)
         try:
-            stamp = stamp_of(picture)
+            width, height, content = folder.of_picture(name)
         except OSError:
             return image_size(picture)
-        width, height, content = self._of_picture(picture, stamp)
         if not width:
             width, height = image_size(picture)
-            self.put_picture(picture, stamp, (width, height), content)
+            self.put_picture(picture, folder.stamp(name), (width, height), content)
         return width, height
 
     def hash_of(self, picture: Path) -> str:
         """The hash of a picture's content. Errors: OSError."""
-        stamp = stamp_of(picture)
-        width, height, content = self._of_picture(picture, stamp)
+        folder, name = self._place(picture)
+        width, height, content = folder.of_picture(name)
         if not content:
             content = content_hash(picture.read_bytes())
-            self.put_picture(picture, stamp, (width, height), content)
+            self.put_picture(picture, folder.stamp(name), (width, height), content)
         return content
 
     def known_hash(self, picture: Path) -> str:
         """The hash of a picture's content where it is known, else "". Errors: OSError."""
-        return self._of_picture(picture, stamp_of(picture))[2]
+        folder, name = self._place(picture)
+        return folder.of_picture(name)[2]
+
+    def is_there(self, file: Path) -> bool:
+        """Whether there is a file, or was at the first look of this run."""
+        folder, name = self._place(file)
+        try:
+            return bool(folder.stamp(name))
+        except OSError:
+            return False
 
     def put_picture(self, picture: Path, stamp: str, size_px: Size, content: str) -> None:
         """Keeps what was found of a picture in the state of `stamp`."""
@@ -96,7 +105,7 @@ class KnownFiles:
         """Whether a cache file is known to be the answer to one of these questions."""
         folder, name = self._place(file)
         try:
-            words = folder.words(name, stamp_of(file))
+            words = folder.words(name, folder.stamp(name))
         except OSError:
             return False
         return not set(questions).isdisjoint(words)
@@ -121,13 +130,6 @@ class KnownFiles:
             folder.keep()
         self._folders.clear()
 
-    def _of_picture(self, picture: Path, stamp: str) -> tuple[int, int, str]:
-        folder, name = self._place(picture)
-        words = folder.words(name, stamp)
-        if len(words) != 3 or not (words[0] + words[1]).isdecimal():
-            return 0, 0, ""
-        return int(words[0]), int(words[1]), "" if words[2] == "-" else words[2]
-
     def _place(self, file: Path) -> "tuple[_Folder, str]":
         place, name = os.path.split(file)
         folder = self._folders.get(place)
@@ -144,6 +146,20 @@ class _Folder:
     before: dict[str, str]
     now: dict[str, str] = field(default_factory=dict)
     passing: set[str] = field(default_factory=set)
+    stamps: dict[str, str] = field(default_factory=dict)
+
+    def stamp(self, name: str) -> str:
+        """The state of a file at the first look of this run: one that is too old is safe. Errors: OSError."""
+        if name not in self.stamps:
+            self.stamps[name] = stamp_of(os.path.join(self.path, name))
+        return self.stamps[name]
+
+    def of_picture(self, name: str) -> tuple[int, int, str]:
+        """Width, height and content hash, as far as they are known. Errors: OSError."""
+        words = self.words(name, self.stamp(name))
+        if len(words) != 3 or not (words[0] + words[1]).isdecimal():
+            return 0, 0, ""
+        return int(words[0]), int(words[1]), "" if words[2] == "-" else words[2]
 
     def words(self, name: str, stamp: str) -> list[str]:
         line = self.now.get(name) or self.before.get(name, "")
@@ -153,6 +169,7 @@ class _Folder:
         return self.now.get(name, "").split(" ")[2:]
 
     def put(self, name: str, stamp: str, words: list[str], lasting: bool = False) -> None:
+        self.stamps[name] = stamp
         self.now[name] = f"{stamp} {' '.join(words)}"
         if lasting or settled(int(stamp.partition(" ")[2])):
             self.passing.discard(name)

@@ -58,8 +58,8 @@ class Asked(NamedTuple):
 class LatentsFinder:
     """Looks for latents beside pictures; each folder is listed once. `vae_hash` None: of whatever VAE.
 
-    `suffix`: what stands in the names of the newer layout, sd or sdxl; "" where latents are of no use. `precision`: that in which latents are to be
-    made where there are none; where that is not done, files of any precision serve.
+    `suffix`: what stands in the names of the newer layout, sd or sdxl; "" where latents are of no use. `precision`:
+    that in which latents are to be made where there are none; where that is not done, files of any precision serve.
 
     `check`: "changes" looks at what has changed since an earlier run, "everything" at all of each picture and each
     file, and "size" trusts every file that has the right shape, whatever picture or VAE it comes from.
@@ -93,7 +93,7 @@ class LatentsFinder:
         prepared, newer = plain_path(image), listing.newer.get(image.stem, [])
         if prepared.name not in listing.latents and not newer:
             return LatentsFiles()
-        there = image.suffix != ".npz" and image.is_file()
+        there = image.suffix != ".npz" and self.known.is_there(image)
         # Of a picture that is not there any more nothing can be made: its latents serve as they are.
         wanted = expected if there else ANY._replace(vae_hash=expected.vae_hash)
         asked = Asked(image if there and self.check != "size" else None, bucket_px, False, wanted)
