@@ -71,7 +71,8 @@ def read_data(
     parts = [_of_dataset(place, dataset, readers, report) for place, dataset in enumerate(datasets)]
     pictures, held_out = ([picture for part in parts for picture in part[which]] for which in (0, 1))
     with_latents = sum(picture.latents.plain is not None for picture in pictures)
-    report.say(f"{len(pictures):,} pictures to train, {with_latents:,} of them with latents.")
+    told = f", {with_latents:,} of them with latents" if latents_suffix else ""
+    report.say(f"{len(pictures):,} pictures to train{told}.")
     _tell_latents(readers, options.resolution, finder, report)
     finder.known.keep()
     weight = _prior_weight(options.data, pictures, report)

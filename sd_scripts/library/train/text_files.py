@@ -58,13 +58,13 @@ def places_of(captions: Iterable[tuple[Path, str]], suffix: str = "te_outputs") 
 MISSING = "there are none"
 _UNLIKE = {
     "caption": "the caption has changed",
+    "precision": "they were made in another precision",
     "encoders_hash": "they come from other text encoders",
     "max_tokens": "they are of another length (max_token_length)",
     "layer": "they are of another layer (clip_skip)",
     "weighted": "brackets in captions counted otherwise (weighted_captions)",
-    "precision": "they were made in another precision",
 }
-"""What of a file's statements is compared, and what it means when it differs."""
+"""What of a file's statements is compared, in this order, and what it means when it differs."""
 
 
 class Lacking(NamedTuple):
@@ -149,8 +149,8 @@ class TextFiles:
     def _unlike(self, caption: str, arrays: dict[str, Any]) -> str:
         """In what they are others. What a file does not say, as those of other programs, is not compared."""
         facts = {} if self.trusting else self._facts(caption)
-        said = {name: str(arrays[name]) for name in facts if name in arrays}
-        return next((_UNLIKE[name] for name, told in said.items() if told != str(facts[name])), "")
+        compared = [name for name in _UNLIKE if name in facts and name in arrays]
+        return next((_UNLIKE[name] for name in compared if str(arrays[name]) != str(facts[name])), "")
 
     def _facts(self, caption: str) -> dict[str, Any]:
         return {"caption": caption, **self.source._asdict()}
