@@ -71,7 +71,7 @@ class LatentsStage:
 
     def told(self, not_in_metadata: int, without_picture: int) -> str:
         """The end of the work in words."""
-        left_out = len(self.report.failures)
+        left_out = self.report.failed
         lines = [f"Latents: {self.counts['made']:,} made, {self.counts['kept']:,} kept, {left_out:,} left out."]
         if not self.known.trusting:
             lines.append("  Every picture was read again, and all of the latents that were there.")
