@@ -9,7 +9,6 @@ import argparse
 import io
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from benchmarks.figures import machine
 from sd_scripts.library.data.buckets import BucketRules, Fit
 from sd_scripts.library.data.known_files import INDEX, KnownFiles, content_hash
 from sd_scripts.library.data.latents import CachedLatents, MadeFrom, plain_path, write_latents
@@ -70,8 +70,8 @@ def main() -> int:
     results = [result for files in options.files for result in of_folder(files)]
     print(table(results))
     if options.json:
-        about = {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
-        write_json(options.json, {"about": about, "goal_per_s": GOAL_PER_S, "results": [asdict(r) for r in results]})
+        found = [asdict(result) for result in results]
+        write_json(options.json, {"about": machine(), "goal_per_s": GOAL_PER_S, "results": found})
     return 0 if all(result.holds for result in results) else 1
 
 

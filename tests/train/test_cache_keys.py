@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks import checks
 from sd_scripts.library.data import latents_files
 from sd_scripts.library.data.known_files import KnownFiles
 from sd_scripts.library.data.latents_cache import add_latents, cache_path
@@ -205,6 +206,14 @@ def test_verifying_sees_what_the_index_cannot(folder: Path) -> None:
     assert "1 as the picture has changed since" in said
     encode(data)
     assert look(folder, verify_cache=True)[0].uncached() == []
+
+
+@pytest.mark.parametrize("what", checks.LOOKS)
+def test_the_benchmark_looks_twice_at_the_same_files(tmp_path: Path, what: str) -> None:
+    checks.fill(tmp_path, 5)
+    result = checks.measured(what, tmp_path, 5)
+    assert (result.what, result.files) == (what, 5) and result.second_per_s > 0
+    assert what in checks.table([result])
 
 
 def test_files_of_other_programs_are_trusted_by_their_size(folder: Path) -> None:
