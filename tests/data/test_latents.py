@@ -193,4 +193,4 @@ def test_what_is_not_known_of_latents_is_not_compared(tmp_path: Path) -> None:
     assert finder.of(image, BUCKET, Expected(alpha_mask=True)).misfit == "they carry no alpha mask"
     # Latents without their picture serve as they are: nothing else can be made.
     image.unlink()
-    assert finder.of(image, BUCKET, Expected(mirrored=True)).plain
+    assert LatentsFinder().of(image, BUCKET, Expected(mirrored=True)).plain
