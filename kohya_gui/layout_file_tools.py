@@ -40,7 +40,7 @@ FILE_TOOL_LAYOUTS: dict[str, Layout] = {
             "pictures": "alpha_mask resize_interpolation min_bucket_reso max_bucket_reso bucket_reso_steps"
             " bucket_no_upscale",
             "model": "v2 sdxl vae no_half_vae disable_mmap_load_safetensors",
-            "more": f"cache_latents cache_latents_to_disk {_CONSOLE}",
+            "more": f"verify_cache cache_latents cache_latents_to_disk {_CONSOLE}",
         },
         shown={
             "min_bucket_reso": given("enable_bucket"),
@@ -59,7 +59,7 @@ FILE_TOOL_LAYOUTS: dict[str, Layout] = {
             "captions": "caption_prefix caption_suffix caption_separator keep_tokens_separator secondary_separator"
             " weighted_captions",
             "model": "v2 sdxl fp8_base disable_mmap_load_safetensors",
-            "more": f"cache_text_encoder_outputs cache_text_encoder_outputs_to_disk {_CONSOLE}",
+            "more": f"verify_cache cache_text_encoder_outputs cache_text_encoder_outputs_to_disk {_CONSOLE}",
         },
         shown={
             "fp8_base": one_of("mixed_precision", "fp16", "bf16"),

@@ -69,7 +69,7 @@ SECTIONS: Places = {
     "pictures": "flip_aug color_aug random_crop face_crop_aug_range resize_interpolation alpha_mask masked_loss"
     " conditioning_data_dir",
     "buckets": "enable_bucket min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale"
-    " cache_latents cache_latents_to_disk skip_cache_check vae_batch_size"
+    " cache_latents cache_latents_to_disk skip_cache_check verify_cache vae_batch_size"
     " cache_text_encoder_outputs cache_text_encoder_outputs_to_disk",
     "steps": "max_train_epochs max_train_steps train_batch_size gradient_accumulation_steps seed",
     "network_more": "network_weights dim_from_weights network_dropout network_args scale_weight_norms"

@@ -9,6 +9,7 @@ from kohya_gui.picture_rules import without_latents
 from kohya_gui.project import Project, described
 from kohya_gui.runs.store import RunStore
 from kohya_gui.stages import CAPTIONS_JSON, CLEAN_JSON, LATENTS_JSON, STAGES, TAGS_JSON
+from sd_scripts.library.data.images import IMAGE_SUFFIXES
 
 _MODEL_ENDINGS = (".safetensors", ".ckpt", "")
 
@@ -71,7 +72,8 @@ def _latents_state(project: Project) -> str:
     before = max(_time(project, name) for name in (CAPTIONS_JSON, TAGS_JSON, CLEAN_JSON))
     model = Path(project.model)
     changed = model.stat().st_mtime if project.model and model.is_file() else 0.0
-    state = _by_times(_time(project, LATENTS_JSON), max(before, changed))
+    edited = [pictures.newest(folder, IMAGE_SUFFIXES) for folder in _folders(project)]
+    state = _by_times(_time(project, LATENTS_JSON), max(before, changed, *edited))
     return "stale" if state == "done" and _latents_gone(project) else state
 
 

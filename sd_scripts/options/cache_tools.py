@@ -96,6 +96,9 @@ class CacheSizeOptions(ResolutionOptions):
     skip_cache_check: Annotated[bool, *former("skip_existing")] = False
     """Keep latents files of the right size, without asking whether the picture or the VAE has changed."""
 
+    verify_cache: bool = False
+    """Read all pictures and all latents files again, whatever earlier runs found, and make anew what is wrong."""
+
 
 @dataclass(kw_only=True)
 class CachePictureOptions:
@@ -157,6 +160,9 @@ class CacheFilesOptions:
 
     skip_cache_check: Annotated[bool, *former("skip_existing")] = False
     """Keep files of the right size, without asking whether caption or text encoders have changed."""
+
+    verify_cache: bool = False
+    """Read all files again, whatever earlier runs found, and make anew what is wrong."""
 
 
 @dataclass(kw_only=True)

@@ -99,5 +99,8 @@ class ResolutionOptions:
     skip_cache_check: bool = False
     """Trust latents files by their size alone, without asking whether the picture or the VAE has changed."""
 
+    verify_cache: bool = False
+    """Read all pictures and all cached files again, whatever earlier runs found, and make anew what is wrong."""
+
     vae_batch_size: Annotated[int, Range(low=1, high=4096), Unit("images")] = 1
     """Images that the VAE sees at once while latents are made."""

@@ -86,7 +86,9 @@ DATASET_KEYS = (
 )  # fmt: skip
 """They hold for a whole dataset: not in a subset."""
 
-RUN_OPTIONS = ("cache_latents", "cache_latents_to_disk", "skip_cache_check", "vae_batch_size", "weighted_captions")
+RUN_OPTIONS = (
+    "cache_latents", "cache_latents_to_disk", "skip_cache_check", "verify_cache", "vae_batch_size", "weighted_captions",
+)  # fmt: skip
 """Options in the groups above that hold for the whole run: only on the command line."""
 
 REFUSED_KEYS = {

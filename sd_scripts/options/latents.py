@@ -72,6 +72,9 @@ class CachingOptions:
     skip_existing: bool = False
     """Keep latents that still fit; make only what is new or has changed."""
 
+    verify_cache: bool = False
+    """As skip_existing, but read all pictures and latents again, whatever earlier runs found."""
+
 
 @dataclass(kw_only=True)
 class PrepareLatentsOptions:

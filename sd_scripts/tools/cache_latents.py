@@ -14,13 +14,11 @@ from sd_scripts.options.cache_tools import CacheLatentsOptions  # noqa: E402
 def work(options: CacheLatentsOptions, report: Report) -> None:
     """Checks first; the heavy imports come after that."""
     from sd_scripts.library.train.checks.cache_files import for_latents
+    from sd_scripts.library.train.script import only_shown
 
     report.use_console(options.console)
     training = for_latents(options)
-    if options.data.debug_dataset:
-        from sd_scripts.library.train.preview import show_dataset
-
-        show_dataset(training, report)
+    if only_shown(training, report):
         return
     from sd_scripts.library.train.cache_files import make_latents
 

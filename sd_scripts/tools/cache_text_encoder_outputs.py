@@ -14,13 +14,11 @@ from sd_scripts.options.cache_tools import CacheTextsOptions  # noqa: E402
 def work(options: CacheTextsOptions, report: Report) -> None:
     """Checks first; the heavy imports come after that."""
     from sd_scripts.library.train.checks.cache_files import for_texts
+    from sd_scripts.library.train.script import only_shown
 
     report.use_console(options.console)
     training = for_texts(options)
-    if options.data.debug_dataset:
-        from sd_scripts.library.train.preview import show_dataset
-
-        show_dataset(training, report)
+    if only_shown(training, report):
         return
     from sd_scripts.library.train.cache_files import make_texts
 

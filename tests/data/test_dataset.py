@@ -263,8 +263,8 @@ def test_pictures_without_latents_that_fit_give_pixels(pics: Path, tmp_path: Pat
     entries = {"a": {"tags": "x"} | READY, "b": {"tags": "x"} | READY}
     data = read(pics, entries, tmp_path, told=told)
     assert data.uncached() == [0, 1]
-    assert "because they have another size: 1" in told.lines.getvalue()
-    assert "because they are broken: 1" in told.lines.getvalue()
+    fate = "Latents on disk: 0 fit, 2 encoded each time they are shown"
+    assert f"{fate}: 1 as they have another size, 1 as they are broken." in told.lines.getvalue()
     pixels_CHW = data.load(Item(0, 0), Moment()).pixels_CHW
     assert pixels_CHW.shape == (3, 64, 128) and pixels_CHW.dtype == torch.float32
     assert pixels_CHW.min() >= -1 and pixels_CHW.max() <= 1

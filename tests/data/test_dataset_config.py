@@ -224,11 +224,13 @@ def test_options_of_folders_are_not_for_in_json(given: dict[str, object]) -> Non
 
 
 def test_sizes_and_captions_are_kept_in_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sd_scripts.library.data import folder_info
+    from sd_scripts.library.data import known_files
 
+    # Else the pictures, which are just written, would be opened again.
+    monkeypatch.setattr(known_files, "UNSETTLED_NS", -(10**12))
     opened: list[str] = []
-    size = folder_info.image_size
-    monkeypatch.setattr(folder_info, "image_size", lambda path: (opened.append(path.name), size(path))[1])
+    size = known_files.image_size
+    monkeypatch.setattr(known_files, "image_size", lambda path: (opened.append(path.name), size(path))[1])
     text = SUBSET + 'cache_info = true\ncaption_extension = ".txt"\n'
     data, said = read(text)
     assert opened == ["a.png", "b.png"] and "0 of 2 pictures were known" in said

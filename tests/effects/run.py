@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sd_scripts.library.data.known_files import INDEX
 from sd_scripts.library.errors import UserError
 from sd_scripts.library.program import parse_and_work
 from sd_scripts.library.report import Report
@@ -73,7 +74,8 @@ def observe(script: str, values: dict[str, Any], world: Path, here: Path, watche
         found.losses.append(event.values["loss"])
         found.rates.append({name: rate for name, rate in event.values.items() if name.startswith("lr")})
     changed = [path for path in sorted(here.rglob("*")) if before.get(path) != path.stat().st_mtime_ns]
-    for path in (path for path in changed if path.is_file()):
+    # An index holds times of files.
+    for path in (path for path in changed if path.is_file() and path.name != INDEX):
         _note(found, path, _steady(str(path.relative_to(here)), here))
     return found
 

@@ -114,6 +114,7 @@ PREPARING = [
     unlike(LATENTS, "alpha_mask", "1", "files"),
     unlike(LATENTS, "resize_interpolation", "nearest", "files"),
     unlike(LATENTS, "skip_existing", True, "computed", train_data_dir="{here}/prepared"),
+    unlike(LATENTS, "verify_cache", True, "computed", train_data_dir="{here}/prepared"),
     unlike(LATENTS, "min_bucket_reso", 64, "files", **BUCKETS),
     unlike(LATENTS, "max_bucket_reso", 64, "files", **BUCKETS),
     unlike(LATENTS, "bucket_reso_steps", 32, "files", **BUCKETS),

@@ -20,6 +20,8 @@ ROWS = [
     seen("cache_latents_to_disk", True, "files", "said", "computed"),
     # The prepared latents come from another VAE.
     seen("skip_cache_check", True, "losses", "said", **PREPARED, vae="{here}/other.safetensors"),
+    Effect("verify_cache", True, ("said",), PREPARED, ("losses", "weights"), says="are right, 0 are not"),
+    refused("verify_cache", True, "exclude each other", skip_cache_check=True),
     Effect(
         "persistent_data_loader_workers",
         True,

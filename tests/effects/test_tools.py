@@ -87,6 +87,7 @@ CACHES = [
     unlike(LATENTS, "debug_dataset", True, "said"),
     Effect("max_data_loader_n_workers", 1, ("threads",), unseen_in=("files",), script=f"{LATENTS}.py"),
     unlike(LATENTS, "skip_cache_check", True, "files", train_data_dir="{here}/cached", vae=OTHER),
+    tells(LATENTS, "verify_cache", True, "are right, 0 are not", train_data_dir="{here}/cached"),
     unlike(LATENTS, "flip_aug", True, "files"),
     unlike(LATENTS, "alpha_mask", True, "files", **ALL),
     unlike(LATENTS, "resize_interpolation", "nearest", "files"),
@@ -96,6 +97,7 @@ CACHES = [
     unlike(TEXTS, "caption_prefix", "one", "files"),
     unlike(TEXTS, "caption_suffix", "one", "files"),
     unlike(TEXTS, "fp8_base", True, "files", mixed_precision="bf16"),
+    tells(TEXTS, "verify_cache", True, "are right, 0 are not", train_data_dir="{here}/encoded"),
     unlike(TEXTS, "skip_cache_check", True, "files", train_data_dir="{here}/encoded", caption_prefix="one"),
 ]
 

@@ -1,6 +1,7 @@
 """Findings where runs begin: what waits is looked at once more, prompts are written, marks tell what is gone."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -103,4 +104,9 @@ def test_latents_that_are_gone_turn_their_mark(studio: Studio, pictures: Path) -
         (pictures / f"{name}.npz").touch()
     assert mark() == "done"
     (pictures / "b.npz").unlink()
+    assert mark() == "stale"
+    (pictures / "b.npz").touch()
+    assert mark() == "done"
+    # A picture was edited since.
+    os.utime(pictures / "b.png", (time.time() + 60, time.time() + 60))
     assert mark() == "stale"

@@ -15,8 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
+from sd_scripts.library.data import latents_stage
 from sd_scripts.library.data.buckets import BucketRules
 from sd_scripts.library.data.images import open_image
+from sd_scripts.library.data.known_files import INDEX
 from sd_scripts.library.data.latents import read_latents
 from sd_scripts.library.data.latents_worker import Wanted, make_ready
 from sd_scripts.library.data.prepare_latents import prepare_latents
@@ -200,12 +202,69 @@ def test_skip_existing_goes_by_content(stage: Stage, tmp_path: Path) -> None:
         assert "0 made, 5 kept" in stage.said
 
 
+def aged(stage: Stage) -> None:
+    """Pictures that were changed long ago, so that the index believes their times."""
+    for picture in stage.pics.glob("*.png"):
+        os.utime(picture, ns=(10**18, 10**18))
+
+
+def test_a_second_run_opens_nothing_that_has_not_changed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{n}.png" for n in range(4)]
+    stage.add(*names)
+    aged(stage)
+    stage.run(flip_aug=True)
+    opened: list[str] = []
+
+    def noted(wanted: Wanted, image: Path) -> Any:
+        opened.append(image.name)
+        return make_ready(wanted, image)
+
+    monkeypatch.setattr(latents_stage, "make_ready", noted)
+    stage.run(skip_existing=True, flip_aug=True)
+    assert "0 made, 4 kept" in stage.said and not opened
+    # Touched, edited, without its latents, and with its mirrored ones gone.
+    os.utime(stage.pics / "0.png", ns=(10**18, 10**18 + 1))
+    Image.new("RGB", (96, 64)).save(stage.pics / "1.png")
+    (stage.pics / "2.npz").unlink()
+    (stage.pics / "3_flip.npz").unlink()
+    stage.run(skip_existing=True, flip_aug=True)
+    assert "3 made, 1 kept" in stage.said and "1 made again: the picture has changed since" in stage.said
+    assert sorted(opened) == names
+    opened.clear()
+    aged(stage)
+    stage.run(skip_existing=True, flip_aug=True)
+    # The edited picture was new then, so only now its time is believed; that of the touched one has changed again.
+    assert "0 made, 4 kept" in stage.said and opened == ["0.png", "1.png"]
+
+
+def test_verifying_sees_what_times_do_not_tell(stage: Stage) -> None:
+    stage.add("a.png", "b.png", "c.png")
+    aged(stage)
+    stage.run()
+    data = (stage.pics / "a.png").read_bytes()
+    (stage.pics / "a.png").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    aged(stage)
+    latents = bytearray((stage.pics / "b.npz").read_bytes())
+    latents[300] ^= 1
+    times = (stage.pics / "b.npz").stat()
+    (stage.pics / "b.npz").write_bytes(latents)
+    os.utime(stage.pics / "b.npz", ns=(times.st_atime_ns, times.st_mtime_ns))
+    stage.run(skip_existing=True)
+    assert "0 made, 3 kept" in stage.said
+    stage.run(verify_cache=True)
+    assert "2 made, 1 kept" in stage.said and "Every picture was read again" in stage.said
+    for reason in ("the picture has changed since", "they are broken"):
+        assert f"1 made again: {reason}" in stage.said
+    stage.run(verify_cache=True)
+    assert "0 made, 3 kept" in stage.said
+
+
 def test_another_vae_makes_latents_anew(stage: Stage, tmp_path: Path) -> None:
     stage.add("a.png")
     stage.run()
     stage.model = make_sd1(tmp_path / "other.safetensors", seed=5)
     stage.run(skip_existing=True)
-    assert "1 made again: the VAE is another" in stage.said
+    assert "1 made again: they come from another VAE" in stage.said
 
 
 def test_under_a_mask_colours_stay_and_without_one_white_lies_below(tmp_path: Path) -> None:
@@ -304,7 +363,7 @@ def test_a_stop_keeps_what_is_done_and_a_later_run_goes_on(stage: Stage, tmp_pat
     assert isinstance(stage.events[-1], Stopped)
     made = len(list(stage.pics.glob("*.npz")))
     assert 2 <= made < 6 and f"Stopped: {made} pictures" in stage.said
-    assert not [p for p in stage.pics.iterdir() if p.suffix not in (".npz", ".png")]
+    assert not [p for p in stage.pics.iterdir() if p.suffix not in (".npz", ".png") and p.name != INDEX]
     assert len(stage.run(skip_existing=True)) == 6
     assert f"{6 - made} made, {made} kept" in stage.said
 

@@ -13,10 +13,11 @@ from sd_scripts.library.data.prefetch import Readers
 from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadFile, BadOption
-from sd_scripts.library.models.vae import weights_hash
+from sd_scripts.library.models.vae import vae_hash
 from sd_scripts.library.train.batches import Encoder
 from sd_scripts.library.train.caching import _shares, cache_latents
 from sd_scripts.library.train.keepers import OnDisk
+from sd_scripts.library.train.precision import encoding_precision
 from sd_scripts.library.train.team import Team
 from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import from_values
@@ -50,14 +51,15 @@ def run(text=CONFIG, family=None, stop=False, **values):
     family = family or tiny_family()
     recorder = Recorder()
     given = from_values(FineTuneOptions, values)
-    data = read_data(given, recorder.report, weights_hash(family.vae.state_dict()))
-    before = {path: path.stat().st_mtime_ns for path in Path("pics").iterdir()}
+    hash_and_precision = vae_hash(family.vae), "sd", encoding_precision(given)
+    data = read_data(given, recorder.report, *hash_and_precision)
+    before = {path: path.stat().st_mtime_ns for path in Path("pics").glob("[!.]*")}
     trainer, told = make_trainer(Path.cwd(), family, data, as_asked=False, **values)
     if stop:
         progress = trainer.report.progress
         trainer.report.progress = lambda *args: (progress(*args), trainer.report.ask("stop"))
     trainer.run()
-    after = {path: path.stat().st_mtime_ns for path in Path("pics").iterdir()}
+    after = {path: path.stat().st_mtime_ns for path in Path("pics").glob("[!.]*")}
     told.out.write(recorder.said)
     return trainer, told, sorted(path.name for path in after if after[path] != before.get(path))
 
@@ -89,14 +91,44 @@ def test_a_changed_picture_is_noticed_even_at_the_same_size_in_bytes(pics):
     assert run(skip_cache_check=True)[2] == []
     _, told, written = run()
     assert written == ["2_0064x0064_sd.npz"]
-    assert "Latents that are not used, because the picture has changed since: 1. They are made anew" in told.said
+    assert "Latents on disk: 2 fit, 1 made anew: 1 as the picture has changed since." in told.said
+
+
+def test_another_picture_of_the_same_size_and_age_is_noticed_by_verifying(pics):
+    for path in pics.iterdir():
+        os.utime(path, ns=(10**18, 10**18))
+    run()
+    data = (pics / "2.png").read_bytes()
+    (pics / "2.png").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    os.utime(pics / "2.png", ns=(10**18, 10**18))
+    assert run()[2] == []
+    _, told, written = run(verify_cache=True)
+    assert written == ["2_0064x0064_sd.npz"]
+    assert "read again as a whole; 2 are right, 1 are not" in told.said
+
+
+@pytest.fixture
+def any_precision():
+    """Accelerate remembers the precision of a process."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+
+
+def test_another_precision_makes_them_anew(any_precision):
+    run(mixed_precision="bf16", no_half_vae=True)
+    _, told, written = run(mixed_precision="bf16")
+    assert written == NAMES and "0 fit, 3 made anew: 3 as they were made in another precision." in told.said
+    assert run(mixed_precision="bf16")[2] == []
 
 
 def test_another_vae_makes_them_anew(pics):
     run()
     assert run(family=tiny_family(1), skip_cache_check=True)[2] == []
     _, told, written = run(family=tiny_family(1))
-    assert written == NAMES and "because they come from another VAE: 3" in told.said
+    assert written == NAMES and "0 fit, 3 made anew: 3 as they come from another VAE." in told.said
 
 
 def test_several_sizes_share_a_file(pics):

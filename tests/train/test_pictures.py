@@ -146,7 +146,7 @@ def test_prepared_latents_are_not_used_for_pictures_that_change(folder, name):
     recorder = Recorder()
     data, _ = data_of(folder, recorder, train_resolution=[64, 64], **RULES[name])
     assert len(data.uncached()) == COUNT
-    assert f"because --{name} shows pictures differently each time: 4. They are made anew." in recorder.said
+    assert f"encoded each time they are shown: 4 as --{name} shows pictures differently each time." in recorder.said
     assert data_of(folder, train_resolution=[64, 64])[0].uncached() == []
 
 
@@ -155,7 +155,7 @@ def test_prepared_latents_without_a_mirror_image_or_a_mask_are_made_anew(folder)
     for name, why in (("flip_aug", "they have no mirror image, which"), ("alpha_mask", "they carry no alpha mask")):
         recorder = Recorder()
         data, _ = data_of(folder, recorder, train_resolution=[64, 64], **{name: True})
-        assert len(data.uncached()) == COUNT and f"because {why}" in recorder.said
+        assert len(data.uncached()) == COUNT and f"4 as {why}" in recorder.said
 
 
 def test_prepared_masks_reach_the_loss(folder):
@@ -168,7 +168,7 @@ def test_prepared_masks_reach_the_loss(folder):
     assert data.load(Item(0, 0), Moment()).mask_HW.tolist() == [[0.0] * 4 + [1.0] * 4] * 8
     data, _ = data_of(folder, recorder, train_resolution=[64, 64])
     assert len(data.uncached()) == COUNT
-    assert "because they carry an alpha mask, and --alpha_mask is not given: 4." in recorder.said
+    assert "4 as they carry an alpha mask, and --alpha_mask is not given." in recorder.said
 
 
 def test_latents_whose_picture_is_gone_serve_as_they_are(folder):
@@ -190,7 +190,7 @@ def test_latents_scaled_in_another_way_are_made_anew_when_a_way_is_named(folder)
     recorder = Recorder()
     data, _ = data_of(folder, recorder, train_resolution=[64, 64], resize_interpolation="area")
     assert len(data.uncached()) == COUNT
-    assert "because they were scaled in another way (resize_interpolation): 4." in recorder.said
+    assert "4 as they were scaled in another way (resize_interpolation)." in recorder.said
 
 
 def test_debug_dataset_says_how_pictures_are_seen(folder):

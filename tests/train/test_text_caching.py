@@ -145,7 +145,7 @@ def test_all_methods_share_what_is_kept(name, shared, tmp_path):
     _, disk = run(tmp_path, data=with_folder(shared), **STEPS, **frozen, **DISK)
     assert without.losses == memory.losses == disk.losses
     assert "is on disk already" in disk.said
-    assert sorted(file.name for file in shared.iterdir()) == ["0_sd1_te_outputs.npz", "1_sd1_te_outputs.npz"]
+    assert sorted(file.name for file in shared.glob("*.npz")) == ["0_sd1_te_outputs.npz", "1_sd1_te_outputs.npz"]
 
 
 def test_families_and_settings_are_told_apart(shared, tmp_path):

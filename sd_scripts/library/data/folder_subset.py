@@ -24,7 +24,7 @@ class FolderReader(SubsetReader):
         check_sizes(dataset, subset, any_prepared=False)
         self._folder = Path(subset.image_dir or "")
         self._images = find_images(self._folder, option=subset.folder_option)
-        self._info = FolderInfo(self._folder, subset.caption_extension, subset.cache_info, report)
+        self._info = FolderInfo(self._folder, subset.caption_extension, subset.cache_info, finder.known, report)
         self._texts: Counter[str] = Counter()
         self._words = "class_tokens" if subset.where else "the folder's name"
 

@@ -4,13 +4,12 @@
 it was made from. The layout of sd-scripts' --cache_latents_to_disk, `<stem>_<W>x<H>_sd.npz`, is read as well.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sd_scripts.library.data.buckets import Fit, Size, latents_hw
-from sd_scripts.library.data.latents_head import OTHER_SIZE, SCALED_OTHERWISE, latents_member, mask_member, read_head
+from sd_scripts.library.data.latents_head import OTHER_SIZE, latents_member, mask_member, read_head
 from sd_scripts.library.data.npz import BrokenLatents, read_arrays
 from sd_scripts.library.io.atomic import replacing
 
@@ -32,18 +31,6 @@ class MadeFrom:
     precision: str
     interpolation: str = ""
 
-    def difference(self, other: "MadeFrom") -> str:
-        """What `other` has changed, in words; empty when it fits."""
-        if self.content_hash != other.content_hash:
-            return "the picture has changed"
-        if self.fit != other.fit:
-            return "the bucket is another"
-        if self.vae_hash != other.vae_hash:
-            return "the VAE is another"
-        if self.interpolation != other.interpolation:
-            return SCALED_OTHERWISE
-        return "the precision is another" if self.precision != other.precision else ""
-
 
 @dataclass(frozen=True)
 class CachedLatents:
@@ -62,11 +49,6 @@ def plain_path(image: Path) -> Path:
 def flip_path(image: Path) -> Path:
     """The latents file of a picture's mirror image."""
     return image.with_name(image.stem + "_flip.npz")
-
-
-def content_hash(data: bytes) -> str:
-    """What names a file's content, in 32 hexadecimal digits."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def write_latents(path: Path, cached: CachedLatents) -> None:

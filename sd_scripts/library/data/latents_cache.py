@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from sd_scripts.library.data.augment import View, see
 from sd_scripts.library.data.buckets import BucketRules, Size, latents_hw
 from sd_scripts.library.data.images import open_image_with_alpha
-from sd_scripts.library.data.latents import MadeFrom, content_hash, facts_of
+from sd_scripts.library.data.known_files import content_hash, stamp_of
+from sd_scripts.library.data.latents import MadeFrom, facts_of
 from sd_scripts.library.data.npz import BrokenLatents, read_arrays
 from sd_scripts.library.data.picture_rules import PictureRules
 from sd_scripts.library.data.picture_tensors import fit_of
@@ -34,9 +35,13 @@ _ENDING = re.compile(r"(?P<name>.*?)(?P<ending>_\d+x\d+)?")
 
 @dataclass(frozen=True)
 class Encodable:
-    """A picture in its bucket, ready to be encoded; the mask has the bucket's size in px."""
+    """A picture in its bucket, ready to be encoded; the mask has the bucket's size in px.
+
+    `stamp`: the state of the picture's file that was read (known_files.py).
+    """
 
     made_from: MadeFrom
+    stamp: str
     pixels_HWC: "np.ndarray"
     mask_HW: "np.ndarray | None" = None
 
@@ -45,13 +50,13 @@ def read_encodable(
     image: TrainImage, buckets: BucketRules | None, rules: PictureRules, vae_hash: str, precision: str
 ) -> Encodable:
     """Reads a picture as it is seen when nothing is drawn by lot. Errors: UnreadableImage."""
-    data = image.path.read_bytes()
+    stamp, data = stamp_of(image.path), image.path.read_bytes()
     picture = open_image_with_alpha(image.path)
     fit = fit_of(picture.size, image.bucket_px, buckets)
     pixels_HWC, mask_HW = see(picture, View(fit), rules)
     way = same_way(rules.resize_interpolation)
     made_from = MadeFrom(content_hash(data), len(data), picture.size, fit, vae_hash, precision, way)
-    return Encodable(made_from, pixels_HWC, mask_HW)
+    return Encodable(made_from, stamp, pixels_HWC, mask_HW)
 
 
 def cache_path(image: Path, original_px: Size, suffix: str = "sd") -> Path:

@@ -1,24 +1,27 @@
 """Finds the latents files of pictures, and says which of them cannot be used. Needs no torch."""
 
+import os
 import re
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from sd_scripts.library.data.buckets import Size
-from sd_scripts.library.data.images import IMAGE_SUFFIXES
-from sd_scripts.library.data.latents import content_hash, flip_path, plain_path
-from sd_scripts.library.data.latents_head import ANY, Expected, Head, Source, read_head
+from sd_scripts.library.data.buckets import BucketRules, Size
+from sd_scripts.library.data.images import IMAGE_SUFFIXES, UnreadableImage
+from sd_scripts.library.data.known_files import KnownFiles, question, stamp_of
+from sd_scripts.library.data.latents import flip_path, plain_path
+from sd_scripts.library.data.latents_head import ANY, BROKEN, PICTURE_CHANGED, Expected, Head, read_head
 from sd_scripts.library.data.npz import BrokenLatents
+from sd_scripts.library.data.picture_rules import PictureRules
+from sd_scripts.library.data.resize import same_way
 
 # <stem>_<width>x<height>_sd.npz, or _sdxl.npz; the original picture's size in four digits or more.
 NEWER_NAME = re.compile(r"(?P<stem>.+)_\d{4,}x\d{4,}_(?P<suffix>sd|sdxl)\.npz")
 
 NO_MIRROR = "they have no mirror image, which --flip_aug asks for"
 
-Check = Literal["nothing", "size", "content"]
+Check = Literal["size", "changes", "everything"]
 
 
 class LatentsFiles(NamedTuple):
@@ -38,93 +41,161 @@ class _Listing:
     stems: set[str] = field(default_factory=set)
 
 
+class Asked(NamedTuple):
+    """What a latents file is to be: of a picture (None: of whatever one), in a bucket, one way round."""
+
+    picture: Path | None
+    bucket_px: Size
+    flipped: bool
+    expected: Expected
+
+    def question(self, content: str) -> str:
+        """The name of this for a picture with that content; "": for a file that does not say of which it is."""
+        told = content if self.picture else "any"
+        return question("latents", self.bucket_px, self.flipped, self.expected._replace(mirrored=False), told)
+
+
 class LatentsFinder:
     """Looks for latents beside pictures; each folder is listed once. `vae_hash` None: of whatever VAE.
 
-    `suffix`: what stands in the names of the newer layout, sd or sdxl.
+    `suffix`: what stands in the names of the newer layout, sd or sdxl; "" where latents are of no use. `precision`:
+    that in which latents are to be made where there are none; where that is not done, files of any precision serve.
 
-    `check`: by what is seen whether they come from the picture that is there. Its "size" in bytes is quickly known; its
-    "content" must be read; "nothing" trusts every file that has the right shape, whatever VAE it comes from too.
+    `check`: "changes" looks at what has changed since an earlier run, "everything" at all of each picture and each
+    file, and "size" trusts every file that has the right shape, whatever picture or VAE it comes from.
     """
 
-    def __init__(self, vae_hash: str | None = None, check: Check = "size", suffix: str = "sd") -> None:
-        self._suffix = suffix
-        self._vae_hash = None if check == "nothing" else vae_hash
-        self._check = check
-        self._folders: dict[Path, _Listing] = {}
-        self._sources: dict[Path, Source] = {}
+    def __init__(
+        self,
+        vae_hash: str | None = None,
+        check: Check = "changes",
+        suffix: str = "sd",
+        precision: str | None = None,
+    ) -> None:
+        self.suffix = suffix
+        self.vae_hash = vae_hash
+        self.check = check
+        self.known = KnownFiles(trusting=check != "everything")
+        self._precision = precision
+        self._folders: dict[str, _Listing] = {}
+
+    def expected(self, picture: Path, bucket_px: Size, rules: PictureRules, buckets: BucketRules | None) -> Expected:
+        """What the latents of a picture are to be like that are shown by these rules."""
+        way = same_way(rules.resize_interpolation)
+        if self.check == "size":
+            return Expected(rules.flip_aug, rules.alpha_mask, rules.resize_interpolation and way)
+        resized_px = self._resized_px(picture, bucket_px, buckets)
+        return Expected(rules.flip_aug, rules.alpha_mask, way, self.vae_hash, self._precision, resized_px)
 
     def of(self, image: Path, bucket_px: Size, expected: Expected = ANY) -> LatentsFiles:
         """The latents of a picture in its bucket. What has another size, another source or another VAE is not taken."""
-        listing = self._listing(image.parent)
-        newer = listing.newer.get(image.stem, [])
-        there = image.suffix != ".npz" and image.is_file()
-        has_any = plain_path(image).name in listing.latents or newer
-        source = self._source(image) if there and has_any else Source(vae_hash=self._vae_hash)
+        listing = self._listing(image)
+        prepared, newer = plain_path(image), listing.newer.get(image.stem, [])
+        if prepared.name not in listing.latents and not newer:
+            return LatentsFiles()
+        there = image.suffix != ".npz" and self.known.is_there(image)
         # Of a picture that is not there any more nothing can be made: its latents serve as they are.
-        wanted = expected if there else ANY
-
-        def misfit_of(head: Head, flipped: bool) -> str:
-            return head.misfit(bucket_px, flipped, source, wanted)
-
-        plain, misfit = self._first(image, [plain_path(image).name, *newer], lambda head: misfit_of(head, False))
+        wanted = expected if there else ANY._replace(vae_hash=expected.vae_hash)
+        asked = Asked(image if there and self.check != "size" else None, bucket_px, False, wanted)
+        plain, misfit = self._first(image, [name for name in (prepared.name, *newer) if name in listing.latents], asked)
         if plain is None:
             return LatentsFiles(misfit=misfit)
         mirror = flip_path(image)
         # The latents of a picture that is itself called <stem>_flip are not this one's mirror image.
-        names = [] if mirror.stem in listing.stems else [mirror.name]
+        names = [mirror.name] if mirror.name in listing.latents and mirror.stem not in listing.stems else []
         # A file of its own is there to be shown; an array of the newer layout may have been made for another training.
         names += newer if expected.mirrored else []
-        flipped, _ = self._first(image, names, lambda head: misfit_of(head, True))
+        flipped, _ = self._first(image, names, asked._replace(flipped=True))
         if wanted.mirrored and flipped is None:
             return LatentsFiles(misfit=NO_MIRROR)
         return LatentsFiles(plain, flipped)
 
+    def note_written(self, image: Path, bucket_px: Size, expected: Expected, files: LatentsFiles, content: str) -> None:
+        """Keeps that latents were just made of a picture with this content, so that the next run need not look."""
+        asked = Asked(image, bucket_px, False, expected)
+        for path, flipped in ((files.plain, False), (files.flipped, True)):
+            if path and self.check != "size":
+                self.known.note_written(path, asked._replace(flipped=flipped).question(content))
+
     def any_of(self, image: Path) -> Path | None:
         """A latents file of a picture, of whatever size."""
-        listing = self._listing(image.parent)
+        listing = self._listing(image)
         name = plain_path(image).name
         found = [name] if name in listing.latents else listing.newer.get(image.stem, [])
         return image.with_name(found[0]) if found else None
 
-    def _source(self, image: Path) -> Source:
-        """What the latents of a picture should come from, as far as it is to be checked."""
-        if image not in self._sources:
-            size = image.stat().st_size if self._check != "nothing" else None
-            name = content_hash(image.read_bytes()) if self._check == "content" else None
-            self._sources[image] = Source(size, name, self._vae_hash)
-        return self._sources[image]
+    def _resized_px(self, picture: Path, bucket_px: Size, buckets: BucketRules | None) -> Size | None:
+        """The size to which a picture is scaled; None where that was decided before, or cannot be told."""
+        try:
+            fit = buckets.fit(self.known.size_of(picture)) if buckets else None
+        except UnreadableImage:
+            return None
+        return fit.resized_px if fit and fit.bucket_px == bucket_px else None
 
-    def _first(self, image: Path, names: list[str], misfit_of: Callable[[Head], str]) -> tuple[Path | None, str]:
+    def _first(self, image: Path, names: list[str], asked: Asked) -> tuple[Path | None, str]:
         """The first of the files that fits, or why the first of them does not."""
         misfit = ""
         for name in names:
-            if name not in self._listing(image.parent).latents:
-                continue
             path = image.with_name(name)
-            try:
-                found = misfit_of(read_head(path))
-            except BrokenLatents:
-                found = "they are broken"
+            found = misfit_of(path, _as_prepared(name, asked), self.known)
             if not found:
                 return path, ""
             misfit = misfit or found
         return None, misfit
 
-    def _listing(self, folder: Path) -> _Listing:
+    def _listing(self, image: Path) -> _Listing:
+        # A text: there may be many pictures, for which Path would take long.
+        folder = os.path.dirname(image)
         if folder not in self._folders:
-            self._folders[folder] = _list(folder, self._suffix)
+            self._folders[folder] = _list(folder or ".", self.suffix)
         return self._folders[folder]
 
 
-def _list(folder: Path, suffix: str) -> _Listing:
+def _as_prepared(name: str, asked: Asked) -> Asked:
+    """What is asked of a file: those of the preparing stage are scaled, and in a precision, as was decided there."""
+    if NEWER_NAME.fullmatch(name):
+        return asked
+    interpolation = asked.expected.interpolation or None
+    return asked._replace(
+        expected=asked.expected._replace(interpolation=interpolation, precision=None, resized_px=None)
+    )
+
+
+def misfit_of(path: Path, asked: Asked, known: KnownFiles) -> str:
+    """Why a latents file is not what is asked for, in words; "" where it is. It is opened only if that is not known."""
+    try:
+        content = known.known_hash(asked.picture) if asked.picture else ""
+        # A file that does not name its picture's content answers for any.
+        if known.answers(path, asked.question(content), asked.question("")):
+            return ""
+        stamp, head = stamp_of(path), read_head(path, whole=not known.trusting)
+        said = head.said("content_hash", asked.bucket_px, asked.flipped)
+        misfit = head.misfit(asked.bucket_px, asked.flipped, asked.expected)
+        if not misfit and asked.picture and said and not _made_from(asked.picture, head, asked, known):
+            misfit = PICTURE_CHANGED
+    except (BrokenLatents, OSError):
+        return BROKEN
+    if not misfit:
+        known.note(path, stamp, asked.question(said or ""))
+    return misfit
+
+
+def _made_from(picture: Path, head: Head, asked: Asked, known: KnownFiles) -> bool:
+    """Whether a file says that it was made of a picture as it is now. Errors: OSError."""
+    size_bytes, content = (head.said(name, asked.bucket_px, asked.flipped) for name in ("source_bytes", "content_hash"))
+    # Of another size it is another picture: it need not be read.
+    return size_bytes in (None, os.stat(picture).st_size) and known.hash_of(picture) == content
+
+
+def _list(folder: str, suffix: str) -> _Listing:
     listing = _Listing()
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.suffix == ".npz":
-            listing.latents.add(path.name)
-            newer = NEWER_NAME.fullmatch(path.name)
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        stem, ending = os.path.splitext(name)
+        if ending == ".npz":
+            listing.latents.add(name)
+            newer = NEWER_NAME.fullmatch(name)
             if newer and newer["suffix"] == suffix:
-                listing.newer[newer["stem"]].append(path.name)
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
-            listing.stems.add(path.stem)
+                listing.newer[newer["stem"]].append(name)
+        elif ending.lower() in IMAGE_SUFFIXES:
+            listing.stems.add(stem)
     return listing

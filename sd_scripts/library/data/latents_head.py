@@ -2,38 +2,44 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sd_scripts.library.data.buckets import Size, latents_hw
-from sd_scripts.library.data.npz import members
+from sd_scripts.library.data.npz import BrokenLatents, members
+
+if TYPE_CHECKING:
+    import numpy as np
 
 OTHER_SIZE = "they have another size"
-
-SCALED_OTHERWISE = "they were scaled in another way (resize_interpolation)"
+BROKEN = "they are broken"
+PICTURE_CHANGED = "the picture has changed since"
+UNKNOWN_SOURCE = "they do not say what they were made from"
 
 DIFFERENCES = {
-    "source_bytes": "the picture has changed since",
-    "content_hash": "the picture has changed since",
+    "source_bytes": PICTURE_CHANGED,
+    "content_hash": PICTURE_CHANGED,
     "vae_hash": "they come from another VAE",
-    "resize_interpolation": SCALED_OTHERWISE,
+    "precision": "they were made in another precision",
+    "resize_interpolation": "they were scaled in another way (resize_interpolation)",
+    "resized_size": "the picture comes into its bucket in another way",
 }
 """What of a file's statements is compared, and what it means when it differs."""
 
 
-class Source(NamedTuple):
-    """The picture and the VAE that latents should come from; None: of whatever."""
-
-    source_bytes: int | None = None
-    content_hash: str | None = None
-    vae_hash: str | None = None
-
-
 class Expected(NamedTuple):
-    """What the latents of a picture are to be like; None: no matter. `mirrored`: with a mirror image."""
+    """What latents are to be like and to be made from; None: no matter. `mirrored`: with a mirror image.
+
+    `interpolation`, `resized_px`: how the picture is scaled, and to what size before it is cut.
+    `keyed`: files that do not say what they were made from are not taken.
+    """
 
     mirrored: bool = False
     alpha_mask: bool | None = None
     interpolation: str | None = None
+    vae_hash: str | None = None
+    precision: str | None = None
+    resized_px: Size | None = None
+    keyed: bool = False
 
 
 ANY = Expected()
@@ -46,29 +52,40 @@ class Head:
     shapes: dict[str, tuple[int, ...]]
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def misfit(self, bucket_px: Size, flipped: bool, source: Source, expected: Expected) -> str:
-        """Why these latents cannot be trained, in words; empty when they can.
+    def misfit(self, bucket_px: Size, flipped: bool, expected: Expected) -> str:
+        """Why these latents cannot be trained, in words; empty when they can. Of whatever picture.
 
         What is not known (None), here or of the file, is not compared.
         """
         member = latents_member(self.shapes, bucket_px, flipped)
         if member is None:
             return OTHER_SIZE
-        height, width = latents_hw(bucket_px)
-        ending = f"_{height}x{width}" if member.endswith(f"_{height}x{width}") else ""
-        wanted = {**source._asdict(), "resize_interpolation": expected.interpolation}
-        for name, words in DIFFERENCES.items():
-            told = self.facts.get(name + ending)
-            if None not in (told, wanted[name]) and told != wanted[name]:
-                return words
+        if expected.keyed and self.said("content_hash", bucket_px, flipped) is None:
+            return UNKNOWN_SOURCE
+        wanted = {
+            "vae_hash": expected.vae_hash,
+            "precision": expected.precision,
+            "resize_interpolation": expected.interpolation,
+            "resized_size": expected.resized_px and list(expected.resized_px),
+        }
+        for name, value in wanted.items():
+            told = self.said(name, bucket_px, flipped)
+            if None not in (told, value) and told != value:
+                return DIFFERENCES[name]
         has_mask = mask_member(self.shapes, bucket_px) is not None
         if expected.alpha_mask is None or has_mask == expected.alpha_mask:
             return ""
         return "they carry an alpha mask, and --alpha_mask is not given" if has_mask else "they carry no alpha mask"
 
+    def said(self, name: str, bucket_px: Size, flipped: bool) -> Any:
+        """What the file says of the latents of a bucket; None where it does not."""
+        height, width = latents_hw(bucket_px)
+        member = latents_member(self.shapes, bucket_px, flipped) or ""
+        return self.facts.get(f"{name}_{height}x{width}" if member.endswith(f"_{height}x{width}") else name)
 
-def read_head(path: Path) -> Head:
-    """The head of a file of either layout. Errors: BrokenLatents."""
+
+def read_head(path: Path, whole: bool = False) -> Head:
+    """The head of a file of either layout. `whole`: all of it is read and checked. Errors: BrokenLatents."""
     from numpy.lib import format as npy
 
     headers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -76,13 +93,29 @@ def read_head(path: Path) -> Head:
     facts: dict[str, Any] = {}
     with members(path) as (names, opened):
         for name in names:
-            if name == "arr_0" or name.startswith(("latents", "alpha_mask")):
-                with opened(name) as member:
+            is_large = name == "arr_0" or name.startswith(("latents", "alpha_mask"))
+            is_fact = name.startswith(tuple(DIFFERENCES))
+            if not (is_large or is_fact or whole):
+                continue
+            with opened(name) as member:
+                if is_large and not whole:
                     shapes[name] = headers[npy.read_magic(member)](member)[0]
-            elif name.startswith(tuple(DIFFERENCES)):
-                with opened(name) as member:
-                    facts[name] = npy.read_array(member, allow_pickle=False).item()
+                    continue
+                # Reading to the end of a member compares its checksum.
+                array = npy.read_array(member, allow_pickle=False)
+            if is_large:
+                shapes[name] = _finite(array).shape
+            elif is_fact:
+                facts[name] = array.tolist()
     return Head(shapes, facts)
+
+
+def _finite(array: "np.ndarray") -> "np.ndarray":
+    import numpy as np
+
+    if array.dtype.kind not in "fu" or not np.isfinite(array).all():
+        raise BrokenLatents("it does not hold numbers")
+    return array
 
 
 def latents_member(shapes: dict[str, tuple[int, ...]], bucket_px: Size, flipped: bool) -> str | None:

@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sd_scripts.library.data.buckets import Size, too_small
-from sd_scripts.library.data.images import IMAGE_SUFFIXES, UnreadableImage, image_size
+from sd_scripts.library.data.buckets import Fit, Size, too_small
+from sd_scripts.library.data.images import IMAGE_SUFFIXES, UnreadableImage
+from sd_scripts.library.data.known_files import KnownFiles
 from sd_scripts.library.data.latents import CachedLatents, flip_path, plain_path, write_latents
 from sd_scripts.library.data.latents_worker import Ready, Wanted, make_ready
 from sd_scripts.library.data.read_ahead import read_ahead
@@ -29,6 +30,7 @@ class LatentsStage:
     encoder: "VaeEncoder"
     batch_size: int
     report: Report
+    known: KnownFiles = field(default_factory=KnownFiles)
     sizes: dict[Path, Size] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=lambda: Counter(made=0, kept=0))
     again: Counter[str] = field(default_factory=Counter)
@@ -36,6 +38,12 @@ class LatentsStage:
 
     def run(self, images: list[Path], workers: int | None) -> bool:
         """Makes the latents of all of them; False when it was stopped before its end."""
+        try:
+            return self._run(images, workers)
+        finally:
+            self.known.keep()
+
+    def _run(self, images: list[Path], workers: int | None) -> bool:
         ordered = self._by_bucket(images)
         if self.report.stop_asked():
             return False
@@ -45,7 +53,7 @@ class LatentsStage:
             if one.result is None:
                 self.report.failed_item(one.item, one.reason)
             elif one.result.pixels_HWC is None:
-                self._note(one.result, "kept")
+                self._keep(one.result)
             else:
                 waiting = self._add(waiting, one.result)
             self.report.progress(done, len(ordered))
@@ -66,6 +74,8 @@ class LatentsStage:
         """The end of the work in words."""
         left_out = self.report.failed
         lines = [f"Latents: {self.counts['made']:,} made, {self.counts['kept']:,} kept, {left_out:,} left out."]
+        if not self.known.trusting:
+            lines.append("  Every picture was read again, and all of the latents that were there.")
         lines += [f"  {count:,} made again: {reason}" for reason, count in sorted(self.again.items())]
         if not_in_metadata:
             lines.append(
@@ -82,20 +92,29 @@ class LatentsStage:
         return "\n".join(lines)
 
     def _by_bucket(self, images: list[Path]) -> list[Path]:
-        """The readable pictures, those of one bucket together."""
+        """The readable pictures that must be looked at, those of one bucket together."""
         self.report.phase("sizes", f"Reading the sizes of {len(images):,} pictures", len(images))
         found: list[tuple[Size, Path]] = []
         for image in self.report.each(images, len(images)):
             try:
-                fit = self.wanted.rules.fit(image_size(image))
+                size_px = self.known.size_of(image)
             except UnreadableImage as error:
                 self.report.failed_item(image, str(error))
                 continue
+            fit = self.wanted.rules.fit(size_px)
             if fit is None:
                 self.report.failed_item(image, too_small(self.wanted.rules.step_px))
+            elif self.wanted.keep_fitting and self._known_to_fit(image, fit):
+                self._note(image, size_px, fit, "kept")
             else:
                 found.append((fit.bucket_px, image))
         return [image for _, image in sorted(found)]
+
+    def _known_to_fit(self, image: Path, fit: Fit) -> bool:
+        """Whether neither the picture nor its latents have changed since they were found to fit."""
+        content = self.known.known_hash(image)
+        files = self.wanted.files(image, fit).items()
+        return bool(content) and all(self.known.answers(path, asked.question(content)) for path, asked in files)
 
     def _add(self, waiting: list[Ready], ready: Ready) -> list[Ready]:
         """Puts a picture to those that wait; a full batch, or one of another bucket, is encoded first."""
@@ -127,7 +146,7 @@ class LatentsStage:
             except BadFile as error:
                 self.report.failed_item(ready.image, str(error))
             else:
-                self._note(ready, "made")
+                self._keep(ready, written=True)
 
     def _write(self, ready: Ready, plain_CHW: "np.ndarray", mirrored_CHW: "np.ndarray") -> None:
         """Errors: BadFile."""
@@ -137,15 +156,26 @@ class LatentsStage:
         # The plain file comes last: with it there, everything of this picture is.
         write_latents(plain_path(ready.image), CachedLatents(plain_CHW, ready.made_from, ready.alpha_mask_HW))
 
-    def _note(self, ready: Ready, how: str) -> None:
+    def _keep(self, ready: Ready, written: bool = False) -> None:
+        """Counts a picture whose latents are there now, and keeps what was found of its files."""
         made_from = ready.made_from
-        self.counts[how] += 1
+        self.known.put_picture(ready.image, ready.stamps[ready.image], made_from.original_px, made_from.content_hash)
+        for path, asked in self.wanted.files(ready.image, made_from.fit).items():
+            question = asked.question(made_from.content_hash)
+            if written:
+                self.known.note_written(path, question)
+            else:
+                self.known.note(path, ready.stamps[path], question)
         if ready.misfit:
             self.again[ready.misfit] += 1
-        self.sizes[ready.image] = made_from.fit.bucket_px
-        self._errors[made_from.fit.bucket_px].append(made_from.fit.aspect_error(made_from.original_px))
+        self._note(ready.image, made_from.original_px, made_from.fit, "made" if written else "kept")
+
+    def _note(self, image: Path, size_px: Size, fit: Fit, how: str) -> None:
+        self.counts[how] += 1
+        self.sizes[image] = fit.bucket_px
+        self._errors[fit.bucket_px].append(fit.aspect_error(size_px))
         if not self.wanted.flip:
-            _remove_stale_mirror(ready.image)
+            _remove_stale_mirror(image)
 
 
 def _remove_stale_mirror(image: Path) -> None:

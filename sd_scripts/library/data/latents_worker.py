@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sd_scripts.library.data.augment import View, see
-from sd_scripts.library.data.buckets import BucketRules, latents_hw, too_small
+from sd_scripts.library.data.buckets import BucketRules, Fit, too_small
 from sd_scripts.library.data.images import UnreadableImage, image_size, open_image_with_alpha
-from sd_scripts.library.data.latents import MadeFrom, content_hash, flip_path, plain_path, read_latents
+from sd_scripts.library.data.known_files import content_hash, stamp_of
+from sd_scripts.library.data.latents import MadeFrom, flip_path, plain_path
+from sd_scripts.library.data.latents_files import Asked
+from sd_scripts.library.data.latents_head import BROKEN, PICTURE_CHANGED, Expected, read_head
 from sd_scripts.library.data.npz import BrokenLatents
 from sd_scripts.library.data.picture_rules import PictureRules
 from sd_scripts.library.data.resize import Interpolation, same_way
@@ -15,7 +18,7 @@ from sd_scripts.library.data.resize import Interpolation, same_way
 if TYPE_CHECKING:
     import numpy as np
 
-UNKNOWN_SOURCE = "they do not say what they were made from"
+MISSING = "there are none"
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,24 @@ class Wanted:
     keep_fitting: bool = False
     interpolation: Interpolation | None = None
 
+    def files(self, image: Path, fit: Fit) -> dict[Path, Asked]:
+        """The latents files that a picture is to have, and what is asked of them."""
+        way = same_way(self.interpolation)
+        expected = Expected(False, self.alpha_mask, way, self.vae_hash, self.precision, fit.resized_px, keyed=True)
+        ways = {plain_path(image): False} | ({flip_path(image): True} if self.flip else {})
+        return {path: Asked(image, fit.bucket_px, flipped, expected) for path, flipped in ways.items()}
+
 
 @dataclass(frozen=True)
 class Ready:
     """A picture in its bucket: uint8 pixels, or None where the latents that are there still fit.
 
-    `misfit` says why latents that are there are made again.
+    `misfit` says why latents that are there are made again. `stamps`: the states of the files that were read.
     """
 
     image: Path
     made_from: MadeFrom
+    stamps: dict[Path, str]
     pixels_HWC: "np.ndarray | None" = None
     alpha_mask_HW: "np.ndarray | None" = None
     misfit: str = ""
@@ -47,41 +58,36 @@ class Ready:
 
 def make_ready(wanted: Wanted, image: Path) -> Ready:
     """Reads a picture and brings it into its bucket, unless its latents still fit. Errors: UnreadableImage."""
+    stamps = {image: stamp_of(image)}
     data, size_px = image.read_bytes(), image_size(image)
     fit = wanted.rules.fit(size_px)
     if fit is None:
         raise UnreadableImage(too_small(wanted.rules.step_px))
     way = same_way(wanted.interpolation)
     made_from = MadeFrom(content_hash(data), len(data), size_px, fit, wanted.vae_hash, wanted.precision, way)
-    misfit = _misfit(wanted, image, made_from) if wanted.keep_fitting else ""
-    if wanted.keep_fitting and not misfit:
-        return Ready(image, made_from)
+    misfit = _misfit(wanted, image, made_from, stamps) if wanted.keep_fitting else MISSING
+    if not misfit:
+        return Ready(image, made_from, stamps)
     # Only now, since decoding is what takes long.
     rules = PictureRules(alpha_mask=wanted.alpha_mask, resize_interpolation=wanted.interpolation)
     pixels_HWC, mask_HW = see(open_image_with_alpha(image), View(fit), rules)
-    return Ready(image, made_from, pixels_HWC, mask_HW, misfit if misfit != MISSING else "")
+    return Ready(image, made_from, stamps, pixels_HWC, mask_HW, misfit if misfit != MISSING else "")
 
 
-MISSING = "there are none"
-
-
-def _misfit(wanted: Wanted, image: Path, made_from: MadeFrom) -> str:
-    """Why the latents of a picture must be made again; empty when they fit."""
-    paths = [plain_path(image)] + ([flip_path(image)] if wanted.flip else [])
-    return next(filter(None, (_file_misfit(path, wanted, made_from) for path in paths)), "")
-
-
-def _file_misfit(path: Path, wanted: Wanted, made_from: MadeFrom) -> str:
-    if not path.is_file():
-        return MISSING
-    try:
-        cached = read_latents(path)
-    except BrokenLatents:
-        return "they are broken"
-    if cached.made_from is None:
-        return UNKNOWN_SOURCE
-    if cached.latents_CHW.shape[1:] != latents_hw(made_from.fit.bucket_px):
-        return "they have another size"
-    if wanted.alpha_mask != (cached.alpha_mask_HW is not None):
-        return "the alpha mask is missing" if wanted.alpha_mask else "they carry an alpha mask"
-    return cached.made_from.difference(made_from)
+def _misfit(wanted: Wanted, image: Path, made_from: MadeFrom, stamps: dict[Path, str]) -> str:
+    """Why the latents of a picture must be made again; empty when they fit. Notes the states of the files."""
+    for path, asked in wanted.files(image, made_from.fit).items():
+        if not path.is_file():
+            return MISSING
+        try:
+            stamps[path] = stamp_of(path)
+            # As a whole: what is found right now is not looked at again until it changes.
+            head = read_head(path, whole=True)
+        except (BrokenLatents, OSError):
+            return BROKEN
+        misfit = head.misfit(asked.bucket_px, asked.flipped, asked.expected)
+        if not misfit and head.said("content_hash", asked.bucket_px, asked.flipped) != made_from.content_hash:
+            misfit = PICTURE_CHANGED
+        if misfit:
+            return misfit
+    return ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sd_scripts.library.data.buckets import LATENT_PX, Size
 from sd_scripts.library.data.captions import training_text
-from sd_scripts.library.data.images import UnreadableImage, image_size
+from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.latents_files import LatentsFinder
 from sd_scripts.library.data.picture_folder import PictureFolder, nothing_found
 from sd_scripts.library.data.subset_reader import SubsetReader, check_sizes
@@ -112,7 +112,7 @@ class MetadataReader(SubsetReader):
     def _bucket(self, key: str, entry: Entry, picture: Path) -> Size:
         if "train_resolution" in entry and not self._dataset.own_sizes:
             return prepared_size(key, entry)
-        return self.bucket_of(image_size(picture))
+        return self.bucket_of(self._finder.known.size_of(picture))
 
 
 def prepared_size(key: str, entry: Entry) -> Size:

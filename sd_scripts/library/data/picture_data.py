@@ -12,7 +12,7 @@ from sd_scripts.library.data.faces import face_of
 from sd_scripts.library.data.images import UnreadableImage, image_size
 from sd_scripts.library.data.latents import read_for_training, read_mask, read_origin
 from sd_scripts.library.data.latents_cache import Encodable, read_encodable
-from sd_scripts.library.data.latents_files import LatentsFiles
+from sd_scripts.library.data.latents_files import LatentsFiles, LatentsFinder
 from sd_scripts.library.data.npz import BrokenLatents
 from sd_scripts.library.data.picture_tensors import as_mask, fit_of, mask_shown, show, sizes_of
 from sd_scripts.library.data.plan import Group, plan_batches
@@ -28,7 +28,7 @@ class PictureData:
     """A TrainingData of pictures in datasets.
 
     They may have latents (prepared on disk, or put here), plain or both plain and mirrored; the others give pixels, for
-    the VAE, whose hash is `vae_hash` and whose latents on disk have `latents_suffix` in their names.
+    the VAE. `finder` knows which latents on disk fit.
     `held_out`: those that are not learnt, but looked at.
 
     A batch is uniform: of one dataset, one size, one strength, and all latents or all pixels.
@@ -38,16 +38,14 @@ class PictureData:
         self,
         datasets: Sequence[Dataset],
         pictures: Sequence[Picture],
-        vae_hash: str = "",
         prior_loss_weight: float = 1.0,
-        latents_suffix: str = "sd",
+        finder: LatentsFinder | None = None,
         held_out: "PictureData | None" = None,
     ) -> None:
         self.datasets = list(datasets)
         self.pictures = list(pictures)
         self.images: Sequence[TrainImage] = [picture.image for picture in pictures]
-        self.vae_hash = vae_hash
-        self.latents_suffix = latents_suffix
+        self.finder = finder or LatentsFinder()
         self.held_out = held_out
         self._prior_loss_weight = prior_loss_weight
         self._memory: dict[tuple[int, bool], tuple[torch.Tensor, torch.Tensor | None]] = {}
@@ -129,10 +127,14 @@ class PictureData:
         """An image for latents on disk, with what they are made from. Errors: UnreadableImage."""
         picture = self.pictures[index]
         rules = self.datasets[picture.dataset].rules
-        return read_encodable(picture.image, rules, picture.subset.pictures, self.vae_hash, precision)
+        return read_encodable(picture.image, rules, picture.subset.pictures, self.finder.vae_hash or "", precision)
 
-    def put_files(self, index: int, files: LatentsFiles) -> None:
-        """Takes latents files that were made for an image. Plans made before are not valid any more."""
+    def put_files(self, index: int, files: LatentsFiles, content: str) -> None:
+        """Takes latents files made for an image with that content. Plans made before are not valid any more."""
+        picture = self.pictures[index]
+        path, bucket_px, rules = picture.image.path, picture.image.bucket_px, self.datasets[picture.dataset].rules
+        expected = self.finder.expected(path, bucket_px, picture.subset.pictures, rules)
+        self.finder.note_written(path, bucket_px, expected, files, content)
         self.pictures[index] = replace(self.pictures[index], latents=files)
 
     def leave_out(self, index: int) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sd_scripts.library import events
 from sd_scripts.library.data.buckets import LATENT_PX, Size, rules_within
 from sd_scripts.library.data.images import find_images
+from sd_scripts.library.data.known_files import KnownFiles
 from sd_scripts.library.data.latents import flip_path
 from sd_scripts.library.data.latents_stage import LatentsStage
 from sd_scripts.library.data.latents_worker import Wanted
@@ -35,9 +36,10 @@ def prepare_latents(options: PrepareLatentsOptions, report: Report, load_vae: Ca
     report.phase("load_model", f"Loading the VAE of {options.files.model_name_or_path}")
     encoder, precision, vae_hash = _load(options, report, load_vae)
     caching = options.caching
-    way = caching.resize_interpolation
-    wanted = Wanted(rules, vae_hash, precision, caching.flip_aug, alpha_mask, caching.skip_existing, way)
-    stage = LatentsStage(wanted, encoder, options.loading.batch_size, report)
+    way, keeps = caching.resize_interpolation, caching.skip_existing or caching.verify_cache
+    wanted = Wanted(rules, vae_hash, precision, caching.flip_aug, alpha_mask, keeps, way)
+    known = KnownFiles(trusting=not caching.verify_cache)
+    stage = LatentsStage(wanted, encoder, options.loading.batch_size, report, known)
     if stage.run(list(found.keys), options.loading.max_data_loader_n_workers):
         _finish(stage, found, options.files, report)
     else:

@@ -1,5 +1,6 @@
 """Reads the pictures of all datasets, and says what of them cannot be trained. Needs no torch itself."""
 
+from collections import Counter
 from dataclasses import replace
 
 from sd_scripts.library.data.dataset_class import make_custom_data
@@ -20,23 +21,31 @@ from sd_scripts.options.data import DataOptions, DreamBoothDataOptions, Resoluti
 
 
 def open_data(
-    options: DataSettings, report: Report, vae_hash: str | None = None, latents_suffix: str = "sd"
+    options: DataSettings,
+    report: Report,
+    vae_hash: str | None = None,
+    latents_suffix: str = "sd",
+    precision: str | None = None,
 ) -> TrainingData:
     """The training data of a script: of the options' datasets, or of a class of the user's own.
 
-    `latents_suffix`: sd or sdxl, what stands in the names of latents on disk.
+    `latents_suffix`: sd or sdxl, what stands in the names of latents on disk. `precision`: that of the VAE at work.
 
     Errors: BadOption, BadFile, NothingUsable.
     """
     if options.data.dataset_class:
         return make_custom_data(options.data.dataset_class, options, report, options.length.seed or 0)
-    return read_data(options, report, vae_hash, latents_suffix)
+    return read_data(options, report, vae_hash, latents_suffix, precision)
 
 
 def read_data(
-    options: DataSettings, report: Report, vae_hash: str | None = None, latents_suffix: str = "sd"
+    options: DataSettings,
+    report: Report,
+    vae_hash: str | None = None,
+    latents_suffix: str = "sd",
+    precision: str | None = None,
 ) -> PictureData:
-    """The data that the options ask for. `vae_hash`: latents that say they come from another VAE are made anew.
+    """The data that the options ask for. Latents that say they come from another VAE are not used.
 
     Errors: BadOption, BadFile, when there is nothing to read; NothingUsable, when nothing of it can be trained.
     """
@@ -48,7 +57,8 @@ def read_data(
         _say_left_out(options.data, report)
     for sentence in idle_sizes(options, datasets):
         report.notice(sentence, "warning")
-    finder = LatentsFinder(vae_hash, latents_check(options.resolution), latents_suffix)
+    made_in = precision if options.resolution.cache_latents_to_disk else None
+    finder = LatentsFinder(vae_hash, latents_check(options.resolution), latents_suffix, made_in)
     readers = [
         _reader(place, dataset, subset, finder, report)
         for place, dataset in enumerate(datasets)
@@ -61,13 +71,15 @@ def read_data(
     parts = [_of_dataset(place, dataset, readers, report) for place, dataset in enumerate(datasets)]
     pictures, held_out = ([picture for part in parts for picture in part[which]] for which in (0, 1))
     with_latents = sum(picture.latents.plain is not None for picture in pictures)
-    report.say(f"{len(pictures):,} pictures to train, {with_latents:,} of them with latents.")
+    told = f", {with_latents:,} of them with latents" if latents_suffix else ""
+    report.say(f"{len(pictures):,} pictures to train{told}.")
+    _tell_latents(readers, options.resolution, finder, report)
+    finder.known.keep()
     weight = _prior_weight(options.data, pictures, report)
-    about_latents = vae_hash or "", weight, latents_suffix
     if not held_out:
-        return PictureData(datasets, pictures, *about_latents)
+        return PictureData(datasets, pictures, weight, finder)
     report.say(f"{len(held_out):,} more are held out: they are looked at, and not learnt.")
-    return PictureData(datasets, pictures, *about_latents, PictureData(datasets, held_out, *about_latents))
+    return PictureData(datasets, pictures, weight, finder, PictureData(datasets, held_out, weight, finder))
 
 
 def _prior_weight(data: DataOptions, pictures: list[Picture], report: Report) -> float:
@@ -90,10 +102,31 @@ def _say_left_out(data: DataOptions, report: Report) -> None:
 
 
 def latents_check(resolution: ResolutionOptions) -> Check:
-    """How closely latents files are looked at: those that are kept for later trainings more closely than others."""
+    """How closely latents files are looked at."""
     if resolution.skip_cache_check:
-        return "nothing"
-    return "content" if resolution.cache_latents_to_disk else "size"
+        return "size"
+    return "everything" if resolution.verify_cache else "changes"
+
+
+def _tell_latents(
+    readers: list[SubsetReader], resolution: ResolutionOptions, finder: LatentsFinder, report: Report
+) -> None:
+    """How many latents are used, and why others are not."""
+    misfits = sum((reader.misfits for reader in readers), Counter[str]())
+    fitting = sum(picture.latents.plain is not None for reader in readers for picture in reader.pictures)
+    if finder.check == "everything" and finder.suffix:
+        told = f"{fitting:,} are right, {misfits.total():,} are not"
+        report.notice(f"Verified: pictures and latents were read again as a whole; {told}.")
+    if not misfits:
+        return
+    reasons = ", ".join(f"{count:,} as {misfit}" for misfit, count in misfits.most_common())
+    made = resolution.cache_latents or resolution.cache_latents_to_disk
+    fate = "made anew" if made else "encoded each time they are shown"
+    changing = any(reader.subset.pictures.changing for reader in readers)
+    text = f"Latents on disk: {fitting:,} fit, {misfits.total():,} {fate}: {reasons}."
+    if not (made or changing):
+        text = f"{text} --cache_latents_to_disk makes them once."
+    report.notice(text, "warning")
 
 
 def _reader(place: int, dataset: Dataset, subset: Subset, finder: LatentsFinder, report: Report) -> SubsetReader:

@@ -11,9 +11,7 @@ from sd_scripts.library.data.caption_rules import idle_options
 from sd_scripts.library.data.faces import face_of
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.latents_files import LatentsFiles, LatentsFinder
-from sd_scripts.library.data.latents_head import Expected
 from sd_scripts.library.data.masks import MaskFolder
-from sd_scripts.library.data.resize import same_way
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.errors import BadOption, NothingUsable
@@ -60,7 +58,7 @@ class SubsetReader(ABC):
         self._dataset = dataset
         self._finder = finder
         self._report = report
-        self._misfits: Counter[str] = Counter()
+        self.misfits: Counter[str] = Counter()
         self._masks = MaskFolder(Path(subset.mask_dir)) if subset.mask_dir else None
 
     @property
@@ -104,9 +102,6 @@ class SubsetReader(ABC):
             self._say_masks(about)
         if self.counts:
             self._report.notice(f"{about}{self.noun.capitalize()} left out: {self._told()}.", "warning")
-        for misfit, count in sorted(self._misfits.items()):
-            text = f"{about}Latents that are not used, because {misfit}: {count:,}. They are made anew."
-            self._report.notice(text, "warning")
         dashes = "" if self.subset.where else "--"
         if self.subset.pictures.face_crop_aug_range and not any(face_of(p.image.path) for p in self.pictures):
             text = "face_crop_aug_range changes nothing: no picture is named like name_x_y_width_height.png."
@@ -134,15 +129,17 @@ class SubsetReader(ABC):
         if not there and latents.plain is None:
             return False
         if latents.misfit:
-            self._misfits[latents.misfit] += 1
+            self.misfits[latents.misfit] += 1
         mask = self._masks.of(image.path) if self._masks else None
         self.pictures.append(Picture(image, self.place, self.subset, self.subset.repeats, latents, mask))
         return True
 
     def _latents(self, image: TrainImage) -> LatentsFiles:
+        if not self._finder.suffix or self._finder.any_of(image.path) is None:
+            return LatentsFiles()
         rules = self.subset.pictures
-        way = rules.resize_interpolation and same_way(rules.resize_interpolation)
-        found = self._finder.of(image.path, image.bucket_px, Expected(rules.flip_aug, rules.alpha_mask, way))
+        expected = self._finder.expected(image.path, image.bucket_px, rules, self._dataset.rules)
+        found = self._finder.of(image.path, image.bucket_px, expected)
         if rules.changing and found.plain:
             return LatentsFiles(misfit=f"--{rules.changing[0]} shows pictures differently each time")
         return found

@@ -47,7 +47,7 @@ def load_vae(name_or_path: str, v2: bool = False) -> LoadedVae:
     if kind in ("sd1", "sd2", "sdxl"):
         check_version(path, kind, v2)
     vae = read_vae(path, "sdxl" if kind == "sdxl" else "sd2" if v2 else "sd1")
-    dtype, fingerprint = one_dtype(vae.state_dict()), weights_hash(vae.state_dict())
+    dtype, fingerprint = one_dtype(vae.state_dict()), vae_hash(vae)
     module = vae.float().eval().requires_grad_(False)
     return LoadedVae(module, fingerprint, float(vae.config.scaling_factor), dtype)
 
@@ -77,6 +77,11 @@ def vae_from_checkpoint(file: Checkpoint, config: str = "sd1") -> "AutoencoderKL
     found = configs.config_from(configs.vae_config, shapes, known, file.path)
     names = vae_names(len(found["block_out_channels"]), found["layers_per_block"])
     return build(AutoencoderKL, found, vae_to_diffusers(tensors, names), file.path)
+
+
+def vae_hash(vae: torch.nn.Module) -> str:
+    """A hash of a VAE's weights as float16 holds them: a model and its half-size copy make the same latents."""
+    return weights_hash({name: tensor.to(torch.float16) for name, tensor in vae.state_dict().items()})
 
 
 def weights_hash(tensors: Mapping[str, Tensor]) -> str:

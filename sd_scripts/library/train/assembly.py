@@ -13,7 +13,7 @@ from sd_scripts.library.models.adaptable import SD_BLOCKS, SDXL_BLOCKS, Blocks
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.models.sd import StableDiffusion
 from sd_scripts.library.models.sdxl import StableDiffusionXL
-from sd_scripts.library.models.vae import weights_hash
+from sd_scripts.library.models.vae import vae_hash
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.beside import ANEW
 from sd_scripts.library.train.checks.here import check_here
@@ -27,6 +27,7 @@ from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.network_method import NetworkMethod
 from sd_scripts.library.train.notices import hypernetwork_notices, inversion_notices, network_notices, notices
 from sd_scripts.library.train.optimizing import check_part_rates
+from sd_scripts.library.train.precision import encoding_precision
 from sd_scripts.library.train.trainer import Trainer
 from sd_scripts.library.train.upload import prepare_upload
 from sd_scripts.options.fine_tune import FineTuneOptions
@@ -175,4 +176,4 @@ def _train_word(family: Family, options: InversionTrainerOptions, report: Report
 
 
 def _open_data(family: Family, options: TrainerOptions, report: Report) -> TrainingData:
-    return open_data(options, report, weights_hash(family.vae.state_dict()), family.latents_suffix)
+    return open_data(options, report, vae_hash(family.vae), family.latents_suffix, encoding_precision(options))

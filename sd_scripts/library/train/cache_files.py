@@ -14,14 +14,14 @@ from sd_scripts.library.models import sd, sdxl
 from sd_scripts.library.models.family import Family, TextSettings
 from sd_scripts.library.models.paths import model_path
 from sd_scripts.library.models.sources import open_source
-from sd_scripts.library.models.vae import read_vae, weights_hash
+from sd_scripts.library.models.vae import read_vae, vae_hash
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train.batches import Encoder
 from sd_scripts.library.train.caching import cache_latents
 from sd_scripts.library.train.checks.cache_files import family_of
 from sd_scripts.library.train.device import main_report, make_accelerator
 from sd_scripts.library.train.keepers import OnDisk
-from sd_scripts.library.train.precision import computed_in, store_in_fp8
+from sd_scripts.library.train.precision import computed_in, encoding_precision, store_in_fp8
 from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.text_caching import write_files
 from sd_scripts.library.train.texts import Texts
@@ -50,10 +50,10 @@ def make_latents(model: CacheModelOptions, training: TrainerOptions, report: Rep
     report.phase("load_model", f"Loading the VAE of {name}")
     kind = "sdxl" if model.sdxl else family_of(_base(model)) or ("sd2" if model.v2 else "sd1")
     vae = read_vae(model_path(name, only="vae"), kind, mapped=not model.disable_mmap_load_safetensors)
-    data = read_data(training, report, weights_hash(vae.state_dict()), "sdxl" if kind == "sdxl" else "sd")
+    precision = encoding_precision(training)
+    data = read_data(training, report, vae_hash(vae), "sdxl" if kind == "sdxl" else "sd", precision)
     _say_read_whole(model, report)
-    full = training.model.no_half_vae or training.precision.mixed_precision == "no"
-    encoder = Encoder(cast(Family, OnlyVae(vae)), accelerator, full)
+    encoder = Encoder(cast(Family, OnlyVae(vae)), accelerator, precision == "no")
     readers, batch_size = Readers(training.data.max_data_loader_n_workers), training.resolution.vae_batch_size
     made = kept = left = 0
     for part in [data, data.held_out] if data.held_out else [data]:

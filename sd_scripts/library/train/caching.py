@@ -38,6 +38,9 @@ class Keeper(Protocol):
     def take(self, made: Made) -> None:
         """Keeps what this or another process made; what has a reason instead is left out of training."""
 
+    def end(self) -> None:
+        """All is made, or a stop was asked for."""
+
 
 def cache_latents(
     keeper: Keeper, images: Sequence[TrainImage], batch_size: int, readers: Readers, team: Team, report: Report
@@ -56,19 +59,22 @@ def cache_latents(
     place = images[missing[0]].path if missing else Path()
     done = 0
     loading = prefetch(own, keeper.load, readers, lambda item, reason: unread.append(Made(item.image, reason=reason)))
-    for loaded in loading:
-        # Rounds go together, so a place that one process cannot write to makes all of them wait.
-        results = [*unread, *patiently(report, place, partial(keeper.make, loaded), team)]
-        unread.clear()
-        answers = team.gather((results, report.stop_asked()))
-        for made in (made for results, _ in answers for made in results):
-            keeper.take(made)
-            if made.reason:
-                report.failed_item(images[made.image].key, made.reason)
-            done += 1
-        report.progress(done, len(missing))
-        if any(stop for _, stop in answers):
-            return
+    try:
+        for loaded in loading:
+            # Rounds go together, so a place that one process cannot write to makes all of them wait.
+            results = [*unread, *patiently(report, place, partial(keeper.make, loaded), team)]
+            unread.clear()
+            answers = team.gather((results, report.stop_asked()))
+            for made in (made for results, _ in answers for made in results):
+                keeper.take(made)
+                if made.reason:
+                    report.failed_item(images[made.image].key, made.reason)
+                done += 1
+            report.progress(done, len(missing))
+            if any(stop for _, stop in answers):
+                return
+    finally:
+        keeper.end()
 
 
 def _shares(images: Sequence[TrainImage], missing: list[int], processes: int) -> list[list[int]]:

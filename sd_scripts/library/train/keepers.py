@@ -97,6 +97,9 @@ class InMemory:
         for latents in made.latents:
             self.data.put_latents(made.image, *latents)
 
+    def end(self) -> None:
+        """Nothing more: memory is gone with the process."""
+
     def _encoded(self, examples: list[Example], mirrored: bool) -> list[torch.Tensor]:
         if not examples:
             return []
@@ -121,6 +124,15 @@ class Read(NamedTuple):
 
     image: int
     source: Encodable
+
+
+class Written(NamedTuple):
+    """Latents files, and the picture that they were made of: its size, its content hash and the state that was read."""
+
+    files: LatentsFiles
+    original_px: tuple[int, int]
+    content_hash: str
+    stamp: str
 
 
 @dataclass(frozen=True)
@@ -154,18 +166,25 @@ class OnDisk:
         """Tells the data where the files are."""
         if made.reason:
             self.data.leave_out(made.image)
-        else:
-            self.data.put_files(made.image, made.latents)
+            return
+        written: Written = made.latents
+        path = self.data.images[made.image].path
+        self.data.finder.known.put_picture(path, written.stamp, written.original_px, written.content_hash)
+        self.data.put_files(made.image, written.files, written.content_hash)
+
+    def end(self) -> None:
+        """Keeps what was found of pictures and files for the next run."""
+        self.data.finder.known.keep()
 
     def _write(self, read: Read, plain_CHW: torch.Tensor, flipped_CHW: torch.Tensor | None) -> Made:
         both = [plain_CHW] if flipped_CHW is None else [plain_CHW, flipped_CHW]
         if not all(bool(torch.isfinite(latents_CHW).all()) for latents_CHW in both):
             return Made(read.image, reason=FAILED)
-        path = cache_path(
-            self.data.images[read.image].path, read.source.made_from.original_px, self.data.latents_suffix
-        )
+        made_from = read.source.made_from
+        path = cache_path(self.data.images[read.image].path, made_from.original_px, self.data.finder.suffix)
         add_latents(path, read.source, *(latents_CHW.numpy() for latents_CHW in both))
-        return Made(read.image, LatentsFiles(path, path if self.data.mirrors(read.image) else None))
+        files = LatentsFiles(path, path if self.data.mirrors(read.image) else None)
+        return Made(read.image, Written(files, made_from.original_px, made_from.content_hash, read.source.stamp))
 
     @functools.cached_property
     def _mirrored_places(self) -> set[tuple[Path, tuple[int, int]]]:

@@ -9,6 +9,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 
 from sd_scripts.library.train.replaced import replace_in_state
+from sd_scripts.options.trainer import TrainerOptions
 
 FP8 = torch.float8_e4m3fn
 
@@ -29,6 +30,11 @@ class ComputingPrecision(Protocol):
 def computed_in(precision: ComputingPrecision) -> torch.dtype:
     """What layers compute in."""
     return {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision.mixed_precision]
+
+
+def encoding_precision(options: TrainerOptions) -> str:
+    """The number format in which pictures are encoded: no (float32), fp16 or bf16."""
+    return "no" if options.model.no_half_vae else options.precision.mixed_precision
 
 
 def weights_dtype(precision: WeightsPrecision) -> torch.dtype:

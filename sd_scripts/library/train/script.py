@@ -19,12 +19,19 @@ def ready_to_train(options: Options, report: Report, check_own: Callable[[Option
     report.use_console(options.console)
     if options.data.debug_dataset:
         check_data(options)
-        # It imports torch.
-        from sd_scripts.library.train.preview import show_dataset
-
-        show_dataset(options, report)
+    if only_shown(options, report):
         return False
     check_own(options)
     check_training(options)
     check_names(options.model, options.text)
     return True
+
+
+def only_shown(options: TrainerOptions, report: Report) -> bool:
+    """Shows the data of checked options, where nothing but that is asked for (--debug_dataset), and says so."""
+    if options.data.debug_dataset:
+        # It imports torch.
+        from sd_scripts.library.train.preview import show_dataset
+
+        show_dataset(options, report)
+    return options.data.debug_dataset

@@ -1,5 +1,6 @@
 """Captions encoded once, before training, by all processes together; then the text encoders rest."""
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train.precision import computed_in
 from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.team import Team
-from sd_scripts.library.train.text_files import TextFiles, TextSource, places_of
+from sd_scripts.library.train.text_files import MISSING, Lacking, TextFiles, TextSource, places_of
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.options.trainer import TrainerOptions
 
@@ -62,22 +63,39 @@ def write_files(
     """Makes the files that are missing, and has the texts read from them. Errors: BadOption, BadFile."""
     places = places_of(_captions(data), family.texts_suffix)
     names = tuple(texts.encode([""]))
-    files = TextFiles(places, _source(family, texts, options), names, options.resolution.skip_cache_check)
-    missing = files.missing()
-    own = missing[team.rank :: team.size]
-    if missing:
-        report.phase("cache_texts", f"Encoding the captions of {counted(len(missing), 'picture')}", len(own))
+    known, check = data.finder.known, data.finder.check
+    files = TextFiles(places, _source(family, texts, options), names, known, trusting=check == "size")
+    lacking, total = files.lacking(), sum(map(len, places.values()))
+    _tell(lacking, total, check == "everything", report)
+    own = lacking[team.rank :: team.size]
+    if lacking:
+        report.phase("cache_texts", f"Encoding the captions of {counted(len(lacking), 'picture')}", len(own))
     else:
         report.say("What the text encoders make of the captions is on disk already.")
-    made = 0
-    for caption, path in report.each(own, len(own)):
-        encoded = {name: tensor[0] for name, tensor in texts.encode([caption]).items()}
-        patiently(report, path, partial(files.write, caption, path, encoded))
-        made += 1
+    made: list[Lacking] = []
+    for one in report.each(own, len(own)):
+        encoded = {name: tensor[0] for name, tensor in texts.encode([one.caption]).items()}
+        patiently(report, one.path, partial(files.write, one.caption, one.path, encoded))
+        made.append(one)
     # Nobody reads before everybody has written.
-    all_made = sum(team.gather(made))
+    all_made = [one for made_by_one in team.gather(made) for one in made_by_one]
+    for one in all_made:
+        files.note_written(one.caption, one.path)
+    known.keep()
     texts.outputs = files
-    return Written(sum(map(len, places.values())), len(missing), all_made)
+    return Written(total, len(lacking), len(all_made))
+
+
+def _tell(lacking: list[Lacking], total: int, verified: bool, report: Report) -> None:
+    """How many files fit, and why others do not."""
+    misfits = Counter(one.reason for one in lacking if one.reason != MISSING)
+    fitting, wrong = total - len(lacking), misfits.total()
+    if verified:
+        told = f"{fitting:,} are right, {wrong:,} are not"
+        report.notice(f"Verified: encoded captions were read again as a whole; {told}.")
+    if misfits:
+        reasons = ", ".join(f"{count:,} as {misfit}" for misfit, count in misfits.most_common())
+        report.notice(f"Encoded captions on disk: {fitting:,} fit, {wrong:,} made anew: {reasons}.", "warning")
 
 
 def _captions(data: TrainingData) -> list[tuple[Path, str]]:
@@ -98,4 +116,6 @@ def _source(family: Family, texts: Texts, options: TrainerOptions) -> TextSource
     for part, module in family.text_encoders.items():
         tensors |= {f"{part}.{name}": tensor.to(dtype) for name, tensor in module.state_dict().items()}
     computed = precision.mixed_precision + (" of fp8" if precision.fp8_base else "")
-    return TextSource(weights_hash(tensors), settings.max_tokens, settings.clip_skip or 0, settings.weighted, computed)
+    # The last layer is the same whether or not it is named.
+    layer = 0 if settings.clip_skip in (None, 1) else settings.clip_skip
+    return TextSource(weights_hash(tensors), settings.max_tokens, layer, settings.weighted, computed)

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from sd_scripts.library.data.known_files import KnownFiles, question, stamp_of
+from sd_scripts.library.data.latents_head import BROKEN
 from sd_scripts.library.data.npz import BrokenLatents, read_arrays
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.atomic import replacing
@@ -43,15 +45,34 @@ def outputs_path(image: Path, suffix: str = "te_outputs") -> Path:
 def places_of(captions: Iterable[tuple[Path, str]], suffix: str = "te_outputs") -> dict[str, list[Path]]:
     """The files of each caption, of pictures with their captions. Errors: BadOption, where two would share a file."""
     owners: dict[Path, str] = {}
-    places: dict[str, list[Path]] = {}
+    places: dict[str, dict[Path, None]] = {}
     for image, caption in captions:
         path = outputs_path(image, suffix)
         if owners.setdefault(path, caption) != caption:
             sentence = f"{image} is shown with two captions, or shares its name with another picture"
             raise BadOption(OPTION, f"--{OPTION}: {sentence}. Use --cache_text_encoder_outputs, which keeps no files.")
-        if path not in places.setdefault(caption, []):
-            places[caption].append(path)
-    return places
+        places.setdefault(caption, {})[path] = None
+    return {caption: list(paths) for caption, paths in places.items()}
+
+
+MISSING = "there are none"
+_UNLIKE = {
+    "caption": "the caption has changed",
+    "precision": "they were made in another precision",
+    "encoders_hash": "they come from other text encoders",
+    "max_tokens": "they are of another length (max_token_length)",
+    "layer": "they are of another layer (clip_skip)",
+    "weighted": "brackets in captions counted otherwise (weighted_captions)",
+}
+"""What of a file's statements is compared, in this order, and what it means when it differs."""
+
+
+class Lacking(NamedTuple):
+    """A file that must be made, and why."""
+
+    caption: str
+    path: Path
+    reason: str = MISSING
 
 
 @dataclass(frozen=True)
@@ -61,17 +82,22 @@ class TextFiles:
     places: dict[str, list[Path]]
     source: TextSource
     names: tuple[str, ...]
+    known: KnownFiles
     trusting: bool = False
 
-    def missing(self) -> list[tuple[str, Path]]:
-        """Captions with a file that is not there, or does not fit."""
+    def lacking(self) -> list[Lacking]:
+        """The files that are not there, or do not fit. What is known of a file is not read again."""
         pairs = [(caption, path) for caption, paths in self.places.items() for path in paths]
-        return [(caption, path) for caption, path in pairs if self._read(caption, path) is None]
+        looked_at = (Lacking(caption, path, self._misfit(caption, path)) for caption, path in pairs)
+        return [one for one in looked_at if one.reason]
 
     def find(self, caption: str) -> "Tensors | None":
         """The outputs of a caption, read from its file; None where there is none that fits."""
-        paths = self.places.get(caption, [])
-        return next((found for path in paths if (found := self._read(caption, path))), None)
+        for path in self.places.get(caption, []):
+            outputs, misfit = self._read(caption, path)
+            if not misfit:
+                return outputs
+        return None
 
     def write(self, caption: str, path: Path, outputs: Tensors) -> None:
         """Writes the outputs of a caption, whole or not at all. Errors: BadFile."""
@@ -81,26 +107,50 @@ class TextFiles:
         with replacing(path) as beside:
             np.savez(beside, **arrays, **{name: np.array(value) for name, value in self._facts(caption).items()})
 
-    def _read(self, caption: str, path: Path) -> "Tensors | None":
+    def note_written(self, caption: str, path: Path) -> None:
+        """Keeps that a file was just made, so that the next run need not read it."""
+        self.known.note_written(path, self._question(caption))
+
+    def _misfit(self, caption: str, path: Path) -> str:
+        asked = self._question(caption)
+        if self.known.answers(path, asked):
+            return ""
+        try:
+            stamp = stamp_of(path)
+        except OSError:
+            return MISSING
+        _, misfit = self._read(caption, path)
+        if not misfit:
+            self.known.note(path, stamp, asked)
+        return misfit
+
+    def _question(self, caption: str) -> str:
+        facts = () if self.trusting else tuple(self._facts(caption).items())
+        return question("texts", self.names, self.source.max_tokens, facts)
+
+    def _read(self, caption: str, path: Path) -> "tuple[Tensors, str]":
+        """The outputs in a file, and why they cannot be used; both empty where there is no file."""
         if not path.is_file():
-            return None
+            return {}, MISSING
         try:
             arrays = read_arrays(path)
             outputs = {name: torch.from_numpy(arrays[_NAMES[name]]).float() for name in self.names}
         except (BrokenLatents, KeyError, TypeError):
-            return None
-        return outputs if self._fits(outputs) and self._is_of(caption, arrays) else None
+            return {}, BROKEN
+        return outputs, self._unlike(caption, arrays) or self._unusable(outputs)
 
-    def _fits(self, outputs: Tensors) -> bool:
-        """Finite, and as long as this training's texts."""
+    def _unusable(self, outputs: Tensors) -> str:
+        """Why outputs cannot be used, whatever they come from."""
         length = self.source.max_tokens + 2
-        long = all(tensor.ndim == 1 or tensor.shape[0] == length for tensor in outputs.values())
-        return long and all(bool(torch.isfinite(tensor).all()) for tensor in outputs.values())
+        if any(tensor.ndim > 1 and tensor.shape[0] != length for tensor in outputs.values()):
+            return _UNLIKE["max_tokens"]
+        return "" if all(bool(torch.isfinite(tensor).all()) for tensor in outputs.values()) else BROKEN
 
-    def _is_of(self, caption: str, arrays: dict[str, Any]) -> bool:
-        """What a file does not say, as those of other programs, is not compared."""
+    def _unlike(self, caption: str, arrays: dict[str, Any]) -> str:
+        """In what they are others. What a file does not say, as those of other programs, is not compared."""
         facts = {} if self.trusting else self._facts(caption)
-        return all(str(arrays[name]) == str(value) for name, value in facts.items() if name in arrays)
+        compared = [name for name in _UNLIKE if name in facts and name in arrays]
+        return next((_UNLIKE[name] for name in compared if str(arrays[name]) != str(facts[name])), "")
 
     def _facts(self, caption: str) -> dict[str, Any]:
         return {"caption": caption, **self.source._asdict()}

@@ -51,6 +51,7 @@ from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.optimizing import choose_schedule, warmup_notices
 from sd_scripts.library.train.output_place import OutputPlace, tell_room, weights_bytes
 from sd_scripts.library.train.outputs import Kept, Outputs
+from sd_scripts.library.train.precision import encoding_precision
 from sd_scripts.library.train.recovery import Recovery, check_weights
 from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
@@ -152,7 +153,7 @@ class Trainer:
             zero.divide(self.method.trained().values(), self.accelerator)
         prepare_modules(self.family, options.precision, options.attention, self.method.holding, self.accelerator.device)
         self._check_weights()
-        full_vae = options.model.no_half_vae or options.precision.mixed_precision == "no"
+        full_vae = encoding_precision(options) == "no"
         self.encoder = Encoder(self.family, self.accelerator, full_vae, vae_stays(options.precision))
 
     def _make_texts(self) -> Texts:

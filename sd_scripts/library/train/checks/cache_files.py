@@ -57,7 +57,9 @@ def for_texts(options: CacheTextsOptions) -> TrainerOptions:
         text_cache=TextCacheOptions(cache_text_encoder_outputs_to_disk=True),
         data=_as(EitherDataOptions, options.data),
         captions=_as(CaptionOptions, options.captions),
-        resolution=ResolutionOptions(skip_cache_check=options.files.skip_cache_check),
+        resolution=ResolutionOptions(
+            skip_cache_check=options.files.skip_cache_check, verify_cache=options.files.verify_cache
+        ),
         precision=_as(PrecisionOptions, options.precision),
         format=ModelFormatOptions(),
     )

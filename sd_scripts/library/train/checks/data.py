@@ -21,6 +21,9 @@ def check_data(options: TrainerOptions) -> None:
     """The datasets are described without mistakes, and their metadata files and folders are there."""
     data, sizes = options.data, options.resolution
     check_readers(data)
+    if sizes.skip_cache_check and sizes.verify_cache:
+        sentence = "--verify_cache and --skip_cache_check exclude each other. Leave out one of the two."
+        raise BadOption("verify_cache", sentence)
     if data.dataset_class:
         if data.dataset_config:
             raise BadOption("dataset_config", "--dataset_config and --dataset_class exclude each other: use one.")
