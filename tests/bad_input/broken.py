@@ -22,6 +22,7 @@ SPARSE_BYTES = 100 * 10**9
 LINE_BYTES = 10**9
 
 
+@functools.lru_cache(maxsize=64)
 def broken(kind: str, good: Path, seed: int = 0) -> list[Broken]:
     """Everything of a kind that can be made from a good file, in a fixed order."""
     draw = random.Random(f"{seed}-{kind}-{good.name}")
@@ -104,7 +105,7 @@ def _cut(data: bytes, kind: str) -> Iterator[Broken]:
     """Cut at every 64 KB, and around where headers end."""
     borders = {0, 1, 2, 7, 8, 9, 64, len(data) // 2, len(data) - 1, *range(STEP_BYTES, len(data), STEP_BYTES)}
     if kind == "safetensors" and len(data) > 8:
-        end = 8 + int.fromof_bytes(data[:8], "little")
+        end = 8 + int.from_bytes(data[:8], "little")
         borders |= {end - 1, end, end + 1}
     text = kind in _TEXTS
     for place in sorted(place for place in borders if 0 <= place < len(data)):
@@ -129,6 +130,7 @@ def _png(width: int, height: int, depth: int = 8, colours: int = 0, rows: bytes 
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
+@functools.cache
 def _bomb(width: int, height: int) -> bytes:
     """A PNG of one bit a pixel, all black: small here, large where it is opened."""
     import zlib
@@ -169,6 +171,7 @@ def _pictures(data: bytes, draw: random.Random) -> Iterator[Broken]:
     yield of_bytes("PostScript", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/tmp/ran) (w) file\n%%EOF\n")
 
 
+@functools.cache
 def _zeros(size: int) -> bytes:
     import zlib
 

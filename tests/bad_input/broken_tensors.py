@@ -182,7 +182,7 @@ def pickled(data: bytes, draw: random.Random) -> Iterator[Broken]:
     circle: dict[str, Any] = {}
     circle["state_dict"] = circle
     deep: list[Any] = []
-    for _ in range(500):
+    for _ in range(200):
         deep = [deep]
     for name, value in {
         "an empty dict": {}, "a list": [1, 2], "None": None, "a number": 3, "a tensor": torch.zeros(3),

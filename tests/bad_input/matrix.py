@@ -50,16 +50,15 @@ class Counts:
 def cases_of(slots: list[Slot], world: Path, seed: int) -> Iterator[Case]:
     """Every case once, by lot over all slots, so that a bounded run touches each of them."""
     draw = random.Random(seed)
-    waiting = {}
-    for slot in slots:
-        count = len(broken(slot.kind, world / slot.good, seed))
-        waiting[slot] = draw.sample(range(count), count)
-    order = [slot for slot, numbers in waiting.items() for _ in numbers]
+    counts = [len(broken(slot.kind, world / slot.good, seed)) for slot in slots]
+    waiting = [draw.sample(range(count), count) for count in counts]
+    order = [place for place, numbers in enumerate(waiting) for _ in numbers]
     draw.shuffle(order)
     # Each place comes once before the lot decides.
-    for slot in [*slots, *order]:
-        if waiting[slot]:
-            yield Case(slot, broken(slot.kind, world / slot.good, seed)[waiting[slot].pop()])
+    for place in [*range(len(slots)), *order]:
+        if waiting[place]:
+            slot = slots[place]
+            yield Case(slot, broken(slot.kind, world / slot.good, seed)[waiting[place].pop()])
 
 
 def argv_of(slot: Slot, here: Path) -> list[str]:
@@ -77,7 +76,7 @@ def _placed(value: Any, here: Path) -> Any:
 def run_case(
     case: Case | Slot, world: Path, here: Path, longest_s: float = forks.LONGEST_S
 ) -> tuple[forks.Ended, list[str]]:
-    """Runs a program over a broken thing (a slot alone: over the good one). Gives its end, and what is wrong with it."""
+    """Runs a program over a broken thing (a slot alone: over the good one): its end, and what is wrong with it."""
     slot = case if isinstance(case, Slot) else case.slot
     shutil.copytree(world, here, copy_function=os.link)
     put = here / slot.put

@@ -38,7 +38,7 @@ def all_slots() -> list[Slot]:
 def _of_options() -> Iterator[Slot]:
     for script, options in SCRIPTS.items():
         for spec in option_specs(options).values():
-            if spec.path in _READ and (script, spec.name) not in _WRITTEN:
+            if spec.path in _READ:
                 yield from _of_option(script, spec)
 
 
@@ -72,7 +72,6 @@ def _pictures(script: str, spec: OptionSpec, needs: dict[str, Any]) -> Iterator[
 
 
 _READ = {"model", "vae", "json_in", "file", "picture", "pictures"}
-_WRITTEN = {("gen_img.py", "grid")}
 _FOLDERS = {"reg_data_dir": "kept", "conditioning_data_dir": "masks", "reg_pictures": "pictures"}
 _SAMPLE = {"sample_at_first": True, "sample_every_n_steps": 1}
 _NEEDS: dict[str, dict[str, Any]] = {
