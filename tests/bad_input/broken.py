@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bad_input import broken_tensors
+from tests.bad_input.evil import evil_of
 from tests.bad_input.kinds import Broken, made, of_bytes
 
 STEP_BYTES = 64 * 1024
@@ -27,7 +28,8 @@ def broken(kind: str, good: Path, seed: int = 0) -> list[Broken]:
     """Everything of a kind that can be made from a good file, in a fixed order."""
     draw = random.Random(f"{seed}-{kind}-{good.name}")
     data = good.read_bytes()
-    return [*_anything(data, draw), *_cut(data, kind), *KINDS[kind](data, draw)]
+    evil = [of_bytes(f"evil: {name}", content, usable=True) for name, content in evil_of(kind, good)]
+    return [*_anything(data, draw), *_cut(data, kind), *KINDS[kind](data, draw), *evil]
 
 
 # What may stand in the place of any file
@@ -46,7 +48,7 @@ def _anything(data: bytes, draw: random.Random) -> Iterator[Broken]:
     yield made("the same size in zeros", lambda: bytes(len(data)))
     chance = draw.randrange(2**32)
     yield made("the same size by chance", lambda: random.Random(chance).randbytes(len(data)))
-    yield of_bytes("text", b"This is not what was asked for.\n" * 9, usable=True)
+    yield of_bytes("text", b"This is not what was asked for.\n", usable=True)
     yield of_bytes("UTF-16", "text in another encoding\n".encode("utf-16"), usable=True)
     yield of_bytes("no UTF-8", b"\xff\xfe\xfd\x80 \xc3\x28\xa0\xa1", usable=True)
     yield of_bytes("NUL in text", b'{"a\0": "b\0"}\n\0 = 1\n', usable=True)
@@ -97,7 +99,7 @@ def _strangers() -> dict[str, bytes]:
         "a PNG": _png(8, 8),
         "a script": b"#!/bin/sh\ntouch /tmp/ran\n",
         "a page": b"<!DOCTYPE html><html><body>404</body></html>",
-        "a pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4265146304\n",
+        "a pointer": b"version https://git-lfs.github.com/spec/v1 oid sha256:00 size 4265146304\n",
     }
 
 

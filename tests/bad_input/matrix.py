@@ -16,6 +16,7 @@ from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.values import to_argv
 from tests.bad_input import forks
 from tests.bad_input.broken import broken
+from tests.bad_input.evil import MARK
 from tests.bad_input.kinds import Broken
 from tests.bad_input.slots import Slot
 from tests.effects.run import needed
@@ -45,6 +46,7 @@ class Counts:
     found: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
     codes: Counter[int] = field(default_factory=Counter)
+    times_s: dict[str, float] = field(default_factory=dict)
 
 
 def cases_of(slots: list[Slot], world: Path, seed: int) -> Iterator[Case]:
@@ -88,7 +90,8 @@ def run_case(
         case.broken.make(put)
     before = _tree(here)
     ended = forks.run_script(slot.script, argv_of(slot, here), here, longest_s)
-    wrong = [*_ended_wrongly(case, ended), *_lost(before, _tree(here), ended.code == 0)]
+    wrong = ["ran: what the file names was run"] if (here / MARK).exists() else []
+    wrong += [*_ended_wrongly(case, ended), *_lost(before, _tree(here), ended.code == 0)]
     shutil.rmtree(here)
     return ended, wrong
 
@@ -175,6 +178,7 @@ def run_all(cases: Iterator[Case], world: Path, room: Path, until: float) -> Cou
         ended, wrong = run_case(case, world, room / f"case{number}")
         counts.tried += 1
         counts.codes[ended.code] += 1
+        counts.times_s[case.name] = ended.took_s
         for what in wrong:
             counts.found[what.partition(":")[0]] += 1
             counts.lines.append(f"{case.name}: {what}")

@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io.atomic import check_writable, write_json
+from sd_scripts.library.io.reading import DATA_BYTES, TEXT_BYTES, parse_json, read_text
 
 
 class Entry(TypedDict, total=False):
@@ -19,6 +20,8 @@ class Entry(TypedDict, total=False):
 
 Metadata = dict[str, Entry]
 
+_LOOK_BYTES = 4096
+_AGAIN = "Make it again with the earlier stage."
 _FIELDS: dict[str, type] = {"caption": str, "tags": str, "train_resolution": list, "image_size": list}
 
 
@@ -32,17 +35,16 @@ def read_metadata(path: str | Path, option: str = "in_json") -> Metadata:
         what = "this is a folder" if file.is_dir() else "there is no such file"
         raise BadOption(option, f'{option} "{path}": {what}. Name a metadata file written by an earlier stage.')
     try:
-        text = file.read_bytes().decode("utf-8-sig")
-        found = _read_lines(text, file) if file.suffix.lower() == ".jsonl" else json.loads(text)
+        _check_beginning(file)
+        text = read_text(file, DATA_BYTES)
+        found = _read_lines(text, file) if file.suffix.lower() == ".jsonl" else parse_json(text)
     except UnicodeDecodeError as error:
         raise BadFile(f"{file} is not UTF-8 text, so it is no metadata file.") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise BadFile(
-            f"{file} is broken JSON at {where}: {error.msg}. Make it again with the earlier stage."
-        ) from error
-    except RecursionError as error:
-        raise BadFile(f"{file} is nested too deeply to be metadata. Make it again with the earlier stage.") from error
+        raise BadFile(f"{file} is broken JSON at {where}: {error.msg}. {_AGAIN}") from error
+    except ValueError as error:
+        raise BadFile(f"{file} is no metadata: {error}. {_AGAIN}") from error
     except OSError as error:
         raise BadFile(f"{file} cannot be read: {error.strerror}.") from error
     return _checked(found, file)
@@ -86,6 +88,16 @@ def keys_of(images: list[Path], full_path: bool) -> dict[str, Path]:
     return keys
 
 
+def _check_beginning(file: Path) -> None:
+    """Raises BadFile for a large file that is no JSON object: it is not read as a whole only to be refused."""
+    if file.stat().st_size <= TEXT_BYTES:
+        return
+    with open(file, "rb") as stream:
+        beginning = stream.read(_LOOK_BYTES)
+    if not beginning.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+        raise BadFile(f"{file} is no metadata: it does not begin with {{. {_AGAIN}")
+
+
 def _read_lines(text: str, file: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -97,7 +109,7 @@ def _read_lines(text: str, file: Path) -> dict[str, Any]:
 
 def _read_line(line: str, where: str) -> tuple[str, dict[str, Any]]:
     try:
-        row = json.loads(line)
+        row = parse_json(line)
         return str(row.pop("image_path")), row
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadFile(f'{where} is no JSON object with an "image_path". Make the file again.') from error

@@ -5,7 +5,9 @@ import mimetypes
 import tomllib
 from pathlib import Path
 
+from sd_scripts.library.data.images import UnreadableImage, image_size
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.reading import read_whole
 from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.notice import Notice
 from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES, AboutOptions
@@ -69,9 +71,15 @@ def data_url(thumbnail: str) -> str:
 def _read_as_url(path: str) -> str:
     try:
         _check_size(path, Path(path).stat().st_size)
-        data = base64.b64encode(Path(path).read_bytes()).decode()
+        data = base64.b64encode(read_whole(path, LARGEST_THUMBNAIL_BYTES)).decode()
     except OSError as error:
         raise _bad_thumbnail(path, f"cannot be read: {error.strerror}. Name a picture.") from error
+    try:
+        image_size(path)
+    except UnreadableImage as error:
+        raise _bad_thumbnail(
+            path, f"is no picture that can be read: {error}. Name a .png, .jpg or .webp file."
+        ) from error
     return f"data:{mimetypes.guess_type(path)[0]};base64,{data}"
 
 

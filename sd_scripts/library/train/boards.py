@@ -6,7 +6,6 @@ import netrc
 import os
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
@@ -14,6 +13,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.reading import parse_toml, read_text
 from sd_scripts.library.notice import Notice
 from sd_scripts.library.train.board_kinds import Board, BoardPlan, TensorBoard, Wandb
 from sd_scripts.options.spec import flat_values, option_specs
@@ -132,7 +132,7 @@ def _tables(logging: LoggingOptions) -> dict[str, dict[str, Any]]:
         return {}
     option = f"--log_tracker_config {path}"
     try:
-        tables = tomllib.loads(Path(path).read_text("utf-8-sig"))
+        tables = parse_toml(read_text(path))
     except OSError as error:
         raise BadOption("log_tracker_config", f"{option} cannot be read: {error.strerror}.") from error
     except ValueError as error:  # both of broken TOML and of what is no UTF-8
