@@ -71,9 +71,11 @@ def _long_line(path: Path) -> None:
     """Linked from one file, as writing it takes a second."""
     store = Path(os.environ.get("BAD_INPUT_STORE", path.parent)) / "one_line"
     if not store.exists():
-        with open(store, "wb") as file:
+        beside = store.with_name(f"one_line_{os.getpid()}")
+        with open(beside, "wb") as file:
             for _ in range(LINE_BYTES // 10**6):
                 file.write(b"a, b " * 200_000)
+        beside.rename(store)
     if store.parent == path.parent:
         store.rename(path)
     else:

@@ -109,9 +109,9 @@ def _ended_wrongly(case: Case | Slot, ended: forks.Ended) -> Iterator[str]:
     if isinstance(case, Slot):
         if ended.code:
             yield f"the good file is refused: {last_line(ended.said)}"
-    elif ended.code == 0 and not case.broken.usable and not case.slot.per_item:
+    elif ended.code == 0 and not case.broken.usable and not case.slot.per_item and "/" not in case.slot.put:
         yield "taken: what cannot be used is used, without a word"
-    elif case.slot.per_item and ended.code == 2:
+    elif case.slot.per_item and ended.code == 2 and "no pictures here" not in ended.said:
         yield f"stopped: by one picture: {last_line(ended.said)}"
 
 

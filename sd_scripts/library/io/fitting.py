@@ -1,5 +1,6 @@
 """Whether what was trained beside a model fits it: by the headers of both, before either is loaded. Needs no torch."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sd_scripts.library.io.headers import (
 )
 
 _KEYS_OF_TEXTS = ("attn2.to_k.weight", "attn2_to_k.lora_down.weight", "attn2_to_k.lora_A.weight")
+DOWN, UP = ".lora_down.weight", ".lora_up.weight"
 _WHOLE = {"sd1": "a whole model", "sd2": "a whole model", "sdxl": "a whole model", "vae": "a VAE"}
 
 
@@ -30,7 +32,18 @@ def check_network_file(path: str | Path, base: str | None) -> None:
     kind = kind_of({name: fact.shape for name, fact in facts.items()})
     if kind in _WHOLE:
         raise BadFile(f"{path} is {_WHOLE[kind]}, not a network. Choose another file.")
+    check_pairs(path, {name: fact.shape for name, fact in facts.items()})
     _check_width(path, text_width(facts), base)
+
+
+def check_pairs(path: str | Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """The two matrices of each LoRA fit each other, and its alpha is a number. Errors: BadFile."""
+    for name in (name for name in shapes if name.endswith(DOWN)):
+        key = name.removesuffix(DOWN)
+        down, up, alpha = shapes[name], shapes.get(key + UP, ()), shapes.get(f"{key}.alpha", ())
+        fits = len(up) > 1 and len(down) > 1 and up[1] == down[0] > 0 and all(size == 1 for size in up[2:])
+        if not fits or math.prod(alpha) != 1:
+            raise BadFile(f"{path} is incomplete: the matrices of {key} do not fit each other. Copy it again.")
 
 
 def check_embedding_file(path: str | Path, base: str | None) -> None:

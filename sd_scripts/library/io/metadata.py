@@ -21,6 +21,8 @@ class Entry(TypedDict, total=False):
 Metadata = dict[str, Entry]
 
 _LOOK_BYTES = 4096
+# Larger than any picture that can be opened; a number without end would become a tensor without end.
+_LONGEST_SIDE_PX = 1_000_000
 _AGAIN = "Make it again with the earlier stage."
 _FIELDS: dict[str, type] = {"caption": str, "tags": str, "train_resolution": list, "image_size": list}
 
@@ -122,9 +124,13 @@ def _checked(found: Any, file: Path) -> Metadata:
         if not isinstance(entry, dict):
             raise BadFile(f'{file}: the entry "{key}" is no object with a caption and tags.')
         for name, kind in _FIELDS.items():
-            if name in entry and not isinstance(entry[name], kind):
+            if name in entry and not (isinstance(entry[name], kind) and (kind is str or _is_size(entry[name]))):
                 raise BadFile(f'{file}: "{name}" of the entry "{key}" is no {_WORDS[kind]}.')
     return found
+
+
+def _is_size(found: list[Any]) -> bool:
+    return len(found) == 2 and all(type(side_px) is int and 0 < side_px <= _LONGEST_SIDE_PX for side_px in found)
 
 
 _WORDS: dict[type, str] = {str: "text", list: "pair of numbers"}
