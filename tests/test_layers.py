@@ -34,6 +34,7 @@ LEAVES = (
     "sd_scripts.library.io.headers",
     "sd_scripts.library.io.atomic",
     "sd_scripts.library.io.metadata",
+    "sd_scripts.library.io.reading",
     # What the program refuses before it loads a model, so that the page says it too.
     "sd_scripts.library.tagging.cleaning",
     "sd_scripts.library.generate.asked",

@@ -91,12 +91,12 @@ def run_case(
     before = _tree(here)
     ended = forks.run_script(slot.script, argv_of(slot, here), here, longest_s)
     wrong = ["ran: what the file names was run"] if (here / MARK).exists() else []
-    wrong += [*_ended_wrongly(case, ended), *_lost(before, _tree(here), ended.code == 0)]
+    wrong += [*ended_wrongly(case, ended), *lost(before, _tree(here), ended.code == 0)]
     shutil.rmtree(here)
     return ended, wrong
 
 
-def _ended_wrongly(case: Case | Slot, ended: forks.Ended) -> Iterator[str]:
+def ended_wrongly(case: Case | Slot, ended: forks.Ended) -> Iterator[str]:
     if ended.late:
         yield f"slow: not at its end after {ended.took_s:.0f} s"
         return
@@ -125,7 +125,7 @@ def last_line(said: str) -> str:
     return told[-1][:300] if told else "nothing"
 
 
-def _lost(before: dict[str, Any], after: dict[str, Any], well: bool) -> Iterator[str]:
+def lost(before: dict[str, Any], after: dict[str, Any], well: bool) -> Iterator[str]:
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) == after.get(name):
             continue

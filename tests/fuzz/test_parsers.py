@@ -33,7 +33,7 @@ def changed(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_it_gives_a_value_or_a_sentence(name: str) -> None:
-    @settings(max_examples=40, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @given(changed(SEEDS[name]))
     def search(data: bytes) -> None:
         TARGETS[name](data)
