@@ -27,7 +27,7 @@ from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import UserError
 from sd_scripts.library.generate.asked import GRAMMAR
 from sd_scripts.library.io.headers import pickled_header, safetensors_header
-from sd_scripts.library.io.metadata import read_metadata, write_metadata
+from sd_scripts.library.io.metadata import read_metadata, write_entries
 from sd_scripts.library.io.reading import parse_json
 from sd_scripts.library.models.prompt_weights import weighted_pieces
 from sd_scripts.library.tagging.cleaning import DEFAULT_RULES, clean_caption, clean_tags, read_rules
@@ -152,7 +152,7 @@ TARGETS: dict[str, Target] = {
     "dataset_config_toml": _reading(lambda path: read_dataset_config(str(path)), ".toml"),
     "dataset_config_json": _reading(lambda path: read_dataset_config(str(path)), ".json"),
     "rules": _reading(read_rules, ".toml"),
-    "metadata": _reading(read_metadata, ".json", write_metadata),
+    "metadata": _reading(read_metadata, ".json", lambda path, read: write_entries(path, iter(read.items()))),
     "metadata_lines": _reading(read_metadata, ".jsonl"),
     "tag_csv": _reading(read_table, ".csv"),
     "tag_json": _reading(read_table, ".json"),

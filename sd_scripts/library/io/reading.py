@@ -19,15 +19,17 @@ DATA_BYTES = 2_000_000_000
 
 def read_whole(path: str | Path, most_bytes: int = TEXT_BYTES) -> bytes:
     """What an ordinary file holds. Errors: OSError, for what is none, and for more than `most_bytes`."""
-    # A pipe without a writer would wait for one for ever.
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+    # A pipe without a writer would wait for one for ever. Without the buffer: there may be a million files.
+    with open(
+        path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+    ) as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
         if about.st_size > most_bytes:
             amount = f"{about.st_size / 1e6:,.0f} MB, and {most_bytes / 1e6:,.0f} MB are the most"
             raise OSError(errno.EFBIG, f"it is too large to be such a file ({amount})", str(path))
-        return file.read()
+        return file.readall()
 
 
 def read_text(path: str | Path, most_bytes: int = TEXT_BYTES) -> str:
