@@ -17,8 +17,8 @@ from pathlib import Path
 for variable, value in {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}.items():
     os.environ[variable] = value
 
-from tests.bad_input import forks, matrix
-from tests.bad_input.slots import Slot, add_more, slots_in
+from tests.bad_input import forks, matrix  # noqa: E402
+from tests.bad_input.slots import Slot, add_more, slots_in  # noqa: E402
 
 
 def main() -> int:

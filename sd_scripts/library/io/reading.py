@@ -20,16 +20,19 @@ DATA_BYTES = 2_000_000_000
 def read_whole(path: str | Path, most_bytes: int = TEXT_BYTES) -> bytes:
     """What an ordinary file holds. Errors: OSError, for what is none, and for more than `most_bytes`."""
     # A pipe without a writer would wait for one for ever. Without the buffer: there may be a million files.
-    with open(
-        path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
-    ) as file:
+    with open(path, "rb", buffering=0, opener=_without_waiting) as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
         if about.st_size > most_bytes:
-            amount = f"{about.st_size / 1e6:,.0f} MB, and {most_bytes / 1e6:,.0f} MB are the most"
-            raise OSError(errno.EFBIG, f"it is too large to be such a file ({amount})", str(path))
+            size_mb, most_mb = about.st_size / 1e6, most_bytes / 1e6
+            sentence = f"it has {size_mb:,.1f} MB, and {most_mb:,.1f} MB are the most for such a file"
+            raise OSError(errno.EFBIG, sentence, str(path))
         return file.readall()
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_text(path: str | Path, most_bytes: int = TEXT_BYTES) -> str:
