@@ -61,11 +61,9 @@ def check_embedding_file(path: str | Path, base: str | None) -> None:
 def check_hypernetwork_file(path: str | Path) -> None:
     """A hypernetwork's file is whole, and has modules for some width. Errors: BadFile."""
     path = Path(path)
-    if path.suffix.lower() not in PICKLED:
-        widths = [name for name in safetensors_header(path)[0] if name.partition(".")[0].isdecimal()]
-    else:
-        found = pickled_object(path)
-        widths = [key for key in found if isinstance(key, int)] if isinstance(found, dict) else []
+    found = pickled_object(path) if path.suffix.lower() in PICKLED else safetensors_header(path)[0]
+    keys = list(found) if isinstance(found, dict) else []
+    widths = [key for key in keys if isinstance(key, int) or str(key).partition(".")[0].isdecimal()]
     if not widths:
         raise BadFile(f"{path} is no hypernetwork: it has modules for no width such as 768. Choose another file.")
 

@@ -124,7 +124,7 @@ def _read_line(line: str, where: str) -> tuple[str, dict[str, Any]]:
         raise BadFile(f'{where} is no JSON object with an "image_path". Make the file again.') from error
 
 
-def _is_size(found: list[Any]) -> bool:
+def _is_size(found: Any) -> bool:
     return len(found) == 2 and all(type(side_px) is int and 0 < side_px <= _LONGEST_SIDE_PX for side_px in found)
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # Confidences of a faithful export differ by rounding alone.
+# The real one has 0.6 GB.
+LARGEST_MODEL_BYTES = 10_000_000_000
 EXPORT_TOLERANCE = 1e-3
 
 Run = Callable[["np.ndarray"], "np.ndarray"]
@@ -175,6 +177,9 @@ def _opened_onnx(model: OnnxModel) -> tuple[Run, tuple[int, int], int]:
 
 def _cache_of(model: Path) -> Path:
     """The export's place, named by what the model holds: another model of the same name is exported anew."""
+    size_bytes = model.stat().st_size
+    if size_bytes > LARGEST_MODEL_BYTES:
+        raise BadFile(f"{model} has {size_bytes / 1e9:,.0f} GB, which is no DeepDanbooru model. Choose another file.")
     with open(model, "rb") as stream:
         digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=6)).hexdigest()
     return model.with_name(f"{model.stem}-{digest}.onnx")

@@ -5,7 +5,7 @@ import mimetypes
 import tomllib
 from pathlib import Path
 
-from sd_scripts.library.data.images import UnreadableImage, image_size
+from sd_scripts.library.data.images import UnreadableImage, image_size, open_image
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.reading import read_whole
 from sd_scripts.library.models.family import FileFormat
@@ -20,6 +20,8 @@ _AS_GIVEN = (
     "metadata_usage_hint", "metadata_merged_from", "metadata_trigger_phrase", "metadata_preprocessor",
     "metadata_is_negative_embedding",
 )  # fmt: skip
+# A thumbnail is opened to see that it is whole, and larger ones only take time.
+_MOST_PIXELS = 10_000_000
 _ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -75,7 +77,10 @@ def _read_as_url(path: str) -> str:
     except OSError as error:
         raise _bad_thumbnail(path, f"cannot be read: {error.strerror}. Name a picture.") from error
     try:
-        image_size(path)
+        width_px, height_px = image_size(path)
+        if width_px * height_px > _MOST_PIXELS:
+            raise _bad_thumbnail(path, f"has {width_px} x {height_px} px. 256 x 256 are usual.")
+        open_image(path)
     except UnreadableImage as error:
         raise _bad_thumbnail(
             path, f"is no picture that can be read: {error}. Name a .png, .jpg or .webp file."

@@ -152,6 +152,10 @@ def _check_settings(option: str, board: str, table: dict[str, Any]) -> None:
             raise BadOption(
                 "log_tracker_config", f"{option}: [{board}] has no setting {name}. It knows {', '.join(known)}."
             )
+        kind = str if name == "filename_suffix" else int
+        if board == "tensorboard" and type(table[name]) is not kind:
+            what = "text, in quotes" if kind is str else "a whole number"
+            raise BadOption("log_tracker_config", f"{option}: {name} of [{board}] must be {what}.")
 
 
 def _wandb_settings() -> tuple[str, ...]:

@@ -65,6 +65,8 @@ _UNUSED = {
 # How a prompt is written into a file of this ending; in others one stands in a line.
 _HOW = {".toml": 'Write [[prompt.subset]], and below it prompt = "..."', ".json": 'Write ["..."].'}
 LONGEST_STEPS = 999
+# A model reads a few hundred words.
+LONGEST_LETTERS = 20_000
 # So many pictures' texts stand in for prompts.
 OWN = 4
 
@@ -166,6 +168,8 @@ def _read_row(row: Any, where: str, grammar: Grammar) -> Any:
 def _checked(values: dict[str, Any], where: str, grammar: Grammar) -> Any:
     if not isinstance(values.get("prompt"), str):
         raise BadOption(OPTION, f"{where} has no prompt.")
+    if len(values["prompt"]) > LONGEST_LETTERS:
+        raise BadOption(OPTION, f"{where} has {len(values['prompt']):,} letters. {LONGEST_LETTERS:,} are the most.")
     return grammar.kind(**{name: grammar.readers[name](value, f"{where}: {name}") for name, value in values.items()})
 
 
