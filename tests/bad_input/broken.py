@@ -135,7 +135,7 @@ def _png(width: int, height: int, depth: int = 8, colours: int = 0, rows: bytes 
 
 
 @functools.cache
-def _bomb(width: int, height: int) -> bytes:
+def png_of_zeros(width: int, height: int) -> bytes:
     """A PNG of one bit a pixel, all black: small here, large where it is opened."""
     import zlib
 
@@ -148,8 +148,8 @@ def _bomb(width: int, height: int) -> bytes:
 
 
 def _pictures(data: bytes, draw: random.Random) -> Iterator[Broken]:
-    yield Broken("a bomb of 60000 x 60000", lambda path: path.write_bytes(_bomb(60_000, 60_000)))
-    yield Broken("20000 x 20000 black pixels", lambda path: path.write_bytes(_bomb(20_000, 20_000)), usable=True)
+    yield Broken("a bomb of 60000 x 60000", lambda path: path.write_bytes(png_of_zeros(60_000, 60_000)))
+    yield Broken("20000 x 20000 black pixels", lambda path: path.write_bytes(png_of_zeros(20_000, 20_000)), usable=True)
     yield of_bytes("no pixels", _png(0, 0))
     yield of_bytes("no height", _png(8, 0))
     yield of_bytes("2 billion wide", _png(2**31 - 1, 1, rows=b"\0"))
