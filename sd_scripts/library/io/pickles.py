@@ -49,7 +49,7 @@ class SafeUnpickler(pickle._Unpickler):
 
     def get_extension(self, _code: int) -> None:
         """Registered extension codes are names too."""
-        self.append(Inert)
+        self.append(Inert)  # type: ignore[attr-defined]
 
 
 def load(file: BinaryIO, **options: Any) -> Any:
