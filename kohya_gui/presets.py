@@ -12,6 +12,7 @@ from kohya_gui.stages import STAGES, Stage
 from kohya_gui.words import bad_value, refusal
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.atomic import write_json
+from sd_scripts.library.io.reading import parse_json, read_text
 from sd_scripts.options.spec import option_specs
 from sd_scripts.options.values import BadValue, changed_values, read_value
 
@@ -125,7 +126,7 @@ class PresetStore:
 def preset_from(path: Path, builtin: bool) -> Preset | None:
     """The preset in a file, brought to the present version; None for a file that is none."""
     try:
-        saved: Saved = json.loads(path.read_text(encoding="utf-8"))
+        saved: Saved = parse_json(read_text(path))
         saved = migrated(saved)
         specs = option_specs(STAGES[saved["stage"]].options)
         known = {name: spec for spec in specs.values() for name in (spec.name, *spec.former)}

@@ -34,6 +34,7 @@ LEAVES = (
     "sd_scripts.library.io.headers",
     "sd_scripts.library.io.atomic",
     "sd_scripts.library.io.metadata",
+    "sd_scripts.library.io.reading",
     # What the program refuses before it loads a model, so that the page says it too.
     "sd_scripts.library.tagging.cleaning",
     "sd_scripts.library.generate.asked",
@@ -93,7 +94,8 @@ def test_the_library_points_one_way(file: Path) -> None:
         assert not name.startswith("kohya_gui"), name
         words = name.split(".")
         if parts[0] == "options":
-            assert words[1:2] in ([], ["options"]) or name.startswith("sd_scripts.library.errors"), name
+            leaves = ("sd_scripts.library.errors", "sd_scripts.library.io.reading")
+            assert words[1:2] in ([], ["options"]) or name.startswith(leaves), name
         if parts[0] == "library" and parts[1] in MAY_USE and words[1:2] == ["library"] and words[2:3]:
             used = words[2]
             assert used not in MAY_USE or used == parts[1] or used in MAY_USE[parts[1]], name

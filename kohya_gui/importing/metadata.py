@@ -1,7 +1,6 @@
 """What a LoRA or a checkpoint tells of its own training: the ss_* and modelspec.* keys of its header."""
 
 import ast
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from kohya_gui.importing.trainings import method_of, training_report
 from kohya_gui.stages import STAGES, Method
 from kohya_gui.words import refusal, say
 from sd_scripts.library.io.headers import safetensors_header
+from sd_scripts.library.io.reading import parse_json
 
 Metadata = dict[str, str]
 
@@ -69,7 +69,7 @@ def _take(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
 def _of_datasets(metadata: Metadata) -> Metadata:
     """Of newer files: what the first of their datasets, and its first folder, say."""
     try:
-        first = json.loads(metadata.get("ss_datasets", "[]"))[0]
+        first = parse_json(metadata.get("ss_datasets", "[]"))[0]
         subset = (first.get("subsets") or [{}])[0]
         found = {key: first[key] for key in _DATASET_KEYS if key in first}
         found |= {key: subset[key] for key in _SUBSET_KEYS if key in subset}
@@ -158,7 +158,7 @@ def _base_model(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
 def _network_arguments(taker: Taker, key: str, given: str, metadata: Metadata) -> None:
     """A JSON object of names and values."""
     try:
-        found = dict(json.loads(given) or {})
+        found = dict(parse_json(given) or {})
     except (ValueError, TypeError):
         found = {}
     words = [f"{name}={value}" for name, value in found.items()]

@@ -12,6 +12,7 @@ from kohya_gui.importing.metadata import read_metadata
 from kohya_gui.importing.report import Report
 from kohya_gui.importing.toml import parsed, read_toml
 from kohya_gui.words import refusal
+from sd_scripts.library.io.reading import parse_json
 
 LONGEST_LETTERS = 2_000_000
 
@@ -34,9 +35,11 @@ def read_settings(text: str, file_name: str, stage: str) -> Report:
 
 def _of_json(text: str, name: str, stage: str) -> Report:
     try:
-        found: dict[str, Any] = json.loads(text)
+        found: dict[str, Any] = parse_json(text)
     except json.JSONDecodeError as error:
         raise refusal("text", "import.broken_json", line=error.lineno, why=error.msg) from error
+    except ValueError as error:
+        raise refusal("text", "import.broken_json", line=1, why=error) from error
     if isinstance(found.get("__metadata__"), dict):
         return read_metadata(found["__metadata__"], name)
     if ours.is_ours(found):

@@ -1,19 +1,19 @@
 """The TOML files of sd-scripts' --config_file: flags by name; their sections have no meaning."""
 
-import tomllib
 from typing import Any
 
 from kohya_gui.importing.report import Report
 from kohya_gui.importing.taker import Taker
 from kohya_gui.importing.trainings import family_of, method_of, training_report
 from kohya_gui.words import refusal, say
+from sd_scripts.library.io.reading import parse_toml
 
 
 def parsed(text: str) -> dict[str, Any]:
     """The content of a TOML file. Errors: BadOption, with the place of the fault."""
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return parse_toml(text)
+    except ValueError as error:
         raise refusal("text", "import.broken_toml", why=error) from error
 
 

@@ -1,7 +1,6 @@
 """The worker: a process of its own that runs the queue. It outlives the page and ends when nothing is left to do."""
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from kohya_gui.words import Reason, say_reason
 from sd_scripts.library import systems
 from sd_scripts.library.events import CONTROL_VARIABLE, EVENTS_VARIABLE
 from sd_scripts.library.io.atomic import write_json
+from sd_scripts.library.io.reading import parse_json
 from sd_scripts.library.systems import ProcessId
 
 LOOK_EVERY_S = 0.2
@@ -192,14 +192,14 @@ def asked_at(control_path: Path) -> dict[str, float]:
     """{request: when it was made first} of a run (Unix seconds)."""
     asked: dict[str, float] = {}
     try:
-        lines = control_path.read_text(encoding="utf-8").splitlines()
+        lines = control_path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return asked
     for line in lines:
         try:
-            found = json.loads(line)
+            found = parse_json(line)
             asked.setdefault(found["request"], float(found["time"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             continue
     return asked
 

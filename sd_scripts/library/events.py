@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
+from sd_scripts.library.io.reading import parse_json
+
 VERSION = 2
 EVENTS_VARIABLE = "SD_SCRIPTS_EVENTS"
 CONTROL_VARIABLE = "SD_SCRIPTS_CONTROL"
@@ -209,11 +211,11 @@ def to_line(event: Event, now_s: float | None = None) -> str:
 def from_line(line: str) -> tuple[float, Event] | None:
     """(time, event) of a line; None for a line cut short, or of a kind or with a field that this version lacks."""
     try:
-        record = json.loads(line)
+        record = parse_json(line)
         kind = KINDS[record.pop("event")]
         now_s = float(record.pop("time"))
         return now_s, kind(**record)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 
@@ -260,7 +262,7 @@ class Requests:
         asked = []
         for line in self._reader.new_lines():
             try:
-                found = json.loads(line)
+                found = parse_json(line)
                 asked.append(found["request"])
                 self.prompts = found.get("prompts") or self.prompts
                 self.folder = found.get("folder") or self.folder

@@ -1,13 +1,13 @@
 """Options from a TOML file: `--config_file`. Its sections have no meaning; the command line wins over it."""
 
 import difflib
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.reading import parse_toml, read_text
 from sd_scripts.options.spec import OptionSpec, PathTo
 from sd_scripts.options.values import BadValue, read_value
 
@@ -59,7 +59,7 @@ def given_names(argv: list[str], specs: dict[str, OptionSpec]) -> set[str]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        return parse_toml(read_text(path))
     except OSError as error:
         raise BadOption("config_file", f"--config_file {path}: {error.strerror}. Name a TOML file.") from error
     except ValueError as error:

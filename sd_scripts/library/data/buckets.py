@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,6 +17,8 @@ Size = tuple[int, int]
 LATENT_PX = 8
 # As the options of buckets have it. What models draw is far below.
 LARGEST_PX = 16384
+# Python itself takes no number of thousands of digits.
+_SIDE = re.compile(r"0*[1-9][0-9]{0,8}")
 
 
 class Fit(NamedTuple):
@@ -141,7 +144,7 @@ def latents_hw(bucket_px: Size) -> tuple[int, int]:
 def parse_resolution(text: str, option: str) -> Size:
     """(width, height) of "width,height" or of one number. Errors: BadOption, naming `option`."""
     parts = [part.strip() for part in text.split(",")]
-    if len(parts) not in (1, 2) or not all(part.isdecimal() and part.isascii() and int(part) > 0 for part in parts):
+    if len(parts) not in (1, 2) or not all(map(_SIDE.fullmatch, parts)):
         raise BadOption(option, f'--{option} "{text}" is no size. Write width,height such as 512,512, or one number.')
     sides_px = int(parts[0]), int(parts[-1])
     if max(sides_px) > LARGEST_PX:
@@ -168,6 +171,13 @@ def checked_rules(rules: BucketRules, option: str) -> BucketRules:
         raise BadOption(
             "min_bucket_reso",
             f"--min_bucket_reso {rules.min_px} is more than --max_bucket_reso {rules.max_px}. Lower it or raise that.",
+        )
+    square_px = math.isqrt(math.prod(rules.resolution_px)) // step_px * step_px
+    if rules.min_px > square_px:
+        raise BadOption(
+            "min_bucket_reso",
+            f"--min_bucket_reso {rules.min_px} is more than the resolution gives: there would be one square bucket of "
+            f"{square_px} px for all pictures. Use {square_px} or less, or leave out --enable_bucket.",
         )
     if max(rules.resolution_px) > rules.max_px:
         raise BadOption(

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.reading import read_whole
 
+# A model reads a few hundred words at most, and reading a book for one takes gigabytes.
+LONGEST_BYTES = 200_000
 TEXT_ENDINGS = (".caption", ".txt", ".cap")
 """Endings that text files beside pictures have."""
 
@@ -49,9 +52,7 @@ def read_caption(path: Path) -> CaptionText | None:
     UTF-8 (with or without a byte order mark), UTF-16 with one, else Shift-JIS. Errors: UnreadableText.
     """
     try:
-        # Without the buffer that is made for every file: there may be a million of them.
-        with open(path, "rb", buffering=0) as file:
-            data = file.readall()
+        data = read_whole(path, LONGEST_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -2,13 +2,13 @@
 
 import difflib
 import json
-import tomllib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.io.reading import parse_json, parse_toml, read_text
 from sd_scripts.options import dataset_config as keys
 from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import OptionSpec, option_specs
@@ -95,11 +95,13 @@ def _parsed(file: Path) -> dict[str, Any]:
         what = "this is a folder" if file.is_dir() else "there is no such file"
         raise _bad(f'--dataset_config "{file}": {what}. Name a .toml or .json file.')
     try:
-        text = file.read_bytes().decode("utf-8-sig")
-        found = json.loads(text) if file.suffix.lower() == ".json" else tomllib.loads(text)
+        text = read_text(file)
+        found = parse_json(text) if file.suffix.lower() == ".json" else parse_toml(text)
     except UnicodeDecodeError as error:
         raise BadFile(f"{file} is not UTF-8 text. Save it as UTF-8.") from error
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except OSError as error:
+        raise BadFile(f"{file} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
         kind = "JSON" if file.suffix.lower() == ".json" else "TOML"
         raise BadFile(f"{file} is no {kind} that can be read: {error}.") from error
     return _table(found, file.name)

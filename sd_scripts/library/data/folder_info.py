@@ -4,7 +4,6 @@ The file, metadata_cache.json, is laid out as that of sd-scripts: {path: {"capti
 what state of the picture and its caption each entry was made, and no entry is trusted that does not say it.
 """
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from sd_scripts.library.data.captions import caption_path, read_caption
 from sd_scripts.library.data.known_files import KnownFiles, settled
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.atomic import write_json
+from sd_scripts.library.io.reading import DATA_BYTES, parse_json, read_whole
 from sd_scripts.library.report import Report
 
 FILE_NAME = "metadata_cache.json"
@@ -92,7 +92,7 @@ def _state(file: Path) -> list[int]:
 def _read(file: Path) -> dict[str, Any]:
     """The entries of the file; none where it is missing or broken: it is only a help."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found = parse_json(read_whole(file, DATA_BYTES))
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -19,6 +19,10 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl")
 MAX_PIXELS = 500_000_000
 
 
+# The largest of them, uncompressed; more is no picture, and nobody waits until it is read.
+LARGEST_BYTES = 4_000_000_000
+
+
 class UnreadableImage(Exception):
     """A file that cannot be read as a picture; the text says why, in words for the list of what was left out."""
 
@@ -165,7 +169,11 @@ def _opened(path: str | Path) -> "Image.Image":
         with warnings.catch_warnings():
             # Broken EXIF data and the like: what matters is whether the picture can be decoded.
             warnings.simplefilter("ignore")
+            if Path(path).stat().st_size > LARGEST_BYTES:
+                raise UnreadableImage(f"the file has more than {LARGEST_BYTES / 1e9:.0f} GB, as no picture has")
             image = Image.open(path)
+    except UnreadableImage:
+        raise
     except Exception as error:
         raise UnreadableImage(_reason(path, error)) from error
     if image.width * image.height > MAX_PIXELS:

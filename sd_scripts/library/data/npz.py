@@ -15,8 +15,10 @@ class BrokenLatents(Exception):
     """A latents file that cannot be read; the text says why."""
 
 
+# Latents and masks of the largest pictures take less. What claims more would only fill the memory.
+LARGEST_ARRAY_BYTES = 500_000_000
 # NotImplementedError, a RuntimeError, stands for kinds of compression and encryption that zipfile cannot read.
-_READ_ERRORS = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_READ_ERRORS = (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 def read_arrays(path: Path, wanted: tuple[str, ...] = ()) -> "dict[str, np.ndarray]":
@@ -38,6 +40,13 @@ def members(path: Path) -> Iterator[tuple[list[str], Callable[[str], IO[bytes]]]
     try:
         with zipfile.ZipFile(path) as archive:
             names = [member.removesuffix(".npy") for member in archive.namelist()]
-            yield names, lambda name: archive.open(f"{name}.npy")
+            yield names, lambda name: _opened(archive, f"{name}.npy")
     except _READ_ERRORS as error:
         raise BrokenLatents(f"the file is broken ({error})") from error
+
+
+def _opened(archive: zipfile.ZipFile, member: str) -> IO[bytes]:
+    size_bytes = archive.getinfo(member).file_size
+    if size_bytes > LARGEST_ARRAY_BYTES:
+        raise ValueError(f"{member} would take {size_bytes / 1e9:.1f} GB")
+    return archive.open(member)

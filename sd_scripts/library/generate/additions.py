@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from sd_scripts.library.errors import BadOption
+from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.generate.kinds import LORA, module_of
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.networks.arguments import split_words
@@ -72,7 +72,11 @@ def add_network(family: Family, file: str, strength: float, module: str = LORA, 
     """From now on the model answers with a network's change. Errors: BadOption, BadFile, NotInstalled."""
     network, tensors = _made(family, file, strength, module, given)
     network.apply_to(text_encoders_of(family), family.unet, True, True)
-    network.load_state_dict(tensors, strict=False)
+    try:
+        network.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        what = str(error).strip().splitlines()[-1].strip()
+        raise BadFile(f"{file} does not fit this model: {what} Choose another.") from error
     network.to(family.unet.device)
     network.requires_grad_(False).eval()
     return network

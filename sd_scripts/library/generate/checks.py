@@ -6,6 +6,8 @@ from pathlib import Path
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.generate.asked import read_asked
 from sd_scripts.library.generate.plan import is_grid
+from sd_scripts.library.io.fitting import check_embedding_file, check_hypernetwork_file, check_network_file
+from sd_scripts.library.networks.lycoris_arguments import MODULE
 from sd_scripts.options.gen_img import AddedOptions, GenImgOptions
 
 
@@ -19,6 +21,7 @@ def check_drawing(options: GenImgOptions) -> None:
     _check_one_of(("fp16", speed.fp16), ("bf16", speed.bf16))
     _check_one_of(("sdpa", speed.sdpa), ("xformers", speed.xformers), ("diffusers_xformers", speed.diffusers_xformers))
     check_added(options.added)
+    _check_contents(options.added, model.ckpt)
     _check_files("grid", options.grid.grid)
     if options.grid.grid_multipliers and not (
         options.grid.grid or options.added.network_weights or options.added.hypernetwork_weights
@@ -44,6 +47,19 @@ def check_added(options: AddedOptions) -> None:
     for option in ("network_merge", "network_show_meta"):
         if getattr(options, option) and not options.network_weights:
             raise BadOption(option, f"--{option} needs --network_weights.")
+
+
+def _check_contents(options: AddedOptions, model: str | None) -> None:
+    """Files are what they are taken for, and for this kind of model. Other packages' modules know their own files."""
+    for place, file in enumerate(options.network_weights or []):
+        modules = options.network_module or []
+        module = (modules[min(place, len(modules) - 1)] if modules else "").removeprefix("sd_scripts.")
+        if not module or module.startswith("networks.") or module == MODULE:
+            check_network_file(file, model)
+    for file in options.textual_inversion_embeddings or []:
+        check_embedding_file(file, model)
+    for file in options.hypernetwork_weights or []:
+        check_hypernetwork_file(file)
 
 
 def _check_pictures(options: GenImgOptions) -> None:

@@ -16,10 +16,9 @@ from torch import Tensor
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io import pickles
 from sd_scripts.library.io.atomic import replacing
-from sd_scripts.library.io.headers import safetensors_header
+from sd_scripts.library.io.headers import PICKLED, safetensors_header
 
 CPU = torch.device("cpu")
-PICKLED = {".ckpt", ".pt", ".pth", ".bin"}
 
 
 class Checkpoint(Protocol):

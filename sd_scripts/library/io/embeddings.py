@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from sd_scripts.library.errors import BadFile
-from sd_scripts.library.io.checkpoints import PICKLED, open_checkpoint, read_pickle, write_pickle, write_safetensors
+from sd_scripts.library.io.checkpoints import open_checkpoint, read_pickle, write_pickle, write_safetensors
 from sd_scripts.library.io.embedding_names import ONE_ENCODER, TWO_ENCODERS, WEB_TABLE
+from sd_scripts.library.io.headers import PICKLED
 
 
 def write_embedding(path: Path, vectors: Mapping[str, Tensor], word: str, metadata: Mapping[str, str]) -> None:

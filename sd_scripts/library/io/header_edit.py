@@ -10,6 +10,7 @@ from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io.asked import check_one_place, input_file, output_file
 from sd_scripts.library.io.atomic import replacing
 from sd_scripts.library.io.headers import safetensors_header
+from sd_scripts.library.io.reading import parse_json, read_text
 from sd_scripts.library.report import Report, counted
 from sd_scripts.options.model_tools import EditFilesOptions, EditKeysOptions
 
@@ -91,7 +92,7 @@ def _from_file(name: str | None) -> dict[str, str]:
     if not name:
         return {}
     try:
-        found = json.loads(Path(name).expanduser().read_bytes().decode("utf-8-sig"))
+        found = parse_json(read_text(Path(name).expanduser()))
     except OSError as error:
         raise BadOption("set_from", f"--set_from {name}: {error.strerror}. Name a JSON file.") from error
     except ValueError as error:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io.pickles import SafeUnpickler
+from sd_scripts.library.io.reading import parse_json, read_text
 
 ModelKind = Literal["sd1", "sd2", "sdxl", "lora", "vae", "unknown"]
 Prediction = Literal["epsilon", "v_prediction"]
@@ -39,6 +40,7 @@ _LORA = (
 _DTYPES = {"F64": "fp64", "F32": "fp32", "F16": "fp16", "BF16": "bf16", "F8_E4M3": "fp8", "F8_E5M2": "fp8"}
 _STORAGES = {"DoubleStorage": "F64", "FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16"}
 _PREDICTIONS: dict[str, Prediction] = {"epsilon": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction"}
+PICKLED = {".ckpt", ".pt", ".pth", ".bin"}
 _LONGEST_HEADER_BYTES = 100_000_000
 
 
@@ -244,7 +246,7 @@ def _folder_facts(folder: Path) -> ModelFacts:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = parse_json(read_text(file))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

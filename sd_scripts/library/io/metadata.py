@@ -24,6 +24,8 @@ Metadata = dict[str, Entry]
 Entries = Iterator[tuple[str, Entry]]
 """Entries with their keys, one by one."""
 
+# Larger than any picture that can be opened; a number without end would become a tensor without end.
+_LONGEST_SIDE_PX = 1_000_000
 _FIELDS: dict[str, type] = {"caption": str, "tags": str, "train_resolution": list, "image_size": list}
 
 
@@ -101,6 +103,8 @@ def _entries(file: Path) -> Entries:
         raise BadFile(f"{file} holds a JSON {error}, not the object that metadata is.") from error
     except RecursionError as error:
         raise BadFile(f"{file} is nested too deeply to be metadata. Make it again with the earlier stage.") from error
+    except ValueError as error:
+        raise BadFile(f"{file} is no metadata: {error}. Make it again with the earlier stage.") from error
     except OSError as error:
         raise BadFile(f"{file} cannot be read: {error.strerror}.") from error
 
@@ -120,12 +124,16 @@ def _read_line(line: str, where: str) -> tuple[str, dict[str, Any]]:
         raise BadFile(f'{where} is no JSON object with an "image_path". Make the file again.') from error
 
 
+def _is_size(found: Any) -> bool:
+    return len(found) == 2 and all(type(side_px) is int and 0 < side_px <= _LONGEST_SIDE_PX for side_px in found)
+
+
 def _checked(key: str, entry: Any, file: Path) -> Entry:
     if not isinstance(entry, dict):
         raise BadFile(f'{file}: the entry "{key}" is no object with a caption and tags.')
     for name, value in entry.items():
         kind = _FIELDS.get(name)
-        if kind and not isinstance(value, kind):
+        if kind and not (isinstance(value, kind) and (kind is str or _is_size(value))):
             raise BadFile(f'{file}: "{name}" of the entry "{key}" is no {_WORDS[kind]}.')
     return cast("Entry", entry)
 

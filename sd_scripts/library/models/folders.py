@@ -1,6 +1,5 @@
 """Reading the parts of a diffusers folder as they lie: configuration and tensors, in their own dtype."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.checkpoints import open_checkpoint
+from sd_scripts.library.io.reading import parse_json, read_text
 
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 _ENDINGS = (".safetensors", ".bin", ".fp16.safetensors", ".fp16.bin")
@@ -57,10 +57,10 @@ def _is_of_the_copy(key: str) -> bool:
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON object. Errors: BadFile."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = parse_json(read_text(file))
     except FileNotFoundError as error:
         raise BadFile(f"{file} is missing, so {file.parent} is no complete part of a diffusers model.") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise BadFile(f"{file} cannot be read as JSON ({error}). Download or copy the model again.") from error
     if not isinstance(found, dict):
         raise BadFile(f"{file} is no JSON object. Download or copy the model again.")

@@ -8,8 +8,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sd_scripts.library.errors import BadFile
-from sd_scripts.library.io.checkpoints import PICKLED, open_checkpoint, write_bin, write_safetensors
+from sd_scripts.library.io.checkpoints import open_checkpoint, write_bin, write_safetensors
 from sd_scripts.library.io.hashes import network_hashes
+from sd_scripts.library.io.headers import PICKLED
 
 
 def read_network(path: str | Path, kind: str = "LoRA", mark: str = "lora_down.weight") -> dict[str, Tensor]:

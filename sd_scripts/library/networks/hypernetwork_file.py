@@ -14,12 +14,12 @@ from torch import Tensor
 
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io.checkpoints import (
-    PICKLED,
     open_checkpoint,
     read_pickle,
     write_older_pickle,
     write_safetensors,
 )
+from sd_scripts.library.io.headers import PICKLED
 from sd_scripts.library.networks.hypernetwork import ACTIVATIONS, Hypernetwork
 from sd_scripts.library.networks.hypernetwork_shape import shape_of
 

@@ -6,7 +6,6 @@ The package makes the adapters. What is done here is what does not go together b
 
 import copy
 import logging
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io.checkpoints import open_checkpoint
+from sd_scripts.library.io.reading import parse_toml, read_text
 from sd_scripts.library.models.adaptable import Adaptable, Blocks
 from sd_scripts.library.networks.files import write_network
 from sd_scripts.library.networks.groups import Groups, Share, parameter_groups
@@ -295,8 +295,8 @@ def _read_preset(path: str) -> dict[str, Any]:
         sentence = f"there is no such preset and no such file. There are {', '.join(PRESET)}"
         raise BadOption(_OPTION, f"--{_OPTION} preset={path}: {sentence}.")
     try:
-        preset = PresetConfig.from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, PresetValidationError) as error:
+        preset = PresetConfig.from_dict(parse_toml(read_text(path)))
+    except (OSError, ValueError, PresetValidationError) as error:
         raise BadOption(_OPTION, f"--{_OPTION} preset={path} cannot be read: {error}") from error
     return PRESET["full"] | preset.to_dict()
 

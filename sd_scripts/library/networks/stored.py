@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.checkpoints import Checkpoint, open_checkpoint
+from sd_scripts.library.io.fitting import check_pairs
 from sd_scripts.library.networks.factors import Factors
 
 Base = Literal["sd", "sdxl"]
@@ -81,8 +82,7 @@ class StoredNetwork:
             raise BadFile(f"{path} is {other} of LyCORIS, no plain LoRA. Use tools/merge_lycoris.py for it.")
         if not self.keys:
             raise BadFile(f"{path} is no LoRA file: it has no tensor named ...lora_down.weight. Choose another.")
-        for key in self.keys:
-            _check(path, key, names)
+        check_pairs(path, names)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -133,10 +133,3 @@ def one_base(networks: Iterable[StoredNetwork]) -> Base:
             kinds = f"{first.path} is for {BASE_TITLES[first.base]}, {other.path} for {BASE_TITLES[other.base]}"
             raise BadFile(f"{kinds}: they cannot be merged. Choose networks for one kind of model.")
     return first.base
-
-
-def _check(path: str | Path, key: str, shapes: dict[str, tuple[int, ...]]) -> None:
-    up = shapes.get(f"{key}{_UP}")
-    down = shapes[f"{key}{_DOWN}"]
-    if up is None or len(up) < 2 or len(down) < 2 or up[1] != down[0] or any(size != 1 for size in up[2:]):
-        raise BadFile(f"{path} is incomplete: the matrices of {key} do not fit each other. Copy it again.")

@@ -12,6 +12,7 @@ from transformers.models.blip.image_processing_pil_blip import BlipImageProcesso
 from sd_scripts.library.data.vae_encoder import best_device
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io import hub
+from sd_scripts.library.io.reading import read_text
 from sd_scripts.library.tagging.captioner import first_line
 
 Tensors = dict[str, torch.Tensor]
@@ -96,7 +97,7 @@ def _from_hub() -> Path:
 
 def _tokenizer(path: Path) -> BertTokenizer:
     try:
-        words = path.read_text(encoding="utf-8").splitlines()
+        words = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadFile(f"{path} cannot be read as a vocabulary ({error}).") from error
     tokenizer = BertTokenizer(vocab={word: place for place, word in enumerate(words)})

@@ -1,10 +1,10 @@
 """Finds captioning models. Needs no torch, so that a wrong name is said at once."""
 
-import json
 from pathlib import Path
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io import hub
+from sd_scripts.library.io.reading import parse_json, read_text
 
 
 def find_blip(weights: str) -> Path:
@@ -25,8 +25,8 @@ def find_git(model_id: str) -> Path:
 def _checked(folder: Path, kind: str, option: str) -> Path:
     """The folder, when it is a transformers model of this kind."""
     try:
-        found = json.loads((folder / "config.json").read_bytes())["model_type"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        found = parse_json(read_text(folder / "config.json"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadOption(
             option, f"--{option} {folder}: no model in it; a config.json that names one is missing."
         ) from error

@@ -1,13 +1,13 @@
 """Cleans captions and tags by rules that stand in a TOML file (cleaning_rules.toml holds ours). Needs no torch."""
 
 import re
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.io.reading import parse_toml, read_text
 
 DEFAULT_RULES = Path(__file__).with_name("cleaning_rules.toml")
 WORD = r"[\w\-]+"
@@ -54,8 +54,8 @@ def read_rules(path: str | Path | None = None) -> Rules:
     if not file.is_file():
         raise BadOption("rules", f"--rules {file}: there is no such file. Copy {DEFAULT_RULES} and edit the copy.")
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        data = parse_toml(read_text(file))
+    except (ValueError, OSError) as error:
         raise BadFile(f"{file} is no readable TOML: {error}.") from error
     return _compile(data, file)
 

@@ -1,7 +1,6 @@
 """DeepDanbooru without TensorFlow: its Keras model is exported to ONNX once, and run by onnxruntime."""
 
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sd_scripts.library.data.images import open_image
 from sd_scripts.library.errors import BadFile, BadOption, NotInstalled
 from sd_scripts.library.io.atomic import replacing
+from sd_scripts.library.io.reading import parse_json, read_text
 from sd_scripts.library.report import Report
 from sd_scripts.library.tagging.onnx_model import OnnxModel
 from sd_scripts.options.tagging import DeepDanbooruOptions
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # Confidences of a faithful export differ by rounding alone.
+# The real one has 0.6 GB.
+LARGEST_MODEL_BYTES = 10_000_000_000
 EXPORT_TOLERANCE = 1e-3
 
 Run = Callable[["np.ndarray"], "np.ndarray"]
@@ -52,7 +54,7 @@ def find_project(options: DeepDanbooruOptions) -> Project:
 def read_tags(path: Path) -> tuple[str, ...]:
     """One tag a line. Errors: BadFile."""
     try:
-        lines = path.read_bytes().decode("utf-8-sig").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadFile(f"{path} cannot be read as a list of tags ({error}).") from error
     tags = tuple(line.strip() for line in lines if line.strip())
@@ -127,8 +129,8 @@ def _named(path: str, option: str) -> Path:
 def _model_of(folder: Path) -> Path:
     description = folder / "project.json"
     try:
-        name = json.loads(description.read_bytes().decode("utf-8-sig"))["model"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        name = parse_json(read_text(description))["model"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadFile(
             f"{folder} is no DeepDanbooru project: {description.name} is missing, broken, or names no model."
         ) from error
@@ -175,6 +177,9 @@ def _opened_onnx(model: OnnxModel) -> tuple[Run, tuple[int, int], int]:
 
 def _cache_of(model: Path) -> Path:
     """The export's place, named by what the model holds: another model of the same name is exported anew."""
+    size_bytes = model.stat().st_size
+    if size_bytes > LARGEST_MODEL_BYTES:
+        raise BadFile(f"{model} has {size_bytes / 1e9:,.0f} GB, which is no DeepDanbooru model. Choose another file.")
     with open(model, "rb") as stream:
         digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=6)).hexdigest()
     return model.with_name(f"{model.stem}-{digest}.onnx")

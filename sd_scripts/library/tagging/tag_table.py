@@ -2,12 +2,12 @@
 
 import csv
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sd_scripts.library.errors import BadFile
+from sd_scripts.library.io.reading import parse_json, read_text
 
 GENERAL, CHARACTER, RATING, QUALITY = "general", "character", "rating", "quality"
 CATEGORIES = (GENERAL, CHARACTER, "copyright", "artist", "meta", "model", RATING, QUALITY)
@@ -35,7 +35,7 @@ class TagTable:
 def read_table(path: Path) -> TagTable:
     """Reads selected_tags.csv or tag_mapping.json. Errors: BadFile."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise BadFile(f"{path} cannot be read as a table of tags ({error}).") from error
     rows = _csv_rows(text, path) if path.suffix.lower() == ".csv" else _json_rows(text, path)
@@ -54,10 +54,10 @@ def _csv_rows(text: str, path: Path) -> list[tuple[str, str]]:
 def _json_rows(text: str, path: Path) -> list[tuple[str, str]]:
     """Of both forms: {"0": {"tag", "category"}}, and {"idx_to_tag": {"0": tag}, "tag_to_category": {tag: category}}."""
     try:
-        found = json.loads(text)
+        found = parse_json(text)
         named = _joined(found) if "idx_to_tag" in found else {int(place): row for place, row in found.items()}
         return [(named[place]["tag"], named[place]["category"].lower()) for place in range(len(named))]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadFile(
             f"{path} is no table of tags, which gives a tag and a category for every number from 0."
         ) from error

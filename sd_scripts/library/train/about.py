@@ -5,7 +5,9 @@ import mimetypes
 import tomllib
 from pathlib import Path
 
+from sd_scripts.library.data.images import UnreadableImage, image_size, open_image
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.reading import read_whole
 from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.notice import Notice
 from sd_scripts.options.output import LARGEST_THUMBNAIL_BYTES, AboutOptions
@@ -18,6 +20,8 @@ _AS_GIVEN = (
     "metadata_usage_hint", "metadata_merged_from", "metadata_trigger_phrase", "metadata_preprocessor",
     "metadata_is_negative_embedding",
 )  # fmt: skip
+# A thumbnail is opened to see that it is whole, and larger ones only take time.
+_MOST_PIXELS = 10_000_000
 _ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -69,9 +73,16 @@ def data_url(thumbnail: str) -> str:
 def _read_as_url(path: str) -> str:
     try:
         _check_size(path, Path(path).stat().st_size)
-        data = base64.b64encode(Path(path).read_bytes()).decode()
+        data = base64.b64encode(read_whole(path, LARGEST_THUMBNAIL_BYTES)).decode()
     except OSError as error:
         raise _bad_thumbnail(path, f"cannot be read: {error.strerror}. Name a picture.") from error
+    try:
+        width_px, height_px = image_size(path)
+        if width_px * height_px > _MOST_PIXELS:
+            raise _bad_thumbnail(path, f"has {width_px} x {height_px} px. 256 x 256 are usual.")
+        open_image(path)
+    except UnreadableImage as error:
+        raise _bad_thumbnail(path, "is no picture. Name a .png, .jpg or .webp file.") from error
     return f"data:{mimetypes.guess_type(path)[0]};base64,{data}"
 
 

@@ -6,7 +6,6 @@ import netrc
 import os
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.reading import parse_toml, read_text
 from sd_scripts.library.notice import Notice
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.board_kinds import Board, BoardPlan, SteadyBoard, TensorBoard, Wandb
@@ -134,7 +134,7 @@ def _tables(logging: LoggingOptions) -> dict[str, dict[str, Any]]:
         return {}
     option = f"--log_tracker_config {path}"
     try:
-        tables = tomllib.loads(Path(path).read_text("utf-8-sig"))
+        tables = parse_toml(read_text(path))
     except OSError as error:
         raise BadOption("log_tracker_config", f"{option} cannot be read: {error.strerror}.") from error
     except ValueError as error:  # both of broken TOML and of what is no UTF-8
@@ -154,6 +154,10 @@ def _check_settings(option: str, board: str, table: dict[str, Any]) -> None:
             raise BadOption(
                 "log_tracker_config", f"{option}: [{board}] has no setting {name}. It knows {', '.join(known)}."
             )
+        kind = str if name == "filename_suffix" else int
+        if board == "tensorboard" and type(table[name]) is not kind:
+            what = "text, in quotes" if kind is str else "a whole number"
+            raise BadOption("log_tracker_config", f"{option}: {name} of [{board}] must be {what}.")
 
 
 def _wandb_settings() -> tuple[str, ...]:

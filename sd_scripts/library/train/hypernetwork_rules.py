@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.io.fitting import check_hypernetwork_file
 from sd_scripts.library.io.headers import model_facts
 from sd_scripts.library.networks.hypernetwork_shape import DEFAULT_LAYERS, Shape, check_shape, dropout_of
 from sd_scripts.library.notice import Notice
@@ -50,6 +51,7 @@ def check_hypernetwork(options: TrainHypernetworkOptions) -> None:
     check_start(options.start)
     if asked.hypernetwork_weights:
         check_sources(last_target(options), [("hypernetwork_weights", asked.hypernetwork_weights)])
+        check_hypernetwork_file(asked.hypernetwork_weights)
     if options.data.in_json and options.data.reg_data_dir:
         sentence = "--reg_data_dir does not go with --in_json: name folders with --train_data_dir alone."
         raise BadOption("reg_data_dir", sentence)

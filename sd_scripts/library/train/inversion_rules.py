@@ -9,6 +9,7 @@ from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.subset_reader import Picture
 from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.fitting import check_embedding_file
 from sd_scripts.library.models.clip_vocabulary import is_ordinary
 from sd_scripts.library.models.new_word import NewWord
 from sd_scripts.library.notice import Notice
@@ -139,5 +140,6 @@ def _check_source(options: InversionTrainerOptions) -> None:
         return
     if not Path(file).is_file():
         raise BadOption("weights", f"--weights {file}: there is no such file.")
+    check_embedding_file(file, options.model.pretrained_model_name_or_path)
     if target.exists() and target.samefile(file):
         raise BadOption("output_name", f"--output_name: {target} is what this training reads. Choose another name.")

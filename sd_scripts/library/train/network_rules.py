@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.fitting import check_network_file
 from sd_scripts.library.networks.arguments import split_words
 from sd_scripts.library.networks.lycoris_arguments import MODULE, WITHOUT_NORMS, unused
 from sd_scripts.library.notice import Notice
@@ -37,6 +38,7 @@ def check_network(options: NetworkTrainerOptions) -> None:
     _check_narrow(options)
     check_start(options.start)
     check_sources(last_target(options), _sources(options))
+    _check_files(options)
     if options.text_cache.asked and options.trained_texts:
         option = caching_option(options.text_cache)
         sentence = "what a text encoder makes of captions changes while the network changes it"
@@ -196,6 +198,14 @@ def check_sources(target: Path, sources: Iterable[tuple[str, str]]) -> None:
         if target.exists() and target.samefile(file):
             sentence = f"--output_name: {target} is what this training reads. Choose another name."
             raise BadOption("output_name", sentence)
+
+
+def _check_files(options: NetworkTrainerOptions) -> None:
+    """Networks that are read are networks, and for this kind of model. Other packages' modules know their own files."""
+    module = (options.network.network_module or "").removeprefix("sd_scripts.")
+    if module.startswith("networks.") or module == MODULE:
+        for _, file in _sources(options):
+            check_network_file(file, options.model.pretrained_model_name_or_path)
 
 
 def _sources(options: NetworkTrainerOptions) -> Iterator[tuple[str, str]]:

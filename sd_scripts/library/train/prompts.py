@@ -1,8 +1,6 @@
 """Sample prompts: from a .txt, .toml or .json file to a list of what is to be drawn. Needs no torch."""
 
-import json
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import islice
@@ -11,6 +9,7 @@ from typing import Any, get_args
 
 from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.reading import parse_json, parse_toml, read_text
 from sd_scripts.options.training import Samplers
 
 OPTION = "sample_prompts"
@@ -66,6 +65,8 @@ _UNUSED = {
 # How a prompt is written into a file of this ending; in others one stands in a line.
 _HOW = {".toml": 'Write [[prompt.subset]], and below it prompt = "..."', ".json": 'Write ["..."].'}
 LONGEST_STEPS = 999
+# A model reads a few hundred words.
+LONGEST_LETTERS = 20_000
 # So many pictures' texts stand in for prompts.
 OWN = 4
 
@@ -81,11 +82,13 @@ def read_prompts(path: str, grammar: Grammar | None = None) -> list[Any]:
             OPTION, f"--sample_prompts {path}: there is no such file. Write one prompt a line into a .txt file."
         )
     try:
-        text = file.read_text("utf-8-sig")
+        text = read_text(file)
         found = _READERS.get(file.suffix.lower(), read_lines)(text, path, grammar or SAMPLES)
     except UnicodeDecodeError as error:
         raise BadOption(OPTION, f"{path} is not UTF-8 text. Save it as UTF-8.") from error
-    except (json.JSONDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except OSError as error:
+        raise BadOption(OPTION, f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
         raise BadOption(OPTION, f"{path} is broken: {error}.") from error
     if not found:
         raise BadOption(OPTION, f"{path} has no prompts. {_HOW.get(file.suffix.lower(), 'Write one a line.')}")
@@ -130,12 +133,12 @@ def _read_line(line: str, where: str, grammar: Grammar) -> Any:
 
 
 def _read_json(text: str, path: str, grammar: Grammar) -> list[Any]:
-    return _read_list(json.loads(text), path, grammar)
+    return _read_list(parse_json(text), path, grammar)
 
 
 def _read_toml(text: str, path: str, grammar: Grammar) -> list[Any]:
     """[prompt] gives defaults, each [[prompt.subset]] one prompt."""
-    table = tomllib.loads(text).get("prompt", {})
+    table = parse_toml(text).get("prompt", {})
     if not isinstance(table, dict):
         raise BadOption(OPTION, f"{path}: write [prompt], and a [[prompt.subset]] for each prompt.")
     subsets = table.pop("subset", [{}] if table else [])
@@ -165,6 +168,8 @@ def _read_row(row: Any, where: str, grammar: Grammar) -> Any:
 def _checked(values: dict[str, Any], where: str, grammar: Grammar) -> Any:
     if not isinstance(values.get("prompt"), str):
         raise BadOption(OPTION, f"{where} has no prompt.")
+    if len(values["prompt"]) > LONGEST_LETTERS:
+        raise BadOption(OPTION, f"{where} has {len(values['prompt']):,} letters. {LONGEST_LETTERS:,} are the most.")
     return grammar.kind(**{name: grammar.readers[name](value, f"{where}: {name}") for name, value in values.items()})
 
 

@@ -15,6 +15,9 @@ from sd_scripts.options.training import LoggingOptions, SampleOptions, SavingOpt
 
 # File systems take 255 bytes; numbers, times and endings are added.
 LONGEST_NAME_BYTES = 180
+# A file of such a name, with any ending, cannot be made on Windows, nor copied there.
+_PORTS = (f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))
+WINDOWS_DEVICES = {"CON", "PRN", "AUX", "NUL", *_PORTS}
 
 
 def check_output(options: TrainerOptions) -> None:
@@ -125,9 +128,12 @@ def check_writable(option: str, folder: str | None) -> None:
 
 
 def check_plain(option: str, name: str | None) -> None:
-    """A name stays in its folder, and file systems take it. Errors: BadOption."""
+    """A name stays in its folder, and file systems take it, those of Windows too. Errors: BadOption."""
     if name and (any(sign in name for sign in '/\\:*?"<>|') or name in (".", "..") or not name.isprintable()):
         raise BadOption(option, f'--{option} "{name}" must be a plain name, without / \\ : * ? " < > |.')
+    if name and (name.partition(".")[0].strip().upper() in WINDOWS_DEVICES or name[-1] in ". "):
+        sentence = "Windows takes no such name for a file: it is a device's, or ends in a dot or a space."
+        raise BadOption(option, f'--{option} "{name}": {sentence} Choose another.')
     if name and len(name.encode("utf-8", "replace")) > LONGEST_NAME_BYTES:
         raise BadOption(
             option, f'--{option} "{name}" is too long for a file. Use {LONGEST_NAME_BYTES} letters or fewer.'

@@ -1,0 +1,76 @@
+"""What is refused before a model is loaded: by names, by headers, by numbers."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_resolution
+from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.io.fitting import check_embedding_file, check_network_file
+from sd_scripts.library.io.reading import read_whole
+from sd_scripts.library.train.checks.output import check_plain
+
+
+@pytest.mark.parametrize("name", ["CON", "con.v1", "Nul", "lpt1", "COM9.x", "ends.", "ends "])
+def test_names_that_windows_takes_for_devices(name: str) -> None:
+    with pytest.raises(BadOption, match="Windows takes no such name"):
+        check_plain("output_name", name)
+
+
+def test_names_that_only_look_so() -> None:
+    for name in ("CONSOLE", "my-con", "com10", "v1.0", None):
+        check_plain("output_name", name)
+
+
+def test_buckets_of_which_one_would_be_left() -> None:
+    with pytest.raises(BadOption, match="there would be one square bucket of 128 px") as caught:
+        checked_rules(BucketRules((128, 128)), "resolution")
+    assert caught.value.option == "min_bucket_reso"
+    checked_rules(BucketRules((256, 256)), "resolution")
+
+
+def test_sizes_without_measure() -> None:
+    for text in ("9" * 5000, "0", "٣", "-1", ""):
+        with pytest.raises(BadOption, match="is no size"):
+            parse_resolution(text, "resolution")
+
+
+def network(width: int, up: tuple[int, ...] = (8, 2)) -> dict[str, np.ndarray]:
+    key = "lora_unet_a_attn2_to_k"
+    shapes = {f"{key}.lora_down.weight": (2, width), f"{key}.lora_up.weight": up, f"{key}.alpha": ()}
+    return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+
+
+def test_networks_and_words_for_another_kind_of_model(tmp_path: Path) -> None:
+    base = tmp_path / "base.safetensors"
+    save_file({"model.diffusion_model.a.attn2.to_k.weight": np.zeros((8, 768), np.float32)}, base)
+    for width, fits in ((768, True), (1024, False), (2048, False)):
+        save_file(network(width), tmp_path / "a.safetensors")
+        save_file({"emb_params": np.zeros((1, width), np.float32)}, tmp_path / "word.safetensors")
+        for check, name in ((check_network_file, "a.safetensors"), (check_embedding_file, "word.safetensors")):
+            check(tmp_path / name, None)
+            check(tmp_path / name, "somebody/hub")
+            if fits:
+                check(tmp_path / name, str(base))
+            else:
+                with pytest.raises(BadFile, match="is for another kind of model"):
+                    check(tmp_path / name, str(base))
+
+
+def test_networks_whose_matrices_do_not_fit(tmp_path: Path) -> None:
+    save_file(network(768, up=(8, 3)), tmp_path / "a.safetensors")
+    with pytest.raises(BadFile, match="do not fit each other"):
+        check_network_file(tmp_path / "a.safetensors", None)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such pipes")
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "giant.txt").touch()
+    os.truncate(tmp_path / "giant.txt", 10**11)
+    for name, why in (("pipe.txt", "no ordinary file"), ("giant.txt", "100,000.0 MB, and 50.0 MB are the most")):
+        with pytest.raises(OSError, match=why):
+            read_whole(tmp_path / name)
