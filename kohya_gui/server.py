@@ -22,6 +22,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from kohya_gui.api import Studio
 from kohya_gui.guard import Guard, Hosts, is_loopback
+from kohya_gui.polls import add_polls
 from kohya_gui.relay import add_relay
 from kohya_gui.settings import ServerOptions
 from sd_scripts.library import systems
@@ -138,6 +139,7 @@ def make_app(
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400, immutable"})
 
     add_relay(app, studio.boards, welcome)
+    add_polls(app, studio.call, welcome)
 
     # mount_gradio_app gives the application's own lifespan to the page; routes added before it come first.
     gr.mount_gradio_app(

@@ -12,6 +12,7 @@ LEAVES = (
     "sd_scripts.options",
     "sd_scripts.library.errors",
     "sd_scripts.library.events",
+    "sd_scripts.library.installed",
     "sd_scripts.library.notice",
     "sd_scripts.library.systems",
     "sd_scripts.library.data.dataset_options",

@@ -250,6 +250,8 @@ SCENES = [
     ("check.output_dir_needed", train(output_dir="")),
     ("project.output_name_unsafe", train(output_name="a/b")),
     ("check.class_name", train(dataset_class="foo")),
+    ("check.code_not_installed", train(dataset_class="no_such_package.Data")),
+    ("check.code_of_others", train(optimizer_type="fractions.Fraction")),
     ("check.not_with", train(dataset_class="a.B", cache_latents_to_disk=True)),
     ("check.not_with", train(v_pred_like_loss=0.1, v_parameterization=True)),
     ("check.needs", train(cache_info=True)),

@@ -95,7 +95,7 @@ def make_scheduler(settings: ScheduleSettings, optimizer: "torch.optim.Optimizer
         where, class_name, "lr_scheduler_type", where.partition(".")[0], "leave --lr_scheduler_type out"
     )
     arguments = schedule_arguments(settings)
-    if not callable(builder):
+    if not (inspect.isclass(builder) and hasattr(builder, "step")):
         raise BadOption("lr_scheduler_type", f"--lr_scheduler_type {name} is no class of a scheduler.")
     try:
         check_arguments(builder, arguments, "lr_scheduler_args", name, ("optimizer",))
