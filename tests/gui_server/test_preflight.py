@@ -250,6 +250,7 @@ SCENES = [
     ("check.output_dir_needed", train(output_dir="")),
     ("project.output_name_unsafe", train(output_name="a/b")),
     ("check.class_name", train(dataset_class="foo")),
+    ("check.address", train(main_process_ip="--module evil")),
     ("check.code_not_installed", train(dataset_class="no_such_package.Data")),
     ("check.code_of_others", train(optimizer_type="fractions.Fraction")),
     ("check.not_with", train(dataset_class="a.B", cache_latents_to_disk=True)),
