@@ -1,8 +1,8 @@
 """What many open pages cost the server while a run goes on: `python -m benchmarks.open_pages`.
 
-The visible pages are tabs of Chromium that show the run; so are some of the hidden ones, told by a script that nobody sees
-them. The other hidden ones are clients that ask what a hidden page asks, as often: as many tabs fit into no machine. The
-exit code is 1 where the goal is missed.
+The visible pages are tabs of Chromium that show the run. Some of the hidden ones are tabs too, told by a script that
+nobody sees them; the others are clients that ask what a hidden page asks, as often: so many tabs fit into no machine.
+The exit code is 1 where the goal is missed.
 """
 
 import argparse

@@ -22,7 +22,9 @@ def code_is_installed(draft: Draft) -> Iterator[Finding]:
             if package and not is_installed(package):
                 yield draft.error(flag, "check.code_not_installed", fixes.leave_out(draft, flag), package=package)
             elif package and package not in USUAL_PACKAGES:
-                yield draft.warning(flag, "check.code_of_others", fixes.leave_out(draft, flag), package=package, name=name)
+                yield draft.warning(
+                    flag, "check.code_of_others", fixes.leave_out(draft, flag), package=package, name=name
+                )
 
 
 def package_of(flag: str, name: str) -> str | None:

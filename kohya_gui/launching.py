@@ -83,4 +83,12 @@ def launcher(values: dict[str, Any]) -> list[str]:
     words = [f"--{flag}={str(value).replace(' ', '')}" for flag, value in told.items()]
     # What the script decides itself; the rest would be asked for by warnings. What it says of its end is enough.
     fixed = ["--mixed_precision=no", "--dynamo_backend=no", f"--config_file={SETTINGS}", "--quiet"]
-    return [sys.executable, "-P", "-m", "accelerate.commands.launch", *(["--multi_gpu"] if several else []), *words, *fixed]
+    return [
+        sys.executable,
+        "-P",
+        "-m",
+        "accelerate.commands.launch",
+        *(["--multi_gpu"] if several else []),
+        *words,
+        *fixed,
+    ]

@@ -55,9 +55,7 @@ class PresetStore:
         """{"builtin": [...], "mine": [...]} of a stage. A file that cannot be read is left out."""
         return {"builtin": self._read(self.builtin_dir, stage, True), "mine": self._read(self.user_dir, stage, False)}
 
-    def save(
-        self, stage: str, name: str, description: str, typed: dict[str, Any], scope: Scope = "changed"
-    ) -> Preset:
+    def save(self, stage: str, name: str, description: str, typed: dict[str, Any], scope: Scope = "changed") -> Preset:
         """Keeps values under a name; one of the same name is replaced. Secrets are never kept. Errors: BadOption."""
         name, description = self._checked_name(stage, name), description.strip()
         preset = Preset(name, description, False, _own_values(stage, typed, scope), scope)

@@ -15,6 +15,7 @@ LEAVES = (
     "sd_scripts.library.installed",
     "sd_scripts.library.notice",
     "sd_scripts.library.systems",
+    "sd_scripts.library.telling",
     "sd_scripts.library.data.dataset_options",
     "sd_scripts.library.data.idle",
     "sd_scripts.library.data.picture_rules",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.telling import for_terminal
 from sd_scripts.options.output import ConsoleOptions
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -36,12 +37,14 @@ class Console:
     def line(self, text: str, level: str = "INFO") -> None:
         """A line of its own, here and in the file."""
         if self.shows(level):
+            text = for_terminal(text)
             self.clear()
             print(text, file=self._out, flush=True)
             self._write(text, level)
 
     def progress(self, text: str, draw: bool, line: bool) -> None:
         """How far the work is: drawn over what was drawn last where that is possible, and now and then a line."""
+        text = for_terminal(text)
         if self.live and draw:
             print(f"\r\033[K{text}", end="", file=self._out, flush=True)
             self._drawn = True

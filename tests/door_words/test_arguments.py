@@ -35,7 +35,9 @@ def texts_of(stage):
     """The options of a stage that take any text."""
     specs = option_specs(STAGES[stage].options)
     launch = option_specs(LaunchOptions)
-    return {name: spec for name, spec in specs.items() if spec.kind == "str" and not spec.choices and name not in launch}
+    return {
+        name: spec for name, spec in specs.items() if spec.kind == "str" and not spec.choices and name not in launch
+    }
 
 
 def read(spec, value):
@@ -115,7 +117,9 @@ def test_options_that_a_script_does_not_have_are_refused(studio, flag):
 
 @pytest.mark.parametrize("stage", ["train", "train_lora", "sdxl_lora"])
 def test_a_text_is_never_two_words_of_a_command_that_is_shown(studio, stage):
-    answer = studio.call("check", {"stage": stage, "values": {"output_name": "a --module evil", "metadata_title": "--no_python"}})
+    answer = studio.call(
+        "check", {"stage": stage, "values": {"output_name": "a --module evil", "metadata_title": "--no_python"}}
+    )
     (words,) = split_commands(answer["command"]["sh"], "sh")
     assert "--module" not in words and "--no_python" not in words
     assert any("a --module evil" in word for word in words) and any(word.endswith("--no_python") for word in words)

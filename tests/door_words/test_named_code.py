@@ -29,7 +29,9 @@ REPO = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def trap(tmp_path, monkeypatch):
     """A module in a folder that is the working folder, and for once the repository's: importing it leaves a file."""
-    (tmp_path / "evil_words.py").write_text("open('canary', 'w').close()\nclass Class: pass\ndef create_network(): pass\n")
+    (tmp_path / "evil_words.py").write_text(
+        "open('canary', 'w').close()\nclass Class: pass\ndef create_network(): pass\n"
+    )
     (tmp_path / "fractions.py").write_text("open('canary', 'w').close()\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(installed, "REPOSITORY", tmp_path)
@@ -57,7 +59,7 @@ def test_a_folder_does_not_take_an_installed_packages_place(trap, monkeypatch):
 
 def test_in_a_terminal_a_class_of_the_working_folder_is_found(trap, monkeypatch):
     monkeypatch.delenv(installed.INSTALLED_ONLY, raising=False)
-    monkeypatch.setattr(installed, "_places", lambda: [])
+    monkeypatch.setattr(installed, "_places", list)
     with pytest.raises(BadOption, match="plan"):
         find_class("evil_words.Class")
     assert trap.exists()
@@ -79,7 +81,9 @@ def test_the_page_refuses_what_is_not_installed_and_asks_about_the_rest(trap, fl
         return [(one.level, one.key) for one in found if one.field == flag and "code" in one.key]
 
     assert of_code("evil_words.Class") == [("error", "check.code_not_installed")]
-    assert of_code("wheel.Class" if installed.is_installed("wheel") else "decimal.Class") == [("warning", "check.code_of_others")]
+    assert of_code("wheel.Class" if installed.is_installed("wheel") else "decimal.Class") == [
+        ("warning", "check.code_of_others")
+    ]
     assert of_code("torch.optim.AdamW") == of_code("networks.lora") == []
     assert not trap.exists(), "to look at a form runs nothing"
 
@@ -107,8 +111,12 @@ def test_a_script_looks_for_modules_in_the_repository_and_not_in_the_working_fol
 
 def test_no_model_may_bring_code_along():
     """Nothing asks diffusers or transformers to run code that lies beside a model."""
-    used = [path for path in (REPO / "sd_scripts").rglob("*.py") if "trust_remote_code" in path.read_text(encoding="utf-8")]
-    piped = [path for path in (REPO / "sd_scripts").rglob("*.py") if "custom_pipeline" in path.read_text(encoding="utf-8")]
+    used = [
+        path for path in (REPO / "sd_scripts").rglob("*.py") if "trust_remote_code" in path.read_text(encoding="utf-8")
+    ]
+    piped = [
+        path for path in (REPO / "sd_scripts").rglob("*.py") if "custom_pipeline" in path.read_text(encoding="utf-8")
+    ]
     assert used == piped == []
 
 
