@@ -1,7 +1,7 @@
 """Code that an option names, such as --optimizer_type my_package.MyOptimizer: it is taken from installed packages only.
 
-Installed is what the interpreter finds without the repository's folder, where runs and pictures may lie, and without the
-working folder. A file that somebody could put there, by the page or in an archive, is never run for its name.
+Installed is what the interpreter finds without the repository's folder, where runs and pictures may lie, and without
+the working folder. A file that somebody could put there, by the page or in an archive, is never run for its name.
 """
 
 import contextlib

@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 from sd_scripts.library import events
 from sd_scripts.library.config_output import write_config
@@ -56,7 +56,7 @@ def parse_and_work(
 ) -> None:
     """Does the work that a command line asks for, or writes its options into a file. Errors: UserError."""
     options = parse(options_class, argv, script)
-    for name, spec in option_specs(options_class).items():
+    for name, spec in option_specs(cast(type, options_class)).items():
         if spec.secret:
             keep_secret(flat_values(options)[name] or "")
     if flat_values(options).get("output_config"):

@@ -42,9 +42,7 @@ def test_no_other_flag_of_accelerate_can_be_given(flag):
     assert asked.config_file == str(SETTINGS) and asked.main_process_ip == flag
 
 
-@pytest.mark.parametrize(
-    "flag", ["--module", "--no_python", "--main_training_function", "--deepspeed_hostfile", "--env"]
-)
+@pytest.mark.parametrize("flag", ["--module", "--no_python", "--main_training_function", "--env"])
 def test_a_script_does_not_take_them_either(flag):
     with pytest.raises(UserError):
         parse(SCRIPTS["fine_tune.py"], [flag, "evil"], "fine_tune.py")

@@ -26,7 +26,8 @@ REPO = Path(__file__).resolve().parents[2]
 NASTY = (
     "-x", "--help", "--output_dir=/etc", "-", "--", "a\nb", "a\r\n--help", "it's", 'say "hi"', "'\"'", "$(touch x)",
     "`touch x`", "$HOME", "%PATH%", "%PATH%&calc", "^&|<>", "a & calc", "a; touch x", "a | b", "@file", "@/etc/passwd",
-    "name=value", "=", "a\\", "\\\\server\\x", "日本 語", "*", "~", "#x", "!x!", "{x}", "\t", "a\u2028b", "\x1b[2J", "\\",
+    "name=value", "=", "a\\", "\\\\server\\x", "日本 語", "*", "~", "#x", "!x!", "{x}", "\t", "a\u2028b",
+    "\x1b[2J", "\\",
 )  # fmt: skip
 ROUNDS = 3
 

@@ -1,4 +1,4 @@
-"""What open pages cost: asked the same, the server answers once; a run's events are read once a change; hidden pages rest.
+"""What open pages cost: asked the same, the server answers once; events are read once a change; hidden pages rest.
 
 How much that is with 200 pages is measured by `python -m benchmarks.open_pages`.
 """
@@ -6,8 +6,10 @@ How much that is with 200 pages is measured by `python -m benchmarks.open_pages`
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -22,6 +24,12 @@ from tests.page import Gui, new_tab, served
 POLLER = (Path(__file__).resolve().parents[2] / "kohya_gui" / "web" / "poller.js").read_text(encoding="utf-8")
 ASKED = Asked("x", 0, 0, "en")
 IDLE_S = 3.0
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Runs it in a thread of its own: in this one the browser's own loop may be running."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, work).result()
 
 
 def made(asked: list[tuple[Asked, bool]], then: float = 0.0) -> tuple[int, list[bytes]]:
@@ -45,7 +53,7 @@ def made(asked: list[tuple[Asked, bool]], then: float = 0.0) -> tuple[int, list[
             answers.append(await polls.answer(asked[0][0], False))
         return answers
 
-    answers = asyncio.run(all_of_them())
+    answers = run(all_of_them())
     return len(calls), answers
 
 
@@ -71,15 +79,18 @@ def test_who_goes_away_takes_the_answer_from_nobody():
         first.cancel()
         return await second
 
-    assert asyncio.run(two()) == b'{"ok":true}'
+    assert run(two()) == b'{"ok":true}'
 
 
 def test_events_are_read_once_a_change_however_often_they_are_asked_for(tmp_path, monkeypatch):
     path = tmp_path / "events.jsonl"
     opened = []
-    monkeypatch.setattr(
-        events, "open", lambda *args, **kwargs: opened.append(args) or open(*args, **kwargs), raising=False
-    )
+
+    def counted(*args: Any) -> Any:
+        opened.append(args)
+        return open(*args)
+
+    monkeypatch.setattr(events, "open", counted, raising=False)
     view = RunView(path)
     for step in range(3):
         with path.open("a") as stream:
@@ -114,12 +125,11 @@ def test_a_page_that_nobody_sees_asks_once_in_half_a_minute_and_not_for_the_run(
         with tab.page.expect_request(lambda request: f"poll?run={run_id}" in request.url):
             pass
         tab.page.evaluate(open_pages.HIDE)
-        # The next one was planned while the page was seen; it no longer asks for the run.
-        with tab.page.expect_request(lambda request: "poll?since_event=0" in request.url):
-            pass
+        tab.page.wait_for_timeout(500)
         asked.clear()
-        tab.page.wait_for_timeout(4500)
-        assert asked == []
+        tab.page.wait_for_timeout(5000)
+        # One more may have been planned while the page was seen; it no longer asks for the run.
+        assert len(asked) <= 1 and not [url for url in asked if run_id in url]
 
 
 def test_the_page_and_the_clients_of_the_benchmark_ask_the_same():

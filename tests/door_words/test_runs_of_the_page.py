@@ -1,4 +1,4 @@
-"""Real runs that the page starts, with texts that are commands and an environment with secrets: what is left of them."""
+"""Real runs that the page starts, with texts that are commands, and secrets around them: what is left of both."""
 
 import json
 import os
@@ -139,7 +139,8 @@ def test_secrets_that_the_page_is_given_are_kept_nowhere(place: Place) -> None:
     texts = [
         json.dumps(settings),
         json.dumps({"version": 2, "stage": "train", "name": "n", "description": "", "scope": "all", "values": values}),
-        f"HF_TOKEN={TOKEN} HUGGING_FACE_HUB_TOKEN={TOKEN} accelerate launch --aws_secret_access_key {TOKEN} fine_tune.py {words}",
+        f"HF_TOKEN={TOKEN} HUGGING_FACE_HUB_TOKEN={TOKEN} accelerate launch"
+        f" --aws_secret_access_key {TOKEN} fine_tune.py {words}",
         f'wandb_api_key = "{TOKEN}"\n[hub]\nhuggingface_token = "{TOKEN}"\n',
         f"python fine_tune.py --hugingface_token {TOKEN}",
     ]

@@ -23,8 +23,9 @@ class UnreadableText(Exception):
 
 
 RUN_BY_SOMETHING = (
-    ".py", ".pyw", ".pyc", ".pyd", ".pth", ".sh", ".bash", ".bat", ".cmd", ".com", ".exe", ".dll", ".so", ".dylib", ".ps1",
-    ".psm1", ".vbs", ".js", ".mjs", ".jar", ".scr", ".lnk", ".desktop", ".reg", ".html", ".htm", ".xhtml", ".svg", ".php",
+    ".py", ".pyw", ".pyc", ".pyd", ".pth", ".sh", ".bash", ".bat", ".cmd", ".com", ".exe", ".dll", ".so", ".dylib",
+    ".ps1", ".psm1", ".vbs", ".js", ".mjs", ".jar", ".scr", ".lnk", ".desktop", ".reg", ".html", ".htm", ".xhtml",
+    ".svg", ".php",
 )  # fmt: skip
 """Endings of files that systems, Python or browsers run: no text of a picture is written into one."""
 

@@ -37,7 +37,7 @@ def find_class(name: str) -> type:
 
 
 def _module(name: str) -> Any:
-    """An installed module, or one of the working folder; never that in a run of the page, which could have put it there."""
+    """An installed module, or one of the working folder; not in a run of the page, which could have put it there."""
     if os.environ.get(INSTALLED_ONLY) or is_installed(name):
         return import_installed(name)
     if str(Path.cwd()) not in sys.path:
