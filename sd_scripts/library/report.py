@@ -17,6 +17,8 @@ from sd_scripts.options.output import ConsoleOptions
 T = TypeVar("T")
 
 LISTED_FAILURES = 20
+# Of a million items that fail, these are named, to the page too; the others are counted.
+KEPT_FAILURES = 10_000
 # What ends a phase: how far it came is told before, however short ago the last telling was.
 ENDINGS = (events.Phase, events.Summary, events.Stopped, events.Failed)
 
@@ -34,8 +36,9 @@ class Report:
         self._console = Console(self._out)
         self._bar = Bar()
         self._asked: list[Request] = []
-        self._untold: Event | None = None
+        self._untold: tuple[int, int | None] | None = None
         self.failures: list[tuple[str, str]] = []
+        self.failed = 0
         self.counts: Counter[str] = Counter()
         self.phase_name = ""
 
@@ -75,17 +78,17 @@ class Report:
 
     def progress(self, done: int, total: int | None = None, note: str = "") -> None:
         """How many items of the phase are done. Called as often as wanted: it tells only as often as is useful."""
-        due = self._bar.advance(done, total, note, self._console)
-        rate, eta = self._bar.rate_per_s, self._bar.eta_s
-        self._untold = events.Progress(phase=self.phase_name, done=done, total=total, rate_per_s=rate, eta_s=eta)
-        if due:
+        self._untold = done, total
+        if self._bar.advance(done, total, note, self._console):
             self._tell_rest()
 
     def _tell_rest(self) -> None:
         """Tells how far the phase came, if that was not told yet: a stopped training ends between two tellings."""
         untold, self._untold = self._untold, None
         if untold:
-            self.emit(untold)
+            done, total = untold
+            rate, eta = self._bar.rate_per_s, self._bar.eta_s
+            self.emit(events.Progress(phase=self.phase_name, done=done, total=total, rate_per_s=rate, eta_s=eta))
 
     def each(self, items: Iterable[T], total: int | None = None) -> Iterator[T]:
         """Gives the items one by one, with progress; ends early when a stop is asked for."""
@@ -112,10 +115,12 @@ class Report:
             raise StoppedAsAsked("Stopped as asked: nothing was written.")
 
     def failed_item(self, item: str | Path, reason: str) -> None:
-        """One item is left out: counted, listed at the end."""
-        self.failures.append((str(item), reason))
+        """One item is left out: counted, and listed at the end with its reason."""
+        self.failed += 1
         self.counts["skipped"] += 1
-        self.emit(events.ItemFailed(item=str(item), reason=reason))
+        if self.failed <= KEPT_FAILURES:
+            self.failures.append((str(item), reason))
+            self.emit(events.ItemFailed(item=str(item), reason=reason))
 
     def saved(self, path: Path, kind: str, step: int | None = None, epoch: int | None = None) -> None:
         """A file or folder was written whole."""
@@ -133,8 +138,8 @@ class Report:
         """Lists the items that were left out, each with its reason, in the terminal."""
         for item, reason in self.failures[:LISTED_FAILURES]:
             self.say(f"  left out: {in_one_line(item)}: {in_one_line(reason)}", "ERROR")
-        if len(self.failures) > LISTED_FAILURES:
-            self.say(f"  ... and {len(self.failures) - LISTED_FAILURES} more", "ERROR")
+        if self.failed > LISTED_FAILURES:
+            self.say(f"  ... and {self.failed - LISTED_FAILURES:,} more", "ERROR")
 
     def requests(self) -> list[Request]:
         """What was asked since the last call."""

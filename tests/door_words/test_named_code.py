@@ -16,7 +16,8 @@ from kohya_gui.stages import STAGES
 from sd_scripts.library import installed
 from sd_scripts.library.data.captions import RUN_BY_SOMETHING, checked_extension
 from sd_scripts.library.data.dataset_class import find_class
-from sd_scripts.library.errors import BadOption, NotInstalled
+from sd_scripts.library.errors import BadFile, BadOption, NotInstalled
+from sd_scripts.library.tagging.captioner import load_part
 from sd_scripts.library.train.arguments import load_named
 from sd_scripts.library.train.network_module import open_network_module
 from sd_scripts.library.train.schedules import make_scheduler
@@ -113,8 +114,23 @@ def test_a_script_looks_for_modules_in_the_repository_and_not_in_the_working_fol
 def test_no_model_may_bring_code_along():
     """Nothing asks diffusers or transformers to run code that lies beside a model."""
     sources = {path: path.read_text(encoding="utf-8") for path in (REPO / "sd_scripts").rglob("*.py")}
-    used = [path for path, text in sources.items() if "trust_remote_code" in text or "custom_pipeline" in text]
+    told = [text.replace("trust_remote_code=False", "") for text in sources.values()]
+    used = [text for text in told if "trust_remote_code" in text or "custom_pipeline" in text]
     assert used == []
+
+
+def test_a_tokenizer_that_brings_code_along_is_refused_and_not_asked_about(tmp_path):
+    from transformers import AutoTokenizer
+
+    (tmp_path / "config.json").write_text('{"model_type": "evil", "auto_map": {"AutoTokenizer": ["evil.Tokenizer", null]}}')
+    (tmp_path / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.Tokenizer", null]}}'
+    )
+    canary = tmp_path / "canary"
+    (tmp_path / "evil.py").write_text(f"open({str(canary)!r}, 'w').close()\n")
+    with pytest.raises(BadFile, match="AutoTokenizer"):
+        load_part(AutoTokenizer, tmp_path)
+    assert not canary.exists()
 
 
 @pytest.mark.parametrize("ending", [*RUN_BY_SOMETHING, ".PY", "py", ".txt.py", ".py.", ".py ", ".png"])
