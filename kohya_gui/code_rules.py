@@ -1,4 +1,4 @@
-"""Options that name code: what a run would execute is told before, wherever the value came from."""
+"""Options that name code, or bring further options: what a run would do is told before, wherever they came from."""
 
 from collections.abc import Iterator
 
@@ -25,6 +25,13 @@ def code_is_installed(draft: Draft) -> Iterator[Finding]:
                 yield draft.warning(
                     flag, "check.code_of_others", fixes.leave_out(draft, flag), package=package, name=name
                 )
+
+
+@rule(*(stage.id for stage in STAGES.values()))
+def all_options_are_seen(draft: Draft) -> Iterator[Finding]:
+    """No file brings further options: nobody would have looked at their paths, nor at code that they name."""
+    if draft.get("config_file"):
+        yield draft.error("config_file", "check.config_file", fixes.leave_out(draft, "config_file"))
 
 
 def package_of(flag: str, name: str) -> str | None:

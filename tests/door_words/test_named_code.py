@@ -122,7 +122,9 @@ def test_no_model_may_bring_code_along():
 def test_a_tokenizer_that_brings_code_along_is_refused_and_not_asked_about(tmp_path):
     from transformers import AutoTokenizer
 
-    (tmp_path / "config.json").write_text('{"model_type": "evil", "auto_map": {"AutoTokenizer": ["evil.Tokenizer", null]}}')
+    (tmp_path / "config.json").write_text(
+        '{"model_type": "evil", "auto_map": {"AutoTokenizer": ["evil.Tokenizer", null]}}'
+    )
     (tmp_path / "tokenizer_config.json").write_text(
         '{"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.Tokenizer", null]}}'
     )

@@ -103,6 +103,42 @@ def test_cve_2024_32026_no_field_of_the_git_captioning_runs_a_command(place: Pla
     refused_or_one_word(place, "caption_git", train_data_dir=pictures)
 
 
+def test_a_waiting_run_that_is_edited_gets_words_as_they_were_typed(place: Place) -> None:
+    call, pictures = place.studio.call, str(place.folder / "pictures")
+    given = {"input_folder": pictures, "output_folder": str(place.work / "y"), "max_resolution": "64,64"}
+    call("queue_pause", {"paused": True})
+    run_id = call("start", {"stage": "group_images", "values": given, "confirm": True})["run_id"]
+    out = f"{place.work}/y {EVIL[0]}"
+    answer = call("run_replace", {"id": run_id, "values": {**given, "output_folder": out}, "confirm": True})
+    assert answer == {"run_id": run_id}
+    assert [word for word in place.store.record(run_id).argv if "CANARY" in word] == [out]
+    wrong = call("run_replace", {"id": run_id, "values": {**given, "--module": "evil"}, "confirm": True})
+    assert any(one["level"] == "error" for one in wrong["findings"])
+    call("run_request", {"id": run_id, "request": "cancel"})
+    call("queue_pause", {"paused": False})
+
+
+def test_a_preset_and_a_file_of_options_from_elsewhere_hide_nothing(place: Place) -> None:
+    """Anybody may have written it: what is no option is named, secrets go, code and files of options are told."""
+    folder = place.folder / "runs" / "presets" / "train"
+    folder.mkdir(parents=True, exist_ok=True)
+    (place.work / "options.toml").write_text("[x]\noutput_dir = '/etc'\ndataset_class = 'evil.Data'\n")
+    values = {"module": "evil", "--no_python": True, "huggingface_token": TOKEN, "output_name": EVIL[0],
+              "optimizer_type": "decimal.Decimal", "dataset_class": "evil.Data",
+              "config_file": str(place.work / "options.toml")}  # fmt: skip
+    kept = {"version": 2, "stage": "train", "name": "gift", "description": "", "scope": "changed", "values": values}
+    (folder / "gift.json").write_text(json.dumps(kept))
+    (preset,) = (one for one in place.studio.call("presets", {"stage": "train"})["mine"] if one["name"] == "gift")
+    assert set(preset["unknown"]) == {"module", "--no_python"} and "huggingface_token" not in preset["values"]
+    answer = place.studio.call("start", {"stage": "train", "values": preset["values"], "confirm": []})
+    levels = {one["field"]: one["level"] for one in answer["findings"]}
+    assert levels["dataset_class"] == levels["config_file"] == "error" and levels["optimizer_type"] in (
+        "error",
+        "warning",
+    )
+    (folder / "gift.json").unlink()
+
+
 def refused_or_one_word(place: Place, stage: str, **values: str) -> None:
     """Every text field with every command: an error stands beside it, or the command shown has it as one word."""
     for flag, spec in option_specs(STAGES[stage].options).items():
