@@ -127,6 +127,8 @@ def test_every_tab(tab: Tab, lang: str) -> None:
         page.wait_for_timeout(150)
     shown(page, "#kg-runbar")
     shown(page, ".kg")
+    # Letters that a name turns around turn nothing beside it.
+    assert page.evaluate("getComputedStyle(document.querySelector('#kg-runbar .nm')).unicodeBidi") == "isolate"
     harmless(tab)
     tab.shot(f"markup-{lang}")
 
