@@ -8,9 +8,7 @@ HIDDEN = "***"
 SHORTEST = 8
 """Shorter values are no secrets worth the name: hidden everywhere, they would make holes into words."""
 
-_NAME = re.compile(
-    r"(^|_)(\w*(?<!PER_)TOKEN|API_?KEY|ACCESS_KEY(_ID)?|PASSWORD|PASSWD|SECRET\w*)$", re.IGNORECASE
-)
+_NAME = re.compile(r"(^|_)(\w*(?<!PER_)TOKEN|API_?KEY|ACCESS_KEY(_ID)?|PASSWORD|PASSWD|SECRET\w*)$", re.IGNORECASE)
 # A token of the hub, wherever it stands; name and password within an address.
 _SHAPES = re.compile(r"\bhf_[A-Za-z0-9]{16,}|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)")
 _given: set[str] = set()
