@@ -17,13 +17,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 from playwright.sync_api import Browser, Page
 
 from benchmarks import steady_run
-from benchmarks.gui import machine
+from benchmarks.figures import machine
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunStore
 from tests.page import Gui, chromium, served
@@ -61,7 +62,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as gui, chromium() as browser:
         run_id = start_run(gui)
         found = measure(gui, browser, run_id, options)
-        about = machine(browser)
+        about = machine() | {"gradio": version("gradio"), "chromium": browser.version}
     print(table(found, options, ", ".join(f"{name} {value}" for name, value in about.items())))
     return 0 if found.cpu_percent <= MOST_PERCENT else 1
 
