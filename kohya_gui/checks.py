@@ -8,6 +8,7 @@ from typing import Any
 # The rules of training register themselves.
 from kohya_gui import (  # noqa: F401
     caption_rules,
+    code_rules,
     contents,
     data_rules,
     dataset_rules,

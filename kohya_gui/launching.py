@@ -38,6 +38,8 @@ class LaunchOptions:
 
 LAUNCH = str(Path(__file__).resolve().parents[1] / "sd_scripts" / "launch.py")
 """accelerate's launcher, with stop signals that reach all processes."""
+SETTINGS = Path(__file__).with_name("launching.yaml")
+"""What accelerate is told besides: this machine, and nothing of its own."""
 
 FLAGS = frozenset(option_specs(LaunchOptions))
 """The launcher's options, which no script takes."""
@@ -72,14 +74,15 @@ def processes(values: dict[str, Any]) -> int:
 def launcher(values: dict[str, Any]) -> list[str]:
     """The words before the script: the interpreter, and accelerate where it is told anything.
 
-    It is given its options one by one, so that none of them can start another program.
+    It is given a few options of its own, each with its value in one word, so that none can start another program; and
+    settings in place of those in the user's home. -P: the working folder is no place for modules.
     """
     given = {flag: value for flag, value in values.items() if flag in FLAGS and value is not None}
     if not given:
         return [sys.executable]
     several = processes(given) > 1
     told = given | {"num_processes": processes(given), "num_machines": given.get("num_machines", 1)}
-    words = [word for flag, value in told.items() for word in (f"--{flag}", str(value).replace(" ", ""))]
+    words = [f"--{flag}={str(value).replace(' ', '')}" for flag, value in told.items()]
     # What the script decides itself; the rest would be asked for by warnings. What it says of its end is enough.
-    fixed = ["--mixed_precision", "no", "--dynamo_backend", "no", "--quiet"]
+    fixed = ["--mixed_precision=no", "--dynamo_backend=no", f"--config_file={SETTINGS}", "--quiet"]
     return [sys.executable, LAUNCH, *(["--multi_gpu"] if several else []), *words, *fixed]

@@ -1,6 +1,7 @@
 """Rules of the machine that trains: number formats, steps within the backward pass, DeepSpeed."""
 
 import importlib.util
+import re
 from collections.abc import Iterator
 
 from kohya_gui import devices, fixes
@@ -10,6 +11,7 @@ from kohya_gui.rules import rule
 from kohya_gui.stages import TRAINERS
 from sd_scripts.options.device import DeepSpeedOptions
 
+_ADDRESS = re.compile(r"[0-9A-Za-z:][0-9A-Za-z.:-]*")
 _NEEDS: dict[str, tuple[str, tuple[object, ...]]] = {
     "full_fp16": ("mixed_precision", ("fp16",)),
     "full_bf16": ("mixed_precision", ("bf16",)),
@@ -67,6 +69,14 @@ def launch_possible(draft: Draft) -> Iterator[Finding]:
         if machines > 1 and not draft.get(flag):
             alone = fixes.leave_out(draft, "num_machines", "machine_rank")
             yield draft.error("num_machines", "check.needs", alone, needed=flag)
+
+
+@rule(*TRAINERS)
+def address_of_machines(draft: Draft) -> Iterator[Finding]:
+    """Machine 0 is named by one address."""
+    address = draft.get("main_process_ip")
+    if address and not _ADDRESS.fullmatch(address):
+        yield draft.error("main_process_ip", "check.address", fixes.leave_out(draft, "main_process_ip"))
 
 
 @rule(*TRAINERS)

@@ -26,6 +26,7 @@ from kohya_gui.api import Studio
 from kohya_gui.guard import Guard, Hosts, Scope, is_loopback
 from kohya_gui.limits import Limits, Patient, most_connections
 from kohya_gui.login import Login
+from kohya_gui.polls import add_polls
 from kohya_gui.relay import add_relay
 from kohya_gui.settings import ServerOptions
 from sd_scripts.library import systems
@@ -168,6 +169,7 @@ def make_app(
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400, immutable"})
 
     add_relay(app, studio.boards)
+    add_polls(app, studio.call)
 
     # mount_gradio_app gives the application's own lifespan to the page; routes added before it come first.
     gr.mount_gradio_app(

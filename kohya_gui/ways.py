@@ -11,7 +11,7 @@ _API = "/gradio_api"
 _WAYS: dict[str, tuple[str, ...]] = {
     "HEAD": ("/",),
     "GET": (
-        *_SHELL, "/studio.js", "/file", "/thumbnail", "/logout", "/config",
+        *_SHELL, "/studio.js", "/poll", "/file", "/thumbnail", "/logout", "/config",
         rf"{_API}/info", rf"{_API}/queue/data", rf"{_API}/heartbeat/{_NAME}", rf"{_API}/call/{_NAME}/{_NAME}",
         rf"/tensorboard/\d+/(?:{_PATH}/?)?",
     ),

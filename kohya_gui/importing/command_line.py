@@ -117,7 +117,9 @@ def _take_launch(taker: Taker, words: list[str]) -> None:
 
 def _take_word(taker: Taker, flag: str, value: str, key: str) -> None:
     """What accelerate was told, as far as the page tells it the same."""
-    if value in table("kohya_ss")["nothing"].get(flag, ()):
+    if is_secret(flag):
+        taker.leave(key, HIDDEN, say("import.secret"))
+    elif value in table("kohya_ss")["nothing"].get(flag, ()):
         taker.unused(key, value, say("import.usual_launch"))
     elif flag in FLAGS and VARIABLE not in value:
         taker.take(flag, value, key)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from kohya_gui.form import as_typed
 from kohya_gui.words import say
+from sd_scripts.library.telling import without_secrets
 
 Source = Literal["ours", "kohya_ss", "toml", "command", "metadata"]
 State = Literal["taken", "changed", "left", "unused"]
@@ -59,4 +60,5 @@ def shown(given: Any) -> str:
     text = {True: "true", False: "false", None: ""}.get(given) if isinstance(given, bool | None) else None
     if text is None:
         text = " ".join(map(str, given)) if isinstance(given, list) else str(given)
+    text = without_secrets(text)
     return text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}…"

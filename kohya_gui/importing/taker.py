@@ -3,7 +3,6 @@
 import difflib
 import functools
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,13 @@ from kohya_gui.importing.report import Line, Report, shown
 from kohya_gui.layout import LISTED
 from kohya_gui.stages import STAGES
 from kohya_gui.words import bad_value, say, say_or
+from sd_scripts.library.telling import is_secret_name
 from sd_scripts.options.optimizer import OPTIMIZERS
 from sd_scripts.options.refused import REFUSED
 from sd_scripts.options.spec import OptionSpec, option_specs
 from sd_scripts.options.values import BadValue, read_value
 
 HIDDEN = "•••"
-_SECRET = re.compile(r"(^|_)(api_key|password|secret|huggingface_token|hf_token)$")
 _OFF = ("", "none", "false", "0", "0.0", "[]", "{}")
 
 
@@ -143,7 +142,7 @@ def optimizer(name: str) -> tuple[str, str]:
 
 def is_secret(flag: str) -> bool:
     """Whether a flag's value is nobody else's business."""
-    return bool(_SECRET.search(flag.lower()))
+    return is_secret_name(flag)
 
 
 def is_off(given: Any) -> bool:

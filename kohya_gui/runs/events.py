@@ -1,6 +1,7 @@
 """Reads what a run tells of itself, as it grows, into what the page shows."""
 
 import threading
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -108,7 +109,7 @@ class RunView:
 
     def metrics(self, since_event: int) -> dict[str, list[Any]]:
         """The figures from an event on, thinned to what a chart can show."""
-        points = [point for point in self.points if point.place >= since_event]
+        points = self.points[bisect_left(self.points, since_event, key=lambda point: point.place) :]
         every = -(-len(points) // MAX_POINTS) or 1
         # Counted from the end, so that the newest one is always there.
         points = points[::-1][::every][::-1]

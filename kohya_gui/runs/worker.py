@@ -21,6 +21,7 @@ from kohya_gui.runs.turn import stands_against
 from kohya_gui.words import Reason, say_reason
 from sd_scripts.library import systems
 from sd_scripts.library.events import CONTROL_VARIABLE, EVENTS_VARIABLE
+from sd_scripts.library.installed import INSTALLED_ONLY
 from sd_scripts.library.io.atomic import write_json
 from sd_scripts.library.io.reading import parse_json
 from sd_scripts.library.systems import ProcessId
@@ -111,6 +112,8 @@ class Worker:
             CONTROL_VARIABLE: str(self.store.control_path(run_id)),
             "PYTHONUNBUFFERED": "1",
             "PYTHONUTF8": "1",
+            INSTALLED_ONLY: "1",
+            **_search_path(),
         }
 
     def _watch(self, run_id: str, status: Status) -> None:
@@ -164,6 +167,12 @@ class Worker:
             tail = log.before(self.store.log_path(run_id), sys.maxsize)["text"][-TAIL_LETTERS:]
             outcome = replace(outcome, kind=kind_of(view.failed, code, tail))
         self.store.finish(run_id, outcome)
+
+
+def _search_path() -> dict[str, str]:
+    """PYTHONPATH without places that are none by themselves: they would mean the working folder of each run."""
+    places = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return {"PYTHONPATH": os.pathsep.join(place for place in places if os.path.isabs(place))}
 
 
 def outcome_of(view: RunView, code: int | None, asked: dict[str, float], started: float | None) -> Outcome:

@@ -1,7 +1,7 @@
 /* The page's only poller: what runs, and news of the run that is looked at. */
 "use strict";
 Studio.poller = (() => {
-  const { call, on, fire } = Studio;
+  const { poll, on, fire } = Studio;
   const VISIBLE_MS = 2000,
     HIDDEN_MS = 30000,
     LOG_TAIL_BYTES = 60000,
@@ -25,21 +25,29 @@ Studio.poller = (() => {
     tick();
   }
 
-  async function tick() {
+  /* Pages that are seen ask at the same moments by the clock: who asks the same then is given one answer. */
+  function untilAllAsk() {
+    const left_ms = VISIBLE_MS - (Date.now() % VISIBLE_MS);
+    return left_ms < VISIBLE_MS / 2 ? left_ms + VISIBLE_MS : left_ms;
+  }
+  /* `byItself`: nothing was changed here, so that an answer for other pages will do. A page that nobody sees asks only
+     whether something runs, for its title and for news of its end. */
+  async function tick(byItself = false) {
     if (busy) {
       again = true;
       return;
     }
     busy = true;
     clearTimeout(timer);
-    const asked = watched;
-    const answer = await call("poll", {
+    const asked = document.hidden ? null : watched;
+    const answer = await poll({
       run: asked?.id ?? null,
       since_event: asked?.next_event ?? 0,
       log_offset: asked?.log_offset ?? 0,
+      fresh: byItself ? 0 : 1,
     });
     busy = false;
-    timer = setTimeout(tick, document.hidden ? HIDDEN_MS : VISIBLE_MS);
+    timer = setTimeout(tick, document.hidden ? HIDDEN_MS : untilAllAsk(), true);
     if (!answer.error) take(answer, asked);
     if (again) {
       again = false;
@@ -73,8 +81,8 @@ Studio.poller = (() => {
     if (cut) asked.log_start += new TextEncoder().encode(joined.slice(0, cut)).length;
   }
   document.addEventListener("visibilitychange", () => !document.hidden && tick());
-  on("started", tick);
-  on("lang", tick);
+  on("started", () => tick());
+  on("lang", () => tick());
   on("server", (there) => {
     if (!there) before = "";
   });

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.telling import for_terminal
 from sd_scripts.options.output import ConsoleOptions
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -37,12 +38,14 @@ class Console:
     def line(self, text: str, level: str = "INFO") -> None:
         """A line of its own, here and in the file."""
         if self.shows(level):
+            text = for_terminal(text)
             self.clear()
             _print(text + "\n", self._out)
             self._write(text, level)
 
     def progress(self, text: str, draw: bool, line: bool) -> None:
         """How far the work is: drawn over what was drawn last where that is possible, and now and then a line."""
+        text = for_terminal(text)
         if self.live and draw:
             _print(f"\r\033[K{text}", self._out)
             self._drawn = True

@@ -229,6 +229,9 @@ class LineReader:
     def new_lines(self) -> list[str]:
         """The new lines without their ends; a last line without its end waits for the next call."""
         try:
+            # To ask for the size is cheap; many pages ask far more often than anything comes.
+            if os.stat(self.path).st_size == self.offset:
+                return []
             with open(self.path, "rb") as stream:
                 stream.seek(self.offset)
                 data = stream.read()
@@ -236,7 +239,8 @@ class LineReader:
             return []
         complete = data[: data.rfind(b"\n") + 1]
         self.offset += len(complete)
-        return complete.decode("utf-8", errors="replace").splitlines()
+        # Not splitlines: it also splits at signs such as U+2028, which a prompt may hold.
+        return complete.decode("utf-8", errors="replace").split("\n")[:-1]
 
 
 class Requests:

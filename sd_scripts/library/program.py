@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 from sd_scripts.library import asked, events, systems
 from sd_scripts.library.asked import LeftAtOnce
@@ -16,8 +16,9 @@ from sd_scripts.library.config_output import write_config
 from sd_scripts.library.errors import BadFile, FailureKind, StoppedAsAsked, UserError
 from sd_scripts.library.report import Report
 from sd_scripts.library.shortage import explained, is_out_of_memory
+from sd_scripts.library.telling import keep_secret
 from sd_scripts.options.cli import parse
-from sd_scripts.options.spec import flat_values
+from sd_scripts.options.spec import flat_values, option_specs
 
 Options = TypeVar("Options")
 
@@ -63,6 +64,9 @@ def parse_and_work(
 ) -> None:
     """Does the work that a command line asks for, or writes its options into a file. Errors: UserError."""
     options = parse(options_class, argv, script)
+    for name, spec in option_specs(cast(type, options_class)).items():
+        if spec.secret:
+            keep_secret(flat_values(options)[name] or "")
     if flat_values(options).get("output_config"):
         write_config(options, report)
     else:

@@ -13,6 +13,7 @@ from sd_scripts.library.console import Bar, Console, Level, console_of
 from sd_scripts.library.errors import StoppedAsAsked
 from sd_scripts.library.events import Event, Request, Requests
 from sd_scripts.library.steady import SteadyFile
+from sd_scripts.library.telling import in_one_line, without_secrets
 from sd_scripts.options.output import ConsoleOptions
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ class Report:
         if isinstance(event, ENDINGS):
             self._tell_rest()
         if self._events:
-            self._events.write(events.to_line(event))
+            self._events.write(without_secrets(events.to_line(event)))
             self._tell_lost(self._events.trouble)
 
     def _tell_lost(self, trouble: OSError | None) -> None:
@@ -143,7 +144,7 @@ class Report:
     def list_failures(self) -> None:
         """Lists the items that were left out, each with its reason, in the terminal."""
         for item, reason in self.failures[:LISTED_FAILURES]:
-            self.say(f"  left out: {item}: {reason}", "ERROR")
+            self.say(f"  left out: {in_one_line(item)}: {in_one_line(reason)}", "ERROR")
         if self.failed > LISTED_FAILURES:
             self.say(f"  ... and {self.failed - LISTED_FAILURES:,} more", "ERROR")
 

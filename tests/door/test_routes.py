@@ -23,7 +23,8 @@ from tests.page import REPOSITORY
 
 NEEDED = {
     "HEAD /", "GET /", "GET /theme.css", "GET /manifest.json", "GET /favicon.ico", "GET /assets/{path:path}",
-    "GET /static/{path:path}", "GET /studio.js", "GET /file", "GET /thumbnail", "GET /logout", "GET /config",
+    "GET /static/{path:path}", "GET /studio.js", "GET /poll", "GET /file", "GET /thumbnail", "GET /logout",
+    "GET /config",
     "POST /login", "POST /login/", "GET /tensorboard/{port}/{path:path}", "POST /tensorboard/{port}/{path:path}",
     "GET /gradio_api/info", "GET /gradio_api/queue/data", "GET /gradio_api/heartbeat/{session_hash}",
     "GET /gradio_api/call/{api_name}/{event_id}", "POST /gradio_api/call/{api_name}",

@@ -49,7 +49,7 @@ def test_two_names_at_once_are_no_request(door: Door) -> None:
 )
 def test_other_sites_may_ask_for_nothing(door: Door, headers: dict[str, str]) -> None:
     picture = f"/file?path={door.home / 'p.png'}"
-    for path in ("/config", picture, "/studio.js", "/logout", "/theme.css", "/tensorboard/6006/"):
+    for path in ("/config", picture, "/studio.js", "/poll?lang=en", "/logout", "/theme.css", "/tensorboard/6006/"):
         assert door.friend.get(path, headers=headers).status_code == 403, path
     for path in ("/gradio_api/component_server/", "/gradio_api/queue/join", "/login"):
         assert door.friend.post(path, headers=headers, json={}).status_code == 403, path

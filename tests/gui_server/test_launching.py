@@ -13,7 +13,7 @@ from kohya_gui.command import stage_argv
 from kohya_gui.devices import Gpu
 from kohya_gui.files import Roots
 from kohya_gui.launch import run_facts
-from kohya_gui.launching import LAUNCH, gpus_named, launcher, processes
+from kohya_gui.launching import LAUNCH, SETTINGS, gpus_named, launcher, processes
 from kohya_gui.project import Project
 from kohya_gui.stages import STAGES
 from sd_scripts.library.events import EVENTS_VARIABLE
@@ -30,18 +30,17 @@ def test_nothing_is_launched_where_nothing_is_asked():
 @pytest.mark.parametrize(
     ("values", "count", "words"),
     [
-        ({"gpu_ids": "0, 1"}, 2, ["--multi_gpu", "--gpu_ids", "0,1", "--num_processes", "2", "--num_machines", "1"]),
-        ({"gpu_ids": "1"}, 1, ["--gpu_ids", "1", "--num_processes", "1", "--num_machines", "1"]),
+        ({"gpu_ids": "0, 1"}, 2, ["--multi_gpu", "--gpu_ids=0,1", "--num_processes=2", "--num_machines=1"]),
+        ({"gpu_ids": "1"}, 1, ["--gpu_ids=1", "--num_processes=1", "--num_machines=1"]),
         ({"num_processes": 4, "main_process_port": 29501}, 4,
-         ["--multi_gpu", "--num_processes", "4", "--main_process_port", "29501", "--num_machines", "1"]),
+         ["--multi_gpu", "--num_processes=4", "--main_process_port=29501", "--num_machines=1"]),
         ({"num_machines": 2, "machine_rank": 1, "main_process_ip": "10.0.0.1"}, 2,
-         ["--multi_gpu", "--num_machines", "2", "--machine_rank", "1", "--main_process_ip", "10.0.0.1",
-          "--num_processes", "2"]),
+         ["--multi_gpu", "--num_machines=2", "--machine_rank=1", "--main_process_ip=10.0.0.1", "--num_processes=2"]),
     ],
 )  # fmt: skip
 def test_the_launcher_is_told_what_was_typed(values, count, words):
     assert processes(values) == count
-    fixed = ["--mixed_precision", "no", "--dynamo_backend", "no", "--quiet"]
+    fixed = ["--mixed_precision=no", "--dynamo_backend=no", f"--config_file={SETTINGS}", "--quiet"]
     assert launcher(values) == [sys.executable, LAUNCH, *words, *fixed]
     command = stage_argv(TRAIN, values | {"seed": 1}, REPO)
     assert command[-3:] == [str(REPO / "sd_scripts/fine_tune.py"), "--seed", "1"]

@@ -109,11 +109,11 @@ def layered(place: Place):
     return "train", place.training(pretrained_model_name_or_path=str(place.root / "model3.safetensors"), clip_skip=4)
 
 
-def with_file(name: str, stage_and_values):
+def with_file(name: str, stage_and_values, text: str = "x"):
     def given(place: Place):
         stage, values = stage_and_values(place)
         (place.root / name).parent.mkdir(exist_ok=True)
-        (place.root / name).write_text("x")
+        (place.root / name).write_text(text)
         return stage, values
 
     return given
@@ -250,6 +250,10 @@ SCENES = [
     ("check.output_dir_needed", train(output_dir="")),
     ("project.output_name_unsafe", train(output_name="a/b")),
     ("check.class_name", train(dataset_class="foo")),
+    ("check.address", train(main_process_ip="--module evil")),
+    ("check.config_file", with_file("options.toml", train(config_file="options.toml"), "seed = 1")),
+    ("check.code_not_installed", train(dataset_class="no_such_package.Data")),
+    ("check.code_of_others", train(optimizer_type="fractions.Fraction")),
     ("check.not_with", train(dataset_class="a.B", cache_latents_to_disk=True)),
     ("check.not_with", train(v_pred_like_loss=0.1, v_parameterization=True)),
     ("check.needs", train(cache_info=True)),

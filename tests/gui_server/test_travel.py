@@ -146,7 +146,7 @@ def test_values_travel_unchanged(stage: Stage, place: Path, data: st.DataObject)
     at = argv.index(str(REPO / "sd_scripts" / stage.script))
     launch, own = split_values(whole)
     assert said(flat_values(parse(SCRIPTS[stage.script], argv[at + 1 :], stage.script))) == said(own)
-    told = {word for word in argv[:at] if word.startswith("--")}
+    told = {word.partition("=")[0] for word in argv[:at] if word.startswith("--")}
     assert {f"--{flag}" for flag in launch if flag in draft.values} <= told
 
     # The run's record, through its file.

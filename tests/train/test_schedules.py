@@ -70,7 +70,7 @@ def make(name, *arguments):
         ("ReduceLROnPlateau", (), "lr_scheduler_type", "waits for a measured quality in each step"),
         ("LambdaLR", ("lr_lambda=3",), "lr_scheduler_args", "LambdaLR does not take these arguments"),
         ("pytorch_optimizer.CosineScheduler", ("t_max=4", "max_lr=1.0"), "lr_scheduler_type", "state can be saved"),
-        ("torch.Size", (), "lr_scheduler_args", "torch.Size does not take these arguments"),
+        ("torch.Size", (), "lr_scheduler_type", "torch.Size is no class of a scheduler"),
     ],
 )
 def test_classes_that_do_not_do(name, arguments, option, sentence):

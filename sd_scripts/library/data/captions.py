@@ -25,12 +25,22 @@ class UnreadableText(Exception):
     """A text file that cannot be read; the text says why."""
 
 
+RUN_BY_SOMETHING = (
+    ".py", ".pyw", ".pyc", ".pyd", ".pth", ".sh", ".bash", ".bat", ".cmd", ".com", ".exe", ".dll", ".so", ".dylib",
+    ".ps1", ".psm1", ".vbs", ".js", ".mjs", ".jar", ".scr", ".lnk", ".desktop", ".reg", ".html", ".htm", ".xhtml",
+    ".svg", ".php",
+)  # fmt: skip
+"""Endings of files that systems, Python or browsers run: no text of a picture is written into one."""
+
+
 def checked_extension(extension: str, option: str = "caption_extension") -> str:
-    """The ending with its dot. Errors: BadOption, for one that would overwrite pictures or is empty."""
+    """The ending with its dot. Errors: BadOption, for one that would overwrite pictures, is run, or is empty."""
     from sd_scripts.library.data.images import IMAGE_SUFFIXES
 
     ending = extension if extension.startswith(".") else f".{extension}"
-    if ending == "." or ending.lower() in IMAGE_SUFFIXES or "/" in ending or "\\" in ending:
+    # Windows leaves dots and spaces at the end of a name away.
+    refused = ending == "." or ending.lower().rstrip(". ").endswith((*IMAGE_SUFFIXES, *RUN_BY_SOMETHING))
+    if refused or "/" in ending or "\\" in ending:
         raise BadOption(option, f'--{option} "{extension}" cannot be the ending of a text file. Use .caption or .txt.')
     return ending
 

@@ -1,6 +1,7 @@
 """A class of the user's own that gives the training data (--dataset_class): found, made and looked over. Torch-free."""
 
 import importlib
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from sd_scripts.library.data.buckets import LATENT_PX
 from sd_scripts.library.data.training_data import Example, Item, Moment, TrainImage, TrainingData
 from sd_scripts.library.errors import BadOption, UserError
+from sd_scripts.library.installed import INSTALLED_ONLY, import_installed, is_installed
 from sd_scripts.library.report import Report
 
 MEMBERS = ("images", "captions_change", "plan", "caption", "load")
@@ -19,14 +21,12 @@ KEEPING_MEMBERS = ("uncached", "unchanged", "mirrors", "put_latents", "leave_out
 
 
 def find_class(name: str) -> type:
-    """The class that "module.Class" names; modules are looked for in the working folder too. Errors: BadOption."""
+    """The class that "module.Class" names. Errors: BadOption."""
     module_name, _, class_name = name.rpartition(".")
     if not module_name or not class_name:
         raise _bad(name, "write it as module.Class, such as my_data.MyDataset")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
     try:
-        found = getattr(importlib.import_module(module_name), class_name, None)
+        found = getattr(_module(module_name), class_name, None)
     except Exception as error:
         raise _bad(name, f"{module_name} cannot be imported ({type(error).__name__}: {error})") from error
     if not isinstance(found, type):
@@ -34,6 +34,15 @@ def find_class(name: str) -> type:
     # images and captions_change may come when the object is made.
     _check_members(name, found, ("plan", "caption", "load"))
     return found
+
+
+def _module(name: str) -> Any:
+    """An installed module, or one of the working folder; not in a run of the page, which could have put it there."""
+    if os.environ.get(INSTALLED_ONLY) or is_installed(name):
+        return import_installed(name)
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    return importlib.import_module(name)
 
 
 def make_custom_data(name: str, options: Any, report: Report, seed: int) -> TrainingData:

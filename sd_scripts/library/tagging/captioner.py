@@ -86,7 +86,8 @@ def load_model(model_class: Any, folder: Path) -> Any:
 def load_part(part_class: Any, folder: Path) -> Any:
     """A tokenizer or an image processor. Errors: BadFile."""
     try:
-        return part_class.from_pretrained(folder, local_files_only=True)
+        # Unless told not to, transformers asks whether code that came along is to be run.
+        return part_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
         raise BadFile(f"{folder} has no {part_class.__name__} that can be opened ({first_line(error)}).") from error
 

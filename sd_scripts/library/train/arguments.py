@@ -1,12 +1,12 @@
 """Further arguments of optimizers and schedules: words such as weight_decay=0.01, read and checked. Needs no torch."""
 
 import ast
-import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 from sd_scripts.library.errors import BadOption, NotInstalled
+from sd_scripts.library.installed import import_installed
 
 _SWITCHES = {"true": True, "false": False, "none": None}
 
@@ -57,7 +57,7 @@ def check_arguments(
 def load_named(module: str, name: str, option: str, package: str, instead: str) -> Callable[..., Any]:
     """The class or function `name` of `module`. Errors: BadOption, of `option`; NotInstalled, which says `instead`."""
     try:
-        return getattr(importlib.import_module(module), name)
+        return getattr(import_installed(module), name)
     except ImportError as error:
         sentence = f"--{option} {name} needs the package {package}, which is not installed or does not run here"
         raise NotInstalled(f"{sentence} ({error}). Install it, or {instead}.") from error

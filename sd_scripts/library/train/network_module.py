@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from sd_scripts.library.errors import BadOption, NotInstalled
+from sd_scripts.library.installed import import_installed
 from sd_scripts.library.models.family import Family
 
 _OPTION = "network_module"
@@ -55,7 +56,8 @@ def open_network_module(name: str | None) -> NetworkModule:
         return _own(own)
     if not all(part.isidentifier() for part in name.split(".")):
         raise BadOption(_OPTION, f'--{_OPTION} "{name}" is no name of a Python module. Use networks.lora.')
-    return _checked(name, _imported(_ARRANGED.get(name, name)))
+    arranged = _ARRANGED.get(name)
+    return _checked(name, importlib.import_module(arranged) if arranged else _imported(name))
 
 
 def create(function: Callable[..., Any], sizes: tuple[Any, ...], family: Family, given: dict[str, Any]) -> Any:
@@ -92,7 +94,7 @@ def _own(name: str) -> NetworkModule:
 
 def _imported(name: str) -> Any:
     try:
-        return importlib.import_module(name)
+        return import_installed(name)
     except ImportError as error:
         sentence = f"--{_OPTION} {name} cannot be imported ({error})"
         raise NotInstalled(f"{sentence}. Install its package, or use networks.lora.") from error

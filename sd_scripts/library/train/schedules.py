@@ -95,7 +95,7 @@ def make_scheduler(settings: ScheduleSettings, optimizer: "torch.optim.Optimizer
         where, class_name, "lr_scheduler_type", where.partition(".")[0], "leave --lr_scheduler_type out"
     )
     arguments = schedule_arguments(settings)
-    if not callable(builder):
+    if not _makes_scheduler(builder):
         raise BadOption("lr_scheduler_type", f"--lr_scheduler_type {name} is no class of a scheduler.")
     try:
         check_arguments(builder, arguments, "lr_scheduler_args", name, ("optimizer",))
@@ -105,6 +105,13 @@ def make_scheduler(settings: ScheduleSettings, optimizer: "torch.optim.Optimizer
         raise BadOption("lr_scheduler_args", f"{name} does not take these arguments: {reason}.") from error
     _check_scheduler(scheduler, name)
     return scheduler
+
+
+def _makes_scheduler(builder: Any) -> bool:
+    """Whether it is a class whose objects step, or a function for an optimizer: nothing else is even called."""
+    if inspect.isclass(builder):
+        return hasattr(builder, "step")
+    return inspect.isfunction(builder) and next(iter(inspect.signature(builder).parameters), "") == "optimizer"
 
 
 def advance(scheduler: Any) -> None:

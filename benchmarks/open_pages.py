@@ -1,0 +1,192 @@
+"""What many open pages cost the server while a run goes on: `python -m benchmarks.open_pages`.
+
+The visible pages are tabs of Chromium that show the run. Some of the hidden ones are tabs too, told by a script that
+nobody sees them; the others are clients that ask what a hidden page asks, as often: so many tabs fit into no machine.
+The exit code is 1 where the goal is missed.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+from playwright.sync_api import Browser, Page
+
+from benchmarks import steady_run
+from benchmarks.figures import machine
+from kohya_gui.runs.queue import Queue
+from kohya_gui.runs.store import RunStore
+from tests.page import Gui, chromium, served
+
+MOST_PERCENT = 5.0
+SETTLE_S = 10.0
+HIDDEN_EVERY_S = 30.0
+"""HIDDEN_MS of web/poller.js."""
+
+LOOK_EVERY_S = 1.0
+HIDE = """for (const [name, value] of [["hidden", true], ["visibilityState", "hidden"]])
+    Object.defineProperty(document, name, { get: () => value });"""
+READY = "window.Studio && Studio.store.state.project !== undefined"
+
+
+@dataclass
+class Found:
+    """The figures. Answers are timed by a client of its own, which asks once a second for the whole run."""
+
+    cpu_percent: float = 0.0
+    idle_percent: float = 0.0
+    memory_mb: float = 0.0
+    asked: Counter[str] = field(default_factory=Counter)
+    answers_ms: list[float] = field(default_factory=list)
+
+
+def main() -> int:
+    """Measures, prints the table, and says whether the goal holds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--visible", type=int, default=10, help="tabs that show the run (default: 10)")
+    parser.add_argument("--hidden", type=int, default=190, help="pages that nobody sees (default: 190)")
+    parser.add_argument("--tabs", type=int, default=20, help="how many of the hidden ones are tabs (default: 20)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long it is measured (default: 60)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as gui, chromium() as browser:
+        run_id = start_run(gui)
+        found = measure(gui, browser, run_id, options)
+        about = machine() | {"gradio": version("gradio"), "chromium": browser.version}
+    print(table(found, options, ", ".join(f"{name} {value}" for name, value in about.items())))
+    return 0 if found.cpu_percent <= MOST_PERCENT else 1
+
+
+def start_run(gui: Gui) -> str:
+    """Starts the steady run."""
+    argv = [sys.executable, str(Path(steady_run.__file__)), str(gui.work)]
+    record = Queue(RunStore(gui.runs_dir)).add(
+        "train", "steady", title="Steady", argv=argv, work_dir=str(gui.work), devices=["cpu"]
+    )
+    return record.id
+
+
+def measure(gui: Gui, browser: Browser, run_id: str, options: argparse.Namespace) -> Found:
+    """Opens all pages, lets them come to rest, and looks at the server for a while."""
+    assert gui.process
+    server, found = psutil.Process(gui.process.pid), Found()
+    time.sleep(SETTLE_S)
+    found.idle_percent = load_percent(server, SETTLE_S)
+    tabs = [opened(browser, gui, found, hidden=i >= options.visible) for i in range(options.visible + options.tabs)]
+    for tab in tabs[: options.visible]:
+        tab.evaluate("id => Studio.fire('show run', id)", run_id)
+        tab.wait_for_selector("[data-chart=loss] path")
+    with hidden_clients(gui, options.hidden - options.tabs, found), answers(gui, run_id, found):
+        rest(tabs, SETTLE_S)
+        found.asked.clear()
+        found.answers_ms.clear()
+        before_s, began_s = cpu_s(server), time.monotonic()
+        rest(tabs, options.seconds)
+        found.cpu_percent = 100 * (cpu_s(server) - before_s) / (time.monotonic() - began_s)
+    found.memory_mb = server.memory_info().rss / 1e6
+    return found
+
+
+def rest(tabs: list[Page], seconds: float) -> None:
+    """Waits; Playwright tells of requests only while it is asked for something."""
+    tabs[0].wait_for_timeout(seconds * 1000)
+
+
+def opened(browser: Browser, gui: Gui, found: Found, hidden: bool) -> Page:
+    """A tab with a storage of its own."""
+    page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    if hidden:
+        page.add_init_script(HIDE)
+    who = "hidden tabs" if hidden else "visible tabs"
+    page.on("request", lambda request: found.asked.update([who]))
+    page.goto(gui.url)
+    page.wait_for_function(READY)
+    return page
+
+
+@contextmanager
+def hidden_clients(gui: Gui, number: int, found: Found) -> Iterator[None]:
+    """Asks what so many hidden pages ask, each at its own time. Browsers close a silent connection, so each is new."""
+    url, over = f"{gui.url}poll?since_event=0&log_offset=0&fresh=0&lang=en", threading.Event()
+
+    def ask() -> None:
+        while number and not over.wait(HIDDEN_EVERY_S / number):
+            with urllib.request.urlopen(url) as answer:
+                answer.read()
+            found.asked["hidden clients"] += 1
+
+    with beside(ask, over):
+        yield
+
+
+@contextmanager
+def answers(gui: Gui, run_id: str, found: Found) -> Iterator[None]:
+    """Times an answer every second: the run whole, which nobody else has asked for."""
+    url, over = f"{gui.url}poll?run={run_id}&log_offset=-60000&fresh=1&lang=en", threading.Event()
+
+    def ask() -> None:
+        while not over.wait(LOOK_EVERY_S):
+            began_s = time.perf_counter()
+            with urllib.request.urlopen(url) as answer:
+                answer.read()
+            found.answers_ms.append(1000 * (time.perf_counter() - began_s))
+
+    with beside(ask, over):
+        yield
+
+
+@contextmanager
+def beside(work: Callable[[], None], over: threading.Event) -> Iterator[None]:
+    """Runs something in a thread until the block ends."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def cpu_s(server: psutil.Process) -> float:
+    """Time that the server has taken of the processor."""
+    times = server.cpu_times()
+    return float(times.user + times.system)
+
+
+def load_percent(server: psutil.Process, seconds: float) -> float:
+    """The share of one core that the server takes now."""
+    before_s = cpu_s(server)
+    time.sleep(seconds)
+    return 100 * (cpu_s(server) - before_s) / seconds
+
+
+def table(found: Found, options: argparse.Namespace, about: str) -> str:
+    """The figures as a Markdown table."""
+    slowest = sorted(found.answers_ms)[int(0.95 * len(found.answers_ms))]
+    clients = options.hidden - options.tabs
+    asked = ", ".join(f"{who} {number / options.seconds:.1f}" for who, number in sorted(found.asked.items()))
+    rows = [
+        ("pages", f"{options.visible} visible tabs, {options.tabs} hidden tabs, {clients} hidden clients"),
+        ("processor, of one core", f"{found.cpu_percent:.1f} % (goal: at most {MOST_PERCENT:.0f} %)"),
+        ("the same before any page was open", f"{found.idle_percent:.1f} %"),
+        ("requests a second", asked),
+        ("an answer, median", f"{statistics.median(found.answers_ms):.1f} ms"),
+        ("an answer, 95 of 100", f"{slowest:.1f} ms"),
+        ("memory of the server", f"{found.memory_mb:.0f} MB"),
+    ]
+    lines = [f"{about}; {options.seconds:.0f} s; load {os.getloadavg()[0]:.1f}", "", "| | |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
