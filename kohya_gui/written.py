@@ -15,9 +15,6 @@ from kohya_gui.rules import rule
 from kohya_gui.stages import STAGES
 from kohya_gui.words import refusal
 from sd_scripts.library.data.captions import TEXT_ENDINGS
-from sd_scripts.library.errors import BadOption
-from sd_scripts.options.config_file import read_config
-from sd_scripts.options.refused import REFUSED
 from sd_scripts.options.spec import OptionSpec, PathKind
 
 TEXT_SUFFIXES = (*TEXT_ENDINGS, ".captions", ".tags", ".tag", ".text")
@@ -63,19 +60,3 @@ def name_is_one(draft: Draft) -> Iterator[Finding]:
     name = draft.values.get("output_name")
     if name and (name.startswith(".") or means_more_on_windows(name)):
         yield draft.error("output_name", "project.output_name_unsafe")
-
-
-@rule(*STAGES)
-def settings_stay_inside(draft: Draft) -> Iterator[Finding]:
-    """A file of options names no place that the page may not reach."""
-    named = draft.values.get("config_file")
-    if not named or draft.get("output_config"):
-        return
-    try:
-        draft.roots.inside(named, "config_file", draft.base)
-        values = read_config(named, draft.specs, REFUSED.get(Path(draft.stage.script).stem, {}))
-        for flag, value in values.items():
-            for path in (value if isinstance(value, list) else [value]) if draft.specs[flag].path else []:
-                draft.roots.inside(str(path), "config_file", draft.base)
-    except BadOption as error:
-        yield Finding("error", "config_file", str(error))

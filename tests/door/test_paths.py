@@ -247,16 +247,6 @@ def test_texts_are_edited_beside_pictures_only(house: House) -> None:
         assert "error" in answer, ending
 
 
-def test_a_file_of_options_names_no_place_outside(house: House) -> None:
-    file = house.home / "options.toml"
-    out = f'output_dir = "{house.outside}"'
-    for line in (out, 'output_dir = "../home2"', 'base_weights = ["/etc/x"]', "vae = '/x'"):
-        file.write_text(f"[a]\n{line}\n")
-        checked = check(STAGES["train_lora"], {"config_file": str(file)}, Project(), house.studio.roots)
-        told = [one for one in checked.findings if one.field == "config_file" and one.level == "error"]
-        assert told and _is_refusal(told[0].text), line
-
-
 @pytest.mark.parametrize("key", PATH_KEYS)
 def test_a_file_of_datasets_names_no_place_outside(house: House, key: str) -> None:
     file = house.home / "datasets.toml"

@@ -105,7 +105,7 @@ OPTIONS: list[tuple[dict[str, object], set[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("values", "stems", "says"), OPTIONS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("values", "stems", "says"), OPTIONS, ids=[str(values) for values, _, _ in OPTIONS])
 def test_an_option_makes_anew_what_depends_on_it(
     folder: Path, values: dict[str, object], stems: set[str], says: str
 ) -> None:
