@@ -20,7 +20,7 @@ from sd_scripts.library.io.checkpoints import write_safetensors
 from sd_scripts.library.pausing import Ground, NotWritten, patiently, trouble_of
 from sd_scripts.library.report import Report
 from sd_scripts.library.steady import SteadyFile
-from sd_scripts.library.train.state import read_facts
+from sd_scripts.library.train.state_facts import read_facts
 from tests.stopping.program import TRAIN, Program
 from tests.train.tiny import make_trainer, tiny_data
 
