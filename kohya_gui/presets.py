@@ -12,6 +12,7 @@ from kohya_gui.stages import STAGES, Stage
 from kohya_gui.words import bad_value, refusal
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.atomic import write_json
+from sd_scripts.library.io.leftovers import is_leftover
 from sd_scripts.options.spec import option_specs
 from sd_scripts.options.values import BadValue, changed_values, read_value
 
@@ -52,12 +53,14 @@ class PresetStore:
         self.user_dir = user_dir
 
     def all(self, stage: str) -> dict[str, list[Preset]]:
-        """{"builtin": [...], "mine": [...]} of a stage. A file that cannot be read is left out."""
+        """{"builtin": [...], "mine": [...]} of a stage; `damaged` tells of files that are left out."""
         return {"builtin": self._read(self.builtin_dir, stage, True), "mine": self._read(self.user_dir, stage, False)}
 
-    def save(
-        self, stage: str, name: str, description: str, typed: dict[str, Any], scope: Scope = "changed"
-    ) -> Preset:
+    def damaged(self, stage: str) -> list[Path]:
+        """The user's files that cannot be read as presets of this version."""
+        return [path for path in self._paths(self.user_dir, stage) if preset_from(path, False) is None]
+
+    def save(self, stage: str, name: str, description: str, typed: dict[str, Any], scope: Scope = "changed") -> Preset:
         """Keeps values under a name; one of the same name is replaced. Secrets are never kept. Errors: BadOption."""
         name, description = self._checked_name(stage, name), description.strip()
         preset = Preset(name, description, False, _own_values(stage, typed, scope), scope)
@@ -119,9 +122,13 @@ class PresetStore:
         return [preset for _, preset in self._files(folder, stage, builtin)]
 
     def _files(self, folder: Path, stage: str, builtin: bool) -> list[tuple[Path, Preset]]:
-        known_stage(stage)
-        read = [(path, preset_from(path, builtin)) for path in sorted((folder / stage).glob("*.json"))]
+        read = [(path, preset_from(path, builtin)) for path in self._paths(folder, stage)]
         return [(path, preset) for path, preset in read if preset]
+
+    def _paths(self, folder: Path, stage: str) -> list[Path]:
+        """Not those that are being written: they have names of their own until they are whole."""
+        known_stage(stage)
+        return [path for path in sorted((folder / stage).glob("*.json")) if not is_leftover(path.name)]
 
 
 def preset_from(path: Path, builtin: bool) -> Preset | None:

@@ -33,6 +33,8 @@ LEAVES = (
     "sd_scripts.library.data.picture_folder",
     "sd_scripts.library.io.headers",
     "sd_scripts.library.io.atomic",
+    "sd_scripts.library.io.leftovers",
+    "sd_scripts.library.io.twice",
     "sd_scripts.library.io.metadata",
     # What the program refuses before it loads a model, so that the page says it too.
     "sd_scripts.library.tagging.cleaning",

@@ -183,7 +183,7 @@ def asked_at(control_path: Path) -> dict[str, float]:
     """{request: when it was made first} of a run (Unix seconds)."""
     asked: dict[str, float] = {}
     try:
-        lines = control_path.read_text(encoding="utf-8").splitlines()
+        lines = control_path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return asked
     for line in lines:

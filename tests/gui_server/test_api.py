@@ -33,7 +33,7 @@ def saved_project(studio, folder, /, **more):
 def test_projects_are_kept_opened_and_forgotten(studio, pictures):
     project = saved_project(studio, pictures)["project"]
     assert project["output_name"] == "meadow"
-    assert studio.projects() == {"projects": [project], "current": "meadow"}
+    assert studio.projects() == {"projects": [project], "current": "meadow", "trouble": ""}
     saved_project(studio, pictures, name="二つ目")
     assert studio.project_open("meadow")["project"] == project
     again = Studio(studio._queue.store.runs_dir, studio.roots.folders, studio.repo / "presets", studio.repo)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from sd_scripts.library.errors import BadFile, BadOption
-from sd_scripts.library.io.atomic import check_writable, write_json
+from sd_scripts.library.io.atomic import check_writable, copy_of, keep_before, write_json
 
 
 class Entry(TypedDict, total=False):
@@ -35,12 +35,10 @@ def read_metadata(path: str | Path, option: str = "in_json") -> Metadata:
         text = file.read_bytes().decode("utf-8-sig")
         found = _read_lines(text, file) if file.suffix.lower() == ".jsonl" else json.loads(text)
     except UnicodeDecodeError as error:
-        raise BadFile(f"{file} is not UTF-8 text, so it is no metadata file.") from error
+        raise BadFile(f"{file} is not UTF-8 text, so it is no metadata file. {_instead(file)}") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise BadFile(
-            f"{file} is broken JSON at {where}: {error.msg}. Make it again with the earlier stage."
-        ) from error
+        raise BadFile(f"{file} is broken JSON at {where}: {error.msg}. {_instead(file)}") from error
     except RecursionError as error:
         raise BadFile(f"{file} is nested too deeply to be metadata. Make it again with the earlier stage.") from error
     except OSError as error:
@@ -49,7 +47,11 @@ def read_metadata(path: str | Path, option: str = "in_json") -> Metadata:
 
 
 def write_metadata(path: str | Path, entries: Metadata) -> None:
-    """Writes the entries as UTF-8 with two spaces of indent, whole or not at all. Errors: BadFile."""
+    """Writes the entries as UTF-8 with two spaces of indent, whole or not at all. Errors: BadFile.
+
+    What stood there before stays beside it as NAME.bak.
+    """
+    keep_before(Path(path))
     write_json(Path(path), entries)
 
 
@@ -84,6 +86,14 @@ def keys_of(images: list[Path], full_path: bool) -> dict[str, Path]:
             raise BadOption("full_path", f"{twin} and {image} would share one entry in the metadata. {fix}")
         keys[key] = image
     return keys
+
+
+def _instead(file: Path) -> str:
+    """What to do about a broken file."""
+    copy = copy_of(file)
+    if copy.is_file():
+        return f"{copy} is what stood there before: name that, or make the file again with the earlier stage."
+    return "Make it again with the earlier stage."
 
 
 def _read_lines(text: str, file: Path) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sd_scripts.library.errors import BadFile
 from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.report import Report
 from sd_scripts.library.train import state as states
 from sd_scripts.library.train.course import Course, Place
 from sd_scripts.library.train.metadata import Provenance
 from sd_scripts.library.train.method import Method
-from sd_scripts.library.train.saving import Names, Occasion, file_dtype, file_format, kept_from, remove
+from sd_scripts.library.train.saving import Names, Occasion, file_dtype, file_format, is_whole, kept_from, remove
 from sd_scripts.library.train.upload import Uploads
 from sd_scripts.options.trainer import TrainerOptions
 
@@ -33,7 +34,7 @@ class Archive:
         return Names(Path(self.options.saving.output_dir or "."), self.options.saving.output_name)
 
     def save_model(self, occasion: Occasion, place: Place) -> Path:
-        """Writes the model as it stands. Errors: BadFile."""
+        """Writes the model as it stands, and looks whether it reads back. Errors: BadFile."""
         request = SaveRequest(
             path=self.names.path(occasion),
             format=file_format(self.options.format, self.family.source_format),
@@ -41,6 +42,8 @@ class Archive:
             metadata=self.provenance.at(place),
         )
         path = self.method.save(self.family, request)
+        if not is_whole(path):
+            raise BadFile(f"{path} was written, but does not read back whole. Look after its disk; older models stay.")
         self.report.saved(path, "model", step=place.step, epoch=place.epoch)
         if self.options.hub.huggingface_repo_id:
             self.uploads.add(path)
@@ -55,7 +58,10 @@ class Archive:
         return path
 
     def remove_older(self, occasion: Occasion) -> None:
-        """Removes the models and states that the options do not keep beside the one of this occasion."""
+        """Removes the models and states that the options do not keep beside the one of this occasion.
+
+        Where that one was not written, or does not read back, and no later one does, the older ones stay.
+        """
         models, saved_states = kept_from(occasion, self.options.saving, self.options.state, self.course)
         older = self.names.older(occasion.kind, models, states=False)
         older += self.names.older(occasion.kind, saved_states, states=True)

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.leftovers import tidy
 from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.library.train.remote_state import parse_remote
@@ -97,7 +98,11 @@ def check_states(state: StateOptions, saving: SavingOptions) -> None:
         if not state.resume:
             raise BadOption("resume_from_huggingface", "--resume_from_huggingface needs --resume owner/name/path.")
         parse_remote(state.resume)
-    elif state.resume and not (Path(state.resume) / "state.json").is_file():
+        return
+    if state.resume and not Path(state.resume).exists():
+        # It may have been moved away by a program that was killed before the new one was in its place.
+        tidy(Path(state.resume).absolute().parent)
+    if state.resume and not (Path(state.resume) / "state.json").is_file():
         what = "no state (it has no state.json)" if Path(state.resume).is_dir() else "no such folder"
         raise BadOption("resume", f"--resume {state.resume}: there is {what}. Name a folder whose name ends in -state.")
 
@@ -117,6 +122,7 @@ def check_writable(option: str, folder: str | None) -> None:
         Path(folder or "").mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        tidy(Path(folder or ""))
     except OSError as error:
         sentence = f"--{option} {folder} cannot be written to: {error.strerror}. Choose another folder."
         raise BadOption(option, sentence) from error
