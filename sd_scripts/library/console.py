@@ -147,7 +147,8 @@ class Bar:
         line, draw = last or now_s - self._lined_s > LINE_EVERY_S, last or now_s - self._drawn_s > DRAW_EVERY_S
         self._lined_s = now_s if line else self._lined_s
         self._drawn_s = now_s if draw else self._drawn_s
-        console.progress(self._text(done, note), draw, line)
+        if draw or line:
+            console.progress(self._text(done, note), draw, line)
         if last or self._told_s == self._begun_s or now_s - self._told_s > EVENT_EVERY_S:
             self._told_s = now_s
             return True

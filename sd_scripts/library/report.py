@@ -34,7 +34,7 @@ class Report:
         self._console = Console(self._out)
         self._bar = Bar()
         self._asked: list[Request] = []
-        self._untold: Event | None = None
+        self._untold: tuple[int, int | None] | None = None
         self.failures: list[tuple[str, str]] = []
         self.counts: Counter[str] = Counter()
         self.phase_name = ""
@@ -75,17 +75,17 @@ class Report:
 
     def progress(self, done: int, total: int | None = None, note: str = "") -> None:
         """How many items of the phase are done. Called as often as wanted: it tells only as often as is useful."""
-        due = self._bar.advance(done, total, note, self._console)
-        rate, eta = self._bar.rate_per_s, self._bar.eta_s
-        self._untold = events.Progress(phase=self.phase_name, done=done, total=total, rate_per_s=rate, eta_s=eta)
-        if due:
+        self._untold = done, total
+        if self._bar.advance(done, total, note, self._console):
             self._tell_rest()
 
     def _tell_rest(self) -> None:
         """Tells how far the phase came, if that was not told yet: a stopped training ends between two tellings."""
         untold, self._untold = self._untold, None
         if untold:
-            self.emit(untold)
+            done, total = untold
+            rate, eta = self._bar.rate_per_s, self._bar.eta_s
+            self.emit(events.Progress(phase=self.phase_name, done=done, total=total, rate_per_s=rate, eta_s=eta))
 
     def each(self, items: Iterable[T], total: int | None = None) -> Iterator[T]:
         """Gives the items one by one, with progress; ends early when a stop is asked for."""

@@ -49,7 +49,9 @@ def read_caption(path: Path) -> CaptionText | None:
     UTF-8 (with or without a byte order mark), UTF-16 with one, else Shift-JIS. Errors: UnreadableText.
     """
     try:
-        data = path.read_bytes()
+        # Without the buffer that is made for every file: there may be a million of them.
+        with open(path, "rb", buffering=0) as file:
+            data = file.readall()
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ def find_images(folder: str | Path, recursive: bool = False, option: str = "trai
         what = "a file, not a folder" if root.exists() else "no folder"
         raise BadOption(option, f"{option} {root}: there is {what} of that name. Choose a folder of pictures.")
     try:
-        found = sorted(_walk(root) if recursive else filter(_is_image, root.iterdir()))
+        found = list(_below(root)) if recursive else _in(root)
         if not found:
             raise BadOption(option, _no_pictures(root, recursive, option))
     except OSError as error:
@@ -40,19 +41,31 @@ def find_images(folder: str | Path, recursive: bool = False, option: str = "trai
     return found
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    # Hidden folders hold thumbnails and trash, not training pictures.
-    return (
-        p for p in root.rglob("*") if _is_image(p) and not any(part[0] == "." for part in p.relative_to(root).parts)
-    )
+def _in(folder: Path) -> list[Path]:
+    """The pictures of a folder. One look at the folder tells what is a file; names are sorted faster than paths."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if _has_image_name(entry.name) and entry.is_file()]
+    return [folder / name for name in sorted(names)]
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _below(folder: Path) -> Iterator[Path]:
+    """The pictures of a folder and of those below it, but for hidden ones: these hold thumbnails and trash."""
+    with os.scandir(folder) as entries:
+        visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    for entry in visible:
+        # Links to folders may lead round in circles.
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(folder / entry.name)
+        elif _has_image_name(entry.name) and entry.is_file():
+            yield folder / entry.name
+
+
+def _has_image_name(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
 def _no_pictures(root: Path, recursive: bool, option: str) -> str:
-    below = 0 if recursive else sum(1 for _ in _walk(root))
+    below = 0 if recursive else sum(1 for _ in _below(root))
     if below:
         return f"{option} {root}: no pictures here, but {below:,} in folders below. Add --recursive to take them."
     return f"{option} {root}: no pictures here. Pictures end in {', '.join(IMAGE_SUFFIXES)}."

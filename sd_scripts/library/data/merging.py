@@ -1,6 +1,7 @@
 """Collects the texts beside pictures into the metadata: captions into "caption", tags into "tags". Needs no torch."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +14,35 @@ from sd_scripts.library.data.captions import (
 )
 from sd_scripts.library.data.images import find_images
 from sd_scripts.library.errors import BadOption, NothingUsable
-from sd_scripts.library.io.metadata import Metadata, check_out_json, keys_of, read_metadata, write_metadata
+from sd_scripts.library.io.metadata import Entries, Entry, check_out_json, keys_of, read_entries, write_entries
 from sd_scripts.library.report import Report
 from sd_scripts.options.common import MergeOptions
+
+Field = Literal["caption", "tags"]
+
+
+def merge_texts(options: MergeOptions, extension: str, field: Field, report: Report) -> None:
+    """Reads the text beside every picture, puts it into the metadata's `field`, and writes the metadata.
+
+    Entries pass from file to file one by one: the memory grows with the folder's pictures, not with the metadata.
+
+    Errors: BadOption, BadFile; NothingUsable, when no picture has a text; StoppedAsAsked.
+    """
+    ending = checked_extension(extension)
+    if options.recursive and not options.full_path:
+        raise BadOption("full_path", "--recursive needs --full_path: pictures of several folders may share a name.")
+    images = find_images(options.train_data_dir, options.recursive)
+    keys = keys_of(images, options.full_path)
+    check_out_json(options.out_json)
+    entries = _start(options, report)
+
+    report.phase("merge", f"Merging {ending} files of {len(images):,} pictures", total=len(images))
+    texts = _Texts(ending, field, report, options.debug)
+    written = write_entries(options.out_json, _merged(entries, keys, texts, options.train_data_dir))
+    report.saved(Path(options.out_json), "metadata")
+    counts = texts.counts
+    told = f"{counts.told(len(images))}. Wrote {written:,} entries to {options.out_json}."
+    report.summary(told, pictures=len(images), **asdict(counts))
 
 
 @dataclass
@@ -25,71 +52,96 @@ class _Counts:
     empty: int = 0
     decoded: int = 0
 
+    def told(self, pictures: int) -> str:
+        """In words."""
+        parts = [f"{self.merged:,} of {pictures:,} pictures have text"]
+        parts += [f"{self.missing:,} have no file"] if self.missing else []
+        parts += [f"{self.empty:,} have an empty one"] if self.empty else []
+        parts += [f"{self.decoded:,} were not UTF-8 and were decoded"] if self.decoded else []
+        return "; ".join(parts)
 
-def merge_texts(options: MergeOptions, extension: str, field: Literal["caption", "tags"], report: Report) -> None:
-    """Reads the text beside every picture, puts it into the metadata's `field`, and writes the metadata.
 
-    Errors: BadOption and BadFile before work starts; NothingUsable, when no picture has a text.
+class _Texts:
+    """Reads the texts of pictures, and keeps count of them."""
+
+    def __init__(self, ending: str, field: Field, report: Report, debug: bool) -> None:
+        self.ending, self.report, self.counts = ending, report, _Counts()
+        self._field, self._debug = field, debug
+
+    def put(self, entry: Entry, key: str, image: Path) -> bool:
+        """Puts the text of a picture into its entry; False where it has none."""
+        text = self._read(caption_path(image, self.ending))
+        if not text:
+            return False
+        entry[self._field] = text
+        self.counts.merged += 1
+        if self._debug:
+            self.report.say(f"{key}: {text}")
+        return True
+
+    def _read(self, path: Path) -> str:
+        try:
+            found = read_caption(path)
+        except UnreadableText as error:
+            self.report.failed_item(path, str(error))
+            return ""
+        if found is None:
+            self.counts.missing += 1
+            return ""
+        self.counts.empty += not found.text
+        self.counts.decoded += not found.encoding.startswith("utf-8")
+        return found.text
+
+
+def _merged(entries: Entries, keys: dict[str, Path], texts: _Texts, folder: str) -> Entries:
+    """The entries that are there already, each with its text, and behind them those that are new.
+
+    Errors: NothingUsable, StoppedAsAsked.
     """
-    ending = checked_extension(extension)
-    if options.recursive and not options.full_path:
-        raise BadOption("full_path", "--recursive needs --full_path: pictures of several folders may share a name.")
-    images = find_images(options.train_data_dir, options.recursive)
-    keys = keys_of(images, options.full_path)
-    check_out_json(options.out_json)
-    metadata = _start(options, report)
+    known: set[str] = set()
 
-    report.phase("merge", f"Merging {ending} files of {len(images):,} pictures", total=len(images))
-    counts = _Counts()
-    for key, image in report.each(keys.items(), len(keys)):
-        text = _text_of(image, ending, counts, report)
-        if text:
-            metadata.setdefault(key, {})[field] = text
-            counts.merged += 1
-            if options.debug:
-                report.say(f"{key}: {text}")
-    if not counts.merged:
-        raise NothingUsable(_nothing(Path(options.train_data_dir), images, ending, report))
-    if report.stop_asked():
-        report.notice("Stopped before the end: the metadata file was not written.")
-        return
-    _finish(options, metadata, len(images), counts, report)
+    def advance() -> None:
+        texts.report.progress(len(known), len(keys))
+        texts.report.stop_if_asked()
+
+    for key, entry in entries:
+        if key in keys:
+            texts.put(entry, key, keys[key])
+            known.add(key)
+            advance()
+        yield key, entry
+    for key in [key for key in keys if key not in known]:
+        entry = Entry()
+        has_text = texts.put(entry, key, keys[key])
+        known.add(key)
+        advance()
+        if has_text:
+            yield key, entry
+    if not texts.counts.merged:
+        raise NothingUsable(_nothing(Path(folder), list(keys.values()), texts.ending, texts.report))
 
 
-def _start(options: MergeOptions, report: Report) -> Metadata:
-    """The metadata to extend: --in_json, else an output file that is there already, else nothing."""
+def _start(options: MergeOptions, report: Report) -> Entries:
+    """The entries to extend: those of --in_json, else of an output file that is there already, else none."""
     if options.in_json:
-        metadata = read_metadata(options.in_json)
-    elif Path(options.out_json).is_file():
+        return _of_same_keys(options.in_json, read_entries(options.in_json), options.full_path)
+    if Path(options.out_json).is_file():
         report.notice(f"Extending {options.out_json}, which is there already.")
-        metadata = read_metadata(options.out_json, "out_json")
-    else:
-        return {}
-    _check_keys(metadata, options)
-    return metadata
+        return _of_same_keys(options.out_json, read_entries(options.out_json, "out_json"), options.full_path)
+    return iter(())
 
 
-def _check_keys(metadata: Metadata, options: MergeOptions) -> None:
-    absolute = sum(1 for key in metadata if Path(key).is_absolute())
-    source = options.in_json or options.out_json
-    if options.full_path and metadata and not absolute:
+def _of_same_keys(source: str, entries: Entries, full_path: bool) -> Entries:
+    """Errors: BadOption, where the file names pictures in the other way than the options."""
+    count = absolute = 0
+    for key, entry in entries:
+        count += 1
+        absolute += os.path.isabs(key)
+        if absolute and not full_path:
+            raise BadOption("full_path", f"{source} names pictures by their full path: add --full_path.")
+        yield key, entry
+    if count and full_path and not absolute:
         raise BadOption("full_path", f"{source} names pictures by stem: leave out --full_path, or start a new file.")
-    if not options.full_path and absolute:
-        raise BadOption("full_path", f"{source} names pictures by their full path: add --full_path.")
-
-
-def _text_of(image: Path, ending: str, counts: _Counts, report: Report) -> str:
-    try:
-        found = read_caption(caption_path(image, ending))
-    except UnreadableText as error:
-        report.failed_item(caption_path(image, ending), str(error))
-        return ""
-    if found is None:
-        counts.missing += 1
-        return ""
-    counts.empty += not found.text
-    counts.decoded += not found.encoding.startswith("utf-8")
-    return found.text
 
 
 def _nothing(folder: Path, images: list[Path], ending: str, report: Report) -> str:
@@ -99,14 +151,3 @@ def _nothing(folder: Path, images: list[Path], ending: str, report: Report) -> s
     other = other_ending(images, ending)
     hint = f" There are {other} files: try --caption_extension {other}." if other else ""
     return f"None of the {len(images):,} pictures in {folder} has a {ending} file with text in it.{hint}"
-
-
-def _finish(options: MergeOptions, metadata: Metadata, pictures: int, counts: _Counts, report: Report) -> None:
-    out = Path(options.out_json)
-    write_metadata(out, metadata)
-    report.saved(out, "metadata")
-    parts = [f"{counts.merged:,} of {pictures:,} pictures have text"]
-    parts += [f"{counts.missing:,} have no file"] if counts.missing else []
-    parts += [f"{counts.empty:,} have an empty one"] if counts.empty else []
-    parts += [f"{counts.decoded:,} were not UTF-8 and were decoded"] if counts.decoded else []
-    report.summary(f"{'; '.join(parts)}. Wrote {len(metadata):,} entries to {out}.", pictures=pictures, **vars(counts))

@@ -1,7 +1,7 @@
 """The latents stage: pictures into buckets, latents beside them, sizes into the metadata. Imports torch late."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from sd_scripts.library.data.latents import flip_path
 from sd_scripts.library.data.latents_stage import LatentsStage
 from sd_scripts.library.data.latents_worker import Wanted
 from sd_scripts.library.errors import BadOption, NothingUsable
-from sd_scripts.library.io.metadata import Metadata, check_out_json, keys_of, read_metadata, write_metadata
+from sd_scripts.library.io.metadata import Entries, check_out_json, keys_of, read_entries, write_entries
 from sd_scripts.library.report import Report
 from sd_scripts.options.latents import LatentsFilesOptions, PrepareLatentsOptions
 
@@ -46,22 +46,22 @@ def prepare_latents(options: PrepareLatentsOptions, report: Report, load_vae: Ca
 
 @dataclass(frozen=True)
 class _Found:
-    """The metadata, the number of pictures in the folder, and {picture: its key in the metadata}."""
+    """The number of pictures in the folder, {picture: its key in the metadata}, and entries without a picture."""
 
-    entries: Metadata
     pictures: int
     keys: dict[Path, str]
+    without_picture: int
 
 
 def _find(options: PrepareLatentsOptions) -> _Found:
     files = options.files
     if files.recursive and not files.full_path:
         raise BadOption("recursive", "--recursive needs --full_path, so that pictures of several folders keep apart.")
-    entries = read_metadata(files.in_json)
+    entries = read_entries(files.in_json)
     pictures = keys_of(find_images(files.train_data_dir, files.recursive), files.full_path)
     if options.caching.flip_aug:
         _refuse_mirror_names(list(pictures.values()))
-    return _Found(entries, len(pictures), _matched(pictures, entries, files))
+    return _matched(pictures, (key for key, _ in entries), files)
 
 
 def _finish(stage: LatentsStage, found: _Found, files: LatentsFilesOptions, report: Report) -> None:
@@ -70,23 +70,21 @@ def _finish(stage: LatentsStage, found: _Found, files: LatentsFilesOptions, repo
         none = f"None of the {len(found.keys):,} pictures in {files.train_data_dir} could be used."
         raise NothingUsable(f"{none} {_first(report)}")
     report.phase("write", f"Writing {files.out_json}")
-    write_metadata(files.out_json, with_sizes(found.entries, found.keys, stage.sizes))
+    write_entries(files.out_json, with_sizes(read_entries(files.in_json), found.keys, stage.sizes))
     report.saved(Path(files.out_json), "metadata")
-    missing = _missing(found.entries, found.keys, files)
-    counts = {"not_in_metadata": found.pictures - len(found.keys), "without_picture": missing}
+    counts = {"not_in_metadata": found.pictures - len(found.keys), "without_picture": found.without_picture}
     report.summary(stage.told(**counts), {"buckets": stage.table()}, **stage.counts, **counts)
 
 
-def with_sizes(entries: Metadata, keys: dict[Path, str], sizes: dict[Path, Size]) -> Metadata:
+def with_sizes(entries: Entries, keys: dict[Path, str], sizes: dict[Path, Size]) -> Entries:
     """The entries with train_resolution, floored to what a latent covers; a picture left out now has none."""
-    out = dict(entries)
-    for image, key in keys.items():
-        entry = entries[key].copy()
-        entry.pop("train_resolution", None)
-        if image in sizes:
-            entry["train_resolution"] = [side // LATENT_PX * LATENT_PX for side in sizes[image]]
-        out[key] = entry
-    return out
+    pictures = {key: image for image, key in keys.items()}
+    for key, entry in entries:
+        if key in pictures:
+            entry.pop("train_resolution", None)
+            if size := sizes.get(pictures[key]):
+                entry["train_resolution"] = [side // LATENT_PX * LATENT_PX for side in size]
+        yield key, entry
 
 
 def _switch(text: str) -> bool:
@@ -112,38 +110,48 @@ def _load(
     return VaeEncoder(loaded.module, precision, device), precision, loaded.hash
 
 
-def _matched(pictures: dict[str, Path], entries: Metadata, files: LatentsFilesOptions) -> dict[Path, str]:
-    """{picture: its key in the metadata}. Errors: BadOption, when none of the pictures is in it."""
-    # Full paths are compared as paths: "./a/b.png" and "/here/a/b.png" may name one file.
-    names = {os.path.abspath(key): key for key in entries} if files.full_path else {key: key for key in entries}
+def _matched(pictures: dict[str, Path], entries: Iterable[str], files: LatentsFilesOptions) -> _Found:
+    """Which picture belongs to which of the metadata's keys. Errors: BadOption, when none of the pictures is in it."""
     # A .jsonl file may name pictures with their ending.
-    given = {image: key if key in names else image.name for key, image in pictures.items()}
-    found = {image: names[name] for image, name in given.items() if name in names}
-    if found:
-        return found
+    named = {image.name: image for image in pictures.values()} | pictures
+    found: dict[Path, str] = {}
+    missing, first = 0, ""
+    for key in entries:
+        first = first or key
+        # Full paths are compared as paths: "./a/b.png" and "/here/a/b.png" may name one file.
+        name = os.path.abspath(key) if files.full_path else key
+        if name in named:
+            found[named[name]] = key
+        else:
+            missing += _belongs(name, files)
+    if not found:
+        raise _nothing_matched(pictures, first, files)
+    return _Found(len(pictures), found, missing)
+
+
+def _nothing_matched(pictures: dict[str, Path], first: str, files: LatentsFilesOptions) -> BadOption:
+    """The sentence for metadata that names none of the folder's pictures; `first` is the first that it names."""
     picture, option = next(iter(pictures)), "in_json"
     advice = "Name the metadata file that was made of this folder."
-    if not entries:
-        raise BadOption(option, f"in_json {files.in_json} has no entries. Make it with the merge stages first.")
-    if not files.full_path and any(os.path.isabs(key) for key in entries):
+    if not first:
+        return BadOption(option, f"in_json {files.in_json} has no entries. Make it with the merge stages first.")
+    if not files.full_path and os.path.isabs(first):
         option, advice = "full_path", "Add --full_path: the metadata names pictures by their full path."
-    elif files.full_path and any(image.stem in entries for image in pictures.values()):
+    elif files.full_path and first in {image.stem for image in pictures.values()}:
         option, advice = "full_path", "Leave out --full_path: the metadata names pictures without their folder."
-    raise BadOption(
+    return BadOption(
         option,
         f"None of the {len(pictures):,} pictures in {files.train_data_dir} is in {files.in_json}: it has "
-        f'"{next(iter(entries))}" and the like, not "{picture}". {advice}',
+        f'"{first}" and the like, not "{picture}". {advice}',
     )
 
 
-def _missing(entries: Metadata, keys: dict[Path, str], files: LatentsFilesOptions) -> int:
-    """Entries that belong to this folder and have no picture in it; those of other folders are not counted."""
-    left = set(entries) - set(keys.values())
+def _belongs(name: str, files: LatentsFilesOptions) -> bool:
+    """Whether an entry is of this folder: those of other folders lack no picture here."""
     if not files.full_path:
-        return len(left)
-    folder = Path(files.train_data_dir).absolute()
-    paths = (Path(os.path.abspath(key)) for key in left)
-    return sum(folder in path.parents if files.recursive else folder == path.parent for path in paths)
+        return True
+    folder, place = Path(files.train_data_dir).absolute(), Path(name)
+    return folder in place.parents if files.recursive else folder == place.parent
 
 
 def _refuse_mirror_names(images: list[Path]) -> None:

@@ -1,11 +1,13 @@
 """The metadata file: one JSON object, from a picture's key to what is known of it. Needs no torch."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TextIO, TypedDict, cast
 
 from sd_scripts.library.errors import BadFile, BadOption
-from sd_scripts.library.io.atomic import check_writable, copy_of, keep_before, write_json
+from sd_scripts.library.io.atomic import check_writable, copy_of, keep_before, replacing
+from sd_scripts.library.io.json_pairs import LONGEST_LETTERS, NoObject, read_pairs, write_pairs
 
 
 class Entry(TypedDict, total=False):
@@ -19,11 +21,19 @@ class Entry(TypedDict, total=False):
 
 Metadata = dict[str, Entry]
 
+Entries = Iterator[tuple[str, Entry]]
+"""Entries with their keys, one by one."""
+
 _FIELDS: dict[str, type] = {"caption": str, "tags": str, "train_resolution": list, "image_size": list}
 
 
 def read_metadata(path: str | Path, option: str = "in_json") -> Metadata:
-    """The entries of a .json or .jsonl file.
+    """The entries of a .json or .jsonl file, all at once. Errors: as `read_entries`."""
+    return dict(read_entries(path, option))
+
+
+def read_entries(path: str | Path, option: str = "in_json") -> Entries:
+    """The entries of a .json or .jsonl file with their keys, one by one; a file of any size takes no more memory.
 
     Errors: BadOption, naming `option`, when the file is missing; BadFile, when it is no metadata.
     """
@@ -31,28 +41,20 @@ def read_metadata(path: str | Path, option: str = "in_json") -> Metadata:
     if not file.is_file():
         what = "this is a folder" if file.is_dir() else "there is no such file"
         raise BadOption(option, f'{option} "{path}": {what}. Name a metadata file written by an earlier stage.')
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-        found = _read_lines(text, file) if file.suffix.lower() == ".jsonl" else json.loads(text)
-    except UnicodeDecodeError as error:
-        raise BadFile(f"{file} is not UTF-8 text, so it is no metadata file. {_instead(file)}") from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise BadFile(f"{file} is broken JSON at {where}: {error.msg}. {_instead(file)}") from error
-    except RecursionError as error:
-        raise BadFile(f"{file} is nested too deeply to be metadata. Make it again with the earlier stage.") from error
-    except OSError as error:
-        raise BadFile(f"{file} cannot be read: {error.strerror}.") from error
-    return _checked(found, file)
+    return _entries(file)
 
 
-def write_metadata(path: str | Path, entries: Metadata) -> None:
-    """Writes the entries as UTF-8 with two spaces of indent, whole or not at all. Errors: BadFile.
+def write_entries(path: str | Path, entries: Entries) -> int:
+    """Writes entries as UTF-8 with two spaces of indent, whole or not at all; how many there were.
 
-    What stood there before stays beside it as NAME.bak.
+    What stood there before stays beside it as NAME.bak. Errors: BadFile.
     """
-    keep_before(Path(path))
-    write_json(Path(path), entries)
+    with replacing(Path(path)) as beside:
+        # A file name that is no UTF-8 has letters that UTF-8 lacks; JSON reads them back from what takes their place.
+        with open(beside, "w", encoding="utf-8", errors="backslashreplace") as file:
+            count = write_pairs(file, entries)
+        keep_before(Path(path))
+    return count
 
 
 def check_out_json(path: str | Path) -> None:
@@ -96,13 +98,30 @@ def _instead(file: Path) -> str:
     return "Make it again with the earlier stage."
 
 
-def _read_lines(text: str, file: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+def _entries(file: Path) -> Entries:
+    try:
+        with open(file, encoding="utf-8-sig") as text:
+            read = _read_lines(text, file) if file.suffix.lower() == ".jsonl" else read_pairs(text)
+            for key, entry in read:
+                yield key, _checked(key, entry, file)
+    except UnicodeDecodeError as error:
+        raise BadFile(f"{file} is not UTF-8 text, so it is no metadata file. {_instead(file)}") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise BadFile(f"{file} is broken JSON at {where}: {error.msg}. {_instead(file)}") from error
+    except NoObject as error:
+        raise BadFile(f"{file} holds a JSON {error}, not the object that metadata is.") from error
+    except RecursionError as error:
+        raise BadFile(f"{file} is nested too deeply to be metadata. Make it again with the earlier stage.") from error
+    except OSError as error:
+        raise BadFile(f"{file} cannot be read: {error.strerror}.") from error
+
+
+def _read_lines(text: TextIO, file: Path) -> Iterator[tuple[str, Any]]:
+    # A line that is longer is no entry, and is not read as a whole.
+    for number, line in enumerate(iter(lambda: text.readline(LONGEST_LETTERS), ""), 1):
         if line.strip():
-            key, entry = _read_line(line, f"line {number} of {file}")
-            found[key] = entry
-    return found
+            yield _read_line(line, f"line {number} of {file}")
 
 
 def _read_line(line: str, where: str) -> tuple[str, dict[str, Any]]:
@@ -113,16 +132,14 @@ def _read_line(line: str, where: str) -> tuple[str, dict[str, Any]]:
         raise BadFile(f'{where} is no JSON object with an "image_path". Make the file again.') from error
 
 
-def _checked(found: Any, file: Path) -> Metadata:
-    if not isinstance(found, dict):
-        raise BadFile(f"{file} holds a JSON {type(found).__name__}, not the object that metadata is.")
-    for key, entry in found.items():
-        if not isinstance(entry, dict):
-            raise BadFile(f'{file}: the entry "{key}" is no object with a caption and tags.')
-        for name, kind in _FIELDS.items():
-            if name in entry and not isinstance(entry[name], kind):
-                raise BadFile(f'{file}: "{name}" of the entry "{key}" is no {_WORDS[kind]}.')
-    return found
+def _checked(key: str, entry: Any, file: Path) -> Entry:
+    if not isinstance(entry, dict):
+        raise BadFile(f'{file}: the entry "{key}" is no object with a caption and tags.')
+    for name, value in entry.items():
+        kind = _FIELDS.get(name)
+        if kind and not isinstance(value, kind):
+            raise BadFile(f'{file}: "{name}" of the entry "{key}" is no {_WORDS[kind]}.')
+    return cast("Entry", entry)
 
 
 _WORDS: dict[type, str] = {str: "text", list: "pair of numbers"}
