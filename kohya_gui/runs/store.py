@@ -185,6 +185,14 @@ class RunStore:
             return False
         return True
 
+    def release(self, run_id: str) -> None:
+        """Lets a run wait again that was taken and never began."""
+        self._process_path(run_id).unlink(missing_ok=True)
+
+    def never_began(self, run_id: str) -> bool:
+        """Whether a run that was taken has said nothing at all yet."""
+        return not any(_size(path) for path in (self.events_path(run_id), self.log_path(run_id)))
+
     def set_process(self, run_id: str, process: ProcessId) -> None:
         """Says which process runs it."""
         write_json(self._process_path(run_id), {"started": time.time(), **asdict(process)})
@@ -270,6 +278,13 @@ class RunStore:
 
 def _stamp(now_s: float) -> str:
     return time.strftime("%Y%m%d-%H%M%S", time.localtime(now_s)) + f"-{int(now_s * 1000) % 1000:03d}"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _changed(path: Path) -> float:
