@@ -1,7 +1,9 @@
 """Presets: values of a stage by name, as JSON files. Ours are read-only; the user's lie in the data folder."""
 
 import hashlib
+import itertools
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -64,7 +66,7 @@ class PresetStore:
         """Keeps values under a name; one of the same name is replaced. Secrets are never kept. Errors: BadOption."""
         name, description = self._checked_name(stage, name), description.strip()
         preset = Preset(name, description, False, _own_values(stage, typed, scope), scope)
-        write_json(self._found(stage, name) or self._path(stage, name), as_saved(stage, preset))
+        write_json(self._found(stage, name) or self._free_path(stage, name), as_saved(stage, preset))
         return preset
 
     def edit(self, stage: str, name: str, new_name: str, description: str) -> Preset:
@@ -76,9 +78,10 @@ class PresetStore:
             raise refusal("name", "preset.exists", name=new_name)
         after = replace(before, name=new_name, description=description.strip(), builtin=False, ja={})
         old = None if before.builtin else self._found(stage, before.name)
-        write_json(self._path(stage, new_name), as_saved(stage, after))
-        if old and old != self._path(stage, new_name):
-            old.unlink()
+        # First its content, then the name of its file: at no moment are there two of it, or none.
+        write_json(old or self._free_path(stage, new_name), as_saved(stage, after))
+        if old and moves:
+            os.replace(old, self._free_path(stage, new_name))
         return after
 
     def get(self, stage: str, name: str) -> Preset:
@@ -110,9 +113,15 @@ class PresetStore:
             raise refusal("name", "preset.builtin", name=name)
         return name
 
-    def _path(self, stage: str, name: str) -> Path:
-        """A safe file name of any name: its letters, and a digest that keeps two names apart on every system."""
-        return self.user_dir / stage / f"{_letters(name)}-{hashlib.sha256(name.encode()).hexdigest()[:8]}.json"
+    def _free_path(self, stage: str, name: str) -> Path:
+        """A safe file name of any name: its letters, and a digest that keeps two names apart on every system.
+
+        Not that of a preset which was renamed, and kept its file.
+        """
+        stem = f"{_letters(name)}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        names = (f"{stem}{f'-{number}' if number else ''}.json" for number in itertools.count())
+        paths = (self.user_dir / stage / name for name in names)
+        return next(path for path in paths if not preset_from(path, False))
 
     def _found(self, stage: str, name: str) -> Path | None:
         """The file of one of the user's presets; a file put there by hand may have any name."""

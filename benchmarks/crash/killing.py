@@ -1,9 +1,10 @@
 """Starts work as a process group of its own, and kills it: at a moment, or in the midst of a writing after it.
 
-A process is a fork of this one, which has the packages loaded and does nothing itself: so a start takes what the program
-takes, without the seconds of loading packages. The programs are the real ones.
+A process is a fork of this one, which has the packages loaded and does nothing itself: so a start takes what the
+program takes, without the seconds of loading packages. The programs are the real ones.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -91,10 +92,8 @@ def _fork(work: Work, log: Path) -> int:
     if pid == 0:
         _do(work, log)
     # Both sides say it: whoever comes first, the group is there before it is killed.
-    try:
+    with contextlib.suppress(PermissionError):
         os.setpgid(pid, pid)
-    except PermissionError:
-        pass
     return pid
 
 

@@ -70,8 +70,10 @@ class Presets:
 
         def work() -> None:
             studio, answers = studio_of(world), Answers(world)
-            number = max((int(words[1]) for words in answers.all()), default=0)
-            for number in range(number + 1, number + ROUNDS + 1):
+            before = max((int(words[1]) for words in answers.all()), default=0)
+            if "moved" in {preset["name"] for preset in studio.presets(stage=STAGE)["mine"]}:
+                answered(studio.preset_edit(stage=STAGE, name="moved", new_name="two", description=str(before)))
+            for number in range(before + 1, before + ROUNDS + 1):
                 for name in ("one", "two"):
                     values = {"learning_rate": number * 1e-7}
                     answered(studio.preset_save(stage=STAGE, name=name, description=str(number), values=values))
@@ -86,8 +88,9 @@ class Presets:
         store = PresetStore(REPOSITORY / "presets", world / "runs" / "presets")
         found = damaged_files(world) + [f"{path.name} is no preset" for path in store.damaged(STAGE)]
         held = {preset.name: int(preset.description) for preset in store.all(STAGE)["mine"]}
-        if "moved" in held:
-            held["two"] = max(held["moved"], held.get("two", 0))
+        if "moved" in held and "two" in held:
+            found.append("a preset that was renamed is there twice")
+        held["two"] = max(held.get("moved", 0), held.get("two", 0))
         told = {words[0]: int(words[1]) for words in Answers(world).all()}
         older = [name for name, number in told.items() if held.get(name, 0) < number]
         return found + [f"preset {name} is lost or older" for name in older]

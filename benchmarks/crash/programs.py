@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.crash.killing import Work, run
 from benchmarks.crash.kind import damaged_files
+from sd_scripts.library.data.caption_edits import BACKUPS
 from sd_scripts.library.events import EVENTS_VARIABLE, LineReader, Saved, from_line
 from sd_scripts.library.io.hashes import sha256_of
 from sd_scripts.options.scripts import SCRIPTS
@@ -74,7 +75,7 @@ class Program:
         """Texts that were changed in their place without what they were being kept."""
         if "edit_captions" not in self.script:
             return []
-        kept = {path.name: path.read_bytes() for path in world.rglob(".texts_before/*/*") if ".part" not in path.name}
+        kept = {path.name: path.read_bytes() for path in world.rglob(f"{BACKUPS}/[!.]*/*")}
         names = [name for name in self.before if name.endswith(TEXTS)]
         changed = [name for name in names if facts_of_file(world / name, world) != self.before[name]]
         return [f"{name} was changed and not kept" for name in changed if Path(name).name not in kept]
@@ -82,7 +83,7 @@ class Program:
     def losses(self, world: Path) -> list[str]:
         """What is not as after a run that nobody disturbed."""
         now = facts_of(world)
-        names = [name for name in self.wanted if ".texts_before" not in name and now.get(name) != self.wanted[name]]
+        names = [name for name in self.wanted if now.get(name) != self.wanted[name]]
         return [f"{name} is not what it is without a crash" for name in names] + damaged_files(world)
 
 
@@ -146,7 +147,8 @@ def facts_of(world: Path) -> Facts:
         parts = path.relative_to(world).parts
         if path.is_file() and not any(".part" in part or part.endswith("-state") for part in parts):
             fact = facts_of_file(path, world)
-            if fact and "-step" not in path.name:
+            # The model of the step in which it was killed is not made up for, and backups have the time in their names.
+            if fact and not any("-step" in part or part == BACKUPS for part in parts):
                 found["/".join(parts)] = fact
     return found
 

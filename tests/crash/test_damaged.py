@@ -76,7 +76,9 @@ def test_a_damaged_record_is_listed_as_that_and_the_page_is_whole(studio):
     queue = studio._queue
     queue.pause(True)
     facts = {"title": "Fake", "argv": ["x"], "work_dir": "."}
-    good, bad, after = (record.id for record in queue.add_chain([{"stage": "train", "name": n, **facts} for n in "abc"]))
+    good, bad, after = (
+        record.id for record in queue.add_chain([{"stage": "train", "name": n, **facts} for n in "abc"])
+    )
     done = store.create("train", "done", **facts).id
     store.finish(done, Outcome(state="done", ended=1.0))
     for run_id in (bad, done):
@@ -172,3 +174,11 @@ def test_models_that_are_cut_short_are_recognised_and_keep_the_older_ones(tmp_pa
     assert names.older("step", 25, states=False) == []
     # A state that was saved without its model removes no model.
     assert names.older("step", 35, states=False) == []
+
+
+def test_a_renamed_preset_keeps_its_file_and_another_of_its_old_name_takes_none_away(studio):
+    for name, new in (("a", "b"), ("a", "c")):
+        assert "error" not in studio.preset_save(stage="train", name=name, description=new, values={"seed": 7})
+        assert "error" not in studio.preset_edit(stage="train", name=name, new_name=new, description=new)
+    studio.preset_save(stage="train", name="a", description="a", values={"seed": 8})
+    assert {one["name"] for one in studio.presets(stage="train")["mine"]} == {"a", "b", "c"}
