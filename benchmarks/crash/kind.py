@@ -22,6 +22,9 @@ class Kind(Protocol):
     def work(self, world: Path) -> Work:
         """The work as it is started, for the first time and again after it was killed."""
 
+    def learn(self, world: Path) -> None:
+        """Takes what a run came to that nobody disturbed as what is wanted."""
+
     def damage(self, world: Path) -> list[str]:
         """What is damaged in a world whose work was killed just now: each in words."""
 

@@ -83,6 +83,9 @@ class Presets:
 
         return work
 
+    def learn(self, world: Path) -> None:
+        """What is wanted is what was answered."""
+
     def damage(self, world: Path) -> list[str]:
         """Files that do not read, and presets older than what was answered."""
         store = PresetStore(REPOSITORY / "presets", world / "runs" / "presets")
@@ -133,6 +136,9 @@ class Queueing:
 
         return work
 
+    def learn(self, world: Path) -> None:
+        """What is wanted is what was answered."""
+
     def damage(self, world: Path) -> list[str]:
         """Files that do not read, and runs that are not as was answered."""
         store = RunStore(world / "runs")
@@ -179,6 +185,9 @@ class Working:
                 time.sleep(0.05)
 
         return work
+
+    def learn(self, world: Path) -> None:
+        """What is wanted is what was answered."""
 
     def damage(self, world: Path) -> list[str]:
         """Files that do not read, and runs that are not there."""

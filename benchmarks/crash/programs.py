@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.crash.killing import Work, run
+from benchmarks.crash.killing import Work
 from benchmarks.crash.kind import damaged_files
 from sd_scripts.library.data.caption_edits import BACKUPS
 from sd_scripts.library.events import EVENTS_VARIABLE, LineReader, Saved, from_line
@@ -26,13 +26,13 @@ TEXTS = (".txt", ".caption")
 
 @dataclass
 class Program:
-    """A script with its options, in a copy of a template for each kill. Left alone, it comes to `wanted`."""
+    """A script with its options, in a copy of a template for each kill. `wanted`: what it comes to when left alone."""
 
     name: str
     script: str
     values: dict[str, Any]
     template: Path
-    _before: Facts = field(default_factory=dict)
+    wanted: Facts = field(default_factory=dict)
 
     def begin(self, world: Path) -> None:
         """A copy of the template."""
@@ -51,16 +51,9 @@ class Program:
         """The texts and metadata as they were."""
         return facts_of(self.template)
 
-    @cached_property
-    def wanted(self) -> Facts:
-        """The same after a run that nobody disturbed."""
-        world = self.template.with_name(f"{self.template.name}-{self.name.replace(' ', '-')}-undisturbed")
-        self.begin(world)
-        ended = run(self.work(world), world.with_suffix(".log"))
-        if ended.code:
-            raise RuntimeError(f"{self.script} does not work at all: {world.with_suffix('.log').read_text()[-2000:]}")
-        self.seconds = ended.seconds
-        return facts_of(world)
+    def learn(self, world: Path) -> None:
+        """What this world holds is what is wanted."""
+        self.wanted = facts_of(world)
 
     def damage(self, world: Path) -> list[str]:
         """Files that do not read, and texts that are neither what they were nor what they were to be."""
@@ -78,7 +71,8 @@ class Program:
         kept = {path.name: path.read_bytes() for path in world.rglob(f"{BACKUPS}/[!.]*/*")}
         names = [name for name in self.before if name.endswith(TEXTS)]
         changed = [name for name in names if facts_of_file(world / name, world) != self.before[name]]
-        return [f"{name} was changed and not kept" for name in changed if Path(name).name not in kept]
+        lost = [name for name in changed if kept.get(Path(name).name) != (self.template / name).read_bytes()]
+        return [f"{name} was changed and not kept as it was" for name in lost]
 
     def losses(self, world: Path) -> list[str]:
         """What is not as after a run that nobody disturbed."""

@@ -111,7 +111,7 @@ def test_errors_block_a_start_and_warnings_ask_once(studio, pictures):
     values = {"train_data_dir": str(pictures), "out_json": str(pictures.parent / "m.json")}
     wrong = studio.start("merge_tags", values | {"in_json": "missing.json"}, confirm=True)
     assert {"level": "error", "field": "in_json"}.items() <= wrong["findings"][0].items()
-    assert studio.runs() == {"queue": [], "history": [], "paused": False}
+    assert studio.runs() == {"queue": [], "history": [], "paused": False, "trouble": ""}
     asked = studio.start("merge_tags", values)
     assert [f["level"] for f in asked["findings"] if f["level"] != "fine"] == ["warning"]
     read = [f["text"] for f in asked["findings"] if f["level"] == "warning"]
