@@ -294,7 +294,7 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
-DAMAGED = Outcome(state="failed", reason=Reason("run.damaged"))
+DAMAGED = Outcome(state="failed", kind="damaged", reason=Reason("run.damaged"))
 
 
 def read_record(path: Path) -> RunRecord:

@@ -79,7 +79,7 @@ Studio.presets = (() => {
       if (fresh) await load(at);
       const found = all(at).filter((each) => matches(at, each, search.value));
       if (!found.some((each) => idOf(each) === shown)) shown = found.length ? idOf(found[0]) : "";
-      put(list, [...groups(found, shown, lists[at].mine.length), damaged(at)]);
+      put(list, [damaged(at), ...groups(found, shown, lists[at].mine.length)]);
       put(one, preset() ? details(at, preset()) : message(t("preset.none")));
       difference.count(one);
     };

@@ -88,6 +88,7 @@ def test_a_damaged_record_is_listed_as_that_and_the_page_is_whole(studio):
     rows = {row["id"]: row for row in answer["history"]}
     assert [row["id"] for row in answer["queue"]] == [good, after]
     assert (rows[bad]["state"], rows[bad]["name"], rows[done]["state"]) == ("failed", "b", "done")
+    assert rows[bad]["word"] == "Damaged record"
     assert all("run.json) is damaged" in rows[run_id]["why"] for run_id in (bad, done))
     assert studio.run(id=bad)["row"]["id"] == bad and "error" not in studio.poll(run=bad)
     assert "is damaged" in studio.run_request(id=bad, request="retry")["error"]
