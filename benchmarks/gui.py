@@ -4,8 +4,6 @@ Both are started in turn, several times; of each figure the median counts. The e
 """
 
 import argparse
-import os
-import platform
 import statistics
 import sys
 import time
@@ -17,10 +15,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import psutil
 from playwright.sync_api import Browser
 
 from benchmarks import looks, servers
+from benchmarks.figures import machine
 from kohya_gui.stages import STAGES
 from sd_scripts.library.io.atomic import write_json
 from sd_scripts.options.spec import OptionSpec, option_specs
@@ -50,7 +48,7 @@ def main() -> int:
     options = parser.parse_args()
     with chromium() as browser:
         facts = measure(browser, options.rounds)
-        about = machine(browser)
+        about = machine() | {"gradio": version("gradio"), "chromium": browser.version}
     results = judged(facts)
     print(table(results, about, options.rounds))
     if options.json:
@@ -112,26 +110,6 @@ def judged(found: Figures) -> list[Result]:
         Result(name, unit, middle[f"page {key}"], bare.get(key), goal, middle[f"page {key}"] <= most)
         for name, unit, key, goal, most in goals
     ]
-
-
-def machine(browser: Browser) -> dict[str, Any]:
-    """What the figures depend on."""
-    return {
-        "system": platform.platform(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9),
-        "python": platform.python_version(),
-        "gradio": version("gradio"),
-        "chromium": browser.version,
-    }
-
-
-def _processor() -> str:
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def table(results: list[Result], about: dict[str, Any], rounds: int) -> str:

@@ -33,10 +33,10 @@ MODEL_PARTS = {
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 
-def by_time(look: Callable[[Path], T]) -> Callable[[Path], T]:
+def by_time(look: Callable[[Path], T], kept_places: int = 64) -> Callable[[Path], T]:
     """Keeps what was found at a path for as long as its time and size stay the same."""
 
-    @functools.lru_cache(maxsize=64)
+    @functools.lru_cache(maxsize=kept_places)
     def kept(path: Path, changed_ns: int, size_bytes: int) -> T:
         return look(path)
 
@@ -94,13 +94,16 @@ def model_at(path: Path) -> ModelFacts | None:
 _model_facts = by_time(model_facts)
 
 
-@by_time
-def metadata_at(path: Path) -> Metadata | str:
+def _metadata(path: Path) -> Metadata | str:
     """The entries of a metadata file, or the sentence that says why it is none."""
     try:
         return read_metadata(path)
     except UserError as error:
         return str(error)
+
+
+# A million entries take most of a gigabyte: what the present form names is kept, and what it named before.
+metadata_at = by_time(_metadata, kept_places=2)
 
 
 def stamp_of(place: str | Path) -> Stamp | None:

@@ -16,7 +16,7 @@ from sd_scripts.library.data.captions import caption_path
 from sd_scripts.library.data.images import UnreadableImage, find_images, image_size
 from sd_scripts.library.data.picture_folder import PictureFolder
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.io.metadata import read_metadata
+from sd_scripts.library.io.metadata import read_entries
 
 MOST_PICTURES = 200_000
 """An album holds no more, so that it fits into memory."""
@@ -66,7 +66,7 @@ def _metadata_pictures(album: Album) -> Iterator[Found]:
     """The pictures that a metadata file names, by their keys. A picture that is not there is listed as such."""
     source = album.source
     finders = list(_finders(source))
-    for key in read_metadata(source.metadata):
+    for key, _ in read_entries(source.metadata):
         yield (_found(album, finders, key), key)
 
 

@@ -18,6 +18,8 @@ from sd_scripts.options.output import ConsoleOptions
 T = TypeVar("T")
 
 LISTED_FAILURES = 20
+# Of a million items that fail, these are named, to the page too; the others are counted.
+KEPT_FAILURES = 10_000
 # What ends a phase: how far it came is told before, however short ago the last telling was.
 ENDINGS = (events.Phase, events.Summary, events.Stopped, events.Failed)
 
@@ -36,6 +38,7 @@ class Report:
         self._asked: list[Request] = []
         self._untold: tuple[int, int | None] | None = None
         self.failures: list[tuple[str, str]] = []
+        self.failed = 0
         self.counts: Counter[str] = Counter()
         self.phase_name = ""
 
@@ -112,10 +115,12 @@ class Report:
             raise StoppedAsAsked("Stopped as asked: nothing was written.")
 
     def failed_item(self, item: str | Path, reason: str) -> None:
-        """One item is left out: counted, listed at the end."""
-        self.failures.append((str(item), reason))
+        """One item is left out: counted, and listed at the end with its reason."""
+        self.failed += 1
         self.counts["skipped"] += 1
-        self.emit(events.ItemFailed(item=str(item), reason=reason))
+        if self.failed <= KEPT_FAILURES:
+            self.failures.append((str(item), reason))
+            self.emit(events.ItemFailed(item=str(item), reason=reason))
 
     def saved(self, path: Path, kind: str, step: int | None = None, epoch: int | None = None) -> None:
         """A file or folder was written whole; of a file the SHA-256 is told, by which it is known again."""
@@ -134,8 +139,8 @@ class Report:
         """Lists the items that were left out, each with its reason, in the terminal."""
         for item, reason in self.failures[:LISTED_FAILURES]:
             self.say(f"  left out: {item}: {reason}", "ERROR")
-        if len(self.failures) > LISTED_FAILURES:
-            self.say(f"  ... and {len(self.failures) - LISTED_FAILURES} more", "ERROR")
+        if self.failed > LISTED_FAILURES:
+            self.say(f"  ... and {self.failed - LISTED_FAILURES:,} more", "ERROR")
 
     def requests(self) -> list[Request]:
         """What was asked since the last call."""

@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "in.json").write_text('{"a": {"tags": "x", "caption": "a woman"}}')
     (tmp_path / "other.json").write_text('{"z": {"tags": "x"}}')
     (tmp_path / "broken.json").write_text('{"a": ')
-    (tmp_path / "deep.json").write_text("[" * 200_000)
+    (tmp_path / "deep.json").write_text('{"a": ' + "[" * 200_000)
     (tmp_path / "rows.jsonl").write_text('{"image_path": "a", "caption": "x"}\n{"caption": "y"}\n')
     (tmp_path / "no.toml").write_text("tags = 3")
     (tmp_path / "no.safetensors").write_text("this is no model")

@@ -112,7 +112,7 @@ class Copies:
 
     def end(self, total: int, target: Path, tables: Tables | None = None) -> None:
         """Says how it went. Errors: NothingUsable, when nothing could be copied."""
-        left = total - self.made - self.kept - len(self.report.failures)
+        left = total - self.made - self.kept - self.report.failed
         kept = f", {self.kept:,} were there already" if self.kept else ""
         text = f"{counted(self.made, 'picture')} copied to {target}{kept}."
         if left:

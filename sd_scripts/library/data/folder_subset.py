@@ -21,7 +21,7 @@ class FolderReader(SubsetReader):
 
     def __init__(self, place: int, dataset: Dataset, subset: Subset, finder: LatentsFinder, report: Report) -> None:
         super().__init__(place, dataset, subset, finder, report)
-        check_sizes(dataset, subset, {})
+        check_sizes(dataset, subset, any_prepared=False)
         self._folder = Path(subset.image_dir or "")
         self._images = find_images(self._folder, option=subset.folder_option)
         self._info = FolderInfo(self._folder, subset.caption_extension, subset.cache_info, report)

@@ -63,7 +63,7 @@ class LatentsStage:
 
     def told(self, not_in_metadata: int, without_picture: int) -> str:
         """The end of the work in words."""
-        left_out = len(self.report.failures)
+        left_out = self.report.failed
         lines = [f"Latents: {self.counts['made']:,} made, {self.counts['kept']:,} kept, {left_out:,} left out."]
         lines += [f"  {count:,} made again: {reason}" for reason, count in sorted(self.again.items())]
         if not_in_metadata:

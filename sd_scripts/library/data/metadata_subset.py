@@ -1,6 +1,7 @@
 """Reads the pictures that a metadata file names. Needs no torch."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from sd_scripts.library.data.buckets import LATENT_PX, Size
@@ -12,8 +13,29 @@ from sd_scripts.library.data.subset_reader import SubsetReader, check_sizes
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.errors import BadFile, BadOption
-from sd_scripts.library.io.metadata import Entry, read_metadata
+from sd_scripts.library.io.metadata import Entry, read_entries
 from sd_scripts.library.report import Report
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """How many entries a file has, how many of them have a train_resolution, and the first one's key.
+
+    The file is looked through for these, and read once more: to hold a million entries takes a gigabyte.
+    """
+
+    count: int
+    prepared: int
+    first: str
+
+    @classmethod
+    def of(cls, file: str, option: str) -> "_Entries":
+        count, prepared, first = 0, 0, ""
+        for key, entry in read_entries(file, option):
+            first = first or key
+            count += 1
+            prepared += "train_resolution" in entry
+        return cls(count, prepared, first)
 
 
 class MetadataReader(SubsetReader):
@@ -25,35 +47,37 @@ class MetadataReader(SubsetReader):
         super().__init__(place, dataset, subset, finder, report)
         self._file = subset.metadata_file or ""
         self._option = "metadata_file" if subset.where else "in_json"
-        self._entries = read_metadata(self._file, self._option)
-        if not self._entries:
+        self._entries = _Entries.of(self._file, self._option)
+        if not self._entries.count:
             raise BadOption(
                 self._option, f"No data found: {self._file} has no entries. Make it with the merge stages first."
             )
         self._folder = PictureFolder(Path(subset.image_dir) if subset.image_dir else None, subset.folder_option)
         self._places: set[Path] = set()
-        check_sizes(dataset, subset, self._entries)
+        check_sizes(dataset, subset, self._entries.prepared > 0)
 
     @property
     def total(self) -> int:
         """The entries of the file."""
-        return len(self._entries)
+        return self._entries.count
 
     @property
     def prepared(self) -> bool:
         """Whether every entry has a train_resolution."""
-        return all("train_resolution" in entry for entry in self._entries.values())
+        return self._entries.prepared == self._entries.count
 
     def read(self, advance: Callable[[], None]) -> None:
         """Reads every entry."""
-        for key, entry in self._entries.items():
+        for key, entry in read_entries(self._file, self._option):
             self._read_one(key, entry)
             advance()
 
     def check_found(self) -> None:
         """Raises BadOption where no entry has its picture."""
         if not self._places:
-            raise nothing_found(list(self._entries), self._file, self.subset.image_dir, self.subset.folder_option)
+            raise nothing_found(
+                self._entries.count, self._entries.first, self._file, self.subset.image_dir, self.subset.folder_option
+            )
 
     def say_more(self, about: str) -> None:
         """Pictures of the folder that the metadata lacks."""

@@ -1,8 +1,8 @@
 """From the metadata's keys to the pictures that they name. Needs no torch."""
 
 import os
-from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from sd_scripts.library.data.images import IMAGE_SUFFIXES, find_images
@@ -15,11 +15,13 @@ class PictureFolder:
 
     folder: Path | None
     option: str = "train_data_dir"
-    _by_stem: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    _by_stem: dict[str, Path] = field(default_factory=dict)
+    _twins: dict[str, list[Path]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for picture in self._pictures():
-            self._by_stem[picture.stem].append(picture)
+            if self._by_stem.setdefault(picture.stem, picture) is not picture:
+                self._twins.setdefault(picture.stem, []).append(picture)
 
     def find(self, key: str) -> Path | None:
         """The picture that a key names: its full path, its stem, or its path below the folder or from here.
@@ -28,14 +30,13 @@ class PictureFolder:
         """
         if os.path.isabs(key):
             return _file(Path(key))
-        named = self._by_stem.get(key, [])
-        if len(named) > 1:
+        named, twins = self._by_stem.get(key), self._twins.get(key)
+        if twins:
             raise BadOption(
-                self.option,
-                f'{named[0]} and {named[1]} are both called "{key}" in the metadata. Rename one of them.',
+                self.option, f'{named} and {twins[0]} are both called "{key}" in the metadata. Rename one of them.'
             )
         if named:
-            return named[0]
+            return named
         places = [Path(key).absolute()] if self.folder is None else [self.folder / key, Path(key).absolute()]
         below = [] if self.folder is None else [self.folder / (key + suffix) for suffix in IMAGE_SUFFIXES]
         return next((place for place in places + below if _file(place)), None)
@@ -48,7 +49,7 @@ class PictureFolder:
 
     def unnamed(self, used: set[Path]) -> int:
         """How many pictures of the folder are not among those used."""
-        return sum(picture not in used for named in self._by_stem.values() for picture in named)
+        return sum(picture not in used for picture in chain(self._by_stem.values(), *self._twins.values()))
 
     def _pictures(self) -> list[Path]:
         if self.folder is None:
@@ -66,16 +67,18 @@ def _file(path: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def nothing_found(entries: list[str], in_json: str, folder: str | None, option: str = "train_data_dir") -> BadOption:
-    """The sentence for a metadata file of which no picture is where it should be."""
+def nothing_found(
+    entries: int, first: str, in_json: str, folder: str | None, option: str = "train_data_dir"
+) -> BadOption:
+    """The sentence for a metadata file of which no picture is where it should be. `first`: its first key."""
     where, advice = f"in {folder}", "Name the folder that the metadata was made of."
-    if os.path.isabs(entries[0]):
+    if os.path.isabs(first):
         option, where = "in_json", "where it says"
         advice = "If the pictures were moved, make the metadata again."
     elif not folder:
         where, advice = "here", f"Add --{option}: the metadata names pictures without their folder."
     return BadOption(
         option,
-        f'No data found: {in_json} names {len(entries):,} pictures, such as "{entries[0]}", '
+        f'No data found: {in_json} names {entries:,} pictures, such as "{first}", '
         f"but none of them is {where}. {advice}",
     )

@@ -65,7 +65,7 @@ def resize_images(options: ResizeImagesOptions, report: Report) -> None:
     there = f", {kept:,} were there already" if kept else ""
     text = f"{counted(new, 'picture')} written to {target}{there}."
     report.summary(text, written=new, kept=kept)
-    if len(made) + len(report.failures) < len(images):
+    if len(made) + report.failed < len(images):
         report.emit(events.Stopped(sentence=f"Stopped as asked: {text}"))
     elif not made:
         raise NothingUsable(f"None of the {len(images):,} pictures could be scaled; the reasons stand above.")

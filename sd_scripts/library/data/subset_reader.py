@@ -17,11 +17,10 @@ from sd_scripts.library.data.resize import same_way
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.errors import BadOption, NothingUsable
-from sd_scripts.library.io.metadata import Metadata
 from sd_scripts.library.report import Report
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """An image with where it belongs. `dataset` counts the datasets from 0; `repeats` 0: it is not shown at all."""
 
@@ -33,13 +32,13 @@ class Picture:
     mask: Path | None = None
 
 
-def check_sizes(dataset: Dataset, subset: Subset, entries: Metadata) -> None:
-    """The pictures of a subset have sizes: from a resolution, or prepared in the metadata. Errors: BadOption."""
+def check_sizes(dataset: Dataset, subset: Subset, any_prepared: bool) -> None:
+    """The pictures of a subset have sizes: from a resolution, or some prepared in the metadata. Errors: BadOption."""
     if dataset.rules is not None:
         return
     if subset.metadata_file is None:
         raise BadOption("resolution", "resolution is needed, such as 512: the pictures of a folder have no sizes.")
-    if not any("train_resolution" in entry for entry in entries.values()):
+    if not any_prepared:
         raise BadOption(
             "resolution",
             f"--resolution is needed, such as 512,512: {subset.metadata_file} has no prepared sizes. "

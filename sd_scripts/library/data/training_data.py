@@ -42,7 +42,7 @@ def uncut(size_px: tuple[int, int]) -> Sizes:
     return Sizes(size_px, (0, 0), size_px)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TrainImage:
     """An image to be trained. `bucket_px` is (width, height); its latents have bucket_px / 8."""
 

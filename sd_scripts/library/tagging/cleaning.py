@@ -41,6 +41,8 @@ class Rules:
     one_word: frozenset[str]
     groups: tuple[TagGroup, ...]
     replacements: tuple[Replacement, ...]
+    any_replacement: re.Pattern[str]
+    """Matches where at least one of the replacements does: most captions need one look, and not one a rule."""
 
 
 def read_rules(path: str | Path | None = None) -> Rules:
@@ -70,6 +72,8 @@ def clean_tags(tags: str, rules: Rules) -> str:
 
 def clean_caption(caption: str, rules: Rules) -> str:
     """A caption with the rules' replacements made, each until nothing changes."""
+    if not rules.any_replacement.search(caption):
+        return caption
     for replacement in rules.replacements:
         caption = _replace(caption, replacement)
     return caption
@@ -106,13 +110,16 @@ def _compile(data: dict[str, Any], file: Path) -> Rules:
     try:
         tags = data["tags"]
         groups = tuple(TagGroup(g["name"], _tag_pattern(g["tags"]), g.get("beside")) for g in tags.get("groups", []))
+        replacements = tuple(_replacement(rule, file) for rule in data["captions"].get("replace", []))
         return Rules(
             keep_underscore_up_to=int(tags.get("keep_underscore_up_to", 3)),
             drop_beginnings=tuple(tags.get("drop_beginnings", [])),
             several_people=tuple(tags.get("several_people", [])),
             one_word=frozenset(tags.get("one_word", [])),
             groups=groups,
-            replacements=tuple(_replacement(rule, file) for rule in data["captions"].get("replace", [])),
+            replacements=replacements,
+            # Without any, nothing may match: not even the empty text.
+            any_replacement=re.compile("|".join(one.pattern.pattern for one in replacements) or r"(?!)"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         name = error.args[0] if isinstance(error, KeyError) else error

@@ -96,7 +96,7 @@ def _describe_all(
     prepared = read_ahead(_apart(images, report), describer.preparer(), loading.max_data_loader_n_workers)
     for group in batches(prepared, size, report.failed_item):
         written += _describe(group, describer, writer, report, debug)
-        report.progress(written + len(report.failures), len(images))
+        report.progress(written + report.failed, len(images))
         if report.stop_asked():
             break
     return written
@@ -148,7 +148,7 @@ def _write(path: Path, result: Any, writer: Writer, report: Report, debug: bool)
 def _end(total: int, written: int, writer: Writer, report: Report) -> None:
     if written:
         writer.finish(report)
-    left = total - written - len(report.failures)
+    left = total - written - report.failed
     text = f"Done: {written:,} of {total:,} pictures described."
     if left:
         text = f"Stopped as asked: {written:,} of {total:,} pictures described, {left:,} not reached."

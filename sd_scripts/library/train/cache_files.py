@@ -58,11 +58,11 @@ def make_latents(model: CacheModelOptions, training: TrainerOptions, report: Rep
     made = kept = left = 0
     for part in [data, data.held_out] if data.held_out else [data]:
         keeper = OnDisk(part, encoder)
-        missing, failed = len(keeper.missing()), len(report.failures)
+        missing, failed = len(keeper.missing()), report.failed
         if missing and not left:
             cache_latents(keeper, part.images, batch_size, readers, _team(accelerator), report)
         still = len(keeper.missing())
-        made += missing - still - (len(report.failures) - failed)
+        made += missing - still - (report.failed - failed)
         kept += len(part.images) - missing
         left += still
     _tell(report, "latents", made, kept, left)

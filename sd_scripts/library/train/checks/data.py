@@ -10,7 +10,7 @@ from sd_scripts.library.data.picture_rules import check_caching
 from sd_scripts.library.data.subset_reader import check_sizes
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.io.metadata import read_metadata
+from sd_scripts.library.io.metadata import read_entries
 from sd_scripts.options.data import DataOptions, ResolutionOptions
 from sd_scripts.options.model import TextCacheOptions
 from sd_scripts.options.pictures import MaskOptions
@@ -95,9 +95,10 @@ def _check_class_keeps_latents(resolution: ResolutionOptions, found: type) -> No
 
 def _check_subset(dataset: Dataset, subset: Subset) -> None:
     file = "metadata_file" if subset.where else "in_json"
-    entries = read_metadata(subset.metadata_file, file) if subset.metadata_file else {}
-    if entries or not subset.metadata_file:
-        check_sizes(dataset, subset, entries)
+    entries = read_entries(subset.metadata_file, file) if subset.metadata_file else iter(())
+    prepared = ["train_resolution" in entry for _, entry in entries]
+    if prepared or not subset.metadata_file:
+        check_sizes(dataset, subset, any(prepared))
     if subset.mask_dir:
         find_images(subset.mask_dir, recursive=True, option=OPTION)
     if subset.image_dir and not Path(subset.image_dir).is_dir():

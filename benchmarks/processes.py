@@ -1,0 +1,44 @@
+"""Programs as processes of their own: how long they take, and the most memory that they hold."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process took: seconds by the clock and on all cores, the peak of its resident memory, and its words."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    said: str
+
+
+def cost_of(argv: Sequence[str | Path]) -> Cost:
+    """Runs Python with arguments. Errors: SystemExit, with what it said, where it fails."""
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *map(str, argv)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )
+    assert process.stdout is not None
+    with process.stdout as out:
+        said = out.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"Error: {' '.join(map(str, argv))} ended with {process.returncode}:\n{said}")
+    # Linux counts in KiB, macOS in bytes.
+    peak_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
+    return Cost(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, peak_mb, said)
