@@ -6,7 +6,6 @@ from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunRecord
 from kohya_gui.runs.trash import Trash
 from kohya_gui.words import refusal
-from sd_scripts.library.io.leftovers import tidy
 
 NAME_LETTERS = 100
 NOTE_LETTERS = 4000
@@ -20,9 +19,7 @@ class History:
         self.store = queue.store
         self.trash = Trash(self.store)
         self.trash.empty_old()
-        for run_id in self.store.ids():
-            # Nobody may write there again, where a page or a worker was killed while it wrote.
-            tidy(self.store.folder(run_id))
+        self.store.clear_up()
 
     def mark(self, run_id: str, name: str | None, note: str | None, starred: bool | None) -> RunRecord:
         """Renames a run, notes something about it, stars it; None leaves a thing as it is. Errors: BadOption."""

@@ -1,5 +1,6 @@
 """Run folders: what a run is, how it stands, how it ended. All of it is files, and whether a process lives."""
 
+import contextlib
 import json
 import os
 import re
@@ -12,10 +13,13 @@ from kohya_gui.runs.order import OrderFile
 from kohya_gui.words import Reason
 from sd_scripts.library import systems
 from sd_scripts.library.io.atomic import write_json
+from sd_scripts.library.io.leftovers import tidy
 from sd_scripts.library.systems import ProcessId
 
 VERSION = 1
 State = Literal["waiting", "running", "done", "failed", "stopped", "cancelled"]
+# So long a folder may be without its record.
+_CREATED_S = 60.0
 _ID = re.compile(r"\d{8}-\d{6}-\d{3}-[\w.-]+")
 
 
@@ -121,6 +125,15 @@ class RunStore:
         names = [name for name in os.listdir(self.runs_dir) if _ID.fullmatch(name)]
         self._whole = {name for name in names if name in self._whole or (self.runs_dir / name / "run.json").is_file()}
         return sorted(self._whole)
+
+    def clear_up(self) -> None:
+        """Removes what pages and workers that were killed left unfinished: nobody may write in those folders again."""
+        names = os.listdir(self.runs_dir) if self.runs_dir.is_dir() else []
+        for folder in (self.runs_dir / name for name in names if _ID.fullmatch(name)):
+            tidy(folder)
+            if time.time() - _changed(folder) > _CREATED_S:
+                with contextlib.suppress(OSError):  # Only an empty one goes: its record was never written.
+                    folder.rmdir()
 
     def create(self, stage: str, name: str, **facts: Any) -> RunRecord:
         """A new run, waiting. Ids sort by time: of two runs the later one has the greater id."""
