@@ -17,7 +17,7 @@ from kohya_gui.dataset.thumbnails import Thumbnails
 from kohya_gui.dataset_api import DatasetEndpoints
 from kohya_gui.endpoint import ENDPOINTS, endpoint
 from kohya_gui.facts import Fact, estimates
-from kohya_gui.files import Roots
+from kohya_gui.files import Roots, bare
 from kohya_gui.form_api import FormEndpoints
 from kohya_gui.launch import findings_json, program_version, run_facts, run_name, step_facts
 from kohya_gui.monitor import Monitor
@@ -46,14 +46,14 @@ class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, RunEndpoints, Try
 
     def __init__(self, runs_dir: Path, roots: list[Path], presets_dir: Path, repo: Path) -> None:
         self.repo = repo
-        self.roots = Roots(roots)
+        self._example_dir = runs_dir / "example"
+        self.roots = Roots(roots, runs_dir, self._example_dir)
         self._queue = Queue(RunStore(runs_dir))
         self._monitor = Monitor(self._queue)
         self._history = History(self._queue)
         self._projects = ProjectStore(runs_dir / "projects.json", self.roots)
         self._presets = PresetStore(presets_dir, runs_dir / "presets")
         self._boards = TensorBoards(runs_dir / "tensorboard.json")
-        self._example_dir = runs_dir / "example"
         self.thumbnails = Thumbnails(runs_dir / "thumbnails")
         self._albums = Albums(self.roots, self.thumbnails)
         self._backups = Backups(runs_dir / "text_backups")
@@ -223,7 +223,7 @@ class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, RunEndpoints, Try
     @endpoint
     def tensorboard(self, action: str, logdir: str | None = None) -> Json:
         """Starts TensorBoard for a folder of logs, stops it, or says where it is."""
-        folder = self.roots.inside(logdir, "logdir") if logdir else None
+        folder = self.roots.inside(bare(logdir), "logdir") if logdir else None
         if action not in ("start", "stop", "status") or (action == "start" and folder is None):
             raise refusal("logdir", "tensorboard.folder_needed")
         if action == "stop":
@@ -246,9 +246,9 @@ class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, RunEndpoints, Try
         return estimates(draft, nearest(self._queue.store, draft.stage, values))
 
     def _project(self, project: GivenProject) -> Project:
-        """A project by its name, or as the page sent it; none is one without values."""
+        """A project by its name, or as the page sent it, as far as it is in reach; none is one without values."""
         if isinstance(project, dict):
-            return self._sent(project)
+            return self._projects.in_reach(self._sent(project))
         return self._projects.get(project) if project else Project()
 
     def _sent(self, project: dict[str, str | list[str] | None]) -> Project:

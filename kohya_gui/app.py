@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from kohya_gui.api import Studio
+from kohya_gui.arguments import fits
 from kohya_gui.form import form_schema
 from kohya_gui.i18n import LANGUAGES, t, words
 from kohya_gui.stages import STAGES, TRAINERS
@@ -107,7 +108,7 @@ def _place(name: str, studio: Studio, elem_id: str | None = None) -> gr.HTML:
     """An empty place that the script of this name draws into, with a line to the server."""
 
     def call(asked: list[Any]) -> Any:
-        action, arguments = asked
+        action, arguments = asked if fits(asked, list[Any]) and len(asked) == 2 else ("", {})
         return studio.call(action, arguments)
 
     mount = f"Studio.mount(element, '{name}', server); "

@@ -21,13 +21,14 @@ from kohya_gui import (  # noqa: F401
     saving_rules,
     tool_rules,
     try_rules,
+    written,
 )
 from kohya_gui.at_path import told_of_path
 from kohya_gui.command import absolute_values, is_data
 from kohya_gui.draft import Draft, Finding, Fix, by_level
 from kohya_gui.facts import FACTS, Fact
 from kohya_gui.files import SHOWN_LETTERS, Roots, bare, is_usable
-from kohya_gui.program_rules import program_agrees, program_tells
+from kohya_gui.program_rules import in_reach, program_agrees, program_tells
 from kohya_gui.project import Project, is_path
 from kohya_gui.rules import RULES
 from kohya_gui.stages import STAGES, Stage
@@ -87,6 +88,8 @@ def check(
             _look(checked, spec, value if isinstance(value, list) else [value])
     wrong = {flag: facts["error"] for flag, facts in checked.fields.items() if "error" in facts}
     checked.findings += [_of_field(checked, flag, error) for flag, error in wrong.items()]
+    # Of what the page may not reach nothing else is told either.
+    checked.draft = replace(checked.draft, values=in_reach(checked.draft))
     _ask_rules(checked)
     checked.findings = by_level(fixes.with_usual(checked.draft, one) for one in checked.findings)
     checked.facts = FACTS[stage.tab](checked.draft)
@@ -146,7 +149,7 @@ def _read(checked: Checked, typed: dict[str, Any]) -> None:
             if isinstance(value, str) and spec.path and not spec.many:
                 value = bare(value)
             value = read_value(spec, value)
-            unusable = _unusable(value) if spec.path else None
+            unusable = _unusable(value) if spec.path and spec.path != "state" else None
             if unusable:
                 checked.fields[flag] = {"error": say("path.unusable", path=unusable[:SHOWN_LETTERS])}
                 continue
@@ -192,4 +195,5 @@ def _told(draft: Draft, spec: OptionSpec, value: str) -> str:
     if spec.path in ("model", "vae") and not is_path(value):
         return contents.told_of_hub(value)
     path = draft.roots.inside(value, spec.name, draft.base)
+    written.check_kind(spec, path)
     return say("found.will_come") if draft.will_come(path) else told_of_path(draft, spec, path)

@@ -85,7 +85,9 @@ def _datasets(draft: Draft) -> list[Dataset]:
 
 
 def _wrong(draft: Draft, subset: Subset) -> Iterator[Finding]:
-    """What is wrong with the folder and the metadata file of a subset; they are named from the working folder."""
+    """What is wrong with the folders and the metadata file of a subset; they are named from the working folder."""
+    if subset.mask_dir:
+        _place(draft, subset.mask_dir)
     folder = _place(draft, subset.image_dir) if subset.image_dir else None
     file = _place(draft, subset.metadata_file) if subset.metadata_file else None
     if folder and not folder.is_dir():

@@ -11,6 +11,9 @@ from sd_scripts.library.errors import UserError
 
 _LOG = logging.getLogger(__name__)
 
+LONGEST_SENTENCE = 4000
+"""Letters."""
+
 ENDPOINTS: list[str] = []
 """The names of all endpoints."""
 
@@ -25,10 +28,16 @@ def endpoint(method: Callable[..., Json]) -> Callable[..., Json]:
             try:
                 return method(self, **checked_arguments(method, args, kwargs))
             except UserError as error:
-                return {"error": from_program(str(error)), "field": getattr(error, "option", None)}
+                return _trouble(from_program(str(error)), getattr(error, "option", None))
             except Exception as error:
                 # A mistake of ours: told in the page, not only in the terminal, where nobody may look.
                 _LOG.exception("%s failed", method.__name__)
-                return {"error": say("call.internal", what=f"{type(error).__name__}: {error}"), "field": None}
+                return _trouble(say("call.internal", what=f"{type(error).__name__}: {error}"), None)
 
     return answered
+
+
+def _trouble(sentence: str, field: str | None) -> Json:
+    """A sentence as an answer. One that repeats what it was given is cut, as that may be of any length."""
+    long = len(sentence) > LONGEST_SENTENCE
+    return {"error": sentence[:LONGEST_SENTENCE] + "…" * long, "field": field and field[:LONGEST_SENTENCE]}

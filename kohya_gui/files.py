@@ -1,18 +1,23 @@
 """Files as the page may see them: only inside the roots, symlinks followed before that is judged."""
 
 import os
+import re
 import tempfile
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 from urllib.parse import quote
 
 from kohya_gui import found, pictures
 from kohya_gui.words import refusal
+from sd_scripts.library import systems
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
 
 MAX_ENTRIES = 2000
 # Of a path that is none, this much is shown.
 SHOWN_LETTERS = 60
+LONGEST_PATH = 4096
+# Keys, settings and start files lie in what is hidden; models that were downloaded lie there too.
+_HIDDEN_YET_SHOWN = (".cache", "huggingface", "hub")
 
 # {kind of path: endings of the files that it may be}; nothing: folders only.
 _SHOWN: dict[str, tuple[str, ...]] = {
@@ -40,6 +45,8 @@ def bare(typed: str) -> str:
 
 def is_usable(typed: str) -> bool:
     """Whether a text can be a path here: its parts are not too long, and a user that it names with ~ is known."""
+    if len(typed) > LONGEST_PATH or (systems.WINDOWS and means_more_on_windows(typed)):
+        return False
     try:
         Path(typed).expanduser().stat()
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -49,19 +56,41 @@ def is_usable(typed: str) -> bool:
     return True
 
 
-class Roots:
-    """The folders that the page may reach."""
+def means_more_on_windows(typed: str) -> bool:
+    """Whether Windows takes a path for a device, a stream within a file, or another machine, which it then asks."""
+    path = PureWindowsPath(typed)
+    parts = path.parts[1:] if path.anchor else path.parts
+    odd = any(":" in part or part != part.rstrip(". ") and part not in (".", "..") for part in parts)
+    return odd or path.drive.startswith("\\\\") or any(map(_is_device, parts))
 
-    def __init__(self, folders: list[Path]) -> None:
+
+def _is_device(part: str) -> bool:
+    return re.fullmatch(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?", part, re.I) is not None
+
+
+class Roots:
+    """The folders that the page may reach, without what is hidden in them.
+
+    `own`: the folder of the program's records, of which only `shared` is reached: nobody writes runs by way of files.
+    """
+
+    def __init__(self, folders: list[Path], own: Path | None = None, shared: Path | None = None) -> None:
         self.folders = [folder.expanduser().resolve() for folder in folders]
+        self._own = own.resolve() if own else None
+        self._shared = shared.resolve() if shared else None
 
     def inside(self, typed: str, field: str, base: Path | None = None) -> Path:
-        """The path with all its links resolved. Errors: BadOption, naming `field`, when it lies outside."""
+        """The path with all its links resolved. Errors: BadOption, naming `field`, when it is not to be reached."""
         if not is_usable(typed):
             raise refusal(field, "path.unusable", path=typed.replace("\0", "")[:SHOWN_LETTERS])
         path = ((base or Path.home()) / Path(typed).expanduser()).resolve()
-        if not any(path.is_relative_to(root) for root in self.folders):
+        if self._shared and path.is_relative_to(self._shared):
+            return path
+        below = [path.relative_to(root).parts for root in self.folders if path.is_relative_to(root)]
+        if not below or (self._own and path.is_relative_to(self._own)):
             raise refusal(field, "path.outside", path=path, roots=", ".join(map(str, self.folders)))
+        if all(map(_is_hidden, below)):
+            raise refusal(field, "path.hidden", path=path)
         return path
 
     def image(self, typed: str) -> Path:
@@ -101,6 +130,13 @@ class Roots:
             return pictures.facts_of(folder).described()
         model = found.model_at(folder) if kind in ("model", "vae") else None
         return model.describe() if model else ""
+
+
+def _is_hidden(parts: tuple[str, ...]) -> bool:
+    """Whether a path below a root leads through what is hidden."""
+    known = len(_HIDDEN_YET_SHOWN)
+    rest = parts[known:] if parts[:known] == _HIDDEN_YET_SHOWN else parts
+    return any(part.startswith(".") for part in rest)
 
 
 def _entries(folder: Path, endings: tuple[str, ...]) -> tuple[list[str], list[dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""Who may speak to the page: requests of other sites, and under other names, are refused before anything else."""
+"""Who may speak to the page: foreign names and sites, unknown addresses and strangers are refused before all else."""
 
 import ipaddress
 import json
@@ -7,10 +7,16 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from kohya_gui import ways
+
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# What browsers say of the site that a request comes from: the page itself, or the user's own doing.
+_OWN = ("same-origin", "none")
 
 
 class Hosts:
@@ -44,33 +50,79 @@ class Hosts:
             return False
         return address.is_loopback or not self.local_only
 
+    def is_own(self, url: str, host: str) -> bool:
+        """Whether the site of an Origin or Referer is the page itself, or an allowed one. "null" is neither."""
+        try:
+            site = urlsplit(url).netloc.lower()
+        except ValueError:
+            return False
+        return bool(site) and (site == host.lower() or bool({site, host_name(site)} & self.named))
+
 
 class Guard:
-    """ASGI middleware: refuses a foreign Host, and an Origin that is neither the Host itself nor an allowed one."""
+    """ASGI middleware: answers 403, 404, 415 or 401 with a sentence to whoever, or whatever, does not belong here.
 
-    def __init__(self, app: App, hosts: Hosts) -> None:
+    `welcome`: whether a request comes from somebody who has logged in, or no password is asked for.
+    """
+
+    def __init__(self, app: App, hosts: Hosts, welcome: Callable[[Scope], bool]) -> None:
         self.app = app
         self.hosts = hosts
+        self.welcome = welcome
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on, or answers 403 with a sentence."""
-        if scope["type"] in ("http", "websocket"):
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            refused = self.refusal(headers)
-            if refused:
-                await _refuse(refused, scope, send)
-                return
-        await self.app(scope, receive, send)
+        """Passes the request on, or refuses it. The page has no use for WebSockets."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        refused = self.refusal(scope) if scope["type"] == "http" else None
+        if refused:
+            await refuse(send, *refused)
+        else:
+            await self.app(scope, receive, send)
 
-    def refusal(self, headers: dict[str, str]) -> str | None:
-        """The sentence for a request that is refused."""
-        host, origin = headers.get("host", ""), headers.get("origin")
-        if not self.hosts.allows(host):
-            return f'The page is not known as "{host}". Start it with --allowed_host {host_name(host)} to allow that.'
-        site = urlsplit(origin or "").netloc.lower()
-        if origin and site != host.lower() and not {site, host_name(site)} & self.hosts.named:
-            return f'Requests from the site "{origin}" are not accepted.'
+    def refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """The status and the sentence for a request that is refused."""
+        method, path = scope["method"], scope["path"]
+        sentence = self._foreign_name(scope) or self._foreign_site(scope)
+        if sentence:
+            return 403, sentence
+        if not ways.is_known(method, path):
+            return 404, "There is nothing at this address."
+        if method == "POST" and not ways.takes_forms(path) and not _is_json(scope):
+            return 415, "Only JSON is taken: send it with the header Content-Type: application/json."
+        if not ways.is_open(method, path) and not self.welcome(scope):
+            return 401, "Log in first."
         return None
+
+    def _foreign_name(self, scope: Scope) -> str | None:
+        hosts = headers_of(scope, "host") or [""]
+        for host in [*hosts, *headers_of(scope, "x-forwarded-host")]:
+            if not self.hosts.allows(host):
+                name = host_name(host)
+                return f'The page is not known as "{host}". Start it with --allowed_host {name} to allow that.'
+        return None
+
+    def _foreign_site(self, scope: Scope) -> str | None:
+        """The page itself may be opened by a link from anywhere; all else comes from the page, or from no site."""
+        host, origins = headers_of(scope, "host")[0], headers_of(scope, "origin")
+        visit = scope["method"] in ("GET", "HEAD") and scope["path"] == "/" and not origins
+        site = next((one for one in headers_of(scope, "sec-fetch-site") if one not in _OWN), None)
+        mode = headers_of(scope, "sec-fetch-mode")
+        if visit and (site is None or mode == ["navigate"]):
+            return None
+        sites = origins or headers_of(scope, "referer")
+        foreign = next((one for one in sites if not self.hosts.is_own(one, host)), None)
+        # A proxy may ask under its own name: then an allowed origin stands for the page.
+        if foreign is None and site and not origins:
+            foreign = site
+        return f'Requests from the site "{foreign}" are not accepted.' if foreign else None
+
+
+def headers_of(scope: Scope, name: str) -> list[str]:
+    """The values of a header, which may be there several times."""
+    wanted = name.encode("ascii")
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == wanted]
 
 
 def host_name(host: str) -> str:
@@ -89,10 +141,13 @@ def is_loopback(name: str) -> bool:
         return False
 
 
-async def _refuse(sentence: str, scope: Scope, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008})
-        return
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
+async def refuse(send: Send, status: int, sentence: str, *headers: tuple[bytes, bytes]) -> None:
+    """Answers with a sentence, and closes the connection: what else was to be sent is not read."""
+    more = [(b"content-type", b"application/json"), (b"connection", b"close"), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": more})
     await send({"type": "http.response.body", "body": json.dumps({"error": sentence}).encode()})
+
+
+def _is_json(scope: Scope) -> bool:
+    given = headers_of(scope, "content-type")
+    return len(given) == 1 and given[0].split(";")[0].strip().lower() == "application/json"

@@ -88,15 +88,16 @@ SECTIONS: Places = {
     "validation": "validation_split validate_every_n_epochs validate_every_n_steps max_validation_steps validation_seed"
     " keep_best early_stop ema_decay ema_on_cpu",
     "memory": "mixed_precision gradient_checkpointing full_fp16 full_bf16 fp8_base fp8_base_unet base_bits"
-    " cpu_offload_checkpointing fused_backward_pass fused_optimizer_groups lowram highvram sdpa xformers mem_eff_attn"
-    " diffusers_xformers torch_compile dynamo_backend max_data_loader_n_workers persistent_data_loader_workers",
+    " cpu_offload_checkpointing fused_backward_pass fused_optimizer_groups on_oom lowram highvram sdpa xformers"
+    " mem_eff_attn diffusers_xformers torch_compile dynamo_backend max_data_loader_n_workers"
+    " persistent_data_loader_workers",
     "several_gpus": "gpu_ids num_processes main_process_port num_cpu_threads_per_process num_machines machine_rank"
     " main_process_ip ddp_timeout ddp_gradient_as_bucket_view ddp_static_graph deepspeed zero_stage"
     " offload_optimizer_device offload_optimizer_nvme_path offload_param_device offload_param_nvme_path"
     " zero3_init_flag zero3_save_16bit_model fp16_master_weights_and_gradients",
     "saving": "output_dir save_model_as use_safetensors save_precision save_every_n_epochs save_every_n_steps"
     " save_n_epoch_ratio save_last_n_epochs save_last_n_steps config_file output_config",
-    "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state resume"
+    "resume": "save_state save_state_on_train_end save_last_n_epochs_state save_last_n_steps_state on_nonfinite resume"
     " weights resume_from_huggingface initial_epoch initial_step skip_until_initial_step",
     "upload": "huggingface_repo_id huggingface_path_in_repo huggingface_repo_visibility huggingface_repo_type"
     " save_state_to_huggingface async_upload huggingface_token",
@@ -193,6 +194,8 @@ SHOWN: dict[str, Rule] = {
     "ema_on_cpu": given("ema_decay"),
     "cpu_offload_checkpointing": given("gradient_checkpointing"),
     "fused_backward_pass": absent("deepspeed"),
+    # Steps that are made while gradients come cannot be done again.
+    "on_oom": all_of(absent("fused_backward_pass"), absent("fused_optimizer_groups"), absent("deepspeed")),
     "fused_optimizer_groups": absent("fused_backward_pass"),
     **dict.fromkeys(("cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk"), absent("train_text_encoder")),
     "persistent_data_loader_workers": given("max_data_loader_n_workers"),

@@ -123,7 +123,8 @@ def in_reach(draft: Draft) -> dict[str, Any]:
 
 
 def _reaches(draft: Draft, flag: str, value: object) -> bool:
-    if draft.specs[flag].path is None or is_data(value):
+    path = draft.specs[flag].path
+    if path is None or is_data(value) or (path == "state" and draft.get("resume_from_huggingface")):
         return True
     try:
         for one in value if isinstance(value, list) else [value]:

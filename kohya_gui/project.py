@@ -3,13 +3,13 @@
 import json
 import re
 import threading
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from kohya_gui import found, pictures
 from kohya_gui.contents import told_of_hub
-from kohya_gui.files import Roots, bare, can_write
+from kohya_gui.files import Roots, bare, can_write, is_usable
 from kohya_gui.words import from_program, refusal, say
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.twice import read_either, write_twice
@@ -103,6 +103,20 @@ class ProjectStore:
             self._write([*others, project], project.name)
         return project
 
+    def in_reach(self, project: Project) -> Project:
+        """A project that was not kept yet, without the places that the page may not reach."""
+        given = {"work_dir": project.work_dir, "model": project.model if is_path(project.model) else ""}
+        out = {name: "" for name, path in given.items() if path and not self._reaches(path)}
+        pictures = [folder for folder in project.pictures if self._reaches(folder)]
+        return replace(project, pictures=pictures, **out)
+
+    def _reaches(self, path: str) -> bool:
+        try:
+            self.roots.inside(path, "path")
+        except BadOption:
+            return False
+        return True
+
     def open(self, name: str) -> Project:
         """Makes a project the current one. Errors: BadOption."""
         with self._lock:
@@ -191,6 +205,8 @@ def _projects_in(saved: dict[str, Any]) -> dict[str, Any]:
 
 def is_path(model: str) -> bool:
     """Whether a model is meant as a path, not as a hub id (owner/name, without an ending of a model file)."""
+    if not is_usable(model):
+        return True
     path = Path(model).expanduser()
     hub_like = re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not model.lower().endswith(found.MODEL_SUFFIXES)
     return path.is_absolute() or path.exists() or not hub_like

@@ -1,11 +1,12 @@
 """TensorBoard under the page's own address: it listens on this machine only, and the page may be open on another."""
 
 from collections.abc import Callable, Iterable
+from urllib.parse import quote
 
 import httpx
 from fastapi import FastAPI, HTTPException, Request, Response
 
-from kohya_gui.tensorboard import HOST, Server
+from kohya_gui.tensorboard import Server
 
 # Of one connection only (RFC 9110, section 7.6.1), for the page alone, or made anew.
 _NOT_PASSED = {
@@ -20,16 +21,15 @@ def board_url(server: Server) -> str:
     return f"/tensorboard/{server.port}/"
 
 
-def add_relay(app: FastAPI, boards: Callable[[], list[Server]], welcome: Callable[[Request], bool]) -> None:
-    """Passes requests on to the TensorBoards that run, and to nothing else; only for those who are welcome."""
+def add_relay(app: FastAPI, boards: Callable[[], list[Server]]) -> None:
+    """Passes requests on to the TensorBoards that run, and to nothing else. The guard has looked at them before."""
 
     @app.api_route("/tensorboard/{port}/{path:path}", methods=["GET", "POST"])
     async def relay(port: int, path: str, request: Request) -> Response:
-        if not welcome(request):
-            raise HTTPException(401, "Log in first.")
-        if port not in [server.port for server in boards()]:
+        server = next((one for one in boards() if one.port == port), None)
+        if server is None:
             raise HTTPException(404, "No TensorBoard runs here.")
-        url = httpx.URL(f"http://{HOST}:{port}/{path}", query=request.url.query.encode())
+        url = httpx.URL(f"{server.url}{quote(path)}", query=request.url.query.encode())
         async with httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as client:
             try:
                 answer = await client.request(

@@ -9,7 +9,7 @@ from kohya_gui.words import say
 Values = dict[str, Any]
 Change = Callable[[Values], Values]
 
-MAX_OFFERED = 4
+MAX_OFFERED = 5
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,20 @@ def only_with(needed: str, change: Change) -> Change:
     return lambda had: change(had) if had.get(needed) else {}
 
 
+def without(in_the_way: str, change: Change) -> Change:
+    """A change that another option rules out, whatever its value."""
+    return lambda had: {} if had.get(in_the_way) else change(had)
+
+
 def unless(in_the_way: str, value: Any, change: Change) -> Change:
     """A change that another option's value rules out."""
     return lambda had: {} if had.get(in_the_way) == value else change(had)
+
+
+def whole_steps(change: Change) -> Change:
+    """A change that needs weights to change only once a step is known to be good."""
+    in_parts = ("fused_backward_pass", "fused_optimizer_groups", "deepspeed")
+    return lambda had: {} if any(had.get(flag) for flag in in_parts) else change(had)
 
 
 def single_batches(had: Values) -> Values:
@@ -60,7 +71,9 @@ REMEDIES: dict[str, tuple[Remedy, ...]] = {
     "memory": (
         Remedy("recompute", sets(gradient_checkpointing=True)),
         _SINGLE,
-        Remedy("adamw8bit", sets(optimizer_type="AdamW8bit", use_8bit_adam=False)),
+        Remedy("retry_smaller", whole_steps(sets(on_oom="retry"))),
+        # Beside a frozen model an optimizer remembers next to nothing.
+        Remedy("adamw8bit", without("network_module", sets(optimizer_type="AdamW8bit", use_8bit_adam=False))),
         Remedy("bf16", unless("full_fp16", True, sets(mixed_precision="bf16"))),
         Remedy("text_encoder_still", sets(train_text_encoder=False)),
         Remedy("unet_only", only_with("network_module", _unet_only)),
@@ -75,6 +88,8 @@ REMEDIES: dict[str, tuple[Remedy, ...]] = {
         Remedy("rate_tenth", scales("learning_rate", 0.1)),
         Remedy("bf16", only_with("mixed_precision", unless("mixed_precision", "no", sets(mixed_precision="bf16")))),
         Remedy("vae_full", unless("mixed_precision", "no", sets(no_half_vae=True))),
+        Remedy("skip_steps", whole_steps(sets(on_nonfinite="skip"))),
+        Remedy("min_snr", without("min_snr_gamma", sets(min_snr_gamma=5.0))),
         Remedy("clip", sets(max_grad_norm=1.0)),
     ),
     "disk_full": (

@@ -4,6 +4,7 @@ import os
 import secrets
 import signal
 import socket
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,8 +21,11 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse
 from starlette.middleware.gzip import GZipMiddleware
 
+from kohya_gui.answers import Answers, Policy
 from kohya_gui.api import Studio
-from kohya_gui.guard import Guard, Hosts, is_loopback
+from kohya_gui.guard import Guard, Hosts, Scope, is_loopback
+from kohya_gui.limits import Limits, Patient, most_connections
+from kohya_gui.login import Login
 from kohya_gui.relay import add_relay
 from kohya_gui.settings import ServerOptions
 from sd_scripts.library import systems
@@ -31,6 +35,11 @@ from sd_scripts.library.errors import BadOption, UserError
 DEFAULT_PORT = 7860
 PORTS_TRIED = 100
 FOLDER_NAME = "sd-trainer"
+MOST_SESSIONS = 300
+WHILE_WAITING = (
+    "After several wrong tries, the answer takes longer each time.<br>何度か間違えると、そのたびに返事が遅くなります。"
+)
+"""Stands in the form for the password, which says nothing while a try has to wait."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +57,7 @@ def serve(options: ServerOptions, repo: Path, page: Page) -> None:
     login = credentials(options)
     port = choose_port(options.listen, options.server_port)
     hosts = Hosts(options.listen, options.allowed_host)
-    config = uvicorn.Config(
-        make_app(studio, page, hosts, login, options.root_path), host=options.listen, port=port, log_level="warning"
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(_config(make_app(studio, page, hosts, login, options.root_path), options.listen, port))
     # Ended by the system, the page closes as it does at Ctrl+C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _running(server), studio.open():
@@ -74,12 +80,29 @@ def make_studio(options: ServerOptions, repo: Path) -> Studio:
             raise BadOption("root", f"--root {root}: there is no folder of that name.")
     roots = [Path(root).expanduser() for root in options.root] or [Path.home()]
     try:
-        runs_dir.mkdir(parents=True, exist_ok=True)
+        _make_private(runs_dir, options.runs_dir is None)
     except OSError as error:
         raise BadOption(
             "runs_dir", f"--runs_dir {runs_dir} cannot be made: {error.strerror}. Choose another."
         ) from error
-    return Studio(runs_dir, [*roots, runs_dir], repo / "presets", repo)
+    return Studio(runs_dir, roots, repo / "presets", repo)
+
+
+def _make_private(runs_dir: Path, ours: bool) -> None:
+    """The folder of runs, closed to others of this machine where we make it. Errors: OSError; BadOption.
+
+    Whoever writes into it says what is run, in the name of who opened the page.
+    """
+    runs_dir.parent.mkdir(parents=True, exist_ok=True)
+    there = runs_dir.exists()
+    runs_dir.mkdir(exist_ok=True, mode=0o700)
+    if systems.WINDOWS:
+        return
+    if there and not ours and runs_dir.stat().st_mode & stat.S_IWOTH:
+        sentence = f"--runs_dir {runs_dir}: everybody on this machine may write there, and so say what is run."
+        raise BadOption("runs_dir", f"{sentence} Close it (chmod o-w), or choose another.")
+    if ours:
+        runs_dir.chmod(0o700)
 
 
 def credentials(options: ServerOptions) -> tuple[str, str] | None:
@@ -107,15 +130,22 @@ def make_app(
     studio: Studio, page: Page, hosts: Hosts, login: tuple[str, str] | None = None, root_path: str = ""
 ) -> FastAPI:
     """The application: the page, its scripts, the pictures of runs, and small ones of datasets."""
-    blocks = page.build(studio)
+    blocks = _without_files(page.build(studio))
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     # The page is packed anew for every visit: level 5 makes 123 kB in 9 ms, the default of 9 makes 120 kB in 28 ms.
+    app.add_middleware(Policy, head=page.looks.get("head", ""))
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
-    app.add_middleware(Guard, hosts=hosts)  # added last, so it is asked first
 
-    def welcome(request: Request) -> bool:
+    def welcome(scope: Scope) -> bool:
         cookies = (f"access-token-{inner.cookie_id}", f"access-token-unsecure-{inner.cookie_id}")
-        return login is None or any(request.cookies.get(cookie) in inner.tokens for cookie in cookies)
+        held = Request(scope).cookies
+        return login is None or any(held.get(cookie) in inner.tokens for cookie in cookies)
+
+    # The one that is added last is asked first.
+    app.add_middleware(Login)
+    app.add_middleware(Limits)
+    app.add_middleware(Guard, hosts=hosts, welcome=welcome)
+    app.add_middleware(Answers)
 
     @app.get("/studio.js")
     def script() -> Response:
@@ -124,12 +154,12 @@ def make_app(
         return Response(page.script, media_type="text/javascript", headers=kept)
 
     @app.get("/file")
-    def file(path: str, request: Request) -> FileResponse:
-        return FileResponse(_image(path, request), headers={"Cache-Control": "private, max-age=3600"})
+    def file(path: str) -> FileResponse:
+        return FileResponse(_image(path), headers={"Cache-Control": "private, max-age=3600"})
 
     @app.get("/thumbnail")
-    def thumbnail(path: str, request: Request) -> Response:
-        picture = _image(path, request)
+    def thumbnail(path: str) -> Response:
+        picture = _image(path)
         try:
             data = studio.thumbnails.get(picture)
         except (UnreadableImage, OSError) as error:
@@ -137,24 +167,45 @@ def make_app(
         # Its address names the picture's version, so it never changes.
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400, immutable"})
 
-    add_relay(app, studio.boards, welcome)
+    add_relay(app, studio.boards)
 
     # mount_gradio_app gives the application's own lifespan to the page; routes added before it come first.
     gr.mount_gradio_app(
-        app, blocks, path="/", auth=login, root_path=root_path or None, ssr_mode=False, mcp_server=False,
-        show_error=False, run_history=False, footer_links=[], **page.looks,
+        app, blocks, path="/", auth=login, auth_message=WHILE_WAITING, root_path=root_path or None, ssr_mode=False,
+        mcp_server=False, show_error=False, run_history=False, footer_links=[], **page.looks,
     )  # fmt: skip
     inner = app.routes[-1].app  # type: ignore[attr-defined]  # what was mounted last
 
-    def _image(path: str, request: Request) -> Path:
-        if not welcome(request):
-            raise HTTPException(401, "Log in first.")
+    def _image(path: str) -> Path:
         try:
             return studio.roots.image(path)
         except UserError as error:
             raise HTTPException(403, str(error)) from error
 
     return app
+
+
+def _without_files(blocks: gr.Blocks) -> gr.Blocks:
+    """The page as it is needed: it takes no files, and Gradio remembers nothing of its visitors.
+
+    Else Gradio copies, or downloads, whatever a caller's JSON describes as a file, and keeps 150 kB for each session.
+    """
+
+    async def as_it_is(named: str | None) -> str | None:
+        return named
+
+    for block in blocks.blocks.values():
+        block.async_move_resource_to_block_cache = as_it_is
+    blocks.state_session_capacity = MOST_SESSIONS
+    return blocks
+
+
+def _config(app: FastAPI, listen: str, port: int) -> uvicorn.Config:
+    """How the server listens. What a header says of who asks is not believed: anybody can write it."""
+    return uvicorn.Config(
+        app, host=listen, port=port, log_level="warning", http=Patient, ws="none", proxy_headers=False,
+        server_header=False, limit_concurrency=most_connections(),
+    )  # fmt: skip
 
 
 def share(port: int, hosts: Hosts) -> str:

@@ -1,7 +1,12 @@
-"""TensorBoard: one server for each folder of logs, on a free loopback port, found again by the next page."""
+"""TensorBoard: one server for each folder of logs, on a free loopback port, found again by the next page.
+
+Everybody on this machine, and every site in its browser, reaches that port: so it answers only below a secret path.
+"""
 
 import http.client
 import json
+import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -10,6 +15,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from kohya_gui import board
 from kohya_gui.words import refusal
 from sd_scripts.library import systems
 from sd_scripts.library.io.atomic import write_json
@@ -27,6 +33,7 @@ class Server:
     port: int
     pid: int
     created_s: float
+    secret: str = ""
 
     @property
     def process(self) -> ProcessId:
@@ -36,7 +43,7 @@ class Server:
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"http://{HOST}:{self.port}/"
+        return _address(self.port, self.secret)
 
 
 class TensorBoards:
@@ -81,21 +88,22 @@ class TensorBoards:
             self._write(running)
 
     def _launch(self, logdir: Path) -> Server:
-        port = free_port()
+        port, secret = free_port(), secrets.token_urlsafe(24)
         log = self.path.with_suffix(".log")
-        argv = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--host", HOST, "--port", str(port)]
-        child = systems.start_detached(argv, output=log)
+        argv = [sys.executable, board.__file__, "--logdir", str(logdir), "--host", HOST, "--port", str(port)]
+        # Commands are shown to everybody on a machine, environments are not.
+        child = systems.start_detached(argv, output=log, env={**os.environ, board.SECRET: secret})
         self._children[child.pid] = child
         process = systems.identify(child.pid)
         deadline = time.monotonic() + START_S
-        while process and not _answers(port):
+        while process and not _answers(port, secret):
             if child.poll() is not None or time.monotonic() > deadline:
                 self._end(process)
                 raise refusal("logdir", "tensorboard.failed", log=log)
             time.sleep(0.1)
         if process is None:
             raise refusal("logdir", "tensorboard.failed", log=log)
-        return Server(str(logdir), port, process.pid, process.created_s)
+        return Server(str(logdir), port, process.pid, process.created_s, secret)
 
     def _end(self, process: ProcessId) -> None:
         systems.stop_tree(process, grace_s=3.0)
@@ -124,10 +132,14 @@ def free_port() -> int:
         return port
 
 
-def _answers(port: int) -> bool:
+def _address(port: int, secret: str) -> str:
+    return f"http://{HOST}:{port}/{secret}/" if secret else f"http://{HOST}:{port}/"
+
+
+def _answers(port: int, secret: str) -> bool:
     connection = http.client.HTTPConnection(HOST, port, timeout=2)
     try:
-        connection.request("GET", "/")
+        connection.request("GET", f"/{secret}/")
         return connection.getresponse().status < 500
     except (OSError, http.client.HTTPException):
         return False

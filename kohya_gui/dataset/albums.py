@@ -15,6 +15,7 @@ from kohya_gui.pictures import is_parent
 from kohya_gui.project import Project, check_pictures
 from kohya_gui.stages import CAPTIONS_JSON, CLEAN_JSON, LATENTS_JSON, TAGS_JSON
 from kohya_gui.words import refusal
+from kohya_gui.written import TEXT_SUFFIXES, is_text_ending
 from sd_scripts.library.data.captions import checked_extension
 from sd_scripts.library.errors import BadOption
 
@@ -93,6 +94,9 @@ def project_sources(project: Project) -> list[dict[str, Any]]:
 def checked_endings(caption: str, tags: str) -> tuple[str, str]:
     """The endings with their dots. Errors: BadOption, for one that cannot be, none at all, or twice the same."""
     given = {"caption_extension": caption.strip(), "tags_extension": tags.strip()}
+    for name, ending in given.items():
+        if ending and not is_text_ending(ending):
+            raise refusal(name, "path.text_ending", ending=ending, kinds=", ".join(TEXT_SUFFIXES))
     made: dict[str, str] = {}
     for name, ending in given.items():
         try:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -15,6 +15,7 @@ from sd_scripts.library import events
 from sd_scripts.library.config_output import write_config
 from sd_scripts.library.errors import BadFile, FailureKind, StoppedAsAsked, UserError
 from sd_scripts.library.report import Report
+from sd_scripts.library.shortage import explained, is_out_of_memory
 from sd_scripts.options.cli import parse
 from sd_scripts.options.spec import flat_values
 
@@ -58,7 +59,19 @@ def parse_and_work(
     if flat_values(options).get("output_config"):
         write_config(options, report)
     else:
-        work(options, report)
+        with _shortage_told(options):
+            work(options, report)
+
+
+@contextlib.contextmanager
+def _shortage_told(options: Any) -> Iterator[None]:
+    """Memory that ran out where nobody has made a sentence of it. Errors: OutOfMemory."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise explained(error, flat_values(options)) from error
 
 
 def _run(work: Callable[[], None], report: Report) -> int:

@@ -273,6 +273,21 @@ def user_data_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return named if named.is_absolute() else Path.home() / ".local" / "share"
 
 
+def raise_open_files(wanted: int) -> int:
+    """Lets this process have `wanted` files and connections open, if the system does; gives how many it may have."""
+    if WINDOWS:
+        return wanted  # there is no such limit
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+            return allowed
+    return wanted if soft == resource.RLIM_INFINITY else soft
+
+
 # The browser
 
 

@@ -37,6 +37,17 @@ OPTIMIZER_GROUPS: dict[str, tuple[str, ...]] = {
 OPTIMIZERS = tuple(name for names in OPTIMIZER_GROUPS.values() for name in names)
 """All of them."""
 
+STATES: dict[str, int] = {
+    "AdaFactor": 0, "SGD": 0,
+    "Lion": 1, "PagedLion": 1, "PagedLion32bit": 1, "SGDNesterov": 1, "Adagrad": 1, "RMSprop": 1, "SGDScheduleFree": 1,
+    "Lion8bit": 1, "PagedLion8bit": 1, "SGDNesterov8bit": 1, "RMSprop8bit": 1, "Adagrad8bit": 1, "LARS8bit": 1,
+    "AdamW": 2, "Adam": 2, "NAdam": 2, "RAdam": 2, "Adamax": 2, "AdamWScheduleFree": 2, "RAdamScheduleFree": 2,
+    "PagedAdam": 2, "PagedAdamW": 2, "PagedAdam32bit": 2, "PagedAdamW32bit": 2,
+    "Adam8bit": 2, "AdamW8bit": 2, "PagedAdam8bit": 2, "PagedAdamW8bit": 2, "LAMB8bit": 2,
+    "DAdaptAdam": 3, "Prodigy": 4,
+}  # fmt: skip
+"""{optimizer: numbers that it remembers for each weight}. AdaFactor keeps sums of rows and columns: next to nothing."""
+
 _WARMUP = "lr_warmup_steps"
 _ARGUMENTS = "lr_scheduler_args"
 SCHEDULES: dict[str, tuple[str, ...]] = {

@@ -32,6 +32,7 @@ from sd_scripts.options.training import (
     SampleOptions,
     SavingOptions,
     StateOptions,
+    TroubleOptions,
 )
 from sd_scripts.options.validation import AverageOptions, ValidationOptions
 
@@ -64,6 +65,7 @@ class TrainerOptions:
     saving: SavingOptions = field(default_factory=SavingOptions)
     format: ModelFormatOptions | NetworkFormatOptions
     state: StateOptions = field(default_factory=StateOptions)
+    trouble: TroubleOptions = field(default_factory=TroubleOptions)
     hub: HubOptions = field(default_factory=HubOptions)
     logging: LoggingOptions = field(default_factory=LoggingOptions)
     samples: SampleOptions = field(default_factory=SampleOptions)

@@ -154,6 +154,17 @@ class StateOptions:
 
 
 @dataclass(kw_only=True)
+class TroubleOptions:
+    """What is done about trouble in the middle of a training."""
+
+    on_nonfinite: Literal["stop", "skip", "rollback"] = "stop"
+    """Loss or gradient is no number: stop before it, skip that step, or roll back to the newest state and go on."""
+
+    on_oom: Literal["stop", "retry"] = "stop"
+    """Memory runs out: stop, or retry the step with less (gradient checkpointing, then batches in parts)."""
+
+
+@dataclass(kw_only=True)
 class LoggingOptions:
     """Logs of the training's figures and samples."""
 

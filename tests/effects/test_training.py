@@ -7,6 +7,7 @@ SD2 = "{here}/sd2.safetensors"
 SAMPLES = {"sample_prompts": "{here}/prompts.txt"}
 EPOCHS = {"max_train_epochs": 3, "train_batch_size": 3}
 STEPS = {"save_every_n_steps": 1, "max_train_steps": 3}
+FAR_TOO_HIGH = {"learning_rate": 1e30, "max_grad_norm": 0.0, "max_train_steps": 3}
 
 MODEL = [
     seen("pretrained_model_name_or_path", "{here}/other.safetensors", "losses", "weights"),
@@ -56,6 +57,8 @@ SAVING = [
     seen("save_state_on_train_end", True, "files"),
     seen("save_last_n_epochs_state", 1, "files", **EPOCHS, save_every_n_epochs=1, save_state=True),
     seen("save_last_n_steps_state", 1, "files", **STEPS, save_state=True),
+    Effect("on_nonfinite", "skip", ("error", "said"), FAR_TOO_HIGH, says="this step is left out"),
+    refused("on_oom", "retry", "--on_oom retry does not go with --fused_backward_pass", fused_backward_pass=True),
     seen("resume", "{here}/state", "losses", "said"),
 ]
 

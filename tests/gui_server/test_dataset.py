@@ -444,7 +444,7 @@ def test_albums_with_edits_stay_open_others_make_room(studio, folder):
     assert isinstance(studio._albums, Albums) and isinstance(studio.roots, Roots)
     edited = opened(studio, folder)
     studio.dataset_edit(edited, 0, "caption", "edited")
-    others = [opened(studio, folder, tags_extension=f".t{i}") for i in range(6)]
+    others = [opened(studio, folder, tags_extension=f".t{i}.txt") for i in range(6)]
     assert studio.dataset_state(edited)["unsaved"] == 1
     assert studio.dataset_state(others[0])["field"] == "album"
     assert studio.dataset_state(others[-1])["pictures"] == 12

@@ -13,7 +13,7 @@ def test_what_an_older_window_knows_of_an_album_is_not_taken_for_the_album_opene
     first = opened(studio, folder)
     id = id_of(studio, first, "p4.")
     for i in range(6):
-        opened(studio, folder, tags_extension=f".t{i}")
+        opened(studio, folder, tags_extension=f".t{i}.txt")
     # A picture that stands before the others: the numbers of all others are new ones.
     Image.new("RGB", (96, 64)).save(folder / "a.png")
     again = opened(studio, folder)

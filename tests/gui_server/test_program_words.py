@@ -85,10 +85,10 @@ def test_every_phase_has_its_words():
             "除外したメタデータの項目: 1,003 件は画像がありません、2 件は読み取れません。",
         ),
         (
-            "Loss became NaN at step 3 (pictures: a, b and 4 more). Nothing was saved before. "
-            "Try a lower --learning_rate.",
-            "ステップ 3 で損失が NaN になりました (画像: a、b ほか 4 件)。まだ何も保存されていません。"
-            "--learning_rate を下げてみてください。",
+            "The loss became NaN at step 3, in epoch 1 (pictures: a, b and 4 more). Nothing was saved before. "
+            "What may help: a lower --learning_rate than 0.001, a look at these pictures.",
+            "ステップ 3 (エポック 1) で損失が NaN になりました (画像: a、b ほか 4 件)。まだ何も保存されていません。"
+            "試せること: --learning_rate を 0.001 より低く、これらの画像を確かめる。",
         ),
         (
             "/w/out.json: Permission denied. Name another file, or see to its folder.",

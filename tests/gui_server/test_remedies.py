@@ -46,18 +46,23 @@ def test_memory():
     assert offered("memory") == {
         "recompute": {"gradient_checkpointing": True},
         "batch_1": {"train_batch_size": 1, "gradient_accumulation_steps": 4},
+        "retry_smaller": {"on_oom": "retry"},
         "adamw8bit": {"optimizer_type": "AdamW8bit"},
         "bf16": {"mixed_precision": "bf16"},
     }
-    tried = offered("memory", gradient_checkpointing=True, train_batch_size=1, mixed_precision="bf16")
+    tried = offered("memory", gradient_checkpointing=True, train_batch_size=1, mixed_precision="bf16", on_oom="retry")
     assert tried == {"adamw8bit": {"optimizer_type": "AdamW8bit"}, "text_encoder_still": {"train_text_encoder": False}}
-    assert offered("memory", fused_backward_pass=True)["batch_1"] == {"train_batch_size": 1}
+    fused = offered("memory", fused_backward_pass=True)
+    assert fused["batch_1"] == {"train_batch_size": 1} and "retry_smaller" not in fused
+    assert "adamw8bit" not in offered("memory", network_module="networks.lora", gradient_checkpointing=True)
 
 
 def test_a_loss_that_is_no_number():
     found = offered("not_finite")
     assert found["rate_tenth"] == {"learning_rate": 2e-6} and found["bf16"] == {"mixed_precision": "bf16"}
     assert "bf16" not in offered("not_finite", mixed_precision="no")
+    assert found["skip_steps"] == {"on_nonfinite": "skip"} and found["min_snr"] == {"min_snr_gamma": 5.0}
+    assert "skip_steps" not in offered("not_finite", fused_backward_pass=True)
 
 
 def test_a_full_disk_and_a_killed_process():

@@ -85,7 +85,7 @@ def test_pictures_are_served_inside_the_roots_only(studio, tmp_path):
     assert (good.status_code, good.headers["content-type"]) == (200, "image/png")
     assert page.get("/file", params={"path": str(tmp_path / "elsewhere" / "a b.png")}).status_code == 403
     assert page.get("/file", params={"path": "/etc/passwd"}).status_code == 403
-    assert page.get("/gradio_api/file=/etc/passwd").status_code == 403
+    assert page.get("/gradio_api/file=/etc/passwd").status_code == 404
 
 
 def test_without_the_password_nothing_is_shown(studio, tmp_path):

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from kohya_gui.memory import STATES
 from sd_scripts.library.train.optimizers import make_optimizer
-from sd_scripts.options.optimizer import OptimizerOptions
+from sd_scripts.options.optimizer import STATES, OptimizerOptions
 
 
 @pytest.mark.parametrize("name", STATES)

@@ -1,11 +1,9 @@
 """What a run is asked while it works, how it ends, and what it tells."""
 
 import pytest
-import torch
 
-from sd_scripts.library.errors import TrainingFailed
 from sd_scripts.library.events import STEP_PARTS, Requests, request_line
-from tests.train.tiny import TEXTS, make_trainer, tiny_data, tiny_family, train
+from tests.train.tiny import TEXTS, make_trainer, tiny_data, train
 
 
 def ask(tmp_path, request, at=2, prompts=None, **values):
@@ -98,46 +96,6 @@ def test_a_stop_at_the_last_step_is_the_end(tmp_path):
     trainer, recorder = ask(tmp_path, "stop", at=8)
     assert trainer.place.step == 8 and not recorder.of("stopped")
     assert (tmp_path / "out" / "X.safetensors").exists()
-
-
-def breaking(steps):
-    """A model whose predictions become NaN after some steps."""
-    family, calls = tiny_family(), []
-    predict = family.predict
-
-    def broken(*arguments):
-        calls.append(arguments)
-        return predict(*arguments) * (float("nan") if len(calls) > steps else 1.0)
-
-    family.predict = broken
-    return family
-
-
-def test_a_loss_that_is_no_number_stops(tmp_path):
-    with pytest.raises(TrainingFailed) as caught:
-        train(tmp_path, breaking(4), save_every_n_steps=3, max_train_steps=8)
-    sentence = str(caught.value)
-    assert sentence.startswith("Loss became NaN at step 5 (pictures: picture")
-    assert f"Last good save: {tmp_path / 'out' / 'X-step00000003.safetensors'}" in sentence
-
-
-def test_nothing_bad_is_saved(tmp_path):
-    with pytest.raises(TrainingFailed, match="at step 5 .* Nothing was saved before"):
-        train(tmp_path, breaking(4), save_every_n_steps=5, max_train_steps=8)
-    assert not (tmp_path / "out").exists()
-
-
-def test_memory_that_ran_out_is_explained(tmp_path):
-    def hungry(*arguments):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-    family = tiny_family()
-    family.predict = hungry
-    with pytest.raises(TrainingFailed) as caught:
-        train(tmp_path, family, train_batch_size=4)
-    remedies = "--gradient_checkpointing, a smaller --train_batch_size than 4 (with more --gradient_accumulation_steps)"
-    expected = "Memory ran out after 0 steps, with batches of 4. What helps most: "
-    assert str(caught.value) == f"{expected}{remedies}, --mixed_precision bf16."
 
 
 def test_what_a_run_tells(tmp_path):

@@ -1,6 +1,7 @@
 """Samples: files, prompts, and that the model is left as it was."""
 
 import json
+import math
 import re
 
 import pytest
@@ -9,8 +10,9 @@ from PIL import Image
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.prompts import Prompt, read_prompts, whole_eights
-from sd_scripts.library.train.sampling import write_png
-from tests.train.tiny import train, weights
+from sd_scripts.library.train.sampling import Samples, write_png
+from sd_scripts.options.training import SampleOptions, SavingOptions
+from tests.train.tiny import Recorder, train, weights
 
 # diffusers' Euler schedulers hand torch tensors to numpy in an old way.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -188,3 +190,13 @@ def test_mistakes_in_prompts(tmp_path, text, name, sentence):
 def test_a_missing_prompt_file():
     with pytest.raises(BadOption, match="there is no such file"):
         read_prompts("nowhere.txt")
+
+
+def test_a_sample_that_is_no_numbers_is_black_and_told_once(tmp_path):
+    recorder = Recorder()
+    samples = Samples(SampleOptions(), SavingOptions(output_dir=str(tmp_path)), [], recorder.report)
+    for step in (1, 2):
+        pixels_CHW = samples._checked(torch.tensor([[[math.nan, 0.5]]]), step)
+        assert pixels_CHW.tolist() == [[[-1.0, 0.5]]]
+    (notice,) = recorder.of("notice")
+    assert "after step 1 came out as no numbers" in notice.text

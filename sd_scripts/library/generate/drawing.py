@@ -27,7 +27,7 @@ from sd_scripts.library.io.embeddings import read_fitting
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.models.new_word import NewWord
 from sd_scripts.library.report import Report, counted
-from sd_scripts.library.train.device import is_out_of_memory
+from sd_scripts.library.shortage import is_out_of_memory
 from sd_scripts.library.train.sampling import evaluating, write_png
 from sd_scripts.options.gen_img import FromPictureOptions, GenImgOptions
 
@@ -215,7 +215,7 @@ def _files(path: str | None, option: str) -> list[Path]:
 def _explained(options: GenImgOptions) -> Iterator[None]:
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         half = "" if options.speed.fp16 or options.speed.bf16 else " --bf16,"

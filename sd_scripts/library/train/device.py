@@ -1,17 +1,14 @@
-"""The device that trains, its number formats, and what to say when its memory runs out."""
+"""The device that trains, and its number formats."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import nn
 
-from sd_scripts.library.errors import BadOption, OutOfMemory
+from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
-from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.method import Holding
 from sd_scripts.library.train.packed import store_packed
 from sd_scripts.library.train.parallel import accelerator_arguments, allow_autocast
@@ -116,40 +113,6 @@ def attention_kind(attention: AttentionOptions) -> AttentionKind:
     """The kind of attention that the options ask for."""
     kinds: tuple[AttentionKind, ...] = ("sdpa", "mem_eff_attn", "xformers", "diffusers_xformers")
     return next((kind for kind in kinds if getattr(attention, kind)), "default")
-
-
-@contextmanager
-def memory_explained(batch_size: int, precision: Precision, place: Place) -> Iterator[None]:
-    """Turns running out of memory into a sentence with the settings that help most. Errors: OutOfMemory."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        remedies = ", ".join(_remedies(batch_size, precision))
-        where = f"after {place.step} steps, with batches of {batch_size}"
-        raise OutOfMemory(f"Memory ran out {where}. What helps most: {remedies}.") from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return "out of memory" in str(error) or "can't allocate memory" in str(error)
-
-
-def _remedies(batch_size: int, precision: Precision) -> list[str]:
-    """The first three of what is not yet done."""
-    remedies = {
-        "--gradient_checkpointing": not precision.gradient_checkpointing,
-        f"a smaller --train_batch_size than {batch_size} (with more --gradient_accumulation_steps)": batch_size > 1,
-        "--mixed_precision bf16": precision.mixed_precision == "no",
-        "--optimizer_type AdamW8bit": True,
-        "--full_bf16": precision.mixed_precision == "bf16" and not precision.full_bf16,
-        "a smaller --resolution": True,
-        "--cache_latents": True,
-    }
-    return [words for words, open_ in remedies.items() if open_][:3]
 
 
 def _has_accelerator() -> bool:

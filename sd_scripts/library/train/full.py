@@ -16,6 +16,7 @@ class FullFineTune:
 
     kind = "full"
     holding = Holding()
+    begun_from: str | None = None
     must_move = False
 
     def __init__(self, options: FullMethodOptions) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.optimizers import OptimizerSettings, make_optimizer
+from sd_scripts.library.train.stepping import Finished
 
 _TRIAL_STEPS = 8
 
@@ -19,9 +20,12 @@ class FusedSteps:
     """The Steps that are made in the backward pass. Each gradient is scaled down to `max_norm` by itself.
 
     `portions`: weights change in about so many portions, each once it has all of its gradients; 0: each by itself.
+    When a gradient comes that is no number, others have changed their weights already: that one counts as 0, so that
+    the weights stay numbers, and the norm tells it.
     """
 
     apart: ClassVar[bool] = False
+    whole: ClassVar[bool] = False
 
     def __init__(self, optimizer: torch.optim.Optimizer, max_norm: float, portions: int = 0) -> None:
         self._optimizer = optimizer
@@ -40,17 +44,24 @@ class FusedSteps:
         """Changes the weights on its way; a window has one batch."""
         loss.backward()
 
-    def finish(self) -> torch.Tensor:
-        """The norm of all gradients of the last backward pass, before any was scaled down."""
+    def finish(self, loss: torch.Tensor) -> Finished:
+        """With the norm of all gradients of the last backward pass, before any was scaled down."""
         for portion in self._portions:
             # Some weights had no gradient in this pass.
             self._step(portion)
         squares, self._squares = self._squares, []
-        return torch.stack(squares).sum().sqrt()
+        return Finished(torch.stack(squares).sum().sqrt())
+
+    def go_on(self) -> None:
+        """Steps were taken all the time."""
 
     def _take(self, portion: "_Portion", parameter: torch.Tensor) -> None:
         norm = torch.nn.utils.clip_grad_norm_([parameter], self._max_norm)
-        self._squares.append(norm.detach().float().square())
+        norm = norm.detach().float()
+        self._squares.append(norm.square())
+        assert parameter.grad is not None
+        # On the device: looking at each would wait for it hundreds of times a step.
+        parameter.grad.masked_fill_(~norm.isfinite(), 0.0)
         portion.ready.append(parameter)
         if len(portion.ready) == len(portion.parameters):
             self._step(portion)

@@ -31,7 +31,7 @@ class HypernetworkMethod:
         """Reads the file to go on from, where one is named. Errors: BadFile."""
         self._options = options
         self._report = report
-        file = options.hypernetwork.hypernetwork_weights
+        self.begun_from = file = options.hypernetwork.hypernetwork_weights
         self._earlier = load_hypernetwork(file) if file else None
 
     def prepare(self, family: Family, seed: int) -> None:

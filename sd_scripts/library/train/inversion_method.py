@@ -32,6 +32,7 @@ class InversionMethod:
     def __init__(self, options: InversionTrainerOptions, report: Report) -> None:
         self.word = told_of_word(options.inversion)
         self._asked = options.inversion
+        self.begun_from = options.inversion.weights
         self._precision = options.precision
         self._report = report
         self._trained: dict[str, NewVectors] = {}

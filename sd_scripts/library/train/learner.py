@@ -19,8 +19,9 @@ from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.optimizers import learning_rates, make_optimizer, set_learning_rates
 from sd_scripts.library.train.predictor import Predictor
 from sd_scripts.library.train.schedules import advance, make_scheduler
+from sd_scripts.library.train.smaller import Smaller, free_memory
 from sd_scripts.library.train.state import Contents
-from sd_scripts.library.train.stepping import Steps, WholeSteps
+from sd_scripts.library.train.stepping import Guard, Steps, WholeSteps, leaves_out_by_itself
 from sd_scripts.library.train.text_stop import TextStop
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.timing import StepClock, StepTimes
@@ -30,19 +31,29 @@ from sd_scripts.options.validation import AverageOptions
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step came to: its loss and gradient's norm, on the device; the rates it had; how long its parts took."""
+    """What a step came to: its loss, the share of each batch in it and the gradient's norm, on the device; the rates
+    it had; how long its parts took. `taken` is False where it is known that the weights are as they were."""
 
     loss: torch.Tensor
+    losses_N: torch.Tensor
     grad_norm: torch.Tensor
     rates: dict[str, float]
     times: StepTimes
+    taken: bool = True
 
 
 class Learner:
     """Holds what changes in training: the trained modules, the optimizer, the scaler."""
 
     def __init__(
-        self, family: Family, method: Method, texts: Texts, options: TrainerOptions, accelerator: Any, seed: int
+        self,
+        family: Family,
+        method: Method,
+        texts: Texts,
+        options: TrainerOptions,
+        accelerator: Any,
+        seed: int,
+        smaller: Smaller | None = None,
     ) -> None:
         self._bare = Predictor(family, method.trained(), texts.settings)
         self.optimizer = make_optimizer(method.parameter_groups(options.optimizer.learning_rate), options.optimizer)
@@ -55,49 +66,69 @@ class Learner:
         self._texts = texts
         self._accelerator = accelerator
         self._seed = seed
+        self._smaller = smaller
         self.clock = StepClock(accelerator.device)
         velocity = family.prediction_type == "v_prediction"
         self._loss = make_loss(family.alphas_T, velocity, options.loss, accelerator.device)
         self._predictor, self._stepper = accelerator.prepare(self._bare, self.optimizer)
-        self._steps = self._way_of_stepping(options)
         engine, scaler = zero.engine_of(accelerator), accelerator.scaler
         self.changes = 0
-        """Steps that could change weights: at a rate above 0, and not left out by the scaler of fp16."""
+        """Steps that could change weights: at a rate above 0, and not left out."""
         self._averages = _averages(method, options.average)
+        self.steps = self._way_of_stepping(options)
         self.contents = Contents(method.trained(), self.optimizer, scaler, self._scheduler, engine, self._averages)
 
     def step(self, batches: Sequence[Batch], step: int, schedule: Schedule) -> Outcome:
         """One optimizer step, the `step`th from 0. The loss is the mean over the items of all batches and processes."""
         items = self._over_processes(torch.tensor(float(sum(batch.count for batch in batches))))
-        total = torch.zeros((), device=self._accelerator.device)
         self.come_to(step)
         self._stepper.train()
         if self._scheduler is None:
             set_learning_rates(self.optimizer, schedule(step))
-        for micro, batch in enumerate(batches):
-            torch.manual_seed(derive(self._seed, "step", step, micro))
-            self._use_strength(batch.strength)
-            last = micro == len(batches) - 1
-            with self._steps.exchange(last):
-                self.clock.then("forward")
-                loss = (self.losses(batch) * batch.weights_B).sum() / items
-                self.clock.then("backward")
-                # Gradients are averaged over processes, and are to be added up.
-                self._steps.backward(loss * self._accelerator.num_processes, last)
-            total += loss.detach()
+        losses_N = self._over_processes(torch.stack(self._backward(batches, step, items)))
         self._use_strength(1.0)
-        if self._steps.apart:
+        loss = losses_N.sum()
+        if self.steps.apart:
             self.clock.then("optimizer")
-        grad_norm = self._steps.finish()
+        grad_norm, taken = self.steps.finish(loss)
         times = self.clock.stop()
         rates = learning_rates(self.optimizer)
-        if not self._stepper.step_was_skipped:
+        if taken:
             self.changes += any(rates.values())
             if self._averages:
                 self._averages.update()
             if self._scheduler is not None:
                 advance(self._scheduler)
-        return Outcome(self._over_processes(total), grad_norm, rates, times)
+        return Outcome(loss, losses_N, grad_norm, rates, times, taken)
+
+    def _backward(self, batches: Sequence[Batch], step: int, items: torch.Tensor) -> list[torch.Tensor]:
+        """Adds up the gradients of all batches; each batch's share in the loss. Once more where memory ran out."""
+        while True:
+            try:
+                return [self._backward_one(batches, micro, step, items) for micro in range(len(batches))]
+            except (MemoryError, RuntimeError) as error:
+                largest = max(len(batch.images) for batch in batches)
+                if self._smaller is None or not self._smaller.helps(error, largest, step + 1):
+                    raise
+            # Behind the handler: the error held what the passes had made.
+            self._stepper.zero_grad()
+            free_memory()
+
+    def _backward_one(self, batches: Sequence[Batch], micro: int, step: int, items: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(derive(self._seed, "step", step, micro))
+        self._use_strength(batches[micro].strength)
+        total = torch.zeros((), device=self._accelerator.device)
+        parts = self._smaller.parts(batches[micro]) if self._smaller else [batches[micro]]
+        for part in parts:
+            last = micro == len(batches) - 1 and part is parts[-1]
+            with self.steps.exchange(last):
+                self.clock.then("forward")
+                loss = (self.losses(part) * part.weights_B).sum() / items
+                self.clock.then("backward")
+                # Gradients are averaged over processes, and are to be added up.
+                self.steps.backward(loss * self._accelerator.num_processes, last)
+            total += loss.detach()
+        return total
 
     def come_to(self, step: int) -> None:
         """Before the `step`th step: freezes the text encoders where their training ends there, or ended before."""
@@ -153,7 +184,14 @@ class Learner:
         if options.precision.fused_backward_pass or options.groups.portions:
             return FusedSteps(self.optimizer, max_norm, options.groups.portions)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        return WholeSteps(self._accelerator, self._predictor, self._stepper, parameters, max_norm)
+        guard = self._guard(lasting=options.trouble.on_nonfinite != "skip")
+        return WholeSteps(self._accelerator, self._predictor, self._stepper, parameters, max_norm, guard)
+
+    def _guard(self, lasting: bool) -> Guard:
+        alone = leaves_out_by_itself(self.optimizer, self._accelerator.device, self._accelerator.scaler)
+        # What follows a step on the host has to know at once whether it was taken.
+        late = alone and self._averages is None and self._scheduler is None
+        return Guard(self._stepper, self.optimizer, late, lasting)
 
     def _over_processes(self, number: torch.Tensor) -> torch.Tensor:
         number = number.to(self._accelerator.device)

@@ -31,6 +31,8 @@ class Method(Protocol):
     kind: str
     """Name in states: "full", or that of the network's module."""
     holding: Holding
+    begun_from: str | None
+    """The file that it goes on from, where one is named."""
     must_move: bool
     """Whether a part that has learnt nothing at the first save ends the training."""
 

@@ -52,6 +52,7 @@ class NetworkMethod:
         self._trained: dict[str, nn.Module] = {}
         self.kind = options.network.network_module or ""
         base = options.base
+        self.begun_from = options.network.network_weights
         self.holding = Holding(False, base.fp8_base_unet, base.cpu_offload_checkpointing, base.base_bits)
 
     def check(self, blocks: Blocks) -> None:

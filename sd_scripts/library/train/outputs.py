@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sd_scripts.library.train.archive import Archive
@@ -16,6 +17,14 @@ from sd_scripts.library.train.tracking import Tracker
 from sd_scripts.library.train.validation import Validation
 
 
+@dataclass
+class Kept:
+    """The newest that this run has written, or began with: of any kind, and of states."""
+
+    save: Path | None = None
+    state: Path | None = None
+
+
 @dataclass(frozen=True)
 class Outputs:
     """Writes what the learner has come to. All processes call each method together."""
@@ -26,6 +35,7 @@ class Outputs:
     artist: Artist
     tracker: Tracker
     accelerator: Any
+    kept: Kept
 
     def save(self, occasion: Occasion, facts: Facts, model: bool, state: bool) -> None:
         """Writes a model, a state or both, and removes older ones. Errors: BadFile, TrainingFailed."""
@@ -68,8 +78,8 @@ class Outputs:
 
     def _write(self, occasion: Occasion, facts: Facts, model: bool, state: bool) -> None:
         if state:
-            self.tracker.last_save = self.archive.save_state(occasion, facts)
+            self.kept.state = self.kept.save = self.archive.save_state(occasion, facts)
         if model:
             with self.learner.averaged():
-                self.tracker.last_save = self.archive.save_model(occasion, facts.place())
+                self.kept.save = self.archive.save_model(occasion, facts.place())
         self.archive.remove_older(occasion)

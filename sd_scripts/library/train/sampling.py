@@ -77,6 +77,7 @@ class Samples:
         self._report = report
         self._prompts: list[Prompt] = []
         self._asked: str | None = None
+        self._told_black = False
         if options.sample_prompts:
             self._prompts = self._taken(options.sample_prompts)
 
@@ -118,7 +119,7 @@ class Samples:
     def _draw_one(self, artist: Artist, index: int, mark: str, place: Place) -> Drawing:
         prompt = self._prompts[index]
         seed = prompt.seed if prompt.seed is not None else derive(artist.seed, "sample", index) % 2**32
-        pixels_CHW = artist.draw(prompt, self._options.sample_sampler, seed)
+        pixels_CHW = self._checked(artist.draw(prompt, self._options.sample_sampler, seed), place.step)
         prefix = f"{self._name}_" if self._name else ""
         path = self._folder / f"{prefix}{mark}_{index:02d}_{time.strftime('%Y%m%d%H%M%S')}_{seed}.png"
         write_png(pixels_CHW, path)
@@ -127,6 +128,14 @@ class Samples:
         )
         self._report.emit(told)
         return Drawing(path, prompt.prompt, index)
+
+    def _checked(self, pixels_CHW: torch.Tensor, step: int) -> torch.Tensor:
+        """A picture that is no numbers is black, and told once."""
+        if not self._told_black and not bool(torch.isfinite(pixels_CHW).all()):
+            self._told_black = True
+            text = f"A sample after step {step:,} came out as no numbers, and is black: use --no_half_vae."
+            self._report.notice(text, "warning")
+        return pixels_CHW.nan_to_num(-1.0)
 
     def _rounded(self, index: int, prompt: Prompt) -> Prompt:
         rounded = whole_eights(prompt)

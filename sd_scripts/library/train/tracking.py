@@ -3,54 +3,85 @@
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
 from sd_scripts.library import events
-from sd_scripts.library.errors import LossNotFinite
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.board_kinds import Board
 from sd_scripts.library.train.course import Course, Place
+from sd_scripts.library.train.finite import Watch, trouble_of
+from sd_scripts.library.train.late import Late
 from sd_scripts.library.train.memory import MemoryGauge
 from sd_scripts.library.train.sampling import Drawing
+from sd_scripts.library.train.stepping import UNKNOWN_NORM
 from sd_scripts.library.train.timing import StepTimes
-
-NAMED_IMAGES = 5
 
 
 @dataclass(frozen=True)
 class StepFigures:
-    """What one step came to. Loss and norm stay on the device until somebody looks; `epoch` counts from 1.
+    """What one step came to. `figures` are on their way from the device; `place` is that before the step.
 
-    `waited_s`: how long its pictures were waited for, before `times` begin.
+    `waited_s`: how long its pictures were waited for, before `times` begin. `images`: those of each batch.
     """
 
-    step: int
-    epoch: int
-    loss: torch.Tensor
-    grad_norm: torch.Tensor
+    place: Place
+    figures: "Figures"
     rates: dict[str, float]
     waited_s: float
     times: StepTimes
-    images: list[str]
-    more: dict[str, torch.Tensor] = field(default_factory=dict)
-    """Figures of the method, by the names under which they are logged."""
+    images: list[list[str]]
+
+    @property
+    def step(self) -> int:
+        """Its number, from 1."""
+        return self.place.step + 1
+
+    @property
+    def epoch(self) -> int:
+        """The number of its epoch, from 1."""
+        return self.place.epoch + 1
+
+
+class Told(NamedTuple):
+    """The figures of a step as numbers. `grad_norm` None: it is not known, or was none."""
+
+    loss: float
+    grad_norm: float | None
+    losses: list[float]
+    more: dict[str, float]
+
+
+class Figures:
+    """The loss of a step, its gradient's norm, the batches' shares in the loss, and figures of the method by name."""
+
+    def __init__(
+        self, loss: torch.Tensor, grad_norm: torch.Tensor, losses_N: torch.Tensor, more: dict[str, torch.Tensor]
+    ) -> None:
+        self._names = list(more)
+        self._late = Late([loss, grad_norm, *more.values(), losses_N])
+
+    def read(self) -> Told:
+        """All of them."""
+        loss, grad_norm, *rest = self._late.read()
+        more = dict(zip(self._names, rest, strict=False))
+        return Told(loss, None if grad_norm == UNKNOWN_NORM else grad_norm, rest[len(more) :], more)
 
 
 class Tracker:
     """Reads each step's figures one step late, so that the device need not be waited for."""
 
-    def __init__(self, boards: Sequence[Board], report: Report, course: Course) -> None:
+    def __init__(self, boards: Sequence[Board], report: Report, course: Course, watch: Watch) -> None:
         self._boards = boards
         self._report = report
         self._course = course
+        self._watch = watch
         self._recent: deque[float] = deque(maxlen=course.steps_per_epoch)
         self._pending: StepFigures | None = None
         self._told: StepFigures | None = None
         self._memory = MemoryGauge()
-        self.last_save: Path | None = None
 
     def step(self, figures: StepFigures) -> None:
         """Takes a step's figures and tells those of the step before."""
@@ -60,19 +91,22 @@ class Tracker:
         self._pending = figures
 
     def flush(self) -> None:
-        """Tells what is not yet told. Errors: LossNotFinite, where the loss is not a number."""
+        """Tells what is not yet told. Errors: LossNotFinite, where training ends because of it."""
         figures, self._pending = self._pending, None
         if figures is None:
             return
-        loss = float(figures.loss)
-        if not math.isfinite(loss):
-            raise LossNotFinite(self._not_finite(figures, loss))
-        self._recent.append(loss)
+        told = figures.figures.read()
+        trouble = trouble_of(figures.place, told.loss, told.losses, told.grad_norm, figures.images)
+        if self._watch.passes(trouble):
+            self._tell(figures, told)
+
+    def _tell(self, figures: StepFigures, told: Told) -> None:
+        self._recent.append(told.loss)
         average = sum(self._recent) / len(self._recent)
         machine = times_s(figures) | self._memory.read()
-        values = self._values(figures, loss, average) | machine
+        values = _values(figures, told, average) | machine
         self._report.emit(events.Metric(step=figures.step, epoch=figures.epoch, values=values))
-        self._log(figures, loss, average, machine)
+        self._log(figures, told, average, machine)
         self._told = figures
         note = f"epoch {figures.epoch} of {self._course.epochs}, loss {average:.4f}"
         self._report.progress(figures.step, self._course.total_steps, note)
@@ -93,30 +127,19 @@ class Tracker:
     def end(self) -> None:
         """Tells what is not yet told of the last step and its epoch. Errors: LossNotFinite."""
         self.flush()
+        self._watch.end()
         if self._told:
             self._end_epoch()
 
-    def _values(self, figures: StepFigures, loss: float, average: float) -> dict[str, float]:
-        values = {
-            "loss": loss,
-            "loss_average": average,
-            "lr": next(iter(figures.rates.values())),
-            **{f"lr/{part}": rate for part, rate in figures.rates.items()},
-            **{name: float(figure) for name, figure in figures.more.items()},
-        }
-        grad_norm = float(figures.grad_norm)
-        # An overflow of fp16 gives no norm: the scaler leaves that step out.
-        return values | ({"grad_norm": grad_norm} if math.isfinite(grad_norm) else {})
-
-    def _log(self, figures: StepFigures, loss: float, average: float, machine: dict[str, float]) -> None:
+    def _log(self, figures: StepFigures, told: Told, average: float, machine: dict[str, float]) -> None:
         """Under the names that sd-scripts' users know, where it has one."""
         scalars = {
-            "loss/current": loss,
+            "loss/current": told.loss,
             "loss/average": average,
             **{f"lr/{part}": rate for part, rate in figures.rates.items()},
-            "grad_norm": float(figures.grad_norm),
+            "grad_norm": math.nan if told.grad_norm is None else told.grad_norm,
             **{f"{'time' if name.endswith('_s') else 'memory'}/{name}": value for name, value in machine.items()},
-            **{name: float(figure) for name, figure in figures.more.items()},
+            **told.more,
         }
         for board in self._boards:
             board.scalars(scalars, figures.step)
@@ -126,14 +149,18 @@ class Tracker:
         for board in self._boards:
             board.scalars({"loss/epoch_average": sum(self._recent) / len(self._recent)}, self._told.step)
 
-    def _not_finite(self, figures: StepFigures, loss: float) -> str:
-        what = "NaN" if math.isnan(loss) else "infinite"
-        named = ", ".join(figures.images[:NAMED_IMAGES])
-        more = f" and {len(figures.images) - NAMED_IMAGES} more" if len(figures.images) > NAMED_IMAGES else ""
-        saved = f"Last good save: {self.last_save}." if self.last_save else "Nothing was saved before."
-        return (
-            f"Loss became {what} at step {figures.step} (pictures: {named}{more}). {saved} Try a lower --learning_rate."
-        )
+
+def _values(figures: StepFigures, told: Told, average: float) -> dict[str, float]:
+    values = {
+        "loss": told.loss,
+        "loss_average": average,
+        "lr": next(iter(figures.rates.values())),
+        **{f"lr/{part}": rate for part, rate in figures.rates.items()},
+        **told.more,
+    }
+    # An overflow of fp16 gives no norm: the scaler leaves that step out.
+    known = told.grad_norm is not None and math.isfinite(told.grad_norm)
+    return values | ({"grad_norm": told.grad_norm} if known and told.grad_norm is not None else {})
 
 
 def times_s(figures: StepFigures) -> dict[str, float]:

@@ -1,12 +1,15 @@
 """The one training loop, for every family, method and dataset."""
 
 import contextlib
+import math
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from sd_scripts.library import events
 from sd_scripts.library.data.picture_data import PictureData, with_held_out
 from sd_scripts.library.data.prefetch import Readers
-from sd_scripts.library.data.training_data import Moment, TrainingData
+from sd_scripts.library.data.training_data import Item, Moment, TrainingData
 from sd_scripts.library.errors import NothingUsable, TrainingFailed
 from sd_scripts.library.events import Request
 from sd_scripts.library.models.family import Family, TextSettings
@@ -22,8 +25,9 @@ from sd_scripts.library.train.caching import cache_latents
 from sd_scripts.library.train.compiling import compile_modules
 from sd_scripts.library.train.course import Course, Place, Window, course_of, fingerprint, windows
 from sd_scripts.library.train.curves import Schedule
-from sd_scripts.library.train.device import make_accelerator, memory_explained, prepare_modules, vae_stays
+from sd_scripts.library.train.device import make_accelerator, prepare_modules, vae_stays
 from sd_scripts.library.train.feed import Feed, Loaded
+from sd_scripts.library.train.finite import Watch
 from sd_scripts.library.train.keepers import asked_keeper, needs_vae
 from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.metadata import provenance
@@ -32,14 +36,17 @@ from sd_scripts.library.train.movement import Movement, tell_movement
 from sd_scripts.library.train.noise import Draw
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.optimizing import choose_schedule, warmup_notices
-from sd_scripts.library.train.outputs import Outputs
+from sd_scripts.library.train.outputs import Kept, Outputs
+from sd_scripts.library.train.recovery import Recovery, check_weights
 from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
+from sd_scripts.library.train.shortage import Shortage
+from sd_scripts.library.train.smaller import Smaller
 from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.text_caching import cache_texts
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.timing import waited
-from sd_scripts.library.train.tracking import StepFigures, Tracker
+from sd_scripts.library.train.tracking import Figures, StepFigures, Tracker
 from sd_scripts.library.train.upload import make_uploads
 from sd_scripts.library.train.validation import Standing, Validation, told
 from sd_scripts.options.network import StartOptions
@@ -72,10 +79,12 @@ class Trainer:
         self._asked: set[Request] = set()
         self._told_movement = False
         self.standing = _standing(self.resumed)
+        self.kept = Kept()
+        self.shortage = Shortage(options, report, self.place)
 
     def run(self) -> None:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
-        memory = memory_explained(self._batch_size(), self.options.precision, self.place)
+        memory = self.shortage.explained()
         with open_boards(self.options, self.main) as boards, memory, contextlib.closing(self.readers):
             self._prepare(boards)
             if self.report.stop_asked():
@@ -97,12 +106,12 @@ class Trainer:
         cache_texts(self.family, self.texts, self.data, self.options, self.team, self.report)
         self._cache_latents()
         self._compile()
-        self.learner = Learner(self.family, self.method, self.texts, self.options, self.accelerator, self.seed)
+        self.learner = self._make_learner()
         self.course = self._plan_course()
         self.schedule = self._begin()
         self.maker = BatchMaker(self.family, self.encoder, self.data.images, self.report)
         self.uploads = make_uploads(self.options.hub, self.report)
-        self.tracker = Tracker(boards, self.report, self.course)
+        self.tracker = Tracker(boards, self.report, self.course, self._make_watch())
         self.outputs = self._make_outputs()
         self.validation = self._make_validation()
         self._resume()
@@ -114,12 +123,15 @@ class Trainer:
         options = self.options
         self.method.prepare(self.family, self.seed)
         self._check_resumed()
+        sides_px = [image.bucket_px for image in self.data.images]
+        self.shortage.measure(self.family, self.method, self._batch_size(), sides_px)
         if options.noise.zero_terminal_snr:
             # First of all: the loss and the samples follow from the schedule.
             self.family.use_zero_terminal_snr()
         if options.zero.zero3_init_flag:
             zero.divide(self.method.trained().values(), self.accelerator)
         prepare_modules(self.family, options.precision, options.attention, self.method.holding, self.accelerator.device)
+        self._check_weights()
         full_vae = options.model.no_half_vae or options.precision.mixed_precision == "no"
         self.encoder = Encoder(self.family, self.accelerator, full_vae, vae_stays(options.precision))
 
@@ -132,6 +144,29 @@ class Trainer:
         keep = text.padded and not self.data.captions_change and not changing
         return Texts(self.family, settings, self.accelerator, trained, keep)
 
+    def _check_weights(self) -> None:
+        """Weights that are no numbers are told as such, with their file. Errors: BadFile."""
+        model, parts = self.options.model, {"unet": self.family.unet, **self.family.text_encoders}
+        base = model.pretrained_model_name_or_path or ""
+        if self.method.begun_from:
+            check_weights(self.method.begun_from, self.method.trained())
+        check_weights(base, parts)
+        check_weights(model.vae or base, {"vae": self.family.vae})
+
+    def _make_learner(self) -> Learner:
+        options, smaller = self.options, None
+        if options.trouble.on_oom == "retry":
+            offload = self.method.holding.offload
+            smaller = Smaller(self.family, offload, options.precision, self.shortage, self.report)
+        return Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed, smaller)
+
+    def _make_watch(self) -> Watch:
+        recovery = Recovery(self.options, self.learner, self.place, self.kept, self.team, self.report, self._keep_state)
+        return recovery.watch(scales=self.accelerator.scaler is not None)
+
+    def _keep_state(self) -> None:
+        self._save(Occasion("step", self.place.step), model=False, state=True)
+
     def _make_outputs(self) -> Outputs:
         options, report = self.options, self.report
         facts = provenance(options, self.family.base_version, self.data, self.course, self.seed, self.team.size)
@@ -139,7 +174,7 @@ class Trainer:
         archive = Archive(self.family, self.method, options, self.course, facts, contents, report, self.uploads)
         samples = Samples(options.samples, options.saving, self.data.images, report)
         artist = Artist(self.family, self.texts, self.encoder, self.accelerator, self.seed)
-        return Outputs(self.learner, archive, samples, artist, self.tracker, self.accelerator)
+        return Outputs(self.learner, archive, samples, artist, self.tracker, self.accelerator, self.kept)
 
     def _check_resumed(self) -> None:
         """A state without a part that is trained is refused before latents are made. Errors: BadOption."""
@@ -204,6 +239,9 @@ class Trainer:
             states.restore(self.options.state.resume or "", self.resumed, self.learner.contents)
             plan = fingerprint(self._windows())
             take_up(self.place, self.resumed, plan, self.options.schedule.lr_scheduler_type, self.report)
+            self.kept.state = self.kept.save = Path(self.options.state.resume or "")
+            for part, module in self.method.trained().items():
+                check_weights(f"{self.kept.state / part}.safetensors", {part: module})
 
     # --- the loop
 
@@ -223,8 +261,8 @@ class Trainer:
         planned = self._windows()[self.place.window :]
         learnt, from_its_start = 0, self.place.window == 0
         with contextlib.closing(self.feed.windows(planned, self._moment())) as loading:
-            for window, waited_s in waited(loading):
-                learnt += self._train_step(window, draw, waited_s)
+            for of_plan, (window, waited_s) in zip(planned, waited(loading), strict=True):
+                learnt += self._train_step(window, of_plan, draw, waited_s)
                 ended = self.place.advance(self.course)
                 self._after_step(ended)
                 if self.place.step == self.course.total_steps or self._stopping():
@@ -232,27 +270,32 @@ class Trainer:
         if not learnt and from_its_start:
             raise NothingUsable("Not one picture of this epoch could be used; the list above says why.")
 
-    def _train_step(self, window: list[Loaded], draw: Draw, waited_s: float) -> int:
+    def _train_step(self, window: list[Loaded], planned: Window, draw: Draw, waited_s: float) -> int:
         """One optimizer step. Gives the number of items that were learnt: 0 where none could be used."""
         self.learner.clock.start("data")
-        batches = [batch for loaded in window if (batch := self._batch(loaded, draw)) is not None]
-        if not batches:
+        made = [(items, self._batch(loaded, draw)) for items, loaded in zip(planned, window, strict=True)]
+        learnt = [(items, batch) for items, batch in made if batch is not None]
+        if not learnt:
             return 0
-        outcome = self.learner.step(batches, self.place.step, self.schedule)
+        outcome = self.learner.step([batch for _, batch in learnt], self.place.step, self.schedule)
         self.tracker.step(
             StepFigures(
-                step=self.place.step + 1,
-                epoch=self.place.epoch + 1,
-                loss=outcome.loss,
-                grad_norm=outcome.grad_norm,
+                place=replace(self.place),
+                figures=Figures(outcome.loss, outcome.grad_norm, outcome.losses_N, self.method.after_step()),
                 rates=outcome.rates,
                 waited_s=waited_s,
                 times=outcome.times,
-                images=[self.data.images[image].key for batch in batches for image in batch.images],
-                more=self.method.after_step(),
+                images=[self._keys(items, batch) for items, batch in learnt],
             )
         )
-        return sum(len(batch.images) for batch in batches)
+        if not outcome.taken:
+            self.tracker.flush()
+        return sum(len(batch.images) for _, batch in learnt)
+
+    def _keys(self, planned: list[Item], batch: Batch) -> list[str]:
+        """The pictures that a batch's loss is of, those of all processes."""
+        places = batch.images if self.team.size == 1 else [item.image for item in planned]
+        return [self.data.images[place].key for place in places]
 
     def _batch(self, loaded: Loaded, draw: Draw) -> Batch | None:
         batch = self.maker.make(loaded, draw)
@@ -282,6 +325,10 @@ class Trainer:
         """Looks at the pictures that are held out; keeps the model, or ends training, where that is asked for."""
         step = self.place.step
         loss = self.outputs.validate(validation)
+        if not math.isfinite(loss):
+            text = f"The validation loss after step {step:,} is no number, so it does not count."
+            self.report.notice(f"{text} The pictures that are held out may be to blame.", "warning")
+            return
         self.standing = self.standing.after(loss, step)
         self.tracker.validated(loss, self.place)
         self.report.say(told(loss, step, self.standing))
@@ -326,7 +373,8 @@ class Trainer:
             text = "No samples: one process draws them, and zero_stage 3 divides the weights among all."
             self.report.notice(text, "warning")
         else:
-            self.outputs.draw(mark, self.place)
+            with self.shortage.while_drawing():
+                self.outputs.draw(mark, self.place)
 
     def _finish(self) -> None:
         step, total_steps = self.place.step, self.course.total_steps

@@ -17,6 +17,7 @@ from torch import nn
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.replaced import replace_in_state
+from sd_scripts.library.train.stepping import UNKNOWN_NORM, Finished
 from sd_scripts.library.train.team import launched
 from sd_scripts.options.device import DeepSpeedOptions
 from sd_scripts.options.trainer import TrainerOptions
@@ -106,10 +107,14 @@ def is_divided(module: nn.Module) -> bool:
 
 @dataclass(frozen=True)
 class DividedSteps:
-    """The Steps that DeepSpeed's engine makes: it exchanges and clips gradients itself."""
+    """The Steps that DeepSpeed's engine makes: it exchanges and clips gradients itself.
+
+    In fp16 it leaves out what overflows; else a gradient that is no number is in the weights before anyone sees it.
+    """
 
     engine: Any
     apart: ClassVar[bool] = True
+    whole: ClassVar[bool] = False
 
     def exchange(self, last: bool) -> AbstractContextManager[Any]:
         """The engine sees to it."""
@@ -120,11 +125,14 @@ class DividedSteps:
         self.engine.set_gradient_accumulation_boundary(is_boundary=last)
         self.engine.backward(loss)
 
-    def finish(self) -> torch.Tensor:
-        """The optimizer's step, and the norm of its gradient; stage 0 does not tell it."""
+    def finish(self, loss: torch.Tensor) -> Finished:
+        """The optimizer's step, and the norm of its gradient; -1 where stage 0 does not tell it."""
         self.engine.step()
         norm = self.engine.get_global_grad_norm()
-        return torch.as_tensor(float("nan") if norm is None else norm)
+        return Finished(torch.as_tensor(UNKNOWN_NORM if norm is None else norm))
+
+    def go_on(self) -> None:
+        """Steps were taken all the time."""
 
 
 @contextmanager

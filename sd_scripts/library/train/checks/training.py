@@ -11,6 +11,7 @@ from sd_scripts.library.train.checks.data import caching_option, check_data
 from sd_scripts.library.train.checks.machine import check_machine
 from sd_scripts.library.train.checks.noise import check_noise
 from sd_scripts.library.train.checks.output import check_folders, check_output
+from sd_scripts.library.train.checks.trouble import check_trouble
 from sd_scripts.library.train.checks.validation import check_validation
 from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
@@ -26,6 +27,7 @@ def check_training(options: TrainerOptions) -> None:
     check_data(options)
     check_validation(options)
     check_machine(options)
+    check_trouble(options)
     check_output(options)
     check_upload(options.hub, options.state)
     check_noise(options)

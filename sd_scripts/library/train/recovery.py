@@ -1,0 +1,116 @@
+"""What is done when training cannot go on because its figures are no numbers: kept what is good, or back to it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from sd_scripts.library.errors import BadFile, LossNotFinite
+from sd_scripts.library.report import Report
+from sd_scripts.library.train import state as states
+from sd_scripts.library.train.course import Place
+from sd_scripts.library.train.finite import MOST_IN_A_ROW, Trouble, Watch, broken_tensor
+from sd_scripts.library.train.learner import Learner
+from sd_scripts.library.train.outputs import Kept
+from sd_scripts.library.train.team import Team
+from sd_scripts.options.trainer import TrainerOptions
+
+MOST_ROLLBACKS = 5
+
+
+@dataclass
+class Recovery:
+    """`place` is where training stands, `keep_state` saves a state of it. All processes see the same figures."""
+
+    options: TrainerOptions
+    learner: Learner
+    place: Place
+    kept: Kept
+    team: Team
+    report: Report
+    keep_state: Callable[[], None]
+    rollbacks: int = 0
+
+    def watch(self, scales: bool) -> Watch:
+        """What looks at each step's figures."""
+        skips = self.options.trouble.on_nonfinite == "skip"
+        self._watch = Watch(skips, scales, self.answer, self.report)
+        return self._watch
+
+    def answer(self, trouble: Trouble) -> None:
+        """Goes back to the newest state, or ends the training. Errors: LossNotFinite."""
+        goes_back = self.options.trouble.on_nonfinite == "rollback" and self.rollbacks < MOST_ROLLBACKS
+        if goes_back and self._roll_back(trouble):
+            return
+        kept = self._keep(trouble)
+        row = f" It is the last of {self._watch.row} such steps in a row." if self._watch.row >= MOST_IN_A_ROW else ""
+        back = f" Training went back {self.rollbacks} times." if self.rollbacks else ""
+        advice = ", ".join(advices(self.options, trouble))
+        raise LossNotFinite(f"{trouble.words}.{row}{back} {kept} What may help: {advice}.")
+
+    def _roll_back(self, trouble: Trouble) -> bool:
+        """Puts weights and optimizer back to the newest state; the steps since then, with their pictures, are past."""
+        folder = self.team.agree(self.kept.state)
+        stop = self.options.text_stop
+        if folder is None:
+            return False
+        facts = states.read_facts(str(folder))
+        if stop is not None and facts.step < stop <= self.place.step:
+            # What was made of captions since then is of other text encoders.
+            return False
+        states.restore(str(folder), facts, self.learner.contents)
+        self.learner.steps.go_on()
+        self.rollbacks += 1
+        first, last = facts.step + 1, max(trouble.place.step + 1, self.place.step)
+        back = f"back to the weights and the optimizer of {folder.name}"
+        count = f"{self.rollbacks} of at most {MOST_ROLLBACKS} times"
+        text = f"{trouble.words}: {back}. What steps {first:,} to {last:,} learnt is left out ({count})."
+        self.report.notice(text, "warning")
+        return True
+
+    def _keep(self, trouble: Trouble) -> str:
+        """Saves the state before the step where that is asked for and possible; says what there is to go on from."""
+        state, before = self.options.state, self.kept.save
+        earlier = f"Last good save: {before}." if before else "Nothing was saved before."
+        if not self.learner.steps.whole:
+            return f"Other weights took that step before it was seen. {earlier}"
+        if not (state.save_state or state.save_state_on_train_end) or not trouble.place.step:
+            return earlier
+        if broken_tensor(self.learner.contents.modules):
+            return f"The weights are no numbers any more, so they are not saved. {earlier}"
+        self.place.step, self.place.epoch, self.place.window = (
+            trouble.place.step, trouble.place.epoch, trouble.place.window,
+        )  # fmt: skip
+        self.keep_state()
+        saved = f"The state before it is saved: {self.kept.state}."
+        return f"{saved} {earlier}" if before and before != self.kept.state else saved
+
+
+def advices(options: TrainerOptions, trouble: Trouble) -> Iterator[str]:
+    """What may help against figures that are no numbers, as far as it is not yet done."""
+    precision, rate = options.precision, options.optimizer.learning_rate
+    yield f"a lower --learning_rate than {rate:g}"
+    if precision.mixed_precision == "fp16":
+        yield "--mixed_precision bf16 instead of fp16"
+    if precision.mixed_precision != "no" and not options.model.no_half_vae:
+        yield "--no_half_vae"
+    if not options.optimizer.max_grad_norm:
+        yield "--max_grad_norm 1"
+    if options.loss.min_snr_gamma is None:
+        yield "--min_snr_gamma 5"
+    if options.trouble.on_nonfinite == "stop" and not _within_backward(options):
+        yield "--on_nonfinite skip, where it is rare"
+    yield "a look at these pictures"
+
+
+def check_weights(file: str, modules: Mapping[str, nn.Module]) -> None:
+    """Raises BadFile where a tensor that a file gave is no numbers: nothing could be learnt with it."""
+    broken = broken_tensor(modules)
+    if broken:
+        part, name = broken
+        sentence = "holds NaN or infinite numbers, so nothing can be learnt with it. Use another copy of the file."
+        raise BadFile(f"{file}: the tensor {name} of its {part} {sentence}")
+
+
+def _within_backward(options: TrainerOptions) -> bool:
+    return options.precision.fused_backward_pass or bool(options.groups.portions) or options.zero.deepspeed
