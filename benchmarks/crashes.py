@@ -123,8 +123,7 @@ def _kill_all(kinds: list[Kind], asked: argparse.Namespace, folder: Path) -> dic
             lasts[kind.name] = _undisturbed_s(kind, folder)
         world = folder / f"{number}"
         aimed = (number // len(kinds) + number) % 2 == 0
-        if _kill_once(kind, world, lasts[kind.name], chance, aimed, tallies[kind.name]):
-            shutil.rmtree(world, ignore_errors=True)
+        _kill_once(kind, world, lasts[kind.name], chance, aimed, tallies[kind.name])
     return tallies
 
 
@@ -139,17 +138,18 @@ def _undisturbed_s(kind: Kind, folder: Path) -> float:
     return ended.seconds
 
 
-def _kill_once(kind: Kind, world: Path, lasts_s: float, chance: random.Random, aimed: bool, tally: Tally) -> bool:
-    """Kills a run in a new world, starts it again and notes what is found. Whether all was well."""
+def _kill_once(kind: Kind, world: Path, lasts_s: float, chance: random.Random, aimed: bool, tally: Tally) -> None:
+    """Kills a run in a new world, starts it again and notes what is found. A world in which all was well is removed."""
     log = world.with_suffix(".log")
-    for _ in range(TRIES):
-        shutil.rmtree(world, ignore_errors=True)
+    for number in range(TRIES):
+        # Of one that had ended a worker may still be at its last words.
+        world = world.with_name(f"{log.stem}-{number}")
         kind.begin(world)
         if kill(kind.work(world), log, chance.uniform(0.0, lasts_s), world if aimed else None):
             break
     else:
         tally.words.append(f"it ended before the kill, {TRIES} times")
-        return True
+        return
     writing = unfinished(world)
     damaged = kind.damage(world)
     ended = run(kind.work(world), log)
@@ -161,7 +161,8 @@ def _kill_once(kind: Kind, world: Path, lasts_s: float, chance: random.Random, a
     tally.words += [f"{column}: {'; '.join(words[:4])} ({world})" for column, words in found.items() if words]
     if ended.code:
         tally.words.append(f"it did not go on ({world}): {log.read_text()[-1500:]}")
-    return not (damaged or lost or left or ended.code)
+    if not (damaged or lost or left or ended.code):
+        shutil.rmtree(world, ignore_errors=True)
 
 
 if __name__ == "__main__":
