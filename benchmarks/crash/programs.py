@@ -87,7 +87,7 @@ class Training(Program):
     def work(self, world: Path) -> Work:
         """It goes on from its newest state, where there is one."""
         values = self._values(world)
-        newest = newest_state(world / "out")
+        newest = newest_state(world / "out", int(values["max_train_steps"]))
         return lambda: start(self.script, values | ({"resume": str(newest)} if newest else {}), world)
 
     def damage(self, world: Path) -> list[str]:
@@ -119,12 +119,13 @@ def start(script: str, values: dict[str, Any], world: Path) -> None:
     run_program(options, work)
 
 
-def newest_state(out: Path) -> Path | None:
-    """The newest state that is whole."""
+def newest_state(out: Path, end: int) -> Path | None:
+    """The newest state that is whole and has something left to train: that of the last step is refused."""
     from sd_scripts.library.train.saving import is_whole
 
     states = sorted(out.glob("X-step*-state")) if out.is_dir() else []
-    return next((state for state in reversed(states) if is_whole(state)), None)
+    before = [state for state in states if int(state.name[len("X-step") : -len("-state")]) < end]
+    return next((state for state in reversed(before) if is_whole(state)), None)
 
 
 def saved_files(world: Path) -> dict[Path, Saved]:
