@@ -85,10 +85,9 @@ class Training(Program):
     """A training that saves a model and its state after each step, and keeps the last of them."""
 
     def work(self, world: Path) -> Work:
-        """It goes on from its newest state, where there is one."""
-        values = self._values(world)
-        newest = newest_state(world / "out", int(values["max_train_steps"]))
-        return lambda: start(self.script, values | ({"resume": str(newest)} if newest else {}), world)
+        """The same command each time: it goes on from its newest whole state, where there is one."""
+        values = self._values(world) | {"resume": "latest"}
+        return lambda: start(self.script, values, world)
 
     def damage(self, world: Path) -> list[str]:
         """The same; states too, what was told to be saved, and that of models one is there once one was saved."""
@@ -117,15 +116,6 @@ def start(script: str, values: dict[str, Any], world: Path) -> None:
     os.chdir(world)
     work = importlib.import_module("sd_scripts." + script.removesuffix(".py").replace("/", ".")).work
     run_program(options, work)
-
-
-def newest_state(out: Path, end: int) -> Path | None:
-    """The newest state that is whole and has something left to train: that of the last step is refused."""
-    from sd_scripts.library.train.saving import is_whole
-
-    states = sorted(out.glob("X-step*-state")) if out.is_dir() else []
-    before = [state for state in states if int(state.name[len("X-step") : -len("-state")]) < end]
-    return next((state for state in reversed(before) if is_whole(state)), None)
 
 
 def saved_files(world: Path) -> dict[Path, Saved]:
