@@ -73,7 +73,8 @@ class Archive:
         by_age = newest_first(self.names.states())
         newest = next((state for state in by_age if damage(state, quick=True) is None), None)
         gone = self.names.older(occasion.kind, saved_states, states=True)
-        older += [state for state in gone if state != newest]
+        if newest:
+            older += [state for state in gone if state != newest]
         self.uploads.release(older)
         for path in older:
             remove(path)
