@@ -129,7 +129,7 @@ def test_it_goes_back_to_the_newest_state_and_on(tmp_path):
     values = STATES | {"on_nonfinite": "rollback", "max_train_steps": 5}
     trainer, recorder = make_trainer(tmp_path, breaking(4), **values)
     trainer.run()
-    assert "What steps 3 to 4 learnt is left out (1 of at most 5 times)." in recorder.said
+    assert "What was learnt since step 2 is left out (1 of at most 5 times)." in recorder.said
     assert [event.step for event in recorder.of("metric")] == [1, 2, 3, 5]
     # Step 5 begins with what step 2 had come to.
     (tmp_path / "other").mkdir()

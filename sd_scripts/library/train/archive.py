@@ -14,7 +14,7 @@ from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.output_place import OutputPlace
 from sd_scripts.library.train.saving import Names, Occasion, file_dtype, file_format, is_whole, kept_from, remove
 from sd_scripts.library.train.state_facts import Facts
-from sd_scripts.library.train.state_files import damage
+from sd_scripts.library.train.state_files import damage, newest_first
 from sd_scripts.library.train.upload import Uploads
 from sd_scripts.options.trainer import TrainerOptions
 
@@ -69,10 +69,12 @@ class Archive:
         """
         models, saved_states = kept_from(occasion, self.options.saving, self.options.state, self.course)
         older = self.names.older(occasion.kind, models, states=False)
-        # The only whole state is never removed, as where later runs of this name saved models alone.
+        # The newest whole state is never removed, as where later runs of this name saved models alone.
+        by_age = newest_first(self.names.states())
+        newest = next((state for state in by_age if damage(state, quick=True) is None), None)
         gone = self.names.older(occasion.kind, saved_states, states=True)
-        if any(damage(state, quick=True) is None for state in self.names.states() if state not in gone):
-            older += gone
+        if newest:
+            older += [state for state in gone if state != newest]
         self.uploads.release(older)
         for path in older:
             remove(path)

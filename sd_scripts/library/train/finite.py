@@ -77,6 +77,8 @@ class Watch:
         self._row = 0
         self.left_out = 0
         """Steps that were left out because of what they came to; not those of the scaler."""
+        self.given_up = 0
+        """How often training went on from where it was good."""
 
     def passes(self, trouble: Trouble | None) -> bool:
         """Whether a step's figures count. Errors: LossNotFinite, where training ends."""
@@ -90,6 +92,7 @@ class Watch:
                 self._leave_out(trouble)
             return overflow
         self._give_up(trouble)
+        self.given_up += 1
         self._row = 0
         return False
 

@@ -101,13 +101,16 @@ def branches_of(facts: Facts, found: Changes) -> list[dict[str, object]]:
 
 def _latest(saving: SavingOptions, report: Report) -> str | None:
     """The newest whole state of this output; what is not whole is told and left out. None: there is none."""
-    folder, name = Path(saving.output_dir or "."), saving.output_name
-    for state in newest_first(Names(folder, name).states()):
+    name = saving.output_name
+    # What could not be written into the one folder lies in the other, and is newer.
+    folders = [Path(folder) for folder in (saving.output_dir or ".", saving.fallback_dir) if folder]
+    for state in newest_first([state for folder in folders for state in Names(folder, name).states()]):
         if (wrong := damage(state)) is None:
             report.notice(f"The latest state is {state}.")
             return str(state)
         report.notice(f"The state {state} is left out: {wrong}.", "warning")
-    report.notice(f"There is no state of {name or 'last'} in {folder} to resume: training begins at its first step.")
+    where = " or ".join(map(str, folders))
+    report.notice(f"There is no state of {name or 'last'} in {where} to resume: training begins at its first step.")
     return None
 
 

@@ -11,6 +11,7 @@ from sd_scripts.library.pausing import Pause, Trouble, trouble_of
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.compiling import uncompiled
 from sd_scripts.library.train.course import Place
+from sd_scripts.library.train.kept import Kept, KeptState
 from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.output_place import size_of, state_bytes
 from sd_scripts.library.train.sampling import Artist, Samples, evaluating
@@ -28,14 +29,6 @@ class _Step(NamedTuple):
     kind: str
     path: Callable[[], Path]
     write: Callable[[], None]
-
-
-@dataclass
-class Kept:
-    """The newest that this run has written, or began with: of any kind, and of states."""
-
-    save: Path | None = None
-    state: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +123,8 @@ class Outputs:
         return self.archive.place.tried(step.path(), needed_bytes, write)
 
     def _state(self, occasion: Occasion, facts: Facts) -> None:
-        self.kept.state = self.kept.save = self.archive.save_state(occasion, facts, self.tracker.recent)
+        self.kept.save = self.archive.save_state(occasion, facts, self.tracker.recent)
+        self.kept.states.append(KeptState(self.kept.save))
 
     def _model(self, occasion: Occasion, facts: Facts) -> None:
         with self.learner.averaged():

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from torch import nn
 
 from sd_scripts.library.errors import BadFile, LossNotFinite
+from sd_scripts.library.models.family import Family
+from sd_scripts.library.pausing import NotWritten
 from sd_scripts.library.report import Report
 from sd_scripts.library.train import state as states
 from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.finite import MOST_IN_A_ROW, Trouble, Watch, broken_tensor
+from sd_scripts.library.train.kept import Kept
 from sd_scripts.library.train.learner import Learner
-from sd_scripts.library.train.outputs import Kept
+from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.state_facts import read_facts
 from sd_scripts.library.train.team import Team
+from sd_scripts.options.model import BaseModelOptions
 from sd_scripts.options.trainer import TrainerOptions
 
 MOST_ROLLBACKS = 5
@@ -51,21 +55,20 @@ class Recovery:
 
     def _roll_back(self, trouble: Trouble) -> bool:
         """Puts weights and optimizer back to the newest state; the steps since then, with their pictures, are past."""
-        folder = self.team.agree(self.kept.state)
+        state = self.team.agree(self.kept.newest_whole(self.report))
         stop = self.options.text_stop
-        if folder is None:
+        if state is None:
             return False
-        facts = read_facts(str(folder))
+        folder, facts = state.folder, read_facts(str(state.folder))
         if stop is not None and facts.step < stop <= self.place.step:
             # What was made of captions since then is of other text encoders.
             return False
-        states.restore(str(folder), facts, self.learner.contents)
+        states.restore(str(folder), facts, self.learner.contents, state.anew)
         self.learner.steps.go_on()
         self.rollbacks += 1
-        first, last = facts.step + 1, max(trouble.place.step + 1, self.place.step)
         back = f"back to the weights and the optimizer of {folder.name}"
         count = f"{self.rollbacks} of at most {MOST_ROLLBACKS} times"
-        text = f"{trouble.words}: {back}. What steps {first:,} to {last:,} learnt is left out ({count})."
+        text = f"{trouble.words}: {back}. What was learnt since step {facts.step:,} is left out ({count})."
         self.report.notice(text, "warning")
         return True
 
@@ -82,9 +85,13 @@ class Recovery:
         self.place.step, self.place.epoch, self.place.window = (
             trouble.place.step, trouble.place.epoch, trouble.place.window,
         )  # fmt: skip
-        self.keep_state()
-        saved = f"The state before it is saved: {self.kept.state}."
-        return f"{saved} {earlier}" if before and before != self.kept.state else saved
+        try:
+            self.keep_state()
+        except NotWritten as error:
+            # Nobody who leaves that pause knows of the step: it is what ends the training.
+            return f"The state before it is not saved. {error} {earlier}"
+        saved = f"The state before it is saved: {self.kept.save}."
+        return f"{saved} {earlier}" if before and before != self.kept.save else saved
 
 
 def advices(options: TrainerOptions, trouble: Trouble) -> Iterator[str]:
@@ -102,6 +109,15 @@ def advices(options: TrainerOptions, trouble: Trouble) -> Iterator[str]:
     if options.trouble.on_nonfinite == "stop" and not _within_backward(options):
         yield "--on_nonfinite skip, where it is rare"
     yield "a look at these pictures"
+
+
+def check_all_weights(family: Family, method: Method, options: BaseModelOptions) -> None:
+    """Weights that are no numbers are told as such, with their file, before the first step. Errors: BadFile."""
+    base = options.pretrained_model_name_or_path or ""
+    if method.begun_from:
+        check_weights(method.begun_from, method.trained())
+    check_weights(base, {"unet": family.unet, **family.text_encoders})
+    check_weights(options.vae or base, {"vae": family.vae})
 
 
 def check_weights(file: str, modules: Mapping[str, nn.Module]) -> None:

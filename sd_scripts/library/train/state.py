@@ -44,6 +44,10 @@ class Anew:
     option: str = "resume"
     """The option that names the state, which errors blame."""
 
+    def again(self, contents: "Contents") -> bool:
+        """Whether that can be done a second time: an optimizer or scheduler is as at its first step only once."""
+        return not self.optimizer and not (self.scheduler and contents.scheduler is not None)
+
 
 @dataclass(frozen=True)
 class Contents:

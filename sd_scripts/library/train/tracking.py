@@ -94,7 +94,11 @@ class Tracker:
 
     def step(self, figures: StepFigures) -> None:
         """Takes a step's figures and tells those of the step before."""
+        given_up = self._watch.given_up
         self.flush()
+        if self._watch.given_up > given_up:
+            # Training went back to before this step too: what it came to, good or bad, counts no more.
+            return
         if self._told and self._told.epoch != figures.epoch:
             self._end_epoch()
         self._pending = figures

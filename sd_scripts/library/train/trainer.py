@@ -42,6 +42,7 @@ from sd_scripts.library.train.going_on import (
     named_by,
 )
 from sd_scripts.library.train.keepers import asked_keeper, needs_vae
+from sd_scripts.library.train.kept import Kept, KeptState
 from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.metadata import provenance
 from sd_scripts.library.train.method import Method
@@ -50,9 +51,9 @@ from sd_scripts.library.train.noise import Draw
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.optimizing import choose_schedule, warmup_notices
 from sd_scripts.library.train.output_place import OutputPlace, tell_room, weights_bytes
-from sd_scripts.library.train.outputs import Kept, Outputs
+from sd_scripts.library.train.outputs import Outputs
 from sd_scripts.library.train.precision import encoding_precision
-from sd_scripts.library.train.recovery import Recovery, check_weights
+from sd_scripts.library.train.recovery import Recovery, check_all_weights, check_weights
 from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
 from sd_scripts.library.train.shaping import fingerprint_of, shaping
@@ -107,7 +108,7 @@ class Trainer:
         memory = self.shortage.explained()
         with open_boards(self.options, self.main, self.report) as boards, memory, contextlib.closing(self.readers):
             self._prepare(boards)
-            if self.report.stop_asked():
+            if any(self.team.gather(self.report.stop_asked())):
                 self._say_stopped("Stopped as asked before the first step.")
                 return
             try:
@@ -152,7 +153,7 @@ class Trainer:
         if options.zero.zero3_init_flag:
             zero.divide(self.method.trained().values(), self.accelerator)
         prepare_modules(self.family, options.precision, options.attention, self.method.holding, self.accelerator.device)
-        self._check_weights()
+        check_all_weights(self.family, self.method, options.model)
         full_vae = encoding_precision(options) == "no"
         self.encoder = Encoder(self.family, self.accelerator, full_vae, vae_stays(options.precision))
 
@@ -164,15 +165,6 @@ class Trainer:
         # What is as long as its batch is not made one by one.
         keep = text.padded and not self.data.captions_change and not changing
         return Texts(self.family, settings, self.accelerator, trained, keep)
-
-    def _check_weights(self) -> None:
-        """Weights that are no numbers are told as such, with their file. Errors: BadFile."""
-        model, parts = self.options.model, {"unet": self.family.unet, **self.family.text_encoders}
-        base = model.pretrained_model_name_or_path or ""
-        if self.method.begun_from:
-            check_weights(self.method.begun_from, self.method.trained())
-        check_weights(base, parts)
-        check_weights(model.vae or base, {"vae": self.family.vae})
 
     def _make_learner(self) -> Learner:
         options, smaller = self.options, None
@@ -270,15 +262,18 @@ class Trainer:
         if resumed is None or source is None:
             return
         check_end(self.place.step, self.course.total_steps, self.options.saving)
-        states.restore(source, resumed, self.learner.contents, self._begun_anew(resumed))
+        anew = self._begun_anew(resumed)
+        states.restore(source, resumed, self.learner.contents, anew)
         self.tracker.take_up(states.read_losses(source))
         take_up(self.place, resumed, fingerprint(self._windows()), self.options.schedule.lr_scheduler_type, self.report)
         if not set(vars(self.options.schedule)) & set(self.changed):
             then = self._curve(resumed.total_steps)
             tell_new_length(resumed, then, self.schedule, self.course.total_steps, self.report)
-        self.kept.state = self.kept.save = Path(source)
+        self.kept.save = Path(source)
+        if anew is None or anew.again(self.learner.contents):
+            self.kept.states.append(KeptState(self.kept.save, anew))
         for part, module in self.method.trained().items():
-            check_weights(f"{self.kept.state / part}.safetensors", {part: module})
+            check_weights(f"{self.kept.save / part}.safetensors", {part: module})
 
     def _begun_anew(self, resumed: Facts) -> states.Anew | None:
         if not self.options.state.branch:
