@@ -171,7 +171,7 @@ class Monitor:
             or from_program((outcome and outcome.sentence) or ""),
             "started": status.started,
             "ended": outcome.ended if outcome else None,
-            "progress": _progress(view.phase) if view and view.phase else None,
+            "progress": _progress(view.phase, paused) if view and view.phase else None,
             "loss": view.loss if view else None,
             "devices": [device_name(device) for device in record.devices],
             "chain": record.chain,
@@ -250,12 +250,15 @@ def _word(state: str, phase: PhaseView | None, outcome: Outcome | None) -> str:
     return say(f"state.{state}")
 
 
-def _progress(phase: PhaseView) -> Json:
-    return {"phase": phase.name, **_figures(phase)}
+def _progress(phase: PhaseView, paused: bool) -> Json:
+    return {"phase": phase.name, **figures(phase, paused)}
 
 
-def _figures(phase: PhaseView) -> Json:
-    return {name: getattr(phase, name) for name in ("done", "total", "rate_per_s", "eta_s")}
+def figures(phase: PhaseView, paused: bool) -> Json:
+    """How far a phase is; without its pace while it is paused."""
+    figures = {name: getattr(phase, name) for name in ("done", "total", "rate_per_s", "eta_s")}
+    # Nobody knows how long a pause takes.
+    return figures | ({"rate_per_s": None, "eta_s": None} if paused else {})
 
 
 def _ahead(stage: str, status: Status, view: RunView) -> list[Json]:
@@ -275,6 +278,6 @@ def _phase(phase: PhaseView, status: Status, view: RunView) -> Json:
         "name": phase.name,
         "title": say_or(f"phase_name.{phase.name}", phase.name.replace("_", " ").capitalize()),
         "state": state,
-        **_figures(phase),
+        **figures(phase, last and view.paused is not None),
         "seconds": round(ended - phase.began, 1),
     }

@@ -25,6 +25,7 @@ _PLACE = re.compile(r"\{(\w*)\}")
 _FILLED = re.compile(r"\{(\w+)(:text)?\}")
 _AND_OR = (" and ", " or ")
 _COUNTED = re.compile(r"([\d,]+) (.+)", re.DOTALL)
+_NAME = re.compile(r"\S*|--\w+ \S+")
 _JOINTS = {"; ": "。", ", ": "、", " and ": " と ", " or ": " または "}
 
 
@@ -101,6 +102,8 @@ def program_words(text: str, lang: str) -> str:
 @functools.cache
 def _templates(lang: str) -> list[Template]:
     lines = {**catalogue(lang), **catalogue(lang, "others")}
+    # Some sentences are written with the space before them; where they are one in a row it belongs to no sentence.
+    lines |= {key.lstrip(): said for key, said in lines.items() if key.startswith(" ")}
     return [Template.of(key, said) for key, said in lines.items()]
 
 
@@ -162,6 +165,6 @@ def _listed(text: str, lang: str, depth: int) -> Iterator[Reading]:
             continue
         said = [_read(part, lang, depth) for part in parts]
         known = sum(reading.known for reading in said)
-        is_list = all(reading.known or " " not in part for reading, part in zip(said, parts, strict=True))
+        is_list = all(reading.known or _NAME.fullmatch(part) for reading, part in zip(said, parts, strict=True))
         if is_list and (known or mark in _AND_OR):
             yield Reading(joint.join(reading.said for reading in said), known + len(mark))

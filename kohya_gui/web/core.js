@@ -206,6 +206,7 @@ window.Studio = (() => {
     const given = Object.entries({ ...args, lang: page.lang }).filter(([, value]) => value !== null);
     try {
       const answer = await fetch(fileUrl(`/poll?${new URLSearchParams(given)}`), { cache: "no-store" });
+      if (answer.status === 401) fire("logged out");
       if (!answer.ok) throw new Error(answer.statusText);
       const found = await answer.json();
       fire("server", true);

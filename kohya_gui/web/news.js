@@ -53,8 +53,8 @@ Studio.news = (() => {
               ]
             : ""
         }
-        ${["failed", "stopped", "cancelled"].includes(row.state) ? act("again", "run.retry", { tone: "pri" }) : ""}
-        ${goOn(ways)}${row.state === "done" ? [next(row), act("again", "run.again")] : ""}${
+        ${["failed", "stopped", "cancelled"].includes(row.state) ? act("again", "run.retry", { tone: ways?.length ? "" : "pri" }) : ""}
+        ${goOn(ways, row.state === "done" ? "" : "pri")}${row.state === "done" ? [next(row), act("again", "run.again")] : ""}${
           row.state !== "waiting" && form
             ? act("settings", row.state === "failed" ? "run.with_changes" : "run.settings", { tone: row.state === "failed" ? "" : "hide-s" })
             : ""
@@ -79,11 +79,11 @@ Studio.news = (() => {
       ${branch ? branched(branch) : ""}
     `;
   }
-  /* A training that has ended goes on in one of several ways. */
-  function goOn(ways) {
+  /* A training that has ended goes on in one of several ways. Where it did not come to its end, that is what is wanted. */
+  function goOn(ways, tone) {
     return ways?.length
       ? html`
-          <button type="button" class="btn sm" data-ways aria-haspopup="menu">${t("run.go_on")}</button>
+          <button type="button" class="btn sm ${tone}" data-ways aria-haspopup="menu">${t("run.go_on")}</button>
         `
       : "";
   }

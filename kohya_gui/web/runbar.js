@@ -4,7 +4,8 @@
   const { html, attr, patch, icon, t, on, fire, call, dialog, notify, number, duration } = Studio;
   let root,
     last = { active: null, waiting: 0 },
-    lost = false;
+    lost = false,
+    out = false;
   const expected = new Set(); /* runs that were started here or seen running: their end is told */
 
   const share = ({ progress }) => (progress?.total ? Math.min(100, (progress.done / progress.total) * 100) : null);
@@ -14,7 +15,15 @@
         root.querySelector(".kg-rb"),
         lost
           ? html`
-              <span class="st stalled">${t("server_lost")}</span>
+              <span class="st stalled">${t(out ? "logged_out" : "server_lost")}</span>
+              ${
+                out
+                  ? html`
+                      <span class="sp"></span>
+                      <button type="button" class="btn sm pri" data-login>${t("log_in")}</button>
+                    `
+                  : ""
+              }
             `
           : last.active
             ? active(last.active)
@@ -96,11 +105,11 @@
     draw();
   });
   on("started", (id) => expected.add(id));
+  on("logged out", () => (out = true));
   on("server", (there) => {
-    if (lost === there) {
-      lost = !there;
-      draw();
-    }
+    if (there) out = false;
+    lost = !there;
+    draw();
   });
   on("stop run", stop);
   Studio.view("runbar", (place) => {
@@ -113,7 +122,8 @@
     );
     if (!place.dataset.listening)
       place.addEventListener("click", (event) => {
-        const { open, stop: id } = event.target.closest("button")?.dataset ?? {};
+        const { open, stop: id, login } = event.target.closest("button")?.dataset ?? {};
+        if (login !== undefined) location.reload();
         if (open) fire("show run", open);
         if (id) stop(id);
       });

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from kohya_gui.monitor import Monitor
+from kohya_gui.monitor import Monitor, figures
 from kohya_gui.runs.events import MAX_POINTS, RunView
 from kohya_gui.words import speaking
 from sd_scripts.library import events
@@ -107,6 +107,15 @@ def silence(lab, run_id: str, seconds: float) -> None:
         os.utime(path, (old, old))
     facts = json.loads(process.read_text())
     process.write_text(json.dumps(facts | {"started": old}))
+
+
+def test_a_pause_foretells_no_end(told):
+    path, report = told
+    report.phase("train", total=10)
+    report.emit(events.Progress(phase="train", done=2, total=10, rate_per_s=1.0, eta_s=8.0))
+    phase = RunView(path).update().phase
+    assert figures(phase, paused=False) == {"done": 2, "total": 10, "rate_per_s": 1.0, "eta_s": 8.0}
+    assert figures(phase, paused=True) == {"done": 2, "total": 10, "rate_per_s": None, "eta_s": None}
 
 
 def test_no_news_is_said_by_what_is_usual(lab):

@@ -91,6 +91,14 @@ def test_every_phase_has_its_words():
             "試せること: --learning_rate を 0.001 より低く、これらの画像を確かめる。",
         ),
         (
+            "The loss became NaN at step 3, in epoch 1 (pictures: a, b). It is the last of 20 such steps in a row. "
+            "Nothing was saved before. What may help: a lower --learning_rate than 1e+30, --min_snr_gamma 5, "
+            "--on_nonfinite skip where that is rare, a look at these pictures.",
+            "ステップ 3 (エポック 1) で損失が NaN になりました (画像: a, b)。このようなステップが 20 回続きました。"
+            "まだ何も保存されていません。試せること: --learning_rate を 1e+30 より低く、--min_snr_gamma 5、"
+            "まれな場合は --on_nonfinite skip、これらの画像を確かめる。",
+        ),
+        (
             "/w/out.json: Permission denied. Name another file, or see to its folder.",
             "/w/out.json: アクセスが許可されていません。別のファイルを指定するか、フォルダを確認してください。",
         ),

@@ -15,11 +15,12 @@ import torch
 from sd_scripts.library import pausing
 from sd_scripts.library.data import pictures_gone
 from sd_scripts.library.errors import BadFile
-from sd_scripts.library.io.atomic import write_text
+from sd_scripts.library.io.atomic import write_bytes, write_text
 from sd_scripts.library.io.checkpoints import write_safetensors
 from sd_scripts.library.pausing import Ground, NotWritten, patiently, trouble_of
 from sd_scripts.library.report import Report
 from sd_scripts.library.steady import SteadyFile
+from sd_scripts.library.train.output_place import OutputPlace
 from sd_scripts.library.train.state_facts import read_facts
 from tests.stopping.program import TRAIN, Program
 from tests.train.tiny import make_trainer, tiny_data
@@ -139,6 +140,21 @@ def test_samples_that_cannot_be_written_end_nothing_and_are_told_once(tmp_path):
     trainer.run()
     assert recorder.said.count("A sample was not written") == 1
     assert (tmp_path / "out" / "X.safetensors").is_file()
+
+
+def test_a_folder_that_is_gone_is_not_made_anew_by_a_sample(tmp_path):
+    out, away = tmp_path / "out", tmp_path / "away"
+    out.mkdir()
+    place = OutputPlace(out)
+    picture = out / "sample" / "a.png"
+    place.write(picture, lambda: write_bytes(picture, b"picture"))
+    out.rename(away)
+    with pytest.raises(BadFile, match="its folder is gone") as caught:
+        place.write(picture, lambda: write_bytes(picture, b"picture"))
+    assert not out.exists() and trouble_of(caught.value, out).kind == "gone"
+    away.rename(out)
+    place.write(picture, lambda: write_bytes(picture, b"another"))
+    assert picture.read_bytes() == b"another"
 
 
 def test_a_log_that_cannot_be_written_ends_nothing(tmp_path, limit, monkeypatch):

@@ -32,6 +32,15 @@ class OutputPlace:
             return gone
         return Trouble(path, "there is not enough room", "full", free, needed_bytes)
 
+    def write(self, path: Path, write: Callable[[], None]) -> None:
+        """Writes once, where the drive is still there: a folder that is gone is not made anew. Errors: BadFile."""
+        try:
+            self._ground.check()
+        except OSError as error:
+            raise BadFile(f"Cannot write {path}: its folder is gone.") from error
+        write()
+        self._ground.look()
+
     def tried(self, path: Path, needed_bytes: int | None, write: Callable[[], None]) -> Trouble | None:
         """Writes; the trouble with the place, where there is any."""
 

@@ -107,7 +107,7 @@ def advices(options: TrainerOptions, trouble: Trouble) -> Iterator[str]:
     if options.loss.min_snr_gamma is None:
         yield "--min_snr_gamma 5"
     if options.trouble.on_nonfinite == "stop" and not _within_backward(options):
-        yield "--on_nonfinite skip, where it is rare"
+        yield "--on_nonfinite skip where that is rare"
     yield "a look at these pictures"
 
 

@@ -130,7 +130,7 @@ class Samples:
         pixels_CHW = self._checked(artist.draw(prompt, self._options.sample_sampler, seed), place.step)
         prefix = f"{self._name}_" if self._name else ""
         path = self._place.folder / "sample" / f"{prefix}{mark}_{index:02d}_{time.strftime('%Y%m%d%H%M%S')}_{seed}.png"
-        write_png(pixels_CHW, path)
+        self._place.write(path, lambda: write_png(pixels_CHW, path))
         told = events.Sample(
             path=str(path.absolute()), prompt=prompt.prompt, index=index, step=place.step, epoch=place.epoch
         )
