@@ -8,7 +8,7 @@ from pathlib import Path
 from sd_scripts.library import events
 from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.report import Report
+from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.remote_state import fetch_state
 from sd_scripts.library.train.saving import Names
@@ -26,9 +26,11 @@ def check_named(state: StateOptions) -> None:
         raise BadOption("branch", f"{sentence} Leave one out.")
     option, folder = named_by(state), state.source
     on_hub = state.resume_from_huggingface
-    if folder and not on_hub and folder != LATEST and not (Path(folder) / FACTS).is_file():
+    if folder and not on_hub and state.resume != LATEST and not (Path(folder) / FACTS).is_file():
         what = f"no state (it has no {FACTS})" if Path(folder).is_dir() else "no such folder"
         sentence = f"there is {what}. Name a folder whose name ends in -state."
+        if Path(folder).name.endswith("-state") and (other := whole_beside(Path(folder))):
+            sentence = f"there is {what}. The newest whole state beside it is {other}."
         raise BadOption(option, f"--{option} {folder}: {sentence}")
 
 
@@ -83,7 +85,7 @@ def _tell(facts: Facts, options: TrainerOptions, report: Report) -> None:
     if not options.state.branch:
         return
     found = changes_since(facts, options)
-    report.notice(f"A branch of {options.state.branch}, after step {facts.step:,}, with {len(found)} changed options.")
+    report.notice(f"A branch of {options.state.branch}, after step {facts.step:,}, with {counted(len(found), 'changed option')}.")
     for name, change in found.items():
         report.say(f"  {listed(name, change)}")
     report.emit(events.Branched(state=options.state.branch, step=facts.step, changes=_as_lists(found)))
@@ -100,14 +102,18 @@ def branches_of(facts: Facts, found: Changes) -> list[dict[str, object]]:
 
 
 def _latest(saving: SavingOptions, report: Report) -> str | None:
-    """The newest whole state of this output; what is not whole is told and left out. None: there is none."""
+    """The newest whole state of this output; what is not whole is told and left out. None: there is none.
+
+    A run whose output folder failed it has gone on saving in the fallback folder.
+    """
     folder, name = Path(saving.output_dir or "."), saving.output_name
-    for state in newest_first(Names(folder, name).states()):
+    places = [folder, Path(saving.fallback_dir)] if saving.fallback_dir else [folder]
+    for state in newest_first([state for place in places for state in Names(place, name).states()]):
         if (wrong := damage(state)) is None:
             report.notice(f"The latest state is {state}.")
             return str(state)
         report.notice(f"The state {state} is left out: {wrong}.", "warning")
-    report.notice(f"There is no state of {name or 'last'} in {folder} to resume: training begins at its first step.")
+    report.notice(f"There is no state of {name or 'last'} in {' or '.join(map(str, places))} to resume: training begins at its first step.")
     return None
 
 

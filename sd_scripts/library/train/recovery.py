@@ -13,6 +13,7 @@ from sd_scripts.library.train.finite import MOST_IN_A_ROW, Trouble, Watch, broke
 from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.outputs import Kept
 from sd_scripts.library.train.state_facts import read_facts
+from sd_scripts.library.train.state_files import damage
 from sd_scripts.library.train.team import Team
 from sd_scripts.options.trainer import TrainerOptions
 
@@ -46,6 +47,8 @@ class Recovery:
         kept = self._keep(trouble)
         row = f" It is the last of {self._watch.row} such steps in a row." if self._watch.row >= MOST_IN_A_ROW else ""
         back = f" Training went back {self.rollbacks} times." if self.rollbacks else ""
+        if goes_back:
+            back += " There is no state that it could go back to."
         advice = ", ".join(advices(self.options, trouble))
         raise LossNotFinite(f"{trouble.words}.{row}{back} {kept} What may help: {advice}.")
 
@@ -53,7 +56,7 @@ class Recovery:
         """Puts weights and optimizer back to the newest state; the steps since then, with their pictures, are past."""
         folder = self.team.agree(self.kept.state)
         stop = self.options.text_stop
-        if folder is None:
+        if folder is None or self.team.agree(damage(folder)) is not None:
             return False
         facts = read_facts(str(folder))
         if stop is not None and facts.step < stop <= self.place.step:

@@ -239,7 +239,15 @@ class Trainer:
         batches = len(self._plan(0))
         if not batches:
             raise NothingUsable("Not one picture can be used; the list above says why.")
-        return course_of(batches, self.options.length)
+        return course_of(batches, self.options.length, self._epochs_since())
+
+    def _epochs_since(self) -> tuple[int, int]:
+        """The step that the state's epoch began with, or begins anew with, and how many epochs there were before."""
+        resumed = self.resumed
+        if resumed is None:
+            return 0, 0
+        same = resumed.plan == fingerprint(self._windows())
+        return resumed.step - (resumed.window if same else 0), resumed.epoch
 
     def _begin(self) -> Schedule:
         """Puts training where it is to begin. Gives the curve of the rate, which begins there. Errors: BadOption."""
