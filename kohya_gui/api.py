@@ -98,7 +98,9 @@ class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, RunEndpoints, Try
     @endpoint
     def projects(self) -> Json:
         """All projects, and the open one's name."""
-        return {"projects": [project.as_json() for project in self._projects.all()], "current": self._projects.current}
+        known = [project.as_json() for project in self._projects.all()]
+        trouble = say("project.copy_used", path=self._projects.path) if self._projects.was_damaged else ""
+        return {"projects": known, "current": self._projects.current, "trouble": trouble}
 
     @endpoint
     def project_save(self, project: dict[str, str | list[str] | None], is_new: bool = False) -> Json:

@@ -47,6 +47,7 @@ class Monitor:
             "queue": [self._row(run_id, status, reasons) for run_id, status in unended.items()],
             "history": [self._row(run_id, status, {}) for run_id, status in ended.items() if status.outcome],
             "paused": self.queue.paused,
+            "trouble": say("run.order_damaged") if self.store.order.was_damaged else "",
         }
 
     def poll(self, run_id: str | None, since_event: int, log_offset: int) -> Json:
@@ -186,6 +187,8 @@ class Monitor:
         return max(self.store.news_at(run_id), status.started or 0.0)
 
     def _why(self, record: RunRecord, status: Status, waits: Reason | None, silent: RunView | None) -> Reason | None:
+        if record.damaged:
+            return Reason("run.damaged")
         if status.outcome:
             return status.outcome.reason
         if silent:

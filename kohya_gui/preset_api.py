@@ -24,8 +24,12 @@ class PresetEndpoints:
 
     @endpoint
     def presets(self, stage: str) -> Json:
-        """The presets of a stage. Whoever loads one takes its values and resets everything else."""
-        return {kind: [_shown(stage, preset) for preset in found] for kind, found in self._presets.all(stage).items()}
+        """The presets of a stage. Whoever loads one takes its values and resets everything else.
+
+        `damaged`: files of the user's that cannot be read.
+        """
+        shown = {kind: [_shown(stage, preset) for preset in found] for kind, found in self._presets.all(stage).items()}
+        return {**shown, "damaged": [str(path) for path in self._presets.damaged(stage)]}
 
     @endpoint
     def preset_save(self, stage: str, name: str, description: str, values: Values, all: bool = False) -> Json:

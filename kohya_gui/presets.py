@@ -1,7 +1,9 @@
 """Presets: values of a stage by name, as JSON files. Ours are read-only; the user's lie in the data folder."""
 
 import hashlib
+import itertools
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,6 +14,7 @@ from kohya_gui.stages import STAGES, Stage
 from kohya_gui.words import bad_value, refusal
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.atomic import write_json
+from sd_scripts.library.io.leftovers import is_leftover
 from sd_scripts.library.io.reading import parse_json, read_text
 from sd_scripts.options.spec import option_specs
 from sd_scripts.options.values import BadValue, changed_values, read_value
@@ -53,14 +56,18 @@ class PresetStore:
         self.user_dir = user_dir
 
     def all(self, stage: str) -> dict[str, list[Preset]]:
-        """{"builtin": [...], "mine": [...]} of a stage. A file that cannot be read is left out."""
+        """{"builtin": [...], "mine": [...]} of a stage; `damaged` tells of files that are left out."""
         return {"builtin": self._read(self.builtin_dir, stage, True), "mine": self._read(self.user_dir, stage, False)}
+
+    def damaged(self, stage: str) -> list[Path]:
+        """The user's files that cannot be read as presets of this version."""
+        return [path for path in self._paths(self.user_dir, stage) if preset_from(path, False) is None]
 
     def save(self, stage: str, name: str, description: str, typed: dict[str, Any], scope: Scope = "changed") -> Preset:
         """Keeps values under a name; one of the same name is replaced. Secrets are never kept. Errors: BadOption."""
         name, description = self._checked_name(stage, name), description.strip()
         preset = Preset(name, description, False, _own_values(stage, typed, scope), scope)
-        write_json(self._found(stage, name) or self._path(stage, name), as_saved(stage, preset))
+        write_json(self._found(stage, name) or self._free_path(stage, name), as_saved(stage, preset))
         return preset
 
     def edit(self, stage: str, name: str, new_name: str, description: str) -> Preset:
@@ -72,9 +79,10 @@ class PresetStore:
             raise refusal("name", "preset.exists", name=new_name)
         after = replace(before, name=new_name, description=description.strip(), builtin=False, ja={})
         old = None if before.builtin else self._found(stage, before.name)
-        write_json(self._path(stage, new_name), as_saved(stage, after))
-        if old and old != self._path(stage, new_name):
-            old.unlink()
+        # First its content, then the name of its file: at no moment are there two of it, or none.
+        write_json(old or self._free_path(stage, new_name), as_saved(stage, after))
+        if old and moves:
+            os.replace(old, self._free_path(stage, new_name))
         return after
 
     def get(self, stage: str, name: str) -> Preset:
@@ -106,9 +114,15 @@ class PresetStore:
             raise refusal("name", "preset.builtin", name=name)
         return name
 
-    def _path(self, stage: str, name: str) -> Path:
-        """A safe file name of any name: its letters, and a digest that keeps two names apart on every system."""
-        return self.user_dir / stage / f"{_letters(name)}-{hashlib.sha256(name.encode()).hexdigest()[:8]}.json"
+    def _free_path(self, stage: str, name: str) -> Path:
+        """A safe file name of any name: its letters, and a digest that keeps two names apart on every system.
+
+        Not that of a preset which was renamed, and kept its file.
+        """
+        stem = f"{_letters(name)}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        names = (f"{stem}{f'-{number}' if number else ''}.json" for number in itertools.count())
+        paths = (self.user_dir / stage / name for name in names)
+        return next(path for path in paths if not preset_from(path, False))
 
     def _found(self, stage: str, name: str) -> Path | None:
         """The file of one of the user's presets; a file put there by hand may have any name."""
@@ -118,9 +132,13 @@ class PresetStore:
         return [preset for _, preset in self._files(folder, stage, builtin)]
 
     def _files(self, folder: Path, stage: str, builtin: bool) -> list[tuple[Path, Preset]]:
-        known_stage(stage)
-        read = [(path, preset_from(path, builtin)) for path in sorted((folder / stage).glob("*.json"))]
+        read = [(path, preset_from(path, builtin)) for path in self._paths(folder, stage)]
         return [(path, preset) for path, preset in read if preset]
+
+    def _paths(self, folder: Path, stage: str) -> list[Path]:
+        """Not those that are being written: they have names of their own until they are whole."""
+        known_stage(stage)
+        return [path for path in sorted((folder / stage).glob("*.json")) if not is_leftover(path.name)]
 
 
 def preset_from(path: Path, builtin: bool) -> Preset | None:

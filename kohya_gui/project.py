@@ -12,7 +12,7 @@ from kohya_gui.contents import told_of_hub
 from kohya_gui.files import Roots, bare, can_write, is_usable
 from kohya_gui.words import from_program, refusal, say
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.io.atomic import write_json
+from sd_scripts.library.io.twice import read_either, write_twice
 
 VERSION = 1
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
@@ -44,7 +44,11 @@ class Project:
         path = Path(self.values_file)
         if not self.values_file or not path.is_file():
             return {}
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get(stage, {})
+        try:
+            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get(stage, {})
+        except (OSError, ValueError, AttributeError):
+            # They are only a beginning: the form's own defaults do.
+            return {}
         return values
 
     def as_json(self) -> dict[str, Any]:
@@ -62,9 +66,10 @@ class Project:
 
 
 class ProjectStore:
-    """All projects, in one file."""
+    """All projects, in one file. `was_damaged`: it was found so since the start, and its copy was taken."""
 
     def __init__(self, path: Path, roots: Roots) -> None:
+        self.was_damaged = False
         self.path = path
         self.roots = roots
         self._lock = threading.Lock()
@@ -179,17 +184,23 @@ class ProjectStore:
             raise refusal("output_name", "project.output_name_unsafe")
 
     def _read(self) -> dict[str, Any]:
-        try:
-            kept: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {"projects": [], "current": None}
-        except ValueError as error:
-            raise refusal("", "project.broken_file", path=self.path) from error
+        found = read_either(self.path, _projects_in)
+        if found.damaged and found.value is None:
+            raise refusal("", "project.broken_file", path=self.path)
+        self.was_damaged |= found.damaged
+        kept: dict[str, Any] = found.value or {"projects": [], "current": None}
         return kept
 
     def _write(self, projects: list[Project], current: str | None) -> None:
         kept = {"version": VERSION, "current": current, "projects": [project.as_json() for project in projects]}
-        write_json(self.path, kept)
+        write_twice(self.path, kept)
+
+
+def _projects_in(saved: dict[str, Any]) -> dict[str, Any]:
+    """What the file holds, as it stands. Errors: those that `read_either` takes for damage."""
+    for project in saved["projects"]:
+        Project.from_json(project)
+    return {"projects": saved["projects"], "current": saved["current"]}
 
 
 def is_path(model: str) -> bool:

@@ -35,6 +35,8 @@ LEAVES = (
     "sd_scripts.library.data.picture_folder",
     "sd_scripts.library.io.headers",
     "sd_scripts.library.io.atomic",
+    "sd_scripts.library.io.leftovers",
+    "sd_scripts.library.io.twice",
     "sd_scripts.library.io.metadata",
     "sd_scripts.library.io.reading",
     # What the program refuses before it loads a model, so that the page says it too.

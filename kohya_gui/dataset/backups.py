@@ -2,17 +2,17 @@
 
 import json
 import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from kohya_gui.words import refusal
 from sd_scripts.library.io.atomic import replacing_folder, write_json
+from sd_scripts.library.io.leftovers import discard, is_leftover
 
 VERSION = 1
 KEPT_DAYS = 90
@@ -68,13 +68,15 @@ class Backups:
                 write_json(beside / _FILES, writing.files)
                 write_json(beside / _ABOUT, {"version": VERSION, **asdict(about)})
             if not writing.files:
-                shutil.rmtree(self.folder / id, ignore_errors=True)
+                discard(self.folder / id)
             self._forget_old(now)
 
     def all(self) -> list[Backup]:
         """The backups, the latest first; what is no backup is left out."""
         found = []
         for path in self.folder.glob(f"*/{_ABOUT}"):
+            if is_leftover(path.parent.name):
+                continue
             try:
                 about = json.loads(path.read_text(encoding="utf-8"))
                 found.append(Backup(path.parent.name, about["time"], about["files"], about["folders"]))
@@ -86,13 +88,17 @@ class Backups:
         """{text file: its copy, or None where there was none}. Errors: BadOption."""
         if id not in {backup.id for backup in self.all()}:
             raise refusal("backup", "dataset.no_backup")
-        listed = json.loads((self.folder / id / _FILES).read_text(encoding="utf-8"))
-        return {place: self.folder / id / name if name else None for place, name in listed}
+        try:
+            listed = json.loads((self.folder / id / _FILES).read_text(encoding="utf-8"))
+            return {place: self.folder / id / name if name else None for place, name in listed}
+        except (OSError, ValueError, TypeError) as error:
+            raise refusal("backup", "dataset.damaged_backup", folder=self.folder / id) from error
 
     def _forget_old(self, now: float) -> None:
         for backup in self.all():
             if now - backup.time > KEPT_DAYS * 86_400:
-                shutil.rmtree(self.folder / backup.id, ignore_errors=True)
+                with suppress(OSError):
+                    discard(self.folder / backup.id)
 
 
 def _free_name(folder: Path, name: str) -> str:

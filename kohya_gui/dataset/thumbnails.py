@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kohya_gui.found import Stamp, stamp_of
 from sd_scripts.library.data.images import UnreadableImage, small_image
+from sd_scripts.library.io.leftovers import PART, beginning, tidy
 
 SIDE_PX = 320
 QUALITY = 82
@@ -21,6 +22,7 @@ AFTER_TIDYING_BYTES = 400_000_000
 WORKERS = max(2, min(4, (os.cpu_count() or 2) - 1))
 MOST_FAILURES = 10_000
 _TOUCHED_AFTER_S = 86_400.0
+_END_OF_JPEG = b"\xff\xd9"
 
 
 class Thumbnails:
@@ -39,8 +41,10 @@ class Thumbnails:
         kept = self._place(picture)
         with contextlib.suppress(OSError):
             data = kept.read_bytes()
-            self._touch(kept)
-            return data
+            # Without a flush to disk, a sudden end of the machine may leave a name without its content.
+            if data.endswith(_END_OF_JPEG):
+                self._touch(kept)
+                return data
         stamp = stamp_of(str(picture))
         try:
             data = self._pool.submit(_made, picture).result()
@@ -72,7 +76,8 @@ class Thumbnails:
         # Without the flush to disk of other files: what is lost is made again.
         with contextlib.suppress(OSError):
             kept.parent.mkdir(parents=True, exist_ok=True)
-            handle, beside = tempfile.mkstemp(dir=kept.parent)
+            tidy(kept.parent)
+            handle, beside = tempfile.mkstemp(prefix=beginning("thumbnail"), suffix=PART, dir=kept.parent)
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
             os.replace(beside, kept)

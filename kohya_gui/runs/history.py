@@ -19,6 +19,7 @@ class History:
         self.store = queue.store
         self.trash = Trash(self.store)
         self.trash.empty_old()
+        self.store.clear_up()
 
     def mark(self, run_id: str, name: str | None, note: str | None, starred: bool | None) -> RunRecord:
         """Renames a run, notes something about it, stars it; None leaves a thing as it is. Errors: BadOption."""

@@ -15,7 +15,7 @@ from kohya_gui.words import Reason, refusal
 from sd_scripts.library import systems
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.events import REQUESTS, request_line
-from sd_scripts.library.io.atomic import replacing
+from sd_scripts.library.io.atomic import open_for_lines, replacing
 from sd_scripts.library.train.checks.output import check_samples
 from sd_scripts.options.training import SampleOptions
 
@@ -127,7 +127,7 @@ class Queue:
         self._tell(run_id, request_line("save_elsewhere", folder=str(folder)))
 
     def _tell(self, run_id: str, line: str) -> None:
-        with open(self.store.control_path(run_id), "a", encoding="utf-8") as stream:
+        with open_for_lines(self.store.control_path(run_id)) as stream:
             stream.write(line)
         self.wake()
 
@@ -245,6 +245,8 @@ class Queue:
 
 
 def _again(record: RunRecord) -> dict[str, Any]:
+    if record.damaged:
+        raise refusal("request", "run.damaged")
     kept = (
         "stage",
         "name",

@@ -1,21 +1,25 @@
 """Run folders: what a run is, how it stands, how it ended. All of it is files, and whether a process lives."""
 
+import contextlib
 import json
 import os
 import re
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from kohya_gui.runs.order import OrderFile
 from kohya_gui.words import Reason
 from sd_scripts.library import systems
 from sd_scripts.library.io.atomic import write_json
+from sd_scripts.library.io.leftovers import tidy
 from sd_scripts.library.systems import ProcessId
 
 VERSION = 1
 State = Literal["waiting", "running", "done", "failed", "stopped", "cancelled"]
+# So long a folder may be without its record.
+_CREATED_S = 60.0
 _ID = re.compile(r"\d{8}-\d{6}-\d{3}-[\w.-]+")
 
 
@@ -45,6 +49,11 @@ class RunRecord:
     starred: bool = False
     renamed: bool = False
     version: int = VERSION
+
+    @property
+    def damaged(self) -> bool:
+        """Whether it stands for a run.json that cannot be read: every other one has a command."""
+        return not self.argv
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +126,15 @@ class RunStore:
         self._whole = {name for name in names if name in self._whole or (self.runs_dir / name / "run.json").is_file()}
         return sorted(self._whole)
 
+    def clear_up(self) -> None:
+        """Removes what pages and workers that were killed left unfinished: nobody may write in those folders again."""
+        names = os.listdir(self.runs_dir) if self.runs_dir.is_dir() else []
+        for folder in (self.runs_dir / name for name in names if _ID.fullmatch(name)):
+            tidy(folder)
+            if time.time() - _changed(folder) > _CREATED_S:
+                with contextlib.suppress(OSError):  # Only an empty one goes: its record was never written.
+                    folder.rmdir()
+
     def create(self, stage: str, name: str, **facts: Any) -> RunRecord:
         """A new run, waiting. Ids sort by time: of two runs the later one has the greater id."""
         queued = time.time()
@@ -135,7 +153,10 @@ class RunStore:
         return record
 
     def record(self, run_id: str) -> RunRecord:
-        """What a run is. Errors: KeyError when there is none of that id."""
+        """What a run is; of one whose file is damaged, only what its id tells.
+
+        Errors: KeyError when there is none of that id.
+        """
         path = self.folder(run_id) / "run.json"
         try:
             facts = path.stat()
@@ -144,10 +165,7 @@ class RunStore:
         version = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
         kept, record = self._records.get(run_id, (None, None))
         if record is None or kept != version:
-            found = _read(path)
-            if found is None:
-                raise KeyError(run_id)
-            record = RunRecord(**found)
+            record = read_record(path)
             self._records[run_id] = (version, record)
         return record
 
@@ -158,13 +176,13 @@ class RunStore:
         return record
 
     def outcome(self, run_id: str) -> Outcome | None:
-        """How a run ended, if it has."""
+        """How a run ended, if it has. One that waits and whose record is damaged can never begin."""
         if run_id not in self._outcomes:
-            found = _read(self.folder(run_id) / "result.json")
+            found = _outcome(self.folder(run_id) / "result.json")
             if found is None:
-                return None
-            reason = found.pop("reason")
-            self._outcomes[run_id] = Outcome(**found, reason=Reason(**reason) if reason else None)
+                waits = not self._process_path(run_id).exists()
+                return DAMAGED if waits and self._is_damaged(run_id) else None
+            self._outcomes[run_id] = found
         return self._outcomes[run_id]
 
     def finish(self, run_id: str, outcome: Outcome) -> None:
@@ -180,6 +198,14 @@ class RunStore:
             return False
         return True
 
+    def release(self, run_id: str) -> None:
+        """Lets a run wait again that was taken and never began."""
+        self._process_path(run_id).unlink(missing_ok=True)
+
+    def never_began(self, run_id: str) -> bool:
+        """Whether a run that was taken has said nothing at all yet."""
+        return not any(_size(path) for path in (self.events_path(run_id), self.log_path(run_id)))
+
     def set_process(self, run_id: str, process: ProcessId) -> None:
         """Says which process runs it."""
         write_json(self._process_path(run_id), {"started": time.time(), **asdict(process)})
@@ -189,10 +215,9 @@ class RunStore:
         outcome = self.outcome(run_id)
         if outcome:
             return Status(state=outcome.state, started=outcome.started, outcome=outcome)
-        claimed = _read(self._process_path(run_id))
+        claimed = self._claimed(run_id)
         if claimed is None:
-            # It is taken when the file is there, even before it is filled.
-            return Status(state="running" if self._process_path(run_id).exists() else "waiting")
+            return Status(state="waiting")
         process = ProcessId(claimed["pid"], claimed["created_s"]) if claimed["pid"] else None
         if (process and systems.is_alive(process)) or self.worker_alive():
             return Status(state="running", started=claimed["started"], process=process)
@@ -224,7 +249,7 @@ class RunStore:
     def worker_alive(self) -> bool:
         """Whether the worker of these runs lives."""
         found = _read(self.worker_path)
-        return found is not None and systems.is_alive(ProcessId(found["pid"], found["created_s"]))
+        return found is not None and "pid" in found and systems.is_alive(ProcessId(found["pid"], found["created_s"]))
 
     @property
     def worker_path(self) -> Path:
@@ -234,6 +259,23 @@ class RunStore:
     def news_at(self, run_id: str) -> float:
         """When a run last wrote anything (Unix seconds); 0 for never."""
         return max((_changed(path) for path in (self.events_path(run_id), self.log_path(run_id))), default=0.0)
+
+    def _claimed(self, run_id: str) -> dict[str, Any] | None:
+        """Since when a run is taken, and by which process; None while it waits.
+
+        It is taken when the file is there, even before it is filled; and whoever was killed then never fills it.
+        """
+        path = self._process_path(run_id)
+        found = _read(path)
+        if found is not None and {"started", "pid", "created_s"} <= found.keys():
+            return found
+        return {"started": _changed(path), "pid": None, "created_s": None} if path.exists() else None
+
+    def _is_damaged(self, run_id: str) -> bool:
+        try:
+            return self.record(run_id).damaged
+        except KeyError:  # it was deleted just now
+            return False
 
     def _lost(self, run_id: str, started: float) -> Outcome:
         ended = self.news_at(run_id) or started
@@ -251,6 +293,13 @@ def _stamp(now_s: float) -> str:
     return time.strftime("%Y%m%d-%H%M%S", time.localtime(now_s)) + f"-{int(now_s * 1000) % 1000:03d}"
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def _changed(path: Path) -> float:
     try:
         return path.stat().st_mtime
@@ -258,10 +307,41 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """A JSON object that was written whole; None where there is none (or, of a claim, none yet)."""
+DAMAGED = Outcome(state="failed", kind="damaged", reason=Reason("run.damaged"))
+
+
+def read_record(path: Path) -> RunRecord:
+    """What a run.json holds; for a damaged one what the name of its folder tells."""
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        record = RunRecord(**(_read(path) or {}))
+        whole = all(isinstance(text, str) for text in (record.name, record.stage, record.title, *record.argv))
+        return record if whole and isinstance(record.values, dict) else _damaged(path)
+    except TypeError:
+        return _damaged(path)
+
+
+def _damaged(path: Path) -> RunRecord:
+    run_id = path.parent.name
+    stage, _, name = run_id.split("-", 3)[3].partition("-")
+    queued = _changed(path)
+    return RunRecord(id=run_id, name=name or stage, stage=stage, title=stage, argv=[], work_dir="", queued=queued)
+
+
+def _outcome(path: Path) -> Outcome | None:
+    """What a result.json holds; None where there is none, and for a damaged one: then the process tells."""
+    try:
+        found = _read(path) or {}
+        reason = found.pop("reason")
+        outcome = Outcome(**found, reason=Reason(**reason) if reason else None)
+        return outcome if outcome.state in get_args(State) else None
+    except (KeyError, TypeError):
         return None
-    return found
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None where there is none, or a damaged one."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -4,10 +4,11 @@ import contextlib
 import json
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kohya_gui.runs.store import RunStore
+from kohya_gui.runs.store import RunStore, read_record
 from sd_scripts.library.io.atomic import write_json
 
 KEPT_S = 30 * 86400.0
@@ -62,13 +63,17 @@ class Trash:
 
 
 def _record(folder: Path) -> dict[str, Any]:
-    record, deleted, result = (_read(folder / f"{name}.json") for name in ("run", "deleted", "result"))
-    return {**record, "deleted": deleted.get("deleted", time.time()), "state": result.get("state", "cancelled")}
+    deleted, result = (_read(folder / f"{name}.json") for name in ("deleted", "result"))
+    return {
+        **asdict(read_record(folder / "run.json")),
+        "deleted": deleted.get("deleted", time.time()),
+        "state": result.get("state", "cancelled"),
+    }
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
+        found = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return found
+    return found if isinstance(found, dict) else {}

@@ -124,6 +124,10 @@ class Worker:
             if time.time() - (status.started or time.time()) < CLAIM_S:
                 return
             status = self._found_again(run_id, status)
+            if status.process is None and self.store.never_began(run_id):
+                # It was taken by a worker that died before it started anything: it waits again.
+                self.store.release(run_id)
+                return
         lives = code is None if child else status.process is not None and systems.is_alive(status.process)
         if not lives:
             self._finish(run_id, status, code)

@@ -79,7 +79,7 @@ Studio.presets = (() => {
       if (fresh) await load(at);
       const found = all(at).filter((each) => matches(at, each, search.value));
       if (!found.some((each) => idOf(each) === shown)) shown = found.length ? idOf(found[0]) : "";
-      put(list, groups(found, shown, lists[at].mine.length));
+      put(list, [damaged(at), ...groups(found, shown, lists[at].mine.length)]);
       put(one, preset() ? details(at, preset()) : message(t("preset.none")));
       difference.count(one);
     };
@@ -168,6 +168,13 @@ Studio.presets = (() => {
         `,
       );
   }
+  /* A word on files that are there and cannot be read. */
+  const damaged = (at) =>
+    lists[at].damaged?.length
+      ? html`
+          <p class="c-warn">${t("preset.damaged", { files: lists[at].damaged.join(", ") })}</p>
+        `
+      : "";
   const item = (preset, shown) => html`
     <button type="button" class="pre-item" aria-pressed="${idOf(preset) === shown}" data-id="${idOf(preset)}">
       <b>${shownName(preset)}</b>

@@ -30,6 +30,8 @@ Studio.runs = (() => {
         </button>
       `,
     );
+    part("trouble").hidden = !lists.trouble;
+    part("trouble").textContent = lists.trouble ?? "";
     part("paused").hidden = !paused;
     part("paused").textContent = t(queue.some((row) => row.state !== "waiting") ? "queue_paused_running" : "queue_paused");
     patch(part("queue"), queue.length ? queue.map(item) : none("run.queue_empty"));
@@ -264,6 +266,7 @@ Studio.runs = (() => {
         <div class="kg-runs">
           <div class="card kg-list" role="region" aria-label="${t("tab.runs")}">
             <div class="hd" data-list="queue-head"></div>
+            <p class="paused" data-list="trouble" role="status" hidden></p>
             <p class="paused" data-list="paused" role="status" hidden></p>
             <div data-list="queue"></div>
             <div class="hd" data-list="history-head"></div>

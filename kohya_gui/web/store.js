@@ -167,6 +167,7 @@ Studio.store = (() => {
       setTimeout(begin, 2000);
       return;
     }
+    if (answer.trouble) Studio.dialog.say(answer.trouble, { warning: true });
     state.projects = answer.projects;
     await take(
       answer.projects.find((one) => one.name === answer.current) ?? null,

@@ -107,7 +107,7 @@ class Sample(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Saved(Event):
-    """A file or folder was written whole. `kind`: model, state, metadata, text, latents."""
+    """A file or folder was written whole. `kind`: model, state, metadata, text, latents. `sha256`: of a file."""
 
     event: ClassVar[str] = "saved"
     path: str
@@ -115,6 +115,7 @@ class Saved(Event):
     size_bytes: int
     step: int | None = None
     epoch: int | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

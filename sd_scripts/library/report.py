@@ -12,6 +12,7 @@ from sd_scripts.library.asked import Asked
 from sd_scripts.library.console import Bar, Console, Level, console_of
 from sd_scripts.library.errors import StoppedAsAsked
 from sd_scripts.library.events import Event, Request, Requests
+from sd_scripts.library.io.hashes import sha256_of
 from sd_scripts.library.steady import SteadyFile
 from sd_scripts.library.telling import in_one_line, without_secrets
 from sd_scripts.options.output import ConsoleOptions
@@ -130,9 +131,10 @@ class Report:
             self.emit(events.ItemFailed(item=str(item), reason=reason))
 
     def saved(self, path: Path, kind: str, step: int | None = None, epoch: int | None = None) -> None:
-        """A file or folder was written whole."""
+        """A file or folder was written whole; of a file the SHA-256 is told, by which it is known again."""
         size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) if path.is_dir() else path.stat().st_size
-        self.emit(events.Saved(path=str(path.absolute()), kind=kind, size_bytes=size, step=step, epoch=epoch))
+        place, digest = str(path.absolute()), sha256_of(path) if path.is_file() else None
+        self.emit(events.Saved(path=place, kind=kind, size_bytes=size, step=step, epoch=epoch, sha256=digest))
 
     def summary(self, text: str, tables: dict[str, list[dict[str, Any]]] | None = None, **counts: int) -> None:
         """The end of the work: `text` for the terminal, then the items that were left out, each with its reason."""

@@ -5,6 +5,8 @@ import time
 from collections import deque
 from pathlib import Path
 
+from sd_scripts.library.io.atomic import ends_within_a_line
+
 # Lines that wait for room: those of an hour or so; older ones are dropped.
 KEPT_LINES = 10_000
 TRY_EVERY_S = 2.0
@@ -18,7 +20,8 @@ class SteadyFile:
         self._path = path
         self._file: int | None = _open(path)
         self._waiting: deque[bytes] = deque(maxlen=KEPT_LINES)
-        self._torn = False
+        # A program that was killed may have left half a line.
+        self._torn = ends_within_a_line(path)
         self._tried_s = 0.0
         self.trouble: OSError | None = None
         """Why lines wait, where they do."""

@@ -33,7 +33,7 @@ def saved_project(studio, folder, /, **more):
 def test_projects_are_kept_opened_and_forgotten(studio, pictures):
     project = saved_project(studio, pictures)["project"]
     assert project["output_name"] == "meadow"
-    assert studio.projects() == {"projects": [project], "current": "meadow"}
+    assert studio.projects() == {"projects": [project], "current": "meadow", "trouble": ""}
     saved_project(studio, pictures, name="二つ目")
     assert studio.project_open("meadow")["project"] == project
     again = Studio(studio._queue.store.runs_dir, studio.roots.folders, studio.repo / "presets", studio.repo)
@@ -111,7 +111,7 @@ def test_errors_block_a_start_and_warnings_ask_once(studio, pictures):
     values = {"train_data_dir": str(pictures), "out_json": str(pictures.parent / "m.json")}
     wrong = studio.start("merge_tags", values | {"in_json": "missing.json"}, confirm=True)
     assert {"level": "error", "field": "in_json"}.items() <= wrong["findings"][0].items()
-    assert studio.runs() == {"queue": [], "history": [], "paused": False}
+    assert studio.runs() == {"queue": [], "history": [], "paused": False, "trouble": ""}
     asked = studio.start("merge_tags", values)
     assert [f["level"] for f in asked["findings"] if f["level"] != "fine"] == ["warning"]
     read = [f["text"] for f in asked["findings"] if f["level"] == "warning"]

@@ -412,10 +412,10 @@ def test_thumbnails_are_small_upright_kept_and_bounded(tmp_path):
     assert shown > 5
     kept = lambda: [p for p in (tmp_path / "thumbnails").rglob("*") if p.is_file()]  # noqa: E731
     place = thumbnails._place(odd[-1])
-    place.write_bytes(b"from the cache")
-    assert thumbnails.get(odd[-1]) == b"from the cache"
+    place.write_bytes(b"from the cache\xff\xd9")
+    assert thumbnails.get(odd[-1]) == b"from the cache\xff\xd9"
     os.utime(odd[-1], (1, 1))
-    assert thumbnails.get(odd[-1]) != b"from the cache", "a changed picture has another thumbnail"
+    assert thumbnails.get(odd[-1]) != b"from the cache\xff\xd9", "a changed picture has another thumbnail"
     for i in range(20):
         Image.effect_noise((200, 200), 90).convert("RGB").save(pictures / f"n{i}.png")
         thumbnails.get(pictures / f"n{i}.png")

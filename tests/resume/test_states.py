@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load, load_file
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.going_on import check_named, check_whole, settle
@@ -187,3 +188,15 @@ def test_generators_that_all_share_are_set_in_each_step() -> None:
 
     first = drawn(2**62)
     assert drawn(5) != first and drawn(2**62) == first
+
+
+def test_what_ended_between_its_last_state_and_its_model_writes_the_model(out: Path) -> None:
+    model = out / "X.safetensors"
+    whole = model.read_bytes()
+    state = out / "X-state"
+    with pytest.raises(BadOption, match="stands at step 3, and training ends at 3"):
+        train(out.parent, resume=str(state))
+    model.unlink()
+    train(out.parent, resume=str(state))
+    assert load_file(model).keys() == load(whole).keys()
+    assert all(torch.equal(load_file(model)[name], tensor) for name, tensor in load(whole).items())

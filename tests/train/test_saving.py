@@ -54,6 +54,9 @@ def test_folders_that_are_no_models_stay(tmp_path):
     (tmp_path / "X-000001").mkdir()
     (tmp_path / "X-000002").mkdir()
     (tmp_path / "X-000002" / "model_index.json").write_text("{}")
+    assert Names(tmp_path, "X").older("epoch", 5, states=False) == [], "the last one stays"
+    (tmp_path / "X-000005").mkdir()
+    (tmp_path / "X-000005" / "model_index.json").write_text("{}")
     older = Names(tmp_path, "X").older("epoch", 5, states=False)
     assert [path.name for path in older] == ["X-000002"]
 

@@ -13,7 +13,7 @@ from sd_scripts.library.data.copies import check_not_below, check_target
 from sd_scripts.library.data.images import find_images
 from sd_scripts.library.errors import BadOption, NothingUsable
 from sd_scripts.library.io.asked import check_one_place
-from sd_scripts.library.io.atomic import write_bytes, write_text
+from sd_scripts.library.io.atomic import replacing_folder, write_text
 from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report, counted
 from sd_scripts.options.picture_tools import EditCaptionFilesOptions, EditCaptionsOptions, EditCaptionTextOptions
@@ -134,16 +134,23 @@ def _write_in_place(edits: list[Edit], source: Path, report: Report) -> None:
     backup = _free(source / BACKUPS / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
     there = [edit for edit in edits if edit.before is not None]
     report.phase("backup", f"Keeping what {counted(len(there), 'file')} held in {backup}", len(there))
-    for done, edit in enumerate(there, 1):
-        kept = backup / edit.path.relative_to(source)
-        patiently(report, source, partial(write_bytes, kept, edit.path.read_bytes()))
-        report.progress(done, len(there))
+    patiently(report, source, partial(_keep, there, source, backup, report))
     report.phase("write", f"Writing {counted(len(edits), 'text')}", len(edits))
     for done, edit in enumerate(edits, 1):
         # A link stays one: what it leads to is written.
         place = edit.path.resolve()
         patiently(report, place, partial(write_text, place, edit.after + "\n"))
         report.progress(done, len(edits))
+
+
+def _keep(edits: list[Edit], source: Path, backup: Path, report: Report) -> None:
+    """Keeps what files hold in a folder that appears whole. Errors: BadFile."""
+    with replacing_folder(backup) as beside:
+        for done, edit in enumerate(edits, 1):
+            place = beside / edit.path.relative_to(source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(edit.path.read_bytes())
+            report.progress(done, len(edits))
 
 
 def _write_beside(edits: list[Edit], source: Path, target: Path, report: Report) -> None:

@@ -1,15 +1,21 @@
-"""Files and folders that appear whole or not at all: written beside their place, flushed, then renamed."""
+"""Files and folders that appear whole or not at all: written beside their place, flushed to the disk, then renamed.
 
+What a program that was killed leaves beside is called .NAME-MACHINE-PROCESS-LETTERS.part (and the file's ending); who
+writes in that folder next removes it, once its writer is gone.
+"""
+
+import ctypes
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sd_scripts.library.errors import BadFile
+from sd_scripts.library.io import leftovers
 
 
 @contextmanager
@@ -25,10 +31,9 @@ def replacing(path: Path) -> Iterator[Path]:
     beside = _beside(path)
     try:
         yield beside
-        with open(beside, "rb+") as written:
-            os.fsync(written.fileno())
-        _open_to_others(beside)
+        _flush_file(beside)
         os.replace(beside, path)
+        _flush_folder(path.parent)
     except OSError as error:
         raise BadFile(_cannot_write(path, error)) from error
     finally:
@@ -45,28 +50,28 @@ def check_writable(path: Path) -> None:
         tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
         raise BadFile(_cannot_write(path, error)) from error
+    leftovers.tidy(there)
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """As `replacing`, for a folder: the old one goes only when the new one is complete."""
+    """As `replacing`, for a folder: the old one goes only when the new one is complete and in its place."""
     path = Path(path)
     beside = _beside(path)
-    old = beside.with_name(beside.name + ".old")
     try:
         beside.unlink(missing_ok=True)
         beside.mkdir()
         yield beside
-        for file in filter(Path.is_file, beside.rglob("*")):
-            _open_to_others(file)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(beside, path)
+        for folder, _, files in os.walk(beside, topdown=False):
+            for name in files:
+                _flush_file(Path(folder, name))
+            _flush_folder(Path(folder))
+        _take_place(beside, path)
+        _flush_folder(path.parent)
     except OSError as error:
         raise BadFile(_cannot_write(path, error)) from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        leftovers.remove(beside)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -86,19 +91,106 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def copy_of(path: Path) -> Path:
+    """Where a second copy of a file lies, or what it held before."""
+    return path.with_name(path.name + ".bak")
+
+
+def keep_before(path: Path) -> None:
+    """A file that is about to be replaced stays beside its place as NAME.bak. Errors: BadFile."""
+    if not path.is_file():
+        return
+    with replacing(copy_of(path)) as beside:
+        beside.unlink()
+        try:
+            # A second name for what is there takes no room and no time.
+            os.link(path, beside)
+        except OSError:
+            shutil.copyfile(path, beside)
+
+
+def open_for_lines(path: Path) -> IO[str]:
+    """Opens a file to append lines to. A last line that a killed program left without its end spoils only itself."""
+    torn = ends_within_a_line(path)
+    # backslashreplace: file names need not be UTF-8.
+    stream = open(path, "a", encoding="utf-8", errors="backslashreplace", newline="\n")  # noqa: SIM115
+    if torn:
+        stream.write("\n")
+        stream.flush()
+    return stream
+
+
+def ends_within_a_line(path: Path) -> bool:
+    """Whether the last line of a file has no end."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
+
+
 def _beside(path: Path) -> Path:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=".part" + path.suffix, dir=path.parent)
+        _make_folder(path.parent)
+        leftovers.tidy(path.parent)
+        prefix, suffix = leftovers.beginning(path.stem[:40]), leftovers.PART + path.suffix
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
     except OSError as error:
         raise BadFile(_cannot_write(path, error)) from error
     os.close(handle)
     return Path(name)
 
 
-def _open_to_others(file: Path) -> None:
-    """As any new file: mkstemp, and the writer of safetensors, would keep it to its owner."""
+def _make_folder(folder: Path) -> None:
+    """A new folder is on the disk as soon as the one that it lies in says so."""
+    if not folder.exists():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _flush_folder(folder.parent)
+
+
+def _take_place(beside: Path, path: Path) -> None:
+    """The new folder takes the place of the old one, which is then where the new one was, or gone."""
+    if not path.exists():
+        os.replace(beside, path)
+    elif not _exchange(beside, path):
+        # Killed between the two renames, the old one is put back by `leftovers.tidy`.
+        old = leftovers.moved_away(path)
+        os.replace(path, old)
+        try:
+            os.replace(beside, path)
+        except OSError:
+            os.replace(old, path)
+            raise
+        leftovers.remove(old)
+
+
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux."""
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Lets two names change places in one moment. False where the system, or this kind of disk, cannot do that."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
+    return rename is not None and rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
+
+
+def _flush_file(file: Path) -> None:
+    """What a file holds is on the disk. It is open to others, as any new file is: mkstemp, and the writer of
+    safetensors, would keep it to its owner."""
     os.chmod(file, 0o666 & ~_UMASK)
+    with open(file, "rb+") as written:
+        os.fsync(written.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """The names in a folder are on the disk, where the system can say that: Windows and some networks cannot."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _cannot_write(path: Path, error: OSError) -> str:

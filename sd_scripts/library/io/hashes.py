@@ -14,6 +14,12 @@ class Hashes(NamedTuple):
     sha256: str
 
 
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def file_hashes(path: Path) -> Hashes:
     """The hashes of a file."""
     with open(path, "rb") as file:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypedDict, cast
 
 from sd_scripts.library.errors import BadFile, BadOption
-from sd_scripts.library.io.atomic import check_writable, replacing
+from sd_scripts.library.io.atomic import check_writable, copy_of, keep_before, replacing
 from sd_scripts.library.io.json_pairs import LONGEST_LETTERS, NoObject, read_pairs, write_pairs
 
 
@@ -47,10 +47,16 @@ def read_entries(path: str | Path, option: str = "in_json") -> Entries:
 
 
 def write_entries(path: str | Path, entries: Entries) -> int:
-    """Writes entries as UTF-8 with two spaces of indent, whole or not at all; how many there were. Errors: BadFile."""
-    # A file name that is no UTF-8 has letters that UTF-8 lacks; JSON reads them back from what takes their place.
-    with replacing(Path(path)) as beside, open(beside, "w", encoding="utf-8", errors="backslashreplace") as file:
-        return write_pairs(file, entries)
+    """Writes entries as UTF-8 with two spaces of indent, whole or not at all; how many there were.
+
+    What stood there before stays beside it as NAME.bak. Errors: BadFile.
+    """
+    with replacing(Path(path)) as beside:
+        # A file name that is no UTF-8 has letters that UTF-8 lacks; JSON reads them back from what takes their place.
+        with open(beside, "w", encoding="utf-8", errors="backslashreplace") as file:
+            count = write_pairs(file, entries)
+        keep_before(Path(path))
+    return count
 
 
 def check_out_json(path: str | Path) -> None:
@@ -86,6 +92,14 @@ def keys_of(images: list[Path], full_path: bool) -> dict[str, Path]:
     return keys
 
 
+def _instead(file: Path) -> str:
+    """What to do about a broken file."""
+    copy = copy_of(file)
+    if copy.is_file():
+        return f"{copy} is what stood there before: name that, or make the file again with the earlier stage."
+    return "Make it again with the earlier stage."
+
+
 def _entries(file: Path) -> Entries:
     try:
         with open(file, encoding="utf-8-sig") as text:
@@ -93,12 +107,10 @@ def _entries(file: Path) -> Entries:
             for key, entry in read:
                 yield key, _checked(key, entry, file)
     except UnicodeDecodeError as error:
-        raise BadFile(f"{file} is not UTF-8 text, so it is no metadata file.") from error
+        raise BadFile(f"{file} is not UTF-8 text, so it is no metadata file. {_instead(file)}") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise BadFile(
-            f"{file} is broken JSON at {where}: {error.msg}. Make it again with the earlier stage."
-        ) from error
+        raise BadFile(f"{file} is broken JSON at {where}: {error.msg}. {_instead(file)}") from error
     except NoObject as error:
         raise BadFile(f"{file} holds a JSON {error}, not the object that metadata is.") from error
     except RecursionError as error:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sd_scripts.library.errors import BadFile
 from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.report import Report
 from sd_scripts.library.train import state as states
@@ -11,7 +12,7 @@ from sd_scripts.library.train.course import Course, Place
 from sd_scripts.library.train.metadata import Provenance
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.output_place import OutputPlace
-from sd_scripts.library.train.saving import Names, Occasion, file_dtype, file_format, kept_from, remove
+from sd_scripts.library.train.saving import Names, Occasion, file_dtype, file_format, is_whole, kept_from, remove
 from sd_scripts.library.train.state_facts import Facts
 from sd_scripts.library.train.state_files import damage
 from sd_scripts.library.train.upload import Uploads
@@ -38,7 +39,7 @@ class Archive:
         return Names(self.place.folder, self.options.saving.output_name)
 
     def save_model(self, occasion: Occasion, place: Place) -> Path:
-        """Writes the model as it stands. Errors: BadFile."""
+        """Writes the model as it stands, and looks whether it reads back. Errors: BadFile."""
         request = SaveRequest(
             path=self.names.path(occasion),
             format=file_format(self.options.format, self.family.source_format),
@@ -46,6 +47,8 @@ class Archive:
             metadata=self.provenance.at(place),
         )
         path = self.method.save(self.family, request)
+        if not is_whole(path):
+            raise BadFile(f"{path} was written, but does not read back whole. Look after its disk; older models stay.")
         self.report.saved(path, "model", step=place.step, epoch=place.epoch)
         if self.options.hub.huggingface_repo_id:
             self.uploads.add(path)
@@ -60,7 +63,10 @@ class Archive:
         return path
 
     def remove_older(self, occasion: Occasion) -> None:
-        """Removes the models and states that the options do not keep beside the one of this occasion."""
+        """Removes the models and states that the options do not keep beside the one of this occasion.
+
+        Where that one was not written, or does not read back, and no later one does, the older ones stay.
+        """
         models, saved_states = kept_from(occasion, self.options.saving, self.options.state, self.course)
         older = self.names.older(occasion.kind, models, states=False)
         # The only whole state is never removed, as where later runs of this name saved models alone.

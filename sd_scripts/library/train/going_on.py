@@ -142,7 +142,7 @@ def check_fits(options: TrainerOptions, facts: Facts, method: str, family: str, 
 def check_asked(folder: str, facts: Facts, method: str, options: TrainerOptions) -> None:
     """What the options alone tell of whether training can go on from a state. Errors: BadOption."""
     if options.length.max_train_epochs is None:
-        check_end(facts.step, options.length.max_train_steps)
+        check_end(facts.step, options.length.max_train_steps, options.saving)
     own = optimizer_name(options.optimizer)
     same = facts.optimizer.partition(" ")[0] == own
     check_fits(options, facts, method, facts.family, facts.optimizer if same else own)
@@ -152,9 +152,10 @@ def check_asked(folder: str, facts: Facts, method: str, options: TrainerOptions)
         raise BadOption("resume", f"--resume {folder}: {sentence}")
 
 
-def check_end(step: int, total_steps: int) -> None:
-    """Raises BadOption where nothing is left to train."""
-    if step >= total_steps:
+def check_end(step: int, total_steps: int, saving: SavingOptions) -> None:
+    """Raises BadOption where nothing is left to train. What was ended between its last state and its model goes on."""
+    lacks_model = step == total_steps and not Names(Path(saving.output_dir or "."), saving.output_name).has_last()
+    if step >= total_steps and not lacks_model:
         text = f"The state stands at step {step:,}, and training ends at {total_steps:,}."
         raise BadOption("max_train_steps", f"{text} Ask for more steps or epochs.")
 

@@ -1,12 +1,16 @@
 """What a run writes into its folder: names, formats, and which older files go. Needs torch only to write."""
 
+import json
 import re
-import shutil
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from sd_scripts.library.errors import BadFile
+from sd_scripts.library.io.headers import pickled_object, safetensors_header
+from sd_scripts.library.io.leftovers import discard
 from sd_scripts.library.models.family import FileFormat
 from sd_scripts.options.network import NetworkFormatOptions
 from sd_scripts.options.training import ModelFormatOptions, SavingOptions, StateOptions
@@ -49,11 +53,18 @@ class Names:
         path = self.path(occasion)
         return path.with_name(path.name + "-state")
 
+    def has_last(self) -> bool:
+        """Whether the model of the end is there, in whatever format."""
+        last = self.path(Occasion("last", 0))
+        return any(Path(f"{last}{ending}").exists() for ending in ("", ".safetensors", ".ckpt", ".pt"))
+
     def older(self, kind: Kind, before: int, states: bool) -> list[Path]:
-        """This run's models, or states, of epochs or steps before a number."""
-        if kind in ("last", "best"):
+        """This run's models, or states, of epochs or steps before a number. None, where no whole one would stay."""
+        if kind in ("last", "best") or not before:
             return []
-        return [path for number, path in self._saved(kind, states) if number < before]
+        saved = list(self._saved(kind, states))
+        stays = any(number >= before and is_whole(path) for number, path in reversed(saved))
+        return [path for number, path in saved if number < before] if stays else []
 
     def states(self) -> list[Path]:
         """All of this run's states, whole or not."""
@@ -78,9 +89,25 @@ class Names:
                 yield int(match[1]), path
 
 
+def is_whole(saved: Path) -> bool:
+    """Whether a model or a state reads back: the header of each of its files, and all the bytes that it promises."""
+    try:
+        for file in saved.rglob("*") if saved.is_dir() else [saved]:
+            if file.suffix == ".json":
+                json.loads(file.read_bytes())
+            elif file.suffix == ".safetensors":
+                safetensors_header(file)
+            elif file.suffix in (".ckpt", ".pt", ".bin") and not zipfile.is_zipfile(file):
+                # An archive ends with its table of contents. What torch wrote before 2020 was none.
+                pickled_object(file)
+    except (BadFile, OSError, ValueError):
+        return False
+    return True
+
+
 def remove(saved: Path) -> None:
-    """Removes a model or a state, be it a file or a folder."""
-    shutil.rmtree(saved) if saved.is_dir() else saved.unlink()
+    """Removes a model or a state, be it a file or a folder, as a whole."""
+    discard(saved)
 
 
 def file_format(options: ModelFormatOptions | NetworkFormatOptions, source: FileFormat) -> FileFormat:

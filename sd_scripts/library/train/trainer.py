@@ -277,7 +277,7 @@ class Trainer:
         resumed, source = self.resumed, self.options.state.source
         if resumed is None or source is None:
             return
-        check_end(self.place.step, self.course.total_steps)
+        check_end(self.place.step, self.course.total_steps, self.options.saving)
         states.restore(source, resumed, self.learner.contents, self._begun_anew(resumed))
         self.tracker.take_up(states.read_losses(source))
         take_up(self.place, resumed, fingerprint(self._windows()), self.options.schedule.lr_scheduler_type, self.report)
@@ -422,7 +422,8 @@ class Trainer:
 
     def _tell_movement(self) -> None:
         """Once: how far each part has moved. Errors: TrainingFailed, where one that must has not."""
-        if self._told_movement:
+        went_on = self.resumed is None or self.place.step > self.resumed.step
+        if self._told_movement or not went_on:
             return
         self._told_movement = True
         with self.learner.contents.whole(self.main):

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.leftovers import tidy
 from sd_scripts.library.models.family import FileFormat
 from sd_scripts.library.train.going_on import check_named, check_same
 from sd_scripts.library.train.prompts import read_prompts
@@ -11,7 +12,7 @@ from sd_scripts.library.train.remote_state import parse_remote
 from sd_scripts.library.train.saving import Names, Occasion, file_format
 from sd_scripts.options.model import BaseModelOptions
 from sd_scripts.options.trainer import TrainerOptions
-from sd_scripts.options.training import LoggingOptions, SampleOptions, SavingOptions, StateOptions
+from sd_scripts.options.training import LATEST, LoggingOptions, SampleOptions, SavingOptions, StateOptions
 
 # File systems take 255 bytes; numbers, times and endings are added.
 LONGEST_NAME_BYTES = 180
@@ -104,6 +105,9 @@ def check_states(state: StateOptions, saving: SavingOptions) -> None:
         if not state.resume:
             raise BadOption("resume_from_huggingface", "--resume_from_huggingface needs --resume owner/name/path.")
         parse_remote(state.resume)
+    if (named := state.source) and not state.resume_from_huggingface and named != LATEST and not Path(named).exists():
+        # It may have been moved away by a program that was killed before the new one was in its place.
+        tidy(Path(named).absolute().parent)
     check_named(state)
 
 
@@ -122,6 +126,7 @@ def check_writable(option: str, folder: str | None) -> None:
         Path(folder or "").mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        tidy(Path(folder or ""))
     except OSError as error:
         sentence = f"--{option} {folder} cannot be written to: {error.strerror}. Choose another folder."
         raise BadOption(option, sentence) from error
