@@ -14,7 +14,7 @@ Window = list[list[Item]]
 class Course:
     """The whole way. A window of batches ends with its epoch: the last one of an epoch may be shorter.
 
-    `since`: (step, epochs before it) from which on epochs have this length; it was another in what a branch goes on from.
+    `since`: (step, epochs before it) from which on epochs have this length; a branch may go on from one of others.
     """
 
     steps_per_epoch: int

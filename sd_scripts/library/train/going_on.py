@@ -85,7 +85,9 @@ def _tell(facts: Facts, options: TrainerOptions, report: Report) -> None:
     if not options.state.branch:
         return
     found = changes_since(facts, options)
-    report.notice(f"A branch of {options.state.branch}, after step {facts.step:,}, with {counted(len(found), 'changed option')}.")
+    report.notice(
+        f"A branch of {options.state.branch}, after step {facts.step:,}, with {counted(len(found), 'changed option')}."
+    )
     for name, change in found.items():
         report.say(f"  {listed(name, change)}")
     report.emit(events.Branched(state=options.state.branch, step=facts.step, changes=_as_lists(found)))
@@ -113,7 +115,8 @@ def _latest(saving: SavingOptions, report: Report) -> str | None:
             report.notice(f"The latest state is {state}.")
             return str(state)
         report.notice(f"The state {state} is left out: {wrong}.", "warning")
-    report.notice(f"There is no state of {name or 'last'} in {' or '.join(map(str, places))} to resume: training begins at its first step.")
+    where = " or ".join(map(str, places))
+    report.notice(f"There is no state of {name or 'last'} in {where} to resume: training begins at its first step.")
     return None
 
 
