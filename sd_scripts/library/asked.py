@@ -107,7 +107,10 @@ def stop_on_signals(asked: Asked, say: Callable[[str], None]) -> None:
     that of a closed terminal, unless it is ignored already (nohup).
     """
 
+    told = False
+
     def interrupted(number: int, frame: Any) -> None:
+        nonlocal told
         signal.signal(number, _leave)
         asked.ask("stop")
         if asked.at_once:
@@ -116,7 +119,10 @@ def stop_on_signals(asked: Asked, say: Callable[[str], None]) -> None:
             asked.leaving = True
             threading.Thread(target=_see_out, args=[asked], daemon=True).start()
             raise LeftAtOnce
-        say("Stopping after the present step. Press Ctrl+C again to leave at once.")
+        if not told:
+            # Ctrl+C comes from the terminal, and from a launcher as a signal of another kind.
+            told = True
+            say("Stopping after the present step. Press Ctrl+C again to leave at once.")
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         number = getattr(signal, name, None)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sd_scripts.library.data.images import UnreadableImage, image_size, open_image, open_image_with_alpha
+from sd_scripts.library.data.images import UnreadableImage, find_images, image_size, open_image, open_image_with_alpha
 from tests.data.bad_pictures import BLUE, BROKEN, GREEN, GREY, NAMES, ODD, RED, quarters, write_named, write_pictures
 
 
@@ -115,3 +115,10 @@ def test_names_are_only_names(tmp_path: Path) -> None:
     for path in write_named(tmp_path):
         assert open_image(path).size == (96, 64)
     assert len(list(tmp_path.iterdir())) == len(NAMES)
+
+
+def test_a_link_that_leads_round_in_circles_keeps_no_other_picture_from_being_found(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("b.png")
+    (tmp_path / "c.png").symlink_to("nowhere")
+    assert find_images(tmp_path) == find_images(tmp_path, recursive=True) == [tmp_path / "a.png"]

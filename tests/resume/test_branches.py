@@ -91,10 +91,12 @@ def test_what_no_branch_can_be(tmp_path: Path, state: Path) -> None:
     with pytest.raises(BadOption, match="--branch nowhere: there is no such folder") as caught:
         check_output(options(tmp_path, branch="nowhere"))
     assert caught.value.option == "branch"
+    with pytest.raises(BadOption, match="--branch latest: there is no such folder"):
+        check_output(options(tmp_path, branch="latest"))
     with pytest.raises(BadOption, match="--branch .* has no text_encoder.safetensors: that part was not trained"):
         train(tmp_path, branch=str(state), text=True)
-    with pytest.raises(BadOption, match="The state stands at step 2, and training ends at 2"):
-        branch(tmp_path, state, max_train_steps=2)
+    with pytest.raises(BadOption, match="The state stands at step 2, and training ends at 1"):
+        branch(tmp_path, state, max_train_steps=1)
     train(tmp_path, text=True, save_state=True, output_name="T")
     with pytest.raises(BadOption, match="it has text_encoder.safetensors too, and what was learnt in that part"):
         train(tmp_path, branch=str(tmp_path / "out" / "T-state"), max_train_steps=9)
@@ -106,3 +108,14 @@ def test_secrets_are_in_no_state(tmp_path: Path, state: Path) -> None:
     values = shaping(options(tmp_path, huggingface_token="hf_secret", wandb_api_key="key_secret"), seed=1)
     assert "secret" not in json.dumps(values) and values["pretrained_model_name_or_path"] == "base.safetensors"
     assert str(tmp_path) not in json.dumps(values) and values["seed"] == 1
+
+
+def test_epochs_of_another_length_are_counted_on_from_the_state(tmp_path: Path) -> None:
+    """Two epochs of two steps, then epochs of four: the third one begins with step 5."""
+    train(tmp_path, max_train_steps=4, save_state=True, gradient_accumulation_steps=2)
+    state = tmp_path / "out" / "X-state"
+    trainer, recorder, _ = branch(tmp_path, state, max_train_steps=9, optimizer_args=None)
+    assert trainer.course.epochs == 4 and trainer.place.epoch == 3
+    assert "Done: 9 steps, 4 epochs." in recorder.said
+    trainer, recorder, _ = branch(tmp_path, state, max_train_epochs=3, optimizer_args=None)
+    assert trainer.course.epochs == 3 and "Done: 8 steps, 3 epochs." in recorder.said

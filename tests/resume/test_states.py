@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load, load_file
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.train.going_on import check_whole, settle
+from sd_scripts.library.train.going_on import check_named, check_whole, settle
 from sd_scripts.library.train.state_facts import facts_of, read_facts
 from sd_scripts.library.train.state_files import SUMS, damage
 from tests.train.tiny import Recorder, make_trainer, options, tiny_data, train
@@ -96,6 +96,22 @@ def test_latest_begins_where_there_is_none_and_counts_time_not_steps(out: Path) 
     newer = json.loads((out / "X-step00000001-state" / "state.json").read_text())
     shutil.copytree(out / "X-step00000001-state", out / "N-step00000001-state")
     assert facts_of(out / "N-step00000001-state").saved_at == newer["saved_at"] < facts_of(out / "X-state").saved_at
+
+
+def test_latest_is_looked_for_in_the_fallback_folder_too(out: Path) -> None:
+    fallback = out.parent / "fallback"
+    shutil.copytree(out, fallback)
+    shutil.rmtree(out / "X-state")
+    assert settled(out, fallback_dir=str(fallback))[0] == str(fallback / "X-state")
+    assert settled(out, fallback_dir=str(out.parent / "none"))[0] == str(out / "X-step00000003-state")
+    said = settled(out, output_name="Z", fallback_dir=str(fallback))[1]
+    assert f"There is no state of Z in {out} or {fallback} to resume" in said
+
+
+def test_a_state_without_its_facts_is_refused_with_the_newest_whole_one_beside_it(out: Path) -> None:
+    (out / "X-state" / "state.json").unlink()
+    with pytest.raises(BadOption, match="it has no state.json.*newest whole state beside it is .*X-step00000003-state"):
+        check_named(options(out.parent, resume=str(out / "X-state")).state)
 
 
 def test_what_resumes_has_the_options_of_its_state(out: Path) -> None:

@@ -125,6 +125,12 @@ def test_skipping_ends_where_nothing_else_comes(tmp_path):
     assert f"at step {3 + MOST_IN_A_ROW}," in sentence and "the last of 20 such steps in a row" in sentence
 
 
+def test_a_training_that_ends_with_steps_left_out_says_so(tmp_path):
+    trainer, recorder = make_trainer(tmp_path, breaking(3, 4), on_nonfinite="skip", max_train_steps=4)
+    trainer.run()
+    assert "The last 2 steps were all left out: the weights may be broken already." in recorder.said
+
+
 def test_it_goes_back_to_the_newest_state_and_on(tmp_path):
     values = STATES | {"on_nonfinite": "rollback", "max_train_steps": 5}
     trainer, recorder = make_trainer(tmp_path, breaking(4), **values)
@@ -137,6 +143,21 @@ def test_it_goes_back_to_the_newest_state_and_on(tmp_path):
     other.run()
     assert recorder.losses[3] == again.losses[2]
     assert trainer.place.step == 5 and (tmp_path / "out" / "X.safetensors").exists()
+
+
+def test_without_a_whole_state_it_says_that_it_cannot_go_back(tmp_path):
+    values = STATES | {"on_nonfinite": "rollback", "max_train_steps": 5}
+    assert "There is no state that it could go back to." in stopped(tmp_path / "none", breaking(1), **values)[2]
+    trainer, _ = make_trainer(tmp_path, breaking(4), **values)
+    save = trainer._save
+
+    def damaging(*arguments, **how):
+        save(*arguments, **how)
+        (trainer.kept.state / "optimizer.pt").write_bytes(b"")
+
+    trainer._save = damaging
+    with pytest.raises(LossNotFinite, match="There is no state that it could go back to."):
+        trainer.run()
 
 
 def test_it_goes_back_only_so_often(tmp_path):

@@ -1,6 +1,7 @@
 """Pictures: finding them in folders, and reading them as they are meant to be seen. Needs no torch."""
 
 import contextlib
+import errno
 import functools
 import os
 import warnings
@@ -48,7 +49,7 @@ def find_images(folder: str | Path, recursive: bool = False, option: str = "trai
 def _in(folder: Path) -> list[Path]:
     """The pictures of a folder. One look at the folder tells what is a file; names are sorted faster than paths."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if _has_image_name(entry.name) and entry.is_file()]
+        names = [entry.name for entry in entries if _has_image_name(entry.name) and _is_file(entry)]
     return [folder / name for name in sorted(names)]
 
 
@@ -60,8 +61,18 @@ def _below(folder: Path) -> Iterator[Path]:
         # Links to folders may lead round in circles.
         if entry.is_dir(follow_symlinks=False):
             yield from _below(folder / entry.name)
-        elif _has_image_name(entry.name) and entry.is_file():
+        elif _has_image_name(entry.name) and _is_file(entry):
             yield folder / entry.name
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """A link that leads nowhere, or round in circles, is none."""
+    try:
+        return entry.is_file()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False
 
 
 def _has_image_name(name: str) -> bool:

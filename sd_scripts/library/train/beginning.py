@@ -8,6 +8,7 @@ from sd_scripts.library.train.course import Course, Place
 from sd_scripts.library.train.curves import Schedule
 from sd_scripts.library.train.state_facts import Facts
 from sd_scripts.library.train.team import Team
+from sd_scripts.library.train.validation import Standing
 from sd_scripts.options.network import StartOptions
 
 
@@ -41,6 +42,21 @@ def begin_at(place: Place, first: Place, report: Report) -> None:
     place.step, place.epoch, place.window = first.step, first.epoch, first.window
     if place.step:
         report.notice(f"Beginning after step {place.step:,}, in epoch {place.epoch + 1}, without a state.")
+
+
+def epochs_since(resumed: Facts | None, plan: str) -> tuple[int, int]:
+    """The step that the state's epoch began with, or begins anew with, and how many epochs there were before.
+
+    `plan`: the fingerprint of the epoch as it is now.
+    """
+    if resumed is None:
+        return 0, 0
+    return resumed.step - (resumed.window if resumed.plan == plan else 0), resumed.epoch
+
+
+def standing_of(resumed: Facts | None) -> Standing:
+    """How the validations so far went."""
+    return Standing(resumed.best_loss, resumed.best_step, resumed.worse) if resumed else Standing()
 
 
 def take_up(place: Place, resumed: Facts, plan: str, scheduler: str, report: Report) -> None:

@@ -12,15 +12,20 @@ Window = list[list[Item]]
 
 @dataclass(frozen=True)
 class Course:
-    """The whole way. A window of batches ends with its epoch: the last one of an epoch may be shorter."""
+    """The whole way. A window of batches ends with its epoch: the last one of an epoch may be shorter.
+
+    `since`: (step, epochs before it) from which on epochs have this length; a branch may go on from one of others.
+    """
 
     steps_per_epoch: int
     total_steps: int
+    since: tuple[int, int] = (0, 0)
 
     @property
     def epochs(self) -> int:
         """Epochs that are begun."""
-        return -(-self.total_steps // self.steps_per_epoch)
+        step, epochs = self.since
+        return epochs - (step - self.total_steps) // self.steps_per_epoch
 
 
 @dataclass
@@ -49,11 +54,13 @@ class Length(Protocol):
     gradient_accumulation_steps: int
 
 
-def course_of(batches_per_epoch: int, length: Length) -> Course:
+def course_of(batches_per_epoch: int, length: Length, since: tuple[int, int] = (0, 0)) -> Course:
     """The course over so many batches an epoch; max_train_epochs wins over max_train_steps."""
     steps_per_epoch = -(-batches_per_epoch // length.gradient_accumulation_steps)
-    epochs = length.max_train_epochs
-    return Course(steps_per_epoch, length.max_train_steps if epochs is None else epochs * steps_per_epoch)
+    total_steps = length.max_train_steps
+    if length.max_train_epochs is not None:
+        total_steps = since[0] + max(0, length.max_train_epochs - since[1]) * steps_per_epoch
+    return Course(steps_per_epoch, total_steps, since)
 
 
 def windows(plan: list[list[Item]], accumulation: int) -> list[Window]:

@@ -100,6 +100,10 @@ class Watch:
         """Says what was left out in all."""
         if self.left_out > _TOLD_STEPS:
             self._report.notice(f"Left out in all, as they came to no numbers: {self.left_out:,} steps.", "warning")
+        if self._skips and self._row:
+            steps = "last step was" if self._row == 1 else f"last {self._row:,} steps were all"
+            text = f"The {steps} left out: the weights may be broken already. Try an earlier save and a lower rate."
+            self._report.notice(text, "warning")
         if self.left_out:
             self._report.counts["steps_left_out"] = self.left_out
 

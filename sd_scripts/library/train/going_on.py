@@ -8,7 +8,7 @@ from pathlib import Path
 from sd_scripts.library import events
 from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.report import Report
+from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.remote_state import fetch_state
 from sd_scripts.library.train.saving import Names
@@ -26,9 +26,11 @@ def check_named(state: StateOptions) -> None:
         raise BadOption("branch", f"{sentence} Leave one out.")
     option, folder = named_by(state), state.source
     on_hub = state.resume_from_huggingface
-    if folder and not on_hub and folder != LATEST and not (Path(folder) / FACTS).is_file():
+    if folder and not on_hub and state.resume != LATEST and not (Path(folder) / FACTS).is_file():
         what = f"no state (it has no {FACTS})" if Path(folder).is_dir() else "no such folder"
         sentence = f"there is {what}. Name a folder whose name ends in -state."
+        if Path(folder).name.endswith("-state") and (other := whole_beside(Path(folder))):
+            sentence = f"there is {what}. The newest whole state beside it is {other}."
         raise BadOption(option, f"--{option} {folder}: {sentence}")
 
 
@@ -83,7 +85,9 @@ def _tell(facts: Facts, options: TrainerOptions, report: Report) -> None:
     if not options.state.branch:
         return
     found = changes_since(facts, options)
-    report.notice(f"A branch of {options.state.branch}, after step {facts.step:,}, with {len(found)} changed options.")
+    report.notice(
+        f"A branch of {options.state.branch}, after step {facts.step:,}, with {counted(len(found), 'changed option')}."
+    )
     for name, change in found.items():
         report.say(f"  {listed(name, change)}")
     report.emit(events.Branched(state=options.state.branch, step=facts.step, changes=_as_lists(found)))

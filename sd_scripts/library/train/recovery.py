@@ -50,6 +50,8 @@ class Recovery:
         kept = self._keep(trouble)
         row = f" It is the last of {self._watch.row} such steps in a row." if self._watch.row >= MOST_IN_A_ROW else ""
         back = f" Training went back {self.rollbacks} times." if self.rollbacks else ""
+        if goes_back:
+            back += " There is no state that it could go back to."
         advice = ", ".join(advices(self.options, trouble))
         raise LossNotFinite(f"{trouble.words}.{row}{back} {kept} What may help: {advice}.")
 

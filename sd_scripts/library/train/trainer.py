@@ -17,11 +17,10 @@ from sd_scripts.library.events import Request
 from sd_scripts.library.models.family import Family, TextSettings
 from sd_scripts.library.pausing import Pause
 from sd_scripts.library.report import Report, counted
+from sd_scripts.library.train import beginning, zero
 from sd_scripts.library.train import state as states
-from sd_scripts.library.train import zero
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
-from sd_scripts.library.train.beginning import begin_at, choose_seed, first_place, take_up, tell_new_length
 from sd_scripts.library.train.board_kinds import Board
 from sd_scripts.library.train.boards import open_boards
 from sd_scripts.library.train.branching import begun_anew
@@ -66,7 +65,7 @@ from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.timing import waited
 from sd_scripts.library.train.tracking import Figures, StepFigures, Tracker
 from sd_scripts.library.train.upload import make_uploads
-from sd_scripts.library.train.validation import Standing, Validation, told
+from sd_scripts.library.train.validation import Validation, told
 from sd_scripts.options.network import StartOptions
 from sd_scripts.options.trainer import TrainerOptions
 
@@ -91,14 +90,15 @@ class Trainer:
         workers = options.data
         self.readers = Readers(workers.max_data_loader_n_workers, workers.persistent_data_loader_workers)
         self.resumed = self._read_state()
-        self.seed = choose_seed(options.length.seed, self.resumed, bool(options.state.branch), self.team, report)
+        branch = bool(options.state.branch)
+        self.seed = beginning.choose_seed(options.length.seed, self.resumed, branch, self.team, report)
         self.place = self.resumed.place() if self.resumed else Place()
         self.changed = changes_since(self.resumed, options) if self.resumed else {}
         self.branches = branches_of(self.resumed, self.changed) if self.resumed else []
         self.start = start or StartOptions()
         self._asked: set[Request] = set()
         self._told_movement = False
-        self.standing = _standing(self.resumed)
+        self.standing = beginning.standing_of(self.resumed)
         self.kept = Kept()
         self.shortage = Shortage(options, report, self.place)
 
@@ -185,8 +185,7 @@ class Trainer:
         facts = provenance(options, self.family.base_version, self.data, self.course, self.seed, self.team.size)
         facts = facts.branched(self.branches)
         contents = self.learner.contents
-        saving = options.saving
-        place = OutputPlace(Path(saving.output_dir or "."))
+        saving, place = options.saving, OutputPlace(Path(options.saving.output_dir or "."))
         fallback = Path(saving.fallback_dir) if saving.fallback_dir else None
         archive = Archive(self.family, self.method, options, self.course, facts, contents, report, self.uploads, place)
         samples = Samples(options.samples, place, saving.output_name, self.data.images, report)
@@ -231,18 +230,18 @@ class Trainer:
         batches = len(self._plan(0))
         if not batches:
             raise NothingUsable("Not one picture can be used; the list above says why.")
-        return course_of(batches, self.options.length)
+        since = beginning.epochs_since(self.resumed, fingerprint(self._windows()))
+        return course_of(batches, self.options.length, since)
 
     def _begin(self) -> Schedule:
         """Puts training where it is to begin. Gives the curve of the rate, which begins there. Errors: BadOption."""
-        first = first_place(self.start, self.course)
         if not self.resumed:
-            begin_at(self.place, first, self.report)
+            beginning.begin_at(self.place, beginning.first_place(self.start, self.course), self.report)
         return self._curve(self.course.total_steps)
 
     def _curve(self, total_steps: int) -> Schedule:
         """The curve of the rate over a training of so many steps. Errors: BadOption."""
-        first = first_place(self.start, self.course).step
+        first = beginning.first_place(self.start, self.course).step
         curve = choose_schedule(self.options.optimizer, self.options.schedule, max(1, total_steps - first))
         return lambda step: curve(step - first)
 
@@ -265,10 +264,11 @@ class Trainer:
         anew = self._begun_anew(resumed)
         states.restore(source, resumed, self.learner.contents, anew)
         self.tracker.take_up(states.read_losses(source))
-        take_up(self.place, resumed, fingerprint(self._windows()), self.options.schedule.lr_scheduler_type, self.report)
+        plan, scheduler = fingerprint(self._windows()), self.options.schedule.lr_scheduler_type
+        beginning.take_up(self.place, resumed, plan, scheduler, self.report)
         if not set(vars(self.options.schedule)) & set(self.changed):
             then = self._curve(resumed.total_steps)
-            tell_new_length(resumed, then, self.schedule, self.course.total_steps, self.report)
+            beginning.tell_new_length(resumed, then, self.schedule, self.course.total_steps, self.report)
         self.kept.save = Path(source)
         if anew is None or anew.again(self.learner.contents):
             self.kept.states.append(KeptState(self.kept.save, anew))
@@ -491,10 +491,5 @@ class Trainer:
         course = self.course
         for text in warmup_notices(self.options.optimizer, self.options.schedule, course.total_steps):
             self.report.notice(text, "warning")
-        device = self.accelerator.device
-        text = f"{len(self.data.images):,} pictures, {course.steps_per_epoch:,} steps an epoch, on {device}"
-        self.report.say(text)
-
-
-def _standing(resumed: Facts | None) -> Standing:
-    return Standing(resumed.best_loss, resumed.best_step, resumed.worse) if resumed else Standing()
+        pictures, device = f"{len(self.data.images):,} pictures", self.accelerator.device
+        self.report.say(f"{pictures}, {course.steps_per_epoch:,} steps an epoch, on {device}")
