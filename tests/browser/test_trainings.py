@@ -11,7 +11,7 @@ from tests.browser.runs import start, wait_for_rows
 from tests.browser.test_runs import make_pictures
 from tests.page import Gui, Tab
 
-BRIEF = {"max_train_steps": 2, "max_data_loader_n_workers": 0, "seed": 7, "resolution": "64,64"}
+BRIEF = {"max_train_steps": 2, "max_data_loader_n_workers": 0, "seed": 7, "resolution": "64,64", "min_bucket_reso": 64}
 SMALL = {"network_dim": 2}
 WORD = {"token_string": "my-cat", "init_word": "cat", "use_object_template": True}
 # {training: what its form is told besides, and what a key of its file has in it; "" where that is a .pt file}
@@ -65,7 +65,7 @@ def test_every_training_runs_from_one_tab(tab: Tab, gui: Gui) -> None:
     switch(tab, "sdxl_lora")
     # The project's model is of the other family.
     expect(page.locator('[data-view="train"] .finds')).to_contain_text("Stable Diffusion 1 or 2")
-    tab.fill("sdxl_lora", pretrained_model_name_or_path=sdxl, resolution="64,64")
+    tab.fill("sdxl_lora", pretrained_model_name_or_path=sdxl, resolution="64,64", min_bucket_reso=64)
     kept = "['max_train_steps', 'seed', 'resolution'].map(flag => Studio.store.value('sdxl_lora', flag))"
     assert page.evaluate(kept) == ["2", "7", "64,64"]
     expect(page.locator('[data-view="train"] .finds')).not_to_contain_text("Stable Diffusion 1 or 2")

@@ -133,7 +133,7 @@ def test_a_run_that_fails_says_why(on: Tab, gui: Gui, plain: Path) -> None:
     expect(page.locator(".kg-rb .nm")).to_have_text("blocker", timeout=NEWS_MS)
     model = gui.folder / "tiny.safetensors"
     make_sd1(model)
-    on.fill("latents", model_name_or_path=model, max_resolution="128,128")
+    on.fill("latents", model_name_or_path=model, max_resolution="128,128", min_bucket_reso=64)
     start(on, "latents")
     expect(page.locator(".kg-list .run .waiting")).to_contain_text("blocker")
     metadata.write_text(whole[:30], encoding="utf-8")

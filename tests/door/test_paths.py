@@ -32,7 +32,7 @@ SECRET = "swordfish"
 
 PATHS = {
     "browse": ["path"], "dataset_open": ["paths"], "preset_import_model": ["path"], "tensorboard": ["logdir"],
-    "project_save": ["project"],
+    "project_save": ["project"], "run_save_elsewhere": ["folder"],
 }  # fmt: skip
 """Arguments that are paths, besides those of forms and projects; a path out of the roots is refused by name."""
 

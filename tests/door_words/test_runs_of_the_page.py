@@ -84,7 +84,9 @@ def test_cve_2024_32025_no_field_of_the_group_images_tool_runs_a_command(place: 
     pictures = str(place.folder / "pictures")
     for at, evil in enumerate(EVIL[:3]):
         out = f"{place.work}/out{at} {evil}"
-        run_id = place.start("group_images", input_folder=pictures, output_folder=out, max_resolution="64,64")
+        run_id = place.start(
+            "group_images", input_folder=pictures, output_folder=out, max_resolution="64,64", min_bucket_reso=64
+        )
         argv = place.store.record(run_id).argv
         assert [word for word in argv if "CANARY" in word] == [out]
         assert Path(out).is_dir() and not canaries(place)
@@ -95,10 +97,11 @@ def test_cve_2024_32025_no_field_of_the_group_images_tool_runs_a_command(place: 
 
 
 def test_cve_2024_32026_no_field_of_the_git_captioning_runs_a_command(place: Place) -> None:
-    """The run ends as there is no such model, and nothing else has happened."""
-    pictures, ending = str(place.folder / "pictures"), f".c{EVIL[1]}"
-    run_id = place.start("caption_git", train_data_dir=pictures, model_id="nobody/nothing", caption_extension=ending)
-    assert [word for word in place.store.record(run_id).argv if "CANARY" in word] == [ending]
+    """The run ends as there is no model in the folder, and nothing else has happened."""
+    pictures, model = str(place.folder / "pictures"), f"{place.work}/m {EVIL[1]}"
+    Path(model).mkdir()
+    run_id = place.start("caption_git", train_data_dir=pictures, model_id=model)
+    assert [word for word in place.store.record(run_id).argv if "CANARY" in word] == [model]
     assert place.store.status(run_id).state == "failed" and not canaries(place)
     refused_or_one_word(place, "caption_git", train_data_dir=pictures)
 
@@ -106,6 +109,7 @@ def test_cve_2024_32026_no_field_of_the_git_captioning_runs_a_command(place: Pla
 def test_a_waiting_run_that_is_edited_gets_words_as_they_were_typed(place: Place) -> None:
     call, pictures = place.studio.call, str(place.folder / "pictures")
     given = {"input_folder": pictures, "output_folder": str(place.work / "y"), "max_resolution": "64,64"}
+    given["min_bucket_reso"] = "64"
     call("queue_pause", {"paused": True})
     run_id = call("start", {"stage": "group_images", "values": given, "confirm": True})["run_id"]
     out = f"{place.work}/y {EVIL[0]}"

@@ -371,7 +371,7 @@ def test_another_folder_and_other_endings(page: Page, shared: Tab, gui: Gui) -> 
     page.click("[data-source=endings]")
     page.fill("#ds-caption_extension", ".png")
     page.locator("dialog .btn.pri").click()
-    expect(page.locator("[data-part=progress]")).to_contain_text('".png" cannot be the ending of a text file.')
+    expect(page.locator("[data-part=progress]")).to_contain_text("“.png” is no ending of texts.")
     page.click("[data-source=endings]")
     page.fill("#ds-caption_extension", ".caption")
     page.locator("dialog .btn.pri").click()

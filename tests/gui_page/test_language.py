@@ -107,7 +107,7 @@ def runs(gui: Gui, pictures: Path) -> list[str]:
     model, merged = gui.folder / "tiny.safetensors", gui.work / "merged.json"
     make = "import sys; from pathlib import Path; from sd_scripts.library.example.sd_models import make_sd1; "
     subprocess.run([sys.executable, "-c", f"{make} make_sd1(Path(sys.argv[1]))", model], cwd=REPOSITORY, check=True)
-    latents = [pictures, merged, gui.work / "latents.json", model, "--max_resolution=64,64", "--batch_size=1"]
+    latents = [pictures, merged, gui.work / "latents.json", model, "--max_resolution=64,64", "--min_bucket_reso=64"]
     wrong = ["--lr_scheduler=cosin", "--pretrained_model_name_or_path", model, "--in_json", merged]
     wrong += ["--output_dir", gui.work / "out", "--train_data_dir", pictures, "--resolution=64,64"]
     steps = [

@@ -224,7 +224,7 @@ def test_sizes_are_read_for_a_moment_only_and_the_next_answer_goes_on(place, mon
     batches = figures(trained(place, **values, **buckets))["Batches per epoch"]
     assert batches.unfinished and batches.value == "at least 1"
     assert batches.note == "The sizes of 6 images are still being read."
-    latents = {"train_data_dir": str(place / "pics"), "max_resolution": "64,64"}
+    latents = {"train_data_dir": str(place / "pics"), "max_resolution": "64,64", "min_bucket_reso": 64}
     assert figures(look(place, "latents", **latents))["Buckets"].unfinished
     monkeypatch.undo()
     batches = figures(trained(place, **values, **buckets))["Batches per epoch"]

@@ -231,7 +231,7 @@ SCENES = [
     ("check.tag_first", merge("merge_tags")),
     ("check.some_without_text", merge("merge_tags", ".txt", 1)),
     ("check.full_path_needed", merge("merge_tags", ".txt", recursive=True)),
-    ("check.exists", with_file("o.json", merge("merge_tags", ".txt"))),
+    ("check.exists", with_file("o.json", merge("merge_tags", ".txt"), "{}")),
     ("check.exists", with_file("out/meadow.safetensors", train())),
     ("check.keys_are_paths", lambda place: ("latents", place.latents_stage(full_path=False))),
     ("check.keys_are_names", lambda place: ("latents", place.latents_stage() | bare_names(place))),

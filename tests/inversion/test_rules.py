@@ -4,7 +4,9 @@ import io
 import json
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from kohya_gui.checks import check
 from kohya_gui.counted import counted
@@ -47,7 +49,7 @@ def test_what_cannot_be_is_refused(given, sentence, tmp_path):
 def test_what_is_read_is_not_overwritten(tmp_path):
     file = tmp_path / "out" / "X.safetensors"
     file.parent.mkdir()
-    file.write_bytes(b"")
+    save_file({"emb_params": torch.zeros(1, 32)}, file)
     with pytest.raises(BadOption, match="is what this training reads. Choose another name"):
         check_inversion(inversion_options(tmp_path, weights=str(file)))
 

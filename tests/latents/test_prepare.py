@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sd_scripts.library.asked import Asked
 from sd_scripts.library.data import latents_stage
 from sd_scripts.library.data.buckets import BucketRules
 from sd_scripts.library.data.images import open_image
@@ -85,7 +86,7 @@ class Stage:
             (self.folder / "in.json").write_text(json.dumps(self.entries), encoding="utf-8")
         events = self.folder / "events.jsonl"
         events.unlink(missing_ok=True)
-        report = Report(events, requests, io.StringIO())
+        report = Report(events, Asked(requests), io.StringIO())
         try:
             prepare_latents(from_values(PrepareLatentsOptions, given), report, vae_of)
         finally:

@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.train.output_place import OutputPlace
 from sd_scripts.library.train.prompts import Prompt, read_prompts, whole_eights
 from sd_scripts.library.train.sampling import Samples, write_png
-from sd_scripts.options.training import SampleOptions, SavingOptions
+from sd_scripts.options.training import SampleOptions
 from tests.train.tiny import Recorder, train, weights
 
 # diffusers' Euler schedulers hand torch tensors to numpy in an old way.
@@ -194,7 +195,7 @@ def test_a_missing_prompt_file():
 
 def test_a_sample_that_is_no_numbers_is_black_and_told_once(tmp_path):
     recorder = Recorder()
-    samples = Samples(SampleOptions(), SavingOptions(output_dir=str(tmp_path)), [], recorder.report)
+    samples = Samples(SampleOptions(), OutputPlace(tmp_path), "X", [], recorder.report)
     for step in (1, 2):
         pixels_CHW = samples._checked(torch.tensor([[[math.nan, 0.5]]]), step)
         assert pixels_CHW.tolist() == [[[-1.0, 0.5]]]

@@ -133,7 +133,7 @@ def test_steps_in_portions_are_whole_steps(tmp_path, groups):
         for name, tensor in getattr(two.family, part).state_dict().items():
             torch.testing.assert_close(tensor, ends[name], rtol=1e-5, atol=1e-7)
     if groups:
-        assert groups <= len(two.learner._steps._portions) <= groups + 2
+        assert groups <= len(two.learner.steps._portions) <= groups + 2
 
 
 PROBE = """
