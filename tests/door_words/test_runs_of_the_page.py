@@ -100,6 +100,7 @@ def test_cve_2024_32026_no_field_of_the_git_captioning_runs_a_command(place: Pla
     """The run ends as there is no model in the folder, and nothing else has happened."""
     pictures, model = str(place.folder / "pictures"), f"{place.work}/m {EVIL[1]}"
     Path(model).mkdir()
+    (Path(model) / "config.json").write_text("{}")
     run_id = place.start("caption_git", train_data_dir=pictures, model_id=model)
     assert [word for word in place.store.record(run_id).argv if "CANARY" in word] == [model]
     assert place.store.status(run_id).state == "failed" and not canaries(place)
