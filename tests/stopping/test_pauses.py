@@ -281,6 +281,23 @@ def test_pictures_that_are_gone_are_waited_for(tmp_path, monkeypatch, then, read
         assert facts.step == len(recorder.of("metric")) < 8 and recorder.of("stopped")
 
 
+@pytest.mark.parametrize("then", ["comes back", "stop"])
+def test_latents_wait_for_pictures_that_are_gone(tmp_path, monkeypatch, then):
+    """Without it, pictures of a drive that is gone would be left out of the whole training."""
+    monkeypatch.setattr(pictures_gone, "LOOK_EVERY_S", 0.02)
+    data = tiny_data(4, latents=False)
+    folder = data.images[0].path.parent
+    away = folder.with_name(folder.name + "-away")
+    trainer, recorder = make_trainer(tmp_path, data=data, max_train_steps=2, cache_latents=True)
+    folder.rename(away)
+    after = {"comes back": lambda: away.rename(folder), "stop": lambda: recorder.report.ask("stop")}
+    when_paused(recorder, after[then])
+    trainer.run()
+    assert recorder.of("paused")[0].kind == "pictures" and not recorder.of("item_failed")
+    assert len(recorder.of("metric")) == (2 if then == "comes back" else 0)
+    assert bool(recorder.of("stopped")) == (then == "stop")
+
+
 def test_a_drive_that_is_gone_is_told_from_the_folder_below_it(tmp_path, monkeypatch):
     """What unmounting does, as numbers: the folder is there, on the disk below."""
     ground = Ground(tmp_path)

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from sd_scripts.library.data.pictures_gone import SourceGone, while_there
 from sd_scripts.library.data.prefetch import Readers, prefetch
 from sd_scripts.library.data.training_data import Item, TrainImage
 from sd_scripts.library.pausing import patiently
@@ -47,7 +48,7 @@ def cache_latents(
 ) -> None:
     """Makes the latents that are missing, in batches of one size; leaves out and lists what cannot be read.
 
-    Each process makes its share. Ends early when a stop is asked for.
+    Each process makes its share; one by itself waits for a folder that is gone. Ends early when a stop is asked for.
     """
     missing = keeper.missing()
     report.phase("cache_latents", f"Making latents of {len(missing):,} pictures", len(missing))
@@ -58,7 +59,13 @@ def cache_latents(
     unread: list[Made] = []
     place = images[missing[0]].path if missing else Path()
     done = 0
-    loading = prefetch(own, keeper.load, readers, lambda item, reason: unread.append(Made(item.image, reason=reason)))
+
+    def load(item: Item) -> Any:
+        if team.size > 1:
+            return keeper.load(item)
+        return while_there(report, images[item.image].path.parent, partial(keeper.load, item))
+
+    loading = prefetch(own, load, readers, lambda item, reason: unread.append(Made(item.image, reason=reason)))
     try:
         for loaded in loading:
             # Rounds go together, so a place that one process cannot write to makes all of them wait.
@@ -73,6 +80,9 @@ def cache_latents(
             report.progress(done, len(missing))
             if any(stop for _, stop in answers):
                 return
+    except SourceGone:
+        # A stop came meanwhile.
+        return
     finally:
         keeper.end()
 

@@ -105,17 +105,21 @@ def branches_of(facts: Facts, found: Changes) -> list[dict[str, object]]:
 
 def _latest(saving: SavingOptions, report: Report) -> str | None:
     """The newest whole state of this output; what is not whole is told and left out. None: there is none."""
-    name = saving.output_name
-    # What could not be written into the one folder lies in the other, and is newer.
-    folders = [Path(folder) for folder in (saving.output_dir or ".", saving.fallback_dir) if folder]
-    for state in newest_first([state for folder in folders for state in Names(folder, name).states()]):
+    places = _places(saving)
+    for state in newest_first([state for names in places for state in names.states()]):
         if (wrong := damage(state)) is None:
             report.notice(f"The latest state is {state}.")
             return str(state)
         report.notice(f"The state {state} is left out: {wrong}.", "warning")
-    where = " or ".join(map(str, folders))
-    report.notice(f"There is no state of {name or 'last'} in {where} to resume: training begins at its first step.")
+    name, where = saving.output_name or "last", " or ".join(str(names.folder) for names in places)
+    report.notice(f"There is no state of {name} in {where} to resume: training begins at its first step.")
     return None
+
+
+def _places(saving: SavingOptions) -> list[Names]:
+    """Where this output lies: what could not be written into the one folder lies in the other."""
+    folders = filter(None, (saving.output_dir or ".", saving.fallback_dir))
+    return [Names(Path(folder), saving.output_name) for folder in folders]
 
 
 def check_whole(option: str, folder: Path) -> None:
@@ -155,7 +159,7 @@ def check_asked(folder: str, facts: Facts, method: str, options: TrainerOptions)
 
 def check_end(step: int, total_steps: int, saving: SavingOptions) -> None:
     """Raises BadOption where nothing is left to train. What was ended between its last state and its model goes on."""
-    lacks_model = step == total_steps and not Names(Path(saving.output_dir or "."), saving.output_name).has_last()
+    lacks_model = step == total_steps and not any(names.has_last() for names in _places(saving))
     if step >= total_steps and not lacks_model:
         text = f"The state stands at step {step:,}, and training ends at {total_steps:,}."
         raise BadOption("max_train_steps", f"{text} Ask for more steps or epochs.")
