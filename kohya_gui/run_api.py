@@ -5,7 +5,7 @@ from pathlib import Path
 from kohya_gui.arguments import Json, Values
 from kohya_gui.checks import Confirmed
 from kohya_gui.endpoint import endpoint
-from kohya_gui.files import Roots
+from kohya_gui.files import Roots, bare
 from kohya_gui.launch import findings_json, run_facts, run_name
 from kohya_gui.monitor import Monitor
 from kohya_gui.project import Project, ProjectStore
@@ -75,8 +75,8 @@ class RunEndpoints:
     @endpoint
     def run_save_elsewhere(self, id: str, folder: str) -> Json:
         """Has a run that waits for a place to write to save into another folder from now on."""
+        place = self.roots.inside(bare(folder), "folder")
         self._monitor.row(id)
-        place = self.roots.inside(folder, "folder")
         try:
             check_writable("folder", str(place))
         except BadOption as error:

@@ -158,7 +158,7 @@ def test_a_path_that_leads_out_is_refused_by_name(house: House) -> None:
                     given = [path]
                 if argument == "project":
                     given = {"name": "x", "pictures": [path], "work_dir": path, "model": path.strip(' "') + "/m"}
-                action = {"action": "start"} if endpoint == "tensorboard" else {}
+                action = {"tensorboard": {"action": "start"}, "run_save_elsewhere": {"id": "x"}}.get(endpoint, {})
                 answer = house.studio.call(endpoint, {argument: given, **action})
                 told = [answer["error"]] if "error" in answer else list(answer.get("errors", {}).values())
                 assert told and all(map(_is_refusal, told)), f"{endpoint} {way}: {answer}"

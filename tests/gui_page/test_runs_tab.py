@@ -140,12 +140,12 @@ def test_a_paused_queue_says_so_and_starts_nothing_until_it_goes_on(tab: Tab, gu
     tab.select("runs")
     expect(row(page, busy).locator(".st")).to_have_class(re.compile("running"))
     page.get_by_role("button", name="Pause").click()
-    expect(page.locator(".paused")).to_contain_text("what runs goes on, nothing new starts")
+    expect(page.locator("[data-list=paused]")).to_contain_text("what runs goes on, nothing new starts")
     expect(row(page, waiting)).to_contain_text("The queue is paused.")
     expect(page.locator(".kg-rb")).to_contain_text("1 waiting, queue paused")
     page.evaluate("id => Studio.call('run_request', {id, request: 'kill'})", busy)
     expect(row(page, busy).locator(".st")).to_have_class(re.compile("stopped"))
-    expect(page.locator(".paused")).to_have_text("The queue is paused: nothing starts.")
+    expect(page.locator("[data-list=paused]")).to_have_text("The queue is paused: nothing starts.")
     tab.shot("queue_paused")
     gui.kill()
     gui.start()
@@ -154,7 +154,7 @@ def test_a_paused_queue_says_so_and_starts_nothing_until_it_goes_on(tab: Tab, gu
     assert order(gui) == ["patient"]
     page.get_by_role("button", name="Resume").click()
     expect(row(page, waiting).locator(".st")).to_have_class(re.compile("done"))
-    expect(page.locator(".paused")).to_be_hidden()
+    expect(page.locator("[data-list=paused]")).to_be_hidden()
 
 
 def test_a_waiting_run_is_edited_in_its_form_and_keeps_its_place(tab: Tab, gui: Gui) -> None:
