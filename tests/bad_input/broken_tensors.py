@@ -73,7 +73,8 @@ def _tensors(head: dict[str, Any], body: bytes, draw: random.Random) -> Iterator
     def changed(name: str, change: Callable[[str], Any], usable: bool = True) -> Broken:
         def make(path: Path) -> None:
             pairs = {key: change(key) for key in plain}
-            path.write_bytes(save({key: value for key, value in pairs.items() if value is not None}, told))
+            # A product of tensors without axes is no array.
+            path.write_bytes(save({key: np.asarray(value) for key, value in pairs.items() if value is not None}, told))
 
         return Broken(name, make, usable)
 
