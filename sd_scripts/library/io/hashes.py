@@ -29,12 +29,6 @@ def file_hashes(path: Path) -> Hashes:
     return Hashes(legacy, whole)
 
 
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def network_hashes(data: bytes) -> Hashes:
     """Of a network's .safetensors file: its SHA-256 is that of the tensors alone, without length and header."""
     header_bytes = int.from_bytes(data[:8], "little")

@@ -7,7 +7,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from sd_scripts.library.io.hashes import file_sha256
+from sd_scripts.library.io.hashes import sha256_of
 from sd_scripts.library.train.state_facts import FACTS, Facts, facts_of
 
 SUMS = "sums.json"
@@ -20,7 +20,7 @@ def seal(folder: Path) -> None:
     """Writes the sizes and checksums of all files of a state. It is the last file: without it a state is not whole."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     with ThreadPoolExecutor() as threads:
-        digests = list(threads.map(file_sha256, files))
+        digests = list(threads.map(sha256_of, files))
     sums = {
         file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": digest}
         for file, digest in zip(files, digests, strict=True)
@@ -82,7 +82,7 @@ def _sums(folder: Path, facts: Facts) -> dict[str, tuple[int, str]]:
 def _changed(folder: Path, digests: dict[str, str]) -> str | None:
     try:
         with ThreadPoolExecutor() as threads:
-            found = list(threads.map(file_sha256, (folder / name for name in digests)))
+            found = list(threads.map(sha256_of, (folder / name for name in digests)))
     except OSError as error:
         return f"it cannot be read ({error.strerror})"
     wrong = [name for name, digest in zip(digests, found, strict=True) if digests[name] != digest]
