@@ -93,10 +93,14 @@ class Queue:
         return self._ask(run_id, request)
 
     def _ask(self, run_id: str, request: str) -> list[str]:
-        status = self.store.status(run_id)
-        if status.state == "waiting" and request in ("stop", "kill"):
-            return self.cancel(run_id)
-        if status.state != "running":
+        if request in ("stop", "kill") and self.store.status(run_id).state == "waiting":
+            try:
+                return self.cancel(run_id)
+            except BadOption:
+                # It began while the queue was not ours yet: then it is stopped.
+                if self.store.status(run_id).state == "waiting":
+                    raise
+        if self.store.status(run_id).state != "running":
             raise refusal("request", "run.not_running", name=self.store.record(run_id).name)
         line = json.dumps({"request": "kill", "time": time.time()}) + "\n"
         if request != "kill":

@@ -12,7 +12,7 @@ import pytest
 from kohya_gui.monitor import Monitor
 from kohya_gui.runs.queue import Queue, waiting_reasons
 from kohya_gui.runs.store import RunStore
-from kohya_gui.runs.worker import CLAIM_S, Worker
+from kohya_gui.runs.worker import CLAIM_S, Worker, asked_at
 from sd_scripts.library import systems
 from sd_scripts.library.errors import BadOption
 from tests.gui_server.conftest import REPO
@@ -114,6 +114,23 @@ def test_the_order_decides_what_runs_next_and_each_says_why_it_waits(lab):
     lab.queue.request(first, "kill")
     lab.wait(second), lab.wait(third)
     assert lab.store.status(third).started < lab.store.status(second).started
+
+
+def test_a_run_that_begins_while_it_is_asked_to_end_is_ended(lab):
+    lab.queue.pause(True)
+    run_id = lab.add("begins now", *LONG)
+    me = systems.identify(os.getpid())
+    lab.store.worker_path.write_text(json.dumps({"pid": me.pid, "created_s": me.created_s}))
+    with lab.store.order.held(1.0):
+        asking = threading.Thread(target=lab.queue.request, args=(run_id, "kill"))
+        asking.start()
+        asking.join(0.3)
+        assert asking.is_alive(), "it waits for the queue, to take out what waits"
+        assert lab.store.claim(run_id)
+    asking.join()
+    assert "kill" in asked_at(lab.store.control_path(run_id))
+    assert lab.store.status(run_id).state == "running"
+    lab.store.worker_path.unlink()
 
 
 def test_of_two_that_could_begin_the_second_waits_for_its_turn(paused):
