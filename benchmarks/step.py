@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -25,6 +26,8 @@ MOST = 1.03
 MOST_OWN_MS = 1.0
 PAIRS = 4
 """Pairs of steps a round."""
+OWN_PAIRS = 5
+"""So many times as many where they are short."""
 TOLD_STEPS = 10
 GPU_STEPS = 10
 """Steps between two looks at the clock, where the host may run ahead of the device."""
@@ -32,26 +35,30 @@ GPU_STEPS = 10
 
 def measure(given: Given) -> list[Row]:
     """All figures."""
-    size: Size = "true" if given.device == "cuda" else "tiny" if given.quick else "reduced"
-    families: list[Family] = ["sd1"] if given.quick else ["sd1", "sdxl"]
+    if given.quick:
+        lora = Case("sd1", "lora", size="tiny")
+        return [*kept(lora, given), reading(replace(lora, pictures=True), given)]
+    size: Size = "true" if given.device == "cuda" else "reduced"
+    families: list[Family] = ["sd1", "sdxl"]
     ways: list[Way] = ["full", "lora"]
     rows: list[Row] = []
     for family, way in product(families, ways):
-        rows += kept(Case(family, way, size=size), given)
-        if not given.quick:
-            rows += [encoding(Case(family, way, "frozen", size=size), given)]
-            rows += [encoding(Case(family, way, "trained", size=size), given)]
-        rows.append(reading(Case(family, way, pictures=True, size=size), given))
-    if given.device == "cpu":
-        rows += [own_time(Case("sd1", way, size="tiny"), given) for way in ways]
-    return rows
+        case = Case(family, way, size=size)
+        rows += kept(case, given)
+        rows += [encoding(replace(case, texts="frozen"), given), encoding(replace(case, texts="trained"), given)]
+        rows.append(reading(replace(case, pictures=True), given))
+    small = ways if given.device == "cpu" else []
+    return rows + [row for way in small for row in kept(Case("sd1", way, size="tiny"), given)]
 
 
 def kept(case: Case, given: Given) -> list[Row]:
-    """A step with everything kept, the parts of it as the trainer tells them, and on a GPU what there is to see."""
+    """A step with everything kept, the parts of it as the trainer tells them, and what else there is to see."""
     with turns(case, given) as turn:
         row = beside(str(case), turn.ours, turn.bare, given)
         parts = [Row(f"... of it {part[:-2]}", "ms", value_s * 1000) for part, value_s in told_s(given).items()]
+        if case.size == "tiny":
+            # Nothing but the time beside the bare step is of interest here.
+            return [replace(row, goal=None), *parts, own_time(turn, given)]
         return [row, *parts, *(on_gpu(turn, given) if given.device == "cuda" else [])]
 
 
@@ -63,8 +70,11 @@ def encoding(case: Case, given: Given) -> Row:
 
 def beside(what: str, ours: Step, bare: Step, given: Given) -> Row:
     """A step by the clock, beside the bare one."""
-    own_s, bare_s, ratio = alternating(clocked(ours, given), clocked(bare, given), PAIRS * given.rounds)
-    return Row(what, "ms", own_s * 1000, bare_s * 1000, at_most(MOST), measured_ratio=ratio)
+    own, least = Clocked(ours, given), Clocked(bare, given)
+    own_s, bare_s, ratio = alternating(own, least, pairs(given))
+    cpu = statistics.median(one / other for one, other in zip(own.cpu_s, least.cpu_s, strict=True))
+    note = f"CPU seconds {cpu:.2f}x"
+    return Row(what, "ms", own_s * 1000, bare_s * 1000, at_most(MOST), note, measured_ratio=ratio)
 
 
 def reading(case: Case, given: Given) -> Row:
@@ -78,23 +88,22 @@ def reading(case: Case, given: Given) -> Row:
             turn.bare()
 
         both = (partial(timed, step, time.process_time) for step in (turn.ours, parts))
-        own_s, parts_s, ratio = alternating(*both, PAIRS * given.rounds)
+        own_s, parts_s, ratio = alternating(*both, pairs(given))
     return Row(f"{case}: CPU", "ms", own_s * 1000, parts_s * 1000, at_most(MOST), measured_ratio=ratio)
 
 
-def own_time(case: Case, given: Given) -> Row:
-    """What the thread of the loop works beside the bare step, on a model so small that it shows."""
+def own_time(turn: Turns, given: Given) -> Row:
+    """What the thread of the loop works beside the bare step."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     differences: list[float] = []
-    with turns(case, given) as turn:
-        for number in range(5 * PAIRS * given.rounds):
-            both = (turn.ours, turn.bare) if number % 2 else (turn.bare, turn.ours)
-            took = {step: timed(step, time.thread_time) for step in both}
-            differences.append(took[turn.ours] - took[turn.bare])
+    for number in range(OWN_PAIRS * pairs(given)):
+        both = (turn.ours, turn.bare) if number % 2 else (turn.bare, turn.ours)
+        took = {step: timed(step, time.thread_time) for step in both}
+        differences.append(took[turn.ours] - took[turn.bare])
     torch.set_num_threads(threads)
     own_ms = statistics.median(differences) * 1000
-    return Row(f"the loop's own time in a step ({case})", "ms", own_ms, goal=at_most(MOST_OWN_MS, of="value"))
+    return Row("... the loop's own time", "ms", own_ms, goal=at_most(MOST_OWN_MS, of="value"))
 
 
 def on_gpu(turn: Turns, given: Given) -> list[Row]:
@@ -134,15 +143,29 @@ def told_s(given: Given) -> dict[str, float]:
     return {part: statistics.median(event.values[part] for event in found) for part in STEP_PARTS}
 
 
-def clocked(step: Step, given: Given) -> Callable[[], float]:
-    """Seconds of a step, with all that it has the device do."""
+def pairs(given: Given) -> int:
+    """How many steps of each are taken."""
+    return 2 if given.quick else PAIRS * given.rounds
 
-    def clock() -> float:
-        if given.device == "cuda":
+
+class Clocked:
+    """Seconds of a step by the clock, with all that it has the device do; and its CPU seconds, on all cores."""
+
+    def __init__(self, step: Step, given: Given) -> None:
+        self._step = step
+        self._cuda = given.device == "cuda"
+        self.cpu_s: list[float] = []
+
+    def __call__(self) -> float:
+        before_s = time.process_time()
+        took_s = timed(self._step, self._now_s)
+        self.cpu_s.append(time.process_time() - before_s)
+        return took_s
+
+    def _now_s(self) -> float:
+        if self._cuda:
             torch.cuda.synchronize()
         return time.perf_counter()
-
-    return partial(timed, step, clock)
 
 
 def timed(step: Step, clock: Callable[[], float]) -> float:

@@ -1,7 +1,7 @@
 """Trainings to be measured, put together as the scripts do it, and the bare loop on the same model."""
 
 import gc
-import os
+import io
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -45,8 +45,8 @@ SCRIPTS: dict[tuple[Family, Way], Any] = {
 }
 PICTURES, PICTURE_PX = 8, 1024
 SIDES_PX: dict[tuple[Family, Size], int] = {
-    ("sd1", "tiny"): 64, ("sd1", "reduced"): 256, ("sd1", "true"): 512,
-    ("sdxl", "tiny"): 64, ("sdxl", "reduced"): 256, ("sdxl", "true"): 1024,
+    ("sd1", "tiny"): 64, ("sd1", "reduced"): 128, ("sd1", "true"): 512,
+    ("sdxl", "tiny"): 64, ("sdxl", "reduced"): 128, ("sdxl", "true"): 1024,
 }  # fmt: skip
 STEPS = 1_000_000
 """More than are taken: training never ends by itself."""
@@ -119,7 +119,7 @@ def make_trainer(case: Case, given: Given, **values: Any) -> Trainer:
     model, room = model_of(case, given.room), given.room
     (room / "control.jsonl").touch()
     asked = Asked(Requests(room / "control.jsonl"))
-    report = Report(room / EVENTS, asked, out=open(os.devnull, "w"))  # noqa: SIM115
+    report = Report(room / EVENTS, asked, out=io.StringIO())
     options = from_values(SCRIPTS[case.family, case.way], {
         "pretrained_model_name_or_path": str(model),
         "train_data_dir": str(make_pictures(room)),
@@ -239,6 +239,7 @@ def turns(case: Case, given: Given, **values: Any) -> Iterator[Turns]:
             bare.step()
             next(steps)
         yield Turns(trainer, partial(next, steps), bare.step)
+    trainer.report.close()
     # Two models of true size do not fit.
     del trainer, bare, steps
     gc.collect()

@@ -108,7 +108,7 @@ class Trainer:
     def _prepare(self, boards: Sequence[Board] = ()) -> None:
         self._prepare_model()
         self.texts = self._make_texts()
-        self.feed = Feed(self.data, self.report, self.readers, self.team)
+        self.feed = Feed(self.data, self.report, self.readers, self.team, self.texts.fetch)
         cache_texts(self.family, self.texts, self.data, self.options, self.team, self.report)
         self._cache_latents()
         self._compile()
