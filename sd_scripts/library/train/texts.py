@@ -49,7 +49,7 @@ class Texts:
 
     def fetch(self, caption: str) -> None:
         """Reads the file of a caption that will soon be asked for, where it has one. Other threads may call it."""
-        if self.outputs and (found := self.outputs.find(caption)):
+        if found := self._read(caption):
             self._fetched[caption] = found
 
     def freeze(self) -> None:
@@ -78,9 +78,7 @@ class Texts:
 
     def _found_or_made(self, caption: str) -> Tensors:
         """Those of one caption: on the CPU where they are kept, else on the device."""
-        kept = self._kept.get(caption) or self._fetched.pop(caption, None)
-        kept = kept or (self.outputs and self.outputs.find(caption))
-        if kept:
+        if kept := self._kept.get(caption) or self._fetched.pop(caption, None) or self._read(caption):
             return kept
         made = _first(self.encode([caption]))
         size = sum(tensor.numel() * tensor.element_size() for tensor in made.values())
@@ -88,6 +86,9 @@ class Texts:
             self._kept[caption] = {name: tensor.cpu() for name, tensor in made.items()}
             self._kept_bytes += size
         return made
+
+    def _read(self, caption: str) -> Tensors | None:
+        return self.outputs.find(caption) if self.outputs else None
 
     def rest(self) -> None:
         """Frees the device's memory of the text encoders; they come back for a moment where a text is new."""
