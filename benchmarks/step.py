@@ -24,7 +24,7 @@ from sd_scripts.library.events import STEP_PARTS, Metric, from_line
 
 MOST = 1.03
 MOST_OWN_MS = 1.0
-PAIRS = 4
+PAIRS = 2
 """Pairs of steps a round."""
 OWN_PAIRS = 5
 """So many times as many where they are short."""
