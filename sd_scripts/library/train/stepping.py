@@ -126,7 +126,8 @@ class WholeSteps:
 
     def backward(self, loss: torch.Tensor, last: bool) -> None:
         """Adds up gradients."""
-        self._accelerator.backward(loss)
+        scaler = self._accelerator.scaler
+        (scaler.scale(loss) if scaler else loss).backward()
 
     def finish(self, loss: torch.Tensor) -> Finished:
         """Clips and steps."""
