@@ -68,8 +68,13 @@ def read_ahead(
 
 def chosen_workers(items: int) -> int:
     """Workers for so many items on this machine; 0 where one process is quicker."""
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     return 0 if cores == 1 else min(8, cores, items // ITEMS_PER_WORKER)
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def batches(
@@ -96,7 +101,7 @@ KEPT_BYTES = 256_000_000
 
 def _begin_worker() -> None:
     """Stop signals reach the whole group: the parent decides what they mean. One whose parent has died ends as well."""
-    _keep_memory()
+    keep_memory()
     # The workers share the cores already; OpenCV is imported later.
     os.environ["OPENCV_FOR_THREADS_NUM"] = "1"
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
@@ -105,7 +110,7 @@ def _begin_worker() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Lets a worker use the memory of one picture for the next: to be given zeroed pages takes as long as decoding.
 
     glibc would hand everything larger than 128 kB back to the system at once.
