@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sd_scripts.library.data.augment import View, see
 from sd_scripts.library.data.buckets import BucketRules, Fit, too_small
-from sd_scripts.library.data.images import UnreadableImage, image_size, open_image_with_alpha
+from sd_scripts.library.data.images import PictureFile, UnreadableImage
 from sd_scripts.library.data.known_files import content_hash, stamp_of
 from sd_scripts.library.data.latents import MadeFrom, flip_path, plain_path
 from sd_scripts.library.data.latents_files import Asked
@@ -59,7 +59,9 @@ class Ready:
 def make_ready(wanted: Wanted, image: Path) -> Ready:
     """Reads a picture and brings it into its bucket, unless its latents still fit. Errors: UnreadableImage."""
     stamps = {image: stamp_of(image)}
-    data, size_px = image.read_bytes(), image_size(image)
+    data = image.read_bytes()
+    picture = PictureFile(image, data)
+    size_px = picture.size_px
     fit = wanted.rules.fit(size_px)
     if fit is None:
         raise UnreadableImage(too_small(wanted.rules.step_px))
@@ -70,7 +72,7 @@ def make_ready(wanted: Wanted, image: Path) -> Ready:
         return Ready(image, made_from, stamps)
     # Only now, since decoding is what takes long.
     rules = PictureRules(alpha_mask=wanted.alpha_mask, resize_interpolation=wanted.interpolation)
-    pixels_HWC, mask_HW = see(open_image_with_alpha(image), View(fit), rules)
+    pixels_HWC, mask_HW = see(picture.decoded(), View(fit), rules)
     return Ready(image, made_from, stamps, pixels_HWC, mask_HW, misfit if misfit != MISSING else "")
 
 
