@@ -90,7 +90,7 @@ def measure(given: Given) -> list[Row]:
     model = make_model(given.room / "model.safetensors", "sd1", "true" if cuda else "tiny")
     side_px, batch_size = (64, 4) if given.quick else (512, 8) if cuda else (256, 4)
     every = usable_cores()
-    # A CPU takes as long for a tiny VAE at this side as for decoding; with a true one there would be nothing to compare.
+    # At this side a tiny VAE takes a CPU as long as decoding does: with a true one, decoding would not be seen.
     rows: list[Row] = []
     for cores in [every] if cuda or given.quick else [count for count in (2, 4) if count <= every]:
         setting = Setting(model, side_px, batch_size, "fp16" if cuda else "no", cores)
@@ -157,8 +157,7 @@ def _part(part: str, folder: Folder, setting: Setting) -> Took:
 
 
 def _ours(folder: Folder, setting: Setting, side_px: int, workers: int | None = None) -> Took:
-    """The script, over pictures none of which has latents. It chooses the workers itself, but for the fewest pictures.
-    """
+    """The script, over pictures none of which has latents. It chooses the workers itself, but for the fewest pictures."""
     out_json = folder.metadata.with_suffix(".out.json")
     argv = [str(SCRIPT), str(folder.pictures), str(folder.metadata), str(out_json), str(setting.model)]
     argv += ["--batch_size", str(setting.batch_size), "--mixed_precision", setting.precision]
@@ -176,12 +175,11 @@ def _cpu_rows(rounds: list[Round], count: int, where: str, about: str) -> list[R
     rows = []
     for what, name, goal in (("by the clock", "wall_s", at_most(1.1)), ("of all cores", "cpu_s", at_most(1.05))):
         model, decode = (_middle([getattr(getattr(one, part), name) for one in rounds]) for part in ("model", "decode"))
-        pairs = [(getattr(our, name), getattr(bare, name)) for our, bare in zip(ours, parts, strict=True)]
+        took = [(getattr(our, name), getattr(bare, name)) for our, bare in zip(ours, parts, strict=True)]
         note = f"{about}; the VAE alone {model:.1f} s, decoding alone {decode:.1f} s"
-        ratio = _middle([our / bare for our, bare in pairs])
-        rows.append(
-            Row(f"{where}: seconds {what}", "s", *map(_middle, zip(*pairs, strict=True)), goal, note, ratio)  # type: ignore[arg-type]
-        )
+        our_s, bare_s = (_middle(list(of_all)) for of_all in zip(*took, strict=True))
+        ratio = _middle([our / bare for our, bare in took])
+        rows.append(Row(f"{where}: seconds {what}", "s", our_s, bare_s, goal, note, ratio))
     return [*rows, *_start_rows(rounds, where)]
 
 

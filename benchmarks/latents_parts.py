@@ -6,7 +6,6 @@ latents of batches that are in memory already. Starting is not counted; a line o
 
 import argparse
 import json
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -119,4 +118,4 @@ def encode(model: Path, buckets: dict[Size, int], batch_size: int, precision: st
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -29,7 +29,7 @@ def photograph(width: int, height: int, seed: int) -> "np.ndarray":
     import numpy as np
 
     lot = np.random.default_rng(seed)
-    pixels_HWC = np.full((height, width, 3), 128.0, np.float32)
+    pixels_HWC: np.ndarray = np.full((height, width, 3), 128.0, np.float32)
     for waves, strength in DETAILS:
         across, down = (max(2, round(waves * side / max(width, height))) for side in (width, height))
         coarse_HWC = lot.standard_normal((down, across, 3), dtype=np.float32) * strength

@@ -99,6 +99,8 @@ def _load(
     options: PrepareLatentsOptions, report: Report, load_vae: Callable[[str, bool], Any]
 ) -> "tuple[VaeEncoder, str, str]":
     """The encoder, its precision, and the hash of the VAE."""
+    # Before torch is there: threads that wait in a loop would take the cores from the workers that read.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     loaded = load_vae(options.files.model_name_or_path, options.files.v2)
     # Later than the model's name is looked at: this imports torch.
     from sd_scripts.library.data.vae_encoder import VaeEncoder, best_device, usable_precision
