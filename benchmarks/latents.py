@@ -157,7 +157,7 @@ def _part(part: str, folder: Folder, setting: Setting) -> Took:
 
 
 def _ours(folder: Folder, setting: Setting, side_px: int, workers: int | None = None) -> Took:
-    """The script, over pictures none of which has latents. It chooses the workers itself, but for the fewest pictures."""
+    """The script, over pictures none of which has latents. `workers` None: as many as it chooses."""
     out_json = folder.metadata.with_suffix(".out.json")
     argv = [str(SCRIPT), str(folder.pictures), str(folder.metadata), str(out_json), str(setting.model)]
     argv += ["--batch_size", str(setting.batch_size), "--mixed_precision", setting.precision]

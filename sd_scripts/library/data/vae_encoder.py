@@ -54,7 +54,7 @@ class VaeEncoder:
     def begin(
         self, images_BHWC: "np.ndarray", content_hashes: Sequence[str], mirrored: bool = False
     ) -> "Callable[[], np.ndarray]":
-        """What `encode` gives, to be asked for later: a GPU computes meanwhile, and nothing waits for it. Errors: as it."""
+        """What `encode` gives, to be asked for later: a GPU computes meanwhile. Errors: as `encode`."""
         pixels_BCHW = self._pixels(images_BHWC)
         if mirrored:
             pixels_BCHW = pixels_BCHW.flip(-1)
