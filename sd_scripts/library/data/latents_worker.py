@@ -1,6 +1,6 @@
 """A picture made ready for the VAE, in a worker process. Needs no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,11 +32,15 @@ class Wanted:
     alpha_mask: bool = False
     keep_fitting: bool = False
     interpolation: Interpolation | None = None
+    fast_decode: bool = False
 
     def files(self, image: Path, fit: Fit) -> dict[Path, Asked]:
         """The latents files that a picture is to have, and what is asked of them."""
         way = same_way(self.interpolation)
-        expected = Expected(False, self.alpha_mask, way, self.vae_hash, self.precision, fit.resized_px, keyed=True)
+        expected = Expected(
+            False, self.alpha_mask, way, self.vae_hash, self.precision, fit.resized_px,
+            keyed=True, exact=not self.fast_decode,
+        )  # fmt: skip
         ways = {plain_path(image): False} | ({flip_path(image): True} if self.flip else {})
         return {path: Asked(image, fit.bucket_px, flipped, expected) for path, flipped in ways.items()}
 
@@ -72,7 +76,9 @@ def make_ready(wanted: Wanted, image: Path) -> Ready:
         return Ready(image, made_from, stamps)
     # Only now, since decoding is what takes long.
     rules = PictureRules(alpha_mask=wanted.alpha_mask, resize_interpolation=wanted.interpolation)
-    pixels_HWC, mask_HW = see(picture.decoded(), View(fit), rules)
+    decoded = picture.decoded(fit.resized_px if wanted.fast_decode else None)
+    made_from = replace(made_from, reduced=decoded.size != size_px)
+    pixels_HWC, mask_HW = see(decoded, View(fit), rules)
     return Ready(image, made_from, stamps, pixels_HWC, mask_HW, misfit if misfit != MISSING else "")
 
 

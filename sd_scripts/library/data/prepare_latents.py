@@ -37,7 +37,7 @@ def prepare_latents(options: PrepareLatentsOptions, report: Report, load_vae: Ca
     encoder, precision, vae_hash = _load(options, report, load_vae)
     caching = options.caching
     way, keeps = caching.resize_interpolation, caching.skip_existing or caching.verify_cache
-    wanted = Wanted(rules, vae_hash, precision, caching.flip_aug, alpha_mask, keeps, way)
+    wanted = Wanted(rules, vae_hash, precision, caching.flip_aug, alpha_mask, keeps, way, caching.fast_decode)
     known = KnownFiles(trusting=not caching.verify_cache)
     stage = LatentsStage(wanted, encoder, options.loading.batch_size, report, known)
     if stage.run(list(found.keys), options.loading.max_data_loader_n_workers):
