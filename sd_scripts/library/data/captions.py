@@ -103,4 +103,4 @@ def training_text(caption: str, tags: str, separator: str = ",", every_line: boo
 
 def _lines(text: str) -> list[str]:
     """The lines of a text that are not empty."""
-    return [line.strip() for line in (text or "").splitlines() if line.strip()]
+    return [line for part in (text or "").splitlines() if (line := part.strip())]

@@ -120,6 +120,8 @@ class LatentsFinder:
     def any_of(self, image: Path) -> Path | None:
         """A latents file of a picture, of whatever size."""
         listing = self._listing(image)
+        if not listing.latents:
+            return None
         name = plain_path(image).name
         found = [name] if name in listing.latents else listing.newer.get(image.stem, [])
         return image.with_name(found[0]) if found else None
@@ -190,12 +192,11 @@ def _made_from(picture: Path, head: Head, asked: Asked, known: KnownFiles) -> bo
 def _list(folder: str, suffix: str) -> _Listing:
     listing = _Listing()
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
-        stem, ending = os.path.splitext(name)
-        if ending == ".npz":
+        if name.endswith(".npz"):
             listing.latents.add(name)
             newer = NEWER_NAME.fullmatch(name)
             if newer and newer["suffix"] == suffix:
                 listing.newer[newer["stem"]].append(name)
-        elif ending.lower() in IMAGE_SUFFIXES:
-            listing.stems.add(stem)
+        elif name.lower().endswith(IMAGE_SUFFIXES):
+            listing.stems.add(name.rpartition(".")[0])
     return listing

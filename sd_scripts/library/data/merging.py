@@ -13,7 +13,15 @@ from sd_scripts.library.data.captions import (
 )
 from sd_scripts.library.data.images import image_places
 from sd_scripts.library.errors import BadOption, NothingUsable
-from sd_scripts.library.io.metadata import Entries, Entry, check_out_json, keys_of, read_entries, without_ending, write_entries
+from sd_scripts.library.io.metadata import (
+    Entries,
+    Entry,
+    check_out_json,
+    keys_of,
+    read_entries,
+    without_ending,
+    write_entries,
+)
 from sd_scripts.library.report import Report
 from sd_scripts.options.common import MergeOptions
 
@@ -120,7 +128,9 @@ def _merged(entries: Entries, keys: dict[str, str], texts: _Texts, folder: str) 
         if has_text:
             yield key, entry
     if not texts.counts.merged:
-        raise NothingUsable(_nothing(Path(folder), [Path(image) for image in keys.values()], texts.ending, texts.report))
+        raise NothingUsable(
+            _nothing(Path(folder), [Path(image) for image in keys.values()], texts.ending, texts.report)
+        )
 
 
 def _start(options: MergeOptions, report: Report) -> Entries:

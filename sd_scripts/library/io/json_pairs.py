@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from json import JSONDecodeError
 from json.encoder import encode_basestring
+from json.scanner import make_scanner
 from typing import Any, TextIO
 
 WINDOW_LETTERS = 1 << 20
@@ -18,7 +19,7 @@ _COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
 _NEXT = re.compile(r"[ \t\n\r]*([,}])")
 _KINDS = {"[": "list", '"': "text"}
 _decode = json.JSONDecoder().raw_decode
-_scan = json.JSONDecoder().scan_once
+_scan = make_scanner(json.JSONDecoder())
 
 
 class NoObject(ValueError):

@@ -150,7 +150,14 @@ def _read_line(line: str, where: str) -> tuple[str, dict[str, Any]]:
 
 
 def _is_size(found: Any) -> bool:
-    return len(found) == 2 and all(type(side_px) is int and 0 < side_px <= _LONGEST_SIDE_PX for side_px in found)
+    if len(found) != 2:
+        return False
+    width_px, height_px = found
+    return _is_side(width_px) and _is_side(height_px)
+
+
+def _is_side(side_px: Any) -> bool:
+    return type(side_px) is int and 0 < side_px <= _LONGEST_SIDE_PX
 
 
 def _checked(key: str, entry: Any, file: Path) -> Entry:

@@ -83,7 +83,7 @@ def clean_tags(tags: str, rules: Rules) -> str:
     known = rules.known
     written = [known[one] if one in known else _look_up(one, rules) for one in tags.split(",")]
     found = [tag for tag in written if tag]
-    if any([tag.several_people for tag in found]):
+    if any(tag.several_people for tag in found):
         found = _without_groups(found, rules)
     endings = {ending for tag in found for ending in tag.endings}
     return ", ".join([tag.text for tag in found if not (tag.is_word and tag.text in endings)])
