@@ -37,8 +37,7 @@ def listed_pictures_there(draft: Draft) -> Iterator[Finding]:
     entries, folder = entries_of(draft), draft.path("train_data_dir")
     if not entries or not (folder or Path(entries.first).is_absolute()):
         return
-    lacking = _without_latents(draft)
-    there = pictures.of_entries(lacking, folder)
+    lacking, there = _without_latents(draft), _there_without_latents(draft)
     gone = [key for key in lacking if key not in there]
     counts = {"n": len(gone), "all": len(entries), "there": len(entries) - len(gone)}
     if gone:
@@ -155,16 +154,25 @@ def _prepared(draft: Draft) -> bool:
     return entries is not None and any(kind.prepared_px for kind in entries.kinds)
 
 
-def read_for_training(draft: Draft) -> list[str]:
-    """The keys of the pictures that a training reads itself: all that change, else those without latents."""
+def read_for_training(draft: Draft) -> tuple[list[str], dict[str, Path]]:
+    """Keys of the pictures that a training reads itself, all that change, else those without latents; and the pictures
+    of those that are there.
+    """
     entries = entries_of(draft)
-    return list(entries.places) if entries and _changing(draft) else _without_latents(draft)
+    if entries and _changing(draft):
+        return list(entries.places), pictures.of_entries(entries.places, draft.path("train_data_dir"))
+    return _without_latents(draft), _there_without_latents(draft)
 
 
 @once
 def _without_latents(draft: Draft) -> list[str]:
     entries = entries_of(draft)
     return without_latents(entries.places, draft.get("train_data_dir") or "") if entries else []
+
+
+@once
+def _there_without_latents(draft: Draft) -> dict[str, Path]:
+    return pictures.of_entries(_without_latents(draft), draft.path("train_data_dir"))
 
 
 @once

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Iterator
 from json import JSONDecodeError
 from json.encoder import encode_basestring
-from json.scanner import make_scanner
 from typing import Any, TextIO
 
 WINDOW_LETTERS = 1 << 20
@@ -19,7 +18,7 @@ _COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
 _NEXT = re.compile(r"[ \t\n\r]*([,}])")
 _KINDS = {"[": "list", '"': "text"}
 _decode = json.JSONDecoder().raw_decode
-_scan = make_scanner(json.JSONDecoder())
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # it is not documented, and as old as the module
 
 
 class NoObject(ValueError):
