@@ -54,7 +54,8 @@ def _size(place: Any) -> tuple[int, int]:
     from PIL import Image
 
     with Image.open(place) as image:
-        return image.size
+        turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
+        return (image.height, image.width) if turned else image.size
 
 
 def _read(metadata: str) -> dict[str, Any]:
