@@ -98,7 +98,7 @@ def training_text(caption: str, tags: str, separator: str = ",", every_line: boo
         return "\n".join(sentences or tag_lines)
     between = f"{separator.rstrip()} "
     all_tags = between.join(tag_lines)
-    return "\n".join(f"{sentence}{between}{all_tags}" for sentence in sentences)
+    return "\n".join([f"{sentence}{between}{all_tags}" for sentence in sentences])
 
 
 def _lines(text: str) -> list[str]:
