@@ -127,7 +127,7 @@ def test_a_batch_in_parts_is_the_batch(tmp_path):
     trainer._prepare()
     step = trainer.learner.step
     trainer.learner.step = lambda batches, *rest: seen.append(batches[0]) or step(batches, *rest)
-    trainer._train()
+    list(trainer._train())
     (batch,) = seen
     parts = list(parts_of(batch, 3))
     assert [len(part.images) for part in parts] == [3, 1] == [part.count for part in parts]
