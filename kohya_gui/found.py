@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from kohya_gui import words
+from kohya_gui.listed import Listed, listed
 from sd_scripts.library.errors import UserError
 from sd_scripts.library.io.headers import ModelFacts, model_facts, pickled_header, safetensors_header
-from sd_scripts.library.io.metadata import Metadata, read_metadata
 
 T = TypeVar("T")
 
@@ -94,15 +94,15 @@ def model_at(path: Path) -> ModelFacts | None:
 _model_facts = by_time(model_facts)
 
 
-def _metadata(path: Path) -> Metadata | str:
-    """The entries of a metadata file, or the sentence that says why it is none."""
+def _metadata(path: Path) -> Listed | str:
+    """What is kept of a metadata file, or the sentence that says why it is none."""
     try:
-        return read_metadata(path)
+        return listed(path)
     except UserError as error:
         return str(error)
 
 
-# A million entries take most of a gigabyte: what the present form names is kept, and what it named before.
+# Of a million entries a tenth of a gigabyte is kept: of what the present form names, and of what it named before.
 metadata_at = by_time(_metadata, kept_places=2)
 
 
