@@ -37,13 +37,15 @@ class Beside:
 @dataclass
 class Layers:
     """Takes layers down. `trained`: their own weights are; `adapts`: those that come have adapters; `numbers`: of weights
-    that are trained, as far as seen."""
+    that are trained, as far as seen, of the `largest`, and of the sums of their rows and columns (`factored`)."""
 
     tape: Tape
     formats: Formats
     trained: bool
     beside: Beside
     numbers: int = 0
+    largest: int = 0
+    factored: float = 0
     adapts: bool = False
 
     @contextmanager
@@ -108,7 +110,8 @@ class Layers:
         kept_input = (taken,) if keeps else ()
         kept_copy = (Made(weights, formats.computed),) if copies and x.learns else ()
         gradient = weights * formats.weights * self.trained
-        self.numbers += weights * self.trained
+        if self.trained:
+            self._learnt(weights)
         makes = Made(out, formats.computed, x.learns or self.trained)
         copy_bytes = weights * formats.computed * copies
         return self.tape.add(Step((taken,), makes, kept_input + kept_copy, gradient, (0, copy_bytes)))
@@ -117,6 +120,7 @@ class Layers:
         """A linear layer from so many numbers a token to so many."""
         tokens = x.numbers // width
         y = self.weighted(x, width * out, tokens * out, keeps=self.trained)
+        self.factored += (width + out) * self.trained
         return self._adapted(x, y, self.beside.rank, (width, tokens, out))
 
     def convolution(self, x: Made, channels: int, out: int, window: int = 3, stride: int = 1) -> Made:
@@ -124,6 +128,8 @@ class Layers:
         places = x.numbers // channels // stride**2
         # torch has one formula for all gradients of a convolution, and keeps what each of them would need.
         y = self.weighted(x, channels * out * window**2, places * out, keeps=True)
+        # Rows and columns are those of its windows.
+        self.factored += 2 * channels * out * window * self.trained
         rank = self.beside.rank if window == 1 else self.beside.conv_rank
         return self._adapted(x, y, rank, (channels * window**2, places, out))
 
@@ -138,7 +144,9 @@ class Layers:
         down = Step((taken,), Made(places * rank, computed, True), (taken,), width * rank * weights)
         between = self.tape.add(down)
         change = self.tape.add(Step((between,), Made(y.numbers, computed, True), (between,), out * rank * weights))
-        self.numbers += rank * (width + out)
+        self._learnt(rank * max(width, out))
+        self._learnt(rank * min(width, out))
+        self.factored += 2 * rank + width + out
         # Multiplied by its scale and by its strength: plain numbers, so nothing is kept.
         return self.sum(y, self.scaled(self.scaled(change)))
 
@@ -165,6 +173,10 @@ class Layers:
             taken = self.cast(hidden, computed)
             hidden = self.tape.add(Step((taken,), Made(tokens * outside, computed, True), (taken,)))
         return self.sum(context, self.scaled(hidden))
+
+    def _learnt(self, weights: int) -> None:
+        self.numbers += weights
+        self.largest = max(self.largest, weights)
 
     def _own(self, step: Step) -> Made:
         learns = step.makes.learns or self.trained

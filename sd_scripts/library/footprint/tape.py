@@ -92,10 +92,10 @@ class Tape:
         self.entries = outer
         outer.append(segment)
 
-    def peak(self, collects: bool = True) -> Peak:
+    def peak(self, collects: bool = True, offloads: bool = False) -> Peak:
         """The most memory of a forward and a backward pass. `collects`: gradients of weights stay, and were not there
-        before; otherwise they go as soon as they were used."""
-        run = _Run(collects)
+        before; otherwise they go as soon as they were used. `offloads`: what is recomputed from waits elsewhere."""
+        run = _Run(collects, offloads)
         run.forward(self.entries, keeping=True)
         kept = run.live
         run.backward(self.entries)
@@ -105,9 +105,10 @@ class Tape:
 class _Run:
     """Bytes that live, as the passes go on."""
 
-    def __init__(self, collects: bool) -> None:
+    def __init__(self, collects: bool, offloads: bool) -> None:
         self.live = self.most = self.gradients_then = 0.0
         self._collects = collects
+        self._offloads = offloads
         self._gradients = 0.0
         self._holders: Counter[Made] = Counter()
         self._gradient_of: dict[Made, Made] = {}
@@ -119,7 +120,7 @@ class _Run:
         for place, entry in enumerate(entries):
             if isinstance(entry, Recomputed):
                 self.forward(entry.steps, keeping=False)
-                if keeping and entry.makes.learns:
+                if keeping and entry.makes.learns and not self._offloads:
                     self._hold(*entry.reads)
             else:
                 self._hold(entry.makes)
@@ -136,6 +137,8 @@ class _Run:
             if not entry.makes.learns:
                 continue
             if isinstance(entry, Recomputed):
+                if self._offloads:
+                    self._hold(*entry.reads)
                 self.forward(entry.steps, keeping=True)
                 self._drop(entry.makes)
                 self.backward(entry.steps)

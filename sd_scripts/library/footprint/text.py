@@ -42,8 +42,10 @@ def run_text(shape: TextShape, layers: Layers, texts: int, learns: bool, recompu
     numbers = texts * CHUNK_TOKENS * shape.width
     gradient = shape.vocabulary * shape.width * layers.formats.weights * layers.trained
     tokens = Made(texts * CHUNK_TOKENS, 8)
-    x = layers.tape.add(Step((tokens,), Made(numbers, layers.formats.weights, learns or layers.trained), (), gradient))
+    held = layers.formats.weights if layers.trained else layers.formats.computed
+    x = layers.tape.add(Step((tokens,), Made(numbers, held, learns or layers.trained), (), gradient))
     layers.numbers += shape.vocabulary * shape.width * layers.trained
+    layers.factored += (shape.vocabulary + shape.width) * layers.trained
     with layers.adapted():
         for _ in range(shape.layers):
             with layers.tape.recomputed(x, when=recomputes):
