@@ -18,20 +18,22 @@ from sd_scripts.library.train import trial
 from sd_scripts.options.cli import parse
 from sd_scripts.options.scripts import SCRIPTS
 
-STEPS = 2
+STEPS = 1
 
 
 class TensorCounter(trial.StepCounter):
     """Ends the training as its kin does, and looks at the tensors after the first step and at the end."""
 
-    looks_ns: list[int] = []
-    held_bytes = 0
+    def __init__(self, steps: int) -> None:
+        super().__init__(steps)
+        self.looks_ns: list[int] = []
+        self.held_bytes = 0
 
     def emit(self, event: Event) -> None:
         """Takes the figures of a step."""
         if isinstance(event, Metric):
             self.looks_ns.append(time.time_ns())
-            type(self).held_bytes = bytes_of_tensors()
+            self.held_bytes = bytes_of_tensors()
         super().emit(event)
 
 
@@ -49,13 +51,13 @@ def bytes_of_tensors() -> int:
 def main(script: str, result: str, words: list[str]) -> None:
     """Writes the most bytes of tensors, those of the process, and the seconds of a step."""
     options: Any = parse(SCRIPTS[script], words, script)
-    trial.StepCounter = TensorCounter  # type: ignore[misc]
+    report = TensorCounter(STEPS)
     before = trial.peak_bytes()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
-        tried = trial.try_steps(script, options, STEPS)
+        tried = trial.try_steps(script, options, STEPS, report=report)
     events = watched.profiler.kineto_results.events()
     changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
-    first, last = TensorCounter.looks_ns[0], TensorCounter.looks_ns[-1]
+    first, last = report.looks_ns[0], report.looks_ns[-1]
     live = most = at_last = 0
     for when, change in changes:
         live += change
@@ -63,7 +65,7 @@ def main(script: str, result: str, words: list[str]) -> None:
         at_last = live if when <= last else at_last
     # Weights that are mapped from their file were not allocated.
     told = {
-        "tensors": most + TensorCounter.held_bytes - at_last,
+        "tensors": most + report.held_bytes - at_last,
         "process": tried.peak_bytes,
         "before": before,
         "step_s": tried.step_s,

@@ -192,7 +192,8 @@ def _frozen(setting: Setting) -> float:
 def _remembered(setting: Setting, numbers: int, layers: list[Layers]) -> float | None:
     name = setting.optimizer
     if name == _FACTORED:
-        return sum(one.factored for one in layers) * setting.weights
+        # Its sums are of float32, whatever the weights are.
+        return sum(one.factored for one in layers) * 4
     if name not in STATES:
         return None
     return numbers * STATES[name] * (1 + 4 / BLOCK if name.endswith("8bit") else setting.weights)

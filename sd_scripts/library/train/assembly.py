@@ -43,11 +43,12 @@ from sd_scripts.options.train_hypernetwork import TrainHypernetworkOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
 from sd_scripts.options.train_textual_inversion import TrainTextualInversionOptions
 from sd_scripts.options.trainer import FullTrainerOptions, NetworkTrainerOptions, TrainerOptions
+from sd_scripts.options.training import LengthOptions
 
-narrowing: ContextVar[Callable[[TrainingData, int], TrainingData]] = ContextVar(
-    "narrowing", default=lambda data, _batch: data
+narrowing: ContextVar[Callable[[TrainingData, LengthOptions], TrainingData]] = ContextVar(
+    "narrowing", default=lambda data, _length: data
 )
-"""What becomes of the data of a training with batches of so many, before it begins: a trial takes only some of it."""
+"""What becomes of a training's data before it begins: a trial takes only some of it."""
 
 
 def fine_tune(options: FineTuneOptions | TrainDbOptions, report: Report) -> None:
@@ -183,4 +184,4 @@ def _train_word(family: Family, options: InversionTrainerOptions, report: Report
 
 def _open_data(family: Family, options: TrainerOptions, report: Report) -> TrainingData:
     data = open_data(options, report, vae_hash(family.vae), family.latents_suffix, encoding_precision(options))
-    return narrowing.get()(data, options.length.train_batch_size)
+    return narrowing.get()(data, options.length)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from sd_scripts.library.data.dataset_options import asked_datasets
+from sd_scripts.library.data.subsets import Dataset
 from sd_scripts.library.footprint.layers import Beside
 from sd_scripts.library.footprint.training import Footprint, Model, Setting, footprint
 from sd_scripts.library.footprint.unet import Picture
@@ -15,6 +17,11 @@ from sd_scripts.options.trainer import FullTrainerOptions, NetworkTrainerOptions
 
 _DEFAULT_RANK = 4
 _LATENT_PX = 8
+_USUAL_PX = (512, 512)
+
+PROCESS_BYTES = 0.65e9
+"""What a training's process takes on a CPU besides its tensors: Python, torch and the libraries, with their working
+memory. Measured with benchmarks/memory.py."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,16 @@ def setting_of(
         vae=on_cpu or precision.lowram or precision.highvram or not cached,
         idle_texts=on_cpu or not caches,
     )
+
+
+def largest_asked(options: TrainerOptions) -> tuple[int, int]:
+    """The size that options ask for, where pictures are not looked at: buckets have about as many pixels."""
+    sizes_px = [rules.resolution_px for dataset in _datasets(options) if (rules := dataset.rules)]
+    return max(sizes_px, key=lambda size_px: size_px[0] * size_px[1], default=_USUAL_PX)
+
+
+def _datasets(options: TrainerOptions) -> list[Dataset]:
+    return [] if options.data.dataset_class else asked_datasets(options)
 
 
 def trained_by(options: TrainerOptions, model: Model) -> Trained:

@@ -9,19 +9,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import psutil
 import torch
 
 from sd_scripts.library import events
 from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.training_data import TrainingData
-from sd_scripts.library.errors import OutOfMemory
+from sd_scripts.library.errors import BadOption, OutOfMemory
 from sd_scripts.library.events import Event
 from sd_scripts.library.report import Report
 from sd_scripts.library.shortage import is_out_of_memory
 from sd_scripts.library.train import assembly
+from sd_scripts.library.train.own_checks import OWN_CHECKS
+from sd_scripts.library.train.script import ready_to_train
 from sd_scripts.options.hub import HubOptions
-from sd_scripts.options.trainer import TrainerOptions
-from sd_scripts.options.training import LoggingOptions, SampleOptions, SavingOptions, StateOptions
+from sd_scripts.options.training import LengthOptions, LoggingOptions, SampleOptions, SavingOptions, StateOptions
 from sd_scripts.options.validation import ValidationOptions
 
 WARM_UP_STEPS = 2
@@ -74,15 +76,20 @@ class StepCounter(Report):
                 raise Enough
 
 
-def try_steps(script: str, options: TrainerOptions, steps: int, pictures: int | None = None) -> Tried:
-    """Trains `steps` steps after the first two, with the largest pictures that there are. The options are checked ones.
+def try_steps(
+    script: str, options: Any, steps: int, room: str | None = None, report: StepCounter | None = None
+) -> Tried:
+    """Trains `steps` steps after the first two, with the largest pictures that there are; `room`: a folder to work in.
 
     Errors: UserError.
     """
-    report = StepCounter(steps)
-    with tempfile.TemporaryDirectory(prefix="try-steps-") as folder, _with_few(largest_pictures):
+    report = report or StepCounter(steps)
+    with tempfile.TemporaryDirectory(prefix="try-steps-", dir=room) as folder, _with_few(largest_pictures):
         try:
-            TRAININGS[script](_nothing_kept(options, folder), report)
+            tried = _nothing_kept(options, folder)
+            if not ready_to_train(tried, report, OWN_CHECKS[script]):
+                raise BadOption("debug_dataset", "--debug_dataset shows pictures and trains nothing. Leave it out.")
+            TRAININGS[script](tried, report)
         except Enough:
             pass
         except (OutOfMemory, MemoryError, RuntimeError) as error:
@@ -90,6 +97,14 @@ def try_steps(script: str, options: TrainerOptions, steps: int, pictures: int | 
                 raise
             return Tried(False, peak_bytes=peak_bytes())
     return Tried(True, statistics.median(report.seconds[WARM_UP_STEPS:]), peak_bytes(), allocated_bytes())
+
+
+def device_facts() -> dict[str, object]:
+    """The device that would train: cpu or cuda, its name, and the bytes that it has; of RAM those that are free."""
+    if torch.cuda.is_available():
+        facts = torch.cuda.get_device_properties()
+        return {"device": "cuda", "name": facts.name, "memory_bytes": facts.total_memory}
+    return {"device": "cpu", "name": "CPU", "memory_bytes": psutil.virtual_memory().available}
 
 
 def limit_memory(limit_bytes: float) -> None:
@@ -120,21 +135,22 @@ def driver_bytes() -> float:
     return float(total - free - torch.cuda.memory_reserved())
 
 
-def largest_pictures(data: TrainingData, batch: int) -> TrainingData:
-    """Of pictures those of the largest size, no more than a few batches; a class of the user's own stays as it is."""
+def largest_pictures(data: TrainingData, length: LengthOptions) -> TrainingData:
+    """Of pictures those of the largest size, as many as a step takes; a class of the user's own stays as it is."""
     if not isinstance(data, PictureData) or not data.images:
         return data
     sizes_px = [image.bucket_px for image in data.images]
+    count = length.train_batch_size * length.gradient_accumulation_steps
     largest = max(sizes_px, key=lambda size_px: (size_px[0] * size_px[1], size_px))
-    places = [place for place, size_px in enumerate(sizes_px) if size_px == largest][:batch]
+    places = [place for place, size_px in enumerate(sizes_px) if size_px == largest][:count]
     pictures = [data.pictures[place] for place in places]
-    # A batch is full whatever is there.
-    full = [replace(picture, repeats=-(-batch // len(pictures))) for picture in pictures]
+    # Its batches are full, however few there are.
+    full = [replace(picture, repeats=-(-count // len(pictures))) for picture in pictures]
     return PictureData(data.datasets, full, finder=data.finder)
 
 
 @contextmanager
-def _with_few(narrow: Callable[[TrainingData, int], TrainingData]) -> Iterator[None]:
+def _with_few(narrow: Callable[[TrainingData, LengthOptions], TrainingData]) -> Iterator[None]:
     token = assembly.narrowing.set(narrow)
     try:
         yield
