@@ -7,13 +7,11 @@ from kohya_gui import devices, found
 from kohya_gui.counted import counted
 from kohya_gui.draft import Draft, once
 from kohya_gui.program_rules import in_reach
-from kohya_gui.training_plan import weights_bytes
 from sd_scripts.library.data.buckets import Size, parse_resolution
 from sd_scripts.library.errors import UserError
 from sd_scripts.library.footprint.model import model_of
 from sd_scripts.library.footprint.training import Footprint, Model
 from sd_scripts.library.train.expected_memory import PROCESS_BYTES, expected
-from sd_scripts.options.optimizer import STATES
 from sd_scripts.options.spec import from_values
 
 _USUAL_PX = {"sd": 512, "sdxl": 1024}
@@ -38,13 +36,6 @@ def optimizer_of(draft: Draft) -> str:
     """The optimizer by its name."""
     older = {"use_8bit_adam": "AdamW8bit", "use_lion_optimizer": "Lion"}
     return draft.get("optimizer_type") or next((name for flag, name in older.items() if draft.get(flag)), "AdamW")
-
-
-def trains_text(draft: Draft) -> bool:
-    """Whether a whole model's text encoder is trained: DreamBooth does it by itself."""
-    stop = draft.get("stop_text_encoder_training")
-    asked = draft.stage.method == "dreambooth" or bool(draft.get("train_text_encoder"))
-    return asked and draft.get("learning_rate_te") != 0 and (stop is None or stop > 0)
 
 
 @once
@@ -79,19 +70,10 @@ def largest_px(draft: Draft) -> Size:
 def state_bytes(draft: Draft) -> float | None:
     """How large a saved state of a whole model is: the trained weights, and what the optimizer remembers; None where
     not known."""
-    name = draft.path("pretrained_model_name_or_path")
-    parts = found.parameters_at(name) if name and name.exists() else {}
-    if not draft.stage.saves_whole_models or not parts.get("unet") or draft.get("deepspeed"):
+    memory = memory_of(draft) if draft.stage.saves_whole_models else None
+    if memory is None or memory.footprint.optimizer is None:
         return None
-    optimizer = optimizer_of(draft)
-    memory = memory_of(draft)
-    if memory:
-        kept = memory.footprint.optimizer
-        return None if kept is None else memory.footprint.trained + kept
-    if optimizer not in STATES:
-        return None
-    trained = parts["unet"] + (parts["text_encoder"] if trains_text(draft) else 0)
-    return trained * (weights_bytes(draft) + STATES[optimizer] * (1 if optimizer.endswith("8bit") else weights_bytes(draft)))
+    return memory.footprint.trained + memory.footprint.optimizer
 
 
 def _look(path: Path) -> Model | None:

@@ -25,7 +25,7 @@ class FitSearchOptions:
     """The memory that it may take. Empty: all of the GPU, or without one what is free of the machine's."""
 
     also: list[Freedom] | None = None
-    """What may change besides: precision (bf16), clipping (fused_backward_pass clips each gradient), optimizer (8 bits).
+    """What may change besides: precision (bf16), clipping (fused_backward_pass clips each gradient), optimizer (8 bit).
 
     Empty: precision. Whatever is chosen, a step learns from as many pictures as before."""
 

@@ -1,6 +1,6 @@
 """Finds the fastest settings of a training that fit into the memory, by real steps of it.
 
-    fit_memory.py --training train_network.py --memory_gb 8 --output fits.toml -- --pretrained_model_name_or_path ...
+fit_memory.py --training train_network.py --memory_gb 8 --output fits.toml -- --pretrained_model_name_or_path ...
 """
 
 import sys

@@ -52,10 +52,14 @@ def arguments() -> argparse.ArgumentParser:
     """What stands before the training's own options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     trainings = [name for name in SCRIPTS if name == "fine_tune.py" or "train_" in name and "/" not in name]
-    parser.add_argument("script", nargs="?", choices=trainings, help="whose training is tried; its options come after --")
+    parser.add_argument(
+        "script", nargs="?", choices=trainings, help="whose training is tried; its options come after --"
+    )
     parser.add_argument("--steps", type=int, default=3, help="steps to measure after the first two (default: 3)")
     parser.add_argument("--memory_gb", type=float, help="a GPU has no more than this")
-    parser.add_argument("--room", help="folder for what a training may write meanwhile; the system's temporary one else")
+    parser.add_argument(
+        "--room", help="folder for what a training may write meanwhile; the system's temporary one else"
+    )
     parser.add_argument("--result", help="also write the figures to this file")
     return parser
 

@@ -36,8 +36,11 @@ class Beside:
 
 @dataclass
 class Layers:
-    """Takes layers down. `trained`: their own weights are; `adapts`: those that come have adapters; `numbers`: of weights
-    that are trained, as far as seen, of the `largest`, and of the sums of their rows and columns (`factored`)."""
+    """Takes layers down. `trained`: their own weights are; `adapts`: those that come have adapters.
+
+    `numbers`: of weights that are trained, as far as seen, of the `largest`, and of sums of rows and columns
+    (`factored`).
+    """
 
     tape: Tape
     formats: Formats
@@ -169,7 +172,7 @@ class Layers:
         tokens, computed, weights = context.numbers // width, self.formats.computed, self.formats.weights
         sizes = [round(times * width) for times in self.beside.multiples]
         hidden = self.cast(context, weights)
-        for inside, outside in zip(sizes, sizes[1:], strict=False):
+        for outside in sizes[1:]:
             taken = self.cast(hidden, computed)
             hidden = self.tape.add(Step((taken,), Made(tokens * outside, computed, True), (taken,)))
         return self.sum(context, self.scaled(hidden))

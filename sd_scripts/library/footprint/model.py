@@ -44,7 +44,8 @@ def model_of(path: Path) -> Model | None:
     if path.is_dir():
         return _of_folder(path)
     pickled = path.suffix.lower() != ".safetensors"
-    shapes = {name: fact.shape for name, fact in (pickled_header(path) if pickled else safetensors_header(path)[0]).items()}
+    tensors = pickled_header(path) if pickled else safetensors_header(path)[0]
+    shapes = {name: fact.shape for name, fact in tensors.items()}
     family = kind_of(shapes)
     if family not in _TEXTS:
         return None

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Union
 
 
 @dataclass(eq=False, frozen=True)
@@ -56,7 +55,7 @@ class Recomputed:
         return self.steps[-1].makes
 
 
-Entry = Union[Step, Recomputed]
+Entry = Step | Recomputed
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def text_shape(config: Mapping[str, Any]) -> TextShape:
 
 
 def run_text(shape: TextShape, layers: Layers, texts: int, learns: bool, recomputes: bool) -> Made:
-    """From so many chunks of 77 tokens to what the last layer makes of them. `learns`: the embeddings have a gradient."""
+    """From so many chunks of 77 tokens to what the last layer makes of them. `learns`: embeddings have a gradient."""
     numbers = texts * CHUNK_TOKENS * shape.width
     gradient = shape.vocabulary * shape.width * layers.formats.weights * layers.trained
     tokens = Made(texts * CHUNK_TOKENS, 8)

@@ -39,10 +39,10 @@ class Setting:
     """What a training's memory hangs on.
 
     `whole`: the U-Net's own weights are trained; else `beside` is what is trained there, and `adapts_unet` whether
-    there is any. `learning`: through which text encoders a gradient passes. `others`: numbers that are trained besides.
-    `computed`, `weights`, `frozen_unet`, `frozen_text`: bytes of a number in layers, of one that is trained, of one that
-    is not. `on_cpu`: everything lies in the machine's own memory. `recomputes`, `offloads`: gradient checkpointing, and
-    that into RAM. `in_backward`: weights change in the backward pass; `adds_up`: over several batches. `average`,
+    there is any. `learning`: through which text encoders a gradient passes. `others`: numbers trained besides.
+    `computed`, `weights`, `frozen_unet`, `frozen_text`: bytes of a number in layers, of one that is trained, of those
+    that are not. `on_cpu`: all lies in the machine's own memory. `recomputes`, `offloads`: gradient checkpointing,
+    and that into RAM. `in_backward`: weights change in the backward pass; `adds_up`: over several batches. `average`,
     `vae`, `idle_texts`: whether these lie on the device: the average of the weights, the VAE, frozen text encoders.
     """
 
@@ -101,7 +101,8 @@ class Footprint:
 @lru_cache(maxsize=64)
 def footprint(setting: Setting) -> Footprint:
     """The memory of a training's steps, once the optimizer has its states."""
-    tape, layers = Tape(), []
+    tape = Tape()
+    layers: list[Layers] = []
     context = _texts(setting, tape, layers)
     unet = Layers(tape, _formats(setting), setting.whole, setting.beside if setting.adapts_unet else Beside())
     UNet(setting.model.unet, unet, setting.picture, setting.recomputes).run(context)

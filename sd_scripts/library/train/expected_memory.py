@@ -36,16 +36,12 @@ class Trained:
     others: int = 0
 
 
-def expected(
-    options: TrainerOptions, model: Model, size_px: tuple[int, int], batch: int, on_cpu: bool
-) -> Footprint:
+def expected(options: TrainerOptions, model: Model, size_px: tuple[int, int], batch: int, on_cpu: bool) -> Footprint:
     """The memory of a training of pictures of this size (width, height). Errors: BadOption."""
     return footprint(setting_of(options, model, size_px, batch, on_cpu))
 
 
-def setting_of(
-    options: TrainerOptions, model: Model, size_px: tuple[int, int], batch: int, on_cpu: bool
-) -> Setting:
+def setting_of(options: TrainerOptions, model: Model, size_px: tuple[int, int], batch: int, on_cpu: bool) -> Setting:
     """What options come to, for the formula. Errors: BadOption."""
     precision, trained = options.precision, trained_by(options, model)
     weights = 2 if precision.full_fp16 or precision.full_bf16 else 4

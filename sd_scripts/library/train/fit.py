@@ -75,7 +75,9 @@ def changed(options: Any, values: Values) -> Any:
     return from_values(type(options), flat_values(options) | values)
 
 
-def search(candidates: Sequence[Values], limit_bytes: float, most: int, expect: Expect, attempt: Try) -> Iterator[Trial]:
+def search(
+    candidates: Sequence[Values], limit_bytes: float, most: int, expect: Expect, attempt: Try
+) -> Iterator[Trial]:
     """Tries candidates, those that are expected to fit first; what needs more than one that did not fit is left out."""
     known = [(way, expect(way)) for way in candidates]
     hopeful = sorted(known, key=lambda one: one[1] is not None and one[1] > limit_bytes * _MARGIN)

@@ -43,6 +43,7 @@ from sd_scripts.library.train.going_on import (
 from sd_scripts.library.train.keepers import asked_keeper, needs_vae
 from sd_scripts.library.train.kept import Kept, KeptState
 from sd_scripts.library.train.learner import Learner
+from sd_scripts.library.train.memory_advice import Shortage
 from sd_scripts.library.train.metadata import provenance
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.movement import Movement, tell_movement
@@ -56,7 +57,6 @@ from sd_scripts.library.train.recovery import Recovery, check_all_weights, check
 from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
 from sd_scripts.library.train.shaping import fingerprint_of, shaping
-from sd_scripts.library.train.shortage import Shortage
 from sd_scripts.library.train.smaller import Smaller
 from sd_scripts.library.train.state_facts import Facts, read_facts
 from sd_scripts.library.train.team import Team

@@ -166,9 +166,7 @@ def _nothing_kept(options: Any, folder: str) -> Any:
         options,
         length=replace(options.length, max_train_steps=_NEVER, max_train_epochs=None),
         resolution=replace(sizes, cache_latents=kept, cache_latents_to_disk=False),
-        text_cache=replace(
-            texts, cache_text_encoder_outputs=texts.asked, cache_text_encoder_outputs_to_disk=False
-        ),
+        text_cache=replace(texts, cache_text_encoder_outputs=texts.asked, cache_text_encoder_outputs_to_disk=False),
         saving=SavingOptions(output_dir=folder),
         state=StateOptions(),
         hub=HubOptions(),

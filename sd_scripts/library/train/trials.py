@@ -83,7 +83,9 @@ class _Child:
             file, words = Path(folder) / "result.json", Path(folder) / "words.txt"
             with open(words, "wb") as out:
                 own = {name: value for name, value in os.environ.items() if not name.startswith("SD_SCRIPTS_")}
-                process = subprocess.Popen([sys.executable, str(PROGRAM), "--result", str(file), *self._argv], stdout=out, stderr=out, env=own)
+                process = subprocess.Popen(
+                    [sys.executable, str(PROGRAM), "--result", str(file), *self._argv], stdout=out, stderr=out, env=own
+                )
                 try:
                     self._watch(process, limit_bytes)
                 finally:
