@@ -1,7 +1,8 @@
 """The memory that the page expects of a training against what real steps of it take, over many settings.
 
-The ratio is that of the larger to the smaller; the goal is a tenth. On a CPU models are of reduced size, and the figure is the most that tensors take at once; with --device cuda they are of
-true size, and it is torch.cuda.max_memory_allocated. Each setting is a training of its own, by the script itself.
+The ratio is that of the larger to the smaller; the goal is a tenth. On a CPU models are of reduced size, and the figure
+is the most that tensors take at once; with --device cuda they are of true size, and it is
+torch.cuda.max_memory_allocated. Each setting is a training of its own, by the script's own code.
 """
 
 import json

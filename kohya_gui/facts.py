@@ -22,7 +22,7 @@ Row = tuple[str, str]
 class Fact(NamedTuple):
     """A figure in words. `note` says what it rests on; `rows` are its parts, for whoever opens it.
 
-    `unfinished`: whoever asks again soon hears more.
+    `unfinished`: whoever asks again soon hears more. `offer`: the words of a button that finds out more.
     """
 
     name: str
@@ -30,10 +30,17 @@ class Fact(NamedTuple):
     note: str = ""
     rows: tuple[Row, ...] = ()
     unfinished: bool = False
+    offer: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The fact as the page takes it."""
-        return {"name": self.name, "value": self.value, "note": self.note, "rows": [list(row) for row in self.rows]}
+        return {
+            "name": self.name,
+            "value": self.value,
+            "note": self.note,
+            "rows": [list(row) for row in self.rows],
+            "offer": self.offer,
+        }
 
 
 def saved_bytes(draft: Draft, model: ModelFacts | None) -> float | None:
@@ -78,14 +85,18 @@ def _basis(past: Past) -> str:
 def _memory_facts(draft: Draft, past: Past | None) -> list[Fact]:
     gpus = devices.gpus()
     if past and past.memory_bytes and not past.differs:
-        return [Fact(say("fact.memory"), _of_gpu(size(past.memory_bytes)), _basis(past))]
+        return [Fact(say("fact.memory"), _of_gpu(size(past.memory_bytes)), _basis(past), offer=_offer())]
     memory = memory_of(draft)
     if memory is None:
         return []
     note = say("fact.memory_formula" if gpus else "fact.memory_formula_cpu", size=_px(memory.size_px))
     known = memory.footprint.optimizer is not None
     told = say("fact.about" if known else "fact.at_least", what=_of_gpu(size(memory.total)))
-    return [Fact(say("fact.memory"), told, note, tuple(_memory_rows(draft, memory)))]
+    return [Fact(say("fact.memory"), told, note, tuple(_memory_rows(draft, memory)), offer=_offer())]
+
+
+def _offer() -> str:
+    return say("fit.do" if devices.gpus() else "fit.do_cpu")
 
 
 def _memory_rows(draft: Draft, memory: Memory) -> Iterator[Row]:

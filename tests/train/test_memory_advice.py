@@ -56,7 +56,7 @@ def test_a_whole_model_has_its_optimizer_and_its_gradients_to_lose(tmp_path):
 
 def test_what_is_done_already_is_not_advised(tmp_path):
     given = options(tmp_path, optimizer_type="AdaFactor", fused_backward_pass=True, gradient_checkpointing=True)
-    # Formats would cost more than they free: what autocast has narrowed lies beside the weights until the loss is there.
+    # bf16 would cost more than it frees: what autocast has narrowed lies beside the weights.
     assert first_three(given) == ["a smaller --resolution"]
     half = options(tmp_path, optimizer_type="AdamW8bit", mixed_precision="bf16", gradient_checkpointing=True)
     assert first_three(half)[:2] == ["--full_bf16", "--fused_backward_pass"]
@@ -91,8 +91,8 @@ def test_the_sentence_knows_where_memory_ran_out(tmp_path):
         return str(caught.value)
 
     assert told() == (
-        "Memory ran out after 12 steps, with batches of 2. What helps most: --optimizer_type AdamW8bit (about 5.2 GB), "
-        "--fused_backward_pass (about 3.4 GB), --gradient_checkpointing (about 3.1 GB)."
+        "Memory ran out after 12 steps, with batches of 2. What helps most: --optimizer_type AdamW8bit (about 5.1 GB), "
+        "--fused_backward_pass (about 0.7 GB), --gradient_checkpointing (about 0.6 GB)."
     )
     samples = pytest.raises(OutOfMemory, match="while samples were drawn, after 12 steps. What helps most: smaller --w")
     with samples, shortage.explained(), shortage.while_drawing():

@@ -1,5 +1,6 @@
 """What tools/fit_memory.py does: tries ways of a training, tells them in a table, and writes what was found."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,25 @@ def fit(asked: FitSearchOptions, words: Sequence[str], report: Report) -> None:
     if output and output.exists():
         raise BadOption("output", f"--output {output} is there already, and nothing is replaced. Name another file.")
     options: TrainerOptions = parse(SCRIPTS[asked.training], list(words), asked.training)
-    check = _checked_by(asked.training)
+    with tempfile.TemporaryDirectory(prefix="fit-memory-") as room:
+        trials = _all_tried(options, asked, _checked_by(asked.training, room), report)
+    best = fastest(trials)
+    if best is None:
+        raise NothingUsable(_nothing_fits(trials, asked))
+    if output:
+        write_text(output, config_text(changed(options, best.values)))
+        report.saved(output, "config")
+    chosen = [{"option": flag, "value": value} for flag, value in best.values.items()]
+    told = f"The fastest that fits: {_words(best.values, options)} ({_outcome(best)})."
+    where = f" {output} has these options, for --config_file." if output else ""
+    tables = {"tried": [_row(trial, options) for trial in trials], "chosen": chosen}
+    report.summary(told + where, tables, tried=sum(not trial.skipped for trial in trials))
+
+
+def _all_tried(
+    options: TrainerOptions, asked: FitSearchOptions, check: Callable[[Any], None], report: Report
+) -> list[Trial]:
+    """The usual ways, and the last resorts where none of those fits. Errors: UserError."""
     check(options)
     here = device_here()
     limit_bytes = asked.memory_gb * GB if asked.memory_gb else here.memory_bytes
@@ -45,17 +64,7 @@ def fit(asked: FitSearchOptions, words: Sequence[str], report: Report) -> None:
     trials = _tried(candidates, expect, attempt, asked.most, report)
     if fastest(trials) is None and not report.stop_asked():
         trials += _tried(last_resorts(options, check), expect, attempt, asked.most, report)
-    best = fastest(trials)
-    if best is None:
-        raise NothingUsable(_nothing_fits(trials, limit_bytes))
-    if output:
-        write_text(output, config_text(changed(options, best.values)))
-        report.saved(output, "config")
-    chosen = [{"option": flag, "value": value} for flag, value in best.values.items()]
-    told = f"The fastest that fits: {_words(best.values, options)} ({_outcome(best)})."
-    where = f" {output} has these options, for --config_file." if output else ""
-    tables = {"tried": [_row(trial, options) for trial in trials], "chosen": chosen}
-    report.summary(told + where, tables, tried=sum(not trial.skipped for trial in trials))
+    return trials
 
 
 def _tried(
@@ -70,11 +79,12 @@ def _tried(
     return found
 
 
-def _checked_by(script: str) -> Callable[[Any], None]:
-    """The checks of a training, which say nothing but what is wrong."""
+def _checked_by(script: str, room: str) -> Callable[[Any], None]:
+    """The checks of a training, which say nothing but what is wrong, and make folders in `room` only."""
+    written = {"output_dir": room, "fallback_dir": None, "logging_dir": None}
 
     def check(options: Any) -> None:
-        if not ready_to_train(options, Report(), OWN_CHECKS[script]):
+        if not ready_to_train(changed(options, written), Report(), OWN_CHECKS[script]):
             raise BadOption("debug_dataset", "--debug_dataset shows pictures and trains nothing. Leave it out.")
 
     return check
@@ -128,10 +138,11 @@ def _row(trial: Trial, options: TrainerOptions) -> dict[str, Any]:
     }
 
 
-def _nothing_fits(trials: Sequence[Trial], limit_bytes: float) -> str:
+def _nothing_fits(trials: Sequence[Trial], asked: FitSearchOptions) -> str:
     if not trials:
         return "Nothing was tried before it was asked to stop."
+    into = f"{asked.memory_gb:g} GB" if asked.memory_gb else "the memory"
     least = min((trial.peak_bytes for trial in trials if trial.peak_bytes), default=None)
     most = f" The least that was seen is {least / GB:.1f} GB." if least else ""
     advice = "Use a smaller --resolution, --also precision clipping optimizer, or a network in place of a whole model"
-    return f"Nothing that was tried fits into {limit_bytes / GB:.1f} GB.{most} {advice}."
+    return f"Nothing that was tried fits into {into}.{most} {advice}."
