@@ -203,7 +203,7 @@ def test_a_check_counts_the_training_once(place, monkeypatch):
     asked = []
     monkeypatch.setattr("kohya_gui.counted.asked_datasets", lambda options: asked.append(1) or asked_datasets(options))
     checked = trained(place, in_json=str(place / "meta.json"), resolution="64,64")
-    assert estimates(checked.draft, None) and figures(checked)["Batches per epoch"]
+    assert estimates(checked.draft, Past("old", 2.0, None, ())) and figures(checked)["Batches per epoch"]
     assert len(asked) == 1
 
 
