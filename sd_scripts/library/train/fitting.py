@@ -131,9 +131,9 @@ def _row(trial: Trial, options: TrainerOptions) -> dict[str, Any]:
     """A row of the table that the page shows."""
     return {
         "settings": _words(trial.values, options),
-        "seconds a step": round(trial.step_s, 3) if trial.step_s and trial.fits else None,
-        "GB": round(trial.peak_bytes / GB, 2) if trial.peak_bytes else None,
-        "expected GB": round(trial.expected_bytes / GB, 2) if trial.expected_bytes else None,
+        "seconds a step": round(trial.step_s, 3) if trial.step_s and trial.fits else "",
+        "GB": round(trial.peak_bytes / GB, 2) if trial.peak_bytes else "",
+        "expected GB": round(trial.expected_bytes / GB, 2) if trial.expected_bytes else "",
         "outcome": "fits" if trial.fits else "not tried" if trial.skipped else "does not fit",
     }
 
