@@ -38,7 +38,7 @@ def test_from_the_button_to_the_settings(tab: Tab) -> None:
     tab.shot("fit-run")
     tab.select("train")
     found = page.locator("[data-view=train] .finds li", has_text="Tried with real steps")
-    expect(found).to_contain_text("Cache")
+    expect(found).to_contain_text("Latents in memory on")
     tab.shot("fit-found")
     page.evaluate("Studio.speak('ja')")
     japanese = page.locator("[data-view=train] .finds li", has_text="実際のステップで試した結果")

@@ -82,10 +82,12 @@ def search(
     known = [(way, expect(way)) for way in candidates]
     hopeful = sorted(known, key=lambda one: one[1] is not None and one[1] > limit_bytes * _MARGIN)
     too_much = float("inf")
+    # Somewhere it is seen for certain that nothing fits.
+    least = min((needs for _, needs in known if needs is not None), default=None)
     tried = 0
     for way, expected in hopeful:
         beyond = expected is not None and (expected >= too_much or expected > limit_bytes * _MARGIN**2)
-        if tried >= most or beyond:
+        if tried >= most or (beyond and (tried or expected != least)):
             yield Trial(way, expected, skipped=True)
             continue
         tried += 1

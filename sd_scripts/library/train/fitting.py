@@ -11,7 +11,7 @@ from sd_scripts.library.footprint.model import model_of
 from sd_scripts.library.footprint.training import Model
 from sd_scripts.library.io.atomic import write_text
 from sd_scripts.library.report import Report, counted
-from sd_scripts.library.train.expected_memory import expected, largest_asked
+from sd_scripts.library.train.expected_memory import PROCESS_BYTES, expected, largest_asked
 from sd_scripts.library.train.fit import Trial, Values, changed, fastest, last_resorts, search, ways
 from sd_scripts.library.train.own_checks import OWN_CHECKS
 from sd_scripts.library.train.script import ready_to_train
@@ -98,7 +98,8 @@ def _expecting(options: TrainerOptions, on_cpu: bool) -> Callable[[Values], floa
         given = changed(options, values)
         if model is None or given.zero.deepspeed:
             return None
-        return expected(given, model, largest_asked(given), given.length.train_batch_size, on_cpu).total
+        tensors = expected(given, model, largest_asked(given), given.length.train_batch_size, on_cpu).total
+        return tensors + (PROCESS_BYTES if on_cpu else 0)
 
     return expect
 
