@@ -30,6 +30,7 @@ from sd_scripts.library.train.finite import Watch
 from sd_scripts.library.train.keepers import asked_keeper, needs_vae
 from sd_scripts.library.train.kept import Kept
 from sd_scripts.library.train.learner import Learner
+from sd_scripts.library.train.memory_advice import Shortage
 from sd_scripts.library.train.metadata import provenance
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.movement import Movement, tell_movement
@@ -42,7 +43,6 @@ from sd_scripts.library.train.precision import encoding_precision
 from sd_scripts.library.train.recovery import Recovery, check_all_weights
 from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
-from sd_scripts.library.train.shortage import Shortage
 from sd_scripts.library.train.smaller import Smaller
 from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.text_caching import cache_texts
