@@ -22,7 +22,7 @@ from sd_scripts.library.models.sd2 import SD2
 from sd_scripts.library.models.sdxl_variant import SDXL
 from sd_scripts.library.models.vae import read_vae, vae_from_checkpoint
 from sd_scripts.library.models.variant import TextVariant, Variant
-from sd_scripts.library.models.weights import adopt, build
+from sd_scripts.library.models.weights import adopt, build, without_numbers
 
 VARIANTS = {variant.name: variant for variant in (SD1, SD2, SDXL)}
 
@@ -211,10 +211,9 @@ class Folder:
 
 def _clip(text: TextVariant, config: configs.Config, tensors: dict[str, Tensor], source: Path) -> Any:
     import transformers
-    from accelerate import init_empty_weights
 
     try:
-        with init_empty_weights():
+        with without_numbers():
             made = transformers.CLIPTextConfig(**{**config, "architectures": [text.kind]})
             module = getattr(transformers, text.kind)(made)
     except Exception as error:  # transformers does not check what a configuration says
