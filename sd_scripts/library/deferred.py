@@ -137,7 +137,7 @@ DEFERRED: Mapping[str, Mapping[str, StandIn]] = {
     "torch.distributed.fsdp": _promised("CPUOffloadPolicy", "MixedPrecisionPolicy"),
     "torch.distributed.tensor": _promised("DTensor", "Partial", "Replicate", "Shard", "distribute_tensor"),
     "torch.distributed.tensor._utils": _promised("compute_local_shape_and_global_offset"),
-    "torch.distributed.tensor.placement_types": _promised("Partial", "Placement", "Replicate", "Shard", "_StridedShard"),
+    "torch.distributed.tensor.placement_types": _promised("Partial", "Replicate", "Shard", "_StridedShard"),
     "transformers.distributed.expert_parallel": _promised("apply_expert_parallelism"),
     "transformers.distributed.tensor_parallel": _promised(
         "apply_tensor_parallelism", "gather_state_dict_for_save", "verify_tp_plan"
