@@ -131,9 +131,10 @@ def split(began: float, lines: list[dict[str, Any]], loads: list[tuple[str, floa
             parts[f"reading in {_package(name)}"] += own_s
     ends = [when for _, when in marks[1:]] + [first]
     for (name, start), end in zip(marks, ends, strict=True):
-        if start < first:
+        end = min(end, first)
+        if start < end:
             inside_s = sum(own_s for _, when, own_s in loads if start <= when < end)
-            parts[NAMES.get(name, name)] += min(end, first) - start - inside_s
+            parts[NAMES.get(name, name)] += end - start - inside_s
     return dict(parts)
 
 

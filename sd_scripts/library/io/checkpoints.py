@@ -89,7 +89,7 @@ class _Safetensors:
 
     def read(self, prefix: str = "") -> dict[str, Tensor]:
         # In the file's order, which is read fastest.
-        names = sorted((name for name in self.shapes if name.startswith(prefix)), key=lambda name: self._places[name])
+        names = sorted((name for name in self.shapes if name.startswith(prefix)), key=lambda name: self._places[name].begin)
         return {name[len(prefix) :]: self.tensor(name) for name in names}
 
     def tensor(self, name: str) -> Tensor:
