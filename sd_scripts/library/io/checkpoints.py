@@ -88,8 +88,9 @@ class _Safetensors:
         self.shapes = {name: place.shape for name, place in self._places.items()}
 
     def read(self, prefix: str = "") -> dict[str, Tensor]:
+        names = [name for name in self.shapes if name.startswith(prefix)]
         # In the file's order, which is read fastest.
-        names = sorted((name for name in self.shapes if name.startswith(prefix)), key=lambda name: self._places[name].begin)
+        names.sort(key=lambda name: self._places[name].begin)
         return {name[len(prefix) :]: self.tensor(name) for name in names}
 
     def tensor(self, name: str) -> Tensor:

@@ -69,18 +69,19 @@ class ReadBytes:
     """Reads a piece when it is asked for."""
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115
+        self._path = path
 
     def piece(self, begin: int, size: int) -> Tensor:
         """See Bytes. Errors: OSError, when the file is shorter than it was."""
         held = torch.empty(size, dtype=torch.uint8)
-        self._file.seek(begin)
-        room, done = memoryview(held.numpy()), 0
-        while done < size:
-            count = self._file.readinto(room[done:])
-            if not count:
-                raise OSError(f"{self._file.name} is shorter than it was")
-            done += count
+        room = memoryview(held.numpy())
+        with open(self._path, "rb", buffering=0) as file:
+            file.seek(begin)
+            while len(room):
+                count = file.readinto(room)
+                if not count:
+                    raise OSError(f"{self._path} is shorter than it was")
+                room = room[count:]
         return held
 
 
