@@ -177,15 +177,17 @@ def _unpickle(path: Path) -> Any:
         return torch.load(path, map_location="cpu", pickle_module=_module, weights_only=False)
     except BadFile:
         raise
-    except Exception as error:  # A broken pickle can fail in any way at all.
+    except Exception as error:  # A broken pickle, or archive, can fail in any way at all.
         raise BadFile(broken) from error
 
 
 def _unzip(path: Path) -> Any:
     """What torch.save has written since 2020: an archive of a pickle, and of the tensors' bytes as they are."""
+    with zipfile.ZipFile(path) as archive:
+        if any(name.endswith("constants.pkl") for name in archive.namelist()):
+            raise BadFile(f"{path} is a TorchScript program, not a checkpoint of weights.")
+        pickles.check_archive(archive)
     pieces = stored_pieces(path)
-    if any(name.endswith("constants.pkl") for name in pieces):
-        raise BadFile(f"{path} is a TorchScript program, not a checkpoint of weights.")
     pickled = next(name for name in pieces if name.rpartition("/")[2] == "data.pkl")
     folder = pickled.removesuffix("data.pkl")
     file = MappedBytes(path)
