@@ -58,13 +58,17 @@ def helps(given: Given) -> list[Row]:
     """The slowest program's help, and the median of all."""
     rounds = 1 if given.quick else min(2, given.rounds)
     found = programs()[:: 16 if given.quick else 1]
-    taken_s = {path: statistics.median(cost_of([path, "--help"]).wall_s for _ in range(rounds)) for path in found}
-    bare_s = statistics.median(cost_of(["-c", "import argparse"]).wall_s for _ in range(5))
+    costs = {path: [cost_of([path, "--help"]) for _ in range(rounds)] for path in found}
+    # Processor time is what a program takes; the clock tells what others did meanwhile as well.
+    taken_s = {path: statistics.median(cost.cpu_s for cost in each) for path, each in costs.items()}
+    bare_s = statistics.median(cost_of(["-c", "import argparse"]).cpu_s for _ in range(5))
     slowest = max(taken_s, key=taken_s.__getitem__)
     named, middle_s = slowest.relative_to(REPOSITORY).as_posix(), statistics.median(taken_s.values())
+    quickest_s = max(min(cost.wall_s for cost in each) for each in costs.values())
     return [
-        Row(f"--help, the slowest of {len(found)}", "s", taken_s[slowest], bare_s, at_most(0.5, of="value"), named),
-        Row("--help, the median", "s", middle_s, bare_s, note="bare: import argparse"),
+        Row(f"--help, the slowest of {len(found)}", "CPU s", taken_s[slowest], bare_s, at_most(0.5, of="value"), named),
+        Row("--help, the median", "CPU s", middle_s, bare_s, note="bare: import argparse"),
+        Row("--help, the slowest by the clock, in its best round", "s", quickest_s),
     ]
 
 
@@ -214,8 +218,8 @@ def parts_alone(models: dict[Family, Path], given: Given) -> list[Row]:
         whole = load("whole", model, given)
         for way, what in (("vae", "the VAE alone"), ("texts", "the text encoders alone")):
             found = load(way, model, given)
-            held_mb, peak_mb = found["bytes"] / MB, found["peak_bytes"] / MB
-            rows.append(Row(f"{what}, {family}: memory", "MB", peak_mb, held_mb, at_most(1.2)))
+            peaks_mb = found["peak_bytes"] / MB, whole["peak_bytes"] / MB
+            rows.append(Row(f"{what}, {family}: memory", "MB", *peaks_mb, at_most(0.5), "bare: the whole model"))
             rows.append(Row(f"{what}, {family}", "s", found["seconds"], whole["seconds"], note="bare: the whole model"))
     return rows
 
