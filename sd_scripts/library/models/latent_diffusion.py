@@ -37,8 +37,9 @@ class LatentDiffusion:
         self.unet, self.vae = parts.unet, vae
         self.tokenizers = parts.tokenizers
         self.rest = parts.rest
-        self.vae_dtype = one_dtype(vae.state_dict())
-        self.latent_scale = float(vae.config.scaling_factor)
+        if vae is not None:
+            self.vae_dtype = one_dtype(vae.state_dict())
+            self.latent_scale = float(vae.config.scaling_factor)
         self._scheduler = scheduler
         self.alphas_T = schedule.alphas_cumprod(
             scheduler["num_train_timesteps"], scheduler["beta_start"], scheduler["beta_end"]
