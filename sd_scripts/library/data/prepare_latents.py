@@ -15,6 +15,7 @@ from sd_scripts.library.data.latents_stage import LatentsStage
 from sd_scripts.library.data.latents_worker import Wanted
 from sd_scripts.library.errors import BadOption, NothingUsable
 from sd_scripts.library.io.metadata import Entries, check_out_json, keys_of, read_entries, write_entries
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
 from sd_scripts.options.latents import LatentsFilesOptions, PrepareLatentsOptions
 
@@ -72,7 +73,11 @@ def _finish(stage: LatentsStage, found: _Found, files: LatentsFilesOptions, repo
         none = f"None of the {len(found.keys):,} pictures in {files.train_data_dir} could be used."
         raise NothingUsable(f"{none} {_first(report)}")
     report.phase("write", f"Writing {files.out_json}")
-    write_entries(files.out_json, with_sizes(read_entries(files.in_json), found.keys, stage.sizes))
+
+    def write() -> None:
+        write_entries(files.out_json, with_sizes(read_entries(files.in_json), found.keys, stage.sizes))
+
+    patiently(report, Path(files.out_json), write)
     report.saved(Path(files.out_json), "metadata")
     counts = {"not_in_metadata": found.pictures - len(found.keys), "without_picture": found.without_picture}
     report.summary(stage.told(**counts), {"buckets": stage.table()}, **stage.counts, **counts)

@@ -69,7 +69,8 @@ class _Window:
                 end, *found = parse(self._text, self._at)
             except JSONDecodeError as error:
                 if not self._grow():
-                    raise self._placed(error) from error
+                    self._place(error)
+                    raise
             else:
                 self._at = end
                 return found
@@ -108,11 +109,10 @@ class _Window:
         self._lines += lines
         self._line_letters = len(left) - left.rfind("\n") - 1 + (0 if lines else self._line_letters)
 
-    def _placed(self, error: JSONDecodeError) -> JSONDecodeError:
-        """The error with its place in the file."""
+    def _place(self, error: JSONDecodeError) -> None:
+        """Gives an error its place in the file."""
         error.colno += self._line_letters if error.lineno == 1 else 0
         error.lineno += self._lines
-        return error
 
 
 def _begins(window: _Window) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sd_scripts.library.errors import NothingUsable
 from sd_scripts.library.io.metadata import Entries, Entry, check_out_json, read_entries, write_entries
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
 from sd_scripts.library.tagging.cleaning import Rules, clean_caption, clean_tags, read_rules
 
@@ -27,8 +28,12 @@ def clean_metadata(in_json: str, out_json: str, rules_file: str | None, debug: b
     check_out_json(out_json)
     rules = read_rules(rules_file)
     report.phase("clean", f"Cleaning the entries of {in_json}")
-    counts = _Counts()
-    total = write_entries(out_json, _cleaned(in_json, rules, counts, report, debug))
+
+    def write() -> tuple[int, _Counts]:
+        counts = _Counts()
+        return write_entries(out_json, _cleaned(in_json, rules, counts, report, debug)), counts
+
+    total, counts = patiently(report, Path(out_json), write)
     report.saved(Path(out_json), "metadata")
     report.summary(
         f"Changed {counts.captions_changed:,} captions and {counts.tags_changed:,} tag lists of {total:,} entries. "
