@@ -1,0 +1,282 @@
+"""Captioning and tagging beside the bare computation: `python -m benchmarks.tagging --help`.
+
+A folder of photographs is described by the scripts, run as users run them, and in turn with that the bare work is
+measured: (m) the model on ready batches, and (d) the reading of the same files with all cores and no model. On a CPU
+both share the cores: seconds of all cores are compared with m + d, and so is the time by the clock. On a GPU the slower
+of the two is the limit. What a script needs before the first picture (imports, model) is shown apart.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+from benchmarks import tagging_models
+from benchmarks.photographs import make_photographs
+from benchmarks.processes import REPOSITORY
+from benchmarks.rows import Given, Row, at_least, at_most, stage
+from benchmarks.tagging_bare import BATCH_SIZE, BEAMS, GIT_LENGTH, LENGTHS
+
+SCRIPTS = REPOSITORY / "sd_scripts" / "finetune"
+PICTURES = {"cpu": 48, "cuda": 480}
+CORES = (2, 4)
+CPU_BOUND, WALL_BOUND, GPU_BOUND = 1.05, 1.1, 0.95
+
+SECOND_RUN_PICTURES = 20_000
+SECOND_RUN_BOUND = 5000
+MANY = 100_000
+LOOK_EVERY_S = 0.005
+
+
+@dataclass(frozen=True)
+class Case:
+    """A script with its model. `bare`: what benchmarks/tagging_bare.py calls it."""
+
+    what: str
+    bare: str
+    script: str
+    model_option: str
+    make: Callable[[Path, Any], Path]
+    flags: tuple[str, ...] = ()
+    cores: tuple[int, ...] = CORES
+    devices: tuple[str, ...] = ("cpu", "cuda")
+
+
+_LENGTHS = tuple(f"--{name}={value}" for name, value in LENGTHS.items())
+_BEAMS = (*_LENGTHS, "--beam_search", f"--num_beams={BEAMS}")
+_WD14, _BLIP = "tag_images_by_wd14_tagger.py", "make_captions.py"
+CASES = (
+    Case("WD14 (ViT)", "wd14", _WD14, "repo_id", tagging_models.make_wd14),
+    Case(
+        "WD14 (ConvNext)",
+        "wd14",
+        _WD14,
+        "repo_id",
+        lambda folder, size: tagging_models.make_wd14(folder, size, "convnext"),
+        devices=("cuda",),
+    ),
+    Case(
+        "DeepDanbooru",
+        "deepdanbooru",
+        "tag_images_by_deepdanbooru.py",
+        "project_path",
+        tagging_models.make_deepdanbooru,
+        cores=(4,),
+    ),
+    Case("BLIP, words drawn", "blip", _BLIP, "caption_weights", tagging_models.make_blip, _LENGTHS, cores=(4,)),
+    Case(f"BLIP, {BEAMS} beams", "blip_beams", _BLIP, "caption_weights", tagging_models.make_blip, _BEAMS),
+    Case(
+        "GIT",
+        "git",
+        "make_captions_by_git.py",
+        "model_id",
+        tagging_models.make_git,
+        (f"--max_length={GIT_LENGTH}",),
+        cores=(4,),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Seconds that ours took with the pictures and before them, and what the model and the reading took by themselves."""
+
+    wall_s: float
+    cpu_s: float
+    start_s: float
+    model: dict[str, float]
+    reading: dict[str, float]
+
+    def bare(self, device: str) -> dict[str, float]:
+        """What ours is compared with."""
+        join = sum if device == "cpu" else max
+        return {kind: join((self.model[kind], self.reading[kind])) for kind in ("wall_s", "cpu_s")}
+
+
+def measure(given: Given) -> list[Row]:
+    """All figures."""
+    count = BATCH_SIZE if given.quick else PICTURES[given.device]
+    make_photographs(given.room / "pictures", count, 1.0 if given.quick else 12.0)
+    rows = []
+    for number, case in enumerate(CASES):
+        if given.device in case.devices:
+            size = "tiny" if given.quick else "reduced" if given.device == "cpu" else "true"
+            model = case.make(given.room / f"model{number}", size)
+            for cores in _cores(case, given):
+                rows += _rows(f"{case.what}, {cores} cores", _takes(case, model, cores, given), given.device)
+    return rows + second_run(given)
+
+
+def _cores(case: Case, given: Given) -> list[int]:
+    there = len(os.sched_getaffinity(0))
+    if given.quick or given.device == "cuda":
+        return [there]
+    return [cores for cores in case.cores if cores <= there] or [there]
+
+
+def _takes(case: Case, model: Path, cores: int, given: Given) -> list[Taken]:
+    pictures = given.room / "pictures"
+    with on_cores(cores):
+        if case.bare == "deepdanbooru" and not list(model.glob("*.onnx")):
+            # The first run makes the ONNX form, once for all.
+            _ours(case, model, pictures)
+        with _bare(case, model, pictures, cores, given.device) as bare:
+            return [_take(lambda: _ours(case, model, pictures), bare, number) for number in range(_rounds(given))]
+
+
+def _rounds(given: Given) -> int:
+    return 1 if given.quick else max(1, given.rounds // 2)
+
+
+def _take(ours: Callable[[], tuple[float, float, float]], bare: Callable[[str], dict[str, float]], number: int) -> Taken:
+    """One of each, in another order each time: machines change their speed."""
+    if number % 2:
+        model, reading = bare("model"), bare("reading")
+        return Taken(*ours(), model, reading)
+    told = ours()
+    reading, model = bare("reading"), bare("model")
+    return Taken(*told, model, reading)
+
+
+def _rows(what: str, taken: list[Taken], device: str) -> list[Row]:
+    def middle(figure: Callable[[Taken], float]) -> float:
+        return statistics.median(map(figure, taken))
+
+    model, reading = (middle(lambda one: getattr(one, part)["wall_s"]) for part in ("model", "reading"))
+    note = f"model {model:.2f} s, reading {reading:.2f} s; before the first picture: {middle(lambda t: t.start_s):.1f} s"
+    wall = middle(lambda one: one.wall_s)
+    bare_wall = middle(lambda one: one.bare(device)["wall_s"])
+    wall_ratio = middle(lambda one: one.wall_s / one.bare(device)["wall_s"])
+    if device == "cuda":
+        per_s = [PICTURES[device] / seconds for seconds in (wall, bare_wall)]
+        return [Row(what, "pictures/s", *per_s, at_least(GPU_BOUND), note, 1 / wall_ratio)]
+    cpu = middle(lambda one: one.cpu_s)
+    bare_cpu = middle(lambda one: one.bare(device)["cpu_s"])
+    cpu_ratio = middle(lambda one: one.cpu_s / one.bare(device)["cpu_s"])
+    cpu_note = ", ".join(f"{part} {middle(lambda one: getattr(one, part)['cpu_s']):.2f} s" for part in ("model", "reading"))
+    return [
+        Row(f"{what}: seconds of all cores", "s", cpu, bare_cpu, at_most(CPU_BOUND), cpu_note, cpu_ratio),
+        Row(f"{what}: by the clock", "s", wall, bare_wall, at_most(WALL_BOUND), note, wall_ratio),
+    ]
+
+
+def _ours(case: Case, model: Path, pictures: Path) -> tuple[float, float, float]:
+    """Seconds by the clock and of all cores from the first picture on, and by the clock before it."""
+    flags = [f"--{case.model_option}={model}", f"--batch_size={BATCH_SIZE}", *case.flags]
+    told = run_script(case.script, [str(pictures), *flags], pictures.parent / "events.jsonl")
+    return told.wall_s, told.cpu_s, told.start_s
+
+
+@dataclass(frozen=True)
+class Told:
+    """A run of a script: seconds from the first picture on and before it, and the counts of its summary."""
+
+    wall_s: float
+    cpu_s: float
+    start_s: float
+    start_cpu_s: float
+    peak_mib: float
+    counts: dict[str, int]
+
+
+def run_script(script: str, arguments: list[str], events: Path) -> Told:
+    """Runs a script as a user does, and looks on. Errors: SystemExit, with what it said, where it fails."""
+    events.write_text("")
+    began_s = time.time()
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPTS / script), *arguments],
+        env=_environment() | {"SD_SCRIPTS_EVENTS": str(events)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # What it says fits into the pipe.
+    with events.open() as lines:
+        described_s, start_cpu_s = _until_described(process, lines)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.stderr is not None
+    said = process.stderr.read()
+    process.stderr.close()
+    if process.returncode or not described_s:
+        raise SystemExit(f"Error: {script} ended with {process.returncode}:\n{said}")
+    summary = next(row for row in map(json.loads, events.read_text().splitlines()) if row["event"] == "summary")
+    cpu_s = usage.ru_utime + usage.ru_stime - start_cpu_s
+    wall_s = summary["time"] - described_s
+    return Told(wall_s, cpu_s, described_s - began_s, start_cpu_s, usage.ru_maxrss / 1024, summary["counts"])
+
+
+def _until_described(process: "subprocess.Popen[str]", lines: IO[str]) -> tuple[float, float]:
+    """When the describing of pictures began (Unix seconds), and the seconds of all cores until then."""
+    watched = psutil.Process(process.pid)
+    while watched.status() != psutil.STATUS_ZOMBIE:
+        for line in lines:
+            row = json.loads(line)
+            if row["event"] == "phase" and row["name"] == "describe":
+                used = watched.cpu_times()
+                return row["time"], used.user + used.system
+        time.sleep(LOOK_EVERY_S)
+    return 0.0, 0.0
+
+
+@contextmanager
+def on_cores(cores: int) -> Iterator[None]:
+    """This process, and those that it starts, have the first so many of its cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:cores])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def _bare(
+    case: Case, model: Path, pictures: Path, cores: int, device: str
+) -> Iterator[Callable[[str], dict[str, float]]]:
+    """Asks the bare computation, which is loaded once."""
+    words = [case.bare, str(model), str(pictures), str(cores), device]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.tagging_bare", *words],
+        cwd=REPOSITORY,
+        env=_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    with process, process.stdin as asked, process.stdout as answers:
+        if answers.readline().strip() != "ready":
+            raise SystemExit(f"Error: the bare computation of {case.what} did not start.")
+
+        def ask(what: str) -> dict[str, float]:
+            asked.write(f"{what}\n")
+            asked.flush()
+            return json.loads(answers.readline())
+
+        yield ask
+        asked.close()
+
+
+def _environment() -> dict[str, str]:
+    """Both sides may use the cores that they are given; their threads sleep while they wait."""
+    kept = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    return kept | {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
+
+
+def second_run(given: Given) -> list[Row]:
+    """What is described already is seen as such."""
+    return []
+
+
+if __name__ == "__main__":
+    sys.exit(stage(measure, __doc__))
