@@ -1,74 +1,72 @@
-"""A folder of pictures like photographs: JPEG, PNG and WebP files of 1 to 12 megapixels, the same each time."""
+"""Pictures to measure with: like photographs to a decoder, of mixed kinds and sizes."""
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    import numpy as np
 
-LEAST_MEGAPIXELS, MOST_MEGAPIXELS = 1.0, 12.0
-SHAPES = ((3, 2), (4, 3), (2, 3), (16, 9), (1, 1), (3, 4))
-"""Width to height, in turn."""
+SHAPES_PX = [(1216, 832), (1080, 1350), (1920, 1080), (2048, 2048), (3008, 2000), (2736, 3648), (4032, 3024)]
+"""1.0 to 12.2 megapixels, as cameras, telephones and the web have them."""
 
-FORMATS: tuple[tuple[str, dict[str, Any]], ...] = (
-    (".jpg", {"quality": 90}),
-    (".png", {"compress_level": 1}),
-    (".jpg", {"quality": 95, "subsampling": 0}),
-    (".webp", {"quality": 85, "method": 0}),
-)
-"""In turn: half of the files are JPEG, as most photographs are."""
+KINDS = {
+    "fine.jpg": {"quality": 92},
+    "web.jpg": {"quality": 85, "subsampling": 2, "progressive": True},
+    "lossless.png": {"compress_level": 6},
+    "small.webp": {"quality": 85, "method": 2},
+}
+"""How their names end, and how they are written. Half of them are JPEG; in most folders it is more."""
 
-DISTINCT = 12
-"""So many are made; the others are copies of them, which cost as much to read."""
-
-
-def make_photographs(folder: Path, count: int, largest_megapixels: float = MOST_MEGAPIXELS) -> list[Path]:
-    """Writes `count` files, from the smallest to the largest and again; gives them sorted by name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    distinct = min(count, DISTINCT)
-    growth = (largest_megapixels / LEAST_MEGAPIXELS) ** (1 / max(1, distinct - 1))
-    with ThreadPoolExecutor() as pool:
-        # Half the way round first, so that large and small ones take turns.
-        sizes = [LEAST_MEGAPIXELS * growth ** (number * 5 % distinct) for number in range(distinct)]
-        made = list(pool.map(lambda number: _save(folder, number, sizes[number]), range(distinct)))
-    for number in range(distinct, count):
-        original = made[number % distinct]
-        made.append(Path(shutil.copyfile(original, folder / f"{number:05}{original.suffix}")))
-    return made
+DETAILS = ((4, 80.0), (16, 40.0), (64, 20.0), (256, 12.0), (1024, 6.0))
+"""(waves across the picture, their height): in photographs fine details are weak."""
 
 
-def photograph(width_px: int, height_px: int, seed: int) -> "Image":
-    """Shapes with soft and hard edges, at all scales, with the noise of a camera: seen by what compresses it, a photo.
-
-    The power of natural pictures falls with the square of the frequency (Field 1987): each octave has half the height
-    of the one before.
-    """
+def photograph(width: int, height: int, seed: int) -> "np.ndarray":
+    """uint8 H,W,3: clouds of all sizes, and the grain of a sensor."""
     import cv2
     import numpy as np
+
+    lot = np.random.default_rng(seed)
+    pixels_HWC = np.full((height, width, 3), 128.0, np.float32)
+    for waves, strength in DETAILS:
+        across, down = (max(2, round(waves * side / max(width, height))) for side in (width, height))
+        coarse_HWC = lot.standard_normal((down, across, 3), dtype=np.float32) * strength
+        pixels_HWC += cv2.resize(coarse_HWC, (width, height), interpolation=cv2.INTER_CUBIC)
+    pixels_HWC += lot.standard_normal((height, width, 1), dtype=np.float32) * 2.0
+    return pixels_HWC.clip(0, 255).astype(np.uint8)
+
+
+def write_photographs(folder: Path, count: int, shapes_px: list[tuple[int, int]] = SHAPES_PX) -> list[Path]:
+    """So many files: each shape in each kind, and then copies of those under other names. Gives them, sorted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor() as pool:
+        shapes = [(folder, number, shape_px) for number, shape_px in enumerate(shapes_px)]
+        made = sorted(path for paths in pool.map(_write_kinds, shapes) for path in paths)
+    for number in range(len(made), count):
+        first = made[number % len(made)]
+        shutil.copyfile(first, folder / f"copy{number:05d}_{first.name}")
+    for path in made[count:]:
+        path.unlink()
+    return sorted(folder.iterdir())
+
+
+def megapixels(pictures: list[Path]) -> float:
+    """Of all of them together."""
     from PIL import Image
 
-    drawn = np.random.default_rng(seed)
-    scene = np.full((height_px, width_px, 3), 128.0, np.float32)
-    side, height = 2, 90.0
-    while side < max(width_px, height_px) // 2:
-        grid = drawn.normal(0.0, height, (side, side, 3)).astype(np.float32)
-        # What is nearer covers: every second octave has hard edges.
-        grid = grid * 0.6 + grid.mean(axis=2, keepdims=True) * 0.4
-        scene += cv2.resize(grid, (width_px, height_px), interpolation=cv2.INTER_CUBIC)
-        side, height = side * 2, height * 0.5
-    for start, end in pairwise(drawn.integers(0, [width_px, height_px], (9, 2))):
-        cv2.ellipse(scene, start.tolist(), (end // 5 + 1).tolist(), 30, 0, 360, drawn.uniform(0, 255, 3).tolist(), -1)
-    scene += drawn.normal(0.0, 5.0, (height_px, width_px, 1)).astype(np.float32)
-    return Image.fromarray(scene.clip(0, 255).astype(np.uint8))
+    return sum(image.width * image.height for image in map(Image.open, pictures)) / 1e6
 
 
-def _save(folder: Path, number: int, megapixels: float) -> Path:
-    across, down = SHAPES[number % len(SHAPES)]
-    unit = (megapixels * 1e6 / (across * down)) ** 0.5
-    ending, how = FORMATS[number % len(FORMATS)]
-    path = folder / f"{number:05}{ending}"
-    photograph(round(across * unit), round(down * unit), number).save(path, **how)
-    return path
+def _write_kinds(shape: tuple[Path, int, tuple[int, int]]) -> list[Path]:
+    from PIL import Image
+
+    folder, number, (width, height) = shape
+    image = Image.fromarray(photograph(width, height, number))
+    paths = []
+    for ending, how in KINDS.items():
+        path = folder / f"photo{number:02d}_{ending}"
+        image.save(path, **how)
+        paths.append(path)
+    return paths
