@@ -21,13 +21,13 @@ from typing import IO, Any
 import psutil
 
 from benchmarks import tagging_models
-from benchmarks.photographs import make_photographs
+from benchmarks.photographs import SHAPES_PX, write_photographs
 from benchmarks.processes import REPOSITORY
 from benchmarks.rows import Given, Row, at_least, at_most, stage
 from benchmarks.tagging_bare import BATCH_SIZE, BEAMS, GIT_LENGTH, LENGTHS
 
 SCRIPTS = REPOSITORY / "sd_scripts" / "finetune"
-PICTURES = {"cpu": 48, "cuda": 480}
+PICTURES = {"cpu": 56, "cuda": 560}
 CORES = (2, 4)
 CPU_BOUND, WALL_BOUND, GPU_BOUND = 1.05, 1.1, 0.95
 
@@ -88,7 +88,7 @@ CASES = (
 
 @dataclass(frozen=True)
 class Taken:
-    """Seconds that ours took with the pictures and before them, and what the model and the reading took by themselves."""
+    """Seconds that ours took with the pictures and before them; and those of the model and of the reading alone."""
 
     wall_s: float
     cpu_s: float
@@ -96,16 +96,11 @@ class Taken:
     model: dict[str, float]
     reading: dict[str, float]
 
-    def bare(self, device: str) -> dict[str, float]:
-        """What ours is compared with."""
-        join = sum if device == "cpu" else max
-        return {kind: join((self.model[kind], self.reading[kind])) for kind in ("wall_s", "cpu_s")}
-
 
 def measure(given: Given) -> list[Row]:
     """All figures."""
     count = BATCH_SIZE if given.quick else PICTURES[given.device]
-    make_photographs(given.room / "pictures", count, 1.0 if given.quick else 12.0)
+    write_photographs(given.room / "pictures", count, SHAPES_PX[: 1 if given.quick else None])
     rows = []
     for number, case in enumerate(CASES):
         if given.device in case.devices:
@@ -137,43 +132,50 @@ def _rounds(given: Given) -> int:
     return 1 if given.quick else max(1, given.rounds // 2)
 
 
-def _take(ours: Callable[[], tuple[float, float, float]], bare: Callable[[str], dict[str, float]], number: int) -> Taken:
+def _take(ours: Callable[[], "Told"], bare: Callable[[str], dict[str, float]], number: int) -> Taken:
     """One of each, in another order each time: machines change their speed."""
     if number % 2:
         model, reading = bare("model"), bare("reading")
-        return Taken(*ours(), model, reading)
-    told = ours()
-    reading, model = bare("reading"), bare("model")
-    return Taken(*told, model, reading)
+        told = ours()
+    else:
+        told = ours()
+        reading, model = bare("reading"), bare("model")
+    return Taken(told.wall_s, told.cpu_s, told.start_s, model, reading)
 
 
 def _rows(what: str, taken: list[Taken], device: str) -> list[Row]:
-    def middle(figure: Callable[[Taken], float]) -> float:
-        return statistics.median(map(figure, taken))
-
-    model, reading = (middle(lambda one: getattr(one, part)["wall_s"]) for part in ("model", "reading"))
-    note = f"model {model:.2f} s, reading {reading:.2f} s; before the first picture: {middle(lambda t: t.start_s):.1f} s"
-    wall = middle(lambda one: one.wall_s)
-    bare_wall = middle(lambda one: one.bare(device)["wall_s"])
-    wall_ratio = middle(lambda one: one.wall_s / one.bare(device)["wall_s"])
+    start_s = statistics.median(one.start_s for one in taken)
+    wall = _Figures([(one.wall_s, one.model["wall_s"], one.reading["wall_s"]) for one in taken], device)
+    note = f"{wall.note}; before the first picture: {start_s:.1f} s"
     if device == "cuda":
-        per_s = [PICTURES[device] / seconds for seconds in (wall, bare_wall)]
-        return [Row(what, "pictures/s", *per_s, at_least(GPU_BOUND), note, 1 / wall_ratio)]
-    cpu = middle(lambda one: one.cpu_s)
-    bare_cpu = middle(lambda one: one.bare(device)["cpu_s"])
-    cpu_ratio = middle(lambda one: one.cpu_s / one.bare(device)["cpu_s"])
-    cpu_note = ", ".join(f"{part} {middle(lambda one: getattr(one, part)['cpu_s']):.2f} s" for part in ("model", "reading"))
+        count = PICTURES[device]
+        return [
+            Row(what, "pictures/s", count / wall.ours, count / wall.bare, at_least(GPU_BOUND), note, 1 / wall.ratio)
+        ]
+    cpu = _Figures([(one.cpu_s, one.model["cpu_s"], one.reading["cpu_s"]) for one in taken], device)
     return [
-        Row(f"{what}: seconds of all cores", "s", cpu, bare_cpu, at_most(CPU_BOUND), cpu_note, cpu_ratio),
-        Row(f"{what}: by the clock", "s", wall, bare_wall, at_most(WALL_BOUND), note, wall_ratio),
+        Row(f"{what}: seconds of all cores", "s", cpu.ours, cpu.bare, at_most(CPU_BOUND), cpu.note, cpu.ratio),
+        Row(f"{what}: by the clock", "s", wall.ours, wall.bare, at_most(WALL_BOUND), note, wall.ratio),
     ]
 
 
-def _ours(case: Case, model: Path, pictures: Path) -> tuple[float, float, float]:
-    """Seconds by the clock and of all cores from the first picture on, and by the clock before it."""
+class _Figures:
+    """Medians of seconds: ours, the model's and the reading's, of several times."""
+
+    def __init__(self, seconds: list[tuple[float, float, float]], device: str) -> None:
+        # On a CPU both share the cores; beside a GPU one of them waits for the other.
+        join: Callable[[tuple[float, float]], float] = sum if device == "cpu" else max
+        middle = statistics.median
+        self.ours = middle(ours for ours, _, _ in seconds)
+        self.bare = middle(join((model, reading)) for _, model, reading in seconds)
+        self.ratio = middle(ours / join((model, reading)) for ours, model, reading in seconds)
+        model, reading = middle(model for _, model, _ in seconds), middle(reading for _, _, reading in seconds)
+        self.note = f"model {model:.2f} s, reading {reading:.2f} s"
+
+
+def _ours(case: Case, model: Path, pictures: Path) -> "Told":
     flags = [f"--{case.model_option}={model}", f"--batch_size={BATCH_SIZE}", *case.flags]
-    told = run_script(case.script, [str(pictures), *flags], pictures.parent / "events.jsonl")
-    return told.wall_s, told.cpu_s, told.start_s
+    return run_script(case.script, [str(pictures), *flags], pictures.parent / "events.jsonl")
 
 
 @dataclass(frozen=True)

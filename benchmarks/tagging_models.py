@@ -29,7 +29,7 @@ def make_wd14(folder: Path, size: Size, kind: Literal["vit", "convnext"] = "vit"
 
     folder.mkdir(parents=True)
     torch.manual_seed(0)
-    model = _Wd14(_classifier(kind, size)).eval()
+    model = _with_pixels(_classifier(kind, size)).eval()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -66,7 +66,7 @@ def _classifier(kind: str, size: Size) -> Any:
     return model
 
 
-def _Wd14(classifier: Any) -> Any:
+def _with_pixels(classifier: Any) -> Any:
     """The classifier, with planes and pixels as it wants them."""
     import torch
 
@@ -129,9 +129,7 @@ def make_git(folder: Path, size: Size) -> Path:
         )
     )
     _end_sometimes(model.output.bias, tokenizer)
-    processor = CLIPImageProcessorPil(
-        size={"shortest_edge": GIT_PX}, crop_size={"height": GIT_PX, "width": GIT_PX}
-    )
+    processor = CLIPImageProcessorPil(size={"shortest_edge": GIT_PX}, crop_size={"height": GIT_PX, "width": GIT_PX})
     return _saved(folder, model, tokenizer, processor)
 
 

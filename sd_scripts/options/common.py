@@ -16,6 +16,12 @@ class PicturesOptions:
     recursive: bool = False
     """Take the pictures of all folders below as well."""
 
+    skip_described: bool = False
+    """Leave out pictures that have their text already, and go on where an earlier run was stopped."""
+
+    exact_pixels: bool = False
+    """Decode JPEG files whole. Else those much larger than the model's input are decoded at a smaller scale."""
+
     debug: bool = False
     """Print the result of every picture."""
 

@@ -11,13 +11,13 @@ from transformers.models.blip.image_processing_pil_blip import BlipImageProcesso
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.tagging.blip_original import load_original
 from sd_scripts.library.tagging.captioner import (
-    ModelPixels,
     WordsByPicture,
     check_length,
     load_model,
     load_part,
     out_of_memory,
 )
+from sd_scripts.library.tagging.model_pixels import ModelPixels, pixels_for
 from sd_scripts.options.captioning import BlipOptions
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class Blip:
 
     def __init__(self, parts: BlipParts, options: BlipOptions) -> None:
         self._parts = parts
+        # On a GPU, Python has its hands full with asking for one small step after the other.
+        self.threads_read = parts.model.device.type == "cpu"
         self._options = options
         # The last token would end the sentence.
         self._prompt = parts.tokenizer(PROMPT, return_tensors="pt")["input_ids"]
@@ -55,16 +57,22 @@ class Blip:
             sentence = f"--min_length {options.min_length} is more than --max_length {options.max_length}."
             raise BadOption("min_length", sentence)
 
-    def preparer(self) -> ModelPixels:
-        """To the model's square, by its own image processor."""
-        return ModelPixels(self._parts.processor)
+    def preparer(self, exact_pixels: bool = False) -> ModelPixels:
+        """To the model's square, as its own image processor says."""
+        return pixels_for(self._parts.processor, exact_pixels)
+
+    def gather(self, images: "list[np.ndarray]") -> "np.ndarray":
+        """From (C,H,W) each to (N,C,H,W)."""
+        import numpy as np
+
+        return np.stack(images)
 
     @torch.inference_mode()
-    def describe(self, images: "np.ndarray", paths: list[Path]) -> list[str]:
+    def describe(self, batch: "np.ndarray", paths: list[Path]) -> list[str]:
         """From (N,C,H,W) to N sentences without the prompt."""
         model, options = self._parts.model, self._options
-        pixels_BCHW = torch.from_numpy(images).to(model.device)
-        prompt_BL = self._prompt.repeat(len(images), 1).to(model.device)
+        pixels_BCHW = torch.from_numpy(batch).to(model.device)
+        prompt_BL = self._prompt.repeat(len(batch), 1).to(model.device)
         how = self._beams() if options.beam_search else self._draw(paths)
         try:
             words_BL = model.generate(

@@ -3,16 +3,17 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sd_scripts.library.data.images import open_image
 from sd_scripts.library.errors import BadFile, BadOption, NotInstalled
 from sd_scripts.library.io.atomic import replacing
 from sd_scripts.library.io.reading import parse_json, read_text
 from sd_scripts.library.report import Report
+from sd_scripts.library.tagging.model_pixels import fitting, read_to_shrink
 from sd_scripts.library.tagging.onnx_model import OnnxModel
 from sd_scripts.options.tagging import DeepDanbooruOptions
 
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-# Confidences of a faithful export differ by rounding alone.
 # The real one has 0.6 GB.
 LARGEST_MODEL_BYTES = 10_000_000_000
+# Confidences of a faithful export differ by rounding alone.
 EXPORT_TOLERANCE = 1e-3
 
 Run = Callable[["np.ndarray"], "np.ndarray"]
@@ -67,6 +68,7 @@ class DeepDanbooru:
     """Gives the tags of a picture that reach the threshold, in the order of tags.txt."""
 
     fixed_batch_size: int | None = None
+    threads_read = True
 
     def __init__(self, project: Project, threshold: float, report: Report) -> None:
         self._tags = project.tags
@@ -77,31 +79,38 @@ class DeepDanbooru:
                 f"{project.model.name} gives {outputs:,} tags, but {project.tags_path} names {len(project.tags):,}: "
                 "they are not of the same project."
             )
-        height_px, width_px = input_shape
-        self._preparer = Fitted(width_px, height_px)
+        self._height_px, self._width_px = input_shape
 
-    def preparer(self) -> "Fitted":
+    def preparer(self, exact_pixels: bool = False) -> "Fitted":
         """To the model's size, its aspect kept."""
-        return self._preparer
+        return Fitted(self._width_px, self._height_px, exact_pixels)
 
-    def describe(self, images: "np.ndarray", paths: list[Path]) -> list[list[str]]:
+    def gather(self, images: "Sequence[np.ndarray]") -> "np.ndarray":
+        """From (H,W,3) each to (N,H,W,3)."""
+        import numpy as np
+
+        return np.stack(images)
+
+    def describe(self, batch: "np.ndarray", paths: list[Path]) -> list[list[str]]:
         """From (N,H,W,3) RGB, 0 to 1, to N lists of tags."""
-        confidences_NT = self._run(images)
-        return [
-            [tag for tag, its in zip(self._tags, row, strict=True) if its >= self._threshold] for row in confidences_NT
-        ]
+        return [[self._tags[place] for place in (row >= self._threshold).nonzero()[0]] for row in self._run(batch)]
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """From a picture's path to (height, width, 3) float32 RGB, 0 to 1."""
+    """From a picture's path to (height, width, 3) float32 RGB, 0 to 1.
+
+    Unless its pixels are to be `exact`, a large JPEG is decoded at a reduced scale.
+    """
 
     width_px: int
     height_px: int
+    exact: bool = False
 
     def __call__(self, path: Path) -> "np.ndarray":
         """Errors: UnreadableImage."""
-        return fitted(open_image(path), self.width_px, self.height_px)
+        image = read_to_shrink(path, partial(fitting, within_px=(self.width_px, self.height_px)), self.exact)
+        return fitted(image, self.width_px, self.height_px)
 
 
 def fitted(image: "Image", width_px: int, height_px: int) -> "np.ndarray":
