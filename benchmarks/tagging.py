@@ -34,7 +34,7 @@ CPU_BOUND, WALL_BOUND, GPU_BOUND = 1.05, 1.1, 0.95
 SECOND_RUN_PICTURES = 20_000
 SECOND_RUN_BOUND = 5000
 MANY = 100_000
-LOOK_EVERY_S = 0.005
+LOOK_EVERY_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -179,13 +179,21 @@ def _ours(case: Case, model: Path, pictures: Path) -> "Told":
 
 
 @dataclass(frozen=True)
+class Moment:
+    """When an event was told (Unix seconds), the seconds of all cores until then, and the event."""
+
+    time_s: float
+    cpu_s: float
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Told:
     """A run of a script: seconds from the first picture on and before it, and the counts of its summary."""
 
     wall_s: float
     cpu_s: float
     start_s: float
-    start_cpu_s: float
     peak_mib: float
     counts: dict[str, int]
 
@@ -201,33 +209,42 @@ def run_script(script: str, arguments: list[str], events: Path) -> Told:
         stderr=subprocess.PIPE,
         text=True,
     )
+    watched = psutil.Process(process.pid)
     # What it says fits into the pipe.
     with events.open() as lines:
-        described_s, start_cpu_s = _until_described(process, lines)
+        before = _until(watched, lines, lambda row: row["event"] == "phase" and row["name"] == "describe")
+        after = _until(watched, lines, lambda row: row["event"] == "summary")
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.stderr is not None
     said = process.stderr.read()
     process.stderr.close()
-    if process.returncode or not described_s:
+    if process.returncode or not after:
         raise SystemExit(f"Error: {script} ended with {process.returncode}:\n{said}")
-    summary = next(row for row in map(json.loads, events.read_text().splitlines()) if row["event"] == "summary")
-    cpu_s = usage.ru_utime + usage.ru_stime - start_cpu_s
-    wall_s = summary["time"] - described_s
-    return Told(wall_s, cpu_s, described_s - began_s, start_cpu_s, usage.ru_maxrss / 1024, summary["counts"])
+    # Where nothing is to be described, there is no such phase.
+    before = before or Moment(began_s, 0.0, {})
+    return Told(
+        after.time_s - before.time_s,
+        after.cpu_s - before.cpu_s,
+        before.time_s - began_s,
+        usage.ru_maxrss / 1024,
+        after.row.get("counts", {}),
+    )
 
 
-def _until_described(process: "subprocess.Popen[str]", lines: IO[str]) -> tuple[float, float]:
-    """When the describing of pictures began (Unix seconds), and the seconds of all cores until then."""
-    watched = psutil.Process(process.pid)
-    while watched.status() != psutil.STATUS_ZOMBIE:
+def _until(watched: psutil.Process, lines: IO[str], wanted: Callable[[dict[str, Any]], bool]) -> Moment | None:
+    """The moment of an event; None where the process ends without it."""
+    ended = False
+    while not ended:
+        # First this, then its last words.
+        ended = watched.status() == psutil.STATUS_ZOMBIE
         for line in lines:
-            row = json.loads(line)
-            if row["event"] == "phase" and row["name"] == "describe":
+            if wanted(row := json.loads(line)):
                 used = watched.cpu_times()
-                return row["time"], used.user + used.system
+                cpu_s = used.user + used.system + used.children_user + used.children_system
+                return Moment(row["time"], cpu_s, row)
         time.sleep(LOOK_EVERY_S)
-    return 0.0, 0.0
+    return None
 
 
 @contextmanager
@@ -250,7 +267,7 @@ def _bare(
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.tagging_bare", *words],
         cwd=REPOSITORY,
-        env=_environment(),
+        env=_environment() | {"OMP_WAIT_POLICY": "PASSIVE"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -270,9 +287,9 @@ def _bare(
 
 
 def _environment() -> dict[str, str]:
-    """Both sides may use the cores that they are given; their threads sleep while they wait."""
-    kept = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    return kept | {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
+    """Both sides may use the cores that they are given."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+    return kept | {"HF_HUB_OFFLINE": "1"}
 
 
 def second_run(given: Given) -> list[Row]:

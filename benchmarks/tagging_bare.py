@@ -28,10 +28,10 @@ DEVIATION = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 
 
 def decoded(path: Path, least_px: Callable[[int, int], tuple[int, int]]) -> Image.Image:
-    """A JPEG at the smallest scale that is no smaller than twice what is needed; anything else whole."""
+    """A JPEG at the smallest scale that is no smaller than 1.5 times what is needed; anything else whole."""
     image = Image.open(path)
     width_px, height_px = least_px(*image.size)
-    image.draft(None, (2 * width_px, 2 * height_px))
+    image.draft(None, (width_px * 3 // 2, height_px * 3 // 2))
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -58,10 +58,10 @@ def for_deepdanbooru(path: Path) -> Array:
     """By area to fit into 512 px, its edges repeated around it, 0 to 1."""
     import cv2
 
-    pixels = np.asarray(decoded(path, by_longest(512)), np.float32)
+    pixels = np.asarray(decoded(path, by_longest(512)))
     scale = 512 / max(pixels.shape)
     width, height = round(pixels.shape[1] * scale), round(pixels.shape[0] * scale)
-    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     shift = np.array([[1, 0, (512 - width) / 2], [0, 1, (512 - height) / 2]])
     return cv2.warpAffine(small, shift, (512, 512), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) / 255.0
 

@@ -14,7 +14,7 @@ from sd_scripts.options.captioning import MakeCaptionsOptions  # noqa: E402
 def work(options: MakeCaptionsOptions, report: Report) -> None:
     """Finds the pictures, loads the model, describes every picture."""
     from sd_scripts.library.data.captions import checked_extension
-    from sd_scripts.library.tagging.caption_models import find_blip
+    from sd_scripts.library.tagging.caption_models import find_blip, let_threads_sleep
     from sd_scripts.library.tagging.folder import SentenceFiles, check_rooms, describe_pictures, pictures_to_describe
 
     writer = SentenceFiles(checked_extension(options.files.caption_extension))
@@ -24,6 +24,7 @@ def work(options: MakeCaptionsOptions, report: Report) -> None:
     check_rooms(images)
     model = find_blip(options.blip.caption_weights)
     report.phase("load", f"Loading {options.blip.caption_weights}")
+    let_threads_sleep()
     from sd_scripts.library.tagging.blip import Blip, load_blip
 
     blip = Blip(load_blip(model), options.blip)

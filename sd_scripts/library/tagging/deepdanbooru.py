@@ -110,20 +110,22 @@ class Fitted:
     def __call__(self, path: Path) -> "np.ndarray":
         """Errors: UnreadableImage."""
         image = read_to_shrink(path, partial(fitting, within_px=(self.width_px, self.height_px)), self.exact)
-        return fitted(image, self.width_px, self.height_px)
+        return fitted(image, self.width_px, self.height_px, self.exact)
 
 
-def fitted(image: "Image", width_px: int, height_px: int) -> "np.ndarray":
+def fitted(image: "Image", width_px: int, height_px: int, exact: bool = True) -> "np.ndarray":
     """Scaled by area to fit, centred, edge pixels repeated around it: what DeepDanbooru's own tool does.
 
     Sides are rounded half to even; an odd difference puts the picture on half pixels, between which is interpolated.
+    Unless it is to be `exact`, averages are rounded to bytes: half of 1/255 at most, without a large picture in floats.
     """
     import cv2
     import numpy as np
 
     scale = min(np.float32(width_px) / np.float32(image.width), np.float32(height_px) / np.float32(image.height))
     size = (max(1, round(float(scale * image.width))), max(1, round(float(scale * image.height))))
-    pixels = cv2.resize(np.asarray(image, dtype=np.float32), size, interpolation=cv2.INTER_AREA)
+    whole = np.asarray(image, dtype=np.float32 if exact else np.uint8)
+    pixels = cv2.resize(whole, size, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
     shift = np.array([[1, 0, (width_px - size[0]) / 2], [0, 1, (height_px - size[1]) / 2]], dtype=np.float64)
     target = (width_px, height_px)
     return cv2.warpAffine(pixels, shift, target, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) / 255.0

@@ -51,7 +51,7 @@ def pictures_to_describe(pictures: PicturesOptions, writer: Writer, report: Repo
     if left:
         report.say(text)
     else:
-        report.summary(f"Done: {text}", described=0, total=len(images))
+        report.summary(text, described=0, total=len(images))
     return left
 
 
