@@ -9,6 +9,7 @@ from transformers import BertTokenizer, BlipForConditionalGeneration, LogitsProc
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.tagging.blip_attention import look, without_waste
 from sd_scripts.library.tagging.blip_original import load_original
 from sd_scripts.library.tagging.captioner import (
     WordsByPicture,
@@ -48,11 +49,11 @@ class Blip:
         # On a GPU, Python has its hands full with asking for one small step after the other.
         self.threads_read = parts.model.device.type == "cpu"
         self._options = options
-        # The last token would end the sentence.
-        self._prompt = parts.tokenizer(PROMPT, return_tensors="pt")["input_ids"]
-        check_length(
-            options.max_length, self._prompt.shape[1] - 1, parts.model.config.text_config.max_position_embeddings
-        )
+        words = parts.model.config.text_config
+        # The last token would end the sentence; the first one begins it by a token that BERT does not have.
+        self._prompt = parts.tokenizer(PROMPT, return_tensors="pt")["input_ids"][:, :-1]
+        self._prompt[:, 0] = words.bos_token_id
+        check_length(options.max_length, self._prompt.shape[1], words.max_position_embeddings)
         if options.min_length > options.max_length:
             sentence = f"--min_length {options.min_length} is more than --max_length {options.max_length}."
             raise BadOption("min_length", sentence)
@@ -74,11 +75,14 @@ class Blip:
         pixels_BCHW = torch.from_numpy(batch).to(model.device)
         prompt_BL = self._prompt.repeat(len(batch), 1).to(model.device)
         how = self._beams() if options.beam_search else self._draw(paths)
+        words = model.config.text_config
         try:
-            words_BL = model.generate(
-                pixel_values=pixels_BCHW,
+            words_BL = model.text_decoder.generate(
                 input_ids=prompt_BL,
                 attention_mask=torch.ones_like(prompt_BL),
+                encoder_hidden_states=look(model, pixels_BCHW),
+                eos_token_id=words.sep_token_id,
+                pad_token_id=words.pad_token_id,
                 do_sample=False,
                 max_length=options.max_length,
                 min_length=options.min_length,
@@ -86,7 +90,7 @@ class Blip:
             )
         except torch.OutOfMemoryError as error:
             raise out_of_memory() from error
-        new_BL = words_BL[:, self._prompt.shape[1] - 1 :]
+        new_BL = words_BL[:, self._prompt.shape[1] :]
         return [text.strip() for text in self._parts.tokenizer.batch_decode(new_BL, skip_special_tokens=True)]
 
     def _beams(self) -> dict[str, Any]:
@@ -101,6 +105,9 @@ class Blip:
 def load_blip(path: Path) -> BlipParts:
     """BLIP from a folder saved by transformers, or from the original .pth. Errors: BadOption, BadFile."""
     if path.is_file():
-        return BlipParts(*load_original(path))
-    tokenizer, processor = load_part(BertTokenizer, path), load_part(BlipImageProcessorPil, path)
-    return BlipParts(load_model(BlipForConditionalGeneration, path), tokenizer, processor)
+        model, tokenizer, processor = load_original(path)
+    else:
+        tokenizer, processor = load_part(BertTokenizer, path), load_part(BlipImageProcessorPil, path)
+        model = load_model(BlipForConditionalGeneration, path)
+    without_waste(model)
+    return BlipParts(model, tokenizer, processor)
