@@ -6,6 +6,7 @@ both share the cores: seconds of all cores are compared with m + d, and so is th
 of the two is the limit. What a script needs before the first picture (imports, model) is shown apart.
 """
 
+import io
 import json
 import os
 import statistics
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import psutil
+from PIL import Image
 
 from benchmarks import tagging_models
 from benchmarks.photographs import SHAPES_PX, write_photographs
@@ -31,9 +33,19 @@ PICTURES = {"cpu": 56, "cuda": 560}
 CORES = (2, 4)
 CPU_BOUND, WALL_BOUND, GPU_BOUND = 1.05, 1.1, 0.95
 
-SECOND_RUN_PICTURES = 20_000
-SECOND_RUN_BOUND = 5000
-MANY = 100_000
+SEEN = (25_000, 100_000)
+"""Pictures of folders of which all have their text."""
+
+SEEN_BOUND_PER_S = 5000
+DESCRIBED = (500, 2000)
+"""Small pictures of folders that are described from the first to the last."""
+
+LINEAR_BOUND = 1.2
+MEMORY_BOUND_MIB = {"seen": 80, "described": 40}
+"""How much more the larger folder may take."""
+
+QUICK_SHARE = 50
+SMALL_PX = 448
 LOOK_EVERY_S = 0.01
 
 
@@ -108,7 +120,7 @@ def measure(given: Given) -> list[Row]:
             model = case.make(given.room / f"model{number}", size)
             for cores in _cores(case, given):
                 rows += _rows(f"{case.what}, {cores} cores", _takes(case, model, cores, given), given.device)
-    return rows + second_run(given)
+    return rows + many(given)
 
 
 def _cores(case: Case, given: Given) -> list[int]:
@@ -212,17 +224,16 @@ def run_script(script: str, arguments: list[str], events: Path) -> Told:
     watched = psutil.Process(process.pid)
     # What it says fits into the pipe.
     with events.open() as lines:
-        before = _until(watched, lines, lambda row: row["event"] == "phase" and row["name"] == "describe")
-        after = _until(watched, lines, lambda row: row["event"] == "summary")
+        moments = _moments(watched, lines)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.stderr is not None
     said = process.stderr.read()
     process.stderr.close()
-    if process.returncode or not after:
+    if process.returncode or "summary" not in moments:
         raise SystemExit(f"Error: {script} ended with {process.returncode}:\n{said}")
     # Where nothing is to be described, there is no such phase.
-    before = before or Moment(began_s, 0.0, {})
+    before, after = moments.get("describe", Moment(began_s, 0.0, {})), moments["summary"]
     return Told(
         after.time_s - before.time_s,
         after.cpu_s - before.cpu_s,
@@ -232,19 +243,21 @@ def run_script(script: str, arguments: list[str], events: Path) -> Told:
     )
 
 
-def _until(watched: psutil.Process, lines: IO[str], wanted: Callable[[dict[str, Any]], bool]) -> Moment | None:
-    """The moment of an event; None where the process ends without it."""
+def _moments(watched: psutil.Process, lines: IO[str]) -> dict[str, Moment]:
+    """When the describing of pictures began, and when all was done."""
+    moments: dict[str, Moment] = {}
     ended = False
-    while not ended:
+    while not ended and "summary" not in moments:
         # First this, then its last words.
         ended = watched.status() == psutil.STATUS_ZOMBIE
-        for line in lines:
-            if wanted(row := json.loads(line)):
+        for row in map(json.loads, lines):
+            name = row["name"] if row["event"] == "phase" else row["event"]
+            if name in ("describe", "summary"):
                 used = watched.cpu_times()
                 cpu_s = used.user + used.system + used.children_user + used.children_system
-                return Moment(row["time"], cpu_s, row)
+                moments[name] = Moment(row["time"], cpu_s, row)
         time.sleep(LOOK_EVERY_S)
-    return None
+    return moments
 
 
 @contextmanager
@@ -292,9 +305,38 @@ def _environment() -> dict[str, str]:
     return kept | {"HF_HUB_OFFLINE": "1"}
 
 
-def second_run(given: Given) -> list[Row]:
-    """What is described already is seen as such."""
-    return []
+def many(given: Given) -> list[Row]:
+    """A second run, which only sees that all is done; and folders of many small files, whose memory must not grow."""
+    model = tagging_models.make_wd14(given.room / "tiny", "tiny")
+    share = QUICK_SHARE if given.quick else 1
+    seen = [_small(model, given, count // share, described=True) for count in SEEN]
+    first = [_small(model, given, count // share, described=False) for count in DESCRIBED]
+    per_s = SEEN[-1] / share / (seen[-1].start_s + seen[-1].wall_s)
+    whole = "its start included"
+    rows = [Row("second run, all described", "pictures/s", per_s, None, at_least(SEEN_BOUND_PER_S, "value"), whole)]
+    for name, counts, runs in (("seen", SEEN, seen), ("described", DESCRIBED, first)):
+        small, large = (run.cpu_s / count * share * 1e6 for run, count in zip(runs, counts, strict=True))
+        what = f"{counts[-1]:,} small files {name}"
+        bare = f"bare: {counts[0]:,} of them"
+        rows.append(Row(f"{what}: each", "us", large, small, at_most(LINEAR_BOUND), bare))
+        growth_mib = runs[-1].peak_mib - runs[0].peak_mib
+        goal = at_most(MEMORY_BOUND_MIB[name], "value")
+        rows.append(Row(f"{what}: memory above that of {counts[0]:,}", "MiB", growth_mib, None, goal))
+    return rows
+
+
+def _small(model: Path, given: Given, count: int, described: bool) -> "Told":
+    """A run over so many small pictures."""
+    folder = given.room / f"small{count}"
+    folder.mkdir()
+    packed = io.BytesIO()
+    Image.linear_gradient("L").resize((SMALL_PX, SMALL_PX)).save(packed, "JPEG")
+    for number in range(count):
+        (folder / f"{number:07}.jpg").write_bytes(packed.getbuffer())
+        if described:
+            (folder / f"{number:07}.txt").write_text("tag\n")
+    flags = [f"--repo_id={model}", f"--batch_size={BATCH_SIZE}", "--skip_described"]
+    return run_script(_WD14, [str(folder), *flags], given.room / "events.jsonl")
 
 
 if __name__ == "__main__":
