@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.models import make_model
-from benchmarks.photographs import megapixels, write_photographs
+from benchmarks.photographs import KINDS, megapixels, write_photographs
 from benchmarks.processes import cost_of
 from benchmarks.rows import Given, Row, at_least, at_most, stage
 from sd_scripts.library.data.read_ahead import usable_cores
@@ -88,8 +88,9 @@ def measure(given: Given) -> list[Row]:
     photos, small = _folders(given)
     about = f"{photos.count} pictures, {megapixels(list(photos.pictures.iterdir())):,.0f} megapixels"
     model = make_model(given.room / "model.safetensors", "sd1", "true" if cuda else "tiny")
-    side_px, batch_size = (64, 4) if given.quick else (512, 8 if cuda else 4)
+    side_px, batch_size = (64, 4) if given.quick else (512, 8) if cuda else (256, 4)
     every = usable_cores()
+    # At this side a tiny VAE takes a CPU as long as decoding does: with a true one, decoding would not be seen.
     rows: list[Row] = []
     for cores in [every] if cuda or given.quick else [count for count in (2, 4) if count <= every]:
         setting = Setting(model, side_px, batch_size, "fp16" if cuda else "no", cores)
@@ -104,7 +105,7 @@ def _folders(given: Given) -> tuple[Folder, Folder]:
     pictures = given.room / "photos"
     write_photographs(pictures, count, *([shapes] if shapes else []))
     small = given.room / "small"
-    write_photographs(small, 64, [(SMALL_PX, SMALL_PX)])
+    write_photographs(small, len(KINDS), [(SMALL_PX, SMALL_PX)])
     return _with_metadata(pictures, given.room), _with_metadata(small, given.room)
 
 
@@ -120,7 +121,7 @@ def _round(number: int, photos: Folder, small: Folder, setting: Setting) -> Roun
     runs: dict[str, Callable[[], Took]] = {
         "model": partial(_part, "model", photos, setting),
         "decode": partial(_part, "decode", photos, setting),
-        "start": partial(_ours, small, setting, SMALL_PX),
+        "start": partial(_ours, small, setting, SMALL_PX, setting.cores),
         "whole": partial(_ours, photos, setting, setting.side_px),
     }
     names = list(runs)[number % 4 :] + list(runs)[: number % 4]
@@ -131,7 +132,9 @@ def _round(number: int, photos: Folder, small: Folder, setting: Setting) -> Roun
 @contextmanager
 def only_cores(count: int) -> Iterator[None]:
     """Keeps this process, and those that it starts meanwhile, to the first so many of its cores."""
-    threads, os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS"), str(count)
+    before = {name: os.environ.pop(name, None) for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")}
+    # Of the bare parts, too: threads that wait in a loop would take the cores of other programs.
+    os.environ |= {"OMP_NUM_THREADS": str(count), "OMP_WAIT_POLICY": "PASSIVE"}
     pinned = hasattr(os, "sched_setaffinity")
     every = os.sched_getaffinity(0) if pinned else set[int]()
     if pinned:
@@ -141,9 +144,10 @@ def only_cores(count: int) -> Iterator[None]:
     finally:
         if pinned:
             os.sched_setaffinity(0, every)
-        del os.environ["OMP_NUM_THREADS"]
-        if threads:
-            os.environ["OMP_NUM_THREADS"] = threads
+        for name, value in before.items():
+            del os.environ[name]
+            if value:
+                os.environ[name] = value
 
 
 def _part(part: str, folder: Folder, setting: Setting) -> Took:
@@ -152,12 +156,13 @@ def _part(part: str, folder: Folder, setting: Setting) -> Took:
     return Took(**json.loads(cost_of([*argv, "--precision", setting.precision]).said.splitlines()[-1]))
 
 
-def _ours(folder: Folder, setting: Setting, side_px: int) -> Took:
-    """The script, over pictures none of which has latents."""
+def _ours(folder: Folder, setting: Setting, side_px: int, workers: int | None = None) -> Took:
+    """The script, over pictures none of which has latents. `workers` None: as many as it chooses."""
     out_json = folder.metadata.with_suffix(".out.json")
     argv = [str(SCRIPT), str(folder.pictures), str(folder.metadata), str(out_json), str(setting.model)]
     argv += ["--batch_size", str(setting.batch_size), "--mixed_precision", setting.precision]
     argv += ["--max_resolution", str(side_px), "--min_bucket_reso", "64", "--max_bucket_reso", str(2 * side_px)]
+    argv += ["--max_data_loader_n_workers", str(workers)] if workers else []
     cost = cost_of(argv)
     for made in [*folder.pictures.glob("*.npz"), *folder.pictures.glob(".sd_cache.json")]:
         made.unlink()
@@ -170,12 +175,11 @@ def _cpu_rows(rounds: list[Round], count: int, where: str, about: str) -> list[R
     rows = []
     for what, name, goal in (("by the clock", "wall_s", at_most(1.1)), ("of all cores", "cpu_s", at_most(1.05))):
         model, decode = (_middle([getattr(getattr(one, part), name) for one in rounds]) for part in ("model", "decode"))
-        pairs = [(getattr(our, name), getattr(bare, name)) for our, bare in zip(ours, parts, strict=True)]
+        took = [(getattr(our, name), getattr(bare, name)) for our, bare in zip(ours, parts, strict=True)]
         note = f"{about}; the VAE alone {model:.1f} s, decoding alone {decode:.1f} s"
-        ratio = _middle([our / bare for our, bare in pairs])
-        rows.append(
-            Row(f"{where}: seconds {what}", "s", *map(_middle, zip(*pairs, strict=True)), goal, note, ratio)  # type: ignore[arg-type]
-        )
+        our_s, bare_s = (_middle(list(of_all)) for of_all in zip(*took, strict=True))
+        ratio = _middle([our / bare for our, bare in took])
+        rows.append(Row(f"{where}: seconds {what}", "s", our_s, bare_s, goal, note, ratio))
     return [*rows, *_start_rows(rounds, where)]
 
 

@@ -6,7 +6,6 @@ latents of batches that are in memory already. Starting is not counted; a line o
 
 import argparse
 import json
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -100,20 +99,23 @@ def encode(model: Path, buckets: dict[Size, int], batch_size: int, precision: st
 
     device, dtype = best_device(), DTYPES[precision]
     vae: Any = load_vae(str(model)).module.to(device, dtype)
+    # In the order of a picture's bytes, colours last: the layout in which the VAE is quicker.
     ready = [
-        torch.randint(0, 256, (min(batch_size, count - start), 3, height, width), dtype=torch.uint8)
+        torch.randint(0, 256, (min(batch_size, count - start), height, width, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
         for (width, height), count in sorted(buckets.items())
         for start in range(0, count, batch_size)
     ]
     if device.type == "cuda":
         ready = [pixels_BCHW.pin_memory() for pixels_BCHW in ready]
-    began, began_cpu = time.perf_counter(), time.process_time()
     with torch.inference_mode():
+        # What happens once happens before the clock starts, as it does when ours starts.
+        vae.encode(torch.zeros(1, 3, 64, 64, device=device, dtype=dtype))
+        began, began_cpu = time.perf_counter(), time.process_time()
         for pixels_BCHW in ready:
             given_BCHW = pixels_BCHW.to(device, non_blocking=True).to(dtype) / 127.5 - 1.0
             vae.encode(given_BCHW).latent_dist.sample().float().cpu()
-    return time.perf_counter() - began, time.process_time() - began_cpu
+        return time.perf_counter() - began, time.process_time() - began_cpu
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,9 +1,12 @@
 """Pictures to measure with: like photographs to a decoder, of mixed kinds and sizes."""
 
+import math
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sd_scripts.library.data.images import image_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +32,7 @@ def photograph(width: int, height: int, seed: int) -> "np.ndarray":
     import numpy as np
 
     lot = np.random.default_rng(seed)
-    pixels_HWC = np.full((height, width, 3), 128.0, np.float32)
+    pixels_HWC: np.ndarray = np.full((height, width, 3), 128.0, np.float32)
     for waves, strength in DETAILS:
         across, down = (max(2, round(waves * side / max(width, height))) for side in (width, height))
         coarse_HWC = lot.standard_normal((down, across, 3), dtype=np.float32) * strength
@@ -54,9 +57,7 @@ def write_photographs(folder: Path, count: int, shapes_px: list[tuple[int, int]]
 
 def megapixels(pictures: list[Path]) -> float:
     """Of all of them together."""
-    from PIL import Image
-
-    return sum(image.width * image.height for image in map(Image.open, pictures)) / 1e6
+    return sum(math.prod(image_size(picture)) for picture in pictures) / 1e6
 
 
 def _write_kinds(shape: tuple[Path, int, tuple[int, int]]) -> list[Path]:

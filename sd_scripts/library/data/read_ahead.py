@@ -22,6 +22,9 @@ Result = TypeVar("Result")
 # Below this many items per worker, starting the worker costs more than it saves.
 ITEMS_PER_WORKER = 16
 
+# Each may hold some hundred MB.
+MOST_WORKERS = 32
+
 WORKER_ENDED = (
     "A worker process that reads pictures was ended from outside, perhaps because memory ran out. "
     "Use a smaller --max_data_loader_n_workers."
@@ -69,7 +72,7 @@ def read_ahead(
 def chosen_workers(items: int) -> int:
     """Workers for so many items on this machine; 0 where one process is quicker."""
     cores = usable_cores()
-    return 0 if cores == 1 else min(8, cores, items // ITEMS_PER_WORKER)
+    return 0 if cores == 1 else min(MOST_WORKERS, cores, items // ITEMS_PER_WORKER)
 
 
 def usable_cores() -> int:

@@ -135,7 +135,7 @@ class SubsetReader(ABC):
         return True
 
     def _latents(self, image: TrainImage) -> LatentsFiles:
-        if not self._finder.suffix or self._finder.any_of(image.path) is None:
+        if not self._finder.suffix or not self._finder.has_any(image.path):
             return LatentsFiles()
         rules = self.subset.pictures
         expected = self._finder.expected(image.path, image.bucket_px, rules, self._dataset.rules)
