@@ -23,7 +23,7 @@ DESCRIBING = [
         unlike(script, "train_data_dir", "{here}/pictures/below", "files"),
         unlike(script, "recursive", True, "files"),
         unlike(script, "skip_described", True, "files"),
-        unlike(script, "exact_pixels", True, "computed", train_data_dir="{here}/photos"),
+        unlike(script, "fast_decode", True, "computed", train_data_dir="{here}/photos"),
         same_result(script, "debug", True, "said"),
         unlike(script, "caption_extension", ending, "files"),
         same_result(script, "batch_size", 3, "computed"),

@@ -27,7 +27,7 @@ class Namer:
         self.fixed_batch_size = fixed_batch_size
         self.batches = []
 
-    def preparer(self, exact_pixels=False):
+    def preparer(self, fast_decode=False):
         return first_pixel
 
     def gather(self, images):

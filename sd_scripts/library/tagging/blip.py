@@ -58,9 +58,9 @@ class Blip:
             sentence = f"--min_length {options.min_length} is more than --max_length {options.max_length}."
             raise BadOption("min_length", sentence)
 
-    def preparer(self, exact_pixels: bool = False) -> ModelPixels:
+    def preparer(self, fast_decode: bool = False) -> ModelPixels:
         """To the model's square, as its own image processor says."""
-        return pixels_for(self._parts.processor, exact_pixels)
+        return pixels_for(self._parts.processor, fast_decode)
 
     def gather(self, images: "list[np.ndarray]") -> "np.ndarray":
         """From (C,H,W) each to (N,C,H,W)."""

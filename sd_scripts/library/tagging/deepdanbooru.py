@@ -81,9 +81,9 @@ class DeepDanbooru:
             )
         self._height_px, self._width_px = input_shape
 
-    def preparer(self, exact_pixels: bool = False) -> "Fitted":
+    def preparer(self, fast_decode: bool = False) -> "Fitted":
         """To the model's size, its aspect kept."""
-        return Fitted(self._width_px, self._height_px, exact_pixels)
+        return Fitted(self._width_px, self._height_px, fast_decode)
 
     def gather(self, images: "Sequence[np.ndarray]") -> "np.ndarray":
         """From (H,W,3) each to (N,H,W,3)."""
@@ -100,31 +100,31 @@ class DeepDanbooru:
 class Fitted:
     """From a picture's path to (height, width, 3) float32 RGB, 0 to 1.
 
-    Unless its pixels are to be `exact`, a large JPEG is decoded at a reduced scale.
+    `fast`: a large JPEG is decoded at a reduced scale.
     """
 
     width_px: int
     height_px: int
-    exact: bool = False
+    fast: bool = False
 
     def __call__(self, path: Path) -> "np.ndarray":
         """Errors: UnreadableImage."""
-        image = read_to_shrink(path, partial(fitting, within_px=(self.width_px, self.height_px)), self.exact)
-        return fitted(image, self.width_px, self.height_px, self.exact)
+        image = read_to_shrink(path, partial(fitting, within_px=(self.width_px, self.height_px)), self.fast)
+        return fitted(image, self.width_px, self.height_px, self.fast)
 
 
-def fitted(image: "Image", width_px: int, height_px: int, exact: bool = True) -> "np.ndarray":
+def fitted(image: "Image", width_px: int, height_px: int, fast: bool = False) -> "np.ndarray":
     """Scaled by area to fit, centred, edge pixels repeated around it: what DeepDanbooru's own tool does.
 
     Sides are rounded half to even; an odd difference puts the picture on half pixels, between which is interpolated.
-    Unless it is to be `exact`, averages are rounded to bytes: half of 1/255 at most, without a large picture in floats.
+    `fast`: averages are rounded to bytes, which is half of 1/255 at most, and no large picture is held in floats.
     """
     import cv2
     import numpy as np
 
     scale = min(np.float32(width_px) / np.float32(image.width), np.float32(height_px) / np.float32(image.height))
     size = (max(1, round(float(scale * image.width))), max(1, round(float(scale * image.height))))
-    whole = np.asarray(image, dtype=np.float32 if exact else np.uint8)
+    whole = np.asarray(image, dtype=np.uint8 if fast else np.float32)
     pixels = cv2.resize(whole, size, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
     shift = np.array([[1, 0, (width_px - size[0]) / 2], [0, 1, (height_px - size[1]) / 2]], dtype=np.float64)
     target = (width_px, height_px)

@@ -16,10 +16,10 @@ class Describer(Protocol):
     threads_read: bool
     """Whether threads can read pictures beside it; where its computation keeps Python busy, processes have to."""
 
-    def preparer(self, exact_pixels: bool = False) -> Any:
+    def preparer(self, fast_decode: bool = False) -> Any:
         """A picklable function from a picture's path to an array; it runs in threads or worker processes.
 
-        Unless the pixels are to be exact, a large JPEG may be decoded at a reduced scale. It raises UnreadableImage for
+        `fast_decode`: a large JPEG may be decoded at a reduced scale. It raises UnreadableImage for
         what is no picture.
         """
 

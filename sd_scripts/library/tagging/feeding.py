@@ -30,16 +30,16 @@ class Group:
 
 
 def groups(
-    images: list[Path], describer: Describer, size: int, workers: int | None, exact_pixels: bool
+    images: list[Path], describer: Describer, size: int, workers: int | None, fast_decode: bool
 ) -> Generator[Group, None, None]:
     """All pictures in batches of `size`, but for the last one. Errors: BadOption, when a worker process is ended."""
-    return _one_ahead(_gathered(_prepared(images, describer, size, workers, exact_pixels), describer, size))
+    return _one_ahead(_gathered(_prepared(images, describer, size, workers, fast_decode), describer, size))
 
 
 def _prepared(
-    images: list[Path], describer: Describer, size: int, workers: int | None, exact_pixels: bool
+    images: list[Path], describer: Describer, size: int, workers: int | None, fast_decode: bool
 ) -> Iterator[Prepared[Path, Any]]:
-    prepare = describer.preparer(exact_pixels)
+    prepare = describer.preparer(fast_decode)
     if workers == 0 or not describer.threads_read:
         return read_ahead(images, prepare, workers)
     return _read_in_threads(images, prepare, workers or usable_cores(), size)

@@ -118,7 +118,7 @@ def _describe_all(
     size, workers = _batch_size(describer, loading, report), loading.max_data_loader_n_workers
     with (
         LateTexts(writer, report, pictures.debug) as texts,
-        closing(groups(_apart(images, report), describer, size, workers, pictures.exact_pixels)) as coming,
+        closing(groups(_apart(images, report), describer, size, workers, pictures.fast_decode)) as coming,
     ):
         for group in coming:
             for path, reason in group.failed:

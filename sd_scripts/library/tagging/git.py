@@ -60,9 +60,9 @@ class Git:
         self._options = options
         check_length(options.max_length, 1, parts.model.config.max_position_embeddings)
 
-    def preparer(self, exact_pixels: bool = False) -> ModelPixels:
+    def preparer(self, fast_decode: bool = False) -> ModelPixels:
         """To the model's square, as its own image processor says."""
-        return pixels_for(self._parts.processor, exact_pixels)
+        return pixels_for(self._parts.processor, fast_decode)
 
     def gather(self, images: "list[np.ndarray]") -> "np.ndarray":
         """From (C,H,W) each to (N,C,H,W)."""

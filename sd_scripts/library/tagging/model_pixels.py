@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 LONGEST_STRIP = 16.0
 
 
-def read_to_shrink(path: Path, needed: Callable[[Size], Size], exact: bool) -> "Image":
+def read_to_shrink(path: Path, needed: Callable[[Size], Size], fast: bool) -> "Image":
     """A picture as RGB that will be scaled to the size `needed` for its own (width, height) in px.
 
-    Unless it is to be `exact`, a JPEG that is much larger is decoded at a reduced scale. Errors: UnreadableImage.
+    `fast`: a JPEG that is much larger is decoded at a reduced scale. Errors: UnreadableImage.
     """
     file = PictureFile(path)
-    return file.decoded(None if exact else needed(file.size_px), on_white)
+    return file.decoded(needed(file.size_px) if fast else None, on_white)
 
 
 def fitting(size_px: Size, within_px: Size) -> Size:
@@ -47,21 +47,21 @@ class ModelPixels:
 
     `side_px`: the size, or the short side's length, that pictures are scaled to, by pillow's way `resample`;
     `crop_px`: the part from the middle that is taken then. `levels_CV` gives each channel's number for a byte.
-    Unless pixels are to be `exact`, a large JPEG is decoded at a reduced scale.
+    `fast`: a large JPEG is decoded at a reduced scale.
     """
 
     side_px: Size | int | None
     crop_px: Size | None
     resample: int
     levels_CV: "np.ndarray"
-    exact: bool = False
+    fast: bool = False
 
     def __call__(self, path: Path) -> "np.ndarray":
         """Errors: UnreadableImage."""
         import numpy as np
         from PIL.Image import Resampling
 
-        image = read_to_shrink(path, self._needed, self.exact)
+        image = read_to_shrink(path, self._needed, self.fast)
         if self.crop_px and isinstance(self.side_px, int):
             image = centre_of_strip(image)
         if self.side_px:
@@ -80,7 +80,7 @@ class ModelPixels:
         return (self.side_px, long_px) if size_px[0] <= size_px[1] else (long_px, self.side_px)
 
 
-def pixels_for(processor: Any, exact: bool = False) -> ModelPixels:
+def pixels_for(processor: Any, fast: bool = False) -> ModelPixels:
     """What an image processor of transformers says of its pictures. Errors: BadFile."""
     import numpy as np
 
@@ -94,7 +94,7 @@ def pixels_for(processor: Any, exact: bool = False) -> ModelPixels:
         mean_C, deviation_C = (np.array(said[name], np.float32) for name in ("image_mean", "image_std"))
         values_CV = (values_CV - mean_C[:, None]) / deviation_C[:, None]
     crop_px = (crop["width"], crop["height"]) if crop else None
-    return ModelPixels(side_px, crop_px, int(said["resample"]), values_CV, exact)
+    return ModelPixels(side_px, crop_px, int(said["resample"]), values_CV, fast)
 
 
 def _side(size: Any) -> Size | int:

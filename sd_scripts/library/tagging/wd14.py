@@ -73,9 +73,9 @@ class Wd14Tagger:
         if table.unknown():
             report.notice(f"Tags of unknown categories ({', '.join(table.unknown())}) are never written.", "warning")
 
-    def preparer(self, exact_pixels: bool = False) -> "Squared":
+    def preparer(self, fast_decode: bool = False) -> "Squared":
         """To the model's square, as bytes."""
-        return Squared(self._side_px, exact_pixels)
+        return Squared(self._side_px, fast_decode)
 
     def gather(self, images: "Sequence[np.ndarray]") -> "np.ndarray":
         """From (H,W,3) BGR bytes each to the floats that the model takes."""
@@ -97,7 +97,7 @@ class Wd14Tagger:
 
     def confidences(self, images: "np.ndarray") -> "np.ndarray":
         """From (N,H,W,3) BGR bytes to (N, tags), 0 to 1."""
-        return self._seen(self.gather(images))
+        return self._seen(self.gather(list(images)))
 
     def _seen(self, batch: "np.ndarray") -> "np.ndarray":
         found = self._model.run(batch)
@@ -115,16 +115,16 @@ class Wd14Tagger:
 class Squared:
     """From a picture's path to (side, side, 3) BGR bytes.
 
-    It is centred on a white square, which is then shrunk by area or enlarged by Lanczos. Unless its pixels are to be
-    `exact`, a large JPEG is decoded at a reduced scale: see docs/performance.md for the difference.
+    It is centred on a white square, which is then shrunk by area or enlarged by Lanczos. `fast`: a large
+    JPEG is decoded at a reduced scale.
     """
 
     side_px: int
-    exact: bool = False
+    fast: bool = False
 
     def __call__(self, path: Path) -> "np.ndarray":
         """Errors: UnreadableImage."""
-        image = read_to_shrink(path, partial(fitting, within_px=(self.side_px, self.side_px)), self.exact)
+        image = read_to_shrink(path, partial(fitting, within_px=(self.side_px, self.side_px)), self.fast)
         return squared(_tamed(image, self.side_px), self.side_px)
 
 
