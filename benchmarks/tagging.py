@@ -334,7 +334,8 @@ def _small(model: Path, given: Given, count: int, described: bool) -> "Told":
     packed = io.BytesIO()
     Image.linear_gradient("L").resize((SMALL_PX, SMALL_PX)).save(packed, "JPEG")
     for number in range(count):
-        (folder / f"{number:07}.jpg").write_bytes(packed.getbuffer())
+        # What is described already is not opened: it may be empty.
+        (folder / f"{number:07}.jpg").write_bytes(b"" if described else packed.getbuffer())
         if described:
             (folder / f"{number:07}.txt").write_text("tag\n")
     flags = [f"--repo_id={model}", f"--batch_size={BATCH_SIZE}", "--skip_described"]
