@@ -1,6 +1,5 @@
 """Brings pictures to a captioner or tagger: read ahead of it, gathered into full batches while it works."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -50,8 +49,6 @@ def _read_in_threads(
 ) -> Iterator[Prepared[Path, Any]]:
     """As `read_ahead`, by threads: decoding and scaling leave Python to others, and nothing has to be sent."""
     keep_memory()
-    # The threads share the cores already; OpenCV is imported by them.
-    os.environ["OPENCV_FOR_THREADS_NUM"] = "1"
     waiting: deque[Future[Prepared[Path, Any]]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="reader") as pool:
         try:

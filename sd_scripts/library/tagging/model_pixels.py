@@ -1,6 +1,7 @@
 """What models get to see: pictures read, scaled and made numbers. Needs no torch: worker processes import it."""
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 # A longer strip, scaled by its short side, would cost gigabytes; models look at its centre only.
 LONGEST_STRIP = 16.0
+
+
+def ready_opencv() -> None:
+    """Imports OpenCV, whose own threads stay away: those that read pictures share the cores already."""
+    os.environ["OPENCV_FOR_THREADS_NUM"] = "1"
+    import cv2  # noqa: F401
 
 
 def read_to_shrink(path: Path, needed: Callable[[Size], Size], fast: bool) -> "Image":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io import hub
 from sd_scripts.library.report import Report
-from sd_scripts.library.tagging.model_pixels import fitting, read_to_shrink
+from sd_scripts.library.tagging.model_pixels import fitting, read_to_shrink, ready_opencv
 from sd_scripts.library.tagging.onnx_model import OnnxModel
 from sd_scripts.library.tagging.tag_table import read_table
 from sd_scripts.library.tagging.tag_text import TagRules
@@ -64,6 +64,7 @@ class Wd14Tagger:
     ) -> None:
         table = read_table(files.table)
         self._rules = TagRules(table, thresholds, text)
+        ready_opencv()
         self._model = OnnxModel(files.model, report)
         self._model.check_tags(len(table.names), files.table)
         self.counts: Counter[str] = Counter()
