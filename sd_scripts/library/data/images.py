@@ -37,6 +37,11 @@ def find_images(folder: str | Path, recursive: bool = False, option: str = "trai
 
     Errors: BadOption, naming `option`, when there is no such folder or there are no pictures in it.
     """
+    return [Path(place) for place in image_places(folder, recursive, option)]
+
+
+def image_places(folder: str | Path, recursive: bool = False, option: str = "train_data_dir") -> list[str]:
+    """The same as texts: where there are very many, and for each a Path would take longer than the work itself."""
     root = Path(folder)
     if not root.is_dir():
         what = "a file, not a folder" if root.exists() else "no folder"
@@ -50,14 +55,15 @@ def find_images(folder: str | Path, recursive: bool = False, option: str = "trai
     return found
 
 
-def _in(folder: Path) -> list[Path]:
+def _in(folder: Path) -> list[str]:
     """The pictures of a folder. One look at the folder tells what is a file; names are sorted faster than paths."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if _has_image_name(entry.name) and _is_file(entry)]
-    return [folder / name for name in sorted(names)]
+    beginning = str(folder / "x")[:-1]
+    return [beginning + name for name in sorted(names)]
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _below(folder: Path) -> Iterator[str]:
     """The pictures of a folder and of those below it, but for hidden ones: these hold thumbnails and trash."""
     with os.scandir(folder) as entries:
         visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
@@ -66,7 +72,7 @@ def _below(folder: Path) -> Iterator[Path]:
         if entry.is_dir(follow_symlinks=False):
             yield from _below(folder / entry.name)
         elif _has_image_name(entry.name) and _is_file(entry):
-            yield folder / entry.name
+            yield str(folder / entry.name)
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -32,6 +32,9 @@ class LatentsFiles(NamedTuple):
     misfit: str = ""
 
 
+NO_LATENTS = LatentsFiles()
+
+
 @dataclass
 class _Listing:
     """A folder's latents files, and the stems of its pictures."""
@@ -111,7 +114,7 @@ class LatentsFinder:
         listing = self._listing(folder)
         names = listing.of(stem)
         if not names:
-            return LatentsFiles()
+            return NO_LATENTS
         there = image.suffix != ".npz" and self.known.is_there(image)
         # Of a picture that is not there any more nothing can be made: its latents serve as they are.
         wanted = expected if there else ANY._replace(vae_hash=expected.vae_hash)
@@ -208,13 +211,15 @@ def _made_from(picture: Path, head: Head, asked: Asked, known: KnownFiles) -> bo
 
 def _list(folder: str, suffix: str) -> _Listing:
     listing = _Listing()
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
-        stem, ending = os.path.splitext(name)
-        if ending == ".npz":
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    if not any(name.endswith(".npz") for name in names):
+        return listing
+    for name in sorted(names):
+        if name.endswith(".npz"):
             listing.latents.add(name)
             newer = NEWER_NAME.fullmatch(name)
             if newer and newer["suffix"] == suffix:
                 listing.newer[newer["stem"]].append(name)
-        elif ending.lower() in IMAGE_SUFFIXES:
-            listing.stems.add(stem)
+        elif name.lower().endswith(IMAGE_SUFFIXES):
+            listing.stems.add(name.rpartition(".")[0])
     return listing
