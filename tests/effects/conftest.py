@@ -55,6 +55,7 @@ def make_world(folder: Path) -> Path:
     _add_face(folder, entries["c"])
     _add_mask(folder)
     _add_named(folder)
+    _add_photo(folder)
     _add_jpeg(folder)
     (folder / "rules.toml").write_text(RULES, encoding="utf-8")
     (folder / "options.toml").write_text("[noise]\nnoise_offset = 0.3\n", encoding="utf-8")
@@ -120,6 +121,12 @@ def _add_named(folder: Path) -> None:
     for named, stem in (("learnt/2_red cat", "a"), ("kept/1_cat", "b"), ("there/img/1_old", "a")):
         (folder / named).mkdir(parents=True)
         shutil.copy2(folder / "pictures" / f"{stem}.png", folder / named / f"{stem}.png")
+
+
+def _add_photo(folder: Path) -> None:
+    """A JPEG far larger than what taggers see."""
+    (folder / "photos").mkdir()
+    Image.linear_gradient("L").resize((1400, 900)).save(folder / "photos" / "a.jpg")
 
 
 def _add_jpeg(folder: Path) -> None:

@@ -22,6 +22,8 @@ DESCRIBING = [
     for row in (
         unlike(script, "train_data_dir", "{here}/pictures/below", "files"),
         unlike(script, "recursive", True, "files"),
+        unlike(script, "skip_described", True, "files"),
+        unlike(script, "fast_decode", True, "computed", train_data_dir="{here}/photos"),
         same_result(script, "debug", True, "said"),
         unlike(script, "caption_extension", ending, "files"),
         same_result(script, "batch_size", 3, "computed"),
