@@ -18,6 +18,7 @@ from sd_scripts.library.train.losses import make_loss
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.optimizers import learning_rates, make_optimizer, set_learning_rates
 from sd_scripts.library.train.predictor import Predictor
+from sd_scripts.library.train.rounding import StochasticRounding
 from sd_scripts.library.train.schedules import advance, make_scheduler
 from sd_scripts.library.train.smaller import Smaller, free_memory
 from sd_scripts.library.train.state import Contents
@@ -59,6 +60,7 @@ class Learner:
         self.optimizer = make_optimizer(method.parameter_groups(options.optimizer.learning_rate), options.optimizer)
         # Before accelerate wraps the optimizer: torch's schedulers count its steps.
         self._scheduler = make_scheduler(options.schedule, self.optimizer)
+        self._rounding = StochasticRounding(self.optimizer, seed) if options.precision.stochastic_rounding else None
         self._text_stop = TextStop(family, method.trained(), texts, self.optimizer, options.text_stop)
         self._family = family
         self._method = method
@@ -131,13 +133,15 @@ class Learner:
         return total
 
     def come_to(self, step: int) -> None:
-        """Before the `step`th step: freezes the text encoders where their training ends there, or ended before."""
+        """Before the `step`th step: its lots; and text encoders are frozen where their training ends, or ended before."""
         if self._text_stop.due(step):
             # What stays is what is saved: averages, and not what schedule-free optimizers train.
             self.rest()
             if self._averages:
                 self._averages.settle(self._text_stop.parameters())
             self._text_stop.freeze()
+        if self._rounding:
+            self._rounding.come_to(step)
 
     def rest(self) -> None:
         """Puts the weights in place that are to be saved or looked at: schedule-free optimizers train others."""

@@ -15,5 +15,7 @@ def check_here(options: TrainerOptions) -> None:
     make_scheduler(options.schedule, trial_optimizer(options.optimizer))
     if options.precision.fused_backward_pass or options.groups.portions:
         check_fused(options.optimizer, "fused_optimizer_groups" if options.groups.portions else "fused_backward_pass")
+    if options.precision.stochastic_rounding:
+        check_fused(options.optimizer, "stochastic_rounding")
     check_backend(options.compilation)
     zero.check_drives(options.zero)

@@ -33,6 +33,8 @@ def check_formats(precision: PrecisionOptions) -> None:
     for half in ("fp16", "bf16"):
         if getattr(precision, f"full_{half}") and precision.mixed_precision != half:
             raise BadOption(f"full_{half}", f"--full_{half} needs --mixed_precision {half}.")
+    if precision.stochastic_rounding and not precision.full_bf16:
+        raise BadOption("stochastic_rounding", "--stochastic_rounding is for weights in bf16: it needs --full_bf16.")
     if precision.fp8_base and precision.mixed_precision == "no":
         raise BadOption("fp8_base", "--fp8_base needs --mixed_precision bf16 or fp16: 8 bits are only for keeping.")
     if precision.lowram and precision.highvram:
