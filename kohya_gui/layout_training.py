@@ -87,10 +87,10 @@ SECTIONS: Places = {
     " scale_v_pred_loss_like_noise_pred v_pred_like_loss",
     "validation": "validation_split validate_every_n_epochs validate_every_n_steps max_validation_steps validation_seed"
     " keep_best early_stop ema_decay ema_on_cpu",
-    "memory": "mixed_precision gradient_checkpointing gradient_checkpointing_levels full_fp16 full_bf16 stochastic_rounding fp8_base fp8_base_unet base_bits"
-    " cpu_offload_checkpointing fused_backward_pass fused_optimizer_groups on_oom lowram highvram sdpa xformers"
-    " mem_eff_attn diffusers_xformers opt_channels_last torch_compile dynamo_backend compile_mode compile_dynamic"
-    " compile_cache_size_limit max_data_loader_n_workers"
+    "memory": "mixed_precision gradient_checkpointing gradient_checkpointing_levels full_fp16 full_bf16"
+    " stochastic_rounding fp8_base fp8_base_unet base_bits cpu_offload_checkpointing fused_backward_pass"
+    " fused_optimizer_groups on_oom lowram highvram sdpa xformers mem_eff_attn diffusers_xformers opt_channels_last"
+    " torch_compile dynamo_backend compile_mode compile_dynamic compile_cache_size_limit max_data_loader_n_workers"
     " persistent_data_loader_workers",
     "several_gpus": "gpu_ids num_processes main_process_port num_cpu_threads_per_process num_machines machine_rank"
     " main_process_ip ddp_timeout ddp_gradient_as_bucket_view ddp_static_graph deepspeed zero_stage"

@@ -27,7 +27,7 @@ class CompileOptions:
     """Compiler of torch_compile; inductor is PyTorch's own. Some of these names need packages of their makers."""
 
     compile_mode: CompileModes = "default"
-    """What inductor may do: reduce-overhead and max-autotune record CUDA graphs, max-autotune tries kernels for long."""
+    """What inductor may do: max-autotune tries kernels for long; it and reduce-overhead record CUDA graphs."""
 
     compile_dynamic: Literal["true", "false", "auto"] = "true"
     """true: one code for all sizes; false: one for each size of pictures and batches, faster; auto: PyTorch decides."""

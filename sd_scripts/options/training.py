@@ -53,7 +53,7 @@ class PrecisionOptions:
     gradient_checkpointing: bool = False
     """Recompute activations instead of keeping them: slower, with much less memory."""
 
-    gradient_checkpointing_levels: Annotated[int | None, Range(low=1), Unit("levels")] = None
+    gradient_checkpointing_levels: Annotated[int | None, Range(low=1)] = None
     """Recompute only in the U-Net's n levels of highest resolution, which takes the least time for the memory."""
 
     opt_channels_last: bool = False

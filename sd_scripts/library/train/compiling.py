@@ -41,34 +41,35 @@ def check_graphs(compilation: CompileOptions) -> None:
         raise BadOption("compile_mode", f"--compile_mode {compilation.compile_mode} {sentence}.")
 
 
-class Compiled:
-    """Modules that run as compiled code from their next call on, and how often that was made."""
+def compile_modules(modules: Iterable[nn.Module], compilation: CompileOptions) -> None:
+    """From its next call on, each module runs as compiled code."""
+    if compilation.compile_cache_size_limit is not None:
+        torch._dynamo.config.recompile_limit = compilation.compile_cache_size_limit
+    for module in modules:
+        module.compile(**_arguments(compilation))
 
-    def __init__(self, modules: Iterable[nn.Module], compilation: CompileOptions) -> None:
-        self._records = compilation.compile_mode in CUDA_GRAPHS
-        self._before = _graphs()
-        if compilation.compile_cache_size_limit is not None:
-            torch._dynamo.config.recompile_limit = compilation.compile_cache_size_limit
-        for module in modules:
-            module.compile(**_arguments(compilation))
 
-    @property
-    def graphs(self) -> int:
-        """How many codes were made so far."""
-        return _graphs() - self._before
+def begin_pass(compilation: CompileOptions) -> None:
+    """Before a forward pass: what the last one gave is used up, and one that is recorded may write over it."""
+    if compilation.torch_compile and compilation.compile_mode in CUDA_GRAPHS:
+        torch.compiler.cudagraph_mark_step_begin()
 
-    def begin_pass(self) -> None:
-        """Before each forward pass: what the last one gave is used up, and a recorded one may write over it."""
-        if self._records:
-            torch.compiler.cudagraph_mark_step_begin()
 
-    def tell(self, report: Report) -> None:
-        """How often code was made, and whether that was too often for some sizes."""
-        report.say(f"Compiled: {counted(self.graphs, 'code')}.")
-        limit = torch._dynamo.config.recompile_limit
-        if torch._dynamo.utils.counters["recompile_limit"]:
-            text = f"Some sizes ran uncompiled: there are more than {limit}. Raise --compile_cache_size_limit"
-            report.notice(f"{text}, or use --compile_dynamic true.", "warning")
+def tell_compiled(compilation: CompileOptions, report: Report) -> None:
+    """How often code was made, and whether some sizes had to do without."""
+    if not compilation.torch_compile:
+        return
+    made, asked = compiled_and_asked()
+    report.say(f"Compiled {counted(made, 'time')}, for the sizes of pictures and batches.")
+    if made < asked and made >= torch._dynamo.config.recompile_limit:
+        other = "Raise --compile_cache_size_limit, or use --compile_dynamic true."
+        report.notice(f"Some sizes ran uncompiled: one code is made at most {made} times. {other}", "warning")
+
+
+def compiled_and_asked() -> tuple[int, int]:
+    """How often code was made in this process so far, and how often it was asked for."""
+    frames = torch._dynamo.utils.counters["frames"]
+    return frames["ok"], frames["total"]
 
 
 def _arguments(compilation: CompileOptions) -> dict[str, Any]:
@@ -77,10 +78,6 @@ def _arguments(compilation: CompileOptions) -> dict[str, Any]:
     # Only inductor knows modes, and the default one needs no word.
     mode = compilation.compile_mode
     return arguments if mode == "default" else arguments | {"mode": mode}
-
-
-def _graphs() -> int:
-    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
 def uncompiled() -> AbstractContextManager[Any]:

@@ -12,6 +12,7 @@ from sd_scripts.library.seeds import derive, sow
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.averages import Averages
 from sd_scripts.library.train.batches import Batch
+from sd_scripts.library.train.compiling import begin_pass
 from sd_scripts.library.train.curves import Schedule
 from sd_scripts.library.train.fused import FusedSteps
 from sd_scripts.library.train.losses import make_loss
@@ -68,6 +69,7 @@ class Learner:
         self._texts = texts
         self._accelerator = accelerator
         self._seed = seed
+        self._compilation = options.compilation
         self._smaller = smaller
         self.clock = StepClock(accelerator.device)
         velocity = family.prediction_type == "v_prediction"
@@ -133,7 +135,7 @@ class Learner:
         return total
 
     def come_to(self, step: int) -> None:
-        """Before the `step`th step: its lots; and text encoders are frozen where their training ends, or ended before."""
+        """Before the `step`th step: it gets its lots, and text encoders are frozen whose training ends or ended."""
         if self._text_stop.due(step):
             # What stays is what is saved: averages, and not what schedule-free optimizers train.
             self.rest()
@@ -171,6 +173,7 @@ class Learner:
         noisy_BCHW = self._family.add_noise(batch.latents_BCHW, batch.input_noise_BCHW, batch.timesteps_B)
         target_BCHW = self._family.target(batch.latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
         texts = self._texts.arguments(batch.captions)
+        begin_pass(self._compilation)
         with self._accelerator.autocast():
             prediction_BCHW = predictor(noisy_BCHW, batch.timesteps_B, batch.sizes_B6, **texts).float()
         return self._loss.per_item(prediction_BCHW, target_BCHW, batch.timesteps_B, batch.mask_BHW)

@@ -1,7 +1,7 @@
 """Training in bf16 whose results are rounded by lot: up as often as they lie near the number above.
 
-A number in bf16 has 8 binary digits. Rounded to the nearest, what changes it by less than 1/512 is lost, again and again,
-and an average that remembers 999 parts of 1000 never falls. Rounded by lot, each change counts on average.
+A number in bf16 has 8 binary digits. Rounded to the nearest, what changes it by less than 1/512 is lost, again and
+again, and an average that remembers 999 parts of 1000 never falls. Rounded by lot, each change counts on average.
 Source: Gupta et al., "Deep Learning with Limited Numerical Precision", 2015.
 """
 
@@ -32,7 +32,7 @@ class StochasticRounding:
         self._seed = seed
         self._lots: dict[torch.device, torch.Generator] = {}
         self._step_wide: Any = optimizer.step
-        optimizer.step = self._step  # type: ignore[method-assign]
+        optimizer.step = self._step
 
     def come_to(self, step: int) -> None:
         """Before the `step`th step: its lots follow from it, and so a resumed training draws the same."""

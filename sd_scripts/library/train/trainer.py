@@ -25,7 +25,7 @@ from sd_scripts.library.train.board_kinds import Board
 from sd_scripts.library.train.boards import open_boards
 from sd_scripts.library.train.branching import begun_anew
 from sd_scripts.library.train.caching import cache_latents
-from sd_scripts.library.train.compiling import compile_modules
+from sd_scripts.library.train.compiling import compile_modules, tell_compiled
 from sd_scripts.library.train.course import Course, Place, Window, course_of, fingerprint, windows
 from sd_scripts.library.train.curves import Schedule
 from sd_scripts.library.train.device import make_accelerator, prepare_modules, vae_stays
@@ -291,6 +291,7 @@ class Trainer:
         while self.place.step < total_steps and not self._stopping():
             self._train_epoch()
         self.tracker.end()
+        tell_compiled(self.options.compilation, self.report)
 
     def _train_epoch(self) -> None:
         epoch = self.place.epoch
