@@ -49,15 +49,15 @@ def test_small_changes_are_not_lost(by_lot):
     assert mean == pytest.approx(1 - 20 * 1e-4, abs=1e-4) if by_lot else mean == 1.0
 
 
-@pytest.mark.parametrize("optimizer", ["AdamW", "AdaFactor", "AdamW8bit", "fused"])
+@pytest.mark.parametrize("optimizer", ["AdaFactor", "fused"])
 def test_a_resumed_training_draws_the_same_lots(tmp_path, monkeypatch, optimizer):
     # Several portions.
     monkeypatch.setattr(rounding, "PORTION", 300_000)
-    given = ROUNDED | {"max_train_steps": 4, "save_every_n_steps": 2, "save_state": True, "train_batch_size": 2}
+    given = ROUNDED | {"max_train_steps": 4, "save_every_n_steps": 2, "save_state": True}
     given |= {"fused_backward_pass": True} if optimizer == "fused" else {"optimizer_type": optimizer}
-    whole, recorder = train(tmp_path, data=tiny_data(5), **given)
+    whole, recorder = train(tmp_path, data=tiny_data(3), **given)
     state = str(tmp_path / "out" / "X-step00000002-state")
-    resumed, other = train(tmp_path, data=tiny_data(5), **given, resume=state)
+    resumed, other = train(tmp_path, data=tiny_data(3), **given, resume=state)
     assert other.losses == recorder.losses[2:]
     for key, tensor in weights(whole.family.unet).items():
         assert tensor.dtype == torch.bfloat16 and torch.equal(tensor, resumed.family.unet.state_dict()[key]), key
