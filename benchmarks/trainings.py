@@ -1,6 +1,7 @@
 """Trainings whose steps are taken one by one on batches that lie ready: what they take, hold and come to."""
 
 import gc
+import io
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -62,7 +63,7 @@ class Training:
         model = _model_of(plan, given.room)
         options = _options(plan, given, model)
         check_here(options)
-        report = Report(out=open(os.devnull, "w"))  # noqa: SIM115
+        report = Report(out=io.StringIO())
         self._accelerator = make_accelerator(options)
         self._family = (sd if plan.family == "sd1" else sdxl).load(str(model), report=report)
         method: Any = FullFineTune(options.method) if plan.way == "full" else NetworkMethod(options, report)
