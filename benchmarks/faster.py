@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.alternating import alternating
 from benchmarks.models import Size
 from benchmarks.rows import Given, Row, stage
-from benchmarks.trainings import Plan, Training, begin_anew, differences
+from benchmarks.trainings import UNITS, Plan, Training, begin_anew, differences
 from sd_scripts.library.train.compiling import compiled_and_asked
 
 WARM_STEPS = 2
@@ -25,12 +25,16 @@ _GROUPS = "fused_optimizer_groups"
 
 @dataclass(frozen=True)
 class Switch:
-    """Options that make it faster or smaller, beside those `without` it. `sizes`: over how many sizes of pictures."""
+    """Options that make it faster or smaller, beside those `without` it.
+
+    `sizes`: over how many sizes of pictures. `larger`: pictures of twice the side, where what they take counts.
+    """
 
     what: str
     values: dict[str, Any]
     without: dict[str, Any] = field(default_factory=dict)
     sizes: int = 1
+    larger: bool = False
     keeps_texts: bool = True
     only_cuda: bool = False
 
@@ -41,8 +45,8 @@ def adamw(way: str) -> dict[str, Any]:
 
 
 SWITCHES = [
-    Switch("SDPA, beside attention in slices", {"sdpa": True}, {"mem_eff_attn": True}),
-    Switch("xformers, beside SDPA", {"xformers": True}, {"sdpa": True}, only_cuda=True),
+    Switch("SDPA, beside attention in slices", {"sdpa": True}, {"mem_eff_attn": True}, larger=True),
+    Switch("xformers, beside SDPA", {"xformers": True}, {"sdpa": True}, larger=True, only_cuda=True),
     Switch("channels last (opt_channels_last)", {"opt_channels_last": True}),
     Switch("AdamW fused (what is used), beside one by one", adamw("fused"), adamw("one by one")),
     Switch("AdamW foreach, beside one by one", adamw("foreach"), adamw("one by one")),
@@ -54,9 +58,9 @@ SWITCHES = [
         {"torch_compile": True, "compile_dynamic": "false", "compile_mode": "reduce-overhead"},
         only_cuda=True,
     ),
-    Switch("gradient_checkpointing", _CHECKPOINTS),
-    Switch("gradient_checkpointing_levels 2", {**_CHECKPOINTS, "gradient_checkpointing_levels": 2}),
-    Switch("gradient_checkpointing_levels 1", {**_CHECKPOINTS, "gradient_checkpointing_levels": 1}),
+    Switch("gradient_checkpointing", _CHECKPOINTS, larger=True),
+    Switch("gradient_checkpointing_levels 2", {**_CHECKPOINTS, "gradient_checkpointing_levels": 2}, larger=True),
+    Switch("gradient_checkpointing_levels 1", {**_CHECKPOINTS, "gradient_checkpointing_levels": 1}, larger=True),
     Switch("full_bf16, beside mixed_precision bf16", _FULL_BF16, _BF16),
     Switch("full_bf16 with stochastic_rounding, beside it", {**_FULL_BF16, "stochastic_rounding": True}, _BF16),
     Switch("fused_backward_pass", {"fused_backward_pass": True}),
@@ -96,14 +100,14 @@ def rows_of(switch: Switch, given: Given) -> list[Row]:
         note += f"; compiled {compiled_and_asked()[0]} times for {switch.sizes} sizes, with {warm_s:.0f} s of waiting"
     peaks = (ours.peak_bytes() / 1e6, bare.peak_bytes() / 1e6)
     return [
-        Row(switch.what, "s", own_s, bare_s, note=note, measured_ratio=ratio),
+        Row(switch.what, UNITS[given.device], own_s, bare_s, note=note, measured_ratio=ratio),
         Row("... peak memory", "MB", *peaks),
     ]
 
 
 def _plan(switch: Switch, given: Given) -> Plan:
     size: Size = "true" if given.device == "cuda" else "tiny" if given.quick else "reduced"
-    side_px = {"true": 512, "reduced": 256, "tiny": 64}[size]
+    side_px = {"true": 512, "reduced": 128, "tiny": 64}[size] * (2 if switch.larger and not given.quick else 1)
     shapes = ((side_px, side_px), (side_px * 3 // 4, side_px), (side_px, side_px * 3 // 4))
     return Plan("sd1", "full", size, shapes[: switch.sizes])
 

@@ -10,7 +10,7 @@ from itertools import product
 
 from benchmarks.models import Family, Size
 from benchmarks.rows import Given, Row, stage
-from benchmarks.trainings import NAMES, Plan, Training, Way, begin_anew
+from benchmarks.trainings import NAMES, UNITS, Plan, Training, Way, begin_anew
 from sd_scripts.library.shortage import is_out_of_memory
 
 SIDES_PX = (512, 768, 1024)
@@ -55,7 +55,7 @@ def rows_of(plan: Plan, given: Given) -> list[Row]:
             raise
         return [Row(what, "s", float("nan"), note="does not fit into this machine's memory")]
     options = " ".join(f"--{name}" for name, _ in plan.values)
-    return [Row(what, "s", step_s, note=options), Row("... peak memory", "MB", peak_mb)]
+    return [Row(what, UNITS[given.device], step_s, note=options), Row("... peak memory", "MB", peak_mb)]
 
 
 if __name__ == "__main__":

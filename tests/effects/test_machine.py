@@ -23,7 +23,7 @@ PRECISION = [
     Effect("gradient_checkpointing_levels", 1, ("computed",), CHECKPOINTS, unseen_in=("losses", "weights")),
     refused("gradient_checkpointing_levels", 1, "needs --gradient_checkpointing"),
     # Another order of the same sums.
-    seen("opt_channels_last", True, "computed"),
+    seen("opt_channels_last", True, "weights"),
     refused("opt_channels_last", True, "does not go with --deepspeed", deepspeed=True),
     seen("fp8_base", True, "losses", "weights", "header", "computed", **BF16),
     refused("fp8_base", True, "--fp8_base needs --mixed_precision bf16 or fp16"),
