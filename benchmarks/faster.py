@@ -27,14 +27,15 @@ _GROUPS = "fused_optimizer_groups"
 class Switch:
     """Options that make it faster or smaller, beside those `without` it.
 
-    `sizes`: over how many sizes of pictures. `larger`: pictures of twice the side, where what they take counts.
+    `sizes`: over how many sizes of pictures. `beside`: a LoRA is trained beside the model, on pictures of twice the
+    side: most of the memory is what is kept for the backward pass.
     """
 
     what: str
     values: dict[str, Any]
     without: dict[str, Any] = field(default_factory=dict)
     sizes: int = 1
-    larger: bool = False
+    beside: bool = False
     keeps_texts: bool = True
     only_cuda: bool = False
 
@@ -45,8 +46,8 @@ def adamw(way: str) -> dict[str, Any]:
 
 
 SWITCHES = [
-    Switch("SDPA, beside attention in slices", {"sdpa": True}, {"mem_eff_attn": True}, larger=True),
-    Switch("xformers, beside SDPA", {"xformers": True}, {"sdpa": True}, larger=True, only_cuda=True),
+    Switch("SDPA, beside attention in slices", {"sdpa": True}, {"mem_eff_attn": True}, beside=True),
+    Switch("xformers, beside SDPA", {"xformers": True}, {"sdpa": True}, beside=True, only_cuda=True),
     Switch("channels last (opt_channels_last)", {"opt_channels_last": True}),
     Switch("AdamW fused (what is used), beside one by one", adamw("fused"), adamw("one by one")),
     Switch("AdamW foreach, beside one by one", adamw("foreach"), adamw("one by one")),
@@ -58,9 +59,9 @@ SWITCHES = [
         {"torch_compile": True, "compile_dynamic": "false", "compile_mode": "reduce-overhead"},
         only_cuda=True,
     ),
-    Switch("gradient_checkpointing", _CHECKPOINTS, larger=True),
-    Switch("gradient_checkpointing_levels 2", {**_CHECKPOINTS, "gradient_checkpointing_levels": 2}, larger=True),
-    Switch("gradient_checkpointing_levels 1", {**_CHECKPOINTS, "gradient_checkpointing_levels": 1}, larger=True),
+    Switch("gradient_checkpointing", _CHECKPOINTS, beside=True),
+    Switch("gradient_checkpointing_levels 2", {**_CHECKPOINTS, "gradient_checkpointing_levels": 2}, beside=True),
+    Switch("gradient_checkpointing_levels 1", {**_CHECKPOINTS, "gradient_checkpointing_levels": 1}, beside=True),
     Switch("full_bf16, beside mixed_precision bf16", _FULL_BF16, _BF16),
     Switch("full_bf16 with stochastic_rounding, beside it", {**_FULL_BF16, "stochastic_rounding": True}, _BF16),
     Switch("fused_backward_pass", {"fused_backward_pass": True}),
@@ -107,9 +108,9 @@ def rows_of(switch: Switch, given: Given) -> list[Row]:
 
 def _plan(switch: Switch, given: Given) -> Plan:
     size: Size = "true" if given.device == "cuda" else "tiny" if given.quick else "reduced"
-    side_px = {"true": 512, "reduced": 128, "tiny": 64}[size] * (2 if switch.larger and not given.quick else 1)
+    side_px = {"true": 512, "reduced": 128, "tiny": 64}[size] * (2 if switch.beside and not given.quick else 1)
     shapes = ((side_px, side_px), (side_px * 3 // 4, side_px), (side_px, side_px * 3 // 4))
-    return Plan("sd1", "full", size, shapes[: switch.sizes])
+    return Plan("sd1", "lora" if switch.beside else "full", size, shapes[: switch.sizes])
 
 
 def _installed(switch: Switch) -> bool:
