@@ -13,7 +13,7 @@ import torch
 from sd_scripts.library.seeds import derive
 from sd_scripts.library.train.fused import narrowed
 
-PORTION = 1 << 24
+PORTION = 1 << 23
 """Weights that are in float32 at a time."""
 
 _LOST_BITS = 16
