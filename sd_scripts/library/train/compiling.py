@@ -45,6 +45,8 @@ def compile_modules(modules: Iterable[nn.Module], compilation: CompileOptions) -
     """From its next call on, each module runs as compiled code."""
     if compilation.compile_cache_size_limit is not None:
         torch._dynamo.config.recompile_limit = compilation.compile_cache_size_limit
+    # What was compiled to see that it can be does not count.
+    torch._dynamo.utils.counters.clear()
     for module in modules:
         module.compile(**_arguments(compilation))
 
@@ -67,7 +69,7 @@ def tell_compiled(compilation: CompileOptions, report: Report) -> None:
 
 
 def compiled_and_asked() -> tuple[int, int]:
-    """How often code was made in this process so far, and how often it was asked for."""
+    """How often code was made since modules are compiled, and how often it was asked for."""
     frames = torch._dynamo.utils.counters["frames"]
     return frames["ok"], frames["total"]
 
