@@ -12,6 +12,7 @@ from sd_scripts.library.models.checkpointing import checkpoint_in_ram, keep_belo
 from sd_scripts.library.models.clip_tokenizer import count_tokens
 from sd_scripts.library.models.family import FileFormat, PredictionType, SaveRequest
 from sd_scripts.library.models.layout.unet import block_count, block_of, names_of
+from sd_scripts.library.models.moving import moved
 from sd_scripts.library.models.new_vectors import NewVectors, add_vectors, vectors_by_lot, vectors_of
 from sd_scripts.library.models.new_word import NewWord, taught
 from sd_scripts.library.models.samplers import sampling_scheduler
@@ -36,8 +37,9 @@ class LatentDiffusion:
         self.unet, self.vae = parts.unet, vae
         self.tokenizers = parts.tokenizers
         self.rest = parts.rest
-        self.vae_dtype = one_dtype(vae.state_dict())
-        self.latent_scale = float(vae.config.scaling_factor)
+        if vae is not None:
+            self.vae_dtype = one_dtype(vae.state_dict())
+            self.latent_scale = float(vae.config.scaling_factor)
         self._scheduler = scheduler
         self.alphas_T = schedule.alphas_cumprod(
             scheduler["num_train_timesteps"], scheduler["beta_start"], scheduler["beta_end"]
@@ -82,7 +84,13 @@ class LatentDiffusion:
         self, pixels_BCHW: Tensor, generator: torch.Generator | list[torch.Generator] | None = None
     ) -> Tensor:
         """latents_BCHW: the posterior's sample, not scaled."""
-        return self.vae.encode(pixels_BCHW.to(self.vae.dtype)).latent_dist.sample(generator)
+        posterior = self.vae.encode(pixels_BCHW.to(self.vae.dtype)).latent_dist
+        if not isinstance(generator, list):
+            return posterior.sample(generator)
+        # As diffusers draws it, but that the host need not wait until the device takes it.
+        like = posterior.mean
+        drawn = [torch.randn((1, *like.shape[1:]), generator=one, dtype=like.dtype) for one in generator]
+        return like + posterior.std * moved(torch.cat(drawn), like.device)
 
     def decode_latents(self, latents_BCHW: Tensor) -> Tensor:
         """pixels_BCHW of unscaled latents."""
