@@ -44,10 +44,12 @@ class Smaller:
         """
         if not is_out_of_memory(error):
             return False
-        if not self._precision.gradient_checkpointing:
-            self._precision.gradient_checkpointing = True
+        precision = self._precision
+        if not precision.gradient_checkpointing or precision.gradient_checkpointing_levels is not None:
+            everywhere = " of all levels" if precision.gradient_checkpointing else ""
+            precision.gradient_checkpointing, precision.gradient_checkpointing_levels = True, None
             self._family.use_gradient_checkpointing(self._offload)
-            self._tell(step, "from here on as with --gradient_checkpointing")
+            self._tell(step, f"from here on as with --gradient_checkpointing{everywhere}")
             return True
         if self._parts < largest:
             self._parts *= 2

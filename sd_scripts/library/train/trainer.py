@@ -22,7 +22,7 @@ from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
 from sd_scripts.library.train.board_kinds import Board
 from sd_scripts.library.train.boards import open_boards
 from sd_scripts.library.train.caching import cache_latents
-from sd_scripts.library.train.compiling import compile_modules
+from sd_scripts.library.train.compiling import compile_modules, tell_compiled
 from sd_scripts.library.train.course import Course, Place, Window, fingerprint, windows
 from sd_scripts.library.train.device import make_accelerator, prepare_modules, vae_stays
 from sd_scripts.library.train.feed import Feed, Loaded
@@ -224,6 +224,7 @@ class Trainer:
         while self.place.step < total_steps and not self._stopping():
             yield from self._train_epoch()
         self.tracker.end()
+        tell_compiled(self.options.compilation, self.report)
 
     def _train_epoch(self) -> Iterator[Place]:
         epoch = self.place.epoch
