@@ -41,7 +41,18 @@ class LatentsStage:
         try:
             return self._run(images, workers)
         finally:
-            self.known.keep()
+            self.report.team.in_turn(self.known.keep)
+
+    def gather(self) -> None:
+        """Takes in what the other processes have done with their shares; all call it together."""
+        parts = self.report.team.gather((self.sizes, self.counts, self.again, dict(self._errors)))
+        for sizes, counts, again, errors in parts[: self.report.team.rank] + parts[self.report.team.rank + 1 :]:
+            self.sizes |= sizes
+            self.counts.update(counts)
+            self.again.update(again)
+            for size, found in errors.items():
+                self._errors[size] += found
+        self.report.gather_failures()
 
     def _run(self, images: list[Path], workers: int | None) -> bool:
         ordered = self._by_bucket(images)

@@ -40,7 +40,9 @@ def prepare_latents(options: PrepareLatentsOptions, report: Report, load_vae: Ca
     wanted = Wanted(rules, vae_hash, precision, caching.flip_aug, alpha_mask, keeps, way)
     known = KnownFiles(trusting=not caching.verify_cache)
     stage = LatentsStage(wanted, encoder, options.loading.batch_size, report, known)
-    if stage.run(list(found.keys), options.loading.max_data_loader_n_workers):
+    done = stage.run(report.team.share(list(found.keys)), options.loading.max_data_loader_n_workers)
+    stage.gather()
+    if all(report.team.gather(done)):
         _finish(stage, found, options.files, report)
     else:
         _stopped(stage, report)
@@ -72,8 +74,9 @@ def _finish(stage: LatentsStage, found: _Found, files: LatentsFilesOptions, repo
         none = f"None of the {len(found.keys):,} pictures in {files.train_data_dir} could be used."
         raise NothingUsable(f"{none} {_first(report)}")
     report.phase("write", f"Writing {files.out_json}")
-    write_entries(files.out_json, with_sizes(read_entries(files.in_json), found.keys, stage.sizes))
-    report.saved(Path(files.out_json), "metadata")
+    if report.team.first:
+        write_entries(files.out_json, with_sizes(read_entries(files.in_json), found.keys, stage.sizes))
+        report.saved(Path(files.out_json), "metadata")
     counts = {"not_in_metadata": found.pictures - len(found.keys), "without_picture": found.without_picture}
     report.summary(stage.told(**counts), {"buckets": stage.table()}, **stage.counts, **counts)
 

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.team import own_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -66,7 +67,7 @@ def read_ahead(
 
 def chosen_workers(items: int) -> int:
     """Workers for so many items on this machine; 0 where one process is quicker."""
-    cores = os.cpu_count() or 1
+    cores = own_cores()
     return 0 if cores == 1 else min(8, cores, items // ITEMS_PER_WORKER)
 
 

@@ -81,10 +81,14 @@ def describe_pictures(
 ) -> None:
     """Describes every picture and writes its text; pictures that fail are counted and listed, and the rest goes on.
 
+    Of several processes each describes its share: pictures that would share a text fall to one of them.
+
     Ends early, with what is done kept, when a stop is asked for. Errors: NothingUsable, when not one picture worked.
     """
-    report.phase("describe", f"Describing {len(images):,} pictures", len(images))
-    written = _describe_all(images, describer, writer, loading, report, debug)
+    own = report.team.share(images, lambda image: image.with_suffix(""))
+    report.phase("describe", f"Describing {len(own):,} pictures", len(own))
+    written = sum(report.team.gather(_describe_all(own, describer, writer, loading, report, debug)))
+    report.gather_failures()
     _end(len(images), written, writer, report)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from sd_scripts.library.errors import BadFile, NotInstalled
 from sd_scripts.library.report import Report
+from sd_scripts.library.team import launched, local_rank, own_cores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,10 +65,20 @@ def _open(path: Path) -> "InferenceSession":
     if not path.is_file():
         raise BadFile(f"{path}: there is no such file.")
     try:
-        return onnxruntime.InferenceSession(path, providers=[name for name in PROVIDERS if name in available])
+        options = onnxruntime.SessionOptions()
+        if launched().size > 1:
+            # By itself each process would start a thread for each core.
+            options.intra_op_num_threads = own_cores()
+        return onnxruntime.InferenceSession(path, options, providers=_providers(available))
     except Exception as error:  # onnxruntime's errors share no base class
         reason = str(error).splitlines()[0]
         raise BadFile(f"{path} is no ONNX model that can be run ({reason}). Download it again.") from error
+
+
+def _providers(available: list[str]) -> list[str | tuple[str, dict[str, str]]]:
+    """Those to use, by preference: of several processes each has its own GPU."""
+    device = {"device_id": str(local_rank())}
+    return [name if name == "CPUExecutionProvider" else (name, device) for name in PROVIDERS if name in available]
 
 
 def _shape(dimensions: list[int | str | None]) -> tuple[int | None, ...]:

@@ -90,7 +90,8 @@ class Wd14Tagger:
         return sigmoid(self._model.run(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)) / 127.5 - 1.0))
 
     def say_counts(self, report: Report) -> None:
-        """How often each tag was given, the most frequent first."""
+        """How often each tag was given, the most frequent first, by all processes together."""
+        self.counts = sum(report.team.gather(self.counts), Counter())
         report.say("Tags, by how often they were given:")
         for tag, count in sorted(self.counts.items(), key=lambda item: (-item[1], item[0])):
             report.say(f"  {tag}: {count:,}")

@@ -12,7 +12,7 @@ from sd_scripts.library.data.prefetch import Readers, prefetch
 from sd_scripts.library.data.training_data import Item, TrainImage
 from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
-from sd_scripts.library.train.team import Team
+from sd_scripts.library.team import Team
 
 
 @dataclass(frozen=True)

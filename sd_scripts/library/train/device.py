@@ -1,6 +1,5 @@
 """The device that trains, and its number formats."""
 
-import os
 from typing import Any, Literal, Protocol
 
 import torch
@@ -9,11 +8,11 @@ from torch import nn
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
+from sd_scripts.library.team import launched, local_rank
 from sd_scripts.library.train.method import Holding
 from sd_scripts.library.train.packed import store_packed
 from sd_scripts.library.train.parallel import accelerator_arguments, allow_autocast
 from sd_scripts.library.train.precision import computed_in, store_in_fp8, weights_dtype
-from sd_scripts.library.train.team import launched, local_rank
 from sd_scripts.library.train.zero import is_divided
 from sd_scripts.options.trainer import TrainerOptions
 from sd_scripts.options.training import AttentionOptions
@@ -45,9 +44,7 @@ def check_device(precision: Precision) -> None:
 
 def main_report(report: Report) -> Report:
     """The report in the first process, and one that nobody hears in the others: they would say everything again."""
-    if launched().rank == 0:
-        return report
-    return Report(asked=report.asked, out=open(os.devnull, "w"))  # noqa: SIM115
+    return report if launched().first else report.unheard()
 
 
 def training_device() -> torch.device:

@@ -9,8 +9,8 @@ from sd_scripts.library.data.pictures_gone import while_there
 from sd_scripts.library.data.prefetch import Readers, prefetch
 from sd_scripts.library.data.training_data import Example, Item, Moment, TrainingData
 from sd_scripts.library.report import Report
+from sd_scripts.library.team import Team
 from sd_scripts.library.train.course import Window
-from sd_scripts.library.train.team import Team
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from sd_scripts.library.models.family import Family
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report, counted
+from sd_scripts.library.team import Team
 from sd_scripts.library.train.precision import computed_in
 from sd_scripts.library.train.prompts import read_prompts
-from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.text_files import MISSING, Lacking, TextFiles, TextSource, places_of
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.options.trainer import TrainerOptions

@@ -17,6 +17,7 @@ from sd_scripts.library.events import Request
 from sd_scripts.library.models.family import Family, TextSettings
 from sd_scripts.library.pausing import Pause
 from sd_scripts.library.report import Report, counted
+from sd_scripts.library.team import Team
 from sd_scripts.library.train import beginning, zero
 from sd_scripts.library.train import state as states
 from sd_scripts.library.train.archive import Archive
@@ -59,7 +60,6 @@ from sd_scripts.library.train.shaping import fingerprint_of, shaping
 from sd_scripts.library.train.shortage import Shortage
 from sd_scripts.library.train.smaller import Smaller
 from sd_scripts.library.train.state_facts import Facts, read_facts
-from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.text_caching import cache_texts
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.timing import waited

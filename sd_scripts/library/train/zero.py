@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.team import launched
 from sd_scripts.library.train.replaced import replace_in_state
 from sd_scripts.library.train.stepping import UNKNOWN_NORM, Finished
-from sd_scripts.library.train.team import launched
 from sd_scripts.options.device import DeepSpeedOptions
 from sd_scripts.options.trainer import TrainerOptions
 

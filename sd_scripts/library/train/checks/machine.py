@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sd_scripts.library.errors import BadOption, NotInstalled
+from sd_scripts.library.team import launched
 from sd_scripts.library.train.optimizers import optimizer_name
-from sd_scripts.library.train.team import launched
 from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.trainer import TrainerOptions
 from sd_scripts.options.training import AttentionOptions, PrecisionOptions
