@@ -42,6 +42,14 @@ def check_device(precision: Precision) -> None:
         raise BadOption("mixed_precision", "This GPU has no bf16. Use --mixed_precision fp16 or no.")
 
 
+def check_gpus() -> None:
+    """Each process of this machine has a GPU of its own, where there are any. Errors: BadOption."""
+    there = torch.cuda.device_count()
+    if there and local_rank() >= there:
+        sentence = f"each process needs a GPU of its own, and {there} can be used here. Start no more than that."
+        raise BadOption("num_processes", f"Process {local_rank() + 1} on this machine: {sentence}")
+
+
 def main_report(report: Report) -> Report:
     """The report in the first process, and one that nobody hears in the others: they would say everything again."""
     return report if launched().first else report.unheard()
@@ -67,10 +75,18 @@ def make_accelerator(options: TrainerOptions) -> Any:
 
     precision = options.precision
     check_device(precision)
+    check_gpus()
     # The loop weighs its batches itself; the launcher's own option must not divide the loss once more.
     whole = GradientAccumulationPlugin(num_steps=1)
+    # Without a GPU accelerate would take each of several processes for one by itself, unless it is told.
+    cpu = launched().size > 1 and not torch.cuda.is_available() and not options.zero.deepspeed
     accelerator = Accelerator(
-        mixed_precision=precision.mixed_precision, gradient_accumulation_plugin=whole, **accelerator_arguments(options)
+        cpu=cpu,
+        mixed_precision=precision.mixed_precision,
+        # As all that training depends on it is the script's option, not the launcher's (torch_compile).
+        dynamo_backend="no",
+        gradient_accumulation_plugin=whole,
+        **accelerator_arguments(options),
     )
     if options.zero.deepspeed:
         allow_autocast(accelerator)
