@@ -1,8 +1,10 @@
 """The processes that work together. Needs no torch, but to talk to each other."""
 
+import functools
 import os
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -37,6 +39,16 @@ class Team:
         agreed: T = broadcast_object_list([own])[0]
         return agreed
 
+    def any(self, own: bool) -> bool:
+        """Whether it is so in any process; each must call it, and may come as late as it likes."""
+        if self.size == 1:
+            return own
+        import torch
+
+        found = torch.tensor(own, dtype=torch.int32)
+        torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX, group=_patient_group())
+        return bool(found)
+
     def share(self, items: Sequence[T], together: Callable[[T], Hashable] | None = None) -> list[T]:
         """The items of this process: every so-manyth, so that shares are alike whatever the order means.
 
@@ -68,6 +80,16 @@ class Team:
 
 
 ALONE = Team()
+
+_PATIENCE = timedelta(days=365)
+
+
+@functools.cache
+def _patient_group() -> Any:
+    """All processes by their processors, without an end to how long they wait for each other."""
+    from torch import distributed
+
+    return distributed.new_group(backend="gloo", timeout=_PATIENCE)
 
 
 def launched() -> Team:

@@ -197,6 +197,9 @@ def test_processes_share_the_work(pics):
             meeting.wait()
             return found
 
+        def any(self, own):
+            return any(self.gather(own))
+
     class Noted(OnDisk):
         def make(self, loaded):
             made.extend(read.image for read in loaded)

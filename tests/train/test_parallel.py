@@ -41,6 +41,7 @@ import json, sys
 import torch
 from tests.train.test_parallel import several, tiny_parts
 from tests.train.tiny import train
+from tests.train.waiting import with_pictures_gone, with_texts_refused
 
 folder, values = sys.argv[1], json.loads(sys.argv[2])
 trainer, recorder = train(folder, data=tiny_parts(), text=True, **values)
@@ -52,6 +53,8 @@ told = {
     "losses": recorder.losses,
     "validations": [event.loss for event in recorder.of("validation")],
     "several": several(folder, batch_size=2),
+    "gone": [with_pictures_gone(folder, cache_latents=cached) for cached in (False, True)],
+    "refused": with_texts_refused(folder),
 }
 if trainer.main:
     print("told", json.dumps(told))
@@ -145,6 +148,20 @@ def test_two_processes_train_as_one_with_twice_the_batch(asked, alone, kind):
     assert len(losses) == 2 and min(norms) > 0
     assert losses == pytest.approx(losses_alone, rel=SAME)
     assert norms == pytest.approx(norms_alone, rel=1e-4)
+
+
+def test_all_wait_for_the_pictures_of_one(asked):
+    """While training, and while latents are made before it. Each tells of its own wait."""
+    for first, second in asked[0]["gone"]:
+        assert first == [0, 2, 0]
+        assert second[0] >= 1 and second[1:] == [2, 0]
+
+
+def test_all_wait_where_one_cannot_write_an_encoded_caption(asked):
+    told, files, tries = asked[0]["refused"]
+    # Both were in the pause of the second one, whose two files came at its next try.
+    assert told == [[1, 1, 0], [1, 1, 0]]
+    assert files == 4 and tries == [2, 3]
 
 
 def test_what_accelerate_is_made_with(tmp_path):
