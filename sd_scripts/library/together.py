@@ -91,9 +91,8 @@ class Together(Team):
         """A sentence about this process's share."""
         return f"{text} (the share of one of {self.size} processes)"
 
-    def come(self) -> None:
-        """Says that this process is there, and who it is."""
-        own = systems.identify(os.getpid())
+    def come_as(self, own: ProcessId | None) -> None:
+        """Says that this process is there, and which of its machine it is."""
         self.store.set(f"here/{self.rank}", pickle.dumps((socket.gethostname(), own)))
 
     def leave(self) -> None:
@@ -166,6 +165,6 @@ def joined() -> Iterator[Together]:
 
     store, rank, size = next(rendezvous("env://", timeout=ANSWER_WITHIN))
     team = Together(rank, size, PrefixStore("shared", store))
-    team.come()
+    team.come_as(systems.identify(os.getpid()))
     yield team
     team.leave()
