@@ -1,4 +1,4 @@
-.PHONY: check docs screenshots bench-gui bench-pages bench-scale bench-checks crashes resume stops bad-input fuzz
+.PHONY: check docs screenshots bench bench-gui bench-pages bench-scale bench-checks crashes resume stops bad-input fuzz
 check:
 	./setup.sh test
 
@@ -9,6 +9,10 @@ docs:
 # The pictures of the page in the READMEs: the example project, run for real in a browser.
 screenshots:
 	.venv/bin/python docs/make_screenshots.py
+
+# Every stage beside the bare computation. On a GPU: python -m benchmarks --device cuda. Results: docs/performance.md.
+bench:
+	.venv/bin/python -m benchmarks
 
 # How fast the page is, beside an empty Gradio app. Results: docs/performance.md.
 bench-gui:

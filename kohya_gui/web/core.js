@@ -118,6 +118,7 @@ window.Studio = (() => {
     camera: "M2 5h3l1-2h4l1 2h3v8H2zM8 11.5a2.5 2.5 0 100-5 2.5 2.5 0 000 5z",
     save: "M3 2h8l2 2v10H3zM5 2v4h5V2M5 14v-5h6v5",
     flag: "M4 14V2h8l-2 3 2 3H4",
+    out: "M6 3H3v10h3M7 8h6M10.5 5.5L13 8l-2.5 2.5",
     dots: "M3.5 8h.01M8 8h.01M12.5 8h.01",
     sun: "M8 11a3 3 0 100-6 3 3 0 000 6zM8 1v1.5M8 13.5V15M1 8h1.5M13.5 8H15M3 3l1 1M12 12l1 1M3 13l1-1M12 4l1-1",
     chart: "M2 14h12M3 11l3-4 3 2 4-6",

@@ -24,6 +24,7 @@
             ${page.lang === "en" ? "EN" : "日本語"}
           </button>
           <button type="button" class="btn quiet" data-do="theme" aria-label="${t("dark")}">${icon("sun")}</button>
+          ${guarded() ? wayOut() : ""}
         </header>
       `,
     );
@@ -38,6 +39,13 @@
     drawBoard();
     setTheme(isDark());
   }
+  /* Only a page with a password knows who is there. */
+  const guarded = () => Boolean(window.gradio_config?.username);
+  const wayOut = () => html`
+    <a class="btn quiet" href="logout" data-do="logout" title="${t("log_out")}" aria-label="${t("log_out")}">
+      ${icon("out")}
+    </a>
+  `;
   const one = (name) => root?.querySelector(`[data-do=${name}]`);
 
   function drawProject() {

@@ -278,7 +278,7 @@ def _prompts(data: bytes, draw: random.Random) -> Iterator[Broken]:
     flags = ("w", "h", "s", "l", "d", "n", "ss", "g", "cn", "am", "i", "zz", "", "-")
     for flag in flags:
         for end in draw.sample(ends, 4):
-            yield of_bytes(f"--{flag} {end[:9]!r}", f"a cat --{flag} {end}\n".encode(), usable=True)
+            yield of_bytes(f"--{flag} {end[:9]!r}", f"a cat --w 64 --h 64 --s 2 --{flag} {end}\n".encode(), usable=True)
 
 
 def _csv(data: bytes, draw: random.Random) -> Iterator[Broken]:

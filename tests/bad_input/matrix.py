@@ -21,8 +21,9 @@ from tests.bad_input.kinds import Broken
 from tests.bad_input.slots import Slot
 from tests.effects.run import needed
 
-# What a program may write beside what it reads, when it ends well.
-_MAY_CHANGE = (".npz", ".caption", ".txt", "new.json", "meta_cache.json")
+# What a program may write beside what it reads. The index of caches is a help that may change at any time, and a Keras
+# model is exported beside itself before the first picture is looked at.
+_MAY_CHANGE = (".npz", ".caption", ".txt", "new.json", "meta_cache.json", ".sd_cache.json", ".onnx")
 _LARGEST_BYTES = 64 * 1024**2
 
 

@@ -1,6 +1,7 @@
 """What is refused before a model is loaded: by names, by headers, by numbers."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,13 @@ from safetensors.numpy import save_file
 
 from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_resolution
 from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.io.checkpoints import open_checkpoint
 from sd_scripts.library.io.fitting import check_embedding_file, check_network_file
+from sd_scripts.library.io.headers import pickled_object
 from sd_scripts.library.io.reading import read_whole
+from sd_scripts.library.networks.stored import StoredNetwork
 from sd_scripts.library.train.checks.output import check_plain
+from sd_scripts.library.train.prompts import read_prompts
 
 
 @pytest.mark.parametrize("name", ["CON", "con.v1", "Nul", "lpt1", "COM9.x", "ends.", "ends "])
@@ -64,6 +69,58 @@ def test_networks_whose_matrices_do_not_fit(tmp_path: Path) -> None:
     save_file(network(768, up=(8, 3)), tmp_path / "a.safetensors")
     with pytest.raises(BadFile, match="do not fit each other"):
         check_network_file(tmp_path / "a.safetensors", None)
+
+
+def zipped(path: Path, data: bytes, how: int) -> Path:
+    with zipfile.ZipFile(path, "w", how) as archive:
+        archive.writestr("archive/data.pkl", data)
+    return path
+
+
+@pytest.mark.parametrize("ending", [".pt", ".ckpt", ".bin"])
+def test_archives_that_would_fill_the_memory(tmp_path: Path, ending: str) -> None:
+    bomb = zipped(tmp_path / f"bomb{ending}", b"\x8e" + bytes(50_000_000), zipfile.ZIP_DEFLATED)
+    for look in (pickled_object, open_checkpoint):
+        with pytest.raises(BadFile, match="is no checkpoint") as caught:
+            look(bomb)
+        assert "unpack to 50,000,001" in str(caught.value.__cause__)
+
+
+def test_archives_whose_names_are_damaged(tmp_path: Path) -> None:
+    whole = zipped(tmp_path / "whole.pt", b"", zipfile.ZIP_STORED).read_bytes()
+    damaged = tmp_path / "damaged.pt"
+    # The directory at the end says that the name is UTF-8, and the name is not.
+    place = whole.rindex(b"PK\x01\x02")
+    directory = bytearray(whole[place:].replace(b"archive", b"\xff\xfe\xff\xfe\xff\xfe\xff"))
+    directory[9] |= 0x08
+    damaged.write_bytes(whole[:place] + directory)
+    for look in (pickled_object, open_checkpoint):
+        with pytest.raises(BadFile, match="is no checkpoint"):
+            look(damaged)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="this system has no such device")
+def test_a_device_is_no_checkpoint(tmp_path: Path) -> None:
+    link = tmp_path / "network.pt"
+    link.symlink_to("/dev/zero")
+    for look in (pickled_object, open_checkpoint):
+        with pytest.raises(BadFile, match="there is no such file"):
+            look(link)
+
+
+def test_prompts_with_values_outside_of_their_table(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.toml"
+    file.write_text('width = 64\n[[prompt.subset]]\nprompt = "a cat"\n')
+    with pytest.raises(BadOption, match=r"width stands outside of \[prompt\]"):
+        read_prompts(str(file))
+
+
+def test_networks_that_are_no_numbers(tmp_path: Path) -> None:
+    tensors = network(768)
+    tensors["lora_unet_a_attn2_to_k.lora_up.weight"][0, 0] = np.nan
+    save_file(tensors, tmp_path / "a.safetensors")
+    with pytest.raises(BadFile, match="a.safetensors is damaged: .*lora_up.weight holds NaN"):
+        StoredNetwork(tmp_path / "a.safetensors").lora("lora_unet_a_attn2_to_k")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such pipes")

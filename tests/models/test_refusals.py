@@ -188,3 +188,11 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(models: Path, tmp
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool])
+def test_a_model_whose_numbers_have_no_fractions(models: Path, tmp_path: Path, dtype: torch.dtype):
+    tensors = open_checkpoint(models / "sd1.safetensors").read()
+    write_safetensors(tmp_path / "whole.safetensors", {name: tensor.to(dtype) for name, tensor in tensors.items()})
+    kind = str(dtype).removeprefix("torch.")
+    assert f"holds {kind}, no numbers that can be trained. Use another copy." in refusal(tmp_path / "whole.safetensors")

@@ -110,6 +110,24 @@ def test_secrets_are_in_no_state(tmp_path: Path, state: Path) -> None:
     assert str(tmp_path) not in json.dumps(values) and values["seed"] == 1
 
 
+def test_a_dataset_file_is_known_by_what_shapes_the_training(tmp_path: Path) -> None:
+    from sd_scripts.library.train.shaping import shaping
+
+    file = tmp_path / "data.toml"
+
+    def known(text: str) -> str:
+        file.write_text(text)
+        return shaping(options(tmp_path, dataset_config=str(file)), seed=1)["dataset_config"]
+
+    subset = '[[datasets]]\nbatch_size = 2\n[[datasets.subsets]]\nimage_dir = "pics"\n'
+    plain = known(subset)
+    assert known(f"# the same\n[general]\ncache_latents = true\n{subset}") == known(f"[general]\n{subset}")
+    assert known(subset.replace("batch_size", "verify_cache = true\nbatch_size")) == plain
+    assert known(subset.replace("= 2", "= 3")) != plain
+    assert known(subset + "flip_aug = true\n") != plain
+    assert known("broken = ") != known("broken == ")
+
+
 def test_epochs_of_another_length_are_counted_on_from_the_state(tmp_path: Path) -> None:
     """Two epochs of two steps, then epochs of four: the third one begins with step 5."""
     train(tmp_path, max_train_steps=4, save_state=True, gradient_accumulation_steps=2)

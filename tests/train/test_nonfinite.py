@@ -145,6 +145,16 @@ def test_it_goes_back_to_the_newest_state_and_on(tmp_path):
     assert trainer.place.step == 5 and (tmp_path / "out" / "X.safetensors").exists()
 
 
+def test_a_scheduler_goes_on_from_where_training_stands(tmp_path):
+    halving = {"lr_scheduler_type": "StepLR", "lr_scheduler_args": ["step_size=1", "gamma=0.5"]}
+    values = STATES | halving | {"on_nonfinite": "rollback", "max_train_steps": 6, "learning_rate": 1e-3}
+    trainer, recorder = make_trainer(tmp_path, breaking(4), **values)
+    trainer.run()
+    rates = {event.step: event.values["lr"] for event in recorder.of("metric")}
+    # The step that was left out has not halved it; the one that was taken back has.
+    assert rates == pytest.approx({1: 1e-3, 2: 5e-4, 3: 2.5e-4, 5: 1.25e-4, 6: 6.25e-5})
+
+
 def test_without_a_whole_state_it_says_that_it_cannot_go_back(tmp_path):
     values = STATES | {"on_nonfinite": "rollback", "max_train_steps": 5}
     assert "There is no state that it could go back to." in stopped(tmp_path / "none", breaking(1), **values)[2]

@@ -75,41 +75,46 @@ def _tiny(parts: dict[str, configs.Config], family: str) -> dict[str, configs.Co
 
 
 def _tensors(family: str, parts: dict[str, configs.Config], seed: int) -> dict[str, Tensor]:
-    """Every tensor of the original layout; a block more of SD2's text encoder than is used, as the real files have."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return original_tensors(family, parts)
+
+
+def original_tensors(family: str, parts: dict[str, configs.Config]) -> dict[str, Tensor]:
+    """Every tensor of the original layout, as the modules begin; on the device that is set, "meta" for shapes only.
+
+    SD2's text encoder has a block more than is used, as the real files have.
+    """
     import transformers
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    variant = VARIANTS[family]
-    texts: list[dict[str, Tensor]] = []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        unet = UNet2DConditionModel.from_config(parts["unet"]).state_dict()
-        vae = AutoencoderKL.from_config(parts["vae"]).state_dict()
-        for text in variant.texts:
-            module = getattr(transformers, text.kind)(transformers.CLIPTextConfig(**parts[text.folder]))
-            texts.append(module.state_dict())
+    unet = UNet2DConditionModel.from_config(parts["unet"]).state_dict()
+    vae = AutoencoderKL.from_config(parts["vae"]).state_dict()
     names = names_of(parts["unet"])
     tensors = {f"{UNET_PREFIX}{names.to_original(name)}": tensor for name, tensor in unet.items()}
-    original = vae_to_original(vae, vae_names(len(VAE_WIDTHS), parts["vae"]["layers_per_block"]))
+    levels = len(parts["vae"]["block_out_channels"])
+    original = vae_to_original(vae, vae_names(levels, parts["vae"]["layers_per_block"]))
     tensors |= {VAE_PREFIX + name: tensor for name, tensor in original.items()}
-    for text, found in zip(variant.texts, texts, strict=True):
-        tensors |= {text.prefix + name: tensor for name, tensor in text.to_original(found, TEXT_LAYERS).items()}
-    return tensors | {name: value.clone() for name, value in _MORE[family].items()}
+    for text in VARIANTS[family].texts:
+        config = parts[text.folder]
+        found = getattr(transformers, text.kind)(transformers.CLIPTextConfig(**config)).state_dict()
+        original = text.to_original(found, config["num_hidden_layers"])
+        tensors |= {text.prefix + name: tensor for name, tensor in original.items()}
+    return tensors | _more(family, parts)
 
 
-# What real files have besides, which the modules lack.
-_POSITIONS = "text_model.embeddings.position_ids"
-_MORE = {
-    "sd1": {TEXT_PREFIX["sd1"] + _POSITIONS: torch.arange(77)[None]},
-    "sd2": {
-        TEXT_PREFIX["sd2"] + "logit_scale": torch.tensor(4.6052),
-        TEXT_PREFIX["sd2"] + "text_projection": torch.eye(TEXT_WIDTHS[0]),
-    },
-    "sdxl": {
-        TEXT_PREFIX["sdxl1"] + _POSITIONS: torch.arange(77)[None],
-        TEXT_PREFIX["sdxl2"] + "logit_scale": torch.tensor(4.6052),
-    },
-}
+def _more(family: str, parts: dict[str, configs.Config]) -> dict[str, Tensor]:
+    """What real files have besides, which the modules lack."""
+    positions, scale = "text_model.embeddings.position_ids", torch.tensor(4.6052)
+    if family == "sd1":
+        return {TEXT_PREFIX["sd1"] + positions: torch.arange(77)[None]}
+    if family == "sd2":
+        width = parts["text_encoder"]["hidden_size"]
+        return {
+            TEXT_PREFIX["sd2"] + "logit_scale": scale,
+            TEXT_PREFIX["sd2"] + "text_projection": torch.eye(width),
+        }
+    return {TEXT_PREFIX["sdxl1"] + positions: torch.arange(77)[None], TEXT_PREFIX["sdxl2"] + "logit_scale": scale}
 
 
 def _write(path: Path, tensors: dict[str, Tensor], dtype: torch.dtype) -> Path:

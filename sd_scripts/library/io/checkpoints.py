@@ -167,14 +167,21 @@ def _unpickle(path: Path) -> Any:
     zipped = zipfile.is_zipfile(path)
     if not zipped and tarfile.is_tarfile(path):
         raise BadFile(f"{path} is a tar archive of before 2017, which is not read. Save it again with a newer program.")
-    if zipped:
-        with zipfile.ZipFile(path) as archive:
-            if any(name.endswith("constants.pkl") for name in archive.namelist()):
-                raise BadFile(f"{path} is a TorchScript program, not a checkpoint of weights.")
     try:
+        if zipped:
+            _check_zip(path)
         return torch.load(path, map_location="cpu", pickle_module=_module, weights_only=False, mmap=zipped)
-    except Exception as error:  # A broken pickle can fail in any way at all.
+    except BadFile:
+        raise
+    except Exception as error:  # A broken pickle, or archive, can fail in any way at all.
         raise BadFile(broken) from error
+
+
+def _check_zip(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        if any(name.endswith("constants.pkl") for name in archive.namelist()):
+            raise BadFile(f"{path} is a TorchScript program, not a checkpoint of weights.")
+        pickles.check_archive(archive)
 
 
 def _tensors(loaded: Any) -> Iterator[tuple[str, Tensor]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 from sd_scripts.library.errors import BadFile, BadOption
-from sd_scripts.library.io.pickles import SafeUnpickler
+from sd_scripts.library.io.pickles import SafeUnpickler, check_archive
 from sd_scripts.library.io.reading import parse_json, read_text
 
 ModelKind = Literal["sd1", "sd2", "sdxl", "lora", "vae", "unknown"]
@@ -165,9 +165,12 @@ def pickled_header(path: Path) -> dict[str, TensorFact]:
 
 def pickled_object(path: Path) -> Any:
     """What a pickle holds, its tensors as facts; nothing of it is run. Errors: BadFile."""
+    if not path.is_file():
+        raise BadFile(f"{path}: there is no such file, or it is a device or a pipe. Name an ordinary file.")
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
+                check_archive(archive)
                 name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
                 with archive.open(name) as file:
                     return _Facts(file).load()

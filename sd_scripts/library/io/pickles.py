@@ -5,6 +5,7 @@ that takes whatever is done to it and does nothing.
 """
 
 import pickle
+import zipfile
 from collections import OrderedDict
 from typing import Any, BinaryIO
 
@@ -55,3 +56,16 @@ class SafeUnpickler(pickle._Unpickler):
 def load(file: BinaryIO, **options: Any) -> Any:
     """As pickle.load, with `SafeUnpickler`."""
     return SafeUnpickler(file, **options).load()
+
+
+def check_archive(archive: zipfile.ZipFile) -> None:
+    """Raises UnpicklingError for an archive that would unpack to more than its file holds: torch packs nothing."""
+    unpacked = sum(entry.file_size for entry in archive.infolist())
+    packed = sum(entry.compress_size for entry in archive.infolist())
+    if unpacked > _MOST_UNPACKED * packed + _SMALL_BYTES:
+        raise pickle.UnpicklingError(f"its {packed:,} bytes unpack to {unpacked:,}")
+
+
+# Weights that somebody packed again by hand become half as large, not a hundredth.
+_MOST_UNPACKED = 4
+_SMALL_BYTES = 1_000_000

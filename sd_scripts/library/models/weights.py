@@ -36,6 +36,9 @@ def adopt(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> nn.
             raise BadFile(f"{source} {what} {name}, so it is incomplete or of another kind of model.")
         if here.shape != there.shape:
             raise BadFile(f"{source}: {name} has the shape {tuple(there.shape)}, where {tuple(here.shape)} fits.")
+        if here.is_floating_point() and not there.is_floating_point():
+            kind = str(there.dtype).removeprefix("torch.")
+            raise BadFile(f"{source}: {name} holds {kind}, no numbers that can be trained. Use another copy.")
     module.load_state_dict(dict(tensors), strict=True, assign=True)
     return module.eval()
 

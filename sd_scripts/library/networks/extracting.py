@@ -10,7 +10,7 @@ from torch import Tensor
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.models.original import OriginalModel, StoredLayer
 from sd_scripts.library.networks.factors import Factors, limited, singular_of_matrix
-from sd_scripts.library.networks.stored import lora_tensors
+from sd_scripts.library.networks.stored import lora_tensors, no_numbers
 from sd_scripts.library.report import Report, counted
 
 
@@ -31,10 +31,15 @@ class Pair:
                 raise BadFile(f"{kinds}. Choose a model, and one that was trained from it.")
 
     def change(self, layer: StoredLayer, device: torch.device) -> Tensor:
-        """What a layer's weight has gained, in float32."""
-        before, after = (model.weight(model.layers[layer.key]) for model in (self.before, self.after))
+        """What a layer's weight has gained, in float32. Errors: BadFile, where a model's weight is no numbers."""
         dtype = self.dtype or torch.float32
-        return after.to(device, dtype).float() - before.to(device, dtype).float()
+        before, after = (
+            model.weight(model.layers[layer.key]).to(device, dtype).float() for model in (self.before, self.after)
+        )
+        change = after - before
+        if not bool(change.isfinite().all()):
+            raise no_numbers((self.before if after.isfinite().all() else self.after).path, layer.key)
+        return change
 
 
 Rank = Callable[[Tensor, bool], int]

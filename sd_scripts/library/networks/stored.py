@@ -108,12 +108,24 @@ class StoredNetwork:
         return self.file.shapes[f"{key}{_DOWN}"][0]
 
     def lora(self, key: str) -> StoredLora:
-        """What it has of one layer; without an alpha it is the rank."""
+        """What it has of one layer; without an alpha it is the rank. Errors: BadFile, where it is no numbers."""
         names = self.file.shapes
-        down = self.file.tensor(f"{key}{_DOWN}")
-        alpha = float(self.file.tensor(f"{key}.alpha")) if f"{key}.alpha" in names else float(len(down))
-        lengths = self.file.tensor(f"{key}.dora_scale") if f"{key}.dora_scale" in names else None
-        return StoredLora(key, self.file.tensor(f"{key}{_UP}"), down, alpha or float(len(down)), lengths)
+        down = self._tensor(f"{key}{_DOWN}")
+        alpha = float(self._tensor(f"{key}.alpha")) if f"{key}.alpha" in names else float(len(down))
+        lengths = self._tensor(f"{key}.dora_scale") if f"{key}.dora_scale" in names else None
+        return StoredLora(key, self._tensor(f"{key}{_UP}"), down, alpha or float(len(down)), lengths)
+
+    def _tensor(self, name: str) -> Tensor:
+        tensor = self.file.tensor(name)
+        if not bool(tensor.isfinite().all()):
+            raise no_numbers(self.path, name)
+        return tensor
+
+
+def no_numbers(path: Path, name: str) -> BadFile:
+    """What is said of a file one of whose tensors is no numbers."""
+    sentence = f"{name} holds NaN or infinite numbers, and so would all that is made of it"
+    return BadFile(f"{path} is damaged: {sentence}. Use another copy of the file.")
 
 
 def plain_network(path: str | Path) -> StoredNetwork:

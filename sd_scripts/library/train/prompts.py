@@ -138,7 +138,11 @@ def _read_json(text: str, path: str, grammar: Grammar) -> list[Any]:
 
 def _read_toml(text: str, path: str, grammar: Grammar) -> list[Any]:
     """[prompt] gives defaults, each [[prompt.subset]] one prompt."""
-    table = parse_toml(text).get("prompt", {})
+    whole = parse_toml(text)
+    table = whole.pop("prompt", {})
+    if whole:
+        name = next(iter(whole))
+        raise BadOption(OPTION, f"{path}: {name} stands outside of [prompt]. Write it below [prompt], or leave it out.")
     if not isinstance(table, dict):
         raise BadOption(OPTION, f"{path}: write [prompt], and a [[prompt.subset]] for each prompt.")
     subsets = table.pop("subset", [{}] if table else [])

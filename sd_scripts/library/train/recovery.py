@@ -16,6 +16,7 @@ from sd_scripts.library.train.finite import MOST_IN_A_ROW, Trouble, Watch, broke
 from sd_scripts.library.train.kept import Kept
 from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.method import Method
+from sd_scripts.library.train.schedules import advance
 from sd_scripts.library.train.state_facts import read_facts
 from sd_scripts.options.model import BaseModelOptions
 from sd_scripts.options.trainer import TrainerOptions
@@ -66,6 +67,7 @@ class Recovery:
             # What was made of captions since then is of other text encoders.
             return False
         states.restore(str(folder), facts, self.learner.contents, state.anew)
+        self._bring_rates_along(facts.step)
         self.learner.steps.go_on()
         self.rollbacks += 1
         back = f"back to the weights and the optimizer of {folder.name}"
@@ -73,6 +75,12 @@ class Recovery:
         text = f"{trouble.words}: {back}. What was learnt since step {facts.step:,} is left out ({count})."
         self.report.notice(text, "warning")
         return True
+
+    def _bring_rates_along(self, step: int) -> None:
+        """Steps are not taken back, so a scheduler object goes on from where training stands, as curves do."""
+        scheduler = self.learner.contents.scheduler
+        for _ in range(self.place.step - step if scheduler is not None else 0):
+            advance(scheduler)
 
     def _keep(self, trouble: Trouble) -> str:
         """Saves the state before the step where that is asked for and possible; says what there is to go on from."""

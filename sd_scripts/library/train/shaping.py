@@ -4,11 +4,13 @@ A state holds these. To resume is to leave them as they were; a branch changes s
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any, cast
 
 from sd_scripts.library.data.training_data import TrainImage
+from sd_scripts.library.io.reading import parse_json, parse_toml, read_text
 from sd_scripts.library.team import launched
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.options.spec import OptionSpec, flat_values, option_groups
@@ -88,5 +90,23 @@ def _known(spec: OptionSpec, value: Any) -> Any:
         return [_known(spec, one) for one in value]
     name, path = PurePath(value.replace("\\", "/")).name, Path(value).expanduser()
     if spec.path == "file" and path.is_file() and path.stat().st_size <= _LARGEST_HASHED_BYTES:
-        return f"{name} ({hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGITS]})"
+        content = _dataset(path) if spec.name == "dataset_config" else path.read_bytes()
+        return f"{name} ({hashlib.sha256(content).hexdigest()[:_DIGITS]})"
     return name
+
+
+def _dataset(path: Path) -> bytes:
+    """What a dataset file says of what is learnt, without its caches and comments; a broken file as it is."""
+    try:
+        read = parse_json if path.suffix.lower() == ".json" else parse_toml
+        return json.dumps(_that_shapes(read(read_text(path))), sort_keys=True, default=str).encode()
+    except (OSError, ValueError):
+        return path.read_bytes()
+
+
+def _that_shapes(found: Any) -> Any:
+    if isinstance(found, list):
+        return [_that_shapes(one) for one in found]
+    if isinstance(found, dict):
+        return {name: _that_shapes(value) for name, value in found.items() if name not in _OPTIONS}
+    return found

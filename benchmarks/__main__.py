@@ -1,0 +1,53 @@
+"""All stages beside the bare computation, one after the other: `python -m benchmarks --help`.
+
+Each is a program of its own as well: `python -m benchmarks.step`. The exit code is 1 where a goal is missed.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.processes import REPOSITORY
+from benchmarks.rows import arguments
+from sd_scripts.library.io.atomic import write_json
+
+STAGES: list[str] = []
+"""The stages, in the order in which a picture meets them."""
+
+
+def main() -> int:
+    """Runs the stages that were asked for, and writes all their figures into one file."""
+    parser = arguments(__doc__)
+    parser.add_argument("stages", nargs="*", choices=[*STAGES, []], help=f"some of: {', '.join(STAGES)} (default: all)")
+    options = parser.parse_args()
+    results: dict[str, Any] = {}
+    missed = []
+    for name in options.stages or STAGES:
+        print(f"\n## {name}\n", flush=True)
+        began = time.monotonic()
+        code, results[name] = run(name, options)
+        missed += [name] if code else []
+        print(f"\n{name}: {time.monotonic() - began:.0f} s", flush=True)
+    if options.json:
+        write_json(options.json, results)
+    print(f"Goals missed, or trouble, in: {', '.join(missed)}." if missed else "All goals hold.")
+    return int(bool(missed))
+
+
+def run(name: str, options: Any) -> tuple[int, Any]:
+    """Exit code and figures of a stage, which prints for itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        figures = Path(folder) / "figures.json"
+        argv = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(figures)]
+        argv += ["--device", options.device, "--rounds", str(options.rounds)]
+        argv += ["--quick"] * options.quick + (["--room", str(options.room)] if options.room else [])
+        code = subprocess.run(argv, cwd=REPOSITORY).returncode
+        return code, json.loads(figures.read_bytes()) if figures.exists() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""What the benchmarks of stages share: their figures beside the bare computation, their goals, table and options."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.figures import machine
+from sd_scripts.library.io.atomic import write_json
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a figure (`value`), or its ratio to the bare computation (`ratio`), must keep to."""
+
+    bound: float
+    least: bool
+    of: Literal["ratio", "value"]
+
+    def holds(self, figure: float) -> bool:
+        """Whether a figure keeps to it."""
+        return figure >= self.bound if self.least else figure <= self.bound
+
+    def __str__(self) -> str:
+        return f"{'at least' if self.least else 'at most'} {self.bound:g}{'x' if self.of == 'ratio' else ''}"
+
+
+def at_most(bound: float, of: Literal["ratio", "value"] = "ratio") -> Goal:
+    """A figure that must not be greater."""
+    return Goal(bound, False, of)
+
+
+def at_least(bound: float, of: Literal["ratio", "value"] = "ratio") -> Goal:
+    """A figure that must not be smaller."""
+    return Goal(bound, True, of)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure of ours, that of the bare computation in the same run (if there is one), and the goal (if there is one).
+
+    `measured_ratio`: the median of the ratios of alternating pairs, which is steadier than the ratio of two medians.
+    """
+
+    what: str
+    unit: str
+    ours: float
+    bare: float | None = None
+    goal: Goal | None = None
+    note: str = ""
+    measured_ratio: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours to bare."""
+        if self.measured_ratio is not None:
+            return self.measured_ratio
+        return self.ours / self.bare if self.bare else None
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the goal is kept; None without one."""
+        if self.goal is None:
+            return None
+        figure = self.ratio if self.goal.of == "ratio" else self.ours
+        return figure is not None and self.goal.holds(figure)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What every benchmark is asked for. `quick`: the least that shows that it works; `room`: an empty folder."""
+
+    device: Literal["cpu", "cuda"]
+    quick: bool
+    rounds: int
+    room: Path
+
+
+def stage(measure: Callable[[Given], list[Row]], about: str | None) -> int:
+    """The command line of a stage's benchmark: measures, prints, writes; 1 where a goal is missed."""
+    options = arguments(about).parse_args()
+    if options.device == "cuda":
+        _need_gpu()
+    with tempfile.TemporaryDirectory(dir=options.room) as room:
+        rows = measure(Given(options.device, options.quick, options.rounds, Path(room)))
+    facts = machine() | versions() | {"device": device_name(options.device)}
+    print(", ".join(f"{name} {value}" for name, value in facts.items()))
+    print(table(rows), flush=True)
+    if options.json:
+        write_json(options.json, {"about": facts, "command": sys.argv, "rows": [as_json(row) for row in rows]})
+    return int(any(row.holds is False for row in rows))
+
+
+def arguments(about: str | None) -> argparse.ArgumentParser:
+    """The options that all of them have."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: at the models' true size")
+    parser.add_argument("--quick", action="store_true", help="only see that it works: its figures mean nothing")
+    parser.add_argument("--rounds", type=int, default=5, help="of each figure so many are taken (default: 5)")
+    parser.add_argument("--json", type=Path, help="also write the figures, the machine and the versions to this file")
+    parser.add_argument("--room", type=Path, help="where to work; the system's temporary folder else")
+    return parser
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = ["| | ours | bare | ratio | goal | | |", "|---|---|---|---|---|---|---|"]
+    for row in rows:
+        bare = f"{shown(row.bare)} {row.unit}".strip() if row.bare is not None else ""
+        ratio = f"{row.ratio:.2f}" if row.ratio is not None else ""
+        said = {True: "holds", False: "MISSED", None: ""}[row.holds]
+        ours = f"{shown(row.ours)} {row.unit}".strip()
+        lines.append(f"| {row.what} | {ours} | {bare} | {ratio} | {row.goal or ''} | {said} | {row.note} |")
+    return "\n".join(lines)
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    """A row as it is written."""
+    return asdict(row) | {"ratio": row.ratio, "holds": row.holds, "goal": str(row.goal) if row.goal else None}
+
+
+def shown(value: float) -> str:
+    """A figure with about three digits."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def versions() -> dict[str, str]:
+    """The packages that the figures depend on."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("torch", "diffusers", "transformers")}
+
+
+def device_name(device: str) -> str:
+    """What the figures were taken on."""
+    if device == "cpu":
+        return "CPU"
+    import torch
+
+    return torch.cuda.get_device_name()
+
+
+def _need_gpu() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise SystemExit(
+            "Error: --device cuda: there is no GPU that torch can use here. Leave it out to measure the CPU."
+        )

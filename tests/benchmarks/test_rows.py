@@ -1,0 +1,60 @@
+"""What the benchmarks say of their figures, and that what they are asked for reaches them."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from benchmarks.alternating import alternating
+from benchmarks.models import make_model
+from benchmarks.processes import REPOSITORY
+from benchmarks.rows import Row, at_least, at_most, table
+from sd_scripts.library.models import sd, sdxl
+
+
+@pytest.mark.parametrize(
+    ("row", "holds"),
+    [
+        (Row("a", "s", 1.02, 1.0, at_most(1.03)), True),
+        (Row("a", "s", 1.04, 1.0, at_most(1.03)), False),
+        (Row("a", "1/s", 0.94, 1.0, at_least(0.95)), False),
+        (Row("a", "s", 0.4, None, at_most(0.5, of="value")), True),
+        (Row("a", "s", 2.0, 1.0, at_most(1.5), measured_ratio=1.4), True),
+        (Row("a", "s", 2.0, 1.0), None),
+    ],
+)
+def test_a_goal_is_for_the_ratio_or_for_the_figure(row, holds):
+    assert row.holds is holds
+    assert ("MISSED" in table([row])) is (holds is False)
+
+
+def test_a_goal_for_a_ratio_is_missed_without_anything_to_compare():
+    assert Row("a", "s", 1.0, None, at_most(1.03)).holds is False
+
+
+def test_pairs_are_compared_that_were_taken_together():
+    speeds = iter([1.0, 2.0, 30.0, 20.0, 3.0, 3.0])
+    order = []
+
+    def figure(name):
+        order.append(name)
+        return next(speeds)
+
+    ours, bare, ratio = alternating(lambda: figure("ours"), lambda: figure("bare"), 3)
+    assert order == ["ours", "bare", "bare", "ours", "ours", "bare"]
+    assert (ours, bare, ratio) == (3.0, 3.0, 20 / 30)
+
+
+@pytest.mark.parametrize(("family", "load"), [("sd1", sd.load), ("sdxl", sdxl.load)])
+def test_a_reduced_model_is_one_that_the_trainers_load(family, load, tmp_path):
+    model = load(str(make_model(tmp_path / "model.safetensors", family, "reduced", torch.bfloat16)))
+    assert next(model.unet.parameters()).dtype == torch.bfloat16
+    assert all(torch.isfinite(tensor).all() for tensor in model.unet.state_dict().values())
+
+
+def test_a_stage_that_is_not_there_is_named():
+    ended = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "nothing"], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert ended.returncode == 2 and "nothing" in ended.stderr
