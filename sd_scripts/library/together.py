@@ -47,9 +47,9 @@ class Together(Team):
     def gather(self, own: T) -> list[T]:
         """Every process's value, in all of them; each must call it. Errors: LeftAlone."""
         self._rounds[0] += 1
-        name = f"round {self._rounds[0]}"
-        self.store.set(f"{name}/{self.rank}", pickle.dumps(own))
-        return [pickle.loads(self._wait_for(f"{name}/{rank}", rank)) for rank in range(self.size)]
+        number = self._rounds[0]
+        self.store.set(_key("round", number, self.rank), pickle.dumps(own))
+        return [pickle.loads(self._wait_for(_key("round", number, rank), rank)) for rank in range(self.size)]
 
     def agree(self, own: T) -> T:
         """The main process's value, in all of them; each must call it. Errors: LeftAlone."""
@@ -59,9 +59,9 @@ class Together(Team):
         """Tells how far this process is; adds, in the first one, how far the others are."""
         heard = self._heard
         if heard.due(phase, finished=done == total):
-            self.store.set(f"phase {phase}/{self.rank}", f"{done} {total or 0}")
+            self.store.set(_key("phase", phase, self.rank), f"{done} {total or 0}")
             ranks = [rank for rank in range(self.size) if rank != self.rank] if self.first else []
-            found = [self._found(f"phase {phase}/{rank}").split() for rank in ranks]
+            found = [self._found(_key("phase", phase, rank)).split() for rank in ranks]
             heard.others = [(int(far), int(of)) for far, of in filter(None, found)]
         all_done = done + sum(far for far, _ in heard.others)
         return all_done, None if total is None else total + sum(of for _, of in heard.others)
@@ -93,13 +93,13 @@ class Together(Team):
 
     def come_as(self, own: ProcessId | None) -> None:
         """Says that this process is there, and which of its machine it is."""
-        self.store.set(f"here/{self.rank}", pickle.dumps((socket.gethostname(), own)))
+        self.store.set(_key("here", self.rank), pickle.dumps((socket.gethostname(), own)))
 
     def leave(self) -> None:
         """Waits until everybody has read what the first process may hold: the store may end with it."""
-        self.store.set(f"left/{self.rank}", "1")
+        self.store.set(_key("left", self.rank), "1")
         for rank in range(self.size) if self.first else ():
-            self._wait_for(f"left/{rank}", rank)
+            self._wait_for(_key("left", rank), rank)
 
     def _wait_for(self, key: str, rank: int) -> bytes:
         """What a process puts there, however long it takes, as long as it lives. Errors: LeftAlone."""
@@ -112,13 +112,17 @@ class Together(Team):
 
     def _is_gone(self, rank: int) -> bool:
         """As far as can be seen from here: processes of other machines are their launcher's matter."""
-        if not self.store.check([f"here/{rank}"]):
+        if not self.store.check([_key("here", rank)]):
             return False
-        host, process = pickle.loads(self.store.get(f"here/{rank}"))
+        host, process = pickle.loads(self.store.get(_key("here", rank)))
         return host == socket.gethostname() and isinstance(process, ProcessId) and not systems.is_alive(process)
 
     def _found(self, key: str) -> str:
         return self.store.get(key).decode() if self.store.check([key]) else ""
+
+
+def _key(*words: str | int) -> str:
+    return "/".join(map(str, words))
 
 
 @dataclass
