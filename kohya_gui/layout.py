@@ -80,7 +80,7 @@ LAYOUTS: dict[str, Layout] = {
         },
         sections={
             "model_and_buckets": "v2 min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale alpha_mask"
-            " resize_interpolation",
+            " resize_interpolation fast_decode",
             "files": "full_path recursive max_data_loader_n_workers verify_cache",
             "several_gpus": FIELDS,
         },

@@ -8,7 +8,7 @@ This module needs no torch: the page imports it.
 import json
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
@@ -205,7 +205,7 @@ KINDS: dict[str, type[Event]] = {kind.event: kind for kind in _ALL}
 
 def to_line(event: Event, now_s: float | None = None) -> str:
     """The event as one line of JSON, with its kind and its time (Unix seconds)."""
-    record = {"event": event.event, "time": round(time.time() if now_s is None else now_s, 3), **asdict(event)}
+    record = {"event": event.event, "time": round(time.time() if now_s is None else now_s, 3), **vars(event)}
     return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
 

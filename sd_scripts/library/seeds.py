@@ -1,6 +1,8 @@
 """Randomness that depends on where it is used, not on who asked first. Needs no torch."""
 
+import functools
 import hashlib
+from collections.abc import Callable
 
 
 def sow(seed: int) -> None:
@@ -11,9 +13,23 @@ def sow(seed: int) -> None:
     import numpy
     import torch
 
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
+    for sow_device in _on_devices():
+        sow_device(seed)
     numpy.random.seed(seed % 2**32)
     random.seed(seed)
+
+
+@functools.cache
+def _on_devices() -> list[Callable[[int], None]]:
+    """Sets torch's generators on the devices that there are.
+
+    torch.manual_seed notes the seed for those that there are not as well, each time with the stack of its callers.
+    """
+    import torch
+
+    cuda, metal = torch.cuda.is_available(), torch.backends.mps.is_available()
+    return [torch.cuda.manual_seed_all] * cuda + [torch.mps.manual_seed] * metal
 
 
 def derive(seed: int, *where: int | str) -> int:

@@ -103,5 +103,6 @@ def local_rank() -> int:
 
 
 def own_cores() -> int:
-    """The cores of this machine that are this process's part."""
-    return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    """This process's part of the cores that it may use."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, usable // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

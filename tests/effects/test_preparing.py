@@ -113,6 +113,7 @@ PREPARING = [
     unlike(LATENTS, "flip_aug", True, "files"),
     unlike(LATENTS, "alpha_mask", "1", "files"),
     unlike(LATENTS, "resize_interpolation", "nearest", "files"),
+    unlike(LATENTS, "fast_decode", True, "files", train_data_dir="{here}/large", in_json="{here}/large.json"),
     unlike(LATENTS, "skip_existing", True, "computed", train_data_dir="{here}/prepared"),
     unlike(LATENTS, "verify_cache", True, "computed", train_data_dir="{here}/prepared"),
     unlike(LATENTS, "min_bucket_reso", 64, "files", **BUCKETS),

@@ -1,11 +1,13 @@
 """The loop: what moves, what stays, and that batches and windows give the same gradient."""
 
+import contextlib
+
 import pytest
 import torch
 
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import NothingUsable
-from tests.train.tiny import tiny_data, tiny_family, train, weights
+from tests.train.tiny import make_trainer, tiny_data, tiny_family, train, weights
 
 
 def same(before, module):
@@ -59,6 +61,13 @@ def test_windows_end_with_their_epoch(tmp_path):
         tmp_path, data=tiny_data(5), train_batch_size=2, gradient_accumulation_steps=2, max_train_epochs=2
     )
     assert [(m.step, m.epoch) for m in recorder.of("metric")] == [(1, 1), (2, 1), (3, 2), (4, 2)]
+
+
+def test_a_training_can_be_taken_step_by_step_and_left(tmp_path):
+    trainer, recorder = make_trainer(tmp_path)
+    with contextlib.closing(trainer.steps()) as steps:
+        assert [next(steps).step for _ in range(2)] == [1, 2]
+    assert len(recorder.losses) == 1 and not recorder.of("saved") and not recorder.of("summary")
 
 
 def test_epochs_win_over_steps(tmp_path):

@@ -165,9 +165,10 @@ def test_each_option_of_a_prompt_changes_its_picture(tmp_path):
     ("text", "name", "sentence"),
     [
         ("a cat --s 1000", "p.txt", "sample_steps 1000 must be 999 or less"),
+        ("a cat --h 99999999", "p.txt", "height 99999999 must be 16384 or less"),
         ("a cat --l -1", "p.txt", "scale -1 must be 0 or more"),
         ("# nothing\n", "p.txt", "has no prompts. Write one a line"),
-        ("width = 64", "p.toml", "has no prompts. Write \\[\\[prompt.subset"),
+        ("width = 64", "p.toml", "width stands outside of \\[prompt\\]"),
         ("[]", "p.json", "has no prompts. Write \\["),
         ("a cat\na dog --w x", "p.txt", 'line 2: width "x" is not a whole number'),
         ("a cat --w 4", "p.txt", "width 4 must be 8 or more"),

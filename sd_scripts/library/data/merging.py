@@ -7,18 +7,27 @@ from typing import Literal
 
 from sd_scripts.library.data.captions import (
     UnreadableText,
-    caption_path,
     checked_extension,
     other_ending,
     read_caption,
 )
-from sd_scripts.library.data.images import find_images
+from sd_scripts.library.data.images import image_places
 from sd_scripts.library.errors import BadOption, NothingUsable
-from sd_scripts.library.io.metadata import Entries, Entry, check_out_json, keys_of, read_entries, write_entries
+from sd_scripts.library.io.metadata import (
+    Entries,
+    Entry,
+    check_out_json,
+    keys_of,
+    read_entries,
+    without_ending,
+    write_entries,
+)
 from sd_scripts.library.report import Report
 from sd_scripts.options.common import MergeOptions
 
 Field = Literal["caption", "tags"]
+LOOK_EVERY = 16
+"""After so many pictures the work tells how far it is and hears a stop: files may lie behind a slow network."""
 
 
 def merge_texts(options: MergeOptions, extension: str, field: Field, report: Report) -> None:
@@ -31,7 +40,7 @@ def merge_texts(options: MergeOptions, extension: str, field: Field, report: Rep
     ending = checked_extension(extension)
     if options.recursive and not options.full_path:
         raise BadOption("full_path", "--recursive needs --full_path: pictures of several folders may share a name.")
-    images = find_images(options.train_data_dir, options.recursive)
+    images = image_places(options.train_data_dir, options.recursive)
     keys = keys_of(images, options.full_path)
     check_out_json(options.out_json)
     entries = _start(options, report)
@@ -68,9 +77,9 @@ class _Texts:
         self.ending, self.report, self.counts = ending, report, _Counts()
         self._field, self._debug = field, debug
 
-    def put(self, entry: Entry, key: str, image: Path) -> bool:
+    def put(self, entry: Entry, key: str, image: str) -> bool:
         """Puts the text of a picture into its entry; False where it has none."""
-        text = self._read(caption_path(image, self.ending))
+        text = self._read(without_ending(image) + self.ending)
         if not text:
             return False
         entry[self._field] = text
@@ -79,7 +88,7 @@ class _Texts:
             self.report.say(f"{key}: {text}")
         return True
 
-    def _read(self, path: Path) -> str:
+    def _read(self, path: str) -> str:
         try:
             found = read_caption(path)
         except UnreadableText as error:
@@ -93,7 +102,7 @@ class _Texts:
         return found.text
 
 
-def _merged(entries: Entries, keys: dict[str, Path], texts: _Texts, folder: str) -> Entries:
+def _merged(entries: Entries, keys: dict[str, str], texts: _Texts, folder: str) -> Entries:
     """The entries that are there already, each with its text, and behind them those that are new.
 
     Errors: NothingUsable, StoppedAsAsked.
@@ -101,8 +110,9 @@ def _merged(entries: Entries, keys: dict[str, Path], texts: _Texts, folder: str)
     known: set[str] = set()
 
     def advance() -> None:
-        texts.report.progress(len(known), len(keys))
-        texts.report.stop_if_asked()
+        if len(known) % LOOK_EVERY == 0 or len(known) == len(keys):
+            texts.report.progress(len(known), len(keys))
+            texts.report.stop_if_asked()
 
     for key, entry in entries:
         if key in keys:
@@ -118,7 +128,9 @@ def _merged(entries: Entries, keys: dict[str, Path], texts: _Texts, folder: str)
         if has_text:
             yield key, entry
     if not texts.counts.merged:
-        raise NothingUsable(_nothing(Path(folder), list(keys.values()), texts.ending, texts.report))
+        raise NothingUsable(
+            _nothing(Path(folder), [Path(image) for image in keys.values()], texts.ending, texts.report)
+        )
 
 
 def _start(options: MergeOptions, report: Report) -> Entries:

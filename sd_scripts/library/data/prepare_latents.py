@@ -37,7 +37,7 @@ def prepare_latents(options: PrepareLatentsOptions, report: Report, load_vae: Ca
     encoder, precision, vae_hash = _load(options, report, load_vae)
     caching = options.caching
     way, keeps = caching.resize_interpolation, caching.skip_existing or caching.verify_cache
-    wanted = Wanted(rules, vae_hash, precision, caching.flip_aug, alpha_mask, keeps, way)
+    wanted = Wanted(rules, vae_hash, precision, caching.flip_aug, alpha_mask, keeps, way, caching.fast_decode)
     known = KnownFiles(trusting=not caching.verify_cache)
     stage = LatentsStage(wanted, encoder, options.loading.batch_size, report, known)
     done = stage.run(report.team.share(list(found.keys)), options.loading.max_data_loader_n_workers)
@@ -102,6 +102,8 @@ def _load(
     options: PrepareLatentsOptions, report: Report, load_vae: Callable[[str, bool], Any]
 ) -> "tuple[VaeEncoder, str, str]":
     """The encoder, its precision, and the hash of the VAE."""
+    # Before torch is there: threads that wait in a loop would take the cores from the workers that read.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     loaded = load_vae(options.files.model_name_or_path, options.files.v2)
     # Later than the model's name is looked at: this imports torch.
     from sd_scripts.library.data.vae_encoder import VaeEncoder, best_device, usable_precision

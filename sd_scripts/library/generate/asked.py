@@ -8,6 +8,7 @@ from typing import Any
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.prompts import (
+    LONGEST_SIDE_PX,
     LONGEST_STEPS,
     Grammar,
     as_number,
@@ -78,8 +79,8 @@ GRAMMAR = Grammar(
     {
         "prompt": as_text,
         "negative_prompt": as_text,
-        "width": as_number(8, int),
-        "height": as_number(8, int),
+        "width": as_number(8, int, LONGEST_SIDE_PX),
+        "height": as_number(8, int, LONGEST_SIDE_PX),
         "seed": _several(as_number(0, int)),
         "scale": as_number(0, float),
         "negative_scale": as_number(0, float),

@@ -12,6 +12,7 @@ from sd_scripts.library.models.checkpointing import checkpoint_in_ram
 from sd_scripts.library.models.clip_tokenizer import count_tokens
 from sd_scripts.library.models.family import FileFormat, PredictionType, SaveRequest
 from sd_scripts.library.models.layout.unet import block_count, block_of, names_of
+from sd_scripts.library.models.moving import moved
 from sd_scripts.library.models.new_vectors import NewVectors, add_vectors, vectors_by_lot, vectors_of
 from sd_scripts.library.models.new_word import NewWord, taught
 from sd_scripts.library.models.samplers import sampling_scheduler
@@ -82,7 +83,13 @@ class LatentDiffusion:
         self, pixels_BCHW: Tensor, generator: torch.Generator | list[torch.Generator] | None = None
     ) -> Tensor:
         """latents_BCHW: the posterior's sample, not scaled."""
-        return self.vae.encode(pixels_BCHW.to(self.vae.dtype)).latent_dist.sample(generator)
+        posterior = self.vae.encode(pixels_BCHW.to(self.vae.dtype)).latent_dist
+        if not isinstance(generator, list):
+            return posterior.sample(generator)
+        # As diffusers draws it, but that the host need not wait until the device takes it.
+        like = posterior.mean
+        drawn = [torch.randn((1, *like.shape[1:]), generator=one, dtype=like.dtype) for one in generator]
+        return like + posterior.std * moved(torch.cat(drawn), like.device)
 
     def decode_latents(self, latents_BCHW: Tensor) -> Tensor:
         """pixels_BCHW of unscaled latents."""

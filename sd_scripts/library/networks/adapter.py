@@ -77,6 +77,7 @@ class LoraAdapter(Adapter):
         self.begin()
         nn.init.zeros_(self.lora_up.weight)
         self.dropouts = dropouts
+        self._drops = dropouts != Dropouts()
         self.scale = size.scale
         self.register_load_state_dict_post_hook(_take_scale)
 
@@ -91,12 +92,16 @@ class LoraAdapter(Adapter):
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
         """W x with the change added."""
-        return output + (self.change(x) * self.multiplier).to(output.dtype)
+        change = self.change(x)
+        # Once for each layer in each step: what changes nothing takes time all the same.
+        if self.multiplier != 1.0:
+            change = change * self.multiplier
+        return output + change.to(output.dtype)
 
     def change(self, x: Tensor) -> Tensor:
         """alpha / r * B A x, while training with what is dropped by lot."""
         hidden = self.lora_down(x)
-        if not self.training:
+        if not (self.training and self._drops):
             return self.lora_up(hidden) * self.scale
         hidden = nn.functional.dropout(hidden, self.dropouts.neurons)
         change: Tensor = self.lora_up(_drop_ranks(hidden, self.dropouts.ranks)) * self.scale

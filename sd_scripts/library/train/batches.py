@@ -7,13 +7,17 @@ from typing import Any
 
 import torch
 
-from sd_scripts.library.data.training_data import Example, Sizes, TrainImage, uncut
+from sd_scripts.library.data.training_data import Example, Item, Sizes, TrainImage, uncut
 from sd_scripts.library.models.family import Family
+from sd_scripts.library.models.moving import moved
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.feed import Loaded
 from sd_scripts.library.train.noise import Draw
 
 NOT_NUMBERS = "its latents are not numbers"
+
+# An example with its latents (CHW).
+Made = tuple[Example, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Encoder:
     def encode(self, pixels_BCHW: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
         """latents_BCHW, not scaled, in float32, on the device; each image's sample comes from its own generator."""
         with self._working():
-            return self._family.encode_images(pixels_BCHW.to(self.device), generators).float()
+            return self._family.encode_images(moved(pixels_BCHW, self.device), generators).float()
 
     def decode(self, latents_BCHW: torch.Tensor) -> torch.Tensor:
         """pixels_BCHW in -1 to 1 of unscaled latents."""
@@ -72,7 +76,8 @@ class Encoder:
 
     @contextmanager
     def _working(self) -> Iterator[None]:
-        self._family.vae.to(self.device)
+        if self._family.vae.device.type != self.device.type:
+            self._family.vae.to(self.device)
         with torch.no_grad():
             if self._full_precision:
                 yield
@@ -95,18 +100,18 @@ class BatchMaker:
     def make(self, loaded: Loaded, draw: Draw) -> Batch | None:
         """The batch of what was loaded; None when nothing of it is left."""
         made = [(example, self._latents(example, draw)) for example in loaded.examples]
-        kept = [(example, latents_CHW) for example, latents_CHW in made if self._finite(example, latents_CHW)]
+        kept = self._numbers(made)
         if not kept:
             return None
         items = [example.item for example, _ in kept]
         scale = self._family.latent_scale
         noise = [draw.noise(example.item, latents_CHW * scale) for example, latents_CHW in kept]
-        input_noise = [draw.input_noise(item, noise_CHW) for item, noise_CHW in zip(items, noise, strict=True)]
+        noise_BCHW = self._move(torch.stack(noise))
         weights = [0.0 if loaded.ghost else example.weight for example, _ in kept]
         return Batch(
             latents_BCHW=self._move(torch.stack([latents_CHW for _, latents_CHW in kept])) * scale,
-            noise_BCHW=self._move(torch.stack(noise)),
-            input_noise_BCHW=self._move(torch.stack(input_noise)),
+            noise_BCHW=noise_BCHW,
+            input_noise_BCHW=self._input_noise(items, noise, draw, noise_BCHW),
             timesteps_B=self._move(torch.tensor([draw.timestep(item) for item in items])),
             weights_B=self._move(torch.tensor(weights)),
             sizes_B6=self._move(torch.tensor([self._sizes(example).numbers() for example, _ in kept])),
@@ -116,6 +121,13 @@ class BatchMaker:
             mask_BHW=self._masks([example for example, _ in kept], kept[0][1].shape[1:]),
             strength=kept[0][0].strength,
         )
+
+    def _input_noise(
+        self, items: list[Item], noise: list[torch.Tensor], draw: Draw, noise_BCHW: torch.Tensor
+    ) -> torch.Tensor:
+        """What the latents are mixed with: the noise itself, unless some more is asked for."""
+        mixed = [draw.input_noise(item, noise_CHW) for item, noise_CHW in zip(items, noise, strict=True)]
+        return noise_BCHW if mixed[0] is noise[0] else self._move(torch.stack(mixed))
 
     def _sizes(self, example: Example) -> Sizes:
         return example.sizes or uncut(self._images[example.item.image].bucket_px)
@@ -135,14 +147,21 @@ class BatchMaker:
         # One at a time needs the least memory beside the U-Net's.
         return self._encoder.encode(example.pixels_CHW[None], [draw.generator(example.item, "vae")])[0]
 
-    def _finite(self, example: Example, latents_CHW: torch.Tensor) -> bool:
-        finite = bool(torch.isfinite(latents_CHW).all())
-        if not finite and example.item.image not in self._told:
+    def _numbers(self, made: list[Made]) -> list[Made]:
+        """Those whose latents are numbers. Of what was just encoded, the device is asked once for all of them."""
+        if not made:
+            return []
+        finite = torch.stack([latents_CHW.isfinite().all() for _, latents_CHW in made]).tolist()
+        for example, _ in (one for one, fine in zip(made, finite, strict=True) if not fine):
+            self._tell_left_out(example)
+        return [one for one, fine in zip(made, finite, strict=True) if fine]
+
+    def _tell_left_out(self, example: Example) -> None:
+        if example.item.image not in self._told:
             self._told.add(example.item.image)
             fix = "add --no_half_vae" if example.latents_CHW is None else "prepare its latents again"
             name = self._images[example.item.image].key
             self._report.failed_item(name, f"{NOT_NUMBERS}; {fix}")
-        return finite
 
     def _move(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.to(self._device, non_blocking=True)
+        return moved(tensor, self._device)

@@ -1,6 +1,6 @@
 """The windows of an epoch, loaded: what one process of several learns from."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,12 +27,16 @@ NO_READERS = Readers(0)
 
 @dataclass(frozen=True)
 class Feed:
-    """Loads this process's items; what cannot be loaded is left out, counted and listed once."""
+    """Loads this process's items; what cannot be loaded is left out, counted and listed once.
+
+    `fetch` takes the caption of each, so that what belongs to it is read by the readers too.
+    """
 
     data: TrainingData
     report: Report
     readers: Readers = NO_READERS
     team: Team = ALONE
+    fetch: Callable[[str], None] | None = None
     told: set[int] = field(default_factory=set)
 
     def windows(self, planned: list[Window], first: Moment) -> Generator[list[Loaded]]:
@@ -45,9 +49,10 @@ class Feed:
         steps = {item: first.step + ahead for ahead, window in enumerate(planned) for b in window for item in b}
 
         def load(item: Item) -> Example:
-            moment = first._replace(step=steps[item])
-            folder = self.data.images[item.image].path.parent
-            return while_there(self.report, folder, lambda: self.data.load(item, moment))
+            example = self._load(item, first._replace(step=steps[item]))
+            if self.fetch:
+                self.fetch(example.caption)
+            return example
 
         # prefetch is a generator; closing it ends its readers.
         loading = cast("Generator[list[Example]]", prefetch(batches, load, self.readers, self._failed))
@@ -57,6 +62,10 @@ class Feed:
 
     def _loaded(self, loading: Iterator[list[Example]], window: Window) -> list[Loaded]:
         return [Loaded(next(loading), ghost=len(batch) <= self.team.rank) for batch in window]
+
+    def _load(self, item: Item, moment: Moment) -> Example:
+        folder = self.data.images[item.image].path.parent
+        return while_there(self.report, folder, lambda: self.data.load(item, moment))
 
     def _share(self, batch: list[Item]) -> list[Item]:
         return batch[self.team.rank :: self.team.size] or batch[:1]

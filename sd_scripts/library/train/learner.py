@@ -80,7 +80,9 @@ class Learner:
 
     def step(self, batches: Sequence[Batch], step: int, schedule: Schedule) -> Outcome:
         """One optimizer step, the `step`th from 0. The loss is the mean over the items of all batches and processes."""
-        items = self._over_processes(torch.tensor(float(sum(batch.count for batch in batches))))
+        count, device = float(sum(batch.count for batch in batches)), self._accelerator.device
+        # Made where it is needed: to bring a number there waits for the device.
+        items = self._over_processes(torch.full((), count, device=device))
         self.come_to(step)
         self._stepper.train()
         if self._scheduler is None:
@@ -167,7 +169,7 @@ class Learner:
         noisy_BCHW = self._family.add_noise(batch.latents_BCHW, batch.input_noise_BCHW, batch.timesteps_B)
         target_BCHW = self._family.target(batch.latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
         texts = self._texts.arguments(batch.captions)
-        with self._accelerator.autocast():
+        with self._accelerator.autocast() if self._accelerator.native_amp else nullcontext():
             prediction_BCHW = predictor(noisy_BCHW, batch.timesteps_B, batch.sizes_B6, **texts).float()
         return self._loss.per_item(prediction_BCHW, target_BCHW, batch.timesteps_B, batch.mask_BHW)
 
@@ -185,7 +187,7 @@ class Learner:
             return FusedSteps(self.optimizer, max_norm, options.groups.portions)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         guard = self._guard(lasting=options.trouble.on_nonfinite != "skip")
-        return WholeSteps(self._accelerator, self._predictor, self._stepper, parameters, max_norm, guard)
+        return WholeSteps(self._accelerator, self._predictor, self.optimizer, parameters, max_norm, guard)
 
     def _guard(self, lasting: bool) -> Guard:
         alone = leaves_out_by_itself(self.optimizer, self._accelerator.device, self._accelerator.scaler)

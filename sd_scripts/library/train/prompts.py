@@ -65,6 +65,8 @@ _UNUSED = {
 # How a prompt is written into a file of this ending; in others one stands in a line.
 _HOW = {".toml": 'Write [[prompt.subset]], and below it prompt = "..."', ".json": 'Write ["..."].'}
 LONGEST_STEPS = 999
+# Far above what any model draws, and far below what fills the memory with noise.
+LONGEST_SIDE_PX = 16_384
 # A model reads a few hundred words.
 LONGEST_LETTERS = 20_000
 # So many pictures' texts stand in for prompts.
@@ -211,8 +213,8 @@ def as_sampler(value: Any, where: str) -> str:
 _READ: dict[str, Callable[[Any, str], Any]] = {
     "prompt": as_text,
     "negative_prompt": as_text,
-    "width": as_number(8, int),
-    "height": as_number(8, int),
+    "width": as_number(8, int, LONGEST_SIDE_PX),
+    "height": as_number(8, int, LONGEST_SIDE_PX),
     "seed": as_number(0, int),
     "scale": as_number(0, float),
     "sample_steps": as_number(1, int, LONGEST_STEPS),

@@ -51,10 +51,12 @@ class Guard:
     themselves, by a number on the device (torch's `found_inf`, made for the scaler of fp16): `late`, nobody waits, and
     the figures tell afterwards. Until someone has seen to it the steps that follow are then left out too (`lasting`),
     so that the weights stay those before the first.
+
+    `scaled`: accelerate's way to a step of this optimizer, for the scaler alone: it looks for packages in every step.
     """
 
-    def __init__(self, stepper: Any, optimizer: torch.optim.Optimizer, late: bool, lasting: bool) -> None:
-        self._stepper = stepper
+    def __init__(self, scaled: Any, optimizer: torch.optim.Optimizer, late: bool, lasting: bool) -> None:
+        self._scaled = scaled
         self._optimizer = optimizer
         self._late = late
         self._lasting = lasting
@@ -68,10 +70,12 @@ class Guard:
             return True
         taken = bool(fine)
         if not taken:
-            self._stepper.zero_grad()
+            self._optimizer.zero_grad()
         # The scaler of fp16 has seen what overflowed: in its step it lowers its scale. There is no gradient to take.
-        if taken or self._stepper.scaler is not None:
-            self._stepper.step()
+        if self._scaled.scaler is not None:
+            self._scaled.step()
+        elif taken:
+            self._optimizer.step()
         return taken
 
     def go_on(self) -> None:
@@ -84,7 +88,7 @@ class Guard:
         self._bad = bad
         self._optimizer.found_inf = bad.float()
         try:
-            self._stepper.step()
+            self._optimizer.step()
         finally:
             del self._optimizer.found_inf
 
@@ -104,8 +108,8 @@ class WholeSteps:
     whole: ClassVar[bool] = True
 
     def __init__(
-        self, accelerator: Any, module: nn.Module, optimizer: Any, parameters: Sequence[nn.Parameter], max_norm: float,
-        guard: Guard,
+        self, accelerator: Any, module: nn.Module, optimizer: torch.optim.Optimizer,
+        parameters: Sequence[nn.Parameter], max_norm: float, guard: Guard,
     ) -> None:  # fmt: skip
         self._accelerator = accelerator
         self._module = module
@@ -122,11 +126,14 @@ class WholeSteps:
 
     def backward(self, loss: torch.Tensor, last: bool) -> None:
         """Adds up gradients."""
-        self._accelerator.backward(loss)
+        scaler = self._accelerator.scaler
+        (scaler.scale(loss) if scaler else loss).backward()
 
     def finish(self, loss: torch.Tensor) -> Finished:
         """Clips and steps."""
-        grad_norm: torch.Tensor = self._accelerator.clip_grad_norm_(self._parameters, self._max_norm)
+        # What accelerate's own does too, where nothing is divided; it looks at each gradient first.
+        self._accelerator.unscale_gradients()
+        grad_norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._max_norm)
         taken = self._guard.step(loss, grad_norm)
         self._optimizer.zero_grad()
         return Finished(grad_norm, taken)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 
 from sd_scripts.library.models.family import Family, Tensors, TextSettings
+from sd_scripts.library.models.moving import moved
 
 # Outputs kept in memory; beyond that they are made again each time.
 CACHE_BYTES = 4 * 2**30
@@ -34,6 +35,7 @@ class Texts:
         self._keep = keep
         self._kept: dict[str, Tensors] = {}
         self._kept_bytes = 0
+        self._fetched: dict[str, Tensors] = {}
         self._prompts: dict[str, Tensors] = {}
         self._resting = False
 
@@ -43,7 +45,12 @@ class Texts:
             return {"tokens": self._tokens(captions, self.settings)}
         if not self._keep:
             return {"conditions": self.encode(captions)}
-        return {"conditions": _stacked([self.outputs_of(caption) for caption in captions])}
+        return {"conditions": self._stacked([self._found_or_made(caption) for caption in captions])}
+
+    def fetch(self, caption: str) -> None:
+        """Reads the file of a caption that will soon be asked for, where it has one. Other threads may call it."""
+        if found := self._read(caption):
+            self._fetched[caption] = found
 
     def freeze(self) -> None:
         """From now on the encoders are frozen."""
@@ -58,7 +65,7 @@ class Texts:
         if not self._resting:
             return self._encode(prompts, self._prompt_settings)
         self.keep_prompts(prompts)
-        return _stacked([self._moved(self._prompts[prompt]) for prompt in prompts])
+        return self._stacked([self._prompts[prompt] for prompt in prompts])
 
     def keep_prompts(self, prompts: Sequence[str]) -> None:
         """Keeps what the encoders make of prompts, so that they need not come back for them."""
@@ -67,15 +74,21 @@ class Texts:
 
     def outputs_of(self, caption: str) -> Tensors:
         """Those of one caption, encoded alone: so they do not depend on the batch in which it came first."""
-        kept = self._kept.get(caption) or (self.outputs and self.outputs.find(caption))
-        if kept:
-            return self._moved(kept)
+        return self._moved(self._found_or_made(caption))
+
+    def _found_or_made(self, caption: str) -> Tensors:
+        """Those of one caption: on the CPU where they are kept, else on the device."""
+        if kept := self._kept.get(caption) or self._fetched.pop(caption, None) or self._read(caption):
+            return kept
         made = _first(self.encode([caption]))
         size = sum(tensor.numel() * tensor.element_size() for tensor in made.values())
         if self._kept_bytes + size <= self.most_bytes:
             self._kept[caption] = {name: tensor.cpu() for name, tensor in made.items()}
             self._kept_bytes += size
         return made
+
+    def _read(self, caption: str) -> Tensors | None:
+        return self.outputs.find(caption) if self.outputs else None
 
     def rest(self) -> None:
         """Frees the device's memory of the text encoders; they come back for a moment where a text is new."""
@@ -100,12 +113,14 @@ class Texts:
         return self._moved(self._family.tokenize(texts, settings, settings.weighted))
 
     def _moved(self, tensors: Tensors) -> Tensors:
-        return {name: tensor.to(self._accelerator.device, non_blocking=True) for name, tensor in tensors.items()}
+        return {name: moved(tensor, self._accelerator.device) for name, tensor in tensors.items()}
+
+    def _stacked(self, several: Sequence[Tensors]) -> Tensors:
+        """A batch of them, on the device; what lies on the CPU goes there together."""
+        if len({tensor.device for tensors in several for tensor in tensors.values()}) > 1:
+            several = [self._moved(tensors) for tensors in several]
+        return self._moved({name: torch.stack([tensors[name] for tensors in several]) for name in several[0]})
 
 
 def _first(tensors: Tensors, device: str | None = None) -> Tensors:
     return {name: tensor[0].to(device) for name, tensor in tensors.items()}
-
-
-def _stacked(several: Sequence[Tensors]) -> Tensors:
-    return {name: torch.stack([tensors[name] for tensors in several]) for name in several[0]}

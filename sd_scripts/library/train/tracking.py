@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 import torch
@@ -70,6 +71,32 @@ class Figures:
         return Told(loss, None if grad_norm == UNKNOWN_NORM else grad_norm, rest[len(more) :], more)
 
 
+class Recent:
+    """The last losses, and their mean: kept up to date, as adding up those of a long epoch takes longer each step."""
+
+    def __init__(self, most: int) -> None:
+        self._losses: deque[float] = deque(maxlen=most)
+        # Exact, so that it stays the sum however many losses come and go.
+        self._sum = Fraction(0)
+
+    def add(self, loss: float) -> float:
+        """Takes one more; the oldest goes where there are too many. Gives the mean."""
+        if len(self._losses) == self._losses.maxlen:
+            self._sum -= Fraction(self._losses[0])
+        self._losses.append(loss)
+        self._sum += Fraction(loss)
+        return self.mean
+
+    @property
+    def mean(self) -> float:
+        """Of all of them."""
+        return float(self._sum / len(self._losses))
+
+    def losses(self) -> list[float]:
+        """All of them, the newest last."""
+        return list(self._losses)
+
+
 class Tracker:
     """Reads each step's figures one step late, so that the device need not be waited for."""
 
@@ -78,19 +105,20 @@ class Tracker:
         self._report = report
         self._course = course
         self._watch = watch
-        self._recent: deque[float] = deque(maxlen=course.steps_per_epoch)
+        self._recent = Recent(course.steps_per_epoch)
         self._pending: StepFigures | None = None
         self._told: StepFigures | None = None
         self._memory = MemoryGauge()
 
     def take_up(self, losses: Iterable[float]) -> None:
         """The last losses of the training that goes on: their mean is told as if it had never been interrupted."""
-        self._recent.extend(losses)
+        for loss in losses:
+            self._recent.add(loss)
 
     @property
     def recent(self) -> list[float]:
         """The losses of the last steps, as many as an epoch has."""
-        return list(self._recent)
+        return self._recent.losses()
 
     def step(self, figures: StepFigures) -> None:
         """Takes a step's figures and tells those of the step before."""
@@ -114,8 +142,7 @@ class Tracker:
             self._tell(figures, told)
 
     def _tell(self, figures: StepFigures, told: Told) -> None:
-        self._recent.append(told.loss)
-        average = sum(self._recent) / len(self._recent)
+        average = self._recent.add(told.loss)
         machine = times_s(figures) | self._memory.read()
         values = _values(figures, told, average) | machine
         self._report.emit(events.Metric(step=figures.step, epoch=figures.epoch, values=values))
@@ -146,6 +173,8 @@ class Tracker:
 
     def _log(self, figures: StepFigures, told: Told, average: float, machine: dict[str, float]) -> None:
         """Under the names that sd-scripts' users know, where it has one."""
+        if not self._boards:
+            return
         scalars = {
             "loss/current": told.loss,
             "loss/average": average,
@@ -160,7 +189,7 @@ class Tracker:
     def _end_epoch(self) -> None:
         assert self._told is not None
         for board in self._boards:
-            board.scalars({"loss/epoch_average": sum(self._recent) / len(self._recent)}, self._told.step)
+            board.scalars({"loss/epoch_average": self._recent.mean}, self._told.step)
 
 
 def _values(figures: StepFigures, told: Told, average: float) -> dict[str, float]:

@@ -2,8 +2,7 @@
 
 import contextlib
 import math
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,48 +17,34 @@ from sd_scripts.library.models.family import Family, TextSettings
 from sd_scripts.library.pausing import Pause
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.team import Team
-from sd_scripts.library.train import beginning, zero
-from sd_scripts.library.train import state as states
+from sd_scripts.library.train import zero
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
 from sd_scripts.library.train.board_kinds import Board
 from sd_scripts.library.train.boards import open_boards
-from sd_scripts.library.train.branching import begun_anew
 from sd_scripts.library.train.caching import cache_latents
 from sd_scripts.library.train.compiling import compile_modules
-from sd_scripts.library.train.course import Course, Place, Window, course_of, fingerprint, windows
-from sd_scripts.library.train.curves import Schedule
+from sd_scripts.library.train.course import Course, Place, Window, fingerprint, windows
 from sd_scripts.library.train.device import make_accelerator, prepare_modules, vae_stays
 from sd_scripts.library.train.feed import Feed, Loaded
 from sd_scripts.library.train.finite import Watch
-from sd_scripts.library.train.going_on import (
-    branches_of,
-    changes_since,
-    check_end,
-    check_fits,
-    check_parts,
-    check_pictures,
-    named_by,
-)
 from sd_scripts.library.train.keepers import asked_keeper, needs_vae
-from sd_scripts.library.train.kept import Kept, KeptState
+from sd_scripts.library.train.kept import Kept
 from sd_scripts.library.train.learner import Learner
+from sd_scripts.library.train.memory_advice import Shortage
 from sd_scripts.library.train.metadata import provenance
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.movement import Movement, tell_movement
 from sd_scripts.library.train.noise import Draw
-from sd_scripts.library.train.optimizers import optimizer_name
-from sd_scripts.library.train.optimizing import choose_schedule, warmup_notices
+from sd_scripts.library.train.optimizing import warmup_notices
+from sd_scripts.library.train.origin import Origin
 from sd_scripts.library.train.output_place import OutputPlace, tell_room, weights_bytes
 from sd_scripts.library.train.outputs import Outputs
 from sd_scripts.library.train.precision import encoding_precision
-from sd_scripts.library.train.recovery import Recovery, check_all_weights, check_weights
+from sd_scripts.library.train.recovery import Recovery, check_all_weights
 from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
-from sd_scripts.library.train.shaping import fingerprint_of, shaping
-from sd_scripts.library.train.shortage import Shortage
 from sd_scripts.library.train.smaller import Smaller
-from sd_scripts.library.train.state_facts import Facts, read_facts
 from sd_scripts.library.train.text_caching import cache_texts
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.timing import waited
@@ -89,21 +74,21 @@ class Trainer:
         self.report = report
         workers = options.data
         self.readers = Readers(workers.max_data_loader_n_workers, workers.persistent_data_loader_workers)
-        self.resumed = self._read_state()
-        branch = bool(options.state.branch)
-        self.seed = beginning.choose_seed(options.length.seed, self.resumed, branch, self.team, report)
-        self.place = self.resumed.place() if self.resumed else Place()
-        self.changed = changes_since(self.resumed, options) if self.resumed else {}
-        self.branches = branches_of(self.resumed, self.changed) if self.resumed else []
-        self.start = start or StartOptions()
+        self.origin = Origin(family, method, data, options, self.team, report, start)
+        self.seed, self.place, self.standing = self.origin.seed, self.origin.place, self.origin.standing
         self._asked: set[Request] = set()
         self._told_movement = False
-        self.standing = beginning.standing_of(self.resumed)
         self.kept = Kept()
         self.shortage = Shortage(options, report, self.place)
 
     def run(self) -> None:
         """Trains from the first step, or from where a state stands, to the end or until a stop is asked for."""
+        with contextlib.closing(self.steps()) as steps:
+            for _ in steps:
+                pass
+
+    def steps(self) -> Generator[Place]:
+        """Trains one step each time that the next is asked for, and gives the place after it. Closing it ends early."""
         self.report.asked.nothing_to_keep()
         memory = self.shortage.explained()
         with open_boards(self.options, self.main, self.report) as boards, memory, contextlib.closing(self.readers):
@@ -112,7 +97,7 @@ class Trainer:
                 self._say_stopped("Stopped as asked before the first step.")
                 return
             try:
-                self._train()
+                yield from self._train()
                 self._finish()
             except TrainingFailed:
                 self.uploads.finish()
@@ -123,19 +108,20 @@ class Trainer:
     def _prepare(self, boards: Sequence[Board] = ()) -> None:
         self._prepare_model()
         self.texts = self._make_texts()
-        self.feed = Feed(self.data, self.report, self.readers, self.team)
+        self.feed = Feed(self.data, self.report, self.readers, self.team, self.texts.fetch)
         cache_texts(self.family, self.texts, self.data, self.options, self.team, self.report)
         self._cache_latents()
         self._compile()
         self.learner = self._make_learner()
         self.course = self._plan_course()
-        self.schedule = self._begin()
+        self.schedule = self.origin.begin(self.course)
         self.maker = BatchMaker(self.family, self.encoder, self.data.images, self.report)
         self.uploads = make_uploads(self.options.hub, self.report)
         self.tracker = Tracker(boards, self.report, self.course, self._make_watch())
         self.outputs = self._make_outputs()
         self.validation = self._make_validation()
-        self._resume()
+        losses = self.origin.restore(self.learner.contents, self.course, fingerprint(self._windows()), self.kept)
+        self.tracker.take_up(losses)
         self.learner.come_to(self.place.step)
         tell_room(weights_bytes(self.learner.contents), self.outputs.archive.place.folder, self.report)
         with self.learner.contents.whole(self.main):
@@ -144,7 +130,7 @@ class Trainer:
     def _prepare_model(self) -> None:
         options = self.options
         self.method.prepare(self.family, self.seed)
-        self._check_resumed()
+        self.origin.check_parts()
         sides_px = [image.bucket_px for image in self.data.images]
         self.shortage.measure(self.family, self.method, self._batch_size(), sides_px)
         if options.noise.zero_terminal_snr:
@@ -183,7 +169,7 @@ class Trainer:
     def _make_outputs(self) -> Outputs:
         options, report = self.options, self.report
         facts = provenance(options, self.family.base_version, self.data, self.course, self.seed, self.team.size)
-        facts = facts.branched(self.branches)
+        facts = facts.branched(self.origin.branches)
         contents = self.learner.contents
         saving, place = options.saving, OutputPlace(Path(options.saving.output_dir or "."))
         fallback = Path(saving.fallback_dir) if saving.fallback_dir else None
@@ -192,11 +178,6 @@ class Trainer:
         artist = Artist(self.family, self.texts, self.encoder, self.accelerator, self.seed)
         pause = Pause(report, self.team, place.move, fallback)
         return Outputs(self.learner, archive, samples, artist, self.tracker, self.accelerator, pause, self.kept)
-
-    def _check_resumed(self) -> None:
-        """A state without a part that is trained is refused before latents are made. Errors: BadOption."""
-        if self.resumed and not self.options.zero.deepspeed:
-            check_parts(self.options.state, self.method.trained())
 
     def _make_validation(self) -> Validation | None:
         options = self.options.validation
@@ -230,69 +211,21 @@ class Trainer:
         batches = len(self._plan(0))
         if not batches:
             raise NothingUsable("Not one picture can be used; the list above says why.")
-        since = beginning.epochs_since(self.resumed, fingerprint(self._windows()))
-        return course_of(batches, self.options.length, since)
-
-    def _begin(self) -> Schedule:
-        """Puts training where it is to begin. Gives the curve of the rate, which begins there. Errors: BadOption."""
-        if not self.resumed:
-            beginning.begin_at(self.place, beginning.first_place(self.start, self.course), self.report)
-        return self._curve(self.course.total_steps)
-
-    def _curve(self, total_steps: int) -> Schedule:
-        """The curve of the rate over a training of so many steps. Errors: BadOption."""
-        first = beginning.first_place(self.start, self.course).step
-        curve = choose_schedule(self.options.optimizer, self.options.schedule, max(1, total_steps - first))
-        return lambda step: curve(step - first)
-
-    def _read_state(self) -> Facts | None:
-        """What the state says of itself that training goes on from. Errors: BadOption, also where it does not fit."""
-        state = self.options.state
-        if not state.source:
-            return None
-        facts = read_facts(state.source, named_by(state))
-        check_fits(self.options, facts, self.method.kind, self.family.name, self._optimizer_of_states)
-        if state.resume:
-            check_pictures(state.resume, facts, self.data.images)
-        return facts
-
-    def _resume(self) -> None:
-        resumed, source = self.resumed, self.options.state.source
-        if resumed is None or source is None:
-            return
-        check_end(self.place.step, self.course.total_steps, self.options.saving)
-        anew = self._begun_anew(resumed)
-        states.restore(source, resumed, self.learner.contents, anew)
-        self.tracker.take_up(states.read_losses(source))
-        plan, scheduler = fingerprint(self._windows()), self.options.schedule.lr_scheduler_type
-        beginning.take_up(self.place, resumed, plan, scheduler, self.report)
-        if not set(vars(self.options.schedule)) & set(self.changed):
-            then = self._curve(resumed.total_steps)
-            beginning.tell_new_length(resumed, then, self.schedule, self.course.total_steps, self.report)
-        self.kept.save = Path(source)
-        if anew is None or anew.again(self.learner.contents):
-            self.kept.states.append(KeptState(self.kept.save, anew))
-        for part, module in self.method.trained().items():
-            check_weights(f"{self.kept.save / part}.safetensors", {part: module})
-
-    def _begun_anew(self, resumed: Facts) -> states.Anew | None:
-        if not self.options.state.branch:
-            return None
-        return begun_anew(resumed, self.changed, self.options, self._optimizer_of_states, self.report)
+        return self.origin.course(batches, fingerprint(self._windows()))
 
     # --- the loop
 
-    def _train(self) -> None:
+    def _train(self) -> Iterator[Place]:
         total_steps = self.course.total_steps
         self._say_course()
-        if self.options.samples.sample_at_first and not self.resumed:
+        if self.options.samples.sample_at_first and not self.origin.state:
             self._sample("e000000")
         self.report.phase("train", f"Training: {counted(total_steps, 'step')}", total_steps)
         while self.place.step < total_steps and not self._stopping():
-            self._train_epoch()
+            yield from self._train_epoch()
         self.tracker.end()
 
-    def _train_epoch(self) -> None:
+    def _train_epoch(self) -> Iterator[Place]:
         epoch = self.place.epoch
         draw = Draw(self.seed, epoch, self.options.noise)
         planned = self._windows()[self.place.window :]
@@ -303,6 +236,7 @@ class Trainer:
                 learnt += self._train_step(window, of_plan, draw, waited_s)
                 ended = self.place.advance(self.course)
                 self._after_step(ended)
+                yield self.place
                 if self.place.step == self.course.total_steps or self._stopping():
                     break
         if not learnt and from_its_start and not self._stopping():
@@ -405,11 +339,12 @@ class Trainer:
         with_state = self.options.state.save_state if state is None else state
         if model and (self.learner.changes or occasion.kind == "last"):
             self._tell_movement()
-        self.outputs.save(occasion, self._facts(), model, with_state)
+        facts = self.origin.facts(self.course, fingerprint(self._windows()), self.standing)
+        self.outputs.save(occasion, facts, model, with_state)
 
     def _tell_movement(self) -> None:
         """Once: how far each part has moved. Errors: TrainingFailed, where one that must has not."""
-        went_on = self.resumed is None or self.place.step > self.resumed.step
+        went_on = self.origin.state is None or self.place.step > self.origin.state.step
         if self._told_movement or not went_on:
             return
         self._told_movement = True
@@ -448,26 +383,6 @@ class Trainer:
         self.report.emit(events.Stopped(sentence=sentence))
         self.report.say(sentence)
 
-    def _facts(self) -> Facts:
-        return Facts(
-            step=self.place.step,
-            epoch=self.place.epoch,
-            window=self.place.window,
-            seed=self.seed,
-            plan=fingerprint(self._windows()),
-            method=self.method.kind,
-            family=self.family.name,
-            optimizer=self._optimizer_of_states,
-            best_loss=self.standing.loss,
-            best_step=self.standing.step,
-            worse=self.standing.since,
-            total_steps=self.course.total_steps,
-            pictures=fingerprint_of(self.data.images),
-            options=shaping(self.options, self.seed),
-            branches=self.branches,
-            saved_at=time.time(),
-        )
-
     # --- small answers
 
     def _moment(self) -> Moment:
@@ -482,10 +397,6 @@ class Trainer:
 
     def _plan(self, epoch: int) -> Window:
         return self.data.plan(epoch, self.seed, self.team.size)
-
-    @property
-    def _optimizer_of_states(self) -> str:
-        return optimizer_name(self.options.optimizer) + zero.kind(self.options, self.team.size)
 
     def _say_course(self) -> None:
         course = self.course
