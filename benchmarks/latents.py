@@ -20,8 +20,8 @@ from benchmarks.models import make_model
 from benchmarks.photographs import KINDS, megapixels, write_photographs
 from benchmarks.processes import cost_of
 from benchmarks.rows import Given, Row, at_least, at_most, stage
-from sd_scripts.library.data.read_ahead import usable_cores
 from sd_scripts.library.io.atomic import write_json
+from sd_scripts.library.team import own_cores
 
 SCRIPT = Path(__file__).resolve().parents[1] / "sd_scripts" / "finetune" / "prepare_buckets_latents.py"
 PICTURES = {"cpu": 112, "cuda": 1120}
@@ -89,7 +89,7 @@ def measure(given: Given) -> list[Row]:
     about = f"{photos.count} pictures, {megapixels(list(photos.pictures.iterdir())):,.0f} megapixels"
     model = make_model(given.room / "model.safetensors", "sd1", "true" if cuda else "tiny")
     side_px, batch_size = (64, 4) if given.quick else (512, 8) if cuda else (256, 4)
-    every = usable_cores()
+    every = own_cores()
     # At this side a tiny VAE takes a CPU as long as decoding does: with a true one, decoding would not be seen.
     rows: list[Row] = []
     for cores in [every] if cuda or given.quick else [count for count in (2, 4) if count <= every]:

@@ -17,7 +17,8 @@ from typing import Any
 
 from sd_scripts.library.data.buckets import BucketRules, Size
 from sd_scripts.library.data.images import find_images, image_size
-from sd_scripts.library.data.read_ahead import keep_memory, usable_cores
+from sd_scripts.library.data.read_ahead import keep_memory
+from sd_scripts.library.team import own_cores
 
 
 def main() -> None:
@@ -50,7 +51,7 @@ def _buckets(pictures: Iterable[Path], rules: BucketRules) -> dict[Size, int]:
 
 def decode(pictures: list[Path], rules: BucketRules) -> tuple[float, float]:
     """(seconds by the clock, on all cores) of decoding and scaling."""
-    cores = usable_cores()
+    cores = own_cores()
     with ProcessPoolExecutor(cores, get_context("spawn"), _begin) as pool:
         # All of them are there, with what they import, before the clock starts.
         list(pool.map(_wait, [0.5] * cores))

@@ -1,4 +1,4 @@
-"""On which GPUs and in how many processes a training runs: options of its launcher, beside those of its script."""
+"""On which GPUs and in how many processes a stage runs: options of its launcher, beside those of its script."""
 
 import dataclasses
 import functools
@@ -18,16 +18,16 @@ class LaunchOptions:
     """Numbers of the GPUs to use, with commas between: 0,1. Empty: the first, or as many as there are processes."""
 
     num_processes: Annotated[int | None, Range(low=1, high=1024)] = None
-    """Processes that train together, on all machines: usually one for each GPU. Empty: one for each GPU named."""
+    """Processes that work together, on all machines: usually one for each GPU. Empty: one for each GPU named."""
 
     main_process_port: Annotated[int | None, Range(low=1, high=65535)] = None
-    """Port by which the processes find each other. Empty: 29500. Two trainings at once need two ports."""
+    """Port by which the processes find each other. Empty: 29500. Two runs at once need two ports."""
 
     num_cpu_threads_per_process: Annotated[int | None, Range(low=1, high=1024)] = None
     """Threads of each process for the work of the CPU. Empty: chosen by PyTorch, or 1 where there are several."""
 
     num_machines: Annotated[int, Range(low=1, high=1024)] = 1
-    """Machines that train together; the training is started on each of them."""
+    """Machines that work together; the same is started on each of them."""
 
     machine_rank: Annotated[int, Range(low=0, high=1023)] = 0
     """Which of them this one is, counted from 0."""
@@ -43,6 +43,8 @@ SETTINGS = Path(__file__).with_name("launching.yaml")
 
 FLAGS = frozenset(option_specs(LaunchOptions))
 """The launcher's options, which no script takes."""
+FIELDS = " ".join(option_specs(LaunchOptions))
+"""The same, as layouts name them."""
 
 
 @functools.cache
@@ -67,7 +69,7 @@ def gpus_named(gpu_ids: str | None) -> list[int]:
 
 
 def processes(values: dict[str, Any]) -> int:
-    """How many processes train together."""
+    """How many processes work together."""
     return int(values.get("num_processes") or len(gpus_named(values.get("gpu_ids"))) or values.get("num_machines") or 1)
 
 

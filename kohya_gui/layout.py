@@ -5,6 +5,7 @@ exactly one of them (tests/gui_page/test_layout.py). Names are keys of the local
 common (layout_training.py).
 """
 
+from kohya_gui.launching import FIELDS
 from kohya_gui.layout_file_tools import FILE_TOOL_LAYOUTS
 from kohya_gui.layout_network_tools import NETWORK_TOOL_LAYOUTS
 from kohya_gui.layout_training import TRAINING_LAYOUTS
@@ -25,6 +26,7 @@ LAYOUTS: dict[str, Layout] = {
         sections={
             "text": "num_beams top_p min_length",
             "files": "caption_extension recursive skip_described fast_decode max_data_loader_n_workers debug",
+            "several_gpus": FIELDS,
         },
         shown={"num_beams": given("beam_search"), "top_p": absent("beam_search")},
     ),
@@ -33,7 +35,10 @@ LAYOUTS: dict[str, Layout] = {
             "pictures_and_model": "train_data_dir model_id",
             "sentence": "batch_size max_length remove_words",
         },
-        sections={"files": "caption_extension recursive skip_described fast_decode max_data_loader_n_workers debug"},
+        sections={
+            "files": "caption_extension recursive skip_described fast_decode max_data_loader_n_workers debug",
+            "several_gpus": FIELDS,
+        },
     ),
     "tag_wd14": Layout(
         groups={
@@ -48,6 +53,7 @@ LAYOUTS: dict[str, Layout] = {
             " caption_separator tag_replacement",
             "files": "caption_extension output_path recursive skip_described fast_decode model_dir force_download onnx"
             " max_data_loader_n_workers debug",
+            "several_gpus": FIELDS,
         },
         shown={"onnx": NEVER},
     ),
@@ -56,6 +62,7 @@ LAYOUTS: dict[str, Layout] = {
         sections={
             "model": "model_path tags_path",
             "files": "caption_extension recursive skip_described fast_decode max_data_loader_n_workers debug",
+            "several_gpus": FIELDS,
         },
     ),
     "merge_captions": MERGE,
@@ -75,6 +82,7 @@ LAYOUTS: dict[str, Layout] = {
             "model_and_buckets": "v2 min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale alpha_mask"
             " resize_interpolation fast_decode",
             "files": "full_path recursive max_data_loader_n_workers verify_cache",
+            "several_gpus": FIELDS,
         },
         shown={"min_bucket_reso": absent("bucket_no_upscale"), "max_bucket_reso": absent("bucket_no_upscale")},
     ),

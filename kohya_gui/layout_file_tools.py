@@ -1,5 +1,6 @@
 """Forms of the tools for models, caches, pictures and texts."""
 
+from kohya_gui.launching import FIELDS
 from kohya_gui.places import NEVER, Layout, absent, given, one_of
 
 _ABOUT = (
@@ -40,6 +41,7 @@ FILE_TOOL_LAYOUTS: dict[str, Layout] = {
             "pictures": "alpha_mask resize_interpolation min_bucket_reso max_bucket_reso bucket_reso_steps"
             " bucket_no_upscale",
             "model": "v2 sdxl vae no_half_vae disable_mmap_load_safetensors",
+            "several_gpus": FIELDS,
             "more": f"verify_cache cache_latents cache_latents_to_disk {_CONSOLE}",
         },
         shown={
@@ -59,6 +61,7 @@ FILE_TOOL_LAYOUTS: dict[str, Layout] = {
             "captions": "caption_prefix caption_suffix caption_separator keep_tokens_separator secondary_separator"
             " weighted_captions",
             "model": "v2 sdxl fp8_base disable_mmap_load_safetensors",
+            "several_gpus": FIELDS,
             "more": f"verify_cache cache_text_encoder_outputs cache_text_encoder_outputs_to_disk {_CONSOLE}",
         },
         shown={

@@ -3,6 +3,7 @@
 A training's form takes what its script has; the rest is not drawn. A new option gets a home here, a new stage nothing.
 """
 
+from kohya_gui.launching import FIELDS
 from kohya_gui.places import NEVER, Layout, Places, Rule, absent, all_of, any_of, given, one_of
 from kohya_gui.stages import STAGES, Stage
 from sd_scripts.options.noise import HUBER_LOSSES, HUBER_SCALED
@@ -92,8 +93,7 @@ SECTIONS: Places = {
     " fused_optimizer_groups on_oom lowram highvram sdpa xformers mem_eff_attn diffusers_xformers opt_channels_last"
     " torch_compile dynamo_backend compile_mode compile_dynamic compile_cache_size_limit max_data_loader_n_workers"
     " persistent_data_loader_workers",
-    "several_gpus": "gpu_ids num_processes main_process_port num_cpu_threads_per_process num_machines machine_rank"
-    " main_process_ip ddp_timeout ddp_gradient_as_bucket_view ddp_static_graph deepspeed zero_stage"
+    "several_gpus": f"{FIELDS} ddp_timeout ddp_gradient_as_bucket_view ddp_static_graph deepspeed zero_stage"
     " offload_optimizer_device offload_optimizer_nvme_path offload_param_device offload_param_nvme_path"
     " zero3_init_flag zero3_save_16bit_model fp16_master_weights_and_gradients",
     "saving": "output_dir fallback_dir save_model_as use_safetensors save_precision save_every_n_epochs"

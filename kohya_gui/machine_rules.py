@@ -8,7 +8,7 @@ from kohya_gui import devices, fixes
 from kohya_gui.draft import Draft, Finding
 from kohya_gui.launching import gpus_named, processes
 from kohya_gui.rules import rule
-from kohya_gui.stages import TRAINERS
+from kohya_gui.stages import LAUNCHED, TRAINERS
 from sd_scripts.options.device import DeepSpeedOptions
 
 _ADDRESS = re.compile(r"[0-9A-Za-z:][0-9A-Za-z.:-]*")
@@ -46,7 +46,7 @@ def needs_are_met(draft: Draft) -> Iterator[Finding]:
         yield draft.error("highvram", "check.exclusive", *keep, first="lowram", second="highvram")
 
 
-@rule(*TRAINERS)
+@rule(*LAUNCHED)
 def launch_possible(draft: Draft) -> Iterator[Finding]:
     """The GPUs that are named are there, one for each process; several machines can find each other."""
     named, there = gpus_named(draft.get("gpu_ids")), len(devices.gpus())
@@ -71,7 +71,7 @@ def launch_possible(draft: Draft) -> Iterator[Finding]:
             yield draft.error("num_machines", "check.needs", alone, needed=flag)
 
 
-@rule(*TRAINERS)
+@rule(*LAUNCHED)
 def address_of_machines(draft: Draft) -> Iterator[Finding]:
     """Machine 0 is named by one address."""
     address = draft.get("main_process_ip")

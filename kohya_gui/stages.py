@@ -39,7 +39,8 @@ class Stage:
     `per_folder`: one run for each folder of pictures. `reads` are the JSON files it can start from, best first;
     `writes` is the one it leaves in the working folder. `heavy`: it computes on a device, so it waits for a free one.
     A training has a `method` and a `family`; a tool belongs to a `group` of the list in its tab. `usual` are values
-    that a form begins with, as hardly anybody wants others, though the script itself has no default.
+    that a form begins with, as hardly anybody wants others, though the script itself has no default. `shared`: several
+    processes can each take a share of its pictures.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Stage:
     method: Method | None = None
     family: Family | None = None
     group: Group | None = None
+    shared: bool = False
     usual: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -74,9 +76,9 @@ class Stage:
 
     @property
     def options(self) -> type:
-        """The options class of the script; of a training with the options of its launcher."""
+        """The options class of the script, with those of its launcher where several processes can share its work."""
         own = SCRIPTS[self.script]
-        return with_launcher(own) if self.trains else own
+        return with_launcher(own) if self.trains or self.shared else own
 
 
 # Latents are made for Stable Diffusion 1 and 2. Trainings of SDXL make their own, so they need a resolution.
@@ -134,8 +136,16 @@ _FILE_TOOLS = (
     _tool("merge_models", "Merge models", "merge_models", "models"),
     _tool("show_metadata", "Show metadata", "show_metadata", "models", heavy=False),
     _tool("edit_metadata", "Edit metadata", "edit_metadata", "models", heavy=False),
-    _tool("cache_latents", "Cache latents", "cache_latents", "caches", model_flag=_BASE, reads=_LISTS),
-    _tool("cache_texts", "Cache texts", "cache_text_encoder_outputs", "caches", model_flag=_BASE, reads=_LISTS),
+    _tool("cache_latents", "Cache latents", "cache_latents", "caches", model_flag=_BASE, reads=_LISTS, shared=True),
+    _tool(
+        "cache_texts",
+        "Cache texts",
+        "cache_text_encoder_outputs",
+        "caches",
+        model_flag=_BASE,
+        reads=_LISTS,
+        shared=True,
+    ),
     _tool(
         "make_folders",
         "Make training folders",
@@ -157,16 +167,16 @@ _FILE_TOOLS = (
     _tool("edit_captions", "Edit captions", "edit_captions", "texts", heavy=False, pictures_flag="folder"),
 )
 
+
+def _of_pictures(id: str, title: str, script: str, tab: Tab, **more: Any) -> Stage:
+    return Stage(id=id, title=title, script=f"finetune/{script}.py", tab=tab, shared=True, **more)
+
+
 _ALL = (
-    Stage(id="caption_blip", title="Caption with BLIP", script="finetune/make_captions.py", tab="caption"),
-    Stage(id="caption_git", title="Caption with GIT", script="finetune/make_captions_by_git.py", tab="caption"),
-    Stage(id="tag_wd14", title="Tag with WD14", script="finetune/tag_images_by_wd14_tagger.py", tab="tag"),
-    Stage(
-        id="tag_deepdanbooru",
-        title="Tag with DeepDanbooru",
-        script="finetune/tag_images_by_deepdanbooru.py",
-        tab="tag",
-    ),
+    _of_pictures("caption_blip", "Caption with BLIP", "make_captions", "caption"),
+    _of_pictures("caption_git", "Caption with GIT", "make_captions_by_git", "caption"),
+    _of_pictures("tag_wd14", "Tag with WD14", "tag_images_by_wd14_tagger", "tag"),
+    _of_pictures("tag_deepdanbooru", "Tag with DeepDanbooru", "tag_images_by_deepdanbooru", "tag"),
     Stage(
         id="merge_captions",
         title="Merge captions",
@@ -194,11 +204,11 @@ _ALL = (
         reads=(TAGS_JSON, CAPTIONS_JSON),
         writes=CLEAN_JSON,
     ),
-    Stage(
-        id="latents",
-        title="Latents",
-        script="finetune/prepare_buckets_latents.py",
-        tab="latents",
+    _of_pictures(
+        "latents",
+        "Latents",
+        "prepare_buckets_latents",
+        "latents",
         model_flag="model_name_or_path",
         reads=(CLEAN_JSON, TAGS_JSON, CAPTIONS_JSON),
         writes=LATENTS_JSON,
@@ -240,6 +250,9 @@ STAGES: dict[str, Stage] = {stage.id: stage for stage in _ALL}
 
 TRAINERS: tuple[str, ...] = tuple(stage.id for stage in _ALL if stage.trains)
 """The trainings by name, for what all of them share."""
+
+LAUNCHED: tuple[str, ...] = tuple(stage.id for stage in _ALL if stage.trains or stage.shared)
+"""The stages that several processes can do together."""
 
 
 def training_of(method: str, family: str) -> Stage | None:

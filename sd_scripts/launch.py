@@ -4,6 +4,7 @@ By itself the launcher ends at a signal: one process would be left alone, severa
 it passes the signal on and waits, so that the training finishes its step, saves its state, and ends with its code.
 """
 
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -35,10 +36,27 @@ def main() -> None:
 
     from accelerate.commands import launch
     from torch.distributed.elastic.multiprocessing import api
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     # It would put a handler of its own in place of ours, which ends all at once.
     api._terminate_process_handler = pass_on
-    launch.main()
+    # How a process ended is told below, once.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    try:
+        launch.main()
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        sys.exit(code_of(rank, failure.exitcode))
+
+
+def code_of(rank: int, exit_code: int) -> int:
+    """The exit code of a process that failed first. It has said why itself, unless it was killed."""
+    if exit_code >= 0:
+        return exit_code
+    killed = signal.Signals(-exit_code).name
+    advice = "Perhaps memory ran out. What was saved or made is kept: go on from there."
+    print(f"Error: process {rank + 1} was ended from outside ({killed}). {advice}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

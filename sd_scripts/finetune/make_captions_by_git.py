@@ -8,6 +8,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from sd_scripts.library.program import run_program  # noqa: E402
 from sd_scripts.library.report import Report  # noqa: E402
+from sd_scripts.library.together import shared  # noqa: E402
 from sd_scripts.options.captioning import MakeCaptionsByGitOptions  # noqa: E402
 
 
@@ -32,4 +33,4 @@ def work(options: MakeCaptionsByGitOptions, report: Report) -> None:
 
 
 if __name__ == "__main__":
-    run_program(MakeCaptionsByGitOptions, work)
+    run_program(MakeCaptionsByGitOptions, shared(work))

@@ -9,6 +9,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from sd_scripts.library.program import run_program  # noqa: E402
 from sd_scripts.library.report import Report  # noqa: E402
+from sd_scripts.library.together import shared  # noqa: E402
 from sd_scripts.options.latents import PrepareLatentsOptions  # noqa: E402
 
 
@@ -30,4 +31,4 @@ def read_vae(name_or_path: str, v2: bool) -> Any:
 
 
 if __name__ == "__main__":
-    run_program(PrepareLatentsOptions, work)
+    run_program(PrepareLatentsOptions, shared(work))

@@ -8,6 +8,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from sd_scripts.library.program import run_program  # noqa: E402
 from sd_scripts.library.report import Report  # noqa: E402
+from sd_scripts.library.together import shared  # noqa: E402
 from sd_scripts.options.tagging import TagByDeepDanbooruOptions  # noqa: E402
 
 
@@ -29,4 +30,4 @@ def work(options: TagByDeepDanbooruOptions, report: Report) -> None:
 
 
 if __name__ == "__main__":
-    run_program(TagByDeepDanbooruOptions, work)
+    run_program(TagByDeepDanbooruOptions, shared(work))

@@ -8,6 +8,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from sd_scripts.library.program import run_program  # noqa: E402
 from sd_scripts.library.report import Report  # noqa: E402
+from sd_scripts.library.together import shared  # noqa: E402
 from sd_scripts.options.tagging import TagByWd14Options  # noqa: E402
 
 
@@ -46,4 +47,4 @@ def work(options: TagByWd14Options, report: Report) -> None:
 
 
 if __name__ == "__main__":
-    run_program(TagByWd14Options, work)
+    run_program(TagByWd14Options, shared(work))

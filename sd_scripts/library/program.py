@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,11 +18,15 @@ from sd_scripts.library.deferred import defer_unused
 from sd_scripts.library.errors import BadFile, FailureKind, StoppedAsAsked, UserError
 from sd_scripts.library.report import Report
 from sd_scripts.library.shortage import explained, is_out_of_memory
+from sd_scripts.library.team import launched
 from sd_scripts.library.telling import keep_secret
 from sd_scripts.options.cli import parse
 from sd_scripts.options.spec import flat_values, option_specs
 
 Options = TypeVar("Options")
+
+# A launcher looks at its processes more often than this.
+SAY_AFTER_S = 2.0
 
 # What a machine refuses, wherever a file is touched: the name too long, no permission, no room, a device that fails.
 _REFUSALS = {
@@ -43,7 +48,8 @@ def run_program(options_class: type[Options], work: Callable[[Options, Report], 
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     defer_unused()
     report = Report.from_environment()
-    report.emit(events.Start(script=Path(sys.argv[0]).name, pid=os.getpid()))
+    if launched().first:
+        report.emit(events.Start(script=Path(sys.argv[0]).name, pid=os.getpid()))
     script = Path(sys.argv[0]).name
     launcher_lives = systems.launcher_above()
     if launcher_lives or os.environ.get(events.CONTROL_VARIABLE):
@@ -98,6 +104,8 @@ def _run(work: Callable[[], None], report: Report) -> int:
     except UserError as error:
         if report.asked.leaving:
             return _left(report)
+        if _said_by_the_first(report):
+            return error.exit_code
         report.emit(events.Failed(sentence=str(error), option=getattr(error, "option", None), kind=_kind(error)))
         report.list_failures()
         report.say(f"Error: {error}", "CRITICAL")
@@ -118,6 +126,19 @@ def _run(work: Callable[[], None], report: Report) -> int:
             "CRITICAL",
         )
         return 1
+
+
+def _said_by_the_first(report: Report) -> bool:
+    """What fails in all processes of a team is said by the first one, at whose end the launcher ends the others.
+
+    Where nobody ends this one, it is the only one that failed.
+    """
+    if launched().first:
+        return False
+    until_s = time.monotonic() + SAY_AFTER_S
+    while time.monotonic() < until_s and not report.asked.stops:
+        time.sleep(0.05)
+    return report.asked.stops > 0
 
 
 def _left(report: Report) -> int:

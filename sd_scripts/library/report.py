@@ -14,6 +14,7 @@ from sd_scripts.library.errors import StoppedAsAsked
 from sd_scripts.library.events import Event, Request, Requests
 from sd_scripts.library.io.hashes import sha256_of
 from sd_scripts.library.steady import SteadyFile
+from sd_scripts.library.team import ALONE, Team
 from sd_scripts.library.telling import in_one_line, without_secrets
 from sd_scripts.options.output import ConsoleOptions
 
@@ -41,6 +42,13 @@ class Report:
         self.failed = 0
         self.counts: Counter[str] = Counter()
         self.phase_name = ""
+        self._phases = 0
+        self.team: Team = ALONE
+        """Who shares the work, where it is split (together.py)."""
+
+    def unheard(self) -> "Report":
+        """A report of the same work that nobody hears: other processes than the first would say everything again."""
+        return Report(asked=self.asked, out=open(os.devnull, "w"))  # noqa: SIM115
 
     @classmethod
     def from_environment(cls) -> "Report":
@@ -80,12 +88,15 @@ class Report:
     def phase(self, name: str, text: str = "", total: int | None = None) -> None:
         """Begins a phase. `name` is its identifier, `text` what the terminal shows."""
         self.phase_name = name
-        self.say(text or name.replace("_", " ").capitalize())
+        self._phases += 1
+        said = text or name.replace("_", " ").capitalize()
+        self.say(said if total is None else self.team.told(said))
         self._bar.start(total)
         self.emit(events.Phase(name=name, total=total))
 
     def progress(self, done: int, total: int | None = None, note: str = "") -> None:
         """How many items of the phase are done. Called as often as wanted: it tells only as often as is useful."""
+        done, total = self.team.come_to(self._phases, done, total)
         self._untold = done, total
         if self._bar.advance(done, total, note, self._console):
             self._tell_rest()
@@ -143,6 +154,16 @@ class Report:
         self.list_failures()
         self.emit(events.Summary(counts=dict(self.counts), tables=tables or {}))
 
+    def gather_failures(self) -> None:
+        """Takes in what the others of the team have left out; all of them call it together."""
+        told = self.team.gather((self.failures, self.failed))
+        for failures, failed in told[: self.team.rank] + told[self.team.rank + 1 :]:
+            for item, reason in failures:
+                self.failed_item(item, reason)
+            uncounted = failed - len(failures)
+            self.failed += uncounted
+            self.counts["skipped"] += uncounted
+
     def list_failures(self) -> None:
         """Lists the items that were left out, each with its reason, in the terminal."""
         for item, reason in self.failures[:LISTED_FAILURES]:
@@ -161,7 +182,7 @@ class Report:
 
     def stop_asked(self) -> bool:
         """Whether a stop was asked for, now or before; other requests stay for `requests`."""
-        return self.asked.stop_asked()
+        return self.team.stopped(self.asked.stop_asked())
 
     def ask(self, request: Request) -> None:
         """Asks from within the process, as Ctrl+C does."""

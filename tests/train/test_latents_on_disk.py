@@ -14,11 +14,11 @@ from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.models.vae import vae_hash
+from sd_scripts.library.team import Team
 from sd_scripts.library.train.batches import Encoder
 from sd_scripts.library.train.caching import _shares, cache_latents
 from sd_scripts.library.train.keepers import OnDisk
 from sd_scripts.library.train.precision import encoding_precision
-from sd_scripts.library.train.team import Team
 from sd_scripts.options.fine_tune import FineTuneOptions
 from sd_scripts.options.spec import from_values
 from tests.train.tiny import Recorder, make_trainer, tiny_family
@@ -196,6 +196,9 @@ def test_processes_share_the_work(pics):
             found = list(values)
             meeting.wait()
             return found
+
+        def any(self, own):
+            return any(self.gather(own))
 
     class Noted(OnDisk):
         def make(self, loaded):

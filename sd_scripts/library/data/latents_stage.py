@@ -58,7 +58,18 @@ class LatentsStage:
                 self._writing.settle()
             finally:
                 self._writing.close()
-                self.known.keep()
+                self.report.team.in_turn(self.known.keep)
+
+    def gather(self) -> None:
+        """Takes in what the other processes have done with their shares; all call it together."""
+        parts = self.report.team.gather((self.sizes, self.counts, self.again, dict(self._errors)))
+        for sizes, counts, again, errors in parts[: self.report.team.rank] + parts[self.report.team.rank + 1 :]:
+            self.sizes |= sizes
+            self.counts.update(counts)
+            self.again.update(again)
+            for size, found in errors.items():
+                self._errors[size] += found
+        self.report.gather_failures()
 
     def _run(self, images: list[Path], workers: int | None) -> bool:
         ordered = self._by_bucket(images)

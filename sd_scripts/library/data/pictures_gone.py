@@ -1,5 +1,6 @@
 """The folder of the pictures is gone while they are learnt, as with a drive that was taken away: it is waited for."""
 
+import contextlib
 import errno
 import os
 import threading
@@ -11,6 +12,7 @@ from typing import TypeVar
 from sd_scripts.library import events
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.report import Report
+from sd_scripts.library.team import Team
 
 T = TypeVar("T")
 
@@ -37,6 +39,16 @@ def while_there(report: Report, folder: Path, read: Callable[[], T]) -> T:
                 if not _is_gone(folder):
                     raise
                 _wait_for(folder, report)
+
+
+def met(team: Team, load: Callable[[], T]) -> T:
+    """Loads something, and waits until the whole team has done so. Errors: SourceGone, in all, where one had it."""
+    loaded: list[T] = []
+    with contextlib.suppress(SourceGone):
+        loaded.append(load())
+    if team.any(not loaded):
+        raise SourceGone
+    return loaded[0]
 
 
 def _is_gone(folder: Path) -> bool:

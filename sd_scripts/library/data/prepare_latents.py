@@ -41,7 +41,9 @@ def prepare_latents(options: PrepareLatentsOptions, report: Report, load_vae: Ca
     wanted = Wanted(rules, vae_hash, precision, caching.flip_aug, alpha_mask, keeps, way, caching.fast_decode)
     known = KnownFiles(trusting=not caching.verify_cache)
     stage = LatentsStage(wanted, encoder, options.loading.batch_size, report, known)
-    if stage.run(list(found.keys), options.loading.max_data_loader_n_workers):
+    done = stage.run(report.team.share(list(found.keys)), options.loading.max_data_loader_n_workers)
+    stage.gather()
+    if all(report.team.gather(done)):
         _finish(stage, found, options.files, report)
     else:
         _stopped(stage, report)
@@ -77,8 +79,9 @@ def _finish(stage: LatentsStage, found: _Found, files: LatentsFilesOptions, repo
     def write() -> None:
         write_entries(files.out_json, with_sizes(read_entries(files.in_json), found.keys, stage.sizes))
 
-    patiently(report, Path(files.out_json), write)
-    report.saved(Path(files.out_json), "metadata")
+    if report.team.first:
+        patiently(report, Path(files.out_json), write)
+        report.saved(Path(files.out_json), "metadata")
     counts = {"not_in_metadata": found.pictures - len(found.keys), "without_picture": found.without_picture}
     report.summary(stage.told(**counts), {"buckets": stage.table()}, **stage.counts, **counts)
 

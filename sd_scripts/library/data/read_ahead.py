@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.team import own_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -71,13 +72,8 @@ def read_ahead(
 
 def chosen_workers(items: int) -> int:
     """Workers for so many items on this machine; 0 where one process is quicker."""
-    cores = usable_cores()
+    cores = own_cores()
     return 0 if cores == 1 else min(MOST_WORKERS, cores, items // ITEMS_PER_WORKER)
-
-
-def usable_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def batches(

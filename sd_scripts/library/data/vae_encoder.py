@@ -7,6 +7,7 @@ import torch
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.seeds import derive
+from sd_scripts.library.team import local_rank
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,9 +16,9 @@ DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def best_device() -> torch.device:
-    """The GPU where there is one."""
+    """The GPU where there is one: of several processes each has its own."""
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        return torch.device("cuda", local_rank())
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 

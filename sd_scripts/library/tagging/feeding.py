@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sd_scripts.library.data.read_ahead import Prepared, attempt, batches, keep_memory, read_ahead, usable_cores
+from sd_scripts.library.data.read_ahead import Prepared, attempt, batches, keep_memory, read_ahead
 from sd_scripts.library.tagging.describer import Describer
+from sd_scripts.library.team import own_cores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +42,7 @@ def _prepared(
     prepare = describer.preparer(fast_decode)
     if workers == 0 or not describer.threads_read:
         return read_ahead(images, prepare, workers)
-    return _read_in_threads(images, prepare, workers or usable_cores(), size)
+    return _read_in_threads(images, prepare, workers or own_cores(), size)
 
 
 def _read_in_threads(

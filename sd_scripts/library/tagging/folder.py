@@ -46,7 +46,8 @@ def pictures_to_describe(pictures: PicturesOptions, writer: Writer, report: Repo
     images = find_images(pictures.train_data_dir, pictures.recursive)
     if not pictures.skip_described:
         return images
-    left = _undescribed(images, writer, report)
+    # One of several processes decides, before any of them writes.
+    left = report.team.agree(_undescribed(images, writer, report))
     text = f"{len(images) - len(left):,} of {len(images):,} pictures have their text already."
     if left:
         report.say(text)
@@ -99,10 +100,14 @@ def describe_pictures(
 ) -> None:
     """Describes every picture and writes its text; pictures that fail are counted and listed, and the rest goes on.
 
+    Of several processes each describes its share: pictures that would share a text fall to one of them.
+
     Ends early, with what is done kept, when a stop is asked for. Errors: NothingUsable, when not one picture worked.
     """
-    report.phase("describe", f"Describing {len(images):,} pictures", len(images))
-    written = _describe_all(images, describer, writer, pictures, loading, report)
+    own = report.team.share(images, lambda image: image.with_suffix(""))
+    report.phase("describe", f"Describing {len(own):,} pictures", len(own))
+    written = sum(report.team.gather(_describe_all(own, describer, writer, pictures, loading, report)))
+    report.gather_failures()
     _end(len(images), written, writer, report)
 
 

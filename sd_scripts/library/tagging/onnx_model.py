@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sd_scripts.library.data.read_ahead import usable_cores
 from sd_scripts.library.errors import BadFile, NotInstalled
 from sd_scripts.library.report import Report
+from sd_scripts.library.team import local_rank, own_cores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,8 +65,7 @@ def _open(path: Path) -> "InferenceSession":
     if not path.is_file():
         raise BadFile(f"{path}: there is no such file.")
     try:
-        providers = [name for name in PROVIDERS if name in available]
-        return onnxruntime.InferenceSession(path, _session_options(), providers=providers)
+        return onnxruntime.InferenceSession(path, _session_options(), providers=_providers(available))
     except Exception as error:  # onnxruntime's errors share no base class
         reason = str(error).splitlines()[0]
         raise BadFile(f"{path} is no ONNX model that can be run ({reason}). Download it again.") from error
@@ -77,9 +76,15 @@ def _session_options() -> "SessionOptions":
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = usable_cores()
+    options.intra_op_num_threads = own_cores()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
+
+
+def _providers(available: list[str]) -> list[str | tuple[str, dict[str, str]]]:
+    """Those to use, by preference: of several processes each has its own GPU."""
+    device = {"device_id": str(local_rank())}
+    return [name if name == "CPUExecutionProvider" else (name, device) for name in PROVIDERS if name in available]
 
 
 def _shape(dimensions: list[int | str | None]) -> tuple[int | None, ...]:

@@ -70,6 +70,7 @@ class TagJson:
         self._entries: dict[str, Any] = dict(read_metadata(path, "output_path")) if kept else {}
         self._append = append
         self._written_ns = written_ns(path)
+        self._new: dict[str, Any] = {}
 
     def described_ns(self, image: Path) -> int | None:
         """When the file was written, if the picture has its text in it."""
@@ -83,13 +84,17 @@ class TagJson:
         if self._append:
             tags = joined_once(split_tags(entry.get(self._field, ""), self._separator), tags)
         text = self._separator.join(tags)
-        self._entries[key] = entry | {self._field: text, "image_size": list(image_size(image))}
+        self._new[key] = entry | {self._field: text, "image_size": list(image_size(image))}
         return text
 
     def finish(self, report: Report) -> None:
-        """Errors: BadFile."""
-        patiently(report, self._path, self._write_all)
-        report.saved(self._path, "metadata")
+        """One process writes what all have seen. Errors: BadFile."""
+        new = {key: entry for part in report.team.gather(self._new) for key, entry in part.items()}
+        # In the order of the pictures, however many processes described them.
+        self._entries |= {key: new[key] for key in sorted(new, key=lambda key: Path(key).parts)}
+        if report.team.first:
+            patiently(report, self._path, self._write_all)
+            report.saved(self._path, "metadata")
 
     def _write_all(self) -> None:
         if self._lines:

@@ -106,7 +106,8 @@ class Wd14Tagger:
         return sigmoid(found) if self._planes_first else found
 
     def say_counts(self, report: Report) -> None:
-        """How often each tag was given, the most frequent first."""
+        """How often each tag was given, the most frequent first, by all processes together."""
+        self.counts = sum(report.team.gather(self.counts), Counter())
         report.say("Tags, by how often they were given:")
         for tag, count in sorted(self.counts.items(), key=lambda item: (-item[1], item[0])):
             report.say(f"  {tag}: {count:,}")

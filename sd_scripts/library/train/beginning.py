@@ -4,10 +4,10 @@ import random
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.report import Report
+from sd_scripts.library.team import Team
 from sd_scripts.library.train.course import Course, Place
 from sd_scripts.library.train.curves import Schedule
 from sd_scripts.library.train.state_facts import Facts
-from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.validation import Standing
 from sd_scripts.options.network import StartOptions
 

@@ -16,13 +16,13 @@ from sd_scripts.library.models.paths import model_path
 from sd_scripts.library.models.sources import open_source
 from sd_scripts.library.models.vae import read_vae, vae_hash
 from sd_scripts.library.report import Report, counted
+from sd_scripts.library.team import Team
 from sd_scripts.library.train.batches import Encoder
 from sd_scripts.library.train.caching import cache_latents
 from sd_scripts.library.train.checks.cache_files import family_of
 from sd_scripts.library.train.device import main_report, make_accelerator
 from sd_scripts.library.train.keepers import OnDisk
 from sd_scripts.library.train.precision import computed_in, encoding_precision, store_in_fp8
-from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.text_caching import write_files
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.options.cache_tools import CacheModelOptions

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from sd_scripts.library.data.pictures_gone import SourceGone, while_there
+from sd_scripts.library.data.pictures_gone import SourceGone, met, while_there
 from sd_scripts.library.data.prefetch import Readers, prefetch
 from sd_scripts.library.data.training_data import Item, TrainImage
 from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
-from sd_scripts.library.train.team import Team
+from sd_scripts.library.team import Team
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def cache_latents(
 ) -> None:
     """Makes the latents that are missing, in batches of one size; leaves out and lists what cannot be read.
 
-    Each process makes its share; one by itself waits for a folder that is gone. Ends early when a stop is asked for.
+    Each process makes its share; all wait where a folder is gone. Ends early when a stop is asked for.
     """
     missing = keeper.missing()
     report.phase("cache_latents", f"Making latents of {len(missing):,} pictures", len(missing))
@@ -61,13 +61,12 @@ def cache_latents(
     done = 0
 
     def load(item: Item) -> Any:
-        if team.size > 1:
-            return keeper.load(item)
         return while_there(report, images[item.image].path.parent, partial(keeper.load, item))
 
     loading = prefetch(own, load, readers, lambda item, reason: unread.append(Made(item.image, reason=reason)))
     try:
-        for loaded in loading:
+        for _ in own:
+            loaded = met(team, partial(next, loading))
             # Rounds go together, so a place that one process cannot write to makes all of them wait.
             results = [*unread, *patiently(report, place, partial(keeper.make, loaded), team)]
             unread.clear()

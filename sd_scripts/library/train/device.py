@@ -1,6 +1,5 @@
 """The device that trains, and its number formats."""
 
-import os
 from typing import Any, Literal, Protocol
 
 import torch
@@ -9,11 +8,11 @@ from torch import nn
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
+from sd_scripts.library.team import launched, local_rank
 from sd_scripts.library.train.method import Holding
 from sd_scripts.library.train.packed import store_packed
 from sd_scripts.library.train.parallel import accelerator_arguments, allow_autocast
 from sd_scripts.library.train.precision import computed_in, store_in_fp8, weights_dtype
-from sd_scripts.library.train.team import launched, local_rank
 from sd_scripts.library.train.zero import is_divided
 from sd_scripts.options.trainer import TrainerOptions
 from sd_scripts.options.training import AttentionOptions
@@ -45,11 +44,17 @@ def check_device(precision: Precision) -> None:
         raise BadOption("mixed_precision", "This GPU has no bf16. Use --mixed_precision fp16 or no.")
 
 
+def check_gpus() -> None:
+    """Each process of this machine has a GPU of its own, where there are any. Errors: BadOption."""
+    there = torch.cuda.device_count()
+    if there and local_rank() >= there:
+        sentence = f"each process needs a GPU of its own, and {there} can be used here. Start no more than that."
+        raise BadOption("num_processes", f"Process {local_rank() + 1} on this machine: {sentence}")
+
+
 def main_report(report: Report) -> Report:
     """The report in the first process, and one that nobody hears in the others: they would say everything again."""
-    if launched().rank == 0:
-        return report
-    return Report(asked=report.asked, out=open(os.devnull, "w"))  # noqa: SIM115
+    return report if launched().first else report.unheard()
 
 
 def training_device() -> torch.device:
@@ -72,10 +77,18 @@ def make_accelerator(options: TrainerOptions) -> Any:
 
     precision = options.precision
     check_device(precision)
+    check_gpus()
     # The loop weighs its batches itself; the launcher's own option must not divide the loss once more.
     whole = GradientAccumulationPlugin(num_steps=1)
+    # Without a GPU accelerate would take each of several processes for one by itself, unless it is told.
+    cpu = launched().size > 1 and not torch.cuda.is_available() and not options.zero.deepspeed
     accelerator = Accelerator(
-        mixed_precision=precision.mixed_precision, gradient_accumulation_plugin=whole, **accelerator_arguments(options)
+        cpu=cpu,
+        mixed_precision=precision.mixed_precision,
+        # As all that training depends on it is the script's option, not the launcher's (torch_compile).
+        dynamo_backend="no",
+        gradient_accumulation_plugin=whole,
+        **accelerator_arguments(options),
     )
     if options.zero.deepspeed:
         allow_autocast(accelerator)

@@ -1,16 +1,17 @@
 """The windows of an epoch, loaded: what one process of several learns from."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
-from sd_scripts.library.data.pictures_gone import while_there
+from sd_scripts.library.data.pictures_gone import met, while_there
 from sd_scripts.library.data.prefetch import Readers, prefetch
 from sd_scripts.library.data.training_data import Example, Item, Moment, TrainingData
 from sd_scripts.library.report import Report
+from sd_scripts.library.team import ALONE, Team
 from sd_scripts.library.train.course import Window
-from sd_scripts.library.train.team import Team
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,6 @@ class Loaded:
 
 
 NO_READERS = Readers(0)
-ALONE = Team()
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,10 @@ class Feed:
     told: set[int] = field(default_factory=set)
 
     def windows(self, planned: list[Window], first: Moment) -> Generator[list[Loaded]]:
-        """Each window's batches, without what cannot be loaded; `first` is the moment of the first window."""
+        """Each window's batches, without what cannot be loaded; `first` is the moment of the first window.
+
+        Processes begin a window together, so that all wait where one waits for its pictures. Errors: SourceGone.
+        """
         batches = [self._share(batch) for window in planned for batch in window]
         # An item is shown once an epoch, so its step is known by it.
         steps = {item: first.step + ahead for ahead, window in enumerate(planned) for b in window for item in b}
@@ -55,12 +58,12 @@ class Feed:
         loading = cast("Generator[list[Example]]", prefetch(batches, load, self.readers, self._failed))
         with closing(loading):
             for window in planned:
-                yield [Loaded(next(loading), ghost=len(batch) <= self.team.rank) for batch in window]
+                yield met(self.team, partial(self._loaded, loading, window))
+
+    def _loaded(self, loading: Iterator[list[Example]], window: Window) -> list[Loaded]:
+        return [Loaded(next(loading), ghost=len(batch) <= self.team.rank) for batch in window]
 
     def _load(self, item: Item, moment: Moment) -> Example:
-        if self.team.size > 1:
-            # The others would wait for this one, and in the end give up.
-            return self.data.load(item, moment)
         folder = self.data.images[item.image].path.parent
         return while_there(self.report, folder, lambda: self.data.load(item, moment))
 

@@ -16,10 +16,10 @@ from sd_scripts.library.footprint.training import Setting, footprint
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.shortage import is_out_of_memory, is_out_of_ram
+from sd_scripts.library.team import launched
 from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.expected_memory import setting_of
 from sd_scripts.library.train.method import Method
-from sd_scripts.library.train.team import launched
 from sd_scripts.options.network import FrozenBaseOptions
 from sd_scripts.options.optimizer import STATES
 from sd_scripts.options.trainer import TrainerOptions

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from sd_scripts.library.notice import Notice
+from sd_scripts.library.team import launched
 from sd_scripts.library.train.about import unwritten
 from sd_scripts.library.train.boards import idle_logging
 from sd_scripts.library.train.checks.noise import idle_options
@@ -14,7 +15,6 @@ from sd_scripts.library.train.inversion_rules import idle_inversion
 from sd_scripts.library.train.network_rules import idle_network
 from sd_scripts.library.train.optimizing import rate_notices
 from sd_scripts.library.train.saving import file_format
-from sd_scripts.library.train.team import launched
 from sd_scripts.options.fine_tune import FineTuneMethodOptions
 from sd_scripts.options.inversion import InversionTrainerOptions
 from sd_scripts.options.train_hypernetwork import TrainHypernetworkOptions

@@ -96,7 +96,12 @@ def learning_rates(optimizer: "torch.optim.Optimizer") -> dict[str, float]:
 
     AdaFactor's own where it sets them itself. Where the optimizer finds a factor d, d*lr stands before the others.
     """
-    groups = [group for group in optimizer.param_groups if any(one.requires_grad for one in group["params"])]
+    # DeepSpeed's stage 3 empties its groups between steps.
+    groups = [
+        group
+        for group in optimizer.param_groups
+        if not group["params"] or any(one.requires_grad for one in group["params"])
+    ]
     rates = {group["name"]: float(_rate(optimizer, group)) for group in groups}
     if not finds_its_rate(type(optimizer).__name__):
         return rates

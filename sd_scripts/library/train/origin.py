@@ -7,6 +7,7 @@ from pathlib import Path
 from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
+from sd_scripts.library.team import Team
 from sd_scripts.library.train import beginning, zero
 from sd_scripts.library.train import state as states
 from sd_scripts.library.train.branching import begun_anew
@@ -28,7 +29,6 @@ from sd_scripts.library.train.optimizing import choose_schedule
 from sd_scripts.library.train.recovery import check_weights
 from sd_scripts.library.train.shaping import fingerprint_of, shaping
 from sd_scripts.library.train.state_facts import Facts, read_facts
-from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.validation import Standing
 from sd_scripts.options.network import StartOptions
 from sd_scripts.options.trainer import TrainerOptions

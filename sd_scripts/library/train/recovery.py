@@ -9,6 +9,7 @@ from sd_scripts.library.errors import BadFile, LossNotFinite
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.pausing import NotWritten
 from sd_scripts.library.report import Report
+from sd_scripts.library.team import Team
 from sd_scripts.library.train import state as states
 from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.finite import MOST_IN_A_ROW, Trouble, Watch, broken_tensor
@@ -17,7 +18,6 @@ from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.schedules import advance
 from sd_scripts.library.train.state_facts import read_facts
-from sd_scripts.library.train.team import Team
 from sd_scripts.options.model import BaseModelOptions
 from sd_scripts.options.trainer import TrainerOptions
 

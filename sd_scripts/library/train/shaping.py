@@ -11,8 +11,8 @@ from typing import Any, cast
 
 from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.io.reading import parse_json, parse_toml, read_text
+from sd_scripts.library.team import launched
 from sd_scripts.library.train.optimizers import optimizer_name
-from sd_scripts.library.train.team import launched
 from sd_scripts.options.spec import OptionSpec, flat_values, option_groups
 
 Changes = dict[str, tuple[Any, Any]]

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from sd_scripts.library.data.picture_data import PictureData, with_held_out
 from sd_scripts.library.data.training_data import Item, Moment, TrainingData
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.models.family import Family
+from sd_scripts.library.models.family import Family, Tensors
 from sd_scripts.library.models.vae import weights_hash
 from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report, counted
+from sd_scripts.library.team import Team
 from sd_scripts.library.train.precision import computed_in
 from sd_scripts.library.train.prompts import read_prompts
-from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.text_files import MISSING, Lacking, TextFiles, TextSource, places_of
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.options.trainer import TrainerOptions
@@ -49,6 +49,10 @@ def _keep_all(texts: Texts, data: TrainingData, report: Report) -> None:
         texts.outputs_of(caption)
 
 
+# So many files a process makes before it hears the others, and stops.
+FILES_A_ROUND = 8
+
+
 class Written(NamedTuple):
     """Files of captions: how many there are to be, how many of them were missing, how many were made."""
 
@@ -67,23 +71,38 @@ def write_files(
     files = TextFiles(places, _source(family, texts, options), names, known, trusting=check == "size")
     lacking, total = files.lacking(), sum(map(len, places.values()))
     _tell(lacking, total, check == "everything", report)
-    own = lacking[team.rank :: team.size]
     if lacking:
-        report.phase("cache_texts", f"Encoding the captions of {counted(len(lacking), 'picture')}", len(own))
+        report.phase("cache_texts", f"Encoding the captions of {counted(len(lacking), 'picture')}", len(lacking))
     else:
         report.say("What the text encoders make of the captions is on disk already.")
-    made: list[Lacking] = []
-    for one in report.each(own, len(own)):
-        encoded = {name: tensor[0] for name, tensor in texts.encode([one.caption]).items()}
-        patiently(report, one.path, partial(files.write, one.caption, one.path, encoded))
-        made.append(one)
-    # Nobody reads before everybody has written.
-    all_made = [one for made_by_one in team.gather(made) for one in made_by_one]
-    for one in all_made:
+    made = _make(texts, files, lacking, team, report)
+    for one in lacking[:made]:
         files.note_written(one.caption, one.path)
     known.keep()
     texts.outputs = files
-    return Written(total, len(lacking), len(all_made))
+    return Written(total, len(lacking), made)
+
+
+def _make(texts: Texts, files: TextFiles, lacking: list[Lacking], team: Team, report: Report) -> int:
+    """Makes the files, until a stop is asked for; how many were made, from the first on.
+
+    Rounds go together, so a place that one process cannot write to makes all of them wait, and nobody reads before
+    everybody has written.
+    """
+    step = FILES_A_ROUND * team.size
+    for begin in range(0, len(lacking), step):
+        part = lacking[begin : begin + step]
+        encoded = [(one, texts.encode([one.caption])) for one in team.share(part)]
+        patiently(report, part[0].path, partial(_write_all, files, encoded), team)
+        report.progress(begin + len(part), len(lacking))
+        if any(team.gather(report.stop_asked())):
+            return begin + len(part)
+    return len(lacking)
+
+
+def _write_all(files: TextFiles, encoded: list[tuple[Lacking, Tensors]]) -> None:
+    for one, outputs in encoded:
+        files.write(one.caption, one.path, {name: tensor[0] for name, tensor in outputs.items()})
 
 
 def _tell(lacking: list[Lacking], total: int, verified: bool, report: Report) -> None:

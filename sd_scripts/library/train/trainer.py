@@ -16,6 +16,7 @@ from sd_scripts.library.events import Request
 from sd_scripts.library.models.family import Family, TextSettings
 from sd_scripts.library.pausing import Pause
 from sd_scripts.library.report import Report, counted
+from sd_scripts.library.team import Team
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
@@ -44,7 +45,6 @@ from sd_scripts.library.train.recovery import Recovery, check_all_weights
 from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
 from sd_scripts.library.train.smaller import Smaller
-from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.text_caching import cache_texts
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.library.train.timing import waited

@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.team import launched
 from sd_scripts.library.train.replaced import replace_in_state
 from sd_scripts.library.train.stepping import UNKNOWN_NORM, Finished
-from sd_scripts.library.train.team import launched
 from sd_scripts.options.device import DeepSpeedOptions
 from sd_scripts.options.trainer import TrainerOptions
 
@@ -150,8 +150,45 @@ def whole_weights(modules: Iterable[nn.Module], engine: Any, main: bool) -> Iter
 
 
 def write_parts(engine: Any, state: Path) -> None:
-    """Each process writes its part, beside the state folder that they belong in. All processes call this together."""
-    engine.save_checkpoint(str(parts_beside(state)), tag=_TAG, save_latest=False)
+    """Each process writes its part, beside the state folder that they belong in. All processes call this together.
+
+    Errors: OSError, where this one could not write its own: only after all have been through it.
+    """
+    plain = engine.checkpoint_engine
+    writer = engine.checkpoint_engine = _Forbearing(plain)
+    try:
+        engine.save_checkpoint(str(parts_beside(state)), tag=_TAG, save_latest=False)
+    finally:
+        engine.checkpoint_engine = plain
+    if writer.trouble is not None:
+        raise writer.trouble
+
+
+class _Forbearing:
+    """DeepSpeed's writer of files, which keeps an error until all have written: the others wait for this process
+    before and after, so one that left in between would keep them for ever."""
+
+    def __init__(self, plain: Any) -> None:
+        self._plain = plain
+        self.trouble: Exception | None = None
+
+    def save(self, *words: Any, **named: Any) -> Any:
+        """Writes a file."""
+        return self._kept("save", *words, **named)
+
+    def makedirs(self, *words: Any, **named: Any) -> Any:
+        """Makes a folder."""
+        return self._kept("makedirs", *words, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._plain, name)
+
+    def _kept(self, name: str, *words: Any, **named: Any) -> Any:
+        try:
+            return getattr(self._plain, name)(*words, **named)
+        except (OSError, RuntimeError) as error:
+            self.trouble = self.trouble or error
+            return None
 
 
 def parts_beside(state: Path) -> Path:

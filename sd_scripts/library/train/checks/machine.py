@@ -1,16 +1,25 @@
 """What must be true of number formats, memory and processes before a model is loaded. Needs no torch."""
 
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from sd_scripts.library.errors import BadOption, NotInstalled
+from sd_scripts.library.team import launched
 from sd_scripts.library.train.optimizers import optimizer_name
-from sd_scripts.library.train.team import launched
 from sd_scripts.options.device import CUDA_GRAPHS, CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.trainer import TrainerOptions
 from sd_scripts.options.training import AttentionOptions, PrecisionOptions
+
+_LAUNCHER = {
+    "ACCELERATE_USE_DEEPSPEED": "--use_deepspeed",
+    "ACCELERATE_USE_FSDP": "--use_fsdp",
+    "ACCELERATE_USE_MEGATRON_LM": "--use_megatron_lm",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "--use_parallelism_config",
+}
+"""What accelerate's launcher tells by the environment, and by which of its options."""
 
 
 def check_machine(options: TrainerOptions) -> None:
@@ -118,7 +127,11 @@ def check_fused_backward(options: TrainerOptions) -> None:
 
 
 def check_processes(parallel: ParallelOptions, zero: DeepSpeedOptions) -> None:
-    """DeepSpeed exchanges gradients in its own way."""
+    """The launcher asks for no other way of dividing the work than the script; DeepSpeed exchanges gradients itself."""
+    for variable, words in _LAUNCHER.items():
+        if os.environ.get(variable, "").lower() == "true" and not (words == "--use_deepspeed" and zero.deepspeed):
+            sentence = f"accelerate launch {words}: this training divides weights and states by --deepspeed alone"
+            raise BadOption("deepspeed", f"{sentence}. Give that to the script, and not {words} to the launcher.")
     for option in ("ddp_gradient_as_bucket_view", "ddp_static_graph"):
         if zero.deepspeed and getattr(parallel, option):
             raise BadOption(option, f"--{option} has no meaning with --deepspeed. Leave one out.")

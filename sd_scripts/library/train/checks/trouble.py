@@ -1,7 +1,7 @@
 """What must be true of the answers to trouble in the middle of a training. Needs no torch."""
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.train.team import launched
+from sd_scripts.library.team import launched
 from sd_scripts.options.trainer import TrainerOptions
 
 
