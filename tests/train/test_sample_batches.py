@@ -14,7 +14,7 @@ from sd_scripts.library.train.prompts import Prompt
 from sd_scripts.library.train.sampling import Samples, evaluating
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.options.training import SampleOptions
-from tests.train.tiny import Recorder, make_trainer, tiny_family
+from tests.train.tiny import Recorder, tiny_family, train
 
 # diffusers' Euler schedulers hand torch tensors to numpy in an old way.
 pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
@@ -33,14 +33,18 @@ def artist_of(family, fixed=False, max_tokens=75):
     return Artist(family, texts, Encoder(family, accelerator, True), accelerator, 1)
 
 
+def prompts_file(folder, lines):
+    file = folder / "prompts.txt"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    return str(file)
+
+
 class Drawn:
     """Samples of a tiny model, drawn into a folder."""
 
     def __init__(self, folder, lines, **values):
-        file = folder / "prompts.txt"
-        file.write_text("\n".join(lines), encoding="utf-8")
         self.family, self.recorder = tiny_family(), Recorder()
-        self.options = SampleOptions(sample_prompts=str(file), **values)
+        self.options = SampleOptions(sample_prompts=prompts_file(folder, lines), **values)
         self.rows = []
         own = self.family.predict
 
@@ -173,5 +177,7 @@ def test_what_frozen_encoders_make_of_prompts_is_kept(fixed, times):
 
 
 def test_prompts_of_encoders_that_learn_are_encoded_each_time(tmp_path):
-    learning, frozen = (make_trainer(tmp_path / str(text), text=text)[0] for text in (True, False))
-    assert frozen.texts._fixed and not learning.texts._fixed
+    file = prompts_file(tmp_path, [f"a cat {SMALL}"])
+    once = {"sample_prompts": file, "sample_at_first": True, "max_train_steps": 1}
+    learning, frozen = (train(tmp_path, text=text, **once)[0] for text in (True, False))
+    assert set(frozen.texts._prompts) == {"", "a cat"} and not learning.texts._prompts
