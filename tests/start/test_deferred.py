@@ -13,16 +13,9 @@ FILES = {
     "far/deep.py": "import far\nfound = far.Thing\n",
     "open_package/__init__.py": "raise RuntimeError('it ran')\n",
     "open_package/part.py": "value = 7\n",
-    "parts.py": "class Base:\n    def told(self):\n        return 'base'\ndef count(a, b=1):\n    return a + b\n",
     "broken.py": "import nothing_of_this_name\n",
 }
-TABLE = {
-    "far": {},
-    "open_package": {},
-    "parts": dict.fromkeys(("Base", "count"), deferred.Promised),
-    "broken": {},
-    "not_there": {},
-}
+TABLE = {"far", "open_package", "broken", "not_there"}
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +29,7 @@ def packages(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     deferred.defer_unused()
     yield
-    for name in [name for name in sys.modules if name.partition(".")[0] in {*TABLE}]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in TABLE]:
         del sys.modules[name]
 
 
@@ -60,20 +53,6 @@ def test_of_an_open_package_single_modules_are_used_while_it_waits():
     assert importlib.import_module("open_package.part").value == 7
     with pytest.raises(RuntimeError, match="it ran"):
         sys.modules["open_package"].anything  # noqa: B018
-
-
-def test_what_is_promised_is_what_it_stands_for():
-    from parts import Base, count
-
-    module = sys.modules["parts"]
-    assert not isinstance(3, Base) and deferred.waits(module)
-    assert count(1, b=2) == 3 and not deferred.waits(module)
-    assert isinstance(module.Base(), Base) and Base.told(module.Base()) == "base"
-
-    class Own(Base):
-        pass
-
-    assert issubclass(Own, module.Base) and Own().told() == "base"
 
 
 def test_the_reason_of_a_failed_import_is_told_each_time():

@@ -1,5 +1,6 @@
 """What is read of a model's file, and the memory that it takes."""
 
+import gc
 import struct
 import sys
 import types
@@ -135,3 +136,13 @@ def test_a_number_format_that_is_not_read_is_named(tmp_path):
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"12")
     with pytest.raises(checkpoints.BadFile):
         open_checkpoint(path)
+
+
+def test_what_was_written_into_a_tensor_stays_when_another_of_the_same_place_goes(tmp_path):
+    write_safetensors(tmp_path / "a.safetensors", {"a": torch.zeros(1 << 16)})
+    file = open_checkpoint(tmp_path / "a.safetensors")
+    kept, other = file.tensor("a"), file.tensor("a")
+    kept += 1
+    del other
+    gc.collect()
+    assert bool((kept == 1).all())

@@ -9,6 +9,7 @@ import math
 import mmap
 import weakref
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -56,12 +57,14 @@ class MappedBytes:
     def __init__(self, path: Path) -> None:
         with open(path, "rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        self._held: Counter[int] = Counter()
 
     def piece(self, begin: int, size: int) -> Tensor:
         """See Bytes."""
         held = np.frombuffer(self._map, np.uint8, size, begin)
         # The tensor holds the array: when it goes, nobody uses these pages any more.
-        weakref.finalize(held, _let_go, self._map, begin, begin + size).atexit = False
+        self._held[begin] += 1
+        weakref.finalize(held, _let_go, self._map, self._held, begin, begin + size).atexit = False
         return torch.from_numpy(held)
 
 
@@ -127,8 +130,11 @@ def _begin(file: Any, header: int) -> int:
     return header + _ZIP_HEADER_BYTES + int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
 
 
-def _let_go(mapped: mmap.mmap, begin: int, end: int) -> None:
-    """Gives back the pages that hold nothing else."""
+def _let_go(mapped: mmap.mmap, held: Counter[int], begin: int, end: int) -> None:
+    """Gives back the pages that hold nothing else. What another tensor has written there would be lost with them."""
+    held[begin] -= 1
+    if held[begin]:
+        return
     first, last = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE, end // mmap.PAGESIZE * mmap.PAGESIZE
     if first < last and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED, first, last - first)
