@@ -109,7 +109,8 @@ def vae(drawn: "Bare", given: Given, rounds: int) -> Row:
     single = Clocked(lambda: [drawn.decode(one_CHW[None]) for one_CHW in latents_BCHW], given)
     at_once = Clocked(lambda: drawn.decode(latents_BCHW), given)
     at_once()
-    return Row(f"... VAE one by one, beside {AT_ONCE} at once", "times", alternating(single, at_once, min(rounds, FEW))[2])
+    slower = alternating(single, at_once, min(rounds, FEW))[2]
+    return Row(f"... VAE one by one, beside {AT_ONCE} at once", "times", slower)
 
 
 def png(drawn: "Bare", given: Given, rounds: int) -> Row:
