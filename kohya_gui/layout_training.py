@@ -102,7 +102,8 @@ SECTIONS: Places = {
     " branch weights resume_from_huggingface initial_epoch initial_step skip_until_initial_step",
     "upload": "huggingface_repo_id huggingface_path_in_repo huggingface_repo_visibility huggingface_repo_type"
     " save_state_to_huggingface async_upload huggingface_token",
-    "samples": "sample_every_n_epochs sample_every_n_steps sample_at_first sample_prompts sample_sampler",
+    "samples": "sample_every_n_epochs sample_every_n_steps sample_at_first sample_prompts sample_sampler"
+    " sample_batch_size",
     "logging": "logging_dir log_with log_prefix log_tracker_name log_tracker_config log_config wandb_run_name"
     " wandb_api_key console_log_level console_log_file console_log_simple",
     "about": f"{_ABOUT} no_metadata training_comment",
@@ -219,7 +220,7 @@ SHOWN: dict[str, Rule] = {
     "save_last_n_epochs_state": all_of(given("save_state"), _BY_EPOCHS),
     "save_last_n_steps_state": all_of(given("save_state"), given("save_every_n_steps")),
     "skip_until_initial_step": any_of(given("initial_epoch"), given("initial_step")),
-    "sample_sampler": given("sample_prompts"),
+    **dict.fromkeys(("sample_sampler", "sample_batch_size"), given("sample_prompts")),
     "resume_from_huggingface": given("resume"),
     **dict.fromkeys(
         (

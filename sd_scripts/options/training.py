@@ -235,3 +235,6 @@ class SampleOptions:
 
     sample_sampler: Samplers = "ddim"
     """Sampler of the samples, where a prompt names none."""
+
+    sample_batch_size: Annotated[int, Range(low=1, high=64), Unit("images")] = 4
+    """Samples of one size, number of steps and sampler that are drawn at once; half as many where memory runs out."""

@@ -60,6 +60,7 @@ def make_world(folder: Path) -> Path:
     (folder / "rules.toml").write_text(RULES, encoding="utf-8")
     (folder / "options.toml").write_text("[noise]\nnoise_offset = 0.3\n", encoding="utf-8")
     (folder / "prompts.txt").write_text("a red cat --w 64 --h 64 --s 2\n", encoding="utf-8")
+    (folder / "prompts2.txt").write_text("a red cat --w 64 --h 64 --s 1\n" * 2, encoding="utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sd_models.make_sd1(folder / "sd1.safetensors")

@@ -5,6 +5,7 @@ from tests.effects.effect import Effect, refused, seen
 
 SD2 = "{here}/sd2.safetensors"
 SAMPLES = {"sample_prompts": "{here}/prompts.txt"}
+TWO_SAMPLES = {"sample_prompts": "{here}/prompts2.txt", "sample_at_first": True}
 EPOCHS = {"max_train_epochs": 3, "train_batch_size": 3}
 STEPS = {"save_every_n_steps": 1, "max_train_steps": 3}
 FAR_TOO_HIGH = {"learning_rate": 1e30, "max_grad_norm": 0.0, "max_train_steps": 3}
@@ -76,6 +77,7 @@ SAMPLING = [
     Effect("sample_every_n_steps", 1, ("samples",), SAMPLES, unseen_in=("losses", "weights")),
     Effect("sample_every_n_epochs", 1, ("samples",), SAMPLES, unseen_in=("losses", "weights")),
     seen("sample_sampler", "dpmsolver++", "samples", **SAMPLES, sample_at_first=True),
+    Effect("sample_batch_size", 1, ("computed",), TWO_SAMPLES, unseen_in=("losses", "weights")),
 ]
 
 ROWS = [*MODEL, *LENGTH, *PRECISION, *ATTENTION, *SAVING, *LOGGING, *SAMPLING]

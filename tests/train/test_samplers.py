@@ -10,9 +10,10 @@ from accelerate import Accelerator
 from sd_scripts.library.models import configs
 from sd_scripts.library.models.family import TextSettings
 from sd_scripts.library.models.samplers import sampling_scheduler
+from sd_scripts.library.train.artist import Artist, Sketch
 from sd_scripts.library.train.batches import Encoder
 from sd_scripts.library.train.prompts import LONGEST_STEPS, Prompt
-from sd_scripts.library.train.sampling import Artist, evaluating
+from sd_scripts.library.train.sampling import evaluating
 from sd_scripts.library.train.texts import Texts
 from sd_scripts.options.training import Samplers
 from tests.train.tiny import tiny_family
@@ -31,7 +32,8 @@ def draw(sampler, seed=3):
     family, accelerator = tiny_family(), Accelerator(cpu=True)
     texts = Texts(family, TextSettings(), accelerator, trained=False, keep=False)
     with evaluating([family.unet, family.text_encoder]):
-        return Artist(family, texts, Encoder(family, accelerator, True), accelerator, 1).draw(PROMPT, sampler, seed)
+        artist = Artist(family, texts, Encoder(family, accelerator, True), accelerator, 1)
+        return artist.decode(artist.draw([Sketch(0, PROMPT, sampler, seed)])[0])
 
 
 drawn = functools.cache(draw)

@@ -37,6 +37,11 @@ def picture(path):
         return image.size, image.tobytes()
 
 
+def furthest(one, other):
+    """The largest difference of two pictures of one size, in levels of 0 to 255; alone or in a batch it is 1."""
+    return max(abs(a - b) for a, b in zip(one[1], other[1], strict=True))
+
+
 def test_samples_by_steps(tmp_path):
     file = prompts(tmp_path, f"# two\na cat {SMALL} --d 5\n\na dog {SMALL} --n rain --l 1 --ss euler_a\n")
     _, recorder = train(tmp_path, sample_prompts=file, sample_every_n_steps=2, sample_at_first=True)
@@ -156,8 +161,8 @@ def test_each_option_of_a_prompt_changes_its_picture(tmp_path):
     file = prompts(tmp_path, "\n".join([*lines, lines[0]]))
     _, recorder = train(tmp_path, sample_prompts=file, sample_every_n_steps=3)
     pictures = [picture(event.path) for event in recorder.of("sample")]
-    assert len(pictures) == 9 and pictures[0] == pictures[-1]
-    assert len(set(pictures)) == 8
+    assert len(pictures) == 9 and furthest(pictures[0], pictures[-1]) <= 1
+    assert all(furthest(pictures[0], other) > 1 for other in pictures[1:-3])
     assert [size for size, _ in pictures[-3:-1]] == [(128, 64), (64, 128)]
 
 

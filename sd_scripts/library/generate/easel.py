@@ -123,7 +123,7 @@ class Easel:
         timesteps: Tensor | None = None,
         after_step: Place | None = None,
     ) -> Tensor:
-        guidance = Guidance(pictures[0].scale, pictures[0].negative_scale)
+        guidance = Guidance([picture.scale for picture in pictures], pictures[0].negative_scale)
         conditions = self._conditions(pictures, guidance)
 
         def predict(noisy_NCHW: Tensor, timesteps_N: Tensor) -> Tensor:

@@ -54,9 +54,9 @@ class Picture:
     mask: Path | None = None
 
     def goes_with(self, other: "Picture") -> bool:
-        """Whether both can be drawn at once: they differ in their texts and seeds only."""
-        ways = [(one.size_px, one.steps, one.scale, one.negative_scale, one.sampler, one.strength, one.multipliers,
-                 one.source is None, one.mask is None) for one in (self, other)]  # fmt: skip
+        """Whether both can be drawn at once: they differ in their texts, seeds and scales only."""
+        ways = [(one.size_px, one.steps, one.scale > 1.0, one.negative_scale, one.sampler, one.strength,
+                 one.multipliers, one.source is None, one.mask is None) for one in (self, other)]  # fmt: skip
         return ways[0] == ways[1]
 
 

@@ -16,15 +16,16 @@ Place = Callable[[Tensor, int], Tensor]
 
 @dataclass(frozen=True)
 class Guidance:
-    """How closely texts are followed. `negative_scale`: the negative text pushes away by itself, None: it is what the
-    prompt is compared with."""
+    """How closely texts are followed: a scale for each picture, of which all or none are above 1, where negative texts
+    begin to count. `negative_scale`: the negative text pushes away by itself, None: it is what the prompt is compared
+    with."""
 
-    scale: float
+    scales: Sequence[float]
     negative_scale: float | None = None
 
     def rows(self, prompts: Sequence[str], negatives: Sequence[str]) -> list[str]:
         """The texts whose predictions are needed: as many rows for each picture as `parts`."""
-        if self.scale <= 1.0:
+        if self.parts == 1:
             return list(prompts)
         empty = [] if self.negative_scale is None else [""] * len(prompts)
         return [*negatives, *prompts, *empty]
@@ -32,19 +33,19 @@ class Guidance:
     @property
     def parts(self) -> int:
         """How many predictions make one."""
-        if self.scale <= 1.0:
+        if self.scales[0] <= 1.0:
             return 1
         return 2 if self.negative_scale is None else 3
 
-    def combined(self, prediction_NCHW: Tensor) -> Tensor:
+    def combined(self, prediction_NCHW: Tensor, scales_B111: Tensor) -> Tensor:
         """prediction_BCHW, by classifier-free guidance (Ho and Salimans, 2022, equation 6)."""
         if self.parts == 1:
             return prediction_NCHW
         negative_BCHW, with_BCHW, *empty = prediction_NCHW.chunk(self.parts)
         if self.negative_scale is None:
-            return negative_BCHW + self.scale * (with_BCHW - negative_BCHW)
+            return negative_BCHW + scales_B111 * (with_BCHW - negative_BCHW)
         away_BCHW = self.negative_scale * (negative_BCHW - empty[0])
-        return empty[0] + self.scale * (with_BCHW - empty[0]) - away_BCHW
+        return empty[0] + scales_B111 * (with_BCHW - empty[0]) - away_BCHW
 
 
 def first_noise(shape_CHW: tuple[int, int, int], generators: Sequence[torch.Generator]) -> Tensor:
@@ -65,10 +66,12 @@ def denoise(
     # Only some schedulers add noise on their way.
     draws = "generator" in inspect.signature(scheduler.step).parameters
     extra: dict[str, Any] = {"generator": list(generators)} if draws else {}
+    # Once: what comes from the host in each step would have it wait for the device.
+    scales_B111 = latents_BCHW.new_tensor(guidance.scales).view(-1, 1, 1, 1)
     for number, timestep in enumerate(scheduler.timesteps if timesteps is None else timesteps):
         scaled_NCHW = scheduler.scale_model_input(latents_BCHW, timestep).repeat(guidance.parts, 1, 1, 1)
         prediction_NCHW = predict(scaled_NCHW, timestep.repeat(len(scaled_NCHW)))
-        step = scheduler.step(guidance.combined(prediction_NCHW), timestep, latents_BCHW, **extra)
+        step = scheduler.step(guidance.combined(prediction_NCHW, scales_B111), timestep, latents_BCHW, **extra)
         latents_BCHW = step.prev_sample
         if after_step:
             latents_BCHW = after_step(latents_BCHW, number)

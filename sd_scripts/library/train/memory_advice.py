@@ -178,7 +178,7 @@ def _for_ram(options: TrainerOptions) -> list[str]:
 
 
 def _for_samples(options: TrainerOptions) -> list[str]:
-    """Pictures that are drawn take memory by their size alone: one is drawn at a time."""
+    """Pictures that are drawn take memory by their size: where it ran out, one was drawn at a time."""
     ways = {
         "smaller --w and --h in the sample prompts": True,
         "--mixed_precision bf16": options.precision.mixed_precision == "no",

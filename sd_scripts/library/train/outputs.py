@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 from sd_scripts.library.pausing import Pause, Trouble, trouble_of
 from sd_scripts.library.train.archive import Archive
+from sd_scripts.library.train.artist import Artist
 from sd_scripts.library.train.compiling import uncompiled
 from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.kept import Kept, KeptState
 from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.output_place import size_of, state_bytes
-from sd_scripts.library.train.sampling import Artist, Samples, evaluating
+from sd_scripts.library.train.sampling import Samples, evaluating
 from sd_scripts.library.train.saving import Occasion
 from sd_scripts.library.train.state_facts import Facts
 from sd_scripts.library.train.tracking import Tracker

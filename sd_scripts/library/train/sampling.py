@@ -1,9 +1,11 @@
 """Pictures drawn while training: their own small loop, which leaves no trace in the training."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,49 +13,20 @@ import torch
 from torch import nn
 
 from sd_scripts.library import events
-from sd_scripts.library.data.training_data import TrainImage, uncut
+from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.errors import UserError
-from sd_scripts.library.models.denoising import Guidance, denoise, first_noise
-from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
-from sd_scripts.library.train.batches import Encoder
+from sd_scripts.library.shortage import is_out_of_memory
+from sd_scripts.library.train.artist import Artist, Sketch, batches
 from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.output_place import OutputPlace
 from sd_scripts.library.train.prompts import Prompt, prompts_of_images, read_prompts, unused, whole_eights
-from sd_scripts.library.train.texts import Texts
+from sd_scripts.library.train.smaller import free_memory
 from sd_scripts.options.training import SampleOptions
 
-
-@dataclass(frozen=True)
-class Artist:
-    """Draws prompts with the model as it stands."""
-
-    family: Family
-    texts: Texts
-    encoder: Encoder
-    accelerator: Any
-    seed: int
-
-    @torch.no_grad()
-    def draw(self, prompt: Prompt, sampler: str, seed: int) -> torch.Tensor:
-        """pixels_CHW in -1 to 1."""
-        generator = torch.Generator().manual_seed(seed)
-        device = self.accelerator.device
-        scheduler = self.family.sampling_scheduler(prompt.sample_sampler or sampler)
-        scheduler.set_timesteps(prompt.sample_steps, device=device)
-        guidance = Guidance(prompt.scale)
-        captions = guidance.rows([prompt.prompt], [prompt.negative_prompt])
-        sizes_B6 = torch.tensor([uncut((prompt.width, prompt.height)).numbers()] * len(captions))
-        conditions = self.texts.encode_prompts(captions) | {"sizes_B6": sizes_B6.to(device)}
-        noise_BCHW = first_noise((4, prompt.height // 8, prompt.width // 8), [generator]).to(device)
-
-        def predict(noisy_BCHW: torch.Tensor, timesteps_B: torch.Tensor) -> torch.Tensor:
-            with self.accelerator.autocast():
-                return self.family.predict(noisy_BCHW, timesteps_B, conditions).float()
-
-        latents_BCHW = denoise(predict, scheduler, noise_BCHW * scheduler.init_noise_sigma, guidance, [generator])
-        return self.encoder.decode(latents_BCHW / self.family.latent_scale)[0]
+WRITTEN_LATER = 8
+"""Pictures that may wait for the disk while others are drawn."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +38,55 @@ class Drawing:
     index: int
 
 
+class Desk:
+    """Writes pictures beside the drawing, and tells of them in the order of their prompts."""
+
+    def __init__(self, tell: Callable[[Drawing], None]) -> None:
+        self.drawings: list[Drawing] = []
+        self._tell = tell
+        self._next = 0
+        self._submitted: list[Future[Drawing]] = []
+        self._untold: dict[int, Future[Drawing]] = {}
+
+    @contextmanager
+    def open(self) -> Iterator[Callable[[int, Callable[[], Drawing]], None]]:
+        """Gives what takes the writing of the picture of a prompt. At the end all are written, and told."""
+        with ThreadPoolExecutor(1, "samples") as writer:
+
+            def take(index: int, write: Callable[[], Drawing]) -> None:
+                if len(self._submitted) >= WRITTEN_LATER:
+                    self._submitted[-WRITTEN_LATER].exception()
+                self._untold[index] = writer.submit(write)
+                self._submitted.append(self._untold[index])
+                self._tell_ready()
+
+            try:
+                yield take
+            finally:
+                for index in sorted(self._untold):
+                    self._told(index)
+
+    def _tell_ready(self) -> None:
+        while self._next in self._untold and self._untold[self._next].done():
+            self._told(self._next)
+
+    def _told(self, index: int) -> None:
+        written = self._untold.pop(index)
+        if written.exception():
+            # The first one says what is wrong.
+            self._untold.clear()
+        drawing = written.result()
+        self._next = index + 1
+        self.drawings.append(drawing)
+        self._tell(drawing)
+
+
 class Samples:
-    """The prompts of a run, and where their pictures go. `images` give prompts where none are named."""
+    """The prompts of a run, and where their pictures go. `images` give prompts where none are named.
+
+    Those of one size, number of steps and sampler are drawn --sample_batch_size at once, or half as many of a size from
+    where on memory runs out.
+    """
 
     def __init__(
         self, options: SampleOptions, place: OutputPlace, name: str | None, images: Sequence[TrainImage], report: Report
@@ -79,6 +99,7 @@ class Samples:
         self._prompts: list[Prompt] = []
         self._asked: str | None = None
         self._told_black = False
+        self._fitting: dict[tuple[int, int], int] = {}
         if options.sample_prompts:
             self._prompts = self._taken(options.sample_prompts)
 
@@ -97,15 +118,60 @@ class Samples:
             self._prompts = prompts_of_images(self._images)
             text = "No --sample_prompts were given: the texts of the first pictures are drawn."
             self._report.notice(text)
-        with evaluating([artist.family.unet, *artist.family.text_encoders.values()]):
-            return [self._draw_one(artist, index, mark, place) for index in self._until_stopped(len(self._prompts))]
+        desk = Desk(partial(self._tell, place))
+        with evaluating([artist.family.unet, *artist.family.text_encoders.values()]), desk.open() as take:
+            for batch in self._until_stopped(batches(self._sketches(artist.seed), self._options.sample_batch_size)):
+                for sketch, pixels_CHW in self._drawn(artist, batch):
+                    checked_CHW = self._checked(pixels_CHW, place.step).cpu()
+                    take(sketch.index, partial(self._write, sketch, checked_CHW, mark))
+        return desk.drawings
 
-    def _until_stopped(self, count: int) -> Iterator[int]:
-        """A stop ends it after the present picture."""
-        for index in range(count):
-            if index and self._report.stop_asked():
+    def _sketches(self, run_seed: int) -> list[Sketch]:
+        sampler, found = self._options.sample_sampler, []
+        for index, prompt in enumerate(self._prompts):
+            seed = prompt.seed if prompt.seed is not None else derive(run_seed, "sample", index) % 2**32
+            found.append(Sketch(index, prompt, prompt.sample_sampler or sampler, seed))
+        return found
+
+    def _until_stopped(self, batches: Iterable[list[Sketch]]) -> Iterator[list[Sketch]]:
+        """A stop ends it after the present batch."""
+        for number, batch in enumerate(batches):
+            if number and self._report.stop_asked():
                 return
-            yield index
+            yield batch
+
+    def _drawn(self, artist: Artist, batch: list[Sketch]) -> Iterator[tuple[Sketch, torch.Tensor]]:
+        """pixels_CHW of each, in as few batches as memory allows."""
+        size_px = batch[0].size_px
+        if len(batch) > self._fitting.get(size_px, len(batch)):
+            yield from self._in_halves(artist, batch)
+            return
+        try:
+            latents_BCHW = artist.draw(batch)
+        except (MemoryError, RuntimeError) as error:
+            if len(batch) == 1 or not is_out_of_memory(error):
+                raise
+            latents_BCHW = None
+        if latents_BCHW is None:
+            # Only now nothing holds what was tried.
+            free_memory()
+            self._tell_halved(size_px, len(batch))
+            yield from self._in_halves(artist, batch)
+            return
+        for sketch, latents_CHW in zip(batch, latents_BCHW, strict=True):
+            yield sketch, artist.decode(latents_CHW)
+
+    def _in_halves(self, artist: Artist, batch: list[Sketch]) -> Iterator[tuple[Sketch, torch.Tensor]]:
+        half = -(-len(batch) // 2)
+        yield from self._drawn(artist, batch[:half])
+        yield from self._drawn(artist, batch[half:])
+
+    def _tell_halved(self, size_px: tuple[int, int], count: int) -> None:
+        """Once for each size and each halving."""
+        self._fitting[size_px] = half = -(-count // 2)
+        size = f"{count} samples of {size_px[0]} x {size_px[1]} px"
+        how = f"From here on they are drawn as with --sample_batch_size {half}"
+        self._report.notice(f"Memory ran out while {size} were drawn at once. {how}.", "warning")
 
     def _take_asked(self) -> None:
         """From now on draws the prompts that were sent while it trained; what cannot be read of them is told."""
@@ -124,18 +190,17 @@ class Samples:
                 self._report.notice(f"Sample prompt {index + 1}: {reason}. It is drawn without.", "warning")
         return [self._rounded(index, prompt) for index, prompt in enumerate(prompts)]
 
-    def _draw_one(self, artist: Artist, index: int, mark: str, place: Place) -> Drawing:
-        prompt = self._prompts[index]
-        seed = prompt.seed if prompt.seed is not None else derive(artist.seed, "sample", index) % 2**32
-        pixels_CHW = self._checked(artist.draw(prompt, self._options.sample_sampler, seed), place.step)
+    def _write(self, sketch: Sketch, pixels_CHW: torch.Tensor, mark: str) -> Drawing:
         prefix = f"{self._name}_" if self._name else ""
-        path = self._place.folder / "sample" / f"{prefix}{mark}_{index:02d}_{time.strftime('%Y%m%d%H%M%S')}_{seed}.png"
-        self._place.write(path, lambda: write_png(pixels_CHW, path))
-        told = events.Sample(
-            path=str(path.absolute()), prompt=prompt.prompt, index=index, step=place.step, epoch=place.epoch
-        )
+        name = f"{prefix}{mark}_{sketch.index:02d}_{time.strftime('%Y%m%d%H%M%S')}_{sketch.seed}.png"
+        path = self._place.folder / "sample" / name
+        self._place.write(path, partial(write_png, pixels_CHW, path))
+        return Drawing(path, sketch.prompt.prompt, sketch.index)
+
+    def _tell(self, place: Place, drawing: Drawing) -> None:
+        path = str(drawing.path.absolute())
+        told = events.Sample(path=path, prompt=drawing.prompt, index=drawing.index, step=place.step, epoch=place.epoch)
         self._report.emit(told)
-        return Drawing(path, prompt.prompt, index)
 
     def _checked(self, pixels_CHW: torch.Tensor, step: int) -> torch.Tensor:
         """A picture that is no numbers is black, and told once."""

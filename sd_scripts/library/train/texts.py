@@ -21,9 +21,21 @@ class TextOutputs(Protocol):
 
 
 class Texts:
-    """Gives the U-Net's arguments for captions. `keep`: outputs of frozen encoders are kept in memory."""
+    """Gives the U-Net's arguments for captions. `keep`: outputs of frozen encoders are kept in memory.
 
-    def __init__(self, family: Family, settings: TextSettings, accelerator: Any, trained: bool, keep: bool) -> None:
+    `fixed`: the encoders never change, so what they make of prompts is kept too.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        settings: TextSettings,
+        accelerator: Any,
+        trained: bool,
+        keep: bool,
+        *,
+        fixed: bool = False,
+    ) -> None:
         self.outputs: TextOutputs | None = None
         self.most_bytes = CACHE_BYTES
         self.settings = settings
@@ -33,6 +45,7 @@ class Texts:
         self._accelerator = accelerator
         self._trained = trained
         self._keep = keep
+        self._fixed = fixed
         self._kept: dict[str, Tensors] = {}
         self._kept_bytes = 0
         self._fetched: dict[str, Tensors] = {}
@@ -62,7 +75,7 @@ class Texts:
 
     def encode_prompts(self, prompts: Sequence[str]) -> Tensors:
         """What the encoders make of prompts, in which brackets always are weights, without gradients."""
-        if not self._resting:
+        if not (self._resting or self._fixed):
             return self._encode(prompts, self._prompt_settings)
         self.keep_prompts(prompts)
         return self._stacked([self._prompts[prompt] for prompt in prompts])

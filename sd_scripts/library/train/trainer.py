@@ -19,6 +19,7 @@ from sd_scripts.library.report import Report, counted
 from sd_scripts.library.team import Team
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.archive import Archive
+from sd_scripts.library.train.artist import Artist
 from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
 from sd_scripts.library.train.board_kinds import Board
 from sd_scripts.library.train.boards import open_boards
@@ -42,7 +43,7 @@ from sd_scripts.library.train.output_place import OutputPlace, tell_room, weight
 from sd_scripts.library.train.outputs import Outputs
 from sd_scripts.library.train.precision import encoding_precision
 from sd_scripts.library.train.recovery import Recovery, check_all_weights
-from sd_scripts.library.train.sampling import Artist, Samples
+from sd_scripts.library.train.sampling import Samples
 from sd_scripts.library.train.saving import Occasion, occasions
 from sd_scripts.library.train.smaller import Smaller
 from sd_scripts.library.train.text_caching import cache_texts
@@ -150,7 +151,7 @@ class Trainer:
         changing = trained and isinstance(self.data, PictureData) and self.data.has_strengths
         # What is as long as its batch is not made one by one.
         keep = text.padded and not self.data.captions_change and not changing
-        return Texts(self.family, settings, self.accelerator, trained, keep)
+        return Texts(self.family, settings, self.accelerator, trained, keep, fixed=not trained)
 
     def _make_learner(self) -> Learner:
         options, smaller = self.options, None
