@@ -57,7 +57,7 @@ class PrecisionOptions:
     """Recompute only in the U-Net's n levels of highest resolution, which takes the least time for the memory."""
 
     opt_channels_last: bool = False
-    """Keep the U-Net's numbers with the channels last: convolutions are faster on many machines."""
+    """Keep the U-Net's numbers with the channels last: convolutions are faster on some machines."""
 
     fused_backward_pass: bool = False
     """Change each weight as soon as its gradient is there, and drop the gradient: less memory."""
