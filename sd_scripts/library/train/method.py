@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sd_scripts.library.models.family import SaveRequest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor, nn
 
+    from sd_scripts.library.io.drafts import Draft
     from sd_scripts.library.models.family import Family
 
 
@@ -54,5 +53,5 @@ class Method(Protocol):
     def after_step(self) -> "dict[str, Tensor]":
         """What is done to the weights after each step; gives figures to log by their names, on the device."""
 
-    def save(self, family: "Family", request: SaveRequest) -> "Path":
-        """Writes what was trained in the form that its users expect; gives the file or folder written."""
+    def draft(self, family: "Family", request: SaveRequest) -> "Draft":
+        """What was trained, to be written in the form that its users expect."""

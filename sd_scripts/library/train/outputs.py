@@ -123,12 +123,16 @@ class Outputs:
         return self.archive.place.tried(step.path(), needed_bytes, write)
 
     def _state(self, occasion: Occasion, facts: Facts) -> None:
-        self.kept.save = self.archive.save_state(occasion, facts, self.tracker.recent)
-        self.kept.states.append(KeptState(self.kept.save))
+        saved = self.archive.state(facts, self.tracker.recent).write(self.archive.names.state(occasion))
+        self.archive.state_saved(saved, facts)
+        self.kept.save = saved.path
+        self.kept.states.append(KeptState(saved.path))
 
     def _model(self, occasion: Occasion, facts: Facts) -> None:
         with self.learner.averaged():
-            self.kept.save = self.archive.save_model(occasion, facts.place())
+            saved = self.archive.model(occasion, facts.place()).write(self.archive.names.path(occasion))
+        self.archive.model_saved(saved, facts.place())
+        self.kept.save = saved.path
         # The next one is as large.
         self.needed["model"] = size_of(self.kept.save)
 
