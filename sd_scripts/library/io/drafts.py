@@ -65,20 +65,21 @@ class HeldValue:
     @property
     def size_bytes(self) -> int:
         """What a copy takes."""
-        return sum(tensor.nbytes for tensor in _tensors_in(self.value))
+        return sum(tensor.nbytes for tensor in tensors_in(self.value))
 
     def keep(self) -> None:
         """From now on it is a copy in RAM."""
-        copies = {id(tensor): tensor.detach().to("cpu", copy=True) for tensor in _tensors_in(self.value)}
+        copies = {id(tensor): tensor.detach().to("cpu", copy=True) for tensor in tensors_in(self.value)}
         self.value = copy.deepcopy(self.value, copies)
 
 
-def _tensors_in(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors among values, in their order."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping | list | tuple):
         for one in value.values() if isinstance(value, Mapping) else value:
-            yield from _tensors_in(one)
+            yield from tensors_in(one)
 
 
 @dataclass(frozen=True)

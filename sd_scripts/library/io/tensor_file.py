@@ -7,6 +7,7 @@ is that of the safetensors package: types by name of their width, then names.
 import hashlib
 import json
 import math
+import os
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,6 +32,10 @@ _ALIGNMENT_BYTES = 8
 # Small enough for a processor's cache, where what was converted is found again by who hashes and who writes.
 PIECE_BYTES = 1 << 22
 PIECES = 4
+CONVERTERS = 2
+_ALONE = 1 << 15
+# A disk at work while the rest is made, and not only at the end; what it has taken needs no memory any more.
+_ON_ITS_WAY_BYTES = 1 << 25
 
 
 class Form(NamedTuple):
@@ -72,34 +77,37 @@ def write_tensors(
     While a piece of a tensor is brought to the CPU and converted, earlier ones are hashed and written. Errors: OSError.
     """
     forms = {name: Form(dtypes.get(name, tensor.dtype), tuple(tensor.shape)) for name, tensor in tensors.items()}
-    pieces = Pieces(pinned=any(tensor.is_cuda for tensor in tensors.values()))
-    with HashedFile(path) as file:
+    pinned = any(tensor.is_cuda for tensor in tensors.values())
+    cut = ((part_N, forms[name].dtype) for name in ordered(forms) for part_N in _cut(tensors[name], forms[name].dtype))
+    with HashedFile(path) as file, ThreadPoolExecutor(CONVERTERS, "convert") as threads:
         file.add(memoryview(head(forms, metadata)))
-        for name in ordered(forms):
-            for piece in pieces.of(tensors[name], forms[name].dtype):
-                file.add(piece)
+        # One for each that is converted, that is on its way, and that is added.
+        rooms = cycle([torch.empty(PIECE_BYTES, dtype=torch.uint8, pin_memory=pinned) for _ in range(3 * PIECES)])
+        coming: deque[Future[memoryview]] = deque()
+        for part_N, dtype in cut:
+            coming.append(threads.submit(_converted, part_N, dtype, next(rooms)))
+            if len(coming) >= PIECES:
+                file.add(coming.popleft().result())
+        for one in coming:
+            file.add(one.result())
         return file.sha256()
 
 
-class Pieces:
-    """Cuts tensors into pieces of a number format. A piece is good until `PIECES` others were asked for."""
+def _cut(tensor: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
+    """A tensor in pieces that are not too long in the number format of the file."""
+    yield from tensor.detach().contiguous().reshape(-1).split(PIECE_BYTES // dtype.itemsize)
 
-    def __init__(self, pinned: bool) -> None:
-        # One more than may be on their way: the one that is being made.
-        buffers = [torch.empty(PIECE_BYTES, dtype=torch.uint8, pin_memory=pinned) for _ in range(PIECES + 1)]
-        self._buffers = cycle(buffers)
 
-    def of(self, tensor: Tensor, dtype: torch.dtype) -> Iterator[memoryview]:
-        """The bytes of one tensor. What lies on the CPU in that format is not copied."""
-        flat_N = tensor.detach().contiguous().reshape(-1)
-        for part_N in flat_N.split(PIECE_BYTES // dtype.itemsize):
-            yield memoryview(self._held(part_N, dtype).view(torch.uint8).numpy())
-
-    def _held(self, part_N: Tensor, dtype: torch.dtype) -> Tensor:
-        if part_N.dtype == dtype and part_N.device.type == "cpu":
-            return part_N
-        room_N = next(self._buffers)[: len(part_N) * dtype.itemsize].view(dtype)
-        return room_N.copy_(part_N)
+def _converted(part_N: Tensor, dtype: torch.dtype, room: Tensor) -> memoryview:
+    """The bytes of a piece, put into `room`; what lies on the CPU in that format is not copied."""
+    if part_N.dtype == dtype and part_N.device.type == "cpu":
+        return memoryview(part_N.view(torch.uint8).numpy())
+    held_N = room[: len(part_N) * dtype.itemsize].view(dtype)
+    # A longer one would be shared out to all of torch's threads, which are at work in training, or for others.
+    length = _ALONE if part_N.device.type == "cpu" else len(part_N)
+    for part, held in zip(part_N.split(length), held_N.split(length), strict=True):
+        held.copy_(part)
+    return memoryview(held_N.view(torch.uint8).numpy())
 
 
 class HashedFile:
@@ -110,6 +118,7 @@ class HashedFile:
         self._hash = hashlib.sha256()
         self._threads = ThreadPoolExecutor(1, "hash"), ThreadPoolExecutor(1, "write")
         self._going: deque[tuple[Future[None], Future[None]]] = deque()
+        self._written = self._sent = 0
 
     def __enter__(self) -> "HashedFile":
         return self
@@ -128,11 +137,10 @@ class HashedFile:
 
     def write(self, data: Any) -> int:
         """The same for writers that keep their bytes to themselves. Errors: OSError."""
-        hashing = self._threads[0].submit(self._hash.update, data)
-        with memoryview(data) as view:
-            self._write(view)
-            hashing.result()
-            return view.nbytes
+        with memoryview(data).cast("B") as view:
+            for begin in range(0, len(view), PIECE_BYTES):
+                self.add(memoryview(bytes(view[begin : begin + PIECE_BYTES])))
+            return len(view)
 
     def flush(self) -> None:
         """Nothing waits here; what torch writes to is asked for it."""
@@ -149,4 +157,9 @@ class HashedFile:
 
     def _write(self, data: memoryview) -> None:
         while data:
-            data = data[self._file.write(data) :]
+            took = self._file.write(data)
+            data = data[took:]
+            self._written += took
+        if self._written - self._sent > _ON_ITS_WAY_BYTES and hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._file.fileno(), self._sent, self._written - self._sent, os.POSIX_FADV_DONTNEED)
+            self._sent = self._written
