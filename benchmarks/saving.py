@@ -40,7 +40,7 @@ def measure(given: Given) -> list[Row]:
             # How a .ckpt is written is torch's.
             goal = at_least(0.8) if request.format == "safetensors" else None
             rows.append(_row(f"{name}, {what}", model.draft(request), given, goal))
-        rows += _of_state(name, model, given)
+        rows += [*_waits(name, model, given), *_of_state(name, model, given)]
     return rows
 
 
@@ -72,6 +72,20 @@ def _of_state(name: str, model: Family, given: Given) -> list[Row]:
         optimizer.state[parameter] = {"step": torch.tensor(1.0), **held}
     contents = state.Contents({"unet": model.unet}, optimizer)
     return [_row(f"{name}, state with AdamW", state.draft(_FACTS, contents), given)]
+
+
+def _waits(name: str, model: Family, given: Given) -> list[Row]:
+    """How long training stands still for a model: for its copy, where it is written aside, or for all of it."""
+    request = SaveRequest(given.room / "saved", "safetensors")
+
+    def copied_s() -> float:
+        began = time.perf_counter()
+        model.draft(request).keep()
+        return time.perf_counter() - began
+
+    aside_s, at_once_s, ratio = alternating(copied_s, lambda: saved_s(model.draft(request), given.room), given.rounds)
+    what = f"{name}, training waits: written aside, and at once"
+    return [Row(what, "s", aside_s, at_once_s, note="the copy, and the whole writing", measured_ratio=ratio)]
 
 
 def _row(what: str, draft: Draft, given: Given, goal: Goal | None = None) -> Row:

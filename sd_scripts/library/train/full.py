@@ -17,6 +17,7 @@ class FullFineTune:
     kind = "full"
     holding = Holding()
     begun_from: str | None = None
+    large = True
     must_move = False
 
     def __init__(self, options: FullMethodOptions) -> None:

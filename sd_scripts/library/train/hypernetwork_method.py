@@ -26,6 +26,7 @@ class HypernetworkMethod:
     hypernetwork: Hypernetwork
     kind = "hypernetwork"
     holding = Holding(exact=False)
+    large = False
     must_move = True
 
     def __init__(self, options: TrainHypernetworkOptions, report: Report) -> None:

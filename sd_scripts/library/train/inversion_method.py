@@ -28,6 +28,7 @@ class InversionMethod:
 
     kind = "textual_inversion"
     holding = Holding(exact=False)
+    large = False
     must_move = True
 
     def __init__(self, options: InversionTrainerOptions, report: Report) -> None:

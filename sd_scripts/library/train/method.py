@@ -32,6 +32,8 @@ class Method(Protocol):
     holding: Holding
     begun_from: str | None
     """The file that it goes on from, where one is named."""
+    large: bool
+    """Whether what it trains is a whole model, which is written while training goes on, where memory allows."""
     must_move: bool
     """Whether a part that has learnt nothing at the first save ends the training."""
 

@@ -43,6 +43,7 @@ class NetworkMethod:
     """The method of train_network.py and sdxl_train_network.py, for every network module."""
 
     network: Network
+    large = False
     must_move = True
 
     def __init__(self, options: NetworkTrainerOptions, report: Report) -> None:
