@@ -15,7 +15,18 @@ from benchmarks.processes import REPOSITORY
 from benchmarks.rows import arguments
 from sd_scripts.library.io.atomic import write_json
 
-STAGES: list[str] = ["step"]
+STAGES: list[str] = [
+    "start",
+    "latents",
+    "tagging",
+    "metadata",
+    "step",
+    "faster",
+    "memory",
+    "several",
+    "saving",
+    "sampling",
+]
 """The stages, in the order in which a picture meets them."""
 
 

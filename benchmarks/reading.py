@@ -1,11 +1,15 @@
 """Reads much data as the trainers and the page do; for benchmarks/scale.py, which measures the process.
 
-`python benchmarks/reading.py METADATA train|check|album FOLDER`
+`python benchmarks/reading.py METADATA read|train|check|album FOLDER`
 """
 
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sd_scripts.library.data.picture_data import PictureData
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
@@ -14,14 +18,23 @@ FLAGS = ["--pretrained_model_name_or_path=model.safetensors", "--output_dir=out"
 
 def train(metadata: str, folder: str) -> str:
     """The pictures that a training finds, and the plan of its first epoch."""
+    data = _data(metadata, folder)
+    return f"{len(data.images):,} pictures in {len(data.plan(0, 1)):,} batches"
+
+
+def read(metadata: str, folder: str) -> str:
+    """The pictures that a training finds."""
+    return f"{len(_data(metadata, folder).images):,} pictures"
+
+
+def _data(metadata: str, folder: str) -> "PictureData":
     from sd_scripts.library.data.read_dataset import read_data
     from sd_scripts.library.report import Report
     from sd_scripts.options.cli import parse
     from sd_scripts.options.fine_tune import FineTuneOptions
 
     argv = [*FLAGS, f"--in_json={metadata}", f"--train_data_dir={folder}"]
-    data = read_data(parse(FineTuneOptions, argv, "fine_tune.py"), Report())
-    return f"{len(data.images):,} pictures in {len(data.plan(0, 1)):,} batches"
+    return read_data(parse(FineTuneOptions, argv, "fine_tune.py"), Report())
 
 
 def check(metadata: str, folder: str) -> str:
@@ -51,4 +64,4 @@ def album(_: str, folder: str) -> str:
 
 if __name__ == "__main__":
     named, what, place = sys.argv[1:]
-    print({"train": train, "check": check, "album": album}[what](named, place))
+    print({"read": read, "train": train, "check": check, "album": album}[what](named, place))

@@ -61,7 +61,7 @@ def cases(folder: Path, entries: int, pictures: int) -> Iterator[Case]:
     yield Case("clean metadata", [clean, metadata, out], entries, 60)
     reading = [Path(__file__).with_name("reading.py"), metadata]
     yield Case("find a folder's pictures for training", [*reading, "train", images], entries, 60 + pictures / 500)
-    yield Case("a form of the page with it, checked", [*reading, "check", images], entries, 300 + entries / 1000)
+    yield Case("a form of the page with it, checked", [*reading, "check", images], entries, 300 + entries / 5000)
     yield Case("the Dataset tab", [*reading, "album", images], pictures, 300 + pictures / 200)
 
 

@@ -18,6 +18,8 @@ from kohya_gui.dataset_api import DatasetEndpoints
 from kohya_gui.endpoint import ENDPOINTS, endpoint
 from kohya_gui.facts import Fact, estimates
 from kohya_gui.files import Roots, bare
+from kohya_gui.fit_api import FitEndpoints
+from kohya_gui.fitted import add_found
 from kohya_gui.form_api import FormEndpoints
 from kohya_gui.launch import findings_json, program_version, run_facts, run_name, step_facts
 from kohya_gui.monitor import Monitor
@@ -39,7 +41,7 @@ from kohya_gui.try_api import TryEndpoints
 from kohya_gui.words import refusal, say
 
 
-class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, RunEndpoints, TryEndpoints):
+class Studio(DatasetEndpoints, FitEndpoints, FormEndpoints, PresetEndpoints, RunEndpoints, TryEndpoints):
     """The server side of the page. Methods may be called from several threads."""
 
     ENDPOINTS = ENDPOINTS
@@ -237,6 +239,7 @@ class Studio(DatasetEndpoints, FormEndpoints, PresetEndpoints, RunEndpoints, Try
             return check_again(known_stage(stage), values, given, self.roots, self._queue.store, replaces)
         checked = check(known_stage(stage), values, self._project(project), self.roots)
         add_rivals([checked], self._queue.store)
+        add_found(checked, self._queue.store)
         return checked
 
     def _estimates(self, checked: Checked) -> list[Fact]:

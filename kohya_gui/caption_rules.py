@@ -6,15 +6,14 @@ from itertools import islice
 
 from kohya_gui import fixes
 from kohya_gui.draft import Draft, Finding
+from kohya_gui.listed import Listed
 from kohya_gui.rules import entries_of, rule
 from kohya_gui.stages import TRAINERS
 from kohya_gui.training_plan import training_plan
 from sd_scripts.library.data.caption_rules import CaptionRules, caption_rules, final_caption, idle_options
-from sd_scripts.library.data.captions import training_text
 from sd_scripts.library.data.templates import asked_templates
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.io.metadata import Metadata
 from sd_scripts.options.captions import CaptionOptions
 from sd_scripts.options.spec import from_values
 
@@ -38,7 +37,7 @@ def captions_as_trained(draft: Draft) -> Iterator[Finding]:
     for option, needed in idle_options(rules).items():
         mend = fixes.leave_out(draft, option)
         yield draft.warning(option, "check.changes_nothing", mend, needed=", ".join(needed))
-    yield from shown(draft, rendered(draft, texts_of_entries(entries_of(draft) or {}, rules), rules))
+    yield from shown(draft, rendered(draft, texts_of_entries(entries_of(draft), rules), rules))
 
 
 def own_rules(draft: Draft) -> CaptionRules:
@@ -62,12 +61,9 @@ def rendered(draft: Draft, texts: Iterable[str], rules: CaptionRules) -> Iterato
         yield final_caption(text, rules, Item(index, 0), moment)
 
 
-def texts_of_entries(entries: Metadata, rules: CaptionRules) -> Iterator[str]:
+def texts_of_entries(entries: Listed | None, rules: CaptionRules) -> Iterator[str]:
     """The texts of metadata's entries that have any; where captions are templates, all have."""
-    for entry in entries.values():
-        text = training_text(entry.get("caption", ""), entry.get("tags", ""), rules.separator, rules.wildcards)
-        if text := text or next(iter(rules.templates), ""):
-            yield text
+    return entries.texts(rules) if entries else iter(())
 
 
 def _short(text: str) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 from huggingface_hub.constants import HF_HUB_CACHE
 
 from kohya_gui import pictures
+from kohya_gui.listed import Listed
 from kohya_gui.words import say, size
 from sd_scripts.library.data.dataset_config import read_dataset_config
 from sd_scripts.library.data.images import UnreadableImage, image_size
 from sd_scripts.library.errors import BadFile, UserError
-from sd_scripts.library.io.metadata import Metadata
 from sd_scripts.library.tagging.cleaning import read_rules
 from sd_scripts.library.train.prompts import read_prompts
 
@@ -27,9 +27,9 @@ def told(flag: str, path: Path) -> str:
     return reader(path) if reader else say("found.file", size=size(size_bytes))
 
 
-def told_of_metadata(entries: Metadata) -> str:
+def told_of_metadata(entries: Listed) -> str:
     """How many pictures a metadata file names, and how many of them have no text."""
-    without = sum(not (entry.get("caption") or entry.get("tags")) for entry in entries.values())
+    without = entries.count(lambda kind: not kind.has_text)
     return say("found.images_without_text" if without else "found.images", n=len(entries), without=without)
 
 

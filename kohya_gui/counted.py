@@ -9,15 +9,14 @@ from pathlib import Path
 from kohya_gui import found, pictures
 from kohya_gui.draft import Draft, once
 from kohya_gui.launching import processes
+from kohya_gui.listed import Kind, Listed
 from kohya_gui.looking import Sizes
 from sd_scripts.library.data.buckets import LATENT_PX, BucketRules, Size
-from sd_scripts.library.data.captions import training_text
 from sd_scripts.library.data.dataset_options import asked_datasets
 from sd_scripts.library.data.held_out import held_out_keys
 from sd_scripts.library.data.regularisation import balanced_repeats
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.errors import UserError
-from sd_scripts.library.io.metadata import Metadata
 from sd_scripts.options.spec import from_values
 
 
@@ -96,8 +95,8 @@ def _buckets(draft: Draft, dataset: Dataset, subset: Subset, sizes: Sizes) -> di
         fitted = _fitted(_texted(folder or Path(), subset), dataset.rules, sizes)
         return {str(file): size for file, size in fitted.items()}
     path = draft.roots.inside(subset.metadata_file, "in_json", draft.base)
-    entries = found.metadata_at(path) if path.is_file() and not draft.will_come(path) else {}
-    return {} if isinstance(entries, str) else _of_metadata(entries, folder, dataset, subset, sizes)
+    entries = found.metadata_at(path) if path.is_file() and not draft.will_come(path) else None
+    return _of_metadata(entries, folder, dataset, subset, sizes) if isinstance(entries, Listed) else {}
 
 
 def _texted(folder: Path, subset: Subset) -> Iterable[Path]:
@@ -107,25 +106,29 @@ def _texted(folder: Path, subset: Subset) -> Iterable[Path]:
 
 
 def _of_metadata(
-    entries: Metadata, folder: Path | None, dataset: Dataset, subset: Subset, sizes: Sizes
+    entries: Listed, folder: Path | None, dataset: Dataset, subset: Subset, sizes: Sizes
 ) -> dict[str, Size | None]:
-    rules = subset.captions
-    shown = {
-        key: None if dataset.own_sizes else entry.get("train_resolution")
-        for key, entry in entries.items()
-        if rules.templates
-        or training_text(entry.get("caption", ""), entry.get("tags", ""), rules.separator, rules.wildcards)
-    }
-    places = pictures.of_entries((key for key, prepared in shown.items() if prepared is None), folder)
+    def unsized(kind: Kind) -> bool:
+        return shown(kind) and (dataset.own_sizes or kind.prepared_px is None)
+
+    def shown(kind: Kind) -> bool:
+        return bool(subset.captions.templates) or kind.trained
+
+    prepared = {kind: _floored(kind.prepared_px) for kind in entries.kinds if shown(kind) and not unsized(kind)}
+    places = pictures.of_entries(entries.keys(unsized), folder)
     fitted = _fitted(places.values(), dataset.rules, sizes)
     buckets: dict[str, Size | None] = {}
-    for key, prepared in shown.items():
-        if prepared:
-            width_px, height_px = prepared
-            buckets[key] = width_px // LATENT_PX * LATENT_PX, height_px // LATENT_PX * LATENT_PX
+    for key, kind in entries.of_kinds():
+        if kind in prepared:
+            buckets[key] = prepared[kind]
         elif key in places and places[key] in fitted:
             buckets[key] = fitted[places[key]]
     return buckets
+
+
+def _floored(size_px: Size | None) -> Size | None:
+    """To what a latent covers."""
+    return size_px and (size_px[0] // LATENT_PX * LATENT_PX, size_px[1] // LATENT_PX * LATENT_PX)
 
 
 def _fitted(files: Iterable[Path], rules: BucketRules | None, sizes: Sizes) -> dict[Path, Size | None]:

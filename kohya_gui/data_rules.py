@@ -51,11 +51,9 @@ def pictures_readable(draft: Draft) -> Iterator[Finding]:
 @rule(*TRAINERS)
 def trained_pictures_readable(draft: Draft) -> Iterator[Finding]:
     """Every picture that the training itself reads can be read, and is large enough."""
-    entries = entries_of(draft) or {}
-    keys = read_for_training(draft, entries)
-    unprepared = all("train_resolution" not in entries[key] for key in keys)
-    files = pictures.of_entries(keys, draft.path("train_data_dir")).values()
-    yield from looked_at(draft, files, "train_data_dir", possible_buckets(draft) if unprepared else None)
+    entries, (keys, there) = entries_of(draft), read_for_training(draft)
+    unprepared = entries is None or all(entries.kind(key).prepared_px is None for key in keys)
+    yield from looked_at(draft, there.values(), "train_data_dir", possible_buckets(draft) if unprepared else None)
 
 
 def looked_at(draft: Draft, files: Iterable[Path], blamed: str, rules: BucketRules | None) -> Iterator[Finding]:

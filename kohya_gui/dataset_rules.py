@@ -94,7 +94,7 @@ def _wrong(draft: Draft, subset: Subset) -> Iterator[Finding]:
         yield draft.error("dataset_config", "check.dataset_gone", path=subset.image_dir)
     if file and not file.is_file():
         yield draft.error("dataset_config", "check.dataset_gone", path=subset.metadata_file)
-    entries = found.metadata_at(file) if file and file.is_file() else {}
+    entries = found.metadata_at(file) if file and file.is_file() else None
     if isinstance(entries, str):
         yield Finding("error", "dataset_config", entries)
 

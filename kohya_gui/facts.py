@@ -1,7 +1,7 @@
 """What a start means in figures: images, batches, steps, files, memory, time; each with what it rests on."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from kohya_gui import devices, found, pictures
@@ -9,7 +9,7 @@ from kohya_gui.asked_buckets import latents_bytes, possible_buckets
 from kohya_gui.counted import Counted
 from kohya_gui.draft import Draft
 from kohya_gui.looking import Sizes
-from kohya_gui.memory import memory_of, optimizer_of, state_bytes
+from kohya_gui.memory import Memory, memory_of, optimizer_of, state_bytes
 from kohya_gui.past import Past
 from kohya_gui.training_plan import Saves, TrainingPlan, save_bytes, training_plan
 from kohya_gui.try_facts import counted_pictures
@@ -22,7 +22,7 @@ Row = tuple[str, str]
 class Fact(NamedTuple):
     """A figure in words. `note` says what it rests on; `rows` are its parts, for whoever opens it.
 
-    `unfinished`: whoever asks again soon hears more.
+    `unfinished`: whoever asks again soon hears more. `offer`: the words of a button that finds out more.
     """
 
     name: str
@@ -30,10 +30,17 @@ class Fact(NamedTuple):
     note: str = ""
     rows: tuple[Row, ...] = ()
     unfinished: bool = False
+    offer: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The fact as the page takes it."""
-        return {"name": self.name, "value": self.value, "note": self.note, "rows": [list(row) for row in self.rows]}
+        return {
+            "name": self.name,
+            "value": self.value,
+            "note": self.note,
+            "rows": [list(row) for row in self.rows],
+            "offer": self.offer,
+        }
 
 
 def saved_bytes(draft: Draft, model: ModelFacts | None) -> float | None:
@@ -78,21 +85,35 @@ def _basis(past: Past) -> str:
 def _memory_facts(draft: Draft, past: Past | None) -> list[Fact]:
     gpus = devices.gpus()
     if past and past.memory_bytes and not past.differs:
-        return [Fact(say("fact.memory"), _of_gpu(size(past.memory_bytes)), _basis(past))]
+        return [Fact(say("fact.memory"), _of_gpu(size(past.memory_bytes)), _basis(past), offer=_offer())]
     memory = memory_of(draft)
     if memory is None:
         return []
-    if not draft.stage.saves_whole_models:
-        note = say("fact.memory_beside")
-        return [Fact(say("fact.memory"), say("fact.at_least", what=_of_gpu(size(memory.total))), note)]
-    kept = say("fact.unknown") if memory.optimizer is None else size(memory.optimizer)
-    rows = [
-        (say("fact.weights"), size(memory.trained + memory.frozen)),
-        (say("fact.gradients"), size(memory.gradients)),
-        (optimizer_of(draft), say("fact.paged", what=kept) if memory.paged else kept),
-    ]
-    note = say("fact.memory_formula" if gpus else "fact.memory_formula_cpu")
-    return [Fact(say("fact.memory"), say("fact.at_least", what=_of_gpu(size(memory.total))), note, tuple(rows))]
+    note = say("fact.memory_formula" if gpus else "fact.memory_formula_cpu", size=_px(memory.size_px))
+    known = memory.footprint.optimizer is not None
+    told = say("fact.about" if known else "fact.at_least", what=_of_gpu(size(memory.total)))
+    return [Fact(say("fact.memory"), told, note, tuple(_memory_rows(draft, memory)), offer=_offer())]
+
+
+def _offer() -> str:
+    return say("fit.do" if devices.gpus() else "fit.do_cpu")
+
+
+def _memory_rows(draft: Draft, memory: Memory) -> Iterator[Row]:
+    parts = memory.footprint
+    kept = say("fact.unknown") if parts.optimizer is None else size(parts.optimizer)
+    yield say("fact.weights"), size(parts.trained + parts.frozen)
+    if parts.average:
+        yield say("fact.average"), size(parts.average)
+    yield say("fact.gradients"), size(parts.gradients)
+    yield optimizer_of(draft), say("fact.paged", what=kept) if parts.paged else kept
+    yield say("fact.activations"), size(parts.activations)
+    if memory.process:
+        yield say("fact.process"), size(memory.process)
+
+
+def _px(size_px: tuple[int, int]) -> str:
+    return f"{size_px[0]} × {size_px[1]}"
 
 
 def _of_gpu(amount: str) -> str:
@@ -135,9 +156,7 @@ def _batches(plan: TrainingPlan) -> Fact:
         return Fact(say("fact.batches"), value, say("fact.unread", n=plan.data.unread), unfinished=True)
     largest = sorted(plan.data.buckets, key=lambda one: -one.shown)
     rows = tuple(
-        (f"{one.size_px[0]} × {one.size_px[1]}", say("fact.bucket", n=one.batches, shown=one.shown))
-        for one in largest
-        if one.size_px
+        (_px(one.size_px), say("fact.bucket", n=one.batches, shown=one.shown)) for one in largest if one.size_px
     )
     text = say("fact.batches_in_buckets", batches=plan.batches, n=len(plan.data.buckets))
     return Fact(say("fact.batches"), text, rows=rows)

@@ -1,19 +1,17 @@
 """What lies at a path, at once and without torch: models, metadata, room. Of pictures tells pictures.py."""
 
 import functools
-import math
 import os
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from kohya_gui import words
+from kohya_gui.listed import Listed, listed
 from sd_scripts.library.errors import UserError
-from sd_scripts.library.io.headers import ModelFacts, model_facts, pickled_header, safetensors_header
-from sd_scripts.library.io.metadata import Metadata, read_metadata
+from sd_scripts.library.io.headers import ModelFacts, model_facts
 
 T = TypeVar("T")
 
@@ -22,13 +20,6 @@ Stamp = tuple[int, int]
 
 # Times of files are this coarse on some file systems: what changed just now is looked at again.
 SETTLED_AFTER_NS = 2_000_000_000
-
-# {part: (how the names of its tensors begin in one file, its folders in diffusers' layout)}
-MODEL_PARTS = {
-    "unet": (("model.diffusion_model.",), ("unet",)),
-    "text_encoder": (("cond_stage_model.", "conditioner.embedders."), ("text_encoder", "text_encoder_2")),
-    "vae": (("first_stage_model.",), ("vae",)),
-}
 
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
@@ -49,37 +40,6 @@ def by_time(look: Callable[[Path], T], kept_places: int = 64) -> Callable[[Path]
     return looked
 
 
-@by_time
-def parameters_at(path: Path) -> Counter[str]:
-    """How many parameters each part of a model has: unet, text_encoder, vae; nothing where the file does not tell."""
-    try:
-        if path.is_dir():
-            return Counter({part: _in_folders(path, folders) for part, (_, folders) in MODEL_PARTS.items()})
-        tensors = safetensors_header(path)[0] if path.suffix.lower() == ".safetensors" else pickled_header(path)
-    except UserError:
-        return Counter()
-    parts: Counter[str] = Counter()
-    for name, fact in tensors.items():
-        if part := next((part for part, (begins, _) in MODEL_PARTS.items() if name.startswith(begins)), None):
-            parts[part] += math.prod(fact.shape)
-    return parts
-
-
-def _in_folders(path: Path, folders: tuple[str, ...]) -> int:
-    return sum(_elements(file) for folder in folders for file in _weights_of(path / folder))
-
-
-def _weights_of(folder: Path) -> list[Path]:
-    """The files of one set of weights: there may be a second one, in fp16."""
-    files = sorted(folder.glob("*.safetensors"))
-    parts = [file for file in files if "-of-" in file.name and ".fp16" not in file.name]
-    return parts or files[:1]
-
-
-def _elements(file: Path) -> int:
-    return sum(math.prod(fact.shape) for fact in safetensors_header(file)[0].values())
-
-
 def model_at(path: Path) -> ModelFacts | None:
     """What is known of a model; None where the path is no model that can be trained or whose VAE can be read."""
     if not (path.is_dir() and (path / "model_index.json").is_file() or path.suffix.lower() in MODEL_SUFFIXES):
@@ -94,15 +54,15 @@ def model_at(path: Path) -> ModelFacts | None:
 _model_facts = by_time(model_facts)
 
 
-def _metadata(path: Path) -> Metadata | str:
-    """The entries of a metadata file, or the sentence that says why it is none."""
+def _metadata(path: Path) -> Listed | str:
+    """What is kept of a metadata file, or the sentence that says why it is none."""
     try:
-        return read_metadata(path)
+        return listed(path)
     except UserError as error:
         return str(error)
 
 
-# A million entries take most of a gigabyte: what the present form names is kept, and what it named before.
+# Of a million entries a tenth of a gigabyte is kept: of what the present form names, and of what it named before.
 metadata_at = by_time(_metadata, kept_places=2)
 
 

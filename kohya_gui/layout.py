@@ -24,7 +24,7 @@ LAYOUTS: dict[str, Layout] = {
         },
         sections={
             "text": "num_beams top_p min_length",
-            "files": "caption_extension recursive max_data_loader_n_workers debug",
+            "files": "caption_extension recursive skip_described fast_decode max_data_loader_n_workers debug",
         },
         shown={"num_beams": given("beam_search"), "top_p": absent("beam_search")},
     ),
@@ -33,7 +33,7 @@ LAYOUTS: dict[str, Layout] = {
             "pictures_and_model": "train_data_dir model_id",
             "sentence": "batch_size max_length remove_words",
         },
-        sections={"files": "caption_extension recursive max_data_loader_n_workers debug"},
+        sections={"files": "caption_extension recursive skip_described fast_decode max_data_loader_n_workers debug"},
     ),
     "tag_wd14": Layout(
         groups={
@@ -46,8 +46,8 @@ LAYOUTS: dict[str, Layout] = {
             "text": "frequency_tags use_rating_tags use_rating_tags_as_last_tag use_quality_tags"
             " use_quality_tags_as_last_tag character_tags_first character_tag_expand always_first_tags"
             " caption_separator tag_replacement",
-            "files": "caption_extension output_path recursive model_dir force_download onnx max_data_loader_n_workers"
-            " debug",
+            "files": "caption_extension output_path recursive skip_described fast_decode model_dir force_download onnx"
+            " max_data_loader_n_workers debug",
         },
         shown={"onnx": NEVER},
     ),
@@ -55,7 +55,7 @@ LAYOUTS: dict[str, Layout] = {
         groups={"pictures_and_model": "train_data_dir project_path", "tags": "threshold batch_size"},
         sections={
             "model": "model_path tags_path",
-            "files": "caption_extension recursive max_data_loader_n_workers debug",
+            "files": "caption_extension recursive skip_described fast_decode max_data_loader_n_workers debug",
         },
     ),
     "merge_captions": MERGE,
@@ -73,7 +73,7 @@ LAYOUTS: dict[str, Layout] = {
         },
         sections={
             "model_and_buckets": "v2 min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale alpha_mask"
-            " resize_interpolation",
+            " resize_interpolation fast_decode",
             "files": "full_path recursive max_data_loader_n_workers verify_cache",
         },
         shown={"min_bucket_reso": absent("bucket_no_upscale"), "max_bucket_reso": absent("bucket_no_upscale")},

@@ -87,9 +87,10 @@ SECTIONS: Places = {
     " scale_v_pred_loss_like_noise_pred v_pred_like_loss",
     "validation": "validation_split validate_every_n_epochs validate_every_n_steps max_validation_steps validation_seed"
     " keep_best early_stop ema_decay ema_on_cpu",
-    "memory": "mixed_precision gradient_checkpointing full_fp16 full_bf16 fp8_base fp8_base_unet base_bits"
-    " cpu_offload_checkpointing fused_backward_pass fused_optimizer_groups on_oom lowram highvram sdpa xformers"
-    " mem_eff_attn diffusers_xformers torch_compile dynamo_backend max_data_loader_n_workers"
+    "memory": "mixed_precision gradient_checkpointing gradient_checkpointing_levels full_fp16 full_bf16"
+    " stochastic_rounding fp8_base fp8_base_unet base_bits cpu_offload_checkpointing fused_backward_pass"
+    " fused_optimizer_groups on_oom lowram highvram sdpa xformers mem_eff_attn diffusers_xformers opt_channels_last"
+    " torch_compile dynamo_backend compile_mode compile_dynamic compile_cache_size_limit max_data_loader_n_workers"
     " persistent_data_loader_workers",
     "several_gpus": "gpu_ids num_processes main_process_port num_cpu_threads_per_process num_machines machine_rank"
     " main_process_ip ddp_timeout ddp_gradient_as_bucket_view ddp_static_graph deepspeed zero_stage"
@@ -192,14 +193,18 @@ SHOWN: dict[str, Rule] = {
         any_of(given("validation_split"), given("dataset_config")),
     ),
     "ema_on_cpu": given("ema_decay"),
-    "cpu_offload_checkpointing": given("gradient_checkpointing"),
+    "stochastic_rounding": given("full_bf16"),
+    **dict.fromkeys(("cpu_offload_checkpointing", "gradient_checkpointing_levels"), given("gradient_checkpointing")),
+    "opt_channels_last": absent("deepspeed"),
     "fused_backward_pass": absent("deepspeed"),
     # Steps that are made while gradients come cannot be done again.
     "on_oom": all_of(absent("fused_backward_pass"), absent("fused_optimizer_groups"), absent("deepspeed")),
     "fused_optimizer_groups": absent("fused_backward_pass"),
     **dict.fromkeys(("cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk"), absent("train_text_encoder")),
     "persistent_data_loader_workers": given("max_data_loader_n_workers"),
-    "dynamo_backend": given("torch_compile"),
+    **dict.fromkeys(
+        ("dynamo_backend", "compile_mode", "compile_dynamic", "compile_cache_size_limit"), given("torch_compile")
+    ),
     **dict.fromkeys(("ddp_gradient_as_bucket_view", "ddp_static_graph"), absent("deepspeed")),
     **dict.fromkeys(("zero_stage", "offload_optimizer_device"), given("deepspeed")),
     "offload_optimizer_nvme_path": one_of("offload_optimizer_device", "nvme"),

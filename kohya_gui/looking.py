@@ -46,19 +46,21 @@ class Looks:
         """({picture: look} of those that are known, how many are not yet); missing files are left out."""
         stamps = {path: stamp for path in pictures if (stamp := stamp_of(path))}
         with self._news:
-            for path, stamp in stamps.items():
-                if self._look(path, stamp) is None:
-                    self._wanted[str(path)] = stamp
+            known = self._known(stamps)
+            self._wanted |= {str(path): stamp for path, stamp in stamps.items() if path not in known}
             if self._wanted and not self._works:
                 self._works = True
                 threading.Thread(target=self._work, daemon=True, name="looks").start()
             self._news.wait_for(lambda: not self._works, timeout=wait_s)
-            known = {path: look for path, stamp in stamps.items() if (look := self._look(path, stamp))}
+            if len(known) < len(stamps):
+                known = self._known(stamps)
         return known, len(stamps) - len(known)
 
-    def _look(self, path: Path, stamp: Stamp) -> Look | None:
-        kept = self._kept.get(str(path))
-        return kept[1] if kept and kept[0] == stamp else None
+    def _known(self, stamps: dict[Path, Stamp]) -> dict[Path, Look]:
+        kept = self._kept
+        return {
+            path: there[1] for path, stamp in stamps.items() if (there := kept.get(str(path))) and there[0] == stamp
+        }
 
     def _work(self) -> None:
         while True:

@@ -16,7 +16,7 @@ MOST_RUNS = 40
 _PHASES = {"train": "train", "latents": "encode"}
 _DESCRIBE = "describe"
 
-_MATTERS = {
+MATTERS = {
     "train": (
         "pretrained_model_name_or_path", "train_batch_size", "resolution", "gradient_checkpointing", "mixed_precision",
         "optimizer_type", "train_text_encoder", "gradient_accumulation_steps", "full_fp16", "full_bf16", "fp8_base",
@@ -50,7 +50,7 @@ def nearest(store: RunStore, stage: Stage, values: dict[str, Any]) -> Past | Non
 
 
 def _finished(store: RunStore, stage: Stage, values: dict[str, Any]) -> Iterator[Past]:
-    matters = _MATTERS.get(stage.id) or _MATTERS.get(stage.tab)
+    matters = MATTERS.get(stage.id) or MATTERS.get(stage.tab)
     if matters is None:
         return
     for run_id in reversed(store.ids()[-MOST_RUNS:]):

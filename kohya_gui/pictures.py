@@ -60,8 +60,8 @@ def read_in(folder: Path) -> list[FolderFacts]:
 def _own_facts(folder: Path) -> FolderFacts:
     stems: dict[str, set[str]] = {}
     for name in _names_in(folder):
-        stem, suffix = os.path.splitext(name)
-        stems.setdefault(suffix.lower(), set()).add(stem)
+        stem, dot, suffix = name.rpartition(".")
+        stems.setdefault(dot + suffix.lower(), set()).add(stem)
     images = [stem for suffix in IMAGE_SUFFIXES for stem in stems.get(suffix, ())]
     known = set(images)
     texts = Counter({suffix: len(known & there) for suffix, there in stems.items() if suffix not in IMAGE_SUFFIXES})
@@ -108,14 +108,22 @@ def of_entries(keys: Iterable[str], folder: Path | None) -> dict[str, Path]:
     """{key: its picture}, of those that are there: keys are paths or names in the folder, perhaps without an ending."""
     listed: dict[str, dict[str, Path]] = {}
     there: dict[str, Path] = {}
+    home = str(folder or "")
     for key in keys:
-        # A full path stands alone. There may be ten thousand, for which Path would take long.
-        place, name = os.path.split(os.path.join(folder or "", key))
+        place, name = place_of(key, home)
         if place not in listed:
             listed[place] = _named_in(Path(place))
         if name in listed[place]:
             there[key] = listed[place][name]
     return there
+
+
+def place_of(key: str, folder: str) -> tuple[str, str]:
+    """The folder that the picture of a key lies in, and its name there. A full path stands alone."""
+    if os.sep in key or "/" in key or ":" in key:
+        return os.path.split(os.path.join(folder, key))
+    # There may be a million: most are bare names, for which the above would take long.
+    return folder, key
 
 
 def _named_in(folder: Path) -> dict[str, Path]:
@@ -128,7 +136,9 @@ def _named_in(folder: Path) -> dict[str, Path]:
 @by_time
 def _by_name(folder: Path) -> dict[str, Path]:
     files = files_in(folder)
-    return {file.stem: file for file in reversed(files)} | {file.name: file for file in files}
+    names = [os.path.basename(file) for file in files]
+    by_stem = {name.rpartition(".")[0]: file for name, file in zip(reversed(names), reversed(files), strict=True)}
+    return by_stem | dict(zip(names, files, strict=True))
 
 
 def _is_picture(name: str) -> bool:

@@ -121,7 +121,7 @@ def _about_sizes(draft: Draft, options: Any) -> Iterator[Notice]:
         return
     yield from idle_sizes(options, asked_datasets(options))
     entries = entries_of(draft)
-    if entries and all("train_resolution" in entry for entry in entries.values()):
+    if entries and not entries.count(lambda kind: kind.prepared_px is None):
         yield from idle_prepared(options)
 
 

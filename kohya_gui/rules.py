@@ -5,14 +5,14 @@ from pathlib import Path
 
 from kohya_gui import fixes, found, pictures
 from kohya_gui.asked_buckets import asked_buckets
-from kohya_gui.draft import Draft, Finding, Fix
+from kohya_gui.draft import Draft, Finding, Fix, once
 from kohya_gui.files import can_write
+from kohya_gui.listed import Listed
 from kohya_gui.project import is_path
 from kohya_gui.stages import STAGES, TRAINERS, training_of
 from kohya_gui.words import say
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.headers import ModelFacts
-from sd_scripts.library.io.metadata import Metadata
 
 Rule = Callable[[Draft], Iterator[Finding]]
 
@@ -107,7 +107,7 @@ def keys_agree(draft: Draft) -> Iterator[Finding]:
     """Full paths and bare names do not mix in one metadata file."""
     entries = entries_of(draft)
     full = draft.get("full_path")
-    if entries and full != Path(next(iter(entries))).is_absolute():
+    if entries and full != Path(entries.first).is_absolute():
         turned = fixes.turn_off(draft, "full_path") if full else fixes.turn_on(draft, "full_path")
         yield draft.error("full_path", "check.keys_are_names" if full else "check.keys_are_paths", turned)
 
@@ -173,7 +173,8 @@ def can_be_written(draft: Draft) -> Iterator[Finding]:
             yield draft.error(flag, "path.not_writable", path=path)
 
 
-def entries_of(draft: Draft) -> Metadata | None:
+@once
+def entries_of(draft: Draft) -> Listed | None:
     """The entries of the metadata that a stage reads; None as long as there are none, and where others are trained."""
     path = draft.path("in_json")
     if draft.get("dataset_config") or draft.get("dataset_class"):

@@ -82,7 +82,7 @@ def _latents_gone(project: Project) -> bool:
     entries = found.metadata_at(Path(project.work_dir) / LATENTS_JSON)
     if isinstance(entries, str):
         return False
-    prepared = {key: entry for key, entry in entries.items() if "train_resolution" in entry}
+    prepared = entries.keys(lambda kind: kind.prepared_px is not None)
     folders = project.pictures if len(project.pictures) == 1 else [""]
     return bool(without_latents(prepared, folders[0]))
 

@@ -8,13 +8,13 @@ from kohya_gui import fixes, found, pictures
 from kohya_gui.caption_rules import SHOWN, own_rules, rendered, shown, texts_of_entries
 from kohya_gui.data_rules import looked_at
 from kohya_gui.draft import Draft, Finding, Fix
+from kohya_gui.listed import Listed
 from kohya_gui.rules import entries_of, folders_read
 from kohya_gui.words import say
 from sd_scripts.library.data.captions import TEXT_ENDINGS, UnreadableText, read_caption, training_text
 from sd_scripts.library.data.dataset_options import asked_datasets
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.errors import UserError
-from sd_scripts.library.io.metadata import Metadata
 from sd_scripts.options.spec import from_values
 
 
@@ -40,7 +40,7 @@ def training_captions(draft: Draft) -> Iterator[str]:
     try:
         if not draft.get("dataset_config") and not folders_read(draft):
             rules = own_rules(draft)
-            texts = rendered(draft, texts_of_entries(entries_of(draft) or {}, rules), rules)
+            texts = rendered(draft, texts_of_entries(entries_of(draft), rules), rules)
         else:
             datasets = asked_datasets(from_values(draft.stage.options, draft.values))
             texts = (text for dataset in datasets for subset in dataset.subsets for text in _captions(draft, subset))
@@ -53,9 +53,9 @@ def _about_texts(draft: Draft, subset: Subset) -> Iterator[Finding]:
     """How many pictures have a text; of a folder, where those of another ending are."""
     entries, blamed = _entries(draft, subset), source_of(draft)
     files = _pictures(draft, subset)
-    ending, total = subset.caption_extension, len(entries) if subset.metadata_file else len(files)
+    ending, total = subset.caption_extension, len(entries or ()) if subset.metadata_file else len(files)
     if subset.metadata_file:
-        there = sum(bool(entry.get("caption") or entry.get("tags")) for entry in entries.values())
+        there = entries.count(lambda kind: kind.has_text) if entries else 0
         without = []
     else:
         without = pictures.textless_in(files[0].parent, ending) if files else []
@@ -107,10 +107,11 @@ def _folder_texts(draft: Draft, subset: Subset) -> Iterator[str]:
 def _pictures(draft: Draft, subset: Subset) -> tuple[Path, ...]:
     folder = draft.base / subset.image_dir if subset.image_dir else None
     if subset.metadata_file:
-        return tuple(pictures.of_entries(_entries(draft, subset), folder).values())
+        entries = _entries(draft, subset)
+        return tuple(pictures.of_entries(entries.places if entries else (), folder).values())
     return pictures.files_in(folder) if folder else ()
 
 
-def _entries(draft: Draft, subset: Subset) -> Metadata:
-    entries = found.metadata_at(draft.base / subset.metadata_file) if subset.metadata_file else {}
-    return {} if isinstance(entries, str) else entries
+def _entries(draft: Draft, subset: Subset) -> Listed | None:
+    entries = found.metadata_at(draft.base / subset.metadata_file) if subset.metadata_file else None
+    return None if isinstance(entries, str) else entries

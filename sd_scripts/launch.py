@@ -24,6 +24,10 @@ def pass_on(number: int, frame: Any) -> None:
 
 def main() -> None:
     """Starts what the command line says, and takes its exit code."""
+    if sys.argv[1:2] in (["-h"], ["--help"]):
+        # accelerate's own help needs torch: it takes seconds.
+        print(f"{__doc__}\nIts options are those of `accelerate launch`, which `accelerate launch --help` lists.")
+        return
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:

@@ -33,6 +33,9 @@ LEAVES = (
     "sd_scripts.library.data.templates",
     "sd_scripts.library.data.latents_files",
     "sd_scripts.library.data.picture_folder",
+    "sd_scripts.library.footprint",
+    "sd_scripts.library.footprint.model",
+    "sd_scripts.library.footprint.training",
     "sd_scripts.library.io.headers",
     "sd_scripts.library.io.atomic",
     "sd_scripts.library.io.leftovers",
@@ -47,6 +50,7 @@ LEAVES = (
     "sd_scripts.library.train.about",
     "sd_scripts.library.train.boards",
     "sd_scripts.library.train.checks",
+    "sd_scripts.library.train.expected_memory",
     "sd_scripts.library.train.inversion_rules",
     "sd_scripts.library.train.going_on",
     "sd_scripts.library.train.hypernetwork_rules",
@@ -62,10 +66,12 @@ LEAVES = (
 MAY_USE = {
     "io": set(),
     "models": {"io"},
+    # What it asks of models needs no torch.
+    "footprint": {"io", "models"},
     "data": {"io"},
     "tagging": {"io", "data", "models"},
     "networks": {"io", "models"},
-    "train": {"io", "data", "models", "networks"},
+    "train": {"io", "data", "footprint", "models", "networks"},
     "generate": {"io", "data", "models", "networks", "train"},
 }
 

@@ -227,6 +227,25 @@ Studio.rail = (() => {
     const first = wrong.find((one) => one.field in store.fields(stage));
     if (first) form.jump(stage, first.field);
   }
+  /* Real steps of the training with other settings, as a run of its own. */
+  async function fit(stage) {
+    const [first] = form.errors(stage);
+    if (first) {
+      form.insist(stage);
+      form.jump(stage, first.flag);
+      return;
+    }
+    const answer = await call("fit", { stage, values: store.values(stage), project: store.state.project });
+    if (dialog.trouble(answer)) return;
+    if (answer.findings) {
+      refused(stage, answer.findings);
+      return;
+    }
+    Studio.fire("started", answer.run_id);
+    dialog.say(t(answer.waits ? "said.fit_queued" : "said.fit_started"), {
+      action: { label: t("open"), pick: () => Studio.fire("show run", answer.run_id) },
+    });
+  }
   async function copy(stage) {
     const command = rails[stage].root.querySelector("pre.cmd");
     const isWhole = !form.errors(stage).length;
@@ -256,6 +275,7 @@ Studio.rail = (() => {
     const actions = {
       start: () => send(stage, "start"),
       queue: () => (editing.of(stage) ? editing.leave(stage) : send(stage, "queue")),
+      fit: () => fit(stage),
       copy: () => copy(stage),
       script: () => saveScript(stage),
       project: () => Studio.tabs.open("project"),

@@ -42,6 +42,13 @@ Studio.summary = (() => {
             `
       }
       ${
+        one.offer
+          ? html`
+              <button type="button" class="btn sm" data-do="fit">${one.offer}</button>
+            `
+          : ""
+      }
+      ${
         one.note &&
         html`
           <p class="basis">${one.note}</p>

@@ -14,17 +14,21 @@ from sd_scripts.options.captioning import MakeCaptionsOptions  # noqa: E402
 def work(options: MakeCaptionsOptions, report: Report) -> None:
     """Finds the pictures, loads the model, describes every picture."""
     from sd_scripts.library.data.captions import checked_extension
-    from sd_scripts.library.tagging.caption_models import find_blip
-    from sd_scripts.library.tagging.folder import SentenceFiles, describe_pictures, pictures_with_room
+    from sd_scripts.library.tagging.caption_models import find_blip, let_threads_sleep
+    from sd_scripts.library.tagging.folder import SentenceFiles, check_rooms, describe_pictures, pictures_to_describe
 
     writer = SentenceFiles(checked_extension(options.files.caption_extension))
-    images = pictures_with_room(options.pictures)
+    images = pictures_to_describe(options.pictures, writer, report)
+    if not images:
+        return
+    check_rooms(images)
     model = find_blip(options.blip.caption_weights)
     report.phase("load", f"Loading {options.blip.caption_weights}")
+    let_threads_sleep()
     from sd_scripts.library.tagging.blip import Blip, load_blip
 
     blip = Blip(load_blip(model), options.blip)
-    describe_pictures(images, blip, writer, options.loading, report, options.pictures.debug)
+    describe_pictures(images, blip, writer, options.pictures, options.loading, report)
 
 
 if __name__ == "__main__":

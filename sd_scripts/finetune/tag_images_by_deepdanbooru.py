@@ -15,14 +15,17 @@ def work(options: TagByDeepDanbooruOptions, report: Report) -> None:
     """Finds the project and the pictures, tags every picture."""
     from sd_scripts.library.data.captions import checked_extension
     from sd_scripts.library.tagging.deepdanbooru import DeepDanbooru, find_project
-    from sd_scripts.library.tagging.folder import describe_pictures, pictures_with_room
+    from sd_scripts.library.tagging.folder import check_rooms, describe_pictures, pictures_to_describe
     from sd_scripts.library.tagging.tag_files import TagFiles
 
     writer = TagFiles(checked_extension(options.deepdanbooru.caption_extension))
     project = find_project(options.deepdanbooru)
-    images = pictures_with_room(options.pictures)
+    images = pictures_to_describe(options.pictures, writer, report)
+    if not images:
+        return
+    check_rooms(images)
     tagger = DeepDanbooru(project, options.deepdanbooru.threshold, report)
-    describe_pictures(images, tagger, writer, options.loading, report, options.pictures.debug)
+    describe_pictures(images, tagger, writer, options.pictures, options.loading, report)
 
 
 if __name__ == "__main__":

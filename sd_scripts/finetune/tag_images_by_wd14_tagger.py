@@ -14,8 +14,9 @@ from sd_scripts.options.tagging import TagByWd14Options  # noqa: E402
 def work(options: TagByWd14Options, report: Report) -> None:
     """Finds the pictures, gets the tagger, tags every picture."""
     from sd_scripts.library.data.captions import checked_extension
-    from sd_scripts.library.data.images import find_images
-    from sd_scripts.library.tagging.folder import Writer, describe_pictures, pictures_with_room
+    from sd_scripts.library.errors import BadOption
+    from sd_scripts.library.tagging.folder import check_rooms, describe_pictures, pictures_to_describe
+    from sd_scripts.library.tagging.late_texts import Writer
     from sd_scripts.library.tagging.tag_files import TagFiles, TagJson
     from sd_scripts.library.tagging.tag_text import read_replacements
     from sd_scripts.library.tagging.wd14 import Wd14Tagger, find_tagger
@@ -23,15 +24,23 @@ def work(options: TagByWd14Options, report: Report) -> None:
     text = options.text
     # Read here already, so that a mistake is said before anything is downloaded.
     read_replacements(text.tag_replacement or "")
+    if text.append_tags and options.pictures.skip_described:
+        sentence = "--append_tags adds to the texts that --skip_described leaves alone. Leave one of them out."
+        raise BadOption("skip_described", sentence)
     writer: Writer
     if options.output.output_path:
-        images = find_images(options.pictures.train_data_dir, options.pictures.recursive)
-        writer = TagJson(Path(options.output.output_path), text.caption_separator, text.append_tags)
+        writer = TagJson(
+            Path(options.output.output_path), text.caption_separator, text.append_tags, options.pictures.skip_described
+        )
     else:
         writer = TagFiles(checked_extension(options.files.caption_extension), text.caption_separator, text.append_tags)
-        images = pictures_with_room(options.pictures)
+    images = pictures_to_describe(options.pictures, writer, report)
+    if not images:
+        return
+    if not options.output.output_path:
+        check_rooms(images)
     tagger = Wd14Tagger(find_tagger(options.model, report), options.thresholds, text, report)
-    describe_pictures(images, tagger, writer, options.loading, report, options.pictures.debug)
+    describe_pictures(images, tagger, writer, options.pictures, options.loading, report)
     if text.frequency_tags:
         tagger.say_counts(report)
 

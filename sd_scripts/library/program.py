@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar, cast
 from sd_scripts.library import asked, events, systems
 from sd_scripts.library.asked import LeftAtOnce
 from sd_scripts.library.config_output import write_config
+from sd_scripts.library.deferred import defer_unused
 from sd_scripts.library.errors import BadFile, FailureKind, StoppedAsAsked, UserError
 from sd_scripts.library.report import Report
 from sd_scripts.library.shortage import explained, is_out_of_memory
@@ -40,6 +41,7 @@ def run_program(options_class: type[Options], work: Callable[[Options, Report], 
     """
     # On some processors bitsandbytes misses a package for 4-bit inference, which nothing here does.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    defer_unused()
     report = Report.from_environment()
     report.emit(events.Start(script=Path(sys.argv[0]).name, pid=os.getpid()))
     script = Path(sys.argv[0]).name

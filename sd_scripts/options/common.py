@@ -16,6 +16,12 @@ class PicturesOptions:
     recursive: bool = False
     """Take the pictures of all folders below as well."""
 
+    skip_described: bool = False
+    """Leave out pictures that have their text already, and go on where an earlier run was stopped."""
+
+    fast_decode: bool = False
+    """Decode a JPEG at 1/2, 1/4 or 1/8 where that stays larger than needed. Colours differ by 0.5 of 255 on average."""
+
     debug: bool = False
     """Print the result of every picture."""
 

@@ -10,6 +10,11 @@ Backends = Literal[
     "tensort", "ipex", "tvm",
 ]  # fmt: skip
 
+CompileModes = Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]
+
+CUDA_GRAPHS = ("reduce-overhead", "max-autotune")
+"""The modes in which a step's kernels are recorded once and replayed together."""
+
 
 @dataclass(kw_only=True)
 class CompileOptions:
@@ -20,6 +25,15 @@ class CompileOptions:
 
     dynamo_backend: Backends = "inductor"
     """Compiler of torch_compile; inductor is PyTorch's own. Some of these names need packages of their makers."""
+
+    compile_mode: CompileModes = "default"
+    """What inductor may do: max-autotune tries kernels for long; it and reduce-overhead record CUDA graphs."""
+
+    compile_dynamic: Literal["true", "false", "auto"] = "true"
+    """true: one code for all sizes; false: one for each size of pictures and batches, faster; auto: PyTorch decides."""
+
+    compile_cache_size_limit: Annotated[int | None, Range(low=1, high=10_000)] = None
+    """At most so many codes of one layer or model; sizes beyond run uncompiled. Empty: PyTorch's own limit, 8."""
 
 
 @dataclass(kw_only=True)

@@ -69,6 +69,9 @@ class CachingOptions:
     resize_interpolation: Literal["lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic", "area"] | None = None
     """How pictures are scaled. Empty: area averaging to shrink, Lanczos to enlarge."""
 
+    fast_decode: bool = False
+    """Decode a JPEG at 1/2, 1/4 or 1/8 where that stays larger than needed. Colours differ by 0.5 of 255 on average."""
+
     skip_existing: bool = False
     """Keep latents that still fit; make only what is new or has changed."""
 

@@ -44,11 +44,20 @@ class PrecisionOptions:
     full_bf16: bool = False
     """Keep weights, gradients and optimizer in bf16 too: half the memory, less exact. Needs mixed_precision bf16."""
 
+    stochastic_rounding: bool = False
+    """Round what full_bf16 keeps up or down by lot, so that small changes are not lost, but come on average."""
+
     fp8_base: bool = False
     """Keep the weights of what is not trained in 8 bits (float8_e4m3fn). Needs mixed_precision fp16 or bf16."""
 
     gradient_checkpointing: bool = False
     """Recompute activations instead of keeping them: slower, with much less memory."""
+
+    gradient_checkpointing_levels: Annotated[int | None, Range(low=1)] = None
+    """Recompute only in the U-Net's n levels of highest resolution, which takes the least time for the memory."""
+
+    opt_channels_last: bool = False
+    """Keep the U-Net's numbers with the channels last: convolutions are faster on many machines."""
 
     fused_backward_pass: bool = False
     """Change each weight as soon as its gradient is there, and drop the gradient: less memory."""

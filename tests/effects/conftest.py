@@ -55,6 +55,8 @@ def make_world(folder: Path) -> Path:
     _add_face(folder, entries["c"])
     _add_mask(folder)
     _add_named(folder)
+    _add_photo(folder)
+    _add_jpeg(folder)
     (folder / "rules.toml").write_text(RULES, encoding="utf-8")
     (folder / "options.toml").write_text("[noise]\nnoise_offset = 0.3\n", encoding="utf-8")
     (folder / "prompts.txt").write_text("a red cat --w 64 --h 64 --s 2\n", encoding="utf-8")
@@ -119,6 +121,19 @@ def _add_named(folder: Path) -> None:
     for named, stem in (("learnt/2_red cat", "a"), ("kept/1_cat", "b"), ("there/img/1_old", "a")):
         (folder / named).mkdir(parents=True)
         shutil.copy2(folder / "pictures" / f"{stem}.png", folder / named / f"{stem}.png")
+
+
+def _add_photo(folder: Path) -> None:
+    """A JPEG far larger than what taggers see."""
+    (folder / "photos").mkdir()
+    Image.linear_gradient("L").resize((1400, 900)).save(folder / "photos" / "a.jpg")
+
+
+def _add_jpeg(folder: Path) -> None:
+    """A JPEG that is much larger than it is trained, and its metadata."""
+    (folder / "large").mkdir()
+    Image.effect_noise((640, 480), 80).convert("RGB").save(folder / "large" / "j.jpg")
+    (folder / "large.json").write_text(json.dumps({"j": {"caption": "noise"}}), encoding="utf-8")
 
 
 def _add_larger(folder: Path) -> None:

@@ -9,11 +9,22 @@ from tests.effects.effect import Effect, refused, seen
 
 BF16 = {"mixed_precision": "bf16"}
 STEPS = {"max_train_steps": 3}
+CHECKPOINTS = {"gradient_checkpointing": True}
+WHOLE = {"optimizer_type": "Prodigy"}
+COMPILED = {"torch_compile": True, "dynamo_backend": "eager"}
 ALONE = "has no effect: there is one process"
 
 PRECISION = [
     seen("full_bf16", True, "losses", "weights", "computed", **BF16, **STEPS),
     refused("full_bf16", True, "--full_bf16 needs --mixed_precision bf16"),
+    seen("stochastic_rounding", True, "losses", "weights", **BF16, full_bf16=True, **STEPS),
+    refused("stochastic_rounding", True, "it needs --full_bf16"),
+    refused("stochastic_rounding", True, "takes account of whole steps", **BF16, full_bf16=True, **WHOLE),
+    Effect("gradient_checkpointing_levels", 1, ("computed",), CHECKPOINTS, unseen_in=("losses", "weights")),
+    refused("gradient_checkpointing_levels", 1, "needs --gradient_checkpointing"),
+    # Another order of the same sums.
+    seen("opt_channels_last", True, "weights"),
+    refused("opt_channels_last", True, "does not go with --deepspeed", deepspeed=True),
     seen("fp8_base", True, "losses", "weights", "header", "computed", **BF16),
     refused("fp8_base", True, "--fp8_base needs --mixed_precision bf16 or fp16"),
     refused("fp8_base", True, "every part of the model is trained", **BF16, train_text_encoder=True),
@@ -29,6 +40,11 @@ COMPILATION = [
     # Tracing hides what is computed; that compiled code is called is seen in tests/train/test_compiling.py.
     refused("torch_compile", True, "this PyTorch has no such compiler", dynamo_backend="ofi"),
     refused("dynamo_backend", "eager", "--dynamo_backend eager needs --torch_compile"),
+    refused("compile_mode", "max-autotune", "--compile_mode needs --torch_compile"),
+    refused("compile_mode", "reduce-overhead", "needs --dynamo_backend inductor", **COMPILED),
+    refused("compile_mode", "reduce-overhead", "use --compile_dynamic false", torch_compile=True),
+    refused("compile_dynamic", "false", "--compile_dynamic needs --torch_compile"),
+    refused("compile_cache_size_limit", 2, "--compile_cache_size_limit needs --torch_compile"),
 ]
 
 PROCESSES = [

@@ -22,6 +22,8 @@ DESCRIBING = [
     for row in (
         unlike(script, "train_data_dir", "{here}/pictures/below", "files"),
         unlike(script, "recursive", True, "files"),
+        unlike(script, "skip_described", True, "files"),
+        unlike(script, "fast_decode", True, "computed", train_data_dir="{here}/photos"),
         same_result(script, "debug", True, "said"),
         unlike(script, "caption_extension", ending, "files"),
         same_result(script, "batch_size", 3, "computed"),
@@ -113,6 +115,7 @@ PREPARING = [
     unlike(LATENTS, "flip_aug", True, "files"),
     unlike(LATENTS, "alpha_mask", "1", "files"),
     unlike(LATENTS, "resize_interpolation", "nearest", "files"),
+    unlike(LATENTS, "fast_decode", True, "files", train_data_dir="{here}/large", in_json="{here}/large.json"),
     unlike(LATENTS, "skip_existing", True, "computed", train_data_dir="{here}/prepared"),
     unlike(LATENTS, "verify_cache", True, "computed", train_data_dir="{here}/prepared"),
     unlike(LATENTS, "min_bucket_reso", 64, "files", **BUCKETS),

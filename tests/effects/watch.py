@@ -35,13 +35,15 @@ class _Operations(TorchDispatchMode):
 
 @contextlib.contextmanager
 def watching(computed: bool) -> Iterator[Watched]:
-    """Counts the threads and processes that are started; with `computed` also torch's operations in this thread and the
-    batches that onnxruntime sees."""
+    """Counts the threads and processes that are started; with `computed` also torch's operations in this thread, the
+    batches that onnxruntime sees, and the scale at which JPEG files are decoded."""
     import onnxruntime
+    from PIL.JpegImagePlugin import JpegImageFile
 
     seen = Watched()
     Process, Session = multiprocessing.process.BaseProcess, onnxruntime.InferenceSession
     thread_start, process_start, session_run = threading.Thread.start, Process.start, Session.run
+    draft = JpegImageFile.draft
 
     def counted_start(thread: threading.Thread) -> None:
         seen.threads[re.sub(r"[_-]?\d+.*", "", thread.name)] += 1
@@ -55,11 +57,16 @@ def watching(computed: bool) -> Iterator[Watched]:
         seen.computed[f"onnx {[value.shape for value in inputs.values()]}"] += 1
         return session_run(session, names, inputs, *rest)
 
+    def counted_draft(image: Any, *asked: Any) -> Any:
+        seen.computed[f"draft {asked}"] += 1
+        return draft(image, *asked)
+
     with contextlib.ExitStack() as stack:
         for owner, name, counted, own in (
             (threading.Thread, "start", counted_start, thread_start),
             (Process, "start", counted_process, process_start),
             (Session, "run", counted_run, session_run),
+            (JpegImageFile, "draft", counted_draft, draft),
         ):
             setattr(owner, name, counted)
             stack.callback(setattr, owner, name, own)

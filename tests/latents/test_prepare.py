@@ -292,6 +292,25 @@ def test_pictures_are_scaled_as_asked_and_the_files_say_how(stage: Stage) -> Non
     assert "0 made, 1 kept" in stage.said
 
 
+def test_large_jpegs_may_be_decoded_smaller_and_exact_latents_serve_as_well(stage: Stage) -> None:
+    stage.add("a.jpg", "b.png")
+    for name in ("a.jpg", "b.png"):
+        Image.effect_noise((400, 300), 80).convert("RGB").save(stage.pics / name)
+    stage.run()
+    exact = stage.latents("a")
+    stage.run(fast_decode=True, skip_existing=True)
+    assert "0 made, 2 kept" in stage.said
+    stage.run(fast_decode=True)
+    assert not np.array_equal(stage.latents("a"), exact)
+    assert (
+        read_latents(stage.pics / "a.npz").made_from.reduced
+        and not read_latents(stage.pics / "b.npz").made_from.reduced
+    )
+    stage.run(skip_existing=True)
+    assert "1 made, 1 kept" in stage.said and "1 made again: they were decoded at a reduced scale" in stage.said
+    assert np.array_equal(stage.latents("a"), exact)
+
+
 def test_alpha_masks(stage: Stage) -> None:
     stage.add("opaque.png")
     write_pictures(stage.pics, {"half_transparent.png": ODD["half_transparent.png"]})

@@ -67,7 +67,7 @@ def test_pictures_become_latents_an_eighth_as_large_and_back(sd1):
 
 
 def test_every_way_of_attention_gives_the_same_prediction_and_gradients(sd1, monkeypatch):
-    monkeypatch.setattr(attention, "SLICE_TOKENS", 24)  # So that these few tokens are several slices.
+    monkeypatch.setattr(attention, "SLICE_BYTES", 4 * 8 * 64 * 24)  # So that these few tokens are several slices.
     torch.manual_seed(0)
     latents, hidden = torch.randn(1, 4, 8, 8), torch.randn(1, 77, 16)
     found = {}

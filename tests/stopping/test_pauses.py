@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import os
 import resource
 import shutil
@@ -11,19 +12,23 @@ import time
 
 import pytest
 import torch
+from PIL import Image
 
 from sd_scripts.library import pausing
 from sd_scripts.library.data import pictures_gone
+from sd_scripts.library.data.merging import merge_texts
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.atomic import write_bytes, write_text
 from sd_scripts.library.io.checkpoints import write_safetensors
 from sd_scripts.library.pausing import Ground, NotWritten, patiently, trouble_of
 from sd_scripts.library.report import Report
 from sd_scripts.library.steady import SteadyFile
+from sd_scripts.library.tagging.clean_metadata import clean_metadata
 from sd_scripts.library.train.output_place import OutputPlace
 from sd_scripts.library.train.state_facts import read_facts
+from sd_scripts.options.common import MergeOptions
 from tests.stopping.program import TRAIN, Program
-from tests.train.tiny import make_trainer, tiny_data
+from tests.train.tiny import Recorder, make_trainer, tiny_data
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such limits")
 
@@ -338,3 +343,29 @@ def test_a_real_training_whose_folder_goes_and_comes_back(made):
     finally:
         program.kill()
         shutil.rmtree(away, ignore_errors=True)
+
+
+@pytest.mark.parametrize("work", ["merge", "clean"])
+def test_metadata_wait_for_room_and_are_then_as_ever(tmp_path, limit, work):
+    folder, out = tmp_path / "pictures", tmp_path / "out.json"
+    folder.mkdir()
+    for number in range(40):
+        Image.new("RGB", (8, 8)).save(folder / f"{number}.png")
+        (folder / f"{number}.caption").write_text(f"picture number {number}, " + "of a meadow " * 60)
+    (folder / "7.caption").write_bytes(b"\xff\x00\xfe")
+    merged = MergeOptions(train_data_dir=str(folder), out_json=str(tmp_path / "in.json"))
+    merge_texts(merged, ".caption", "caption", Report(out=io.StringIO()))
+    (tmp_path / "in.json").rename(tmp_path / "whole.json") if work == "merge" else None
+    recorder = Recorder()
+    limit(2000)
+    waiting = when_paused(recorder, lambda: limit(None))
+    if work == "merge":
+        merge_texts(MergeOptions(train_data_dir=str(folder), out_json=str(out)), ".caption", "caption", recorder.report)
+        assert out.read_bytes() == (tmp_path / "whole.json").read_bytes()
+    else:
+        clean_metadata(str(tmp_path / "in.json"), str(out), None, False, recorder.report)
+        assert len(json.loads(out.read_text())) == len(json.loads((tmp_path / "in.json").read_text()))
+    waiting.join()
+    assert [event.kind for event in recorder.of("paused")] == ["full"] and recorder.of("goes_on")
+    (summary,) = recorder.of("summary")
+    assert summary.counts.get("merged", 40) >= 39 and recorder.report.failed <= 1

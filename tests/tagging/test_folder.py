@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
-from sd_scripts.library.tagging.folder import SentenceFiles, check_room, describe_pictures, pictures_with_room
+from sd_scripts.library.tagging.folder import SentenceFiles, check_room, describe_pictures, pictures_to_describe
 from sd_scripts.options.common import LoadingOptions, PicturesOptions
 
 
@@ -21,12 +21,17 @@ def first_pixel(path):
 class Namer:
     """A describer that says the first pixel's red, and remembers its batches."""
 
+    threads_read = True
+
     def __init__(self, fixed_batch_size=None):
         self.fixed_batch_size = fixed_batch_size
         self.batches = []
 
-    def preparer(self):
+    def preparer(self, fast_decode=False):
         return first_pixel
+
+    def gather(self, images):
+        return np.stack(images)
 
     def describe(self, images, paths):
         self.batches.append((len(images), len(paths)))
@@ -42,7 +47,8 @@ def five(tmp_path):
 
 def run(images, describer, said, batch_size=2):
     loading = LoadingOptions(batch_size=batch_size, max_data_loader_n_workers=0)
-    describe_pictures(images, describer, SentenceFiles(".caption"), loading, said[0])
+    pictures = PicturesOptions(train_data_dir="")
+    describe_pictures(images, describer, SentenceFiles(".caption"), pictures, loading, said[0])
 
 
 def test_every_picture_gets_its_own_text(five, said):
@@ -80,9 +86,9 @@ def test_nothing_usable(tmp_path, said):
         run([tmp_path / "gone.png"], Namer(), said)
 
 
-def test_no_pictures_is_said(tmp_path):
+def test_no_pictures_is_said(tmp_path, said):
     with pytest.raises(BadOption, match="no pictures here"):
-        pictures_with_room(PicturesOptions(train_data_dir=str(tmp_path)))
+        pictures_to_describe(PicturesOptions(train_data_dir=str(tmp_path)), SentenceFiles(".caption"), said[0])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="folders have no such permissions there")

@@ -84,19 +84,19 @@ def test_deepdanbooru_takes_a_strip(tmp_path):
 
 def test_blip_sees_a_square_normalised_as_clip_does(models, tmp_path):
     from sd_scripts.library.tagging.blip import load_blip
-    from sd_scripts.library.tagging.captioner import ModelPixels
+    from sd_scripts.library.tagging.model_pixels import pixels_for
 
     pixels = noise(90, 60)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     square = np.asarray(Image.fromarray(pixels).resize((32, 32), Image.Resampling.BICUBIC)) / 255
     mean, deviation = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
     expected = ((square - mean) / deviation).transpose(2, 0, 1)
-    seen = ModelPixels(load_blip(models("blip")).processor)(tmp_path / "a.png")
+    seen = pixels_for(load_blip(models("blip")).processor)(tmp_path / "a.png")
     assert np.abs(seen - expected).max() < 1e-5
 
 
 def test_the_centre_of_a_strip_is_what_git_would_cut_out():
-    from sd_scripts.library.tagging.captioner import centre_of_strip
+    from sd_scripts.library.tagging.model_pixels import centre_of_strip
 
     strip = Image.fromarray(noise(400, 4))
     assert centre_of_strip(strip).size == (64, 4)

@@ -1,5 +1,7 @@
 """Compiled code: it is called, one code for all sizes, and it leaves no trace in what is saved."""
 
+import io
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -7,7 +9,8 @@ from torch import nn
 from torch._dynamo.backends import registry
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.train.compiling import check_backend, compile_modules
+from sd_scripts.library.report import Report
+from sd_scripts.library.train.compiling import check_backend, check_graphs, compile_modules, tell_compiled
 from sd_scripts.options.device import CompileOptions
 from tests.train.tiny import train
 
@@ -68,6 +71,42 @@ def test_one_code_serves_all_sizes(compiled):
     for batch_size, height, width in ((2, 32, 48), (3, 48, 32), (4, 64, 64), (2, 96, 40)):
         layers(torch.randn(batch_size, 4, height, width))
     assert compiled == {"graphs": 1, "calls": 4}
+
+
+SIZES = ((32, 48), (48, 32), (64, 64), (32, 48), (64, 64))
+
+
+@pytest.mark.parametrize(
+    ("given", "graphs", "said"),
+    [
+        ({}, 1, "Compiled 1 time,"),
+        ({"compile_dynamic": "false"}, 3, "Compiled 3 times,"),
+        ({"compile_dynamic": "auto"}, 2, "Compiled 2 times,"),
+        ({"compile_dynamic": "false", "compile_cache_size_limit": 2}, 2, "Some sizes ran uncompiled"),
+    ],
+)
+def test_one_code_for_each_size_up_to_a_limit(compiled, given, graphs, said):
+    compilation = CompileOptions(torch_compile=True, dynamo_backend="eager", **given)
+    check_backend(compilation)
+    layers, plain, out = Layers(), Layers(), io.StringIO()
+    plain.load_state_dict(layers.state_dict())
+    # What it sets is for the whole process.
+    with torch._dynamo.config.patch(recompile_limit=8):
+        compile_modules([layers], compilation)
+        for height, width in SIZES:
+            pixels = torch.randn(2, 4, height, width)
+            torch.testing.assert_close(layers(pixels), plain(pixels))
+        tell_compiled(compilation, Report(out=out))
+    # One of them to see that it can be.
+    assert compiled["graphs"] == graphs + 1
+    assert said in out.getvalue()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="There is a GPU.")
+@pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune"])
+def test_cuda_graphs_without_a_gpu_are_one_sentence(mode):
+    with pytest.raises(BadOption, match=f"--compile_mode {mode} records CUDA graphs, which need an NVIDIA GPU"):
+        check_graphs(CompileOptions(torch_compile=True, compile_mode=mode, compile_dynamic="false"))
 
 
 @pytest.mark.parametrize("backend", ["ofi", "nvprims_nvfuser", "tensort"])

@@ -93,7 +93,7 @@ def draw_colours(lot: random.Random) -> tuple[float, float]:
 def see(
     picture: "Image.Image", view: View, rules: PictureRules, mask_HW: "np.ndarray | None" = None
 ) -> "tuple[np.ndarray, np.ndarray | None]":
-    """(pixels_HWC uint8, mask_HW float32 0 to 1 or None) of a picture (RGBA, upright) in its bucket.
+    """(pixels_HWC uint8, mask_HW float32 0 to 1 or None) of a picture (RGB or RGBA, upright) in its bucket.
 
     With `alpha_mask` the transparency is the mask, and colours below it stay as they are; else it is laid on white.
     `mask_HW`: a mask (uint8) of the picture's size; where there are two, a place counts as their product.
@@ -103,9 +103,16 @@ def see(
     way = rules.resize_interpolation
     colours = without_alpha(picture) if rules.alpha_mask else on_white(picture)
     pixels_HWC = recoloured(fill_bucket(np.asarray(colours), view.fit, way), view.hue_deg, view.gamma)
-    alpha_HW = np.asarray(picture.getchannel("A")) if rules.alpha_mask else None
+    alpha_HW = _alpha(picture) if rules.alpha_mask else None
     masks = [mask_seen(mask, view, rules) for mask in (alpha_HW, mask_HW) if mask is not None]
     return _turned(pixels_HWC, view), both(*masks)
+
+
+def _alpha(picture: "Image.Image") -> "np.ndarray":
+    import numpy as np
+
+    transparent = picture.mode == "RGBA"
+    return np.asarray(picture.getchannel("A")) if transparent else np.full(picture.size[::-1], 255, np.uint8)
 
 
 def mask_seen(mask_HW: "np.ndarray", view: View, rules: PictureRules) -> "np.ndarray":

@@ -56,6 +56,10 @@ class BucketRules:
     """No buckets at all: every picture is brought to the resolution."""
     _fits: dict[Size, Fit | None] = field(default_factory=dict, init=False, compare=False, repr=False)
 
+    def __getstate__(self) -> dict[str, object]:
+        """Worker processes get the rules with every picture: without what was worked out for all the others."""
+        return self.__dict__ | {"_fits": {}}
+
     def fit(self, size_px: Size) -> Fit | None:
         """How a picture of this size is brought into its bucket; None where it is too small for any.
 

@@ -1,8 +1,9 @@
 """Texts beside pictures: reading them whatever their encoding, and making the text that is trained. Needs no torch."""
 
+from codecs import BOM_UTF8
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.reading import read_whole
@@ -13,8 +14,7 @@ TEXT_ENDINGS = (".caption", ".txt", ".cap")
 """Endings that text files beside pictures have."""
 
 
-@dataclass(frozen=True)
-class CaptionText:
+class CaptionText(NamedTuple):
     """The text of a file, stripped, its line ends made \\n. `encoding` is that of the file."""
 
     text: str
@@ -56,7 +56,7 @@ def other_ending(images: Sequence[Path], extension: str) -> str | None:
     return next((e for e in endings if any(caption_path(image, e).is_file() for image in images)), None)
 
 
-def read_caption(path: Path) -> CaptionText | None:
+def read_caption(path: str | Path) -> CaptionText | None:
     """The text of a file, or None where there is none.
 
     UTF-8 (with or without a byte order mark), UTF-16 with one, else Shift-JIS. Errors: UnreadableText.
@@ -70,11 +70,19 @@ def read_caption(path: Path) -> CaptionText | None:
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     for attempt in (encoding, "cp932"):
         try:
-            text = data.decode(attempt)
+            text = _decoded(data, attempt)
         except UnicodeDecodeError:
             continue
-        return CaptionText(text.replace("\r\n", "\n").replace("\r", "\n").strip(), attempt)
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        return CaptionText(text.strip(), attempt)
     raise UnreadableText("it is text in no known encoding; save it as UTF-8")
+
+
+def _decoded(data: bytes, encoding: str) -> str:
+    # The decoder that also looks for a mark is slow.
+    plain = encoding == "utf-8-sig" and not data.startswith(BOM_UTF8)
+    return data.decode("utf-8" if plain else encoding)
 
 
 def training_text(caption: str, tags: str, separator: str = ",", every_line: bool = False) -> str:
@@ -90,9 +98,9 @@ def training_text(caption: str, tags: str, separator: str = ",", every_line: boo
         return "\n".join(sentences or tag_lines)
     between = f"{separator.rstrip()} "
     all_tags = between.join(tag_lines)
-    return "\n".join(f"{sentence}{between}{all_tags}" for sentence in sentences)
+    return "\n".join([f"{sentence}{between}{all_tags}" for sentence in sentences])
 
 
 def _lines(text: str) -> list[str]:
     """The lines of a text that are not empty."""
-    return [line.strip() for line in (text or "").splitlines() if line.strip()]
+    return [line for part in (text or "").splitlines() if (line := part.strip())]

@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import functools
+import io
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,11 +16,13 @@ from sd_scripts.library.errors import BadFile, BadOption
 if TYPE_CHECKING:
     from PIL import Image
 
+Size = tuple[int, int]
+"""(width, height) in px."""
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl")
 
 # A decompression bomb is refused above this; a true picture of this size would need gigabytes.
 MAX_PIXELS = 500_000_000
-
 
 # The largest of them, uncompressed; more is no picture, and nobody waits until it is read.
 LARGEST_BYTES = 4_000_000_000
@@ -33,6 +37,11 @@ def find_images(folder: str | Path, recursive: bool = False, option: str = "trai
 
     Errors: BadOption, naming `option`, when there is no such folder or there are no pictures in it.
     """
+    return [Path(place) for place in image_places(folder, recursive, option)]
+
+
+def image_places(folder: str | Path, recursive: bool = False, option: str = "train_data_dir") -> list[str]:
+    """The same as texts: where there are very many, and for each a Path would take longer than the work itself."""
     root = Path(folder)
     if not root.is_dir():
         what = "a file, not a folder" if root.exists() else "no folder"
@@ -46,14 +55,15 @@ def find_images(folder: str | Path, recursive: bool = False, option: str = "trai
     return found
 
 
-def _in(folder: Path) -> list[Path]:
+def _in(folder: Path) -> list[str]:
     """The pictures of a folder. One look at the folder tells what is a file; names are sorted faster than paths."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if _has_image_name(entry.name) and _is_file(entry)]
-    return [folder / name for name in sorted(names)]
+    beginning = str(folder / "x")[:-1]
+    return [beginning + name for name in sorted(names)]
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _below(folder: Path) -> Iterator[str]:
     """The pictures of a folder and of those below it, but for hidden ones: these hold thumbnails and trash."""
     with os.scandir(folder) as entries:
         visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
@@ -62,7 +72,7 @@ def _below(folder: Path) -> Iterator[Path]:
         if entry.is_dir(follow_symlinks=False):
             yield from _below(folder / entry.name)
         elif _has_image_name(entry.name) and _is_file(entry):
-            yield folder / entry.name
+            yield str(folder / entry.name)
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
@@ -86,17 +96,58 @@ def _no_pictures(root: Path, recursive: bool, option: str) -> str:
     return f"{option} {root}: no pictures here. Pictures end in {', '.join(IMAGE_SUFFIXES)}."
 
 
-def open_image(path: str | Path) -> "Image.Image":
+def open_image(path: str | Path, least_px: Size | None = None) -> "Image.Image":
     """A picture as RGB, upright by its EXIF orientation, transparency laid on white; an animation's first frame.
 
-    CMYK, 16-bit and palette pictures become RGB. Errors: UnreadableImage.
+    CMYK, 16-bit and palette pictures become RGB. `least_px`: it is to be scaled down to that (width, height), so a JPEG
+    may be decoded at a reduced scale (`PictureFile.decoded`). Errors: UnreadableImage.
     """
-    return _read(path, on_white)
+    return PictureFile(path).decoded(least_px, on_white)
 
 
 def open_image_with_alpha(path: str | Path) -> "Image.Image":
-    """A picture as RGBA, upright; opaque where it has no transparency. Errors: UnreadableImage."""
-    return _read(path, lambda image: _eight_bit(image).convert("RGBA"))
+    """A picture upright, as RGBA where it can be transparent, else as RGB. Errors: UnreadableImage."""
+    return PictureFile(path).decoded()
+
+
+class PictureFile:
+    """A picture of which only the head is read at first. `data`: what is in the file, where that was read already.
+
+    Errors: UnreadableImage.
+    """
+
+    def __init__(self, path: str | Path, data: bytes | None = None) -> None:
+        self.path = path
+        self._image = _opened(path, data)
+        self.size_px = _seen_size(self._image, path, data)
+
+    def decoded(
+        self, least_px: Size | None = None, convert: "Callable[[Image.Image], Image.Image] | None" = None
+    ) -> "Image.Image":
+        """The picture, once: upright, as RGBA where it can be transparent, else as RGB; or as `convert` makes it.
+
+        `least_px`: (width, height) to which it will be scaled down. A JPEG is then decoded at 1/2, 1/4 or 1/8, which
+        is many times faster, as long as its sides stay REDUCED_MARGIN times as long. Errors: UnreadableImage.
+        """
+        with self._image as image:
+            try:
+                if least_px:
+                    _reduce(image, least_px, turned=self.size_px != image.size)
+                image.load()
+                return (convert or _eight_bit_colours)(_upright(image))
+            # Decoders raise errors of every kind over broken data, RuntimeError and struct.error among them.
+            except Exception as error:
+                raise UnreadableImage(_reason(self.path, error)) from error
+
+
+REDUCED_MARGIN = 1.5
+"""Nearer to the size that is wanted, decoding at a reduced scale shows: there is nothing left to average."""
+
+
+def _reduce(image: "Image.Image", least_px: Size, turned: bool) -> None:
+    """Lets a JPEG be decoded smaller; pictures of other kinds stay as they are."""
+    width, height = (math.ceil(side * REDUCED_MARGIN) for side in least_px)
+    image.draft(None, (height, width) if turned else (width, height))
 
 
 def small_image(path: str | Path, side_px: int) -> "Image.Image":
@@ -117,33 +168,39 @@ def small_image(path: str | Path, side_px: int) -> "Image.Image":
 
 def without_alpha(image: "Image.Image") -> "Image.Image":
     """A picture as RGB with the colours that it has, those of transparent places too."""
-    return _eight_bit(image).convert("RGBA").convert("RGB")
+    image = _eight_bit_colours(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
+def image_size(path: str | Path) -> Size:
     """(width, height) in px as the picture is seen, without decoding it. Errors: UnreadableImage."""
+    with _opened(path) as image:
+        return _seen_size(image, path)
+
+
+def _seen_size(image: "Image.Image", path: str | Path, data: bytes | None = None) -> Size:
     from PIL import Image
 
-    with _opened(path) as image:
-        try:
-            if image.format == "PNG" and "exif" not in image.info and (late := _late_exif(Path(path))):
-                image.info["exif"] = late
-            # Not image.getexif(): that of a PNG would decode all of it.
-            turned = Image.Image.getexif(image).get(ORIENTATION_TAG) in TURNED
-        except Exception:
-            turned = False
-        return (image.height, image.width) if turned else image.size
+    try:
+        if image.format == "PNG" and "exif" not in image.info:
+            with io.BytesIO(data) if data else Path(path).open("rb", buffering=0) as file:
+                if late := _late_exif(file):
+                    image.info["exif"] = late
+        # Not image.getexif(): that of a PNG would decode all of it.
+        turned = Image.Image.getexif(image).get(ORIENTATION_TAG) in TURNED
+    except Exception:
+        turned = False
+    return (image.height, image.width) if turned else image.size
 
 
-def _late_exif(png: Path) -> bytes | None:
+def _late_exif(png: "io.RawIOBase | io.BytesIO") -> bytes | None:
     """EXIF data that stand behind the pixels of a PNG, as some programs write them; the pixels are stepped over."""
-    with png.open("rb", buffering=0) as file:
-        file.seek(8)
-        while len(head := file.read(8)) == 8:
-            length, kind = int.from_bytes(head[:4], "big"), head[4:]
-            if kind == b"eXIf":
-                return file.read(length)
-            file.seek(length + 4, 1)
+    png.seek(8)
+    while len(head := png.read(8) or b"") == 8:
+        length, kind = int.from_bytes(head[:4], "big"), head[4:]
+        if kind == b"eXIf":
+            return png.read(length)
+        png.seek(length + 4, 1)
     return None
 
 
@@ -152,27 +209,18 @@ ORIENTATION_TAG = 0x0112
 TURNED = (5, 6, 7, 8)
 
 
-def _read(path: str | Path, convert: Callable[["Image.Image"], "Image.Image"]) -> "Image.Image":
-    with _opened(path) as image:
-        try:
-            image.load()
-            return convert(_upright(image))
-        # Decoders raise errors of every kind over broken data, RuntimeError and struct.error among them.
-        except Exception as error:
-            raise UnreadableImage(_reason(path, error)) from error
-
-
 def _upright(image: "Image.Image") -> "Image.Image":
     """The picture turned by its EXIF orientation; as it is, where its EXIF data are broken."""
     from PIL import ImageOps
 
     try:
-        return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     except Exception:
         return image
+    return image
 
 
-def _opened(path: str | Path) -> "Image.Image":
+def _opened(path: str | Path, data: bytes | None = None) -> "Image.Image":
     from PIL import Image
 
     _register_decoders()
@@ -182,7 +230,7 @@ def _opened(path: str | Path) -> "Image.Image":
             warnings.simplefilter("ignore")
             if Path(path).stat().st_size > LARGEST_BYTES:
                 raise UnreadableImage(f"the file has more than {LARGEST_BYTES / 1e9:.0f} GB, as no picture has")
-            image = Image.open(path)
+            image = Image.open(path if data is None else io.BytesIO(data))
     except UnreadableImage:
         raise
     except Exception as error:
@@ -222,15 +270,22 @@ def _reason(path: str | Path, error: BaseException) -> str:
 
 
 def on_white(image: "Image.Image") -> "Image.Image":
-    """A picture as RGB, its transparency laid on white."""
+    """A picture as RGB, its transparency laid on white. One that is RGB already is given back."""
     from PIL import Image
 
+    image = _eight_bit_colours(image)
+    if image.mode == "RGB":
+        return image
+    white = Image.new("RGB", image.size, (255, 255, 255))
+    white.paste(image, mask=image)
+    return white
+
+
+def _eight_bit_colours(image: "Image.Image") -> "Image.Image":
+    """RGBA where a picture can be transparent, else RGB; in its own place where it is that."""
     image = _eight_bit(image)
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        over = image.convert("RGBA")
-        white = Image.new("RGBA", over.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, over).convert("RGB")
-    return image.convert("RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _eight_bit(image: "Image.Image") -> "Image.Image":

@@ -38,7 +38,18 @@ def content_hash(data: bytes) -> str:
 
 def question(*facts: object) -> str:
     """A name, in 16 hexadecimal digits, for what is asked of a cache file: whether it was made from all these facts."""
-    return hashlib.blake2b(repr(facts).encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+    return question_about(facts_told(*facts[:-1]), facts[-1])
+
+
+def facts_told(*facts: object) -> str:
+    """Two facts or more as text. What is asked of many files is told once."""
+    return repr(facts)[:-1]
+
+
+def question_about(told: str, last: object) -> str:
+    """`question` of facts that `facts_told` told, and one more."""
+    text = f"{told}, {last!r})"
+    return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
 
 
 def stamp_of(file: str | Path) -> str:
@@ -101,16 +112,16 @@ class KnownFiles:
         folder, name = self._place(picture)
         folder.put(name, stamp, [str(size_px[0]), str(size_px[1]), content or "-"])
 
-    def answers(self, file: Path, *questions: str) -> bool:
-        """Whether a cache file is known to be the answer to one of these questions."""
+    def answers(self, file: str | Path, asked: str) -> bool:
+        """Whether a cache file is known to be the answer to a question."""
         folder, name = self._place(file)
         try:
             words = folder.words(name, folder.stamp(name))
         except OSError:
             return False
-        return not set(questions).isdisjoint(words)
+        return asked in words
 
-    def note(self, file: Path, stamp: str, asked: str) -> None:
+    def note(self, file: str | Path, stamp: str, asked: str) -> None:
         """Keeps that a cache file, in the state of `stamp`, is the answer to a question."""
         folder, name = self._place(file)
         words = [word for word in folder.words(name, stamp) if word != asked]
@@ -130,12 +141,19 @@ class KnownFiles:
             folder.keep()
         self._folders.clear()
 
-    def _place(self, file: Path) -> "tuple[_Folder, str]":
-        place, name = os.path.split(file)
+    def _place(self, file: str | Path) -> "tuple[_Folder, str]":
+        place, name = _split(os.fspath(file))
         folder = self._folders.get(place)
         if folder is None:
             folder = self._folders[place] = _Folder(Path(place), _read(Path(place)) if self.trusting else {})
         return folder, name
+
+
+def _split(file: str) -> tuple[str, str]:
+    """As os.path.split, which takes long for so many files."""
+    place, _, name = file.rpartition(os.sep)
+    # The top of a drive.
+    return (place, name) if len(place) > 2 else os.path.split(file)
 
 
 @dataclass

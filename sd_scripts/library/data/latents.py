@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sd_scripts.library.data.buckets import Fit, Size, latents_hw
-from sd_scripts.library.data.latents_head import OTHER_SIZE, latents_member, mask_member, read_head
+from sd_scripts.library.data.latents_head import OTHER_SIZE, REDUCED, latents_member, mask_member, read_head
 from sd_scripts.library.data.npz import BrokenLatents, read_arrays
 from sd_scripts.library.io.atomic import replacing
 
@@ -21,7 +21,10 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class MadeFrom:
-    """What latents were made from. They fit as long as all of this is the same."""
+    """What latents were made from. They fit as long as all of this is the same.
+
+    `reduced`: of a picture that was decoded at a reduced scale; exact ones fit as well where that is wanted.
+    """
 
     content_hash: str
     source_bytes: int
@@ -30,6 +33,7 @@ class MadeFrom:
     vae_hash: str
     precision: str
     interpolation: str = ""
+    reduced: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,8 @@ def _checked(latents_CHW: "np.ndarray") -> "np.ndarray":
 
 def facts_of(made: MadeFrom) -> dict[str, Any]:
     """What a file says of its latents, by the names of its arrays."""
-    return {
+    told = {"decoding": REDUCED} if made.reduced else {}
+    return told | {
         "format_version": FORMAT,
         "content_hash": made.content_hash,
         "source_bytes": made.source_bytes,
@@ -168,6 +173,7 @@ def _made_from(arrays: "dict[str, np.ndarray]") -> MadeFrom | None:
             vae_hash=str(arrays["vae_hash"]),
             precision=str(arrays["precision"]),
             interpolation=str(arrays.get("resize_interpolation", "")),
+            reduced="decoding" in arrays,
         )
     except (KeyError, ValueError, TypeError):
         return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sd_scripts.library.data.augment import View, see
 from sd_scripts.library.data.buckets import BucketRules, Size, latents_hw
-from sd_scripts.library.data.images import open_image_with_alpha
+from sd_scripts.library.data.images import PictureFile
 from sd_scripts.library.data.known_files import content_hash, stamp_of
 from sd_scripts.library.data.latents import MadeFrom, facts_of
 from sd_scripts.library.data.npz import BrokenLatents, read_arrays
@@ -51,11 +51,11 @@ def read_encodable(
 ) -> Encodable:
     """Reads a picture as it is seen when nothing is drawn by lot. Errors: UnreadableImage."""
     stamp, data = stamp_of(image.path), image.path.read_bytes()
-    picture = open_image_with_alpha(image.path)
-    fit = fit_of(picture.size, image.bucket_px, buckets)
-    pixels_HWC, mask_HW = see(picture, View(fit), rules)
+    picture = PictureFile(image.path, data)
+    fit = fit_of(picture.size_px, image.bucket_px, buckets)
+    pixels_HWC, mask_HW = see(picture.decoded(), View(fit), rules)
     way = same_way(rules.resize_interpolation)
-    made_from = MadeFrom(content_hash(data), len(data), picture.size, fit, vae_hash, precision, way)
+    made_from = MadeFrom(content_hash(data), len(data), picture.size_px, fit, vae_hash, precision, way)
     return Encodable(made_from, stamp, pixels_HWC, mask_HW)
 
 

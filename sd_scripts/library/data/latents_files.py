@@ -1,5 +1,6 @@
 """Finds the latents files of pictures, and says which of them cannot be used. Needs no torch."""
 
+import functools
 import os
 import re
 from collections import defaultdict
@@ -9,8 +10,7 @@ from typing import Literal, NamedTuple
 
 from sd_scripts.library.data.buckets import BucketRules, Size
 from sd_scripts.library.data.images import IMAGE_SUFFIXES, UnreadableImage
-from sd_scripts.library.data.known_files import KnownFiles, question, stamp_of
-from sd_scripts.library.data.latents import flip_path, plain_path
+from sd_scripts.library.data.known_files import KnownFiles, facts_told, question_about, stamp_of
 from sd_scripts.library.data.latents_head import ANY, BROKEN, PICTURE_CHANGED, Expected, Head, read_head
 from sd_scripts.library.data.npz import BrokenLatents
 from sd_scripts.library.data.picture_rules import PictureRules
@@ -32,6 +32,9 @@ class LatentsFiles(NamedTuple):
     misfit: str = ""
 
 
+NO_LATENTS = LatentsFiles()
+
+
 @dataclass
 class _Listing:
     """A folder's latents files, and the stems of its pictures."""
@@ -39,6 +42,11 @@ class _Listing:
     latents: set[str] = field(default_factory=set)
     newer: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     stems: set[str] = field(default_factory=set)
+
+    def of(self, stem: str) -> list[str]:
+        """The files of a picture's plain latents, the preparing stage's first."""
+        prepared, newer = f"{stem}.npz", self.newer.get(stem, [])
+        return [prepared, *newer] if prepared in self.latents else newer
 
 
 class Asked(NamedTuple):
@@ -52,7 +60,20 @@ class Asked(NamedTuple):
     def question(self, content: str) -> str:
         """The name of this for a picture with that content; "": for a file that does not say of which it is."""
         told = content if self.picture else "any"
-        return question("latents", self.bucket_px, self.flipped, self.expected._replace(mirrored=False), told)
+        return question_about(_facts(self.bucket_px, self.flipped, self.expected), told)
+
+
+@functools.lru_cache(maxsize=4096)
+def _facts(bucket_px: Size, flipped: bool, expected: Expected) -> str:
+    """Pictures of one size are asked for the same, but for their content."""
+    return facts_told("latents", bucket_px, flipped, expected._replace(mirrored=False))
+
+
+@functools.lru_cache(maxsize=4096)
+def _as_prepared(expected: Expected) -> Expected:
+    """What is asked of the preparing stage's files: they are scaled, and in a precision, as was decided there."""
+    interpolation = expected.interpolation or None
+    return expected._replace(interpolation=interpolation, precision=None, resized_px=None)
 
 
 class LatentsFinder:
@@ -89,23 +110,24 @@ class LatentsFinder:
 
     def of(self, image: Path, bucket_px: Size, expected: Expected = ANY) -> LatentsFiles:
         """The latents of a picture in its bucket. What has another size, another source or another VAE is not taken."""
-        listing = self._listing(image)
-        prepared, newer = plain_path(image), listing.newer.get(image.stem, [])
-        if prepared.name not in listing.latents and not newer:
-            return LatentsFiles()
+        folder, stem = _split(image)
+        listing = self._listing(folder)
+        names = listing.of(stem)
+        if not names:
+            return NO_LATENTS
         there = image.suffix != ".npz" and self.known.is_there(image)
         # Of a picture that is not there any more nothing can be made: its latents serve as they are.
         wanted = expected if there else ANY._replace(vae_hash=expected.vae_hash)
         asked = Asked(image if there and self.check != "size" else None, bucket_px, False, wanted)
-        plain, misfit = self._first(image, [name for name in (prepared.name, *newer) if name in listing.latents], asked)
+        plain, misfit = self._first(folder, names, asked)
         if plain is None:
             return LatentsFiles(misfit=misfit)
-        mirror = flip_path(image)
+        mirror = f"{stem}_flip"
         # The latents of a picture that is itself called <stem>_flip are not this one's mirror image.
-        names = [mirror.name] if mirror.name in listing.latents and mirror.stem not in listing.stems else []
+        names = [f"{mirror}.npz"] if f"{mirror}.npz" in listing.latents and mirror not in listing.stems else []
         # A file of its own is there to be shown; an array of the newer layout may have been made for another training.
-        names += newer if expected.mirrored else []
-        flipped, _ = self._first(image, names, asked._replace(flipped=True))
+        names += listing.newer.get(stem, []) if expected.mirrored else []
+        flipped = self._first(folder, names, asked._replace(flipped=True))[0] if names else None
         if wanted.mirrored and flipped is None:
             return LatentsFiles(misfit=NO_MIRROR)
         return LatentsFiles(plain, flipped)
@@ -119,10 +141,14 @@ class LatentsFinder:
 
     def any_of(self, image: Path) -> Path | None:
         """A latents file of a picture, of whatever size."""
-        listing = self._listing(image)
-        name = plain_path(image).name
-        found = [name] if name in listing.latents else listing.newer.get(image.stem, [])
+        folder, stem = _split(image)
+        found = self._listing(folder).of(stem)
         return image.with_name(found[0]) if found else None
+
+    def has_any(self, image: Path) -> bool:
+        """Whether a picture has a latents file, of whatever size."""
+        folder, stem = _split(image)
+        return bool(self._listing(folder).of(stem))
 
     def _resized_px(self, picture: Path, bucket_px: Size, buckets: BucketRules | None) -> Size | None:
         """The size to which a picture is scaled; None where that was decided before, or cannot be told."""
@@ -132,43 +158,39 @@ class LatentsFinder:
             return None
         return fit.resized_px if fit and fit.bucket_px == bucket_px else None
 
-    def _first(self, image: Path, names: list[str], asked: Asked) -> tuple[Path | None, str]:
+    def _first(self, folder: str, names: list[str], asked: Asked) -> tuple[Path | None, str]:
         """The first of the files that fits, or why the first of them does not."""
         misfit = ""
+        prepared = asked._replace(expected=_as_prepared(asked.expected))
         for name in names:
-            path = image.with_name(name)
-            found = misfit_of(path, _as_prepared(name, asked), self.known)
+            # A text: there may be many pictures, for which Path would take long.
+            path = os.path.join(folder, name)
+            found = misfit_of(path, asked if NEWER_NAME.fullmatch(name) else prepared, self.known)
             if not found:
-                return path, ""
+                return Path(path), ""
             misfit = misfit or found
         return None, misfit
 
-    def _listing(self, image: Path) -> _Listing:
-        # A text: there may be many pictures, for which Path would take long.
-        folder = os.path.dirname(image)
+    def _listing(self, folder: str) -> _Listing:
         if folder not in self._folders:
             self._folders[folder] = _list(folder or ".", self.suffix)
         return self._folders[folder]
 
 
-def _as_prepared(name: str, asked: Asked) -> Asked:
-    """What is asked of a file: those of the preparing stage are scaled, and in a precision, as was decided there."""
-    if NEWER_NAME.fullmatch(name):
-        return asked
-    interpolation = asked.expected.interpolation or None
-    return asked._replace(
-        expected=asked.expected._replace(interpolation=interpolation, precision=None, resized_px=None)
-    )
+def _split(image: Path) -> tuple[str, str]:
+    """Folder and stem."""
+    folder, name = os.path.split(image)
+    return folder, os.path.splitext(name)[0]
 
 
-def misfit_of(path: Path, asked: Asked, known: KnownFiles) -> str:
+def misfit_of(path: str | Path, asked: Asked, known: KnownFiles) -> str:
     """Why a latents file is not what is asked for, in words; "" where it is. It is opened only if that is not known."""
     try:
         content = known.known_hash(asked.picture) if asked.picture else ""
         # A file that does not name its picture's content answers for any.
-        if known.answers(path, asked.question(content), asked.question("")):
+        if known.answers(path, asked.question(content)) or known.answers(path, asked.question("")):
             return ""
-        stamp, head = stamp_of(path), read_head(path, whole=not known.trusting)
+        stamp, head = stamp_of(path), read_head(Path(path), whole=not known.trusting)
         said = head.said("content_hash", asked.bucket_px, asked.flipped)
         misfit = head.misfit(asked.bucket_px, asked.flipped, asked.expected)
         if not misfit and asked.picture and said and not _made_from(asked.picture, head, asked, known):
@@ -189,13 +211,15 @@ def _made_from(picture: Path, head: Head, asked: Asked, known: KnownFiles) -> bo
 
 def _list(folder: str, suffix: str) -> _Listing:
     listing = _Listing()
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
-        stem, ending = os.path.splitext(name)
-        if ending == ".npz":
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    if not any(name.endswith(".npz") for name in names):
+        return listing
+    for name in sorted(names):
+        if name.endswith(".npz"):
             listing.latents.add(name)
             newer = NEWER_NAME.fullmatch(name)
             if newer and newer["suffix"] == suffix:
                 listing.newer[newer["stem"]].append(name)
-        elif ending.lower() in IMAGE_SUFFIXES:
-            listing.stems.add(stem)
+        elif name.lower().endswith(IMAGE_SUFFIXES):
+            listing.stems.add(name.rpartition(".")[0])
     return listing

@@ -14,6 +14,8 @@ OTHER_SIZE = "they have another size"
 BROKEN = "they are broken"
 PICTURE_CHANGED = "the picture has changed since"
 UNKNOWN_SOURCE = "they do not say what they were made from"
+# What a file says of its decoding; it says nothing where its picture was decoded as it is.
+REDUCED = "reduced"
 
 DIFFERENCES = {
     "source_bytes": PICTURE_CHANGED,
@@ -22,6 +24,7 @@ DIFFERENCES = {
     "precision": "they were made in another precision",
     "resize_interpolation": "they were scaled in another way (resize_interpolation)",
     "resized_size": "the picture comes into its bucket in another way",
+    "decoding": "they were decoded at a reduced scale (fast_decode)",
 }
 """What of a file's statements is compared, and what it means when it differs."""
 
@@ -30,7 +33,8 @@ class Expected(NamedTuple):
     """What latents are to be like and to be made from; None: no matter. `mirrored`: with a mirror image.
 
     `interpolation`, `resized_px`: how the picture is scaled, and to what size before it is cut.
-    `keyed`: files that do not say what they were made from are not taken.
+    `exact`: latents of pictures that were decoded at a reduced scale are not taken. `keyed`: neither are files that do
+    not say what they were made from.
     """
 
     mirrored: bool = False
@@ -40,6 +44,7 @@ class Expected(NamedTuple):
     precision: str | None = None
     resized_px: Size | None = None
     keyed: bool = False
+    exact: bool = False
 
 
 ANY = Expected()
@@ -72,6 +77,8 @@ class Head:
             told = self.said(name, bucket_px, flipped)
             if None not in (told, value) and told != value:
                 return DIFFERENCES[name]
+        if expected.exact and self.said("decoding", bucket_px, flipped) == REDUCED:
+            return DIFFERENCES["decoding"]
         has_mask = mask_member(self.shapes, bucket_px) is not None
         if expected.alpha_mask is None or has_mask == expected.alpha_mask:
             return ""

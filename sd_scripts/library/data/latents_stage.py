@@ -1,14 +1,16 @@
 """Makes the latents of many pictures, bucket by bucket, and keeps account of it. Needs no torch itself."""
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sd_scripts.library.data.buckets import Fit, Size, too_small
 from sd_scripts.library.data.images import IMAGE_SUFFIXES, UnreadableImage
 from sd_scripts.library.data.known_files import KnownFiles
+from sd_scripts.library.data.late_writing import LateWriting
 from sd_scripts.library.data.latents import CachedLatents, flip_path, plain_path, write_latents
 from sd_scripts.library.data.latents_worker import Ready, Wanted, make_ready
 from sd_scripts.library.data.read_ahead import read_ahead
@@ -20,6 +22,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from sd_scripts.library.data.vae_encoder import VaeEncoder
+
+
+class _Begun(NamedTuple):
+    """A batch that is being encoded, and what gives its latents_BCHW, plain and mirrored."""
+
+    batch: list[Ready]
+    plain: "Callable[[], np.ndarray]"
+    mirrored: "Callable[[], np.ndarray]"
 
 
 @dataclass
@@ -35,13 +45,20 @@ class LatentsStage:
     counts: Counter[str] = field(default_factory=lambda: Counter(made=0, kept=0))
     again: Counter[str] = field(default_factory=Counter)
     _errors: dict[Size, list[float]] = field(default_factory=lambda: defaultdict(list))
+    _writing: "LateWriting[Ready]" = field(init=False)
+    _begun: "_Begun | None" = None
 
     def run(self, images: list[Path], workers: int | None) -> bool:
         """Makes the latents of all of them; False when it was stopped before its end."""
+        self._writing = LateWriting(self._written)
         try:
             return self._run(images, workers)
         finally:
-            self.known.keep()
+            try:
+                self._writing.settle()
+            finally:
+                self._writing.close()
+                self.known.keep()
 
     def _run(self, images: list[Path], workers: int | None) -> bool:
         ordered = self._by_bucket(images)
@@ -59,8 +76,10 @@ class LatentsStage:
             self.report.progress(done, len(ordered))
             if done < len(ordered) and self.report.stop_asked():
                 self._make(waiting)
+                self._end_begun()
                 return False
         self._make(waiting)
+        self._end_begun()
         return True
 
     def table(self) -> list[dict[str, Any]]:
@@ -128,25 +147,41 @@ class LatentsStage:
         return []
 
     def _make(self, batch: list[Ready]) -> None:
+        """Has a batch encoded, and while that goes on has what was encoded before written."""
         import numpy as np
 
         if not batch:
             return
         images_BHWC = np.stack([ready.pixels_HWC for ready in batch])
         hashes = [ready.made_from.content_hash for ready in batch]
-        plain_BCHW = self.encoder.encode(images_BHWC, hashes)
-        mirrored_BCHW = self.encoder.encode(images_BHWC, hashes, mirrored=True) if self.wanted.flip else plain_BCHW
-        for place, ready in enumerate(batch):
-            if not (np.isfinite(plain_BCHW[place]).all() and np.isfinite(mirrored_BCHW[place]).all()):
-                self.report.failed_item(ready.image, "its latents are not finite numbers; use --mixed_precision no")
-                continue
-            try:
-                write = partial(self._write, ready, plain_BCHW[place], mirrored_BCHW[place])
-                patiently(self.report, ready.image, write)
-            except BadFile as error:
-                self.report.failed_item(ready.image, str(error))
+        plain = self.encoder.begin(images_BHWC, hashes)
+        mirrored = self.encoder.begin(images_BHWC, hashes, mirrored=True) if self.wanted.flip else plain
+        self._end_begun()
+        self._begun = _Begun(batch, plain, mirrored)
+
+    def _end_begun(self) -> None:
+        import numpy as np
+
+        begun, self._begun = self._begun, None
+        if begun is None:
+            return
+        plain_BCHW = begun.plain()
+        mirrored_BCHW = begun.mirrored() if self.wanted.flip else plain_BCHW
+        for place, ready in enumerate(begun.batch):
+            if np.isfinite(plain_BCHW[place]).all() and np.isfinite(mirrored_BCHW[place]).all():
+                self._writing.put(ready, partial(self._write, ready, plain_BCHW[place], mirrored_BCHW[place]))
             else:
-                self._keep(ready, written=True)
+                self.report.failed_item(ready.image, "its latents are not finite numbers; use --mixed_precision no")
+
+    def _written(self, ready: Ready, write: Callable[[], None], error: Exception | None) -> None:
+        try:
+            if error is not None:
+                # Once more, and from here: only this thread may wait for the place.
+                patiently(self.report, ready.image, write)
+        except BadFile as refused:
+            self.report.failed_item(ready.image, str(refused))
+        else:
+            self._keep(ready, written=True)
 
     def _write(self, ready: Ready, plain_CHW: "np.ndarray", mirrored_CHW: "np.ndarray") -> None:
         """Errors: BadFile."""

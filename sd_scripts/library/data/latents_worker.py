@@ -1,12 +1,12 @@
 """A picture made ready for the VAE, in a worker process. Needs no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sd_scripts.library.data.augment import View, see
 from sd_scripts.library.data.buckets import BucketRules, Fit, too_small
-from sd_scripts.library.data.images import UnreadableImage, image_size, open_image_with_alpha
+from sd_scripts.library.data.images import PictureFile, UnreadableImage
 from sd_scripts.library.data.known_files import content_hash, stamp_of
 from sd_scripts.library.data.latents import MadeFrom, flip_path, plain_path
 from sd_scripts.library.data.latents_files import Asked
@@ -32,11 +32,15 @@ class Wanted:
     alpha_mask: bool = False
     keep_fitting: bool = False
     interpolation: Interpolation | None = None
+    fast_decode: bool = False
 
     def files(self, image: Path, fit: Fit) -> dict[Path, Asked]:
         """The latents files that a picture is to have, and what is asked of them."""
         way = same_way(self.interpolation)
-        expected = Expected(False, self.alpha_mask, way, self.vae_hash, self.precision, fit.resized_px, keyed=True)
+        expected = Expected(
+            False, self.alpha_mask, way, self.vae_hash, self.precision, fit.resized_px,
+            keyed=True, exact=not self.fast_decode,
+        )  # fmt: skip
         ways = {plain_path(image): False} | ({flip_path(image): True} if self.flip else {})
         return {path: Asked(image, fit.bucket_px, flipped, expected) for path, flipped in ways.items()}
 
@@ -59,7 +63,9 @@ class Ready:
 def make_ready(wanted: Wanted, image: Path) -> Ready:
     """Reads a picture and brings it into its bucket, unless its latents still fit. Errors: UnreadableImage."""
     stamps = {image: stamp_of(image)}
-    data, size_px = image.read_bytes(), image_size(image)
+    data = image.read_bytes()
+    picture = PictureFile(image, data)
+    size_px = picture.size_px
     fit = wanted.rules.fit(size_px)
     if fit is None:
         raise UnreadableImage(too_small(wanted.rules.step_px))
@@ -70,7 +76,9 @@ def make_ready(wanted: Wanted, image: Path) -> Ready:
         return Ready(image, made_from, stamps)
     # Only now, since decoding is what takes long.
     rules = PictureRules(alpha_mask=wanted.alpha_mask, resize_interpolation=wanted.interpolation)
-    pixels_HWC, mask_HW = see(open_image_with_alpha(image), View(fit), rules)
+    decoded = picture.decoded(fit.resized_px if wanted.fast_decode else None)
+    made_from = replace(made_from, reduced=decoded.size != size_px)
+    pixels_HWC, mask_HW = see(decoded, View(fit), rules)
     return Ready(image, made_from, stamps, pixels_HWC, mask_HW, misfit if misfit != MISSING else "")
 
 

@@ -53,7 +53,7 @@ class MetadataReader(SubsetReader):
                 self._option, f"No data found: {self._file} has no entries. Make it with the merge stages first."
             )
         self._folder = PictureFolder(Path(subset.image_dir) if subset.image_dir else None, subset.folder_option)
-        self._places: set[Path] = set()
+        self._places: set[str] = set()
         check_sizes(dataset, subset, self._entries.prepared > 0)
 
     @property
@@ -90,11 +90,12 @@ class MetadataReader(SubsetReader):
 
     def _read_one(self, key: str, entry: Entry) -> None:
         picture = self._folder.find(key)
-        place = picture or self._folder.latents_place(key)
-        if place is None or (picture is None and self._finder.any_of(place) is None):
+        named = picture or self._folder.latents_place(key)
+        place = Path(named) if named else None
+        if named is None or place is None or (picture is None and self._finder.any_of(place) is None):
             self.leave_out(key, "have no picture", "there is no picture of this name")
             return
-        self._places.add(place)
+        self._places.add(named)
         shown = self.subset.captions
         text = training_text(entry.get("caption", ""), entry.get("tags", ""), shown.separator, shown.wildcards)
         text = self.template or text
@@ -118,6 +119,6 @@ class MetadataReader(SubsetReader):
 def prepared_size(key: str, entry: Entry) -> Size:
     """The bucket that the metadata gives a picture. Errors: BadFile, when it is no size."""
     sides = entry["train_resolution"]
-    if len(sides) != 2 or not all(isinstance(side, int) and side >= LATENT_PX for side in sides):
+    if len(sides) != 2 or min(sides) < LATENT_PX:
         raise BadFile(f'The metadata\'s entry "{key}" has the train_resolution {sides}, which is no width and height.')
     return sides[0] // LATENT_PX * LATENT_PX, sides[1] // LATENT_PX * LATENT_PX

@@ -1,12 +1,14 @@
 """From the metadata's keys to the pictures that they name. Needs no torch."""
 
 import os
+import stat
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from sd_scripts.library.data.images import IMAGE_SUFFIXES, find_images
+from sd_scripts.library.data.images import IMAGE_SUFFIXES, image_places
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.metadata import image_key
 
 
 @dataclass
@@ -15,21 +17,22 @@ class PictureFolder:
 
     folder: Path | None
     option: str = "train_data_dir"
-    _by_stem: dict[str, Path] = field(default_factory=dict)
-    _twins: dict[str, list[Path]] = field(default_factory=dict)
+    _by_stem: dict[str, str] = field(default_factory=dict)
+    _twins: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for picture in self._pictures():
-            if self._by_stem.setdefault(picture.stem, picture) is not picture:
-                self._twins.setdefault(picture.stem, []).append(picture)
+            stem = image_key(picture, full_path=False)
+            if self._by_stem.setdefault(stem, picture) is not picture:
+                self._twins.setdefault(stem, []).append(picture)
 
-    def find(self, key: str) -> Path | None:
+    def find(self, key: str) -> str | None:
         """The picture that a key names: its full path, its stem, or its path below the folder or from here.
 
         Errors: BadOption, when two pictures share the stem.
         """
         if os.path.isabs(key):
-            return _file(Path(key))
+            return str(Path(key)) if _is_file(key) else None
         named, twins = self._by_stem.get(key), self._twins.get(key)
         if twins:
             raise BadOption(
@@ -37,25 +40,27 @@ class PictureFolder:
             )
         if named:
             return named
-        places = [Path(key).absolute()] if self.folder is None else [self.folder / key, Path(key).absolute()]
-        below = [] if self.folder is None else [self.folder / (key + suffix) for suffix in IMAGE_SUFFIXES]
-        return next((place for place in places + below if _file(place)), None)
+        # Tried as texts: there may be a million keys without a picture.
+        below = "" if self.folder is None else os.path.join(self.folder, key)
+        tried = [key] if self.folder is None else [below, key, *(below + suffix for suffix in IMAGE_SUFFIXES)]
+        found = next(filter(_is_file, tried), None)
+        return None if found is None else str(Path(found).absolute() if found is key else Path(found))
 
-    def latents_place(self, key: str) -> Path | None:
+    def latents_place(self, key: str) -> str | None:
         """Where the latents of a key would lie whose picture is gone."""
         if os.path.isabs(key):
-            return Path(key).with_suffix(".npz")
-        return None if self.folder is None else self.folder / f"{key}.npz"
+            return str(Path(key).with_suffix(".npz"))
+        return None if self.folder is None else os.path.join(self.folder, f"{key}.npz")
 
-    def unnamed(self, used: set[Path]) -> int:
+    def unnamed(self, used: set[str]) -> int:
         """How many pictures of the folder are not among those used."""
         return sum(picture not in used for picture in chain(self._by_stem.values(), *self._twins.values()))
 
-    def _pictures(self) -> list[Path]:
+    def _pictures(self) -> list[str]:
         if self.folder is None:
             return []
         try:
-            return find_images(self.folder, option=self.option)
+            return image_places(self.folder, option=self.option)
         except BadOption:
             # Latents alone can be trained, and full paths may lead into folders below.
             if self.folder.is_dir() and any(p.suffix == ".npz" or p.is_dir() for p in self.folder.iterdir()):
@@ -63,8 +68,14 @@ class PictureFolder:
             raise
 
 
-def _file(path: Path) -> Path | None:
-    return path if path.is_file() else None
+def _is_file(place: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(place).st_mode)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        # Which other errors mean that there is none, pathlib knows.
+        return Path(place).is_file()
 
 
 def nothing_found(

@@ -17,7 +17,7 @@ def read_pixels(path: Path, keep_alpha: bool) -> "np.ndarray":
     import numpy as np
 
     image = open_image_with_alpha(path)
-    transparent = image.getextrema()[3][0] < 255
+    transparent = image.mode == "RGBA" and image.getextrema()[3][0] < 255
     return np.asarray(image if keep_alpha and transparent else on_white(image))
 
 

@@ -15,6 +15,7 @@ from sd_scripts.library.data.latents_stage import LatentsStage
 from sd_scripts.library.data.latents_worker import Wanted
 from sd_scripts.library.errors import BadOption, NothingUsable
 from sd_scripts.library.io.metadata import Entries, check_out_json, keys_of, read_entries, write_entries
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
 from sd_scripts.options.latents import LatentsFilesOptions, PrepareLatentsOptions
 
@@ -37,7 +38,7 @@ def prepare_latents(options: PrepareLatentsOptions, report: Report, load_vae: Ca
     encoder, precision, vae_hash = _load(options, report, load_vae)
     caching = options.caching
     way, keeps = caching.resize_interpolation, caching.skip_existing or caching.verify_cache
-    wanted = Wanted(rules, vae_hash, precision, caching.flip_aug, alpha_mask, keeps, way)
+    wanted = Wanted(rules, vae_hash, precision, caching.flip_aug, alpha_mask, keeps, way, caching.fast_decode)
     known = KnownFiles(trusting=not caching.verify_cache)
     stage = LatentsStage(wanted, encoder, options.loading.batch_size, report, known)
     if stage.run(list(found.keys), options.loading.max_data_loader_n_workers):
@@ -72,7 +73,11 @@ def _finish(stage: LatentsStage, found: _Found, files: LatentsFilesOptions, repo
         none = f"None of the {len(found.keys):,} pictures in {files.train_data_dir} could be used."
         raise NothingUsable(f"{none} {_first(report)}")
     report.phase("write", f"Writing {files.out_json}")
-    write_entries(files.out_json, with_sizes(read_entries(files.in_json), found.keys, stage.sizes))
+
+    def write() -> None:
+        write_entries(files.out_json, with_sizes(read_entries(files.in_json), found.keys, stage.sizes))
+
+    patiently(report, Path(files.out_json), write)
     report.saved(Path(files.out_json), "metadata")
     counts = {"not_in_metadata": found.pictures - len(found.keys), "without_picture": found.without_picture}
     report.summary(stage.told(**counts), {"buckets": stage.table()}, **stage.counts, **counts)
@@ -99,6 +104,8 @@ def _load(
     options: PrepareLatentsOptions, report: Report, load_vae: Callable[[str, bool], Any]
 ) -> "tuple[VaeEncoder, str, str]":
     """The encoder, its precision, and the hash of the VAE."""
+    # Before torch is there: threads that wait in a loop would take the cores from the workers that read.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     loaded = load_vae(options.files.model_name_or_path, options.files.v2)
     # Later than the model's name is looked at: this imports torch.
     from sd_scripts.library.data.vae_encoder import VaeEncoder, best_device, usable_precision

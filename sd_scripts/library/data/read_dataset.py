@@ -19,6 +19,9 @@ from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.report import Report
 from sd_scripts.options.data import DataOptions, DreamBoothDataOptions, ResolutionOptions
 
+TELL_EVERY = 16
+"""After so many pictures it is looked whether it is time to tell how far the reading is."""
+
 
 def open_data(
     options: DataSettings,
@@ -145,7 +148,8 @@ def _read_all(readers: list[SubsetReader], report: Report) -> None:
     def advance() -> None:
         nonlocal done
         done += 1
-        report.progress(done, total)
+        if done % TELL_EVERY == 0 or done == total:
+            report.progress(done, total)
 
     for reader in readers:
         with told_of(reader.subset.where):

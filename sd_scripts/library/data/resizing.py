@@ -14,7 +14,8 @@ from sd_scripts.library.data.images import UnreadableImage, find_images
 from sd_scripts.library.data.pixels import read_pixels, write_fitted
 from sd_scripts.library.data.read_ahead import read_ahead
 from sd_scripts.library.data.resize import Interpolation
-from sd_scripts.library.errors import BadOption, NothingUsable
+from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report, counted
 from sd_scripts.options.picture_tools import ResizeImagesOptions
 
@@ -106,13 +107,20 @@ def _without_twins(images: Sequence[Path], report: Report) -> list[Path]:
 def _make_all(images: list[Path], wanted: _Wanted, report: Report) -> list[_Made | None]:
     made: list[_Made | None] = []
     for done, one in enumerate(read_ahead(images, partial(_make, wanted)), 1):
-        if one.result is None:
-            report.failed_item(one.item, one.reason)
-        made.append(one.result)
+        made.append(one.result or _make_here(wanted, one.item, report))
         report.progress(done, len(images))
         if report.stop_asked():
             break
     return made
+
+
+def _make_here(wanted: _Wanted, image: Path, report: Report) -> _Made | None:
+    """Once more what a reader could not make: where the place could not be written to, it is waited for."""
+    try:
+        return patiently(report, wanted.folder, partial(_make, wanted, image))
+    except (UnreadableImage, BadFile) as error:
+        report.failed_item(image, str(error))
+        return None
 
 
 def _make(wanted: _Wanted, image: Path) -> _Made:

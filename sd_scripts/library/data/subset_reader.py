@@ -10,7 +10,7 @@ from sd_scripts.library.data.buckets import Size, too_small
 from sd_scripts.library.data.caption_rules import idle_options
 from sd_scripts.library.data.faces import face_of
 from sd_scripts.library.data.images import UnreadableImage
-from sd_scripts.library.data.latents_files import LatentsFiles, LatentsFinder
+from sd_scripts.library.data.latents_files import NO_LATENTS, LatentsFiles, LatentsFinder
 from sd_scripts.library.data.masks import MaskFolder
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import TrainImage
@@ -26,7 +26,7 @@ class Picture:
     dataset: int
     subset: Subset
     repeats: int = 1
-    latents: LatentsFiles = LatentsFiles()
+    latents: LatentsFiles = NO_LATENTS
     mask: Path | None = None
 
 
@@ -135,8 +135,8 @@ class SubsetReader(ABC):
         return True
 
     def _latents(self, image: TrainImage) -> LatentsFiles:
-        if not self._finder.suffix or self._finder.any_of(image.path) is None:
-            return LatentsFiles()
+        if not self._finder.suffix or not self._finder.has_any(image.path):
+            return NO_LATENTS
         rules = self.subset.pictures
         expected = self._finder.expected(image.path, image.bucket_px, rules, self._dataset.rules)
         found = self._finder.of(image.path, image.bucket_px, expected)

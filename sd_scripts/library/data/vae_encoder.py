@@ -1,6 +1,6 @@
 """From pictures to latents: the VAE at work. A picture's noise comes from its content, so a rerun gives the same."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,13 +40,22 @@ class VaeEncoder:
         # Module.to, since diffusers' own warns of parts to keep in float32, of which a VAE has none.
         self.vae = torch.nn.Module.to(vae, device, self.dtype).eval().requires_grad_(False)
 
-    @torch.inference_mode()
+        # The pixel of each byte, made here: a GPU divides otherwise.
+        self._values = (torch.arange(256).float() / 127.5 - 1.0).to(device, self.dtype)
+
     def encode(self, images_BHWC: "np.ndarray", content_hashes: Sequence[str], mirrored: bool = False) -> "np.ndarray":
         """float32 latents_BCHW, the posterior's samples (not scaled), of uint8 pictures of one size.
 
         Errors: BadOption, when the GPU's memory does not suffice.
         """
-        pixels_BCHW = to_pixels(images_BHWC).to(self.device, self.dtype)
+        return self.begin(images_BHWC, content_hashes, mirrored)()
+
+    @torch.inference_mode()
+    def begin(
+        self, images_BHWC: "np.ndarray", content_hashes: Sequence[str], mirrored: bool = False
+    ) -> "Callable[[], np.ndarray]":
+        """What `encode` gives, to be asked for later: a GPU computes meanwhile. Errors: as `encode`."""
+        pixels_BCHW = self._pixels(images_BHWC)
         if mirrored:
             pixels_BCHW = pixels_BCHW.flip(-1)
         try:
@@ -55,9 +64,37 @@ class VaeEncoder:
             count, height, width, _ = images_BHWC.shape
             size = f"{count} pictures of {width} x {height} px at once"
             raise BadOption("batch_size", f"--batch_size {count}: the GPU has no room for {size}. Use less.") from error
-        mean_BCHW, std_BCHW = posterior.mean.float().cpu(), posterior.std.float().cpu()
-        noise_BCHW = torch.stack([_noise(mean_BCHW.shape[1:], name, mirrored) for name in content_hashes])
-        return (mean_BCHW + std_BCHW * noise_BCHW).numpy()
+        brought = _brought(posterior.mean.float()), _brought(posterior.std.float())
+
+        def sample() -> "np.ndarray":
+            mean_BCHW, std_BCHW = (late() for late in brought)
+            noise_BCHW = torch.stack([_noise(mean_BCHW.shape[1:], name, mirrored) for name in content_hashes])
+            return (mean_BCHW + std_BCHW * noise_BCHW).numpy()
+
+        return sample
+
+    def _pixels(self, images_BHWC: "np.ndarray") -> torch.Tensor:
+        """As `to_pixels`. To a GPU they go as bytes, from pinned memory, and become the same numbers there."""
+        if self.device.type != "cuda":
+            return to_pixels(images_BHWC).to(self.device, self.dtype)
+        bytes_BHWC = torch.from_numpy(images_BHWC).pin_memory().to(self.device, non_blocking=True)
+        return self._values[bytes_BHWC.int()].permute(0, 3, 1, 2)
+
+
+def _brought(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
+    """A tensor on its way to the CPU; what is given waits for it."""
+    if tensor.device.type != "cuda":
+        return lambda: tensor.cpu()
+    there = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    there.copy_(tensor, non_blocking=True)
+    arrived = torch.cuda.Event()
+    arrived.record()
+
+    def wait() -> torch.Tensor:
+        arrived.synchronize()
+        return there
+
+    return wait
 
 
 def _noise(shape_CHW: torch.Size, content_hash: str, mirrored: bool) -> torch.Tensor:

@@ -12,10 +12,13 @@ LONGEST_LETTERS = 1 << 24
 """A pair longer than this is taken for damage: what cannot be read is not read on to the end of a vast file."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+_PLAIN_KEY = re.compile(r'[ \t\n\r]*"([^"\\\x00-\x1f]*)"[ \t\n\r]*:[ \t\n\r]*')
+_NEXT_PLAIN_KEY = re.compile(r"[ \t\n\r]*," + _PLAIN_KEY.pattern)
 _COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
 _NEXT = re.compile(r"[ \t\n\r]*([,}])")
 _KINDS = {"[": "list", '"': "text"}
 _decode = json.JSONDecoder().raw_decode
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # it is not documented, and as old as the module
 
 
 class NoObject(ValueError):
@@ -30,6 +33,7 @@ def read_pairs(file: TextIO) -> Iterator[tuple[str, Any]]:
     window = _Window(file)
     more = _begins(window)
     while more:
+        yield from window.plain_pairs()
         key, value, more = window.read(_pair)
         yield key, value
     window.read(_end)
@@ -65,10 +69,30 @@ class _Window:
                 end, *found = parse(self._text, self._at)
             except JSONDecodeError as error:
                 if not self._grow():
-                    raise self._placed(error) from error
+                    self._place(error)
+                    raise
             else:
                 self._at = end
                 return found
+
+    def plain_pairs(self) -> Iterator[tuple[str, Any]]:
+        """The pairs from here on that lie whole in the window and are followed by another, with keys without escapes.
+
+        That is nearly all of them, at a third of the time of `read`; before the first one that is not, it ends.
+        """
+        text = self._text
+        key = _PLAIN_KEY.match(text, self._at)
+        while key:
+            try:
+                value, end = _scan(text, key.end())
+            except (StopIteration, JSONDecodeError):
+                return
+            following = _NEXT_PLAIN_KEY.match(text, end)
+            if following is None:
+                return
+            self._at = following.start(1) - 1
+            yield key[1], value
+            key = following
 
     def _grow(self) -> bool:
         """Leaves what was read, and reads on; False where there is no more, or it would be too much."""
@@ -85,11 +109,10 @@ class _Window:
         self._lines += lines
         self._line_letters = len(left) - left.rfind("\n") - 1 + (0 if lines else self._line_letters)
 
-    def _placed(self, error: JSONDecodeError) -> JSONDecodeError:
-        """The error with its place in the file."""
+    def _place(self, error: JSONDecodeError) -> None:
+        """Gives an error its place in the file."""
         error.colno += self._line_letters if error.lineno == 1 else 0
         error.lineno += self._lines
-        return error
 
 
 def _begins(window: _Window) -> bool:
@@ -145,12 +168,19 @@ def _after_space(text: str, at: int) -> int:
 
 
 def _indented(value: Any, indent: str) -> str:
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str:
         return encode_basestring(value)
+    if kind is int:
+        return repr(value)
     deeper = f"{indent}  "
     if isinstance(value, dict) and value:
-        inner = (f"{encode_basestring(key)}: {_indented(one, deeper)}" for key, one in value.items())
+        inner = [
+            # Most values are texts: they are spared a call.
+            f"{encode_basestring(key)}: {encode_basestring(one) if type(one) is str else _indented(one, deeper)}"
+            for key, one in value.items()
+        ]
         return f"{{\n{deeper}" + f",\n{deeper}".join(inner) + f"\n{indent}}}"
     if isinstance(value, list) and value:
-        return f"[\n{deeper}" + f",\n{deeper}".join(_indented(one, deeper) for one in value) + f"\n{indent}]"
+        return f"[\n{deeper}" + f",\n{deeper}".join([_indented(one, deeper) for one in value]) + f"\n{indent}]"
     return json.dumps(value)

@@ -1,9 +1,10 @@
 """The metadata file: one JSON object, from a picture's key to what is known of it. Needs no torch."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO, TypedDict, cast
+from typing import Any, TextIO, TypedDict, TypeVar, cast
 
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io.atomic import check_writable, copy_of, keep_before, replacing
@@ -20,6 +21,9 @@ class Entry(TypedDict, total=False):
 
 
 Metadata = dict[str, Entry]
+
+Image = TypeVar("Image", str, Path)
+"""The path of a picture: where there are very many, a text is made and looked at ten times as fast."""
 
 Entries = Iterator[tuple[str, Entry]]
 """Entries with their keys, one by one."""
@@ -72,21 +76,30 @@ def check_out_json(path: str | Path) -> None:
     check_writable(out)
 
 
-def image_key(image: Path, full_path: bool) -> str:
+def image_key(image: str | Path, full_path: bool) -> str:
     """The key of a picture: its absolute path, or its stem."""
-    return str(image.absolute()) if full_path else image.stem
+    place = os.fspath(image)
+    if full_path:
+        return place if os.path.isabs(place) else os.path.join(os.getcwd(), place)
+    return os.path.basename(without_ending(place))
 
 
-def keys_of(images: list[Path], full_path: bool) -> dict[str, Path]:
+def without_ending(place: str) -> str:
+    """A picture's path without the ending that every picture has."""
+    return place.rpartition(".")[0]
+
+
+def keys_of(images: list[Image], full_path: bool) -> dict[str, Image]:
     """{key: picture}. Errors: BadOption, naming both, where two pictures would fall on one key."""
-    keys: dict[str, Path] = {}
-    stems: dict[Path, Path] = {}
+    keys: dict[str, Image] = {}
+    stems: dict[str, Image] = {}
     for image in images:
         key = image_key(image, full_path)
         # Full paths differ, but a.png and a.jpg would still share a.caption and a.npz.
-        twin = stems.setdefault(image.with_suffix(""), image) if full_path else keys.setdefault(key, image)
+        twin = stems.setdefault(without_ending(os.fspath(image)), image) if full_path else keys.setdefault(key, image)
         if twin != image:
-            fix = "Rename one of them." if twin.parent == image.parent else "Add --full_path to tell them apart."
+            beside = os.path.dirname(twin) == os.path.dirname(image)
+            fix = "Rename one of them." if beside else "Add --full_path to tell them apart."
             raise BadOption("full_path", f"{twin} and {image} would share one entry in the metadata. {fix}")
         keys[key] = image
     return keys
@@ -137,7 +150,14 @@ def _read_line(line: str, where: str) -> tuple[str, dict[str, Any]]:
 
 
 def _is_size(found: Any) -> bool:
-    return len(found) == 2 and all(type(side_px) is int and 0 < side_px <= _LONGEST_SIDE_PX for side_px in found)
+    if len(found) != 2:
+        return False
+    width_px, height_px = found
+    return _is_side(width_px) and _is_side(height_px)
+
+
+def _is_side(side_px: Any) -> bool:
+    return type(side_px) is int and 0 < side_px <= _LONGEST_SIDE_PX
 
 
 def _checked(key: str, entry: Any, file: Path) -> Entry:

@@ -10,7 +10,8 @@ from torch.utils.checkpoint import checkpoint
 
 from sd_scripts.library.errors import NotInstalled
 
-SLICE_TOKENS = 1024
+SLICE_BYTES = 1 << 25
+"""What the scores of a slice take; there are about five of that size at a time."""
 
 
 def use_attention(unet: Any, kind: str) -> None:
@@ -37,9 +38,10 @@ class SlicedAttention:
             attn.head_to_batch_dim(states)
             for states in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
         )
+        tokens = max(1, SLICE_BYTES // (4 * query.shape[0] * key.shape[1]))
         slices = [
             checkpoint(_attend, part, key, value, attn.scale, use_reentrant=False)
-            for part in query.split(SLICE_TOKENS, dim=1)
+            for part in query.split(tokens, dim=1)
         ]
         hidden = attn.batch_to_head_dim(torch.cat(slices, dim=1))
         return attn.to_out[1](attn.to_out[0](hidden))

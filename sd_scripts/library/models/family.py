@@ -139,10 +139,11 @@ class Family(Protocol):
     def use_attention(self, kind: Literal["default", "sdpa", "mem_eff_attn", "xformers", "diffusers_xformers"]) -> None:
         """How attention is computed from now on. Errors: NotInstalled, where xformers is asked for and missing."""
 
-    def use_gradient_checkpointing(self, offload: bool = False) -> None:
+    def use_gradient_checkpointing(self, offload: bool = False, levels: int | None = None) -> None:
         """Activations of U-Net and text encoders are recomputed in the backward pass from now on.
 
-        `offload`: what the U-Net is recomputed from waits in RAM.
+        `offload`: what the U-Net is recomputed from waits in RAM. `levels`: only in so many of the U-Net's levels,
+        from the highest resolution on.
         """
 
     def sampling_scheduler(self, sampler: str) -> Any:

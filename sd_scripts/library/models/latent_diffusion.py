@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sd_scripts.library.io.drafts import Draft
 from sd_scripts.library.models import attention, configs, saving, schedule
-from sd_scripts.library.models.checkpointing import checkpoint_in_ram
+from sd_scripts.library.models.checkpointing import checkpoint_in_ram, keep_below
 from sd_scripts.library.models.clip_tokenizer import count_tokens
 from sd_scripts.library.models.family import FileFormat, PredictionType, SaveRequest
 from sd_scripts.library.models.layout.unet import block_count, block_of, names_of
@@ -38,8 +38,9 @@ class LatentDiffusion:
         self.unet, self.vae = parts.unet, vae
         self.tokenizers = parts.tokenizers
         self.rest = parts.rest
-        self.vae_dtype = one_dtype(vae.state_dict())
-        self.latent_scale = float(vae.config.scaling_factor)
+        if vae is not None:
+            self.vae_dtype = one_dtype(vae.state_dict())
+            self.latent_scale = float(vae.config.scaling_factor)
         self._scheduler = scheduler
         self.alphas_T = schedule.alphas_cumprod(
             scheduler["num_train_timesteps"], scheduler["beta_start"], scheduler["beta_end"]
@@ -129,9 +130,11 @@ class LatentDiffusion:
         """How the U-Net attends from now on. Errors: NotInstalled."""
         attention.use_attention(self.unet, kind)
 
-    def use_gradient_checkpointing(self, offload: bool = False) -> None:
+    def use_gradient_checkpointing(self, offload: bool = False, levels: int | None = None) -> None:
         """Activations are recomputed in the backward pass; in a text encoder only while it is in training mode."""
         self.unet.enable_gradient_checkpointing(checkpoint_in_ram if offload else None)
+        if levels is not None:
+            keep_below(self.unet, levels)
         for text_encoder in self.text_encoders.values():
             text_encoder.activation_checkpointing_enable()
 

@@ -48,7 +48,10 @@ def load(
 
 
 def from_source(source: Source, v_parameterization: bool, vae: Any, report: Report | None = None) -> "StableDiffusion":
-    """A model that was found, with a VAE. Errors: BadFile; BadOption, when it says that it predicts something else."""
+    """A model that was found, with a VAE; without one its text encoders alone are read.
+
+    Errors: BadFile; BadOption, when it says that it predicts something else.
+    """
     check_prediction(source.path, source.prediction_type, v_parameterization)
     if v_parameterization and not source.prediction_type and not source.variant.config_v and report:
         few = "few Stable Diffusion 1 models do. Leave out --v_parameterization if it predicts noise"
@@ -57,7 +60,8 @@ def from_source(source: Source, v_parameterization: bool, vae: Any, report: Repo
     if v_parameterization:
         known = _merged(known, configs.base_config(source.variant.config_v)) if source.variant.config_v else known
         known["scheduler"]["prediction_type"] = "v_prediction"
-    return StableDiffusion(source, source.parts(known), vae, known["scheduler"], report)
+    parts = source.texts(known) if vae is None else source.parts(known)
+    return StableDiffusion(source, parts, vae, known["scheduler"], report)
 
 
 class StableDiffusion(LatentDiffusion):

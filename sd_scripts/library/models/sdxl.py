@@ -45,12 +45,16 @@ def load(
 def from_source(
     source: Source, v_parameterization: bool, vae: Any, report: Report | None = None
 ) -> "StableDiffusionXL":
-    """A model that was found, with a VAE. Errors: BadFile; BadOption, when it says that it predicts something else."""
+    """A model that was found, with a VAE; without one its text encoders alone are read.
+
+    Errors: BadFile; BadOption, when it says that it predicts something else.
+    """
     check_prediction(source.path, source.prediction_type, v_parameterization)
     known = configs.base_config("sdxl")
     if v_parameterization:
         known["scheduler"]["prediction_type"] = "v_prediction"
-    return StableDiffusionXL(source, source.parts(known), vae, known["scheduler"], report)
+    parts = source.texts(known) if vae is None else source.parts(known)
+    return StableDiffusionXL(source, parts, vae, known["scheduler"], report)
 
 
 class StableDiffusionXL(LatentDiffusion):

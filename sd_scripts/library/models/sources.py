@@ -22,7 +22,7 @@ from sd_scripts.library.models.sd2 import SD2
 from sd_scripts.library.models.sdxl_variant import SDXL
 from sd_scripts.library.models.vae import read_vae, vae_from_checkpoint
 from sd_scripts.library.models.variant import TextVariant, Variant
-from sd_scripts.library.models.weights import adopt, build
+from sd_scripts.library.models.weights import adopt, build, without_numbers
 
 VARIANTS = {variant.name: variant for variant in (SD1, SD2, SDXL)}
 
@@ -43,7 +43,10 @@ _WANTED = {"sd1": "version 1 or 2", "sdxl": "SDXL"}
 
 @dataclass
 class Parts:
-    """The modules of a model, in the dtypes of their file; `rest`: original tensors that belong to no module."""
+    """The modules of a model, in the dtypes of their file; `rest`: original tensors that belong to no module.
+
+    `unet` is None where the text encoders were read alone.
+    """
 
     unet: Any
     text_encoders: list[Any]
@@ -64,6 +67,9 @@ class Source(Protocol):
 
     def parts(self, known: dict[str, configs.Config]) -> Parts:
         """Loads everything but the VAE. `known` is what is known of the family: {part: configuration}."""
+
+    def texts(self, known: dict[str, configs.Config]) -> Parts:
+        """Loads the text encoders and tokenizers alone."""
 
     def vae(self) -> Any:
         """Loads the VAE."""
@@ -103,10 +109,14 @@ class SingleFile:
         self.metadata = self.file.metadata
 
     def parts(self, known: dict[str, configs.Config]) -> Parts:
-        texts = [(text, self._text_encoder(text, known[text.folder])) for text in self.variant.texts]
-        modules = [module for _, module in texts]
-        tokenizers = [clip_tokenizer(text.pad_token) for text in self.variant.texts]
-        return Parts(self._unet(known["unet"], modules[-1]), modules, tokenizers, self._rest(texts))
+        parts = self.texts(known)
+        parts.unet = self._unet(known["unet"], parts.text_encoders[-1])
+        parts.rest = self._rest(list(zip(self.variant.texts, parts.text_encoders, strict=True)))
+        return parts
+
+    def texts(self, known: dict[str, configs.Config]) -> Parts:
+        modules = [self._text_encoder(text, known[text.folder]) for text in self.variant.texts]
+        return Parts(None, modules, [clip_tokenizer(text.pad_token) for text in self.variant.texts])
 
     def vae(self) -> Any:
         if not any(name.startswith(VAE_PREFIX) for name in self.file.shapes):
@@ -176,9 +186,13 @@ class Folder:
 
         config, tensors = self._part("unet")
         _check_channels(self.path, config)
-        unet = build(UNet2DConditionModel, config, tensors, self.path / "unet")
-        texts = [self._text_encoder(text, known[text.folder]) for text in self.variant.texts]
-        return Parts(unet, texts, [self._tokenizer(text) for text in self.variant.texts])
+        parts = self.texts(known)
+        parts.unet = build(UNet2DConditionModel, config, tensors, self.path / "unet")
+        return parts
+
+    def texts(self, known: dict[str, configs.Config]) -> Parts:
+        modules = [self._text_encoder(text, known[text.folder]) for text in self.variant.texts]
+        return Parts(None, modules, [self._tokenizer(text) for text in self.variant.texts])
 
     def vae(self) -> Any:
         return read_vae(self.path, device=self.device, mapped=self.mapped, variant=self.file_variant)
@@ -211,10 +225,9 @@ class Folder:
 
 def _clip(text: TextVariant, config: configs.Config, tensors: dict[str, Tensor], source: Path) -> Any:
     import transformers
-    from accelerate import init_empty_weights
 
     try:
-        with init_empty_weights():
+        with without_numbers():
             made = transformers.CLIPTextConfig(**{**config, "architectures": [text.kind]})
             module = getattr(transformers, text.kind)(made)
     except Exception as error:  # transformers does not check what a configuration says

@@ -1,12 +1,14 @@
 """Modules made around tensors that are already there: no second copy, no random weights in between."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from sd_scripts.library.errors import BadFile
 
@@ -16,14 +18,38 @@ def build(kind: Any, config: Mapping[str, Any], tensors: Mapping[str, Tensor], s
 
     Errors: BadFile, naming `source`, when the tensors do not fit.
     """
-    from accelerate import init_empty_weights
-
     try:
-        with init_empty_weights():
+        with without_numbers():
             module = kind.from_config(dict(config))
     except Exception as error:  # diffusers does not check what a configuration says
         raise BadFile(f"{source} has a configuration that makes no model ({error}). Copy the model again.") from error
     return adopt(module, tensors, source)
+
+
+@contextmanager
+def without_numbers() -> Iterator[None]:
+    """Modules that are made meanwhile have parameters without memory, and nothing is drawn by lot for them."""
+    from accelerate import init_empty_weights
+
+    with init_empty_weights(), _Unfilled():
+        yield
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves out the filling of what has no memory: torch would reason about its shapes, in Python."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        # By name: transformers puts functions of its own in the place of torch's.
+        fills = getattr(func, "__name__", "") in _FILLING
+        filled = (args[0] if args else kwargs.get("tensor")) if fills else None
+        return filled if filled is not None and filled.is_meta else func(*args, **kwargs)
+
+
+_FILLING = {
+    *("normal_", "uniform_", "trunc_normal_", "kaiming_normal_", "kaiming_uniform_", "xavier_uniform_"),
+    *("constant_", "fill_", "ones_", "zeros_", "zero_"),
+}
 
 
 def adopt(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> nn.Module:

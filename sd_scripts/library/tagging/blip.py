@@ -9,15 +9,16 @@ from transformers import BertTokenizer, BlipForConditionalGeneration, LogitsProc
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.tagging.blip_attention import look, without_waste
 from sd_scripts.library.tagging.blip_original import load_original
 from sd_scripts.library.tagging.captioner import (
-    ModelPixels,
     WordsByPicture,
     check_length,
     load_model,
     load_part,
     out_of_memory,
 )
+from sd_scripts.library.tagging.model_pixels import ModelPixels, pixels_for
 from sd_scripts.options.captioning import BlipOptions
 
 if TYPE_CHECKING:
@@ -45,32 +46,43 @@ class Blip:
 
     def __init__(self, parts: BlipParts, options: BlipOptions) -> None:
         self._parts = parts
+        # On a GPU, Python has its hands full with asking for one small step after the other.
+        self.threads_read = parts.model.device.type == "cpu"
         self._options = options
-        # The last token would end the sentence.
-        self._prompt = parts.tokenizer(PROMPT, return_tensors="pt")["input_ids"]
-        check_length(
-            options.max_length, self._prompt.shape[1] - 1, parts.model.config.text_config.max_position_embeddings
-        )
+        words = parts.model.config.text_config
+        # The last token would end the sentence; the first one begins it by a token that BERT does not have.
+        self._prompt = parts.tokenizer(PROMPT, return_tensors="pt")["input_ids"][:, :-1]
+        self._prompt[:, 0] = words.bos_token_id
+        check_length(options.max_length, self._prompt.shape[1], words.max_position_embeddings)
         if options.min_length > options.max_length:
             sentence = f"--min_length {options.min_length} is more than --max_length {options.max_length}."
             raise BadOption("min_length", sentence)
 
-    def preparer(self) -> ModelPixels:
-        """To the model's square, by its own image processor."""
-        return ModelPixels(self._parts.processor)
+    def preparer(self, fast_decode: bool = False) -> ModelPixels:
+        """To the model's square, as its own image processor says."""
+        return pixels_for(self._parts.processor, fast_decode)
+
+    def gather(self, images: "list[np.ndarray]") -> "np.ndarray":
+        """From (C,H,W) each to (N,C,H,W)."""
+        import numpy as np
+
+        return np.stack(images)
 
     @torch.inference_mode()
-    def describe(self, images: "np.ndarray", paths: list[Path]) -> list[str]:
+    def describe(self, batch: "np.ndarray", paths: list[Path]) -> list[str]:
         """From (N,C,H,W) to N sentences without the prompt."""
         model, options = self._parts.model, self._options
-        pixels_BCHW = torch.from_numpy(images).to(model.device)
-        prompt_BL = self._prompt.repeat(len(images), 1).to(model.device)
+        pixels_BCHW = torch.from_numpy(batch).to(model.device)
+        prompt_BL = self._prompt.repeat(len(batch), 1).to(model.device)
         how = self._beams() if options.beam_search else self._draw(paths)
+        words = model.config.text_config
         try:
-            words_BL = model.generate(
-                pixel_values=pixels_BCHW,
+            words_BL = model.text_decoder.generate(
                 input_ids=prompt_BL,
                 attention_mask=torch.ones_like(prompt_BL),
+                encoder_hidden_states=look(model, pixels_BCHW),
+                eos_token_id=words.sep_token_id,
+                pad_token_id=words.pad_token_id,
                 do_sample=False,
                 max_length=options.max_length,
                 min_length=options.min_length,
@@ -78,7 +90,7 @@ class Blip:
             )
         except torch.OutOfMemoryError as error:
             raise out_of_memory() from error
-        new_BL = words_BL[:, self._prompt.shape[1] - 1 :]
+        new_BL = words_BL[:, self._prompt.shape[1] :]
         return [text.strip() for text in self._parts.tokenizer.batch_decode(new_BL, skip_special_tokens=True)]
 
     def _beams(self) -> dict[str, Any]:
@@ -93,6 +105,9 @@ class Blip:
 def load_blip(path: Path) -> BlipParts:
     """BLIP from a folder saved by transformers, or from the original .pth. Errors: BadOption, BadFile."""
     if path.is_file():
-        return BlipParts(*load_original(path))
-    tokenizer, processor = load_part(BertTokenizer, path), load_part(BlipImageProcessorPil, path)
-    return BlipParts(load_model(BlipForConditionalGeneration, path), tokenizer, processor)
+        model, tokenizer, processor = load_original(path)
+    else:
+        tokenizer, processor = load_part(BertTokenizer, path), load_part(BlipImageProcessorPil, path)
+        model = load_model(BlipForConditionalGeneration, path)
+    without_waste(model)
+    return BlipParts(model, tokenizer, processor)

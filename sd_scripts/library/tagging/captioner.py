@@ -1,55 +1,19 @@
-"""What the captioning models share: opening a transformers folder, preparing pictures, and drawing words."""
+"""x."""
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import LogitsProcessor
 from transformers.utils import logging
 
-from sd_scripts.library.data.images import open_image
 from sd_scripts.library.data.vae_encoder import best_device
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.seeds import derive
 
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
-
-# A longer strip, scaled by its short side, would cost gigabytes; models look at its centre only.
-LONGEST_STRIP = 16.0
-
 # transformers' progress bars and warnings would write across ours.
 logging.disable_progress_bar()
 logging.set_verbosity_error()
-
-
-@dataclass(frozen=True)
-class ModelPixels:
-    """From a picture's path to the array (C,H,W) that a model takes, by its own image processor."""
-
-    processor: Any
-    cut_strips: bool = False
-    """For processors that scale by the short side and cut out the centre: a strip is cut before it grows."""
-
-    def __call__(self, path: Path) -> "np.ndarray":
-        """Errors: UnreadableImage."""
-        image = open_image(path)
-        image = centre_of_strip(image) if self.cut_strips else image
-        return self.processor(images=image, return_tensors="np")["pixel_values"][0]
-
-
-def centre_of_strip(image: "Image") -> "Image":
-    """The middle of a picture that is longer than LONGEST_STRIP times its short side; any other as it is."""
-    width_px, height_px = image.size
-    longest_px = math.ceil(min(image.size) * LONGEST_STRIP)
-    if max(image.size) <= longest_px:
-        return image
-    left = max(0, (width_px - longest_px) // 2)
-    top = max(0, (height_px - longest_px) // 2)
-    return image.crop((left, top, left + min(width_px, longest_px), top + min(height_px, longest_px)))
 
 
 class WordsByPicture(LogitsProcessor):

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from sd_scripts.library.errors import NothingUsable
 from sd_scripts.library.io.metadata import Entries, Entry, check_out_json, read_entries, write_entries
+from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
 from sd_scripts.library.tagging.cleaning import Rules, clean_caption, clean_tags, read_rules
 
-Field = Literal["caption", "tags"]
-_CLEANERS = {"caption": clean_caption, "tags": clean_tags}
+LOOK_EVERY = 64
+"""After so many entries, which take less than a millisecond, the work tells how far it is and hears a stop."""
 
 
 @dataclass
@@ -28,8 +28,12 @@ def clean_metadata(in_json: str, out_json: str, rules_file: str | None, debug: b
     check_out_json(out_json)
     rules = read_rules(rules_file)
     report.phase("clean", f"Cleaning the entries of {in_json}")
-    counts = _Counts()
-    total = write_entries(out_json, _cleaned(in_json, rules, counts, report, debug))
+
+    def write() -> tuple[int, _Counts]:
+        counts = _Counts()
+        return write_entries(out_json, _cleaned(in_json, rules, counts, report, debug)), counts
+
+    total, counts = patiently(report, Path(out_json), write)
     report.saved(Path(out_json), "metadata")
     report.summary(
         f"Changed {counts.captions_changed:,} captions and {counts.tags_changed:,} tag lists of {total:,} entries. "
@@ -42,23 +46,35 @@ def clean_metadata(in_json: str, out_json: str, rules_file: str | None, debug: b
 
 def _cleaned(in_json: str, rules: Rules, counts: _Counts, report: Report, debug: bool) -> Entries:
     """Errors: NothingUsable, at the end, when there was no text; StoppedAsAsked."""
+    told, done = report if debug else None, 0
     for done, (key, entry) in enumerate(read_entries(in_json), 1):
-        counts.texts += bool(entry.get("caption")) + bool(entry.get("tags"))
-        counts.captions_changed += _clean(key, entry, "caption", rules, report if debug else None)
-        counts.tags_changed += _clean(key, entry, "tags", rules, report if debug else None)
+        _clean(key, entry, rules, counts, told)
         yield key, entry
-        report.progress(done)
-        report.stop_if_asked()
+        if done % LOOK_EVERY == 0:
+            report.progress(done)
+            report.stop_if_asked()
     if not counts.texts:
         raise NothingUsable(f"{in_json} has no captions and no tags. Merge them into it first.")
+    report.progress(done)
+    report.stop_if_asked()
 
 
-def _clean(key: str, entry: Entry, field: Field, rules: Rules, report: Report | None) -> bool:
-    before = entry.get(field)
-    if not before:
-        return False
-    after = _CLEANERS[field](before, rules)
-    entry[field] = after
-    if report and after != before:
-        report.say(f"{key}: {field}\n  - {before}\n  + {after}")
-    return after != before
+def _clean(key: str, entry: Entry, rules: Rules, counts: _Counts, told: Report | None) -> None:
+    caption, tags = entry.get("caption"), entry.get("tags")
+    if caption:
+        counts.texts += 1
+        entry["caption"] = after = clean_caption(caption, rules)
+        if after != caption:
+            counts.captions_changed += 1
+            _tell(key, "caption", caption, after, told)
+    if tags:
+        counts.texts += 1
+        entry["tags"] = after = clean_tags(tags, rules)
+        if after != tags:
+            counts.tags_changed += 1
+            _tell(key, "tags", tags, after, told)
+
+
+def _tell(key: str, field: str, before: str, after: str, told: Report | None) -> None:
+    if told:
+        told.say(f"{key}: {field}\n  - {before}\n  + {after}")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from sd_scripts.library.io.reading import parse_toml, read_text
 DEFAULT_RULES = Path(__file__).with_name("cleaning_rules.toml")
 WORD = r"[\w\-]+"
 MOST_ROUNDS = 1000
+MOST_TAGS_KEPT = 100_000
+"""Pictures share their tags: a tagger has some ten thousand, and what the rules say of one is asked once."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,22 @@ class Rules:
     replacements: tuple[Replacement, ...]
     any_replacement: re.Pattern[str]
     """Matches where at least one of the replacements does: most captions need one look, and not one a rule."""
+    known: "dict[str, Tag | None]" = field(default_factory=dict, compare=False, repr=False)
+    """{tag as it is written: what the rules say of it}, of those met last; None for one that is dropped anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """What the rules say of a tag by itself. `endings`: what stands behind each of its spaces.
+
+    `is_word`: it is dropped beside a tag that ends in it. `groups`: a bit for each group that it belongs to.
+    """
+
+    text: str
+    endings: tuple[str, ...]
+    is_word: bool
+    several_people: bool
+    groups: int
 
 
 def read_rules(path: str | Path | None = None) -> Rules:
@@ -62,12 +80,13 @@ def read_rules(path: str | Path | None = None) -> Rules:
 
 def clean_tags(tags: str, rules: Rules) -> str:
     """Tags, separated by commas, without what the rules drop (formats: "Cleaning rules")."""
-    found = [_spaced(tag.strip(), rules) for tag in tags.split(",")]
-    found = [tag for tag in found if tag and not tag.startswith(rules.drop_beginnings)]
-    if any(sign in tag for tag in found for sign in rules.several_people):
-        for group in rules.groups:
-            found = _without_group(found, group, rules)
-    return ", ".join(_without_repeated_words(found, rules))
+    known = rules.known
+    written = [known[one] if one in known else _look_up(one, rules) for one in tags.split(",")]
+    found = [tag for tag in written if tag]
+    if any(tag.several_people for tag in found):
+        found = _without_groups(found, rules)
+    endings = {ending for tag in found for ending in tag.endings}
+    return ", ".join([tag.text for tag in found if not (tag.is_word and tag.text in endings)])
 
 
 def clean_caption(caption: str, rules: Rules) -> str:
@@ -79,22 +98,49 @@ def clean_caption(caption: str, rules: Rules) -> str:
     return caption
 
 
-def _spaced(tag: str, rules: Rules) -> str:
-    return tag if len(tag) <= rules.keep_underscore_up_to else tag.replace("_", " ").strip()
+def _look_up(written: str, rules: Rules) -> Tag | None:
+    if len(rules.known) >= MOST_TAGS_KEPT:
+        rules.known.clear()
+    tag = rules.known[written] = _look_at(written, rules)
+    return tag
 
 
-def _without_group(tags: list[str], group: TagGroup, rules: Rules) -> list[str]:
-    members = [tag for tag in tags if group.pattern.fullmatch(tag)]
-    for other in rules.groups:
-        if other.name == group.beside:
-            spared = [tag for tag in members if other.pattern.fullmatch(tag)]
-            members = [tag for tag in members if tag not in spared] if len(spared) == 1 else members
-    return [tag for tag in tags if tag not in members] if len(members) > 1 else tags
+def _look_at(written: str, rules: Rules) -> Tag | None:
+    text = written.strip()
+    if len(text) > rules.keep_underscore_up_to:
+        text = text.replace("_", " ").strip()
+    if not text or text.startswith(rules.drop_beginnings):
+        return None
+    return Tag(
+        text,
+        endings=tuple(text[place + 1 :] for place, letter in enumerate(text) if letter == " "),
+        is_word=" " not in text or text in rules.one_word,
+        several_people=any(sign in text for sign in rules.several_people),
+        groups=sum(1 << place for place, group in enumerate(rules.groups) if group.pattern.fullmatch(text)),
+    )
 
 
-def _without_repeated_words(tags: list[str], rules: Rules) -> list[str]:
-    endings = {tag[place + 1 :] for tag in tags for place, letter in enumerate(tag) if letter == " "}
-    return [tag for tag in tags if not (tag in endings and (" " not in tag or tag in rules.one_word))]
+def _without_groups(tags: list[Tag], rules: Rules) -> list[Tag]:
+    """Without the tags of groups that two or more are of."""
+    seen = twice = 0
+    for tag in tags:
+        twice |= seen & tag.groups
+        seen |= tag.groups
+    for place, group in enumerate(rules.groups):
+        if twice >> place & 1:
+            tags = _without_group(tags, place, group.beside, rules)
+    return tags
+
+
+def _without_group(tags: list[Tag], place: int, beside: str | None, rules: Rules) -> list[Tag]:
+    members = [tag for tag in tags if tag.groups >> place & 1]
+    for other, group in enumerate(rules.groups):
+        if group.name == beside:
+            spared = [tag for tag in members if tag.groups >> other & 1]
+            if len(spared) == 1:
+                members = [tag for tag in members if tag.text != spared[0].text]
+    gone = {tag.text for tag in members} if len(members) > 1 else set()
+    return [tag for tag in tags if tag.text not in gone]
 
 
 def _replace(caption: str, replacement: Replacement) -> str:

@@ -3,16 +3,17 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sd_scripts.library.data.images import open_image
 from sd_scripts.library.errors import BadFile, BadOption, NotInstalled
 from sd_scripts.library.io.atomic import replacing
 from sd_scripts.library.io.reading import parse_json, read_text
 from sd_scripts.library.report import Report
+from sd_scripts.library.tagging.model_pixels import fitting, read_to_shrink, ready_opencv
 from sd_scripts.library.tagging.onnx_model import OnnxModel
 from sd_scripts.options.tagging import DeepDanbooruOptions
 
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-# Confidences of a faithful export differ by rounding alone.
 # The real one has 0.6 GB.
 LARGEST_MODEL_BYTES = 10_000_000_000
+# Confidences of a faithful export differ by rounding alone.
 EXPORT_TOLERANCE = 1e-3
 
 Run = Callable[["np.ndarray"], "np.ndarray"]
@@ -67,54 +68,65 @@ class DeepDanbooru:
     """Gives the tags of a picture that reach the threshold, in the order of tags.txt."""
 
     fixed_batch_size: int | None = None
+    threads_read = True
 
     def __init__(self, project: Project, threshold: float, report: Report) -> None:
         self._tags = project.tags
         self._threshold = threshold
+        ready_opencv()
         self._run, input_shape, outputs = _open(project, report)
         if outputs != len(project.tags):
             raise BadFile(
                 f"{project.model.name} gives {outputs:,} tags, but {project.tags_path} names {len(project.tags):,}: "
                 "they are not of the same project."
             )
-        height_px, width_px = input_shape
-        self._preparer = Fitted(width_px, height_px)
+        self._height_px, self._width_px = input_shape
 
-    def preparer(self) -> "Fitted":
+    def preparer(self, fast_decode: bool = False) -> "Fitted":
         """To the model's size, its aspect kept."""
-        return self._preparer
+        return Fitted(self._width_px, self._height_px, fast_decode)
 
-    def describe(self, images: "np.ndarray", paths: list[Path]) -> list[list[str]]:
+    def gather(self, images: "Sequence[np.ndarray]") -> "np.ndarray":
+        """From (H,W,3) each to (N,H,W,3)."""
+        import numpy as np
+
+        return np.stack(images)
+
+    def describe(self, batch: "np.ndarray", paths: list[Path]) -> list[list[str]]:
         """From (N,H,W,3) RGB, 0 to 1, to N lists of tags."""
-        confidences_NT = self._run(images)
-        return [
-            [tag for tag, its in zip(self._tags, row, strict=True) if its >= self._threshold] for row in confidences_NT
-        ]
+        return [[self._tags[place] for place in (row >= self._threshold).nonzero()[0]] for row in self._run(batch)]
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """From a picture's path to (height, width, 3) float32 RGB, 0 to 1."""
+    """From a picture's path to (height, width, 3) float32 RGB, 0 to 1.
+
+    `fast`: a large JPEG is decoded at a reduced scale.
+    """
 
     width_px: int
     height_px: int
+    fast: bool = False
 
     def __call__(self, path: Path) -> "np.ndarray":
         """Errors: UnreadableImage."""
-        return fitted(open_image(path), self.width_px, self.height_px)
+        image = read_to_shrink(path, partial(fitting, within_px=(self.width_px, self.height_px)), self.fast)
+        return fitted(image, self.width_px, self.height_px, self.fast)
 
 
-def fitted(image: "Image", width_px: int, height_px: int) -> "np.ndarray":
+def fitted(image: "Image", width_px: int, height_px: int, fast: bool = False) -> "np.ndarray":
     """Scaled by area to fit, centred, edge pixels repeated around it: what DeepDanbooru's own tool does.
 
     Sides are rounded half to even; an odd difference puts the picture on half pixels, between which is interpolated.
+    `fast`: averages are rounded to bytes, which is half of 1/255 at most, and no large picture is held in floats.
     """
     import cv2
     import numpy as np
 
     scale = min(np.float32(width_px) / np.float32(image.width), np.float32(height_px) / np.float32(image.height))
     size = (max(1, round(float(scale * image.width))), max(1, round(float(scale * image.height))))
-    pixels = cv2.resize(np.asarray(image, dtype=np.float32), size, interpolation=cv2.INTER_AREA)
+    whole = np.asarray(image, dtype=np.uint8 if fast else np.float32)
+    pixels = cv2.resize(whole, size, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
     shift = np.array([[1, 0, (width_px - size[0]) / 2], [0, 1, (height_px - size[1]) / 2]], dtype=np.float64)
     target = (width_px, height_px)
     return cv2.warpAffine(pixels, shift, target, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) / 255.0

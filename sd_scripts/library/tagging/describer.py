@@ -13,11 +13,18 @@ class Describer(Protocol):
     fixed_batch_size: int | None
     """The batch size that the model's file prescribes, or None: short batches are then filled up and cut again."""
 
-    def preparer(self) -> Any:
-        """A picklable function from a picture's path to the array that `describe` takes; it runs in worker processes.
+    threads_read: bool
+    """Whether threads can read pictures beside it; where its computation keeps Python busy, processes have to."""
 
-        It raises UnreadableImage for what is no picture.
+    def preparer(self, fast_decode: bool = False) -> Any:
+        """A picklable function from a picture's path to an array; it runs in threads or worker processes.
+
+        `fast_decode`: a large JPEG may be decoded at a reduced scale. It raises UnreadableImage for
+        what is no picture.
         """
 
-    def describe(self, images: "np.ndarray", paths: list[Path]) -> list[Any]:
-        """What is seen in a batch (N, ...), one result per picture, such as a sentence or scored tags."""
+    def gather(self, images: "list[np.ndarray]") -> "np.ndarray":
+        """A batch as `describe` takes it; it is made aside, while the model works on the one before."""
+
+    def describe(self, batch: "np.ndarray", paths: list[Path]) -> list[Any]:
+        """What is seen in a batch, one result per picture, such as a sentence or scored tags."""

@@ -1,42 +1,33 @@
-"""The one loop of all captioners and taggers: read ahead, describe in batches, write the text, go on."""
+"""The one loop of all captioners and taggers: read ahead, describe in batches, write the texts aside, go on."""
 
+import os
 import tempfile
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
 
 from sd_scripts.library import events
-from sd_scripts.library.data.captions import UnreadableText, caption_path
-from sd_scripts.library.data.images import UnreadableImage, find_images
-from sd_scripts.library.data.read_ahead import batches, read_ahead
+from sd_scripts.library.data.captions import caption_path
+from sd_scripts.library.data.images import find_images
 from sd_scripts.library.errors import BadFile, NothingUsable
 from sd_scripts.library.io.atomic import write_text
-from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
 from sd_scripts.library.tagging.describer import Describer
+from sd_scripts.library.tagging.feeding import groups
+from sd_scripts.library.tagging.late_texts import FILES_AT_ONCE, LateTexts, Writer, written_ns
 from sd_scripts.options.common import LoadingOptions, PicturesOptions
-
-if TYPE_CHECKING:
-    import numpy as np
-
-
-class Writer(Protocol):
-    """Where the texts go."""
-
-    def write(self, image: Path, result: Any) -> str:
-        """Keeps what was seen in a picture, and gives its text.
-
-        Errors, of this picture alone: BadFile, UnreadableText, UnreadableImage.
-        """
-
-    def finish(self, report: Report) -> None:
-        """After the last picture, also when a stop was asked for. Errors: BadFile."""
 
 
 class SentenceFiles:
     """A sentence a file, beside the pictures."""
 
+    at_once = FILES_AT_ONCE
+
     def __init__(self, extension: str) -> None:
         self._extension = extension
+
+    def described_ns(self, image: Path) -> int | None:
+        """When the file beside the picture was written."""
+        return written_ns(caption_path(image, self._extension))
 
     def write(self, image: Path, result: str) -> str:
         """Errors: BadFile."""
@@ -47,15 +38,42 @@ class SentenceFiles:
         """Every file is complete already."""
 
 
-def pictures_with_room(pictures: PicturesOptions) -> list[Path]:
-    """The pictures to describe, in folders that texts can be written to.
+def pictures_to_describe(pictures: PicturesOptions, writer: Writer, report: Report) -> list[Path]:
+    """The pictures that need a text; none, and that is said, where all have theirs and these are to be left alone.
 
-    Errors: BadOption, when there are none; BadFile, when a folder cannot be written to.
+    Errors: BadOption, when there are no pictures.
     """
     images = find_images(pictures.train_data_dir, pictures.recursive)
-    for folder in sorted({image.parent for image in images}):
-        check_room(folder)
-    return images
+    if not pictures.skip_described:
+        return images
+    left = _undescribed(images, writer, report)
+    text = f"{len(images) - len(left):,} of {len(images):,} pictures have their text already."
+    if left:
+        report.say(text)
+    else:
+        report.summary(text, described=0, total=len(images))
+    return left
+
+
+def _undescribed(images: list[Path], writer: Writer, report: Report) -> list[Path]:
+    left, changed = [], 0
+    for image in images:
+        described_ns = writer.described_ns(image)
+        if described_ns is None:
+            left.append(image)
+        elif os.stat(image).st_mtime_ns > described_ns:
+            changed += 1
+    if changed:
+        # Somebody may have worked on the text since: it is not replaced unasked.
+        what = f"{changed:,} of these were changed after their text was written"
+        report.notice(f"{what}. Remove such texts to have the pictures described anew.", "warning")
+    return left
+
+
+def check_rooms(images: list[Path]) -> None:
+    """Raises BadFile when one of the pictures' folders cannot be written to."""
+    for folder in sorted({os.path.dirname(image) for image in images}):
+        check_room(Path(folder))
 
 
 def check_room(folder: Path) -> None:
@@ -75,40 +93,51 @@ def describe_pictures(
     images: list[Path],
     describer: Describer,
     writer: Writer,
+    pictures: PicturesOptions,
     loading: LoadingOptions,
     report: Report,
-    debug: bool = False,
 ) -> None:
     """Describes every picture and writes its text; pictures that fail are counted and listed, and the rest goes on.
 
     Ends early, with what is done kept, when a stop is asked for. Errors: NothingUsable, when not one picture worked.
     """
     report.phase("describe", f"Describing {len(images):,} pictures", len(images))
-    written = _describe_all(images, describer, writer, loading, report, debug)
+    written = _describe_all(images, describer, writer, pictures, loading, report)
     _end(len(images), written, writer, report)
 
 
 def _describe_all(
-    images: list[Path], describer: Describer, writer: Writer, loading: LoadingOptions, report: Report, debug: bool
+    images: list[Path],
+    describer: Describer,
+    writer: Writer,
+    pictures: PicturesOptions,
+    loading: LoadingOptions,
+    report: Report,
 ) -> int:
     """How many pictures have their text now."""
-    written = 0
-    size = _batch_size(describer, loading, report)
-    prepared = read_ahead(_apart(images, report), describer.preparer(), loading.max_data_loader_n_workers)
-    for group in batches(prepared, size, report.failed_item):
-        written += _describe(group, describer, writer, report, debug)
-        report.progress(written + report.failed, len(images))
-        if report.stop_asked():
-            break
-    return written
+    size, workers = _batch_size(describer, loading, report), loading.max_data_loader_n_workers
+    with (
+        LateTexts(writer, report, pictures.debug) as texts,
+        closing(groups(_apart(images, report), describer, size, workers, pictures.fast_decode)) as coming,
+    ):
+        for group in coming:
+            for path, reason in group.failed:
+                report.failed_item(path, reason)
+            if group.batch is not None:
+                texts.put(group.paths, describer.describe(group.batch, group.paths))
+            report.progress(texts.written + report.failed, len(images))
+            if report.stop_asked():
+                break
+    report.progress(texts.written + report.failed, len(images))
+    return texts.written
 
 
 def _apart(images: list[Path], report: Report) -> list[Path]:
     """Leaves out a.jpg beside a.png: both would write into one file."""
-    owners: dict[Path, Path] = {}
+    owners: dict[str, Path] = {}
     for image in images:
-        owner = owners.setdefault(image.with_suffix(""), image)
-        if owner != image:
+        owner = owners.setdefault(os.path.splitext(image)[0], image)
+        if owner is not image:
             report.failed_item(image, f"its text would overwrite that of {owner.name}; rename one of them")
     return list(owners.values())
 
@@ -118,32 +147,6 @@ def _batch_size(describer: Describer, loading: LoadingOptions, report: Report) -
     if fixed and loading.batch_size != fixed:
         report.notice(f"The model takes {fixed} pictures at a time, so batch_size {loading.batch_size} is not used.")
     return fixed or loading.batch_size
-
-
-def _describe(
-    group: list[tuple[Path, "np.ndarray"]], describer: Describer, writer: Writer, report: Report, debug: bool
-) -> int:
-    """How many of a batch's pictures have their text now."""
-    import numpy as np
-
-    paths = [path for path, _ in group]
-    # A model of a fixed batch size gets a short batch filled up with its last picture.
-    filled = [image for _, image in group] + [group[-1][1]] * ((describer.fixed_batch_size or 0) - len(group))
-    return sum(
-        _write(path, result, writer, report, debug)
-        for path, result in zip(paths, describer.describe(np.stack(filled), paths), strict=True)
-    )
-
-
-def _write(path: Path, result: Any, writer: Writer, report: Report, debug: bool) -> bool:
-    try:
-        text = patiently(report, path, lambda: writer.write(path, result))
-    except (BadFile, UnreadableText, UnreadableImage) as error:
-        report.failed_item(path, str(error))
-        return False
-    if debug:
-        report.say(f"{path}: {text}")
-    return True
 
 
 def _end(total: int, written: int, writer: Writer, report: Report) -> None:

@@ -10,12 +10,12 @@ from transformers import AutoTokenizer, GitForCausalLM
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from sd_scripts.library.tagging.captioner import (
-    ModelPixels,
     check_length,
     load_model,
     load_part,
     out_of_memory,
 )
+from sd_scripts.library.tagging.model_pixels import ModelPixels, pixels_for
 from sd_scripts.options.captioning import GitOptions
 
 if TYPE_CHECKING:
@@ -55,18 +55,26 @@ class Git:
 
     def __init__(self, parts: GitParts, options: GitOptions) -> None:
         self._parts = parts
+        # On a GPU, Python has its hands full with asking for one small step after the other.
+        self.threads_read = parts.model.device.type == "cpu"
         self._options = options
         check_length(options.max_length, 1, parts.model.config.max_position_embeddings)
 
-    def preparer(self) -> ModelPixels:
-        """To the model's square, by its own image processor."""
-        return ModelPixels(self._parts.processor, cut_strips=True)
+    def preparer(self, fast_decode: bool = False) -> ModelPixels:
+        """To the model's square, as its own image processor says."""
+        return pixels_for(self._parts.processor, fast_decode)
+
+    def gather(self, images: "list[np.ndarray]") -> "np.ndarray":
+        """From (C,H,W) each to (N,C,H,W)."""
+        import numpy as np
+
+        return np.stack(images)
 
     @torch.inference_mode()
-    def describe(self, images: "np.ndarray", paths: list[Path]) -> list[str]:
+    def describe(self, batch: "np.ndarray", paths: list[Path]) -> list[str]:
         """From (N,C,H,W) to N sentences."""
         model = self._parts.model
-        pixels_BCHW = torch.from_numpy(images).to(model.device)
+        pixels_BCHW = torch.from_numpy(batch).to(model.device)
         try:
             words_BL = model.generate(pixel_values=pixels_BCHW, max_length=self._options.max_length)
         except torch.OutOfMemoryError as error:

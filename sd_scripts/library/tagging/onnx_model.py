@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sd_scripts.library.data.read_ahead import usable_cores
 from sd_scripts.library.errors import BadFile, NotInstalled
 from sd_scripts.library.report import Report
 
 if TYPE_CHECKING:
     import numpy as np
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, SessionOptions
 
 # By preference; a provider is one device's way to run a model.
 PROVIDERS = {
@@ -64,10 +65,21 @@ def _open(path: Path) -> "InferenceSession":
     if not path.is_file():
         raise BadFile(f"{path}: there is no such file.")
     try:
-        return onnxruntime.InferenceSession(path, providers=[name for name in PROVIDERS if name in available])
+        providers = [name for name in PROVIDERS if name in available]
+        return onnxruntime.InferenceSession(path, _session_options(), providers=providers)
     except Exception as error:  # onnxruntime's errors share no base class
         reason = str(error).splitlines()[0]
         raise BadFile(f"{path} is no ONNX model that can be run ({reason}). Download it again.") from error
+
+
+def _session_options() -> "SessionOptions":
+    """Threads that sleep while they wait: else they burn the time of the threads that read pictures beside them."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = usable_cores()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 def _shape(dimensions: list[int | str | None]) -> tuple[int | None, ...]:

@@ -20,8 +20,11 @@ class TagRules:
     """The text options, made ready for one tagger. Errors: BadOption, for options that cannot be followed."""
 
     def __init__(self, table: TagTable, thresholds: Wd14ThresholdOptions, text: Wd14TextOptions) -> None:
+        import numpy as np
+
         self._text = text
-        self._groups = {category: table.of(category) for category in (*CHOSEN_BY_THRESHOLD, RATING, QUALITY)}
+        categories = (*CHOSEN_BY_THRESHOLD, RATING, QUALITY)
+        self._groups = {category: np.array(table.of(category), dtype=np.intp) for category in categories}
         self._check_known(RATING, "use_rating_tags", "use_rating_tags_as_last_tag")
         self._check_known(QUALITY, "use_quality_tags", "use_quality_tags_as_last_tag")
         own = {category: getattr(thresholds, f"{category}_threshold") for category in CHOSEN_BY_THRESHOLD}
@@ -38,12 +41,7 @@ class TagRules:
         order = (
             (CHARACTER, GENERAL, *CHOSEN_BY_THRESHOLD[2:]) if self._text.character_tags_first else CHOSEN_BY_THRESHOLD
         )
-        middle = [
-            place
-            for category in order
-            for place in self._groups[category]
-            if confidences_T[place] >= self._thresholds[category]
-        ]
+        middle = [place for category in order for place in self._above(category, confidences_T)]
         front, back = self._ends(confidences_T)
         tags = list(dict.fromkeys(tag for place in (*front, *middle, *back) for tag in self._written[place]))
         first = [tag for tag in self._first if tag in tags]
@@ -60,12 +58,17 @@ class TagRules:
             (front if text.use_quality_tags else back).append(self._likeliest(QUALITY, confidences_T))
         return front, back[::-1]
 
+    def _above(self, category: str, confidences_T: "np.ndarray") -> list[int]:
+        places = self._groups[category]
+        return places[confidences_T[places] >= self._thresholds[category]].tolist()
+
     def _likeliest(self, category: str, confidences_T: "np.ndarray") -> int:
-        return max(self._groups[category], key=lambda place: float(confidences_T[place]))
+        places = self._groups[category]
+        return int(places[confidences_T[places].argmax()])
 
     def _check_known(self, category: str, *switches: str) -> None:
         for switch in switches:
-            if getattr(self._text, switch) and not self._groups[category]:
+            if getattr(self._text, switch) and not len(self._groups[category]):
                 raise BadOption(switch, f"--{switch}: this tagger knows no {category} tags. Leave the option out.")
 
     def _write(self, name: str, category: str) -> tuple[str, ...]:

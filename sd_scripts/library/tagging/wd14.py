@@ -1,14 +1,16 @@
 """The WD14 taggers: ONNX models with a table of tags, in the two layouts that are in use."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sd_scripts.library.data.images import open_image
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io import hub
 from sd_scripts.library.report import Report
+from sd_scripts.library.tagging.model_pixels import fitting, read_to_shrink, ready_opencv
 from sd_scripts.library.tagging.onnx_model import OnnxModel
 from sd_scripts.library.tagging.tag_table import read_table
 from sd_scripts.library.tagging.tag_text import TagRules
@@ -55,11 +57,14 @@ def find_tagger(options: Wd14ModelOptions, report: Report) -> TaggerFiles:
 class Wd14Tagger:
     """Gives the tags of a picture, by the rules that the options set. `counts` says how often it gave each."""
 
+    threads_read = True
+
     def __init__(
         self, files: TaggerFiles, thresholds: Wd14ThresholdOptions, text: Wd14TextOptions, report: Report
     ) -> None:
         table = read_table(files.table)
         self._rules = TagRules(table, thresholds, text)
+        ready_opencv()
         self._model = OnnxModel(files.model, report)
         self._model.check_tags(len(table.names), files.table)
         self.counts: Counter[str] = Counter()
@@ -69,25 +74,36 @@ class Wd14Tagger:
         if table.unknown():
             report.notice(f"Tags of unknown categories ({', '.join(table.unknown())}) are never written.", "warning")
 
-    def preparer(self) -> "Squared":
-        """To the model's square, as bytes: they are made numbers here, a quarter of the size on their way."""
-        return Squared(self._side_px)
+    def preparer(self, fast_decode: bool = False) -> "Squared":
+        """To the model's square, as bytes."""
+        return Squared(self._side_px, fast_decode)
 
-    def describe(self, images: "np.ndarray", paths: list[Path]) -> list[list[str]]:
-        """From (N,H,W,3) BGR bytes to N lists of tags."""
-        given = [self._rules.tags(confidences_T) for confidences_T in self.confidences(images)[: len(paths)]]
+    def gather(self, images: "Sequence[np.ndarray]") -> "np.ndarray":
+        """From (H,W,3) BGR bytes each to the floats that the model takes."""
+        import numpy as np
+
+        if not self._planes_first:
+            return np.stack(images, dtype=np.float32)
+        # This layout takes planes in -1..1.
+        planes_BCHW = np.stack([image.transpose(2, 0, 1) for image in images], dtype=np.float32)
+        planes_BCHW /= np.float32(127.5)
+        planes_BCHW -= np.float32(1.0)
+        return planes_BCHW
+
+    def describe(self, batch: "np.ndarray", paths: list[Path]) -> list[list[str]]:
+        """From what `gather` gave to a list of tags for every path."""
+        given = [self._rules.tags(confidences_T) for confidences_T in self._seen(batch)[: len(paths)]]
         self.counts.update(tag for tags in given for tag in tags)
         return given
 
     def confidences(self, images: "np.ndarray") -> "np.ndarray":
         """From (N,H,W,3) BGR bytes to (N, tags), 0 to 1."""
-        import numpy as np
+        return self._seen(self.gather(list(images)))
 
-        pixels: np.ndarray = images.astype(np.float32)
-        if not self._planes_first:
-            return self._model.run(pixels)
-        # This layout takes planes in -1..1, and gives logits.
-        return sigmoid(self._model.run(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)) / 127.5 - 1.0))
+    def _seen(self, batch: "np.ndarray") -> "np.ndarray":
+        found = self._model.run(batch)
+        # The layout with planes gives logits.
+        return sigmoid(found) if self._planes_first else found
 
     def say_counts(self, report: Report) -> None:
         """How often each tag was given, the most frequent first."""
@@ -100,14 +116,17 @@ class Wd14Tagger:
 class Squared:
     """From a picture's path to (side, side, 3) BGR bytes.
 
-    It is centred on a white square, which is then shrunk by area or enlarged by Lanczos.
+    It is centred on a white square, which is then shrunk by area or enlarged by Lanczos. `fast`: a large
+    JPEG is decoded at a reduced scale.
     """
 
     side_px: int
+    fast: bool = False
 
     def __call__(self, path: Path) -> "np.ndarray":
         """Errors: UnreadableImage."""
-        return squared(_tamed(open_image(path), self.side_px), self.side_px)
+        image = read_to_shrink(path, partial(fitting, within_px=(self.side_px, self.side_px)), self.fast)
+        return squared(_tamed(image, self.side_px), self.side_px)
 
 
 def squared(image: "Image", side_px: int) -> "np.ndarray":
@@ -117,12 +136,15 @@ def squared(image: "Image", side_px: int) -> "np.ndarray":
     from PIL import Image as pil
 
     longest_px = max(image.size)
-    square = pil.new("RGB", (longest_px, longest_px), (255, 255, 255))
-    square.paste(image, ((longest_px - image.width) // 2, (longest_px - image.height) // 2))
+    left, top = (longest_px - image.width) // 2, (longest_px - image.height) // 2
+    right, bottom = longest_px - image.width - left, longest_px - image.height - top
+    white = (255, 255, 255)
+    pixels: np.ndarray = cv2.copyMakeBorder(
+        np.asarray(image), top, bottom, left, right, cv2.BORDER_CONSTANT, value=white
+    )
     if longest_px < side_px:
-        square = square.resize((side_px, side_px), pil.Resampling.LANCZOS)
-    pixels = np.asarray(square)
-    if longest_px > side_px:
+        pixels = np.asarray(pil.fromarray(pixels).resize((side_px, side_px), pil.Resampling.LANCZOS))
+    elif longest_px > side_px:
         pixels = cv2.resize(pixels, (side_px, side_px), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(pixels[:, :, ::-1])
 

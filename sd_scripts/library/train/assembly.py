@@ -1,6 +1,7 @@
 """Puts model, data and method of a script together."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from pathlib import Path
 
 import torch
@@ -42,6 +43,12 @@ from sd_scripts.options.train_hypernetwork import TrainHypernetworkOptions
 from sd_scripts.options.train_network import TrainNetworkOptions
 from sd_scripts.options.train_textual_inversion import TrainTextualInversionOptions
 from sd_scripts.options.trainer import FullTrainerOptions, NetworkTrainerOptions, TrainerOptions
+from sd_scripts.options.training import LengthOptions
+
+narrowing: ContextVar[Callable[[TrainingData, LengthOptions], TrainingData]] = ContextVar(
+    "narrowing", default=lambda data, _length: data
+)
+"""What becomes of a training's data before it begins: a trial takes only some of it."""
 
 
 def fine_tune(options: FineTuneOptions | TrainDbOptions, report: Report) -> None:
@@ -176,4 +183,5 @@ def _train_word(family: Family, options: InversionTrainerOptions, report: Report
 
 
 def _open_data(family: Family, options: TrainerOptions, report: Report) -> TrainingData:
-    return open_data(options, report, vae_hash(family.vae), family.latents_suffix, encoding_precision(options))
+    data = open_data(options, report, vae_hash(family.vae), family.latents_suffix, encoding_precision(options))
+    return narrowing.get()(data, options.length)

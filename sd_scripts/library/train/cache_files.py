@@ -109,12 +109,12 @@ def _tell(report: Report, what: str, made: int, kept: int, left: int) -> None:
 
 
 def _load(model: CacheModelOptions, report: Report) -> Family:
-    """The model, of whose file only the text encoders are read: what is not used stays in the file."""
+    """The text encoders of the model: nothing else of it is read."""
     path = model_path(model.pretrained_model_name_or_path or "")
     mapped = not model.disable_mmap_load_safetensors
     source = open_source(path, kinds=tuple(_BUILDERS), mapped=mapped)
     velocity = source.prediction_type == "v_prediction"
-    return cast(Family, _BUILDERS[source.variant.name](source, velocity, source.vae(), report))
+    return cast(Family, _BUILDERS[source.variant.name](source, velocity, None, report))
 
 
 def _check_layers(training: TrainerOptions, family: Family) -> None:

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.options.device import Backends, CompileOptions
+from sd_scripts.library.report import Report, counted
+from sd_scripts.options.device import CUDA_GRAPHS, Backends, CompileOptions
 
 # As the options spell it: as torch does.
 _NAMES = {"tensort": "tensorrt"}
@@ -33,10 +34,52 @@ def check_backend(compilation: CompileOptions) -> None:
         raise BadOption("dynamo_backend", f"--dynamo_backend {name}: {sentence}") from error
 
 
+def check_graphs(compilation: CompileOptions) -> None:
+    """CUDA graphs need CUDA. Errors: BadOption."""
+    if compilation.compile_mode in CUDA_GRAPHS and not torch.cuda.is_available():
+        sentence = "records CUDA graphs, which need an NVIDIA GPU. Use default"
+        raise BadOption("compile_mode", f"--compile_mode {compilation.compile_mode} {sentence}.")
+
+
 def compile_modules(modules: Iterable[nn.Module], compilation: CompileOptions) -> None:
-    """From its next call on, each module runs as compiled code; sizes of pictures and batches are variables in it."""
+    """From its next call on, each module runs as compiled code."""
+    if compilation.compile_cache_size_limit is not None:
+        torch._dynamo.config.recompile_limit = compilation.compile_cache_size_limit
+    # What was compiled to see that it can be does not count.
+    torch._dynamo.utils.counters.clear()
     for module in modules:
-        module.compile(backend=_backend(compilation), dynamic=True)
+        module.compile(**_arguments(compilation))
+
+
+def begin_pass(compilation: CompileOptions) -> None:
+    """Before a forward pass: what the last one gave is used up, and one that is recorded may write over it."""
+    if compilation.torch_compile and compilation.compile_mode in CUDA_GRAPHS:
+        torch.compiler.cudagraph_mark_step_begin()
+
+
+def tell_compiled(compilation: CompileOptions, report: Report) -> None:
+    """How often code was made, and whether some sizes had to do without."""
+    if not compilation.torch_compile:
+        return
+    made, asked = compiled_and_asked()
+    report.say(f"Compiled {counted(made, 'time')}, for the sizes of pictures and batches.")
+    if made < asked and made >= torch._dynamo.config.recompile_limit:
+        other = "Raise --compile_cache_size_limit, or use --compile_dynamic true."
+        report.notice(f"Some sizes ran uncompiled: one code is made at most {made} times. {other}", "warning")
+
+
+def compiled_and_asked() -> tuple[int, int]:
+    """How often code was made since modules are compiled, and how often it was asked for."""
+    frames = torch._dynamo.utils.counters["frames"]
+    return frames["ok"], frames["total"]
+
+
+def _arguments(compilation: CompileOptions) -> dict[str, Any]:
+    dynamic = {"true": True, "false": False, "auto": None}[compilation.compile_dynamic]
+    arguments: dict[str, Any] = {"backend": _backend(compilation), "dynamic": dynamic}
+    # Only inductor knows modes, and the default one needs no word.
+    mode = compilation.compile_mode
+    return arguments if mode == "default" else arguments | {"mode": mode}
 
 
 def uncompiled() -> AbstractContextManager[Any]:

@@ -29,6 +29,8 @@ class Precision(Protocol):
     full_bf16: bool
     fp8_base: bool
     gradient_checkpointing: bool
+    gradient_checkpointing_levels: int | None
+    opt_channels_last: bool
     fused_backward_pass: bool
     lowram: bool
     highvram: bool
@@ -90,6 +92,8 @@ def prepare_modules(
     Mixed precision keeps the weights in float32 and computes in less; what is frozen and not saved is held in less too.
     The VAE waits on the CPU, except with lowram and highvram. Errors: NotInstalled.
     """
+    if precision.opt_channels_last:
+        nn.Module.to(family.unet, memory_format=torch.channels_last)
     for module in (part for part in (family.unet, *family.text_encoders.values()) if not is_divided(part)):
         frozen = not any(parameter.requires_grad for parameter in module.parameters())
         # diffusers' own `to` warns of dtypes, whatever they are.
@@ -103,7 +107,7 @@ def prepare_modules(
     family.vae.float().to(device if vae_stays(precision) else "cpu")
     family.use_attention(attention_kind(attention))
     if precision.gradient_checkpointing:
-        family.use_gradient_checkpointing(holding.offload)
+        family.use_gradient_checkpointing(holding.offload, precision.gradient_checkpointing_levels)
 
 
 def vae_stays(precision: Precision) -> bool:

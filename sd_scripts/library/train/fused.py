@@ -1,7 +1,8 @@
 """Optimizer steps within the backward pass: weights change as soon as their gradients are there, which then go."""
 
 import math
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -99,12 +100,18 @@ def _portions(optimizer: torch.optim.Optimizer, portions: int) -> list[_Portion]
 
 def step_some(optimizer: torch.optim.Optimizer, number: int, some: list[torch.Tensor]) -> None:
     """A step of some parameters of a group; the optimizer's memory is the same as after a step of all."""
+    with narrowed(optimizer, number, some):
+        optimizer.step()
+
+
+@contextmanager
+def narrowed(optimizer: torch.optim.Optimizer, number: int, some: list[torch.Tensor]) -> Iterator[None]:
+    """Meanwhile the optimizer sees some parameters of one group: looking through all for each would take long."""
     groups = optimizer.param_groups
     group, parameters = groups[number], groups[number]["params"]
-    # The optimizer sees nothing else for a moment: looking through all parameters for each would take long.
     optimizer.param_groups, group["params"] = [group], some
     try:
-        optimizer.step()
+        yield
     finally:
         optimizer.param_groups, group["params"] = groups, parameters
 

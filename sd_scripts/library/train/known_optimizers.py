@@ -42,6 +42,7 @@ KNOWN: dict[str, Known] = {
     "DAdaptAdanIP": _dadaptation("DAdaptAdanIP", "dadaptation.experimental"),
     **{name: Known("schedulefree", name, "schedulefree") for name in OPTIMIZER_GROUPS["schedule_free"]},
     **{name: Known("torch.optim", name) for name in OPTIMIZER_GROUPS["torch"]},
+    "Adam": Known("torch.optim", "Adam", arguments={"fused": True}),
     **{name: Known("pytorch_optimizer", name, "pytorch-optimizer") for name in OPTIMIZER_GROUPS["more"]},
 }
 

@@ -12,12 +12,14 @@ from sd_scripts.library.seeds import derive, sow
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.averages import Averages
 from sd_scripts.library.train.batches import Batch
+from sd_scripts.library.train.compiling import begin_pass
 from sd_scripts.library.train.curves import Schedule
 from sd_scripts.library.train.fused import FusedSteps
 from sd_scripts.library.train.losses import make_loss
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.optimizers import learning_rates, make_optimizer, set_learning_rates
 from sd_scripts.library.train.predictor import Predictor
+from sd_scripts.library.train.rounding import StochasticRounding
 from sd_scripts.library.train.schedules import advance, make_scheduler
 from sd_scripts.library.train.smaller import Smaller, free_memory
 from sd_scripts.library.train.state import Contents
@@ -59,6 +61,7 @@ class Learner:
         self.optimizer = make_optimizer(method.parameter_groups(options.optimizer.learning_rate), options.optimizer)
         # Before accelerate wraps the optimizer: torch's schedulers count its steps.
         self._scheduler = make_scheduler(options.schedule, self.optimizer)
+        self._rounding = StochasticRounding(self.optimizer, seed) if options.precision.stochastic_rounding else None
         self._text_stop = TextStop(family, method.trained(), texts, self.optimizer, options.text_stop)
         self._family = family
         self._method = method
@@ -66,6 +69,7 @@ class Learner:
         self._texts = texts
         self._accelerator = accelerator
         self._seed = seed
+        self._compilation = options.compilation
         self._smaller = smaller
         self.clock = StepClock(accelerator.device)
         velocity = family.prediction_type == "v_prediction"
@@ -133,13 +137,15 @@ class Learner:
         return total
 
     def come_to(self, step: int) -> None:
-        """Before the `step`th step: freezes the text encoders where their training ends there, or ended before."""
+        """Before the `step`th step: it gets its lots, and text encoders are frozen whose training ends or ended."""
         if self._text_stop.due(step):
             # What stays is what is saved: averages, and not what schedule-free optimizers train.
             self.rest()
             if self._averages:
                 self._averages.settle(self._text_stop.parameters())
             self._text_stop.freeze()
+        if self._rounding:
+            self._rounding.come_to(step)
 
     def rest(self) -> None:
         """Puts the weights in place that are to be saved or looked at: schedule-free optimizers train others."""
@@ -169,6 +175,7 @@ class Learner:
         noisy_BCHW = self._family.add_noise(batch.latents_BCHW, batch.input_noise_BCHW, batch.timesteps_B)
         target_BCHW = self._family.target(batch.latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
         texts = self._texts.arguments(batch.captions)
+        begin_pass(self._compilation)
         with self._accelerator.autocast() if self._accelerator.native_amp else nullcontext():
             prediction_BCHW = predictor(noisy_BCHW, batch.timesteps_B, batch.sizes_B6, **texts).float()
         return self._loss.per_item(prediction_BCHW, target_BCHW, batch.timesteps_B, batch.mask_BHW)

@@ -111,6 +111,37 @@ def set_learning_rates(optimizer: "torch.optim.Optimizer", factor: float) -> Non
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
 
 
+def as_weights_lie(optimizer: "torch.optim.Optimizer") -> None:
+    """What is remembered of each weight is put in the order of its weights in memory (--opt_channels_last): kernels go
+    through both as they lie. Errors: ValueError, for 8-bit memory, whose scales are of runs in its own order."""
+    import torch
+
+    for weight, memory in optimizer.state.items():
+        for name, value in memory.items():
+            if isinstance(value, torch.Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
+                if not value.is_floating_point():
+                    raise ValueError(f"{name} lies in another order than its weights")
+                memory[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+
+
+def as_saved(optimizer: "torch.optim.Optimizer", kept: dict[str, Any]) -> None:
+    """What was remembered in other numbers than those of its weights is so again, to the last digit.
+
+    torch rounds it to theirs: sums in float32, as AdaFactor keeps beside weights in bf16. `kept`: the saved state.
+    """
+    import torch
+
+    if not {"state", "param_groups"} <= kept.keys():
+        return
+    numbers = [number for group in kept["param_groups"] for number in group["params"]]
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for number, weight in zip(numbers, weights, strict=True):
+        memory = optimizer.state.get(weight, {})
+        for name, value in kept["state"].get(number, {}).items():
+            if isinstance(value, torch.Tensor) and name in memory and memory[name].dtype != value.dtype:
+                memory[name] = value.to(memory[name].device)
+
+
 def _rate(optimizer: "torch.optim.Optimizer", group: dict[str, Any]) -> float:
     if group["lr"] is not None:
         return float(group["lr"])

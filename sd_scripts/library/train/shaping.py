@@ -30,6 +30,7 @@ _OPTIONS = {
     "max_train_steps", "max_train_epochs", "max_data_loader_n_workers", "persistent_data_loader_workers",
     "cache_latents", "cache_latents_to_disk", "skip_cache_check", "vae_batch_size", "cache_info", "debug_dataset",
     "cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk", "lowram", "highvram", "gradient_checkpointing",
+    "gradient_checkpointing_levels", "opt_channels_last",
     "verify_cache", "cpu_offload_checkpointing", "disable_mmap_load_safetensors", "ema_on_cpu", "on_nonfinite",
     "on_oom",
     # What they come to stands in optimizer_type.

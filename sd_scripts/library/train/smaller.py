@@ -11,7 +11,7 @@ from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report
 from sd_scripts.library.shortage import is_out_of_memory
 from sd_scripts.library.train.batches import Batch
-from sd_scripts.library.train.shortage import Shortage
+from sd_scripts.library.train.memory_advice import Shortage
 from sd_scripts.options.training import PrecisionOptions
 
 
@@ -44,16 +44,18 @@ class Smaller:
         """
         if not is_out_of_memory(error):
             return False
-        if not self._precision.gradient_checkpointing:
-            self._precision.gradient_checkpointing = True
+        precision = self._precision
+        if not precision.gradient_checkpointing or precision.gradient_checkpointing_levels is not None:
+            everywhere = " of all levels" if precision.gradient_checkpointing else ""
+            precision.gradient_checkpointing, precision.gradient_checkpointing_levels = True, None
             self._family.use_gradient_checkpointing(self._offload)
-            self._tell(step, "from here on as with --gradient_checkpointing")
+            self._tell(step, f"from here on as with --gradient_checkpointing{everywhere}")
             return True
         if self._parts < largest:
             self._parts *= 2
             size = -(-largest // self._parts)
             # What is advised when nothing is left takes account of it.
-            self._shortage.load = replace(self._shortage.load, batch=size)
+            self._shortage.use_batches_of(size)
             same = f"--train_batch_size {size} and {self._parts} times the --gradient_accumulation_steps"
             self._tell(step, f"from here on as with {same}")
             return True

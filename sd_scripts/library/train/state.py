@@ -26,6 +26,7 @@ from sd_scripts.library.io.drafts import Draft, Held, HeldValue, Saved
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.averages import Averages
 from sd_scripts.library.train.known_optimizers import KEPT_CLASSES
+from sd_scripts.library.train.optimizers import as_saved, as_weights_lie
 from sd_scripts.library.train.state_facts import Facts, write_facts
 from sd_scripts.library.train.state_files import AVERAGES, seal
 
@@ -167,10 +168,17 @@ def _restore_whole(folder: Path, facts: Facts, contents: Contents, anew: Anew) -
         _restore_module(folder / f"{part}.safetensors", module)
     if anew.optimizer:
         return
+    kept = _load(folder / "optimizer.pt")
     try:
-        contents.optimizer.load_state_dict(_load(folder / "optimizer.pt"))
+        contents.optimizer.load_state_dict(kept)
     except (ValueError, KeyError) as error:
         raise _Unfit(f"its optimizer is {facts.optimizer} over other parts. Train as when it was saved.") from error
+    if anew.option == "resume":
+        as_saved(contents.optimizer, kept)
+    try:
+        as_weights_lie(contents.optimizer)
+    except ValueError as error:
+        raise _Unfit(f"{error}. Set --opt_channels_last as when it was saved.") from error
 
 
 def _restore_module(file: Path, module: nn.Module) -> None:

@@ -22,7 +22,7 @@ from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
 from sd_scripts.library.train.board_kinds import Board
 from sd_scripts.library.train.boards import open_boards
 from sd_scripts.library.train.caching import cache_latents
-from sd_scripts.library.train.compiling import compile_modules
+from sd_scripts.library.train.compiling import compile_modules, tell_compiled
 from sd_scripts.library.train.course import Course, Place, Window, fingerprint, windows
 from sd_scripts.library.train.device import make_accelerator, prepare_modules, vae_stays
 from sd_scripts.library.train.feed import Feed, Loaded
@@ -30,6 +30,7 @@ from sd_scripts.library.train.finite import Watch
 from sd_scripts.library.train.keepers import asked_keeper, needs_vae
 from sd_scripts.library.train.kept import Kept
 from sd_scripts.library.train.learner import Learner
+from sd_scripts.library.train.memory_advice import Shortage
 from sd_scripts.library.train.metadata import provenance
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.movement import Movement, tell_movement
@@ -42,7 +43,6 @@ from sd_scripts.library.train.precision import encoding_precision
 from sd_scripts.library.train.recovery import Recovery, check_all_weights
 from sd_scripts.library.train.sampling import Artist, Samples
 from sd_scripts.library.train.saving import Occasion, occasions
-from sd_scripts.library.train.shortage import Shortage
 from sd_scripts.library.train.smaller import Smaller
 from sd_scripts.library.train.team import Team
 from sd_scripts.library.train.text_caching import cache_texts
@@ -228,6 +228,7 @@ class Trainer:
         while self.place.step < total_steps and not self._stopping():
             yield from self._train_epoch()
         self.tracker.end()
+        tell_compiled(self.options.compilation, self.report)
 
     def _train_epoch(self) -> Iterator[Place]:
         epoch = self.place.epoch

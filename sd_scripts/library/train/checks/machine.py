@@ -8,7 +8,7 @@ from pathlib import Path
 from sd_scripts.library.errors import BadOption, NotInstalled
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.team import launched
-from sd_scripts.options.device import CompileOptions, DeepSpeedOptions, ParallelOptions
+from sd_scripts.options.device import CUDA_GRAPHS, CompileOptions, DeepSpeedOptions, ParallelOptions
 from sd_scripts.options.trainer import TrainerOptions
 from sd_scripts.options.training import AttentionOptions, PrecisionOptions
 
@@ -18,6 +18,7 @@ def check_machine(options: TrainerOptions) -> None:
     check_formats(options.precision)
     check_attention(options.attention)
     check_compilation(options.compilation)
+    check_recorded(options)
     check_fused_backward(options)
     check_processes(options.parallel, options.zero)
     check_text_stop(options)
@@ -33,6 +34,11 @@ def check_formats(precision: PrecisionOptions) -> None:
     for half in ("fp16", "bf16"):
         if getattr(precision, f"full_{half}") and precision.mixed_precision != half:
             raise BadOption(f"full_{half}", f"--full_{half} needs --mixed_precision {half}.")
+    if precision.stochastic_rounding and not precision.full_bf16:
+        raise BadOption("stochastic_rounding", "--stochastic_rounding is for weights in bf16: it needs --full_bf16.")
+    if precision.gradient_checkpointing_levels is not None and not precision.gradient_checkpointing:
+        needs = "--gradient_checkpointing_levels needs --gradient_checkpointing."
+        raise BadOption("gradient_checkpointing_levels", needs)
     if precision.fp8_base and precision.mixed_precision == "no":
         raise BadOption("fp8_base", "--fp8_base needs --mixed_precision bf16 or fp16: 8 bits are only for keeping.")
     if precision.lowram and precision.highvram:
@@ -61,6 +67,31 @@ def check_compilation(compilation: CompileOptions) -> None:
     """A compiler is named only where something is compiled."""
     if compilation.dynamo_backend != "inductor" and not compilation.torch_compile:
         raise BadOption("dynamo_backend", f"--dynamo_backend {compilation.dynamo_backend} needs --torch_compile.")
+    plain = CompileOptions()
+    for option in ("compile_mode", "compile_dynamic", "compile_cache_size_limit"):
+        if getattr(compilation, option) != getattr(plain, option) and not compilation.torch_compile:
+            raise BadOption(option, f"--{option} needs --torch_compile.")
+    if compilation.compile_mode != "default" and compilation.dynamo_backend != "inductor":
+        raise BadOption("compile_mode", f"--compile_mode {compilation.compile_mode} needs --dynamo_backend inductor.")
+
+
+def check_recorded(options: TrainerOptions) -> None:
+    """A recorded step is the same kernels over the same memory: one size, one batch, one process. Errors: BadOption."""
+    mode = options.compilation.compile_mode
+    if mode not in CUDA_GRAPHS:
+        return
+    reasons = {
+        "--compile_dynamic true or auto: use --compile_dynamic false": options.compilation.compile_dynamic != "false",
+        "--gradient_accumulation_steps above 1: gradients are added up outside of it": _accumulates(options),
+        "--fused_backward_pass: weights change within it": options.precision.fused_backward_pass,
+        "--fused_optimizer_groups: weights change within it": bool(options.groups.portions),
+        "--on_oom retry, which does a step in parts": options.trouble.on_oom == "retry",
+        "several processes: gradients are exchanged within it": launched().size > 1,
+        "--deepspeed, which makes its own steps": options.zero.deepspeed,
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise BadOption("compile_mode", f"--compile_mode {mode} does not go with {reason}.")
 
 
 def check_fused_backward(options: TrainerOptions) -> None:
@@ -107,6 +138,9 @@ def check_deepspeed(zero: DeepSpeedOptions, precision: PrecisionOptions) -> None
     if not zero.deepspeed:
         _check_alone(zero)
         return
+    if precision.opt_channels_last:
+        sentence = "DeepSpeed lays the weights out itself: leave it out"
+        raise BadOption("opt_channels_last", f"--opt_channels_last does not go with --deepspeed: {sentence}.")
     for option in ("full_fp16", "full_bf16", "fp8_base"):
         if getattr(precision, option):
             sentence = "DeepSpeed keeps weights in its own formats: set --mixed_precision alone"

@@ -1,49 +1,33 @@
 """What to say when a training's memory runs out: the three settings that would free most of it, the most first.
 
-How much each would free is estimated from what is trained and looked at. A whole model has its optimizer's memory and
-its gradients, several times the weights; beside a frozen model what counts is what the backward pass keeps.
+How much each would free is what the formula of library/footprint says of the training with it and without it.
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from sd_scripts.library.errors import OutOfMemory, UserError
+from sd_scripts.library.footprint.model import model_of_modules
+from sd_scripts.library.footprint.training import Setting, footprint
 from sd_scripts.library.models.family import Family
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.shortage import is_out_of_memory, is_out_of_ram
 from sd_scripts.library.train.course import Place
+from sd_scripts.library.train.expected_memory import setting_of
 from sd_scripts.library.train.method import Method
-from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.team import launched
 from sd_scripts.options.network import FrozenBaseOptions
 from sd_scripts.options.optimizer import STATES
 from sd_scripts.options.trainer import TrainerOptions
 
-KEPT_BYTES: dict[str, tuple[int, int]] = {"sd1": (445 << 10, 74 << 10), "sdxl": (820 << 10, 70 << 10)}
-"""{family: (plain, with gradient checkpointing)}: what the U-Net keeps in float32 for the backward pass, for each place
-of a picture's latents. Counted with saved_tensors_hooks over the U-Nets of SD 1.5 (64 x 64 and 96 x 96) and SDXL
-(128 x 128) with fused attention; SD 2 is as SD 1."""
-
 _GB = 1e9
 
-
-@dataclass(frozen=True)
-class Load:
-    """What lies in the device's memory: numbers that are trained and frozen, and of the text encoders those that are
-    frozen; the VAE's; the places of the largest picture's latents; the pictures of a batch."""
-
-    family: str = "sd1"
-    trained: int = 0
-    frozen: int = 0
-    frozen_text: int = 0
-    vae: int = 0
-    places: int = 0
-    batch: int = 1
+Changes = Iterator[tuple[str, Setting]]
+"""What to do, and what the training would be then."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +38,12 @@ class Remedy:
     frees: float
 
 
-def remedies(load: Load, options: TrainerOptions) -> list[Remedy]:
+def remedies(setting: Setting, options: TrainerOptions) -> list[Remedy]:
     """What is not yet done, with what would free most first."""
-    found = [*_of_pictures(load, options), *_of_training(load, options), *_of_the_rest(load, options)]
-    return sorted(found, key=lambda remedy: -remedy.frees)
+    now = footprint(setting).total
+    changes = [*_of_pictures(setting, options), *_of_training(setting, options), *_of_the_rest(setting, options)]
+    found = [Remedy(words, now - footprint(changed).total) for words, changed in changes]
+    return sorted((remedy for remedy in found if remedy.frees > 0), key=lambda remedy: -remedy.frees)
 
 
 @dataclass
@@ -67,24 +53,25 @@ class Shortage:
     options: TrainerOptions
     report: Report
     place: Place
-    load: Load = field(default_factory=Load)
+    setting: Setting | None = None
     drawing: bool = False
 
     def measure(self, family: Family, method: Method, batch: int, sides_px: list[tuple[int, int]]) -> None:
         """Counts what there is, before it goes to the device."""
-        texts = family.text_encoders.values()
-        trained = [p for module in method.trained().values() for p in module.parameters() if p.requires_grad]
-        own = {id(parameter) for parameter in trained}
-        places = max((width * height // 64 for width, height in sides_px), default=0)
-        self.load = Load(
-            family=family.name,
-            trained=sum(parameter.numel() for parameter in trained),
-            frozen=_others([family.unet, *texts], own),
-            frozen_text=_others(texts, own),
-            vae=_others([family.vae], own),
-            places=places,
-            batch=batch,
-        )
+        model = model_of_modules(family.unet, family.text_encoders, family.vae)
+        size_px = max(sides_px, key=lambda side_px: side_px[0] * side_px[1], default=(0, 0))
+        setting = setting_of(self.options, model, size_px, batch, on_cpu=not torch.cuda.is_available())
+        if not setting.whole:
+            # Networks of other packages have sizes of their own.
+            parameters = [p for module in method.trained().values() for p in module.parameters() if p.requires_grad]
+            more = sum(parameter.numel() for parameter in parameters) - footprint(setting).numbers
+            setting = replace(setting, others=setting.others + more)
+        self.setting = setting
+
+    def use_batches_of(self, pictures: int) -> None:
+        """Batches pass in parts of so many pictures from now on."""
+        if self.setting:
+            self.setting = replace(self.setting, picture=replace(self.setting.picture, batch=pictures))
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -117,62 +104,62 @@ class Shortage:
             return f"while samples were drawn, {self._after}", _for_samples(self.options)
         if self.report.phase_name == "cache_latents":
             return "while latents were made", _for_latents(self.options)
+        if self.setting is None:
+            return self._after, ["--gradient_checkpointing", "--train_batch_size 1", "a smaller --resolution"]
         words = [
             f"{one.words} (about {one.frees / _GB:.1f} GB)" if one.frees >= _GB / 20 else one.words
-            for one in remedies(self.load, self.options)
+            for one in remedies(self.setting, self.options)
         ]
-        return f"{self._after}, with batches of {self.load.batch}", words
+        return f"{self._after}, with batches of {self.setting.picture.batch}", words
 
     @property
     def _after(self) -> str:
         return f"after {counted(self.place.step, 'step')}"
 
 
-def _of_pictures(load: Load, options: TrainerOptions) -> Iterator[Remedy]:
+def _of_pictures(setting: Setting, options: TrainerOptions) -> Changes:
     """What the backward pass keeps grows with pictures and batch."""
-    precision, length = options.precision, options.length
-    half = 0.5 if precision.mixed_precision != "no" else 1.0
-    plain, recomputed = (load.places * each * half for each in KEPT_BYTES.get(load.family, KEPT_BYTES["sd1"]))
-    kept = recomputed if precision.gradient_checkpointing else plain
-    if not precision.gradient_checkpointing:
-        yield Remedy("--gradient_checkpointing", (plain - recomputed) * load.batch)
-    if load.batch > 1:
-        more = f" with --gradient_accumulation_steps {length.gradient_accumulation_steps * load.batch}"
-        words = "--train_batch_size 1" + ("" if _within_backward(options) else more)
-        yield Remedy(words, kept * (load.batch - 1))
+    picture, parts = setting.picture, options.length.gradient_accumulation_steps
+    if not setting.recomputes:
+        yield "--gradient_checkpointing", replace(setting, recomputes=True)
+    if picture.batch > 1:
+        adds_up = not _within_backward(options)
+        more = f" with --gradient_accumulation_steps {parts * picture.batch}" if adds_up else ""
+        single = replace(picture, batch=1)
+        yield f"--train_batch_size 1{more}", replace(setting, picture=single, adds_up=setting.adds_up or adds_up)
     # Three quarters of each side.
-    yield Remedy("a smaller --resolution", kept * load.batch * (1 - 0.75**2))
-    if precision.mixed_precision == "no":
-        frozen = load.frozen * 2 if isinstance(_base(options), FrozenBaseOptions) else 0
-        yield Remedy("--mixed_precision bf16", kept * load.batch / 2 + frozen)
+    smaller = replace(picture, high=picture.high * 3 // 4, wide=picture.wide * 3 // 4)
+    yield "a smaller --resolution", replace(setting, picture=smaller)
+    if options.precision.mixed_precision == "no":
+        held = setting if setting.whole else replace(setting, frozen_unet=2, frozen_text=2)
+        yield "--mixed_precision bf16", replace(held, computed=2)
 
 
-def _of_training(load: Load, options: TrainerOptions) -> Iterator[Remedy]:
+def _of_training(setting: Setting, options: TrainerOptions) -> Changes:
     """Gradients and the optimizer's memory grow with what is trained."""
-    precision, name = options.precision, optimizer_name(options.optimizer)
-    each = 2 if precision.full_fp16 or precision.full_bf16 else 4
-    remembered = STATES.get(name, 2) * (1 if name.endswith("8bit") else each)
-    if (more := remembered - STATES["AdamW8bit"]) > 0:
-        yield Remedy("--optimizer_type AdamW8bit", load.trained * more)
+    precision, each = options.precision, setting.weights
+    remembered = STATES.get(setting.optimizer, 2) * (1 if setting.optimizer.endswith("8bit") else each)
+    if remembered > STATES["AdamW8bit"]:
+        yield "--optimizer_type AdamW8bit", replace(setting, optimizer="AdamW8bit")
     alone = launched().size == 1 and not options.zero.deepspeed
     if alone and not _within_backward(options) and _one_batch_a_step(options):
-        yield Remedy("--fused_backward_pass", load.trained * each)
+        yield "--fused_backward_pass", replace(setting, in_backward=True)
     if precision.mixed_precision == "bf16" and not precision.full_bf16 and not options.zero.deepspeed:
-        yield Remedy("--full_bf16", load.trained * (4 + 4 + remembered) / 2)
+        held = replace(setting, frozen_unet=2, frozen_text=2) if setting.whole else setting
+        yield "--full_bf16", replace(held, weights=2)
 
 
-def _of_the_rest(load: Load, options: TrainerOptions) -> Iterator[Remedy]:
+def _of_the_rest(setting: Setting, options: TrainerOptions) -> Changes:
     """What only lies there."""
     precision, base = options.precision, _base(options)
-    held = 2 if precision.mixed_precision != "no" else 4
     if isinstance(base, FrozenBaseOptions):
         packed = precision.fp8_base or base.fp8_base_unet or base.base_bits
-        if held == 2 and not packed:
-            yield Remedy("--fp8_base", load.frozen * (held - 1))
-        if load.frozen_text and not options.text_cache.asked:
-            yield Remedy("--cache_text_encoder_outputs", load.frozen_text * held)
-    if not (options.resolution.cache_latents or options.resolution.cache_latents_to_disk):
-        yield Remedy("--cache_latents", load.vae * 4)
+        if precision.mixed_precision != "no" and not packed:
+            yield "--fp8_base", replace(setting, frozen_unet=1, frozen_text=1)
+        if not all(setting.learning) and setting.idle_texts and not setting.on_cpu:
+            yield "--cache_text_encoder_outputs", replace(setting, idle_texts=False)
+    if setting.vae and not setting.on_cpu:
+        yield "--cache_latents", replace(setting, vae=False)
 
 
 def _for_ram(options: TrainerOptions) -> list[str]:
@@ -227,8 +214,3 @@ def _within_backward(options: TrainerOptions) -> bool:
 
 def _one_batch_a_step(options: TrainerOptions) -> bool:
     return options.length.gradient_accumulation_steps == 1 and options.precision.mixed_precision != "fp16"
-
-
-def _others(modules: Any, own: set[int]) -> int:
-    """The numbers in these modules that are not trained."""
-    return sum(math.prod(p.shape) for module in modules for p in module.parameters() if id(p) not in own)

@@ -1,0 +1,76 @@
+"""The least code that does what the metadata programs do; for benchmarks/metadata.py, which measures the process.
+
+`python benchmarks/bare_metadata.py merge|copy|clean|train WORDS`
+"""
+
+import json
+import os
+import sys
+from typing import Any
+
+
+def merge(folder: str, ending: str, field: str, before: str, out: str) -> str:
+    """Opens the text of every picture, and writes all of them. `before`: metadata that are there, or ""."""
+    entries = _read(before) if before else {}
+    for name in sorted(os.listdir(folder)):
+        stem, suffix = os.path.splitext(name)
+        if suffix == ".jpg":
+            with open(os.path.join(folder, stem + ending), encoding="utf-8") as text:
+                entries.setdefault(stem, {})[field] = text.read().strip()
+    return _write(entries, out)
+
+
+def copy(metadata: str, out: str) -> str:
+    """Reads and writes metadata, and cleans nothing."""
+    return _write(_read(metadata), out)
+
+
+def clean(metadata: str, out: str) -> str:
+    """Reads metadata, has every text cleaned by the same rules, and writes them."""
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    from sd_scripts.library.tagging.cleaning import clean_caption, clean_tags, read_rules
+
+    entries, rules = _read(metadata), read_rules()
+    for entry in entries.values():
+        entry["caption"] = clean_caption(entry["caption"], rules)
+        entry["tags"] = clean_tags(entry["tags"], rules)
+    return _write(entries, out)
+
+
+def train(metadata: str, folder: str) -> str:
+    """Finds picture, text and size of every entry; a size that was not prepared is read from the picture."""
+    from pathlib import Path
+
+    pictures = {os.path.splitext(name)[0]: name for name in os.listdir(folder) if name.endswith(".jpg")}
+    found = []
+    for key, entry in _read(metadata).items():
+        place = Path(folder, pictures[key])
+        size_px = entry.get("train_resolution") or _size(place)
+        found.append((key, place, f"{entry['caption']}, {entry['tags']}", tuple(size_px)))
+    return f"{len(found):,} pictures"
+
+
+def _size(place: Any) -> tuple[int, int]:
+    from PIL import Image
+
+    with Image.open(place) as image:
+        turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
+        return (image.height, image.width) if turned else image.size
+
+
+def _read(metadata: str) -> dict[str, Any]:
+    with open(metadata, encoding="utf-8") as file:
+        entries: dict[str, Any] = json.load(file)
+        return entries
+
+
+def _write(entries: dict[str, Any], out: str) -> str:
+    with open(out, "w", encoding="utf-8") as file:
+        json.dump(entries, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+    return f"{len(entries):,} entries"
+
+
+if __name__ == "__main__":
+    work, *words = sys.argv[1:]
+    print({"merge": merge, "copy": copy, "clean": clean, "train": train}[work](*words))

@@ -1,0 +1,209 @@
+"""Making latents of a folder of photographs beside its bare parts: `python -m benchmarks.latents --help`.
+
+The parts, in the same run: decoding and scaling all files without a model, and the VAE on batches that are in memory.
+Ours is finetune/prepare_buckets_latents.py as users start it. What starting takes (imports, the model, the workers) is
+measured over pictures of next to no work, and counted apart. On a CPU both parts share the cores, so their sum is the
+limit, on a GPU the slower of the two is.
+"""
+
+import json
+import os
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from benchmarks.models import make_model
+from benchmarks.photographs import KINDS, megapixels, write_photographs
+from benchmarks.processes import cost_of
+from benchmarks.rows import Given, Row, at_least, at_most, stage
+from sd_scripts.library.data.read_ahead import usable_cores
+from sd_scripts.library.io.atomic import write_json
+
+SCRIPT = Path(__file__).resolve().parents[1] / "sd_scripts" / "finetune" / "prepare_buckets_latents.py"
+PICTURES = {"cpu": 112, "cuda": 1120}
+SMALL_PX = 64
+
+
+@dataclass(frozen=True)
+class Took:
+    """Seconds by the clock, and on all cores together."""
+
+    wall_s: float
+    cpu_s: float
+
+    def __add__(self, other: "Took") -> "Took":
+        return Took(self.wall_s + other.wall_s, self.cpu_s + other.cpu_s)
+
+    def __sub__(self, other: "Took") -> "Took":
+        return Took(self.wall_s - other.wall_s, self.cpu_s - other.cpu_s)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Pictures with their metadata."""
+
+    pictures: Path
+    metadata: Path
+    count: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What latents are made with."""
+
+    model: Path
+    side_px: int
+    batch_size: int
+    precision: str
+    cores: int
+
+
+@dataclass(frozen=True)
+class Round:
+    """All of it once, near in time."""
+
+    model: Took
+    decode: Took
+    start: Took
+    whole: Took
+
+    @property
+    def work(self) -> Took:
+        """Ours, without starting."""
+        return self.whole - self.start
+
+    @property
+    def parts(self) -> Took:
+        """Both parts one after the other."""
+        return self.model + self.decode
+
+
+def measure(given: Given) -> list[Row]:
+    """The rows of the table."""
+    cuda = given.device == "cuda"
+    photos, small = _folders(given)
+    about = f"{photos.count} pictures, {megapixels(list(photos.pictures.iterdir())):,.0f} megapixels"
+    model = make_model(given.room / "model.safetensors", "sd1", "true" if cuda else "tiny")
+    side_px, batch_size = (64, 4) if given.quick else (512, 8) if cuda else (256, 4)
+    every = usable_cores()
+    # At this side a tiny VAE takes a CPU as long as decoding does: with a true one, decoding would not be seen.
+    rows: list[Row] = []
+    for cores in [every] if cuda or given.quick else [count for count in (2, 4) if count <= every]:
+        setting = Setting(model, side_px, batch_size, "fp16" if cuda else "no", cores)
+        rounds = [_round(number, photos, small, setting) for number in range(1 if given.quick else given.rounds)]
+        rows += (_gpu_rows if cuda else _cpu_rows)(rounds, photos.count, f"{cores} cores", about)
+    return rows
+
+
+def _folders(given: Given) -> tuple[Folder, Folder]:
+    shapes = [(160, 120), (240, 160)] if given.quick else []
+    count = 16 if given.quick else PICTURES[given.device]
+    pictures = given.room / "photos"
+    write_photographs(pictures, count, *([shapes] if shapes else []))
+    small = given.room / "small"
+    write_photographs(small, len(KINDS), [(SMALL_PX, SMALL_PX)])
+    return _with_metadata(pictures, given.room), _with_metadata(small, given.room)
+
+
+def _with_metadata(pictures: Path, room: Path) -> Folder:
+    metadata = room / f"{pictures.name}.json"
+    entries = {path.stem: {"caption": "a photograph"} for path in sorted(pictures.iterdir())}
+    write_json(metadata, entries)
+    return Folder(pictures, metadata, len(entries))
+
+
+def _round(number: int, photos: Folder, small: Folder, setting: Setting) -> Round:
+    """The four of them, in another order each time."""
+    runs: dict[str, Callable[[], Took]] = {
+        "model": partial(_part, "model", photos, setting),
+        "decode": partial(_part, "decode", photos, setting),
+        "start": partial(_ours, small, setting, SMALL_PX, setting.cores),
+        "whole": partial(_ours, photos, setting, setting.side_px),
+    }
+    names = list(runs)[number % 4 :] + list(runs)[: number % 4]
+    with only_cores(setting.cores):
+        return Round(**{name: runs[name]() for name in names})
+
+
+@contextmanager
+def only_cores(count: int) -> Iterator[None]:
+    """Keeps this process, and those that it starts meanwhile, to the first so many of its cores."""
+    before = {name: os.environ.pop(name, None) for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")}
+    # Of the bare parts, too: threads that wait in a loop would take the cores of other programs.
+    os.environ |= {"OMP_NUM_THREADS": str(count), "OMP_WAIT_POLICY": "PASSIVE"}
+    pinned = hasattr(os, "sched_setaffinity")
+    every = os.sched_getaffinity(0) if pinned else set[int]()
+    if pinned:
+        os.sched_setaffinity(0, sorted(every)[:count])
+    try:
+        yield
+    finally:
+        if pinned:
+            os.sched_setaffinity(0, every)
+        for name, value in before.items():
+            del os.environ[name]
+            if value:
+                os.environ[name] = value
+
+
+def _part(part: str, folder: Folder, setting: Setting) -> Took:
+    argv = ["-m", "benchmarks.latents_parts", part, str(folder.pictures), str(setting.model)]
+    argv += ["--side", str(setting.side_px), "--batch", str(setting.batch_size)]
+    return Took(**json.loads(cost_of([*argv, "--precision", setting.precision]).said.splitlines()[-1]))
+
+
+def _ours(folder: Folder, setting: Setting, side_px: int, workers: int | None = None) -> Took:
+    """The script, over pictures none of which has latents. `workers` None: as many as it chooses."""
+    out_json = folder.metadata.with_suffix(".out.json")
+    argv = [str(SCRIPT), str(folder.pictures), str(folder.metadata), str(out_json), str(setting.model)]
+    argv += ["--batch_size", str(setting.batch_size), "--mixed_precision", setting.precision]
+    argv += ["--max_resolution", str(side_px), "--min_bucket_reso", "64", "--max_bucket_reso", str(2 * side_px)]
+    argv += ["--max_data_loader_n_workers", str(workers)] if workers else []
+    cost = cost_of(argv)
+    for made in [*folder.pictures.glob("*.npz"), *folder.pictures.glob(".sd_cache.json")]:
+        made.unlink()
+    return Took(cost.wall_s, cost.cpu_s)
+
+
+def _cpu_rows(rounds: list[Round], count: int, where: str, about: str) -> list[Row]:
+    """On a CPU the parts share the cores."""
+    ours, parts = ([getattr(one, which) for one in rounds] for which in ("work", "parts"))
+    rows = []
+    for what, name, goal in (("by the clock", "wall_s", at_most(1.1)), ("of all cores", "cpu_s", at_most(1.05))):
+        model, decode = (_middle([getattr(getattr(one, part), name) for one in rounds]) for part in ("model", "decode"))
+        took = [(getattr(our, name), getattr(bare, name)) for our, bare in zip(ours, parts, strict=True)]
+        note = f"{about}; the VAE alone {model:.1f} s, decoding alone {decode:.1f} s"
+        our_s, bare_s = (_middle(list(of_all)) for of_all in zip(*took, strict=True))
+        ratio = _middle([our / bare for our, bare in took])
+        rows.append(Row(f"{where}: seconds {what}", "s", our_s, bare_s, goal, note, ratio))
+    return [*rows, *_start_rows(rounds, where)]
+
+
+def _gpu_rows(rounds: list[Round], count: int, where: str, about: str) -> list[Row]:
+    """On a GPU both parts go on at the same time."""
+    rates = [(count / one.work.wall_s, count / max(one.model.wall_s, one.decode.wall_s)) for one in rounds]
+    model, decode = (_middle([count / getattr(one, part).wall_s for one in rounds]) for part in ("model", "decode"))
+    note = f"{about}; the VAE alone {model:,.0f} /s, decoding alone {decode:,.0f} /s"
+    ours, bare = (_middle(list(of_all)) for of_all in zip(*rates, strict=True))
+    ratio = _middle([our / slower for our, slower in rates])
+    return [
+        Row(f"{where}: pictures a second", "/s", ours, bare, at_least(0.95), note, ratio),
+        *_start_rows(rounds, where),
+    ]
+
+
+def _start_rows(rounds: list[Round], where: str) -> list[Row]:
+    wall_s, cpu_s = (_middle([getattr(one.start, name) for one in rounds]) for name in ("wall_s", "cpu_s"))
+    return [Row(f"{where}: starting, counted apart", "s", wall_s, note=f"{cpu_s:.1f} s of all cores")]
+
+
+def _middle(figures: list[float]) -> float:
+    return statistics.median(figures)
+
+
+if __name__ == "__main__":
+    sys.exit(stage(measure, __doc__))

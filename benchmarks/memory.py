@@ -1,0 +1,141 @@
+"""The memory that the page expects of a training against what real steps of it take, over many settings.
+
+The ratio is that of the larger to the smaller; the goal is a tenth. On a CPU models are of reduced size, and the figure
+is the most that tensors take at once; with --device cuda they are of true size, and it is
+torch.cuda.max_memory_allocated. Each setting is a training of its own, by the script's own code.
+"""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from benchmarks.models import Size, make_model
+from benchmarks.processes import REPOSITORY, cost_of
+from benchmarks.rows import Given, Row, at_most, stage
+from sd_scripts.library.data.buckets import parse_resolution
+from sd_scripts.library.footprint.model import model_of
+from sd_scripts.library.train.expected_memory import expected
+from sd_scripts.options.cli import parse
+from sd_scripts.options.scripts import SCRIPTS
+
+GB = 1e9
+
+SETTINGS = """
+fine_tune.py sd1
+fine_tune.py sd1 --train_batch_size 4
+fine_tune.py sd1 --gradient_checkpointing --train_text_encoder
+fine_tune.py sd1 --mixed_precision bf16 --train_batch_size 2
+fine_tune.py sd1 --mixed_precision bf16 --full_bf16 --optimizer_type AdaFactor --fused_backward_pass
+fine_tune.py sd1 --optimizer_type Lion --gradient_accumulation_steps 2
+fine_tune.py sd1 --use_8bit_adam --ema_decay 0.99
+train_network.py sd1 --network_module networks.lora --network_dim 8
+train_network.py sd1 --network_module networks.lora --network_dim 64 --gradient_checkpointing --train_batch_size 2
+train_textual_inversion.py sd1 --token_string a-new-word --init_word dog
+train_hypernetwork.py sd1
+sdxl_train.py sdxl --gradient_checkpointing --mixed_precision bf16 --optimizer_type AdaFactor
+sdxl_train_network.py sdxl --network_module networks.lora --network_dim 16 --network_train_unet_only
+"""
+"""A script, a family, and what is asked for."""
+
+MORE_ON_GPU = """
+fine_tune.py sd1 --resolution 768
+train_network.py sd1 --network_module networks.lora --network_dim 8 --mixed_precision bf16 --resolution 768
+train_network.py sd1 --network_module networks.lora --mixed_precision fp16 --fp8_base --gradient_checkpointing
+sdxl_train.py sdxl --full_bf16 --mixed_precision bf16 --optimizer_type AdaFactor --fused_backward_pass --resolution 1024
+sdxl_train_network.py sdxl --network_module networks.lora --mixed_precision bf16 --resolution 1024 --train_batch_size 4
+"""
+QUICK = "train_network.py sd1 --network_module networks.lora --network_dim 8\n"
+
+PRESETS = ("train", "dreambooth", "train_lora", "sdxl_full", "sdxl_lora")
+"""Stages whose presets are measured where there is a GPU, with the sizes that they ask for."""
+
+
+def measure(given: Given) -> list[Row]:
+    """A row for each setting: what was expected, what was measured, and their ratio."""
+    size: Size = "true" if given.device == "cuda" else "tiny" if given.quick else "reduced"
+    usual_px = 512 if given.device == "cuda" else 64 if given.quick else 256
+    lines = QUICK if given.quick else SETTINGS + (MORE_ON_GPU if given.device == "cuda" else "")
+    presets = [] if given.quick or given.device == "cpu" else list(of_presets())
+    room = Room(given.room, size, usual_px, given.device)
+    rows = [room.row(line) for line in [*lines.strip().splitlines(), *presets]]
+    if given.device == "cpu":
+        rows.append(Row("besides, in the process of the last of them", "GB", room.besides / GB))
+    return rows
+
+
+class Room:
+    """Models, pictures, and the trainings on them."""
+
+    def __init__(self, folder: Path, size: Size, usual_px: int, device: str) -> None:
+        self.folder, self.size, self.usual_px, self.device = folder, size, usual_px, device
+        self.besides = 0.0
+        pictures = folder / "5_picture"
+        pictures.mkdir()
+        for number in range(4):
+            Image.effect_noise((1024, 1024), 50).convert("RGB").save(pictures / f"{number}.png")
+        entries = {str(picture): {"caption": "a picture of noise"} for picture in pictures.iterdir()}
+        (folder / "meta.json").write_text(json.dumps(entries), encoding="utf-8")
+
+    def row(self, line: str) -> Row:
+        """Expected, measured, and whether they agree."""
+        script, family, *asked = shlex.split(line)
+        words = self._words(script, family, asked)
+        options: Any = parse(SCRIPTS[script], words, script)
+        size_px = parse_resolution(options.resolution.resolution, "resolution")
+        model = model_of(self._model(family))
+        assert model is not None
+        batch, on_cpu = options.length.train_batch_size, self.device == "cpu"
+        ours = expected(options, model, size_px, batch, on_cpu).total
+        measured = self._measured(script, words)
+        apart = max(ours / measured, measured / ours)
+        what, note = f"{line}, {size_px[0]} px", f"{ours / measured - 1:+.1%}"
+        return Row(what, "GB", ours / GB, measured / GB, at_most(1.1), note, measured_ratio=apart)
+
+    def _measured(self, script: str, words: list[str]) -> float:
+        """The most bytes of tensors."""
+        result = self.folder / "result.json"
+        if self.device == "cuda":
+            cost_of([REPOSITORY / "sd_scripts/tools/try_steps.py", "--result", result, script, "--", *words])
+            return float(json.loads(result.read_text(encoding="utf-8"))["allocated_bytes"])
+        argv = [sys.executable, "-W", "ignore", "-m", "benchmarks.tensors", script, str(result), *words]
+        done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"Error: {shlex.join(argv)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        told = json.loads(result.read_text(encoding="utf-8"))
+        self.besides = told["process"] - told["tensors"]
+        return float(told["tensors"])
+
+    def _words(self, script: str, family: str, asked: list[str]) -> list[str]:
+        """The options of a training, with what a benchmark gives all of them."""
+        model, folder = str(self._model(family)), str(self.folder)
+        data = ["--train_data_dir", folder]
+        if script != "train_db.py":
+            data += ["--in_json", str(self.folder / "meta.json")]
+        usual = [] if "--resolution" in asked else ["--resolution", str(self.usual_px)]
+        out = ["--output_dir", str(self.folder / "out"), "--max_data_loader_n_workers", "0", "--cache_latents"]
+        return ["--pretrained_model_name_or_path", model, *data, *usual, *out, *asked]
+
+    def _model(self, family: str) -> Path:
+        path = self.folder / f"{family}.safetensors"
+        return path if path.exists() else make_model(path, family, self.size)  # type: ignore[arg-type]
+
+
+def of_presets() -> Iterator[str]:
+    """The presets that name a GPU's memory, as lines of the table."""
+    from kohya_gui.stages import STAGES
+    from sd_scripts.options.values import to_argv
+
+    for file in sorted(path for name in PRESETS for path in (REPOSITORY / "presets" / name).glob("*gb.json")):
+        given, place = json.loads(file.read_text(encoding="utf-8")), STAGES[file.parent.name]
+        family = "sdxl" if place.family == "sdxl" else "sd1"
+        yield shlex.join([place.script, family, *to_argv(SCRIPTS[place.script], given["values"])])
+
+
+if __name__ == "__main__":
+    sys.exit(stage(measure, __doc__))

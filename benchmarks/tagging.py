@@ -1,0 +1,346 @@
+"""Captioning and tagging beside the bare computation: `python -m benchmarks.tagging --help`.
+
+A folder of photographs is described by the scripts, run as users run them, and in turn with that the bare work is
+measured: (m) the model on ready batches, and (d) the reading of the same files with all cores and no model. On a CPU
+both share the cores: seconds of all cores are compared with m + d, and so is the time by the clock. On a GPU the slower
+of the two is the limit. Both sides decode large JPEG files at a reduced scale (--fast_decode). What a script needs
+before the first picture (imports, model) is shown apart.
+"""
+
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+from PIL import Image
+
+from benchmarks import tagging_models
+from benchmarks.photographs import SHAPES_PX, write_photographs
+from benchmarks.processes import REPOSITORY
+from benchmarks.rows import Given, Row, at_least, at_most, stage
+from benchmarks.tagging_bare import BATCH_SIZE, BEAMS, GIT_LENGTH, LENGTHS
+
+SCRIPTS = REPOSITORY / "sd_scripts" / "finetune"
+PICTURES = {"cpu": 56, "cuda": 560}
+CORES = (2, 4)
+CPU_BOUND, WALL_BOUND, GPU_BOUND = 1.05, 1.1, 0.95
+
+SEEN = (25_000, 100_000)
+"""Pictures of folders of which all have their text."""
+
+SEEN_BOUND_PER_S = 5000
+DESCRIBED = (500, 2000)
+"""Small pictures of folders that are described from the first to the last."""
+
+LINEAR_BOUND = 1.2
+MEMORY_BOUND_MIB = {"seen": 80, "described": 40}
+"""How much more the larger folder may take."""
+
+QUICK_SHARE = 50
+SMALL_PX = 448
+LOOK_EVERY_S = 0.01
+
+
+@dataclass(frozen=True)
+class Case:
+    """A script with its model. `bare`: what benchmarks/tagging_bare.py calls it."""
+
+    what: str
+    bare: str
+    script: str
+    model_option: str
+    make: Callable[[Path, Any], Path]
+    flags: tuple[str, ...] = ()
+    cores: tuple[int, ...] = CORES
+    devices: tuple[str, ...] = ("cpu", "cuda")
+
+
+_LENGTHS = tuple(f"--{name}={value}" for name, value in LENGTHS.items())
+_BEAMS = (*_LENGTHS, "--beam_search", f"--num_beams={BEAMS}")
+_WD14, _BLIP = "tag_images_by_wd14_tagger.py", "make_captions.py"
+CASES = (
+    Case("WD14 (ViT)", "wd14", _WD14, "repo_id", tagging_models.make_wd14),
+    Case(
+        "WD14 (ConvNext)",
+        "wd14",
+        _WD14,
+        "repo_id",
+        lambda folder, size: tagging_models.make_wd14(folder, size, "convnext"),
+        devices=("cuda",),
+    ),
+    Case(
+        "DeepDanbooru",
+        "deepdanbooru",
+        "tag_images_by_deepdanbooru.py",
+        "project_path",
+        tagging_models.make_deepdanbooru,
+        cores=(4,),
+    ),
+    Case("BLIP, words drawn", "blip", _BLIP, "caption_weights", tagging_models.make_blip, _LENGTHS, cores=(4,)),
+    Case(f"BLIP, {BEAMS} beams", "blip_beams", _BLIP, "caption_weights", tagging_models.make_blip, _BEAMS),
+    Case(
+        "GIT",
+        "git",
+        "make_captions_by_git.py",
+        "model_id",
+        tagging_models.make_git,
+        (f"--max_length={GIT_LENGTH}",),
+        cores=(4,),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Seconds that ours took with the pictures and before them; and those of the model and of the reading alone."""
+
+    wall_s: float
+    cpu_s: float
+    start_s: float
+    model: dict[str, float]
+    reading: dict[str, float]
+
+
+def measure(given: Given) -> list[Row]:
+    """All figures."""
+    count = BATCH_SIZE if given.quick else PICTURES[given.device]
+    write_photographs(given.room / "pictures", count, SHAPES_PX[: 1 if given.quick else None])
+    rows = []
+    for number, case in enumerate(CASES):
+        if given.device in case.devices:
+            size = "tiny" if given.quick else "reduced" if given.device == "cpu" else "true"
+            model = case.make(given.room / f"model{number}", size)
+            for cores in _cores(case, given):
+                rows += _rows(f"{case.what}, {cores} cores", _takes(case, model, cores, given), given.device)
+    return rows + many(given)
+
+
+def _cores(case: Case, given: Given) -> list[int]:
+    there = len(os.sched_getaffinity(0))
+    if given.quick or given.device == "cuda":
+        return [there]
+    return [cores for cores in case.cores if cores <= there] or [there]
+
+
+def _takes(case: Case, model: Path, cores: int, given: Given) -> list[Taken]:
+    pictures = given.room / "pictures"
+    with on_cores(cores):
+        if case.bare == "deepdanbooru" and not list(model.glob("*.onnx")):
+            # The first run makes the ONNX form, once for all.
+            _ours(case, model, pictures)
+        with _bare(case, model, pictures, cores, given.device) as bare:
+            return [_take(lambda: _ours(case, model, pictures), bare, number) for number in range(_rounds(given))]
+
+
+def _rounds(given: Given) -> int:
+    return 1 if given.quick else max(1, given.rounds // 2)
+
+
+def _take(ours: Callable[[], "Told"], bare: Callable[[str], dict[str, float]], number: int) -> Taken:
+    """One of each, in another order each time: machines change their speed."""
+    if number % 2:
+        model, reading = bare("model"), bare("reading")
+        told = ours()
+    else:
+        told = ours()
+        reading, model = bare("reading"), bare("model")
+    return Taken(told.wall_s, told.cpu_s, told.start_s, model, reading)
+
+
+def _rows(what: str, taken: list[Taken], device: str) -> list[Row]:
+    start_s = statistics.median(one.start_s for one in taken)
+    wall = _Figures([(one.wall_s, one.model["wall_s"], one.reading["wall_s"]) for one in taken], device)
+    note = f"{wall.note}; before the first picture: {start_s:.1f} s"
+    if device == "cuda":
+        count = PICTURES[device]
+        return [
+            Row(what, "pictures/s", count / wall.ours, count / wall.bare, at_least(GPU_BOUND), note, 1 / wall.ratio)
+        ]
+    cpu = _Figures([(one.cpu_s, one.model["cpu_s"], one.reading["cpu_s"]) for one in taken], device)
+    return [
+        Row(f"{what}: seconds of all cores", "s", cpu.ours, cpu.bare, at_most(CPU_BOUND), cpu.note, cpu.ratio),
+        Row(f"{what}: by the clock", "s", wall.ours, wall.bare, at_most(WALL_BOUND), note, wall.ratio),
+    ]
+
+
+class _Figures:
+    """Medians of seconds: ours, the model's and the reading's, of several times."""
+
+    def __init__(self, seconds: list[tuple[float, float, float]], device: str) -> None:
+        # On a CPU both share the cores; beside a GPU one of them waits for the other.
+        join: Callable[[tuple[float, float]], float] = sum if device == "cpu" else max
+        middle = statistics.median
+        self.ours = middle(ours for ours, _, _ in seconds)
+        self.bare = middle(join((model, reading)) for _, model, reading in seconds)
+        self.ratio = middle(ours / join((model, reading)) for ours, model, reading in seconds)
+        model, reading = middle(model for _, model, _ in seconds), middle(reading for _, _, reading in seconds)
+        self.note = f"model {model:.2f} s, reading {reading:.2f} s"
+
+
+def _ours(case: Case, model: Path, pictures: Path) -> "Told":
+    flags = [f"--{case.model_option}={model}", f"--batch_size={BATCH_SIZE}", "--fast_decode", *case.flags]
+    return run_script(case.script, [str(pictures), *flags], pictures.parent / "events.jsonl")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When an event was told (Unix seconds), the seconds of all cores and the most memory until then, and the event."""
+
+    time_s: float
+    cpu_s: float
+    peak_mib: float
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A run of a script: seconds from the first picture on and before it, and the counts of its summary."""
+
+    wall_s: float
+    cpu_s: float
+    start_s: float
+    peak_mib: float
+    counts: dict[str, int]
+
+
+def run_script(script: str, arguments: list[str], events: Path) -> Told:
+    """Runs a script as a user does, and looks on. Errors: SystemExit, with what it said, where it fails."""
+    events.write_text("")
+    began_s = time.time()
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPTS / script), *arguments],
+        env=_environment() | {"SD_SCRIPTS_EVENTS": str(events)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    watched = psutil.Process(process.pid)
+    # What it says fits into the pipe.
+    with events.open() as lines:
+        moments = _moments(watched, lines)
+    process.wait()
+    assert process.stderr is not None
+    said = process.stderr.read()
+    process.stderr.close()
+    if process.returncode or "summary" not in moments:
+        raise SystemExit(f"Error: {script} ended with {process.returncode}:\n{said}")
+    # Where nothing is to be described, there is no such phase.
+    before, after = moments.get("describe", Moment(began_s, 0.0, 0.0, {})), moments["summary"]
+    return Told(
+        after.time_s - before.time_s,
+        after.cpu_s - before.cpu_s,
+        before.time_s - began_s,
+        after.peak_mib,
+        after.row.get("counts", {}),
+    )
+
+
+def _moments(watched: psutil.Process, lines: IO[str]) -> dict[str, Moment]:
+    """When the describing of pictures began, and when all was done."""
+    moments: dict[str, Moment] = {}
+    ended, peak_mib = False, 0.0
+    while not ended and "summary" not in moments:
+        # First this, then its last words.
+        ended = watched.status() == psutil.STATUS_ZOMBIE
+        peak_mib = max(peak_mib, watched.memory_info().rss / 2**20)
+        for row in map(json.loads, lines):
+            name = row["name"] if row["event"] == "phase" else row["event"]
+            if name in ("describe", "summary"):
+                used = watched.cpu_times()
+                cpu_s = used.user + used.system + used.children_user + used.children_system
+                moments[name] = Moment(row["time"], cpu_s, peak_mib, row)
+        time.sleep(LOOK_EVERY_S)
+    return moments
+
+
+@contextmanager
+def on_cores(cores: int) -> Iterator[None]:
+    """This process, and those that it starts, have the first so many of its cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:cores])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def _bare(
+    case: Case, model: Path, pictures: Path, cores: int, device: str
+) -> Iterator[Callable[[str], dict[str, float]]]:
+    """Asks the bare computation, which is loaded once."""
+    words = [case.bare, str(model), str(pictures), str(cores), device]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.tagging_bare", *words],
+        cwd=REPOSITORY,
+        env=_environment() | {"OMP_WAIT_POLICY": "PASSIVE"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    with process, process.stdin as asked, process.stdout as answers:
+        if answers.readline().strip() != "ready":
+            raise SystemExit(f"Error: the bare computation of {case.what} did not start.")
+
+        def ask(what: str) -> dict[str, float]:
+            asked.write(f"{what}\n")
+            asked.flush()
+            return json.loads(answers.readline())
+
+        yield ask
+        asked.close()
+
+
+def _environment() -> dict[str, str]:
+    """Both sides may use the cores that they are given."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+    return kept | {"HF_HUB_OFFLINE": "1"}
+
+
+def many(given: Given) -> list[Row]:
+    """A second run, which only sees that all is done; and folders of many small files, whose memory must not grow."""
+    model = tagging_models.make_wd14(given.room / "tiny", "tiny")
+    share = QUICK_SHARE if given.quick else 1
+    seen = [_small(model, given, count // share, described=True) for count in SEEN]
+    first = [_small(model, given, count // share, described=False) for count in DESCRIBED]
+    per_s = SEEN[-1] / share / (seen[-1].start_s + seen[-1].wall_s)
+    whole = "its start included"
+    rows = [Row("second run, all described", "pictures/s", per_s, None, at_least(SEEN_BOUND_PER_S, "value"), whole)]
+    for name, counts, runs in (("seen", SEEN, seen), ("described", DESCRIBED, first)):
+        small, large = (run.cpu_s / count * share * 1e6 for run, count in zip(runs, counts, strict=True))
+        what = f"{counts[-1]:,} small files {name}"
+        bare = f"bare: {counts[0]:,} of them"
+        rows.append(Row(f"{what}: each", "us", large, small, at_most(LINEAR_BOUND), bare))
+        growth_mib = runs[-1].peak_mib - runs[0].peak_mib
+        goal = at_most(MEMORY_BOUND_MIB[name], "value")
+        rows.append(Row(f"{what}: memory above that of {counts[0]:,}", "MiB", growth_mib, None, goal))
+    return rows
+
+
+def _small(model: Path, given: Given, count: int, described: bool) -> "Told":
+    """A run over so many small pictures."""
+    folder = given.room / f"small{count}"
+    folder.mkdir()
+    packed = io.BytesIO()
+    Image.linear_gradient("L").resize((SMALL_PX, SMALL_PX)).save(packed, "JPEG")
+    for number in range(count):
+        # What is described already is not opened: it may be empty.
+        (folder / f"{number:07}.jpg").write_bytes(b"" if described else packed.getbuffer())
+        if described:
+            (folder / f"{number:07}.txt").write_text("tag\n")
+    flags = [f"--repo_id={model}", f"--batch_size={BATCH_SIZE}", "--skip_described"]
+    return run_script(_WD14, [str(folder), *flags], given.room / "events.jsonl")
+
+
+if __name__ == "__main__":
+    sys.exit(stage(measure, __doc__))

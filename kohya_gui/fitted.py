@@ -1,0 +1,85 @@
+"""Fit to my GPU: the run that tries a training's settings, and what the last one found for a form."""
+
+import functools
+import sys
+from pathlib import Path
+from typing import Any
+
+from kohya_gui import devices
+from kohya_gui.checks import Checked
+from kohya_gui.draft import Draft, Finding, Fix
+from kohya_gui.launch import run_name, versions
+from kohya_gui.launching import gpus_named, split_values
+from kohya_gui.past import MATTERS
+from kohya_gui.runs.events import RunView
+from kohya_gui.runs.store import RunRecord, RunStore
+from kohya_gui.words import label, say
+from sd_scripts.options.scripts import SCRIPTS
+from sd_scripts.options.spec import flat_values, from_values
+from sd_scripts.options.values import to_argv
+
+PREFIX = "fit_"
+"""A run that tries the settings of a training is of the stage fit_TRAINING."""
+
+# Older runs are not looked at.
+_MOST_RUNS = 20
+
+
+def fit_facts(checked: Checked, repo: Path) -> dict[str, Any]:
+    """What the record says of a run that tries the settings of a training that may start."""
+    draft = checked.draft
+    own = split_values(draft.values)[1]
+    program = str(repo / "sd_scripts" / "tools" / "fit_memory.py")
+    argv = [sys.executable, program, "--training", draft.stage.script]
+    return {
+        "stage": PREFIX + draft.stage.id,
+        "name": run_name(checked),
+        "title": say("fit.title"),
+        "argv": [*argv, "--", *to_argv(SCRIPTS[draft.stage.script], own)],
+        "work_dir": str(draft.base),
+        "values": flat_values(from_values(draft.stage.options, draft.values)),
+        "project": draft.project.name or None,
+        "devices": [f"gpu:{number}" for number in gpus_named(draft.get("gpu_ids"))] or devices.names(),
+        "versions": versions(repo),
+    }
+
+
+def add_found(checked: Checked, store: RunStore) -> None:
+    """Offers the settings that the last such run found, as long as the form asks for what it asked for."""
+    finding = _found(checked.draft, store) if checked.draft.stage.trains else None
+    checked.findings += [finding] if finding else []
+
+
+def _found(draft: Draft, store: RunStore) -> Finding | None:
+    for run_id in reversed(store.ids()[-_MOST_RUNS:]):
+        record, outcome = store.record(run_id), store.outcome(run_id)
+        if record.stage != PREFIX + draft.stage.id or outcome is None or outcome.state != "done":
+            continue
+        chosen = _chosen(store.events_path(run_id))
+        return _offer(draft, record, chosen) if chosen and _is_same(draft, record, chosen) else None
+    return None
+
+
+def _offer(draft: Draft, record: RunRecord, chosen: dict[str, Any]) -> Finding | None:
+    new = {flag: value for flag, value in chosen.items() if draft.get(flag) != value}
+    if not new:
+        return None
+    told = ", ".join(f"{label(draft.stage.id, draft.stage.tab, flag)} {_shown(value)}" for flag, value in new.items())
+    return draft.fine("fit.found", Fix(say("fit.use"), new), name=record.name, what=told)
+
+
+def _shown(value: Any) -> str:
+    return say("fit.on" if value else "fit.off") if isinstance(value, bool) else str(value)
+
+
+def _is_same(draft: Draft, record: RunRecord, chosen: dict[str, Any]) -> bool:
+    """Whether what the memory hangs on, but for what was chosen, is still as it was."""
+    return all(record.values.get(flag) == draft.get(flag) for flag in MATTERS["train"] if flag not in chosen)
+
+
+@functools.lru_cache(maxsize=_MOST_RUNS)
+def _chosen(events: Path) -> dict[str, Any]:
+    """{option: value} that a run chose; it has ended, so that does not change."""
+    summary = RunView(events).update().summary
+    rows = summary.tables.get("chosen", []) if summary else []
+    return {row["option"]: row["value"] for row in rows}

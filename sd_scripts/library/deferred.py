@@ -1,0 +1,140 @@
+"""Modules of packages underneath whose code runs when something of it is used, not when it is named.
+
+diffusers reads in every U-Net and transformer that it has to give one of them, and others do the like: seconds at every
+start. Such a module is put in place empty, so that the modules below it can be imported. What it holds is there as soon
+as it is asked for: nothing works differently, only later.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any, cast
+
+_ANSWERED = ("__version__", "__all__")
+"""The import system looks for other names of this form in every module, and must not find them by running it."""
+
+
+def defer_unused() -> None:
+    """From now on these modules, where they are not read in yet, wait until they are used. Called once a process."""
+    sys.meta_path.insert(0, _Finder())
+
+
+class Deferred(ModuleType):
+    """A module whose code has not run yet."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name not in _ANSWERED:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        run(self)
+        # Some modules put another object in their place.
+        now = sys.modules[self.__name__]
+        if now is not self:
+            return getattr(now, name)
+        if name not in vars(self):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return vars(self)[name]
+
+
+DEFERRED = {
+    "bitsandbytes",
+    "diffusers.hooks",
+    "diffusers.models.autoencoders",
+    "diffusers.models.transformers",
+    "diffusers.models.unets",
+    "peft",
+    "peft.tuners",
+    "scipy.integrate",
+    "scipy.stats",
+    "torch.distributed.checkpoint",
+    "transformers.models",
+}
+"""Of none of them do other modules take names while they are read in: that would run it at once."""
+
+_OPEN = {
+    "diffusers.hooks",
+    "diffusers.models.autoencoders",
+    "diffusers.models.transformers",
+    "diffusers.models.unets",
+    "transformers.models",
+}
+"""Packages of which single modules are used while the package itself waits. The others run before their modules."""
+
+
+def run(module: ModuleType) -> None:
+    """Runs a deferred module's code, where it waits, after that of the packages that it lies in."""
+    _run_above(module.__name__)
+    if waits(module):
+        _loader(module).run(module)
+
+
+def _run_above(name: str) -> None:
+    package = name.rpartition(".")[0]
+    above = sys.modules.get(package)
+    if isinstance(above, Deferred) and package not in _OPEN:
+        run(above)
+
+
+def waits(module: ModuleType) -> bool:
+    """Whether a module's code is still to run."""
+    loader = getattr(module.__spec__, "loader", None)
+    return isinstance(loader, _Loader) and loader.waits
+
+
+def _loader(module: ModuleType) -> "_Loader":
+    return cast(_Loader, cast(ModuleSpec, module.__spec__).loader)
+
+
+class _Loader:
+    def __init__(self, own: Any) -> None:
+        self._own = own
+        self.waits = False
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return Deferred(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self.waits = True
+
+    def run(self, module: ModuleType) -> None:
+        self.waits = False
+        try:
+            self._own.exec_module(module)
+        except BaseException:
+            # As after a failed import, the next who asks hears the reason too.
+            self.waits = True
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
+
+
+class _There:
+    """For a module that was read in by the package that had to run before it."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+        self._spec = module.__spec__
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec
+
+
+def _spec_of(module: ModuleType) -> ModuleSpec:
+    # The import system takes the module's own, by which it would be read in once more.
+    module.__spec__ = ModuleSpec(module.__name__, cast(Any, _There(module)))
+    return module.__spec__
+
+
+class _Finder:
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+        if name not in DEFERRED:
+            _run_above(name)
+            return _spec_of(sys.modules[name]) if name in sys.modules else None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None:
+            spec.loader = cast(Any, _Loader(spec.loader))
+        return spec

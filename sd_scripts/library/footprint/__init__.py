@@ -1,0 +1,1 @@
+"""A training's memory, by a formula from the model's own layers. Needs no torch: the page asks it too."""

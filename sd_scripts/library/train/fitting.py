@@ -1,0 +1,149 @@
+"""What tools/fit_memory.py does: tries ways of a training, tells them in a table, and writes what was found."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sd_scripts.library.config_output import config_text
+from sd_scripts.library.errors import BadOption, NothingUsable, UserError
+from sd_scripts.library.footprint.model import model_of
+from sd_scripts.library.footprint.training import Model
+from sd_scripts.library.io.atomic import write_text
+from sd_scripts.library.report import Report, counted
+from sd_scripts.library.train.expected_memory import PROCESS_BYTES, expected, largest_asked
+from sd_scripts.library.train.fit import Trial, Values, changed, fastest, last_resorts, search, ways
+from sd_scripts.library.train.own_checks import OWN_CHECKS
+from sd_scripts.library.train.script import ready_to_train
+from sd_scripts.library.train.trials import Trials, device_here
+from sd_scripts.options.cli import parse
+from sd_scripts.options.config_file import config_path
+from sd_scripts.options.fit import FitSearchOptions
+from sd_scripts.options.scripts import SCRIPTS
+from sd_scripts.options.trainer import TrainerOptions
+from sd_scripts.options.values import to_argv
+
+GB = 1e9
+"""Bytes, as GPUs are sold by them."""
+
+_USUAL_FREEDOM = ("precision",)
+
+
+def fit(asked: FitSearchOptions, words: Sequence[str], report: Report) -> None:
+    """Tries, tells and writes. Errors: UserError; NothingUsable, where nothing fits."""
+    output = config_path(asked.output) if asked.output else None
+    if output and output.exists():
+        raise BadOption("output", f"--output {output} is there already, and nothing is replaced. Name another file.")
+    options: TrainerOptions = parse(SCRIPTS[asked.training], list(words), asked.training)
+    with tempfile.TemporaryDirectory(prefix="fit-memory-") as room:
+        trials = _all_tried(options, asked, _checked_by(asked.training, room), report)
+    best = fastest(trials)
+    if best is None:
+        raise NothingUsable(_nothing_fits(trials, asked))
+    if output:
+        write_text(output, config_text(changed(options, best.values)))
+        report.saved(output, "config")
+    chosen = [{"option": flag, "value": value} for flag, value in best.values.items()]
+    told = f"The fastest that fits: {_words(best.values, options)} ({_outcome(best)})."
+    where = f" {output} has these options, for --config_file." if output else ""
+    tables = {"tried": [_row(trial, options) for trial in trials], "chosen": chosen}
+    report.summary(told + where, tables, tried=sum(not trial.skipped for trial in trials))
+
+
+def _all_tried(
+    options: TrainerOptions, asked: FitSearchOptions, check: Callable[[Any], None], report: Report
+) -> list[Trial]:
+    """The usual ways, and the last resorts where none of those fits. Errors: UserError."""
+    check(options)
+    here = device_here()
+    limit_bytes = asked.memory_gb * GB if asked.memory_gb else here.memory_bytes
+    report.say(f"It may take {limit_bytes / GB:.1f} GB of {here.name}.")
+    attempt = Trials(asked.training, options, asked.steps, limit_bytes, here)
+    expect = _expecting(options, on_cpu=here.kind == "cpu")
+    candidates = ways(options, asked.also or _USUAL_FREEDOM, check)
+    trials = _tried(candidates, expect, attempt, asked.most, report)
+    if fastest(trials) is None and not report.stop_asked():
+        trials += _tried(last_resorts(options, check), expect, attempt, asked.most, report)
+    return trials
+
+
+def _tried(
+    candidates: list[Values], expect: Callable[[Values], float | None], attempt: Trials, most: int, report: Report
+) -> list[Trial]:
+    """All trials, each told as it ends; a stop ends them before the next."""
+    found: list[Trial] = []
+    report.phase("try", f"{counted(len(candidates), 'way')} to try", len(candidates))
+    for trial in report.each(search(candidates, attempt.limit_bytes, most, expect, attempt), len(candidates)):
+        found.append(trial)
+        report.say(f"  {_words(trial.values, attempt.options)}: {_outcome(trial)}")
+    return found
+
+
+def _checked_by(script: str, room: str) -> Callable[[Any], None]:
+    """The checks of a training, which say nothing but what is wrong, and make folders in `room` only."""
+    written = {"output_dir": room, "fallback_dir": None, "logging_dir": None}
+
+    def check(options: Any) -> None:
+        if not ready_to_train(changed(options, written), Report(), OWN_CHECKS[script]):
+            raise BadOption("debug_dataset", "--debug_dataset shows pictures and trains nothing. Leave it out.")
+
+    return check
+
+
+def _expecting(options: TrainerOptions, on_cpu: bool) -> Callable[[Values], float | None]:
+    """What the formula expects of changed options; None where it does not know the model."""
+    model = _model(options)
+
+    def expect(values: Values) -> float | None:
+        given = changed(options, values)
+        if model is None or given.zero.deepspeed:
+            return None
+        tensors = expected(given, model, largest_asked(given), given.length.train_batch_size, on_cpu).total
+        return tensors + (PROCESS_BYTES if on_cpu else 0)
+
+    return expect
+
+
+def _model(options: TrainerOptions) -> Model | None:
+    path = Path(options.model.pretrained_model_name_or_path or "")
+    try:
+        return model_of(path) if path.exists() else None
+    except UserError:
+        return None
+
+
+def _words(values: Values, options: TrainerOptions) -> str:
+    """What is changed, as on the command line."""
+    words = to_argv(type(options), values)
+    off = [f"no --{flag}" for flag, value in values.items() if value is False]
+    return " ".join([*words, *off]) or "as it is"
+
+
+def _outcome(trial: Trial) -> str:
+    if trial.skipped:
+        return "not tried"
+    took = f"{trial.peak_bytes / GB:.1f} GB" if trial.peak_bytes else "memory ran out"
+    if trial.fits:
+        return f"{trial.step_s:.2f} s a step, {took}"
+    return f"too much memory ({took})" if trial.peak_bytes else took
+
+
+def _row(trial: Trial, options: TrainerOptions) -> dict[str, Any]:
+    """A row of the table that the page shows."""
+    return {
+        "settings": _words(trial.values, options),
+        "seconds a step": round(trial.step_s, 3) if trial.step_s and trial.fits else "",
+        "GB": round(trial.peak_bytes / GB, 2) if trial.peak_bytes else "",
+        "expected GB": round(trial.expected_bytes / GB, 2) if trial.expected_bytes else "",
+        "outcome": "fits" if trial.fits else "not tried" if trial.skipped else "does not fit",
+    }
+
+
+def _nothing_fits(trials: Sequence[Trial], asked: FitSearchOptions) -> str:
+    if not trials:
+        return "Nothing was tried before it was asked to stop."
+    into = f"{asked.memory_gb:g} GB" if asked.memory_gb else "the memory"
+    least = min((trial.peak_bytes for trial in trials if trial.peak_bytes), default=None)
+    most = f" The least that was seen is {least / GB:.1f} GB." if least else ""
+    advice = "Use a smaller --resolution, --also precision clipping optimizer, or a network in place of a whole model"
+    return f"Nothing that was tried fits into {into}.{most} {advice}."

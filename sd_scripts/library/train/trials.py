@@ -1,0 +1,136 @@
+"""Trials of a training's settings, each in a process of its own: memory that runs out there harms nobody here.
+
+Needs no torch: what is computed on is asked of tools/try_steps.py, too.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.train.fit import Trial, Values, changed
+from sd_scripts.options.spec import flat_values
+from sd_scripts.options.values import to_argv
+
+PROGRAM = Path(__file__).resolve().parents[2] / "tools" / "try_steps.py"
+_LOOK_EVERY_S = 0.1
+_LAST_LINES = 12
+
+
+@dataclass(frozen=True)
+class Device:
+    """What is trained on: cpu or cuda, its name, and the bytes that there are for a training."""
+
+    kind: str
+    name: str
+    memory_bytes: float
+
+
+def device_here() -> Device:
+    """The device that a training would take. Errors: BadFile, where its process fails."""
+    told = _Child([]).result()
+    if told is None:
+        raise BadFile(f"{PROGRAM} cannot tell what it computes on. Look at its words above.")
+    return Device(told["device"], told["name"], told["memory_bytes"])
+
+
+@dataclass
+class Trials:
+    """Tries settings of one training; `limit_bytes`: what they may take."""
+
+    script: str
+    options: Any
+    steps: int
+    limit_bytes: float
+    device: Device
+
+    def __call__(self, values: Values) -> Trial:
+        """Real steps with some settings changed. Memory that runs out is a result. Errors: BadOption."""
+        with tempfile.TemporaryDirectory(prefix="fit-memory-") as folder:
+            argv = to_argv(type(self.options), _told(changed(self.options, values)))
+            asked = [self.script, "--steps", str(self.steps), "--memory_gb", repr(self.limit_bytes / 1e9)]
+            child = _Child([*asked, "--room", folder, "--", *argv])
+            told = child.result(None if self.device.kind == "cuda" else self.limit_bytes)
+        if told is None:
+            if not child.ran_short:
+                raise BadOption("training", f"The training cannot be tried: {child.last_words()}")
+            return Trial(values, None, peak_bytes=child.peak_bytes or None)
+        fits = told["fits"] and told["peak_bytes"] <= self.limit_bytes
+        return Trial(values, None, told["step_s"] if told["fits"] else None, told["peak_bytes"], fits)
+
+
+class _Child:
+    """A process of try_steps.py."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._argv = list(argv)
+        self.peak_bytes = 0.0
+        self.ran_short = False
+        self._words = ""
+
+    def result(self, limit_bytes: float | None = None) -> dict[str, Any] | None:
+        """What it tells; None where it ended without. It is ended where its memory passes a limit."""
+        with tempfile.TemporaryDirectory(prefix="fit-memory-") as folder:
+            file, words = Path(folder) / "result.json", Path(folder) / "words.txt"
+            with open(words, "wb") as out:
+                own = {name: value for name, value in os.environ.items() if not name.startswith("SD_SCRIPTS_")}
+                process = subprocess.Popen(
+                    [sys.executable, str(PROGRAM), "--result", str(file), *self._argv], stdout=out, stderr=out, env=own
+                )
+                try:
+                    self._watch(process, limit_bytes)
+                finally:
+                    _end(process)
+            self._words = words.read_text(encoding="utf-8", errors="replace")
+            if file.exists():
+                return dict(json.loads(file.read_text(encoding="utf-8")))
+            # The system ends a process for which it has no memory, and so does a limit.
+            self.ran_short |= process.returncode in (-9, 137)
+            return None
+
+    def last_words(self) -> str:
+        """The end of what it said."""
+        lines = [line for line in self._words.splitlines() if line.strip()]
+        errors = [line.partition("Error: ")[2] for line in lines if "Error: " in line]
+        return errors[-1] if errors else "\n".join(lines[-_LAST_LINES:])
+
+    def _watch(self, process: subprocess.Popen[bytes], limit_bytes: float | None) -> None:
+        while process.poll() is None:
+            self.peak_bytes = max(self.peak_bytes, _memory_of(process.pid))
+            if limit_bytes is not None and self.peak_bytes > limit_bytes:
+                self.ran_short = True
+                return
+            time.sleep(_LOOK_EVERY_S)
+
+
+def _memory_of(pid: int) -> float:
+    """What a process and those that it started hold."""
+    try:
+        process = psutil.Process(pid)
+        return float(sum(one.memory_info().rss for one in [process, *process.children(recursive=True)]))
+    except psutil.Error:
+        return 0.0
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends it with those that it started."""
+    if process.poll() is None:
+        children = psutil.Process(process.pid).children(recursive=True)
+        for one in children:
+            one.kill()
+        process.kill()
+    process.wait()
+
+
+def _told(options: Any) -> dict[str, Any]:
+    """The options for a command line; the file that they came from is read already."""
+    return {flag: value for flag, value in flat_values(options).items() if flag not in ("config_file", "output_config")}

@@ -1,0 +1,10 @@
+"""The benchmark of memory runs, and the formula holds for what it measures quickly."""
+
+from benchmarks.memory import measure
+from benchmarks.rows import Given
+
+
+def test_what_is_expected_is_measured(tmp_path):
+    measured, besides = measure(Given("cpu", quick=True, rounds=1, room=tmp_path))
+    assert measured.holds and measured.bare > 0.01
+    assert 0.1 < besides.ours < 3

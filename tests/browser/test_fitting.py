@@ -1,0 +1,50 @@
+"""Fit to the memory in the page: the button tries real steps, and one press takes what was found into the form."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import expect
+
+from sd_scripts.library.example.sd_models import make_sd1
+from tests.page import Gui, Tab, served
+
+
+@pytest.fixture(scope="module")
+def gui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gui]:
+    """A server of its own, whose runs are those of this test alone."""
+    with served(tmp_path_factory.mktemp("fitting"), pictures=2) as gui:
+        yield gui
+
+
+def test_from_the_button_to_the_settings(tab: Tab) -> None:
+    page, folder = tab.page, tab.gui.folder
+    model = make_sd1(folder / "tiny.safetensors")
+    tab.make_project(model=model)
+    metadata = folder / "meta.json"
+    pictures = sorted(tab.gui.pictures.glob("*.png"))
+    metadata.write_text(json.dumps({str(picture): {"caption": "a meadow"} for picture in pictures}))
+    tab.select("train")
+    tab.fill("train", in_json=metadata, resolution="64,64", max_data_loader_n_workers=0)
+    page.evaluate("Studio.store.set('train', 'mixed_precision', 'bf16'); Studio.fire('loaded', { stage: 'train' })")
+    figures = page.locator("[data-view=train] .figures")
+    expect(figures).to_contain_text("Reckoned from the model's layers, for pictures of 64 × 64")
+    tab.shot("fit-button")
+    figures.get_by_role("button", name="Fit to my memory").click()
+    page.get_by_role("button", name="Open", exact=True).first.click()
+    tried = page.locator("[data-part=tables]")
+    expect(tried).to_contain_text("--cache_latents --gradient_checkpointing", timeout=120_000)
+    expect(tried).to_contain_text("fits")
+    tab.shot("fit-run")
+    tab.select("train")
+    found = page.locator("[data-view=train] .finds li", has_text="Tried with real steps")
+    expect(found).to_contain_text("Latents in memory on")
+    tab.shot("fit-found")
+    page.evaluate("Studio.speak('ja')")
+    japanese = page.locator("[data-view=train] .finds li", has_text="実際のステップで試した結果")
+    expect(japanese).to_be_visible()
+    tab.shot("fit-found-ja")
+    page.evaluate("Studio.speak('en')")
+    found.get_by_role("button", name="Use these settings").click()
+    expect(found).to_have_count(0)
+    assert page.evaluate("Studio.store.value('train', 'cache_latents')") is True
