@@ -12,7 +12,7 @@ from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_re
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io.checkpoints import open_checkpoint
 from sd_scripts.library.io.fitting import check_embedding_file, check_network_file
-from sd_scripts.library.io.headers import pickled_object
+from sd_scripts.library.io.headers import pickled_object, safetensors_header
 from sd_scripts.library.io.reading import read_whole
 from sd_scripts.library.networks.stored import StoredNetwork
 from sd_scripts.library.train.checks.output import check_plain
@@ -121,6 +121,14 @@ def test_networks_that_are_no_numbers(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "a.safetensors")
     with pytest.raises(BadFile, match="a.safetensors is damaged: .*lora_up.weight holds NaN"):
         StoredNetwork(tmp_path / "a.safetensors").lora("lora_unet_a_attn2_to_k")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such pipes")
+def test_a_pipe_is_no_model(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    for look in (safetensors_header, open_checkpoint):
+        with pytest.raises(BadFile, match="there is no such file"):
+            look(tmp_path / "pipe.safetensors")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such pipes")

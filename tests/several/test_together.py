@@ -18,7 +18,7 @@ from sd_scripts.library.tagging.folder import SentenceFiles, describe_pictures
 from sd_scripts.library.tagging.tag_files import TagJson
 from sd_scripts.library.team import Team, launched, own_cores
 from sd_scripts.library.together import LeftAlone, Together
-from sd_scripts.options.common import LoadingOptions
+from sd_scripts.options.common import LoadingOptions, PicturesOptions
 
 
 def first_pixel(path):
@@ -30,12 +30,16 @@ class Reds:
     """A describer that says the first pixel's red, and keeps what it saw."""
 
     fixed_batch_size = None
+    threads_read = True
 
     def __init__(self, words=list):
         self.seen, self._words = [], words
 
-    def preparer(self):
+    def preparer(self, fast_decode=False):
         return first_pixel
+
+    def gather(self, images):
+        return np.stack(images)
 
     def describe(self, images, paths):
         self.seen += paths
@@ -81,7 +85,8 @@ def described(pictures, describers, writer):
     loading = LoadingOptions(batch_size=2, max_data_loader_n_workers=0)
 
     def work(report):
-        describe_pictures(pictures, describers[report.team.rank], writer(), loading, report)
+        asked = PicturesOptions(train_data_dir=str(pictures[0].parent))
+        describe_pictures(pictures, describers[report.team.rank], writer(), asked, loading, report)
 
     return played(work, len(describers))
 

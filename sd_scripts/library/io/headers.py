@@ -136,6 +136,7 @@ def prediction_of(metadata: Mapping[str, str]) -> Prediction | None:
 
 def safetensors_header(path: Path) -> tuple[dict[str, TensorFact], dict[str, str]]:
     """({name: fact}, metadata) of a .safetensors file. Errors: BadFile."""
+    _check_ordinary(path)
     broken = f"{path} is no .safetensors file, or it is incomplete. Download or copy it again."
     try:
         with open(path, "rb") as file:
@@ -165,8 +166,7 @@ def pickled_header(path: Path) -> dict[str, TensorFact]:
 
 def pickled_object(path: Path) -> Any:
     """What a pickle holds, its tensors as facts; nothing of it is run. Errors: BadFile."""
-    if not path.is_file():
-        raise BadFile(f"{path}: there is no such file, or it is a device or a pipe. Name an ordinary file.")
+    _check_ordinary(path)
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
@@ -178,6 +178,12 @@ def pickled_object(path: Path) -> Any:
             return _legacy(file)
     except Exception as error:  # A broken pickle can fail in any way at all.
         raise BadFile(_broken(path)) from error
+
+
+def _check_ordinary(path: Path) -> None:
+    """Of a pipe one would wait for a writer for ever, and a device may have no end."""
+    if not path.is_file():
+        raise BadFile(f"{path}: there is no such file, or it is a device or a pipe. Name an ordinary file.")
 
 
 def _broken(path: Path) -> str:
