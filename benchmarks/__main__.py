@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import REPOSITORY
-from benchmarks.rows import arguments
+from benchmarks.rows import arguments, need_gpu
 from sd_scripts.library.io.atomic import write_json
 
 STAGES: list[str] = [
@@ -33,8 +33,13 @@ STAGES: list[str] = [
 def main() -> int:
     """Runs the stages that were asked for, and writes all their figures into one file."""
     parser = arguments(__doc__)
-    parser.add_argument("stages", nargs="*", choices=[*STAGES, []], help=f"some of: {', '.join(STAGES)} (default: all)")
+    parser.add_argument("stages", nargs="*", help=f"some of: {', '.join(STAGES)} (default: all)")
     options = parser.parse_args()
+    for name in options.stages:
+        if name not in STAGES:
+            parser.error(f'"{name}" is no stage. Use some of: {", ".join(STAGES)}.')
+    if options.device == "cuda":
+        need_gpu()
     results: dict[str, Any] = {}
     missed = []
     for name in options.stages or STAGES:

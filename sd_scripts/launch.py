@@ -6,6 +6,7 @@ it passes the signal on and waits, so that the training finishes its step, saves
 
 import logging
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from sd_scripts.library import systems  # noqa: E402
+
+ADVICE = "Perhaps memory ran out. What was saved or made is kept: go on from there."
 
 
 def pass_on(number: int, frame: Any) -> None:
@@ -33,30 +36,24 @@ def main() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, pass_on)
-
     from accelerate.commands import launch
     from torch.distributed.elastic.multiprocessing import api
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     # It would put a handler of its own in place of ours, which ends all at once.
     api._terminate_process_handler = pass_on
-    # How a process ended is told below, once.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
         launch.main()
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        sys.exit(code_of(rank, failure.exitcode))
-
-
-def code_of(rank: int, exit_code: int) -> int:
-    """The exit code of a process that failed first. It has said why itself, unless it was killed."""
-    if exit_code >= 0:
-        return exit_code
-    killed = signal.Signals(-exit_code).name
-    advice = "Perhaps memory ran out. What was saved or made is kept: go on from there."
-    print(f"Error: process {rank + 1} was ended from outside ({killed}). {advice}", file=sys.stderr)
-    return 1
+        # A script has said why itself, unless it was killed.
+        if failure.exitcode < 0:
+            killed = signal.Signals(-failure.exitcode).name
+            print(f"Error: process {rank + 1} was ended from outside ({killed}). {ADVICE}", file=sys.stderr)
+        sys.exit(max(failure.exitcode, 0) or 1)
+    except subprocess.CalledProcessError as error:
+        sys.exit(max(error.returncode, 0) or 1)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ _ANSWERED = ("__version__", "__all__")
 
 def defer_unused() -> None:
     """From now on these modules, where they are not read in yet, wait until they are used. Called once a process."""
-    sys.meta_path.insert(0, _Finder())
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
 
 
 class Deferred(ModuleType):
@@ -132,6 +133,9 @@ def _spec_of(module: ModuleType) -> ModuleSpec:
 class _Finder:
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
         if name not in DEFERRED:
+            if name in sys.modules:
+                # Whoever asks although it is there wants to know whether it could be found.
+                return None
             _run_above(name)
             return _spec_of(sys.modules[name]) if name in sys.modules else None
         spec = PathFinder.find_spec(name, path, target)

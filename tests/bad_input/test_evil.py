@@ -37,7 +37,6 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "hypernetwork": load_hypernetwork,
     "hypernetwork's check": check_hypernetwork_file,
     "what the page says of a model": found.model_at,
-    "what the page counts": found.parameters_at,
 }
 
 

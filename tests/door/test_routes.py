@@ -1,6 +1,7 @@
 """Of the many addresses that Gradio mounts, those that the page needs are answered; and its known holes are shut."""
 
 import asyncio
+import contextlib
 import re
 import socket
 import threading
@@ -156,13 +157,19 @@ def test_a_call_that_is_none_is_answered_with_a_sentence(door: Door, data: objec
     assert answer.status_code == 200 and "error" in answer.json()
 
 
+def answered(far: socket.socket, asked: list[bytes]) -> None:
+    """Takes what is asked of a server; nobody asks when it is closed."""
+    with contextlib.suppress(OSError):
+        asked.append(far.accept()[0].recv(99))
+
+
 def test_what_is_described_as_a_file_is_neither_copied_nor_fetched(door: Door) -> None:
     """CVE-2024-4941, -47167, -47868: Gradio takes such JSON for a file, copies or downloads it, and gives it out."""
     asked: list[bytes] = []
     secret = door.folder / "secret of nobody.txt"
     secret.write_text("swordfish")
     with socket.create_server(("127.0.0.1", 0)) as far:
-        threading.Thread(target=lambda: asked.append(far.accept()[0].recv(99)), daemon=True).start()
+        threading.Thread(target=answered, args=(far, asked), daemon=True).start()
         place = f"http://127.0.0.1:{far.getsockname()[1]}/x"
         for path, url in ((str(secret), None), (place, place), (place, None), ("/etc/passwd", place)):
             file = {"path": path, "url": url, "meta": {"_type": "gradio.FileData"}}

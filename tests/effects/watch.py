@@ -6,6 +6,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,9 @@ class _Operations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+_POOLS = {"ThreadPoolExecutor", "gatherer", "reader", "writer"}
+
+
 @contextlib.contextmanager
 def watching(computed: bool) -> Iterator[Watched]:
     """Counts the threads and processes that are started; with `computed` also torch's operations in this thread, the
@@ -43,11 +47,18 @@ def watching(computed: bool) -> Iterator[Watched]:
     seen = Watched()
     Process, Session = multiprocessing.process.BaseProcess, onnxruntime.InferenceSession
     thread_start, process_start, session_run = threading.Thread.start, Process.start, Session.run
-    draft = JpegImageFile.draft
+    draft, pool_made = JpegImageFile.draft, ThreadPoolExecutor.__init__
 
     def counted_start(thread: threading.Thread) -> None:
-        seen.threads[re.sub(r"[_-]?\d+.*", "", thread.name)] += 1
+        name = re.sub(r"[_-]?\d+.*", "", thread.name)
+        # How many threads a pool starts depends on how busy the first ones are: it counts with those that it may start.
+        seen.threads[name] += name not in _POOLS
         thread_start(thread)
+
+    def counted_pool(pool: Any, max_workers: int | None = None, thread_name_prefix: str = "", *rest: Any) -> None:
+        if thread_name_prefix in _POOLS:
+            seen.threads[f"pool of {thread_name_prefix}"] += max_workers or 0
+        pool_made(pool, max_workers, thread_name_prefix, *rest)
 
     def counted_process(process: Any) -> None:
         seen.threads["process"] += 1
@@ -67,6 +78,7 @@ def watching(computed: bool) -> Iterator[Watched]:
             (Process, "start", counted_process, process_start),
             (Session, "run", counted_run, session_run),
             (JpegImageFile, "draft", counted_draft, draft),
+            (ThreadPoolExecutor, "__init__", counted_pool, pool_made),
         ):
             setattr(owner, name, counted)
             stack.callback(setattr, owner, name, own)

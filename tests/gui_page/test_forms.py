@@ -141,7 +141,7 @@ def test_the_list_of_sections_follows_the_page(train: Page) -> None:
 
 def test_the_command_stays_on_screen_whatever_stands_above_it(train: Page) -> None:
     train.fill("#f-train-save_every_n_epochs", "1")
-    for name in ("Batches", "Saves", "Memory"):
+    for name in ("Batches", "Saves"):
         figure(train, name).locator("summary").click()
         expect(figure(train, name).locator(".parts")).to_be_visible()
     end, command = (train.locator(at).bounding_box() for at in ("#kg-runbar", ".kg-rail:visible pre.cmd"))
@@ -178,8 +178,6 @@ def test_the_summary_says_what_will_happen_and_opens(train: Page) -> None:
     train.fill("#f-train-train_batch_size", "2")
     expect(figure(train, "Batches")).to_contain_text("2 in 2 buckets")
     expect(figure(train, "Batches").locator(".parts")).to_be_visible()
-    expect(figure(train, "Memory")).to_contain_text("at least 16 kB")
-    expect(figure(train, "Memory").locator(".basis")).to_contain_text("Parameters times bytes")
     expect(figure(train, "Disk needed")).to_be_visible()
 
 

@@ -122,7 +122,8 @@ def as_weights_lie(optimizer: "torch.optim.Optimizer") -> None:
     import torch
 
     for weight, memory in optimizer.state.items():
-        for name, value in memory.items():
+        # Some keep a figure of all weights there as well.
+        for name, value in memory.items() if isinstance(memory, dict) else ():
             if isinstance(value, torch.Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
                 if not value.is_floating_point():
                     raise ValueError(f"{name} lies in another order than its weights")
@@ -141,8 +142,8 @@ def as_saved(optimizer: "torch.optim.Optimizer", kept: dict[str, Any]) -> None:
     numbers = [number for group in kept["param_groups"] for number in group["params"]]
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for number, weight in zip(numbers, weights, strict=True):
-        memory = optimizer.state.get(weight, {})
-        for name, value in kept["state"].get(number, {}).items():
+        memory, before = optimizer.state.get(weight, {}), kept["state"].get(number, {})
+        for name, value in before.items() if isinstance(before, dict) else ():
             if isinstance(value, torch.Tensor) and name in memory and memory[name].dtype != value.dtype:
                 memory[name] = value.to(memory[name].device)
 
