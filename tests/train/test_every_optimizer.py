@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.seeds import sow
 from sd_scripts.library.train.known_optimizers import CANNOT, KNOWN, MUON, NEEDS_A_RATE
 from sd_scripts.library.train.optimizers import learning_rates, make_optimizer, set_learning_rates, sets_its_rates
 from sd_scripts.library.train.state import Contents, restore, save_state
@@ -63,7 +64,8 @@ def take_steps(model, optimizer, first, last, warm):
     if hasattr(optimizer, "train"):
         optimizer.train()
     for step in range(first, last):
-        torch.manual_seed(step)
+        # As a training does: some optimizers draw by numpy.
+        sow(step)
         set_learning_rates(optimizer, 1.0 if step or warm else 0.0)
         for parameter in model.learns().values():
             parameter.grad = torch.randn(parameter.shape) * 0.1
