@@ -7,4 +7,4 @@ from benchmarks.rows import Given
 def test_what_is_expected_is_measured(tmp_path):
     measured, besides = measure(Given("cpu", quick=True, rounds=1, room=tmp_path))
     assert measured.holds and measured.bare > 0.01
-    assert 0.1 < besides.ours < 3
+    assert 0.1 < besides.ours < 5
