@@ -55,10 +55,10 @@ def watching(computed: bool) -> Iterator[Watched]:
         seen.threads[name] += name not in _POOLS
         thread_start(thread)
 
-    def counted_pool(pool: Any, max_workers: int | None = None, thread_name_prefix: str = "", *rest: Any) -> None:
+    def counted_pool(pool: Any, max_workers: int | None = None, thread_name_prefix: str = "", **more: Any) -> None:
         if thread_name_prefix in _POOLS:
             seen.threads[f"pool of {thread_name_prefix}"] += max_workers or 0
-        pool_made(pool, max_workers, thread_name_prefix, *rest)
+        pool_made(pool, max_workers, thread_name_prefix, **more)
 
     def counted_process(process: Any) -> None:
         seen.threads["process"] += 1
