@@ -1,4 +1,4 @@
-"""x."""
+"""What the captioning models share: opening a transformers folder, and drawing words."""
 
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,10 @@
 """Cleans every entry of a metadata file. Needs no torch."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from sd_scripts.library.errors import NothingUsable
 from sd_scripts.library.io.metadata import Entries, Entry, check_out_json, read_entries, write_entries
@@ -9,6 +12,8 @@ from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
 from sd_scripts.library.tagging.cleaning import Rules, clean_caption, clean_tags, read_rules
 
+Field = Literal["caption", "tags"]
+_CLEANERS: tuple[tuple[Field, Callable[[str, Rules], str]], ...] = (("caption", clean_caption), ("tags", clean_tags))
 LOOK_EVERY = 64
 """After so many entries, which take less than a millisecond, the work tells how far it is and hears a stop."""
 
@@ -16,8 +21,7 @@ LOOK_EVERY = 64
 @dataclass
 class _Counts:
     texts: int = 0
-    captions_changed: int = 0
-    tags_changed: int = 0
+    changed: Counter[str] = field(default_factory=Counter)
 
 
 def clean_metadata(in_json: str, out_json: str, rules_file: str | None, debug: bool, report: Report) -> None:
@@ -35,12 +39,12 @@ def clean_metadata(in_json: str, out_json: str, rules_file: str | None, debug: b
 
     total, counts = patiently(report, Path(out_json), write)
     report.saved(Path(out_json), "metadata")
+    captions, tags = counts.changed["caption"], counts.changed["tags"]
     report.summary(
-        f"Changed {counts.captions_changed:,} captions and {counts.tags_changed:,} tag lists of {total:,} entries. "
-        f"Wrote {out_json}.",
+        f"Changed {captions:,} captions and {tags:,} tag lists of {total:,} entries. Wrote {out_json}.",
         entries=total,
-        captions_changed=counts.captions_changed,
-        tags_changed=counts.tags_changed,
+        captions_changed=captions,
+        tags_changed=tags,
     )
 
 
@@ -60,19 +64,14 @@ def _cleaned(in_json: str, rules: Rules, counts: _Counts, report: Report, debug:
 
 
 def _clean(key: str, entry: Entry, rules: Rules, counts: _Counts, told: Report | None) -> None:
-    caption, tags = entry.get("caption"), entry.get("tags")
-    if caption:
-        counts.texts += 1
-        entry["caption"] = after = clean_caption(caption, rules)
-        if after != caption:
-            counts.captions_changed += 1
-            _tell(key, "caption", caption, after, told)
-    if tags:
-        counts.texts += 1
-        entry["tags"] = after = clean_tags(tags, rules)
-        if after != tags:
-            counts.tags_changed += 1
-            _tell(key, "tags", tags, after, told)
+    for name, clean in _CLEANERS:
+        before = entry.get(name)
+        if before:
+            counts.texts += 1
+            entry[name] = after = clean(before, rules)
+            if after != before:
+                counts.changed[name] += 1
+                _tell(key, name, before, after, told)
 
 
 def _tell(key: str, field: str, before: str, after: str, told: Report | None) -> None:
