@@ -19,6 +19,11 @@ def machine() -> dict[str, Any]:
     }
 
 
+def in_one_line(facts: dict[str, Any]) -> str:
+    """Such facts as a line above a table."""
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
+
+
 def _processor() -> str:
     told = Path("/proc/cpuinfo")
     lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from playwright.sync_api import Browser
 
 from benchmarks import looks, servers
-from benchmarks.figures import machine
+from benchmarks.figures import in_one_line, machine
 from kohya_gui.stages import STAGES
 from sd_scripts.library.io.atomic import write_json
 from sd_scripts.options.spec import OptionSpec, option_specs
@@ -115,7 +115,7 @@ def judged(found: Figures) -> list[Result]:
 def table(results: list[Result], about: dict[str, Any], rounds: int) -> str:
     """The results as a Markdown table."""
     lines = [
-        ", ".join(f"{name} {value}" for name, value in about.items()) + f"; medians of {rounds}",
+        in_one_line(about) + f"; medians of {rounds}",
         "",
         "| | page | bare Gradio | ratio | goal | |",
         "|---|---|---|---|---|---|",

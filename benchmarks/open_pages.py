@@ -24,7 +24,7 @@ import psutil
 from playwright.sync_api import Browser, Page
 
 from benchmarks import steady_run
-from benchmarks.figures import machine
+from benchmarks.figures import in_one_line, machine
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunStore
 from tests.page import Gui, chromium, served
@@ -63,7 +63,7 @@ def main() -> int:
         run_id = start_run(gui)
         found = measure(gui, browser, run_id, options)
         about = machine() | {"gradio": version("gradio"), "chromium": browser.version}
-    print(table(found, options, ", ".join(f"{name} {value}" for name, value in about.items())))
+    print(table(found, options, in_one_line(about)))
     return 0 if found.cpu_percent <= MOST_PERCENT else 1
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.figures import machine
+from benchmarks.figures import in_one_line, machine
 from sd_scripts.library.io.atomic import write_json
 
 
@@ -91,7 +91,7 @@ def stage(measure: Callable[[Given], list[Row]], about: str | None) -> int:
     with tempfile.TemporaryDirectory(dir=options.room) as room:
         rows = measure(Given(options.device, options.quick, options.rounds, Path(room)))
     facts = machine() | versions() | {"device": device_name(options.device)}
-    print(", ".join(f"{name} {value}" for name, value in facts.items()))
+    print(in_one_line(facts))
     print(table(rows, judged=not options.quick), flush=True)
     if options.json:
         write_json(options.json, {"about": facts, "command": sys.argv, "rows": [as_json(row) for row in rows]})

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.figures import machine
+from benchmarks.figures import in_one_line, machine
 from benchmarks.processes import Cost, cost_of
 from sd_scripts.library.io.atomic import write_json
 from sd_scripts.library.io.metadata import Entry, write_entries
@@ -94,7 +94,7 @@ def name_of(number: int) -> str:
 def table(rows: list[tuple[Case, Cost]]) -> str:
     """The results as a Markdown table."""
     lines = [
-        ", ".join(f"{name} {value}" for name, value in machine().items()),
+        in_one_line(machine()),
         "",
         "| | items | seconds | items/s | peak memory | limit | |",
         "|---|---|---|---|---|---|---|",
