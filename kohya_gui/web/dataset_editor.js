@@ -3,7 +3,9 @@
 Studio.pictureEditor = (() => {
   const { html, patch, icon, t, on, number, fileUrl, store, dialog, album, texts } = Studio;
   const { state } = album;
-  let place, shown;
+  let place,
+    shown,
+    wishes = 0; /* how often a box was asked for, or left: only the last wish counts */
 
   function draw(box) {
     place = box;
@@ -121,7 +123,9 @@ Studio.pictureEditor = (() => {
   }
   /* Shows the chosen picture with the focus in one of its boxes. */
   async function edit(slot = "caption") {
+    const wish = ++wishes;
     await refresh();
+    if (wish !== wishes) return;
     const boxes = [...(place?.querySelectorAll("textarea") ?? [])];
     const box = boxes.find((one) => one.dataset.slot === slot) ?? boxes[0];
     if (!box) return;
@@ -145,6 +149,7 @@ Studio.pictureEditor = (() => {
       }
       if (event.key === "Escape") {
         event.stopPropagation();
+        wishes++;
         Studio.pictureGrid.focusActive();
       }
     });

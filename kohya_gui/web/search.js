@@ -62,7 +62,8 @@ Studio.search = (() => {
     const tab = stage.tabOf(at);
     await tabs.open(tab);
     if (tab !== "metadata") stage.choose(tab, at);
-    requestAnimationFrame(() => form.jump(at, flag));
+    await new Promise(requestAnimationFrame);
+    form.jump(at, flag);
   }
 
   function attend(root) {
