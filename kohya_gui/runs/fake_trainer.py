@@ -63,6 +63,8 @@ def main(argv: list[str]) -> int:
         return 1
     if options.then == "die":
         return 7
+    if options.then == "hang":
+        print("Waits.", flush=True)
     while options.then == "hang":
         time.sleep(0.1)
     print("Done.", flush=True)

@@ -14,6 +14,7 @@ from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import Outcome, RunStore
 from kohya_gui.stages import STAGES
 from sd_scripts.library import events
+from sd_scripts.options.spec import flat_values, from_values
 
 HAD = {"train_batch_size": 4, "resolution": "512,512"}
 
@@ -26,7 +27,8 @@ def store(tmp_path: Path) -> RunStore:
 def tried(store: RunStore, **chosen: Any) -> str:
     """A run that has tried the settings HAD, and chose some others."""
     rows = [{"option": flag, "value": value} for flag, value in chosen.items()]
-    facts = {"title": "Fit", "argv": ["x"], "work_dir": ".", "values": HAD, "project": None}
+    values = flat_values(from_values(STAGES["train"].options, HAD))
+    facts = {"title": "Fit", "argv": ["x"], "work_dir": ".", "values": values, "project": None}
     run_id = store.create("fit_train", "meadow", **facts).id
     told = events.Summary(counts={"tried": 3}, tables={"tried": [{"settings": "as it is"}], "chosen": rows})
     store.events_path(run_id).write_text(events.to_line(told) + "\n")
@@ -58,5 +60,5 @@ def test_that_the_present_settings_are_the_fastest_is_said_too(store: RunStore) 
 
 def test_such_a_run_is_named_after_its_training(store: RunStore) -> None:
     run_id = tried(store)
-    (row,) = Monitor(store, Queue(store)).rows()["history"]
+    (row,) = Monitor(Queue(store)).runs()["history"]
     assert (row["id"], row["title"]) == (run_id, "Fit to the memory: Fine-tuning")
