@@ -27,6 +27,11 @@ FLAGS = [
 ]  # fmt: skip
 
 
+PATIENCE_MS = 30_000
+"""How long one waits for what the page shows: machines that test have other work too."""
+expect.set_options(timeout=PATIENCE_MS)
+
+
 def free_port() -> int:
     """A loopback port that nobody listens on at the moment."""
     with socket.socket() as probe:
@@ -168,7 +173,7 @@ class Tab:
         self.gui = gui
         self.errors: list[str] = []
         self.foreign: list[str] = []
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self._judge(request.url))
 
