@@ -1,5 +1,6 @@
 """What is refused before a model is loaded: by names, by headers, by numbers."""
 
+import json
 import os
 import zipfile
 from pathlib import Path
@@ -97,6 +98,16 @@ def test_archives_whose_names_are_damaged(tmp_path: Path) -> None:
     for look in (pickled_object, open_checkpoint):
         with pytest.raises(BadFile, match="is no checkpoint"):
             look(damaged)
+
+
+@pytest.mark.parametrize("offsets", ["x", "ab", [8], [], None, {"1": 8}, [0, "8"], [0, None], [0, 2**62]])
+def test_places_in_a_file_that_are_none(tmp_path: Path, offsets: object) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": offsets}}).encode()
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    for look in (safetensors_header, open_checkpoint):
+        with pytest.raises(BadFile, match="incomplete"):
+            look(path)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="this system has no such device")

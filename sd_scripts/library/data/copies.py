@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sd_scripts.library import events
-from sd_scripts.library.data.images import IMAGE_SUFFIXES
+from sd_scripts.library.data.images import IMAGE_SUFFIXES, UnreadableImage, check_file_size
 from sd_scripts.library.errors import BadOption, NothingUsable
 from sd_scripts.library.io.atomic import check_writable, replacing
 from sd_scripts.library.pausing import patiently
@@ -87,10 +87,14 @@ class Copies:
             self.report.failed_item(image, f"{folder.name} has a picture of this name already: {other}")
             return
         try:
+            check_file_size(image)
             # The texts first: with the picture there, everything of it is.
             for path in self._companions.of(image):
                 self._write(path, folder / path.name, copy_file)
             new = self._write(image, target, write)
+        except UnreadableImage as error:
+            self.report.failed_item(image, str(error))
+            return
         except OSError as error:
             self.report.failed_item(image, f"it cannot be read ({error.strerror or error})")
             return

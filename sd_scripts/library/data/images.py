@@ -21,8 +21,8 @@ Size = tuple[int, int]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl")
 
-# A decompression bomb is refused above this; a true picture of this size would need gigabytes.
-MAX_PIXELS = 500_000_000
+# A decompression bomb is refused above this: decoding takes 7 bytes a pixel. Telephones have up to 200 million.
+MAX_PIXELS = 250_000_000
 
 # The largest of them, uncompressed; more is no picture, and nobody waits until it is read.
 LARGEST_BYTES = 4_000_000_000
@@ -220,6 +220,12 @@ def _upright(image: "Image.Image") -> "Image.Image":
     return image
 
 
+def check_file_size(path: str | Path) -> None:
+    """A file may be copied or decoded in finite time. Errors: UnreadableImage; OSError, where there is none."""
+    if Path(path).stat().st_size > LARGEST_BYTES:
+        raise UnreadableImage(f"the file has more than {LARGEST_BYTES / 1e9:.0f} GB, as no picture has")
+
+
 def _opened(path: str | Path, data: bytes | None = None) -> "Image.Image":
     from PIL import Image
 
@@ -228,8 +234,7 @@ def _opened(path: str | Path, data: bytes | None = None) -> "Image.Image":
         with warnings.catch_warnings():
             # Broken EXIF data and the like: what matters is whether the picture can be decoded.
             warnings.simplefilter("ignore")
-            if Path(path).stat().st_size > LARGEST_BYTES:
-                raise UnreadableImage(f"the file has more than {LARGEST_BYTES / 1e9:.0f} GB, as no picture has")
+            check_file_size(path)
             image = Image.open(path if data is None else io.BytesIO(data))
     except UnreadableImage:
         raise
