@@ -64,7 +64,11 @@ def _by_stem(folder: Path) -> dict[str, list[Path]]:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copies a file, whole or not at all. Errors: OSError, where it cannot be read; BadFile, where not written."""
+    """Copies a picture or a text, whole or not at all.
+
+    Errors: OSError, where it cannot be read; UnreadableImage, where it is too large; BadFile, where not written.
+    """
+    check_file_size(source)
     with open(source, "rb") as old, replacing(target) as beside, open(beside, "wb") as new:
         shutil.copyfileobj(old, new, 2**20)
 
@@ -87,7 +91,6 @@ class Copies:
             self.report.failed_item(image, f"{folder.name} has a picture of this name already: {other}")
             return
         try:
-            check_file_size(image)
             # The texts first: with the picture there, everything of it is.
             for path in self._companions.of(image):
                 self._write(path, folder / path.name, copy_file)
