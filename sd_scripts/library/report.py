@@ -171,7 +171,7 @@ class Report:
             self.counts["skipped"] += uncounted
 
     def list_failures(self) -> None:
-        """Lists the items that were left out, each with its reason, in the terminal; once, however often it is asked."""
+        """Lists the items that were left out, each with its reason, in the terminal: once, however often asked."""
         if self.failed == self._listed:
             return
         self._listed = self.failed
