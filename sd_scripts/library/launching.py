@@ -18,8 +18,8 @@ from sd_scripts.library.errors import BadOption, UserError
 ADVICE = "Perhaps memory ran out. What was saved or made is kept: go on from there."
 # What starts several processes by itself; without any of these the launcher starts one, whatever number it is given.
 _WAYS = ("multi_gpu", "tpu", "use_deepspeed", "use_fsdp", "use_megatron_lm", "mpirun_hostfile")
-# Defaults that it lists at each start: none of them concerns the scripts, which decide these themselves.
-_DEFAULTS_LISTED = "The following values were not passed to `accelerate launch`"
+# At each start it lists defaults that were not given to it. The scripts decide these themselves.
+_NOT_GIVEN = "`accelerate launch`"
 
 
 def launch(pass_on: Callable[[int, Any], None]) -> int:
@@ -74,4 +74,4 @@ def _failed(error: Any) -> int:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith(_DEFAULTS_LISTED)
+    return _NOT_GIVEN not in record.getMessage()

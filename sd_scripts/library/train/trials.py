@@ -110,9 +110,7 @@ class _Child:
         errors = [line.partition("Error: ")[2] for line in lines if "Error: " in line]
         return errors[-1] if errors else "\n".join(lines[-_LAST_LINES:])
 
-    def _watch(
-        self, process: subprocess.Popen[bytes], limit_bytes: float | None, stopped: Callable[[], bool]
-    ) -> None:
+    def _watch(self, process: subprocess.Popen[bytes], limit_bytes: float | None, stopped: Callable[[], bool]) -> None:
         while process.poll() is None and not stopped():
             self.peak_bytes = max(self.peak_bytes, _memory_of(process.pid))
             if limit_bytes is not None and self.peak_bytes > limit_bytes:
