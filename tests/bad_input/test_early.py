@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_resolution
+from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_resolution, rules_within
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io.checkpoints import open_checkpoint
 from sd_scripts.library.io.fitting import check_embedding_file, check_network_file
@@ -18,6 +18,7 @@ from sd_scripts.library.io.reading import read_whole
 from sd_scripts.library.networks.stored import StoredNetwork
 from sd_scripts.library.train.checks.output import check_plain
 from sd_scripts.library.train.prompts import read_prompts
+from sd_scripts.options.latents import BucketOptions
 
 
 @pytest.mark.parametrize("name", ["CON", "con.v1", "Nul", "lpt1", "COM9.x", "ends.", "ends "])
@@ -34,7 +35,10 @@ def test_names_that_only_look_so() -> None:
 def test_buckets_of_which_one_would_be_left() -> None:
     with pytest.raises(BadOption, match="there would be one square bucket of 128 px") as caught:
         checked_rules(BucketRules((128, 128)), "resolution")
-    assert caught.value.option == "min_bucket_reso"
+    assert caught.value.option == "min_bucket_reso" and "leave out --enable_bucket" in str(caught.value)
+    with pytest.raises(BadOption, match="Use 64 or less.$"):
+        # A stage that sorts into buckets always.
+        rules_within("64", BucketOptions())
     checked_rules(BucketRules((256, 256)), "resolution")
 
 

@@ -71,6 +71,8 @@ def test_a_stop_of_the_launcher_reaches_every_process(at_work):
     assert len(resumable(program, "two")) == 1
     assert [event["kind"] for event in program.told("saved")] == ["state"]
     assert not program.told("failed")
+    # One process speaks for all.
+    assert program.said.count("Stopping after the present step.") == program.said.count("Stopped as asked") == 1
 
 
 READS = """
