@@ -73,7 +73,7 @@ class KnownFiles:
         self.trusting = trusting
         self._folders: dict[str, _Folder] = {}
 
-    def size_of(self, picture: Path) -> Size:
+    def size_of(self, picture: str | Path) -> Size:
         """(width, height) in px as a picture is seen. Errors: UnreadableImage."""
         folder, name = self._place(picture)
         try:
@@ -107,7 +107,7 @@ class KnownFiles:
         except OSError:
             return False
 
-    def put_picture(self, picture: Path, stamp: str, size_px: Size, content: str) -> None:
+    def put_picture(self, picture: str | Path, stamp: str, size_px: Size, content: str) -> None:
         """Keeps what was found of a picture in the state of `stamp`."""
         folder, name = self._place(picture)
         folder.put(name, stamp, [str(size_px[0]), str(size_px[1]), content or "-"])
@@ -142,14 +142,14 @@ class KnownFiles:
         self._folders.clear()
 
     def _place(self, file: str | Path) -> "tuple[_Folder, str]":
-        place, name = _split(os.fspath(file))
+        place, name = split_path(os.fspath(file))
         folder = self._folders.get(place)
         if folder is None:
             folder = self._folders[place] = _Folder(Path(place), _read(Path(place)) if self.trusting else {})
         return folder, name
 
 
-def _split(file: str) -> tuple[str, str]:
+def split_path(file: str) -> tuple[str, str]:
     """As os.path.split, which takes long for so many files."""
     place, _, name = file.rpartition(os.sep)
     # The top of a drive.
