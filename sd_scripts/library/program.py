@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import logging
 import os
 import sys
@@ -25,6 +26,10 @@ from sd_scripts.options.spec import flat_values, option_specs
 
 Options = TypeVar("Options")
 
+# Packages are half a million objects that stay. Python looks at all of them seven times while they are read in, which
+# takes a second and finds nothing; what is young is looked at as ever, and is what work leaves behind.
+FULL_LOOKS_EVERY = 1000
+
 # A launcher looks at its processes more often than this, but the first one may take seconds to end.
 SAY_AFTER_S = 10.0
 
@@ -47,6 +52,7 @@ def run_program(options_class: type[Options], work: Callable[[Options, Report], 
     # On some processors bitsandbytes misses a package for 4-bit inference, which nothing here does.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     defer_unused()
+    gc.set_threshold(*gc.get_threshold()[:2], FULL_LOOKS_EVERY)
     report = Report.from_environment()
     if launched().first:
         report.emit(events.Start(script=Path(sys.argv[0]).name, pid=os.getpid()))
