@@ -37,8 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise BadFile(_cannot_write(path, error)) from error
     finally:
-        beside.unlink(missing_ok=True)
-        _remember_gone(beside)
+        leftovers.remove(beside)
 
 
 def check_writable(path: Path) -> None:
@@ -73,7 +72,6 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         raise BadFile(_cannot_write(path, error)) from error
     finally:
         leftovers.remove(beside)
-        _remember_gone(beside)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -135,28 +133,12 @@ def _beside(path: Path) -> Path:
     try:
         _make_folder(path.parent)
         leftovers.tidy(path.parent)
-        _remove_returned(path.parent)
         prefix, suffix = leftovers.beginning(path.stem[:40]), leftovers.PART + path.suffix
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
     except OSError as error:
         raise BadFile(_cannot_write(path, error)) from error
     os.close(handle)
     return Path(name)
-
-
-_gone: set[Path] = set()
-
-
-def _remember_gone(beside: Path) -> None:
-    """What lies on a drive that was taken away while it was written cannot be removed until that is back."""
-    if not beside.parent.exists():
-        _gone.add(beside)
-
-
-def _remove_returned(folder: Path) -> None:
-    for beside in [one for one in _gone if one.parent == folder]:
-        leftovers.remove(beside)
-        _gone.discard(beside)
 
 
 def _make_folder(folder: Path) -> None:

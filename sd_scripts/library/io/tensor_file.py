@@ -9,9 +9,8 @@ import json
 import math
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -29,10 +28,11 @@ _NAMES = {
 }  # fmt: skip
 _RANKS = {dtype: rank for rank, dtype in enumerate(_NAMES)}
 _ALIGNMENT_BYTES = 8
-# Small enough for a processor's cache, where what was converted is found again by who hashes and who writes.
-PIECE_BYTES = 1 << 22
-PIECES = 4
-CONVERTERS = 2
+# Small enough for a processor's cache, where what was converted is found again by who hashes and who writes. Enough of
+# them that both go on while torch computes the checksum of a large tensor.
+ROOM_BYTES = 1 << 22
+ROOMS = 8
+# A longer copy would be shared out to all of torch's threads, which are at work in training, or for others.
 _ALONE = 1 << 15
 # A disk at work while the rest is made, and not only at the end; what it has taken needs no memory any more.
 _ON_ITS_WAY_BYTES = 1 << 25
@@ -74,51 +74,30 @@ def write_tensors(
 ) -> str:
     """Writes a .safetensors file; its SHA-256. `dtypes`: the number formats of those that do not keep their own.
 
-    While a piece of a tensor is brought to the CPU and converted, earlier ones are hashed and written. Errors: OSError.
+    Errors: OSError.
     """
     forms = {name: Form(dtypes.get(name, tensor.dtype), tuple(tensor.shape)) for name, tensor in tensors.items()}
-    pinned = any(tensor.is_cuda for tensor in tensors.values())
-    cut = ((part_N, forms[name].dtype) for name in ordered(forms) for part_N in _cut(tensors[name], forms[name].dtype))
-    with HashedFile(path) as file, ThreadPoolExecutor(CONVERTERS, "convert") as threads:
-        file.add(memoryview(head(forms, metadata)))
-        # One for each that is converted, that is on its way, and that is added.
-        rooms = cycle([torch.empty(PIECE_BYTES, dtype=torch.uint8, pin_memory=pinned) for _ in range(3 * PIECES)])
-        coming: deque[Future[memoryview]] = deque()
-        for part_N, dtype in cut:
-            coming.append(threads.submit(_converted, part_N, dtype, next(rooms)))
-            if len(coming) >= PIECES:
-                file.add(coming.popleft().result())
-        for one in coming:
-            file.add(one.result())
+    with HashedFile(path, pinned=any(tensor.is_cuda for tensor in tensors.values())) as file:
+        file.write(head(forms, metadata))
+        for name in ordered(forms):
+            file.add(tensors[name], forms[name].dtype)
         return file.sha256()
 
 
-def _cut(tensor: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
-    """A tensor in pieces that are not too long in the number format of the file."""
-    yield from tensor.detach().contiguous().reshape(-1).split(PIECE_BYTES // dtype.itemsize)
-
-
-def _converted(part_N: Tensor, dtype: torch.dtype, room: Tensor) -> memoryview:
-    """The bytes of a piece, put into `room`; what lies on the CPU in that format is not copied."""
-    if part_N.dtype == dtype and part_N.device.type == "cpu":
-        return memoryview(part_N.view(torch.uint8).numpy())
-    held_N = room[: len(part_N) * dtype.itemsize].view(dtype)
-    # A longer one would be shared out to all of torch's threads, which are at work in training, or for others.
-    length = _ALONE if part_N.device.type == "cpu" else len(part_N)
-    for part, held in zip(part_N.split(length), held_N.split(length), strict=True):
-        held.copy_(part)
-    return memoryview(held_N.view(torch.uint8).numpy())
-
-
 class HashedFile:
-    """A new file; one thread writes what is added, and one hashes it. Leaving it waits for both."""
+    """A new file. While its next bytes are put together, one thread hashes earlier ones, and one writes them.
 
-    def __init__(self, path: Path) -> None:
-        self._file = open(path, "wb", buffering=0)  # noqa: SIM115
+    Leaving it waits for both. `pinned`: tensors come from a GPU.
+    """
+
+    def __init__(self, path: Path, pinned: bool = False) -> None:
+        self._pinned = pinned
         self._hash = hashlib.sha256()
         self._threads = ThreadPoolExecutor(1, "hash"), ThreadPoolExecutor(1, "write")
-        self._going: deque[tuple[Future[None], Future[None]]] = deque()
+        self._going: deque[tuple[Tensor, Future[None], Future[None]]] = deque()
+        self._room, self._filled = self._next_room(), 0
         self._written = self._sent = 0
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115
 
     def __enter__(self) -> "HashedFile":
         return self
@@ -128,32 +107,72 @@ class HashedFile:
             thread.shutdown(cancel_futures=kind is not None)
         self._file.close()
 
-    def add(self, data: memoryview) -> None:
-        """Goes on with these bytes, which stay as they are until `PIECES` others were added. Errors: OSError."""
-        hashing, writing = self._threads
-        self._going.append((hashing.submit(self._hash.update, data), writing.submit(self._write, data)))
-        if len(self._going) >= PIECES:
-            self._end_one()
+    def add(self, tensor: Tensor, dtype: torch.dtype) -> None:
+        """Goes on with the numbers of a tensor, in a number format of the file. Errors: OSError."""
+        numbers_N = tensor.detach().contiguous().reshape(-1)
+        if numbers_N.dtype == dtype and not numbers_N.is_cuda and len(numbers_N):
+            self.write(memoryview(numbers_N.view(torch.uint8).numpy()))
+            return
+        done = 0
+        while done < len(numbers_N):
+            part_N = numbers_N[done : done + self._left() // dtype.itemsize]
+            _convert(part_N, self._take(len(part_N) * dtype.itemsize).view(dtype))
+            done += len(part_N)
 
     def write(self, data: Any) -> int:
-        """The same for writers that keep their bytes to themselves. Errors: OSError."""
+        """Goes on with these bytes. Errors: OSError."""
         with memoryview(data).cast("B") as view:
-            for begin in range(0, len(view), PIECE_BYTES):
-                self.add(memoryview(bytes(view[begin : begin + PIECE_BYTES])))
-            return len(view)
+            done = 0
+            while done < len(view):
+                part = view[done : done + self._left()]
+                memoryview(self._take(len(part)).numpy())[:] = part
+                done += len(part)
+            return done
 
     def flush(self) -> None:
-        """Nothing waits here; what torch writes to is asked for it."""
+        """What torch writes to is asked for it; nothing is held back for long."""
 
     def sha256(self) -> str:
         """Of all that was added, once it is written. Errors: OSError."""
+        self._send()
         while self._going:
             self._end_one()
         return self._hash.hexdigest()
 
-    def _end_one(self) -> None:
-        for one in self._going.popleft():
-            one.result()
+    def _left(self) -> int:
+        """Bytes that the room takes; at least one."""
+        if self._filled == ROOM_BYTES:
+            self._send()
+        return ROOM_BYTES - self._filled
+
+    def _take(self, size_bytes: int) -> Tensor:
+        begin, self._filled = self._filled, self._filled + size_bytes
+        return self._room[begin : self._filled]
+
+    def _send(self) -> None:
+        """Hands over what the room holds, and takes another."""
+        hashing, writing = self._threads
+        data = memoryview(self._room[: self._filled].numpy())
+        self._going.append((self._room, hashing.submit(self._hash.update, data), writing.submit(self._write, data)))
+        self._room, self._filled = self._next_room(), 0
+
+    def _next_room(self) -> Tensor:
+        if len(self._going) == ROOMS - 1:
+            return self._end_one()
+        try:
+            return torch.empty(ROOM_BYTES, dtype=torch.uint8, pin_memory=self._pinned)
+        except RuntimeError:
+            if not self._going:
+                raise
+            # Memory is short: fewer do as well, and nothing that was learnt is lost for it.
+            return self._end_one()
+
+    def _end_one(self) -> Tensor:
+        """Waits until the first that was handed over is hashed and written; its room."""
+        room, hashed, written = self._going.popleft()
+        hashed.result()
+        written.result()
+        return room
 
     def _write(self, data: memoryview) -> None:
         while data:
@@ -163,3 +182,9 @@ class HashedFile:
         if self._written - self._sent > _ON_ITS_WAY_BYTES and hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self._file.fileno(), self._sent, self._written - self._sent, os.POSIX_FADV_DONTNEED)
             self._sent = self._written
+
+
+def _convert(part_N: Tensor, held_N: Tensor) -> None:
+    length = len(part_N) if part_N.is_cuda else _ALONE
+    for part, held in zip(part_N.split(length), held_N.split(length), strict=True):
+        held.copy_(part)

@@ -1,6 +1,8 @@
 """CLIP's tokenizer out of the bundled vocabulary, with no hub; tokens of long texts in chunks of 75."""
 
 import json
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,11 @@ def clip_tokenizer(pad_token: str) -> Any:
 
 def write_tokenizer(tokenizer: Any, folder: Path) -> None:
     """A tokenizer folder that every version of transformers reads: vocab.json and merges.txt beside today's files."""
-    tokenizer.save_pretrained(folder)
+    try:
+        tokenizer.save_pretrained(folder)
+    except Exception as error:  # Its writer has no other kind, and names the system's error in words.
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else error) from error
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False), encoding="utf-8")
     pairs = (pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])
