@@ -8,12 +8,13 @@ import torch
 from safetensors.torch import load_file
 
 from sd_scripts.library.errors import TrainingFailed
+from sd_scripts.library.free_memory import free_ram_bytes
 from sd_scripts.library.io import checkpoints
 from sd_scripts.library.io.drafts import Draft, Held, HeldValue, Saved
 from sd_scripts.library.train import aside, outputs
 from tests.train.tiny import make_trainer, train
 
-VALUES = {"max_train_steps": 4, "save_every_n_steps": 1, "save_state": True, "ema_decay": 0.9}
+VALUES = {"max_train_steps": 2, "save_every_n_steps": 1, "save_state": True, "ema_decay": 0.9}
 
 
 def digests(folder):
@@ -35,10 +36,10 @@ def test_what_is_written_aside_is_what_would_have_been_written_at_once(tmp_path,
     begin = aside.Aside.begin
     monkeypatch.setattr(aside.Aside, "begin", lambda self, attempts: (begun.append(1), begin(self, attempts)))
     _, told = train(tmp_path / "aside", **VALUES)
-    assert len(begun) == 4
+    assert len(begun) == 2
     monkeypatch.setattr(aside, "MARGIN_BYTES", 1 << 60)
     _, at_once = train(tmp_path / "once", **VALUES)
-    assert len(begun) == 4, "memory did not allow it"
+    assert len(begun) == 2, "memory did not allow it"
     assert digests(tmp_path / "aside" / "out") == digests(tmp_path / "once" / "out")
     places = [[(event.kind, event.step) for event in one.of("saved")] for one in (told, at_once)]
     assert places[0] == places[1] and told.losses == at_once.losses
@@ -87,3 +88,49 @@ def test_a_draft_that_is_kept_does_not_change():
     memory["groups"][0]["lr"] = 0.2
     assert held.tensors["a"].dtype == torch.float16 and held.tensors["a"].sum() == 3
     assert value.value["state"][0]["avg"].sum() == 2 and value.value["groups"][0]["lr"] == 0.1
+
+
+def test_a_copy_that_memory_does_not_hold_is_not_made(monkeypatch):
+    held = Held({"a": torch.ones(3)})
+    draft = Draft([held], lambda path: Saved(path))
+    monkeypatch.setattr(aside, "free_ram_bytes", lambda: 12 + aside.MARGIN_BYTES)
+    assert aside.keep(draft)
+
+    def short(own):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 12 bytes.")
+
+    monkeypatch.setattr(held, "_on_cpu", short)
+    assert not aside.keep(draft)
+    monkeypatch.setattr(aside, "free_ram_bytes", lambda: 11 + aside.MARGIN_BYTES)
+    assert not aside.keep(draft)
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_container_has_the_memory_that_its_limit_leaves(tmp_path, older):
+    machine = free_ram_bytes(tmp_path)
+    folder = tmp_path / "memory" if older else tmp_path
+    names = ("limit_in_bytes", "usage_in_bytes") if older else ("max", "current")
+    folder.mkdir(exist_ok=True)
+    (folder / "memory.stat").write_text(f"anon 1\n{'total_' * older}inactive_file 500\n")
+    (folder / f"memory.{names[1]}").write_text("2500\n")
+    for limit, free in (("max", None), ("9000", 7000), ("1000", 0), ("9223372036854771712", None)):
+        (folder / f"memory.{names[0]}").write_text(f"{limit}\n")
+        found = free_ram_bytes(tmp_path)
+        assert found == free if free is not None else found > machine / 10
+
+
+def test_an_error_aside_that_no_place_is_to_blame_for_ends_training_at_its_next_step(tmp_path, monkeypatch):
+    write = checkpoints.write_tensors
+
+    def broken(path, tensors, metadata, dtypes):
+        if "ss_steps" in metadata:
+            raise ValueError("no tensor")
+        return write(path, tensors, metadata, dtypes)
+
+    monkeypatch.setattr(checkpoints, "write_tensors", broken)
+    trainer, recorder = make_trainer(tmp_path, max_train_steps=50, save_every_n_steps=2)
+    # However slow the machine is, the second save waits for the first.
+    with pytest.raises(ValueError, match="no tensor"):
+        trainer.run()
+    assert 2 <= len(recorder.losses) <= 4 and not recorder.of("saved")
+    assert not list((tmp_path / "out").iterdir())

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import psutil
-
+from sd_scripts.library.free_memory import free_ram_bytes
 from sd_scripts.library.io.drafts import Draft
 from sd_scripts.library.pausing import Trouble
+from sd_scripts.library.shortage import is_out_of_memory
 
 # What training itself, and the system, may need beside while a copy is held.
 MARGIN_BYTES = 2_000_000_000
@@ -40,9 +40,15 @@ class Aside:
 
 def keep(draft: Draft) -> bool:
     """Copies a draft where memory allows; whether it did."""
-    if psutil.virtual_memory().available < draft.size_bytes + MARGIN_BYTES:
+    if free_ram_bytes() < draft.size_bytes + MARGIN_BYTES:
         return False
-    draft.keep()
+    try:
+        draft.keep()
+    except (MemoryError, RuntimeError) as error:
+        # A limit of which nobody told.
+        if not is_out_of_memory(error):
+            raise
+        return False
     return True
 
 
