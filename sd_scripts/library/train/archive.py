@@ -51,9 +51,7 @@ class Archive:
 
         def write(path: Path) -> Saved:
             saved = draft.write(path)
-            if not is_whole(saved.path):
-                sentence = "was written, but does not read back whole. Look after its disk; older models stay."
-                raise BadFile(f"{saved.path} {sentence}")
+            _check_whole(saved.path)
             return saved
 
         return Draft(draft.parts, write)
@@ -91,3 +89,8 @@ class Archive:
         for path in older:
             remove(path)
             self.report.say(f"Removed {path.name}.")
+
+
+def _check_whole(path: Path) -> None:
+    if not is_whole(path):
+        raise BadFile(f"{path} was written, but does not read back whole. Look after its disk; older models stay.")
