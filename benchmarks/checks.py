@@ -69,7 +69,7 @@ def main() -> int:
     """Measures, prints the table, and says whether every goal holds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, nargs="+", default=[5000, 20_000], help="pictures (default: 5000 20000)")
-from benchmarks.rows import Row, at_least, json_file, tell
+    parser.add_argument("--json", type=json_file, help="also write the figures to this file")
     parser.add_argument("--one", nargs=3, metavar=("WHAT", "FOLDER", "FILES"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
