@@ -10,7 +10,7 @@ from kohya_gui.checks import Checked
 from kohya_gui.draft import Draft, Finding, Fix
 from kohya_gui.launch import run_name, versions
 from kohya_gui.launching import gpus_named, split_values
-from kohya_gui.past import MATTERS
+from kohya_gui.past import differing
 from kohya_gui.runs.events import RunView
 from kohya_gui.runs.store import RunRecord, RunStore
 from kohya_gui.words import label, say
@@ -75,7 +75,8 @@ def _shown(value: Any) -> str:
 
 def _is_same(draft: Draft, record: RunRecord, chosen: dict[str, Any]) -> bool:
     """Whether what the memory hangs on, but for what was chosen, is still as it was."""
-    return all(record.values.get(flag) == draft.get(flag) for flag in MATTERS["train"] if flag not in chosen)
+    now = {flag: draft.get(flag) for flag in draft.specs}
+    return set(differing(draft.stage, record.values, now)) <= set(chosen)
 
 
 @functools.lru_cache(maxsize=_MOST_RUNS)
