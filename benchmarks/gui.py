@@ -19,6 +19,7 @@ from playwright.sync_api import Browser
 
 from benchmarks import looks, servers
 from benchmarks.figures import in_one_line, machine
+from benchmarks.rows import json_file
 from kohya_gui.stages import STAGES
 from sd_scripts.library.io.atomic import write_json
 from sd_scripts.options.spec import OptionSpec, option_specs
@@ -44,7 +45,9 @@ def main() -> int:
     """Measures, prints the table, and says whether every goal holds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each server is started (default: 5)")
-    parser.add_argument("--json", type=Path, help="also write the results, the machine and the versions to this file")
+    parser.add_argument(
+        "--json", type=json_file, help="also write the results, the machine and the versions to this file"
+    )
     options = parser.parse_args()
     with chromium() as browser:
         facts = measure(browser, options.rounds)

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.figures import in_one_line, machine
 from benchmarks.processes import Cost, cost_of
+from benchmarks.rows import json_file
 from sd_scripts.library.io.atomic import write_json
 from sd_scripts.library.io.metadata import Entry, write_entries
 
@@ -35,7 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=1_000_000, help="entries of the metadata")
     parser.add_argument("--pictures", type=int, default=100_000, help="pictures of the folder, each with a text file")
-    parser.add_argument("--json", type=Path, help="also write the results to this file")
+    parser.add_argument("--json", type=json_file, help="also write the results to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = [(case, cost_of(case.argv)) for case in cases(Path(folder), options.entries, options.pictures)]
