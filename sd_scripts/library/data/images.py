@@ -22,8 +22,8 @@ Size = tuple[int, int]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl")
 
-# A decompression bomb is refused above this; a true picture of this size would need gigabytes.
-MAX_PIXELS = 500_000_000
+# A decompression bomb is refused above this: decoding takes 7 bytes a pixel. Telephones have up to 200 million.
+MAX_PIXELS = 250_000_000
 
 # The largest of them, uncompressed; more is no picture, and nobody waits until it is read.
 LARGEST_BYTES = 4_000_000_000
@@ -237,6 +237,14 @@ def _upright(image: "Image.Image") -> "Image.Image":
     return image
 
 
+def check_file_size(path: str | Path) -> None:
+    """A picture or its text can be read in finite time. Errors: UnreadableImage; OSError, where there is none."""
+    if os.stat(path).st_size > LARGEST_BYTES:
+        raise UnreadableImage(
+            f"{Path(path).name} has more than {LARGEST_BYTES / 1e9:.0f} GB, as no picture or text has"
+        )
+
+
 def _opened(path: str | Path, data: bytes | None = None) -> "Image.Image":
     from PIL import Image
 
@@ -245,8 +253,7 @@ def _opened(path: str | Path, data: bytes | None = None) -> "Image.Image":
         with warnings.catch_warnings():
             # Broken EXIF data and the like: what matters is whether the picture can be decoded.
             warnings.simplefilter("ignore")
-            if os.stat(path).st_size > LARGEST_BYTES:
-                raise UnreadableImage(f"the file has more than {LARGEST_BYTES / 1e9:.0f} GB, as no picture has")
+            check_file_size(path)
             image = Image.open(path if data is None else io.BytesIO(data))
     except UnreadableImage:
         raise
