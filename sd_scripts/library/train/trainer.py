@@ -29,6 +29,7 @@ from sd_scripts.library.train.course import Course, Place, Window, fingerprint, 
 from sd_scripts.library.train.device import make_accelerator, prepare_modules, vae_stays
 from sd_scripts.library.train.feed import Feed, Loaded
 from sd_scripts.library.train.finite import Watch
+from sd_scripts.library.train.idle import idle_levels
 from sd_scripts.library.train.keepers import asked_keeper, needs_vae
 from sd_scripts.library.train.kept import Kept
 from sd_scripts.library.train.learner import Learner
@@ -407,7 +408,9 @@ class Trainer:
 
     def _say_course(self) -> None:
         course = self.course
-        for text in warmup_notices(self.options.optimizer, self.options.schedule, course.total_steps):
+        levels = idle_levels(self.options.precision, len(self.family.unet.down_blocks))
+        warmup = warmup_notices(self.options.optimizer, self.options.schedule, course.total_steps)
+        for text in (*levels, *warmup):
             self.report.notice(text, "warning")
         pictures, device = f"{len(self.data.images):,} pictures", self.accelerator.device
         self.report.say(f"{pictures}, {course.steps_per_epoch:,} steps an epoch, on {device}")
