@@ -21,7 +21,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from benchmarks.rows import Row, at_least, tell
+from benchmarks.rows import Row, at_least, json_file, tell
 from sd_scripts.library.data.buckets import BucketRules, Fit
 from sd_scripts.library.data.known_files import INDEX, KnownFiles, content_hash
 from sd_scripts.library.data.latents import CachedLatents, MadeFrom, plain_path, write_latents
@@ -69,7 +69,7 @@ def main() -> int:
     """Measures, prints the table, and says whether every goal holds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, nargs="+", default=[5000, 20_000], help="pictures (default: 5000 20000)")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--json", type=json_file, help="also write the figures to this file")
     parser.add_argument("--one", nargs=3, metavar=("WHAT", "FOLDER", "FILES"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:

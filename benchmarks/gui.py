@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from playwright.sync_api import Browser
 
 from benchmarks import looks, servers
-from benchmarks.rows import Row, at_most, tell
+from benchmarks.rows import Row, at_most, json_file, tell
 from kohya_gui.stages import STAGES
 from sd_scripts.options.spec import OptionSpec, option_specs
 from tests.page import chromium
@@ -29,7 +29,7 @@ def main() -> int:
     """Measures, prints the table, and says whether every goal holds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each server is started (default: 5)")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--json", type=json_file, help="also write the figures to this file")
     options = parser.parse_args()
     with chromium() as browser:
         rows = judged(measure(browser, options.rounds))

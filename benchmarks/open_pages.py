@@ -24,7 +24,7 @@ import psutil
 from playwright.sync_api import Browser, Page
 
 from benchmarks import steady_run
-from benchmarks.rows import Row, at_most, tell
+from benchmarks.rows import Row, at_most, json_file, tell
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunStore
 from tests.page import Gui, chromium, served
@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument("--hidden", type=int, default=190, help="pages that nobody sees (default: 190)")
     parser.add_argument("--tabs", type=int, default=20, help="how many of the hidden ones are tabs (default: 20)")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long it is measured (default: 60)")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--json", type=json_file, help="also write the figures to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as gui, chromium() as browser:
         run_id = start_run(gui)

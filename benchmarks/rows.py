@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.figures import in_one_line, machine
-from sd_scripts.library.io.atomic import write_json
+from sd_scripts.library.errors import BadFile
+from sd_scripts.library.io.atomic import check_writable, write_json
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,24 @@ def arguments(about: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: at the models' true size")
     parser.add_argument("--quick", action="store_true", help="only see that it works: its figures mean nothing")
     parser.add_argument("--rounds", type=int, default=5, help="of each figure so many are taken (default: 5)")
-    parser.add_argument("--json", type=Path, help="also write the figures, the machine and the versions to this file")
+    parser.add_argument(
+        "--json", type=json_file, help="also write the figures, the machine and the versions to this file"
+    )
     parser.add_argument("--room", type=Path, help="where to work; the system's temporary folder else")
     return parser
+
+
+def json_file(name: str) -> Path:
+    """A file that can be written when all is measured: its folder is there. Errors: ArgumentTypeError."""
+    path = Path(name)
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else "lies in no folder that is there"
+        raise argparse.ArgumentTypeError(f"{path} {what}. Name a file in a folder that is there.")
+    try:
+        check_writable(path)
+    except BadFile as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return path
 
 
 def table(rows: list[Row], judged: bool = True) -> str:

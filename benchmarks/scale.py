@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.processes import cost_of
-from benchmarks.rows import Row, at_most, tell
+from benchmarks.rows import Row, at_most, json_file, tell
 from sd_scripts.library.io.metadata import Entry, write_entries
 
 SIZE_PX = (64, 48)
@@ -34,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=1_000_000, help="entries of the metadata")
     parser.add_argument("--pictures", type=int, default=100_000, help="pictures of the folder, each with a text file")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--json", type=json_file, help="also write the figures to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = [rows_of(case) for case in cases(Path(folder), options.entries, options.pictures)]

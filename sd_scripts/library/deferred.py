@@ -6,7 +6,7 @@ as it is asked for: nothing works differently, only later.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, cast
@@ -27,6 +27,8 @@ class Deferred(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name not in _ANSWERED:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        if name in CALLED.get(self.__name__, ()) and waits(self):
+            return _called_later(self, name)
         run(self)
         # Some modules put another object in their place.
         now = sys.modules[self.__name__]
@@ -46,11 +48,16 @@ DEFERRED = {
     "peft",
     "peft.tuners",
     "scipy.integrate",
+    "scipy.optimize",
     "scipy.stats",
     "torch.distributed.checkpoint",
     "transformers.models",
 }
 """Of none of them do other modules take names while they are read in: that would run it at once."""
+
+CALLED = {"scipy.optimize": {"linear_sum_assignment"}}
+"""Functions that other modules do take while they are read in, and that nothing but calls: transformers' losses of
+detectors, which come with each of its models, take this one."""
 
 _OPEN = {
     "diffusers.hooks",
@@ -67,6 +74,16 @@ def run(module: ModuleType) -> None:
     _run_above(module.__name__)
     if waits(module):
         _loader(module).run(module)
+
+
+def _called_later(module: ModuleType, name: str) -> Callable[..., Any]:
+    """A function that calls the module's own of this name, for which the module's code runs first."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        run(module)
+        return vars(module)[name](*args, **kwargs)
+
+    return call
 
 
 def _run_above(name: str) -> None:

@@ -11,7 +11,7 @@ from benchmarks import __main__ as every_stage
 from benchmarks.alternating import alternating
 from benchmarks.models import make_model
 from benchmarks.processes import REPOSITORY
-from benchmarks.rows import Row, at_least, at_most, table
+from benchmarks.rows import Row, at_least, at_most, json_file, table
 from sd_scripts.library.models import sd, sdxl
 
 
@@ -60,6 +60,17 @@ def test_a_stage_that_is_not_there_is_named():
         [sys.executable, "-m", "benchmarks", "nothing"], cwd=REPOSITORY, capture_output=True, text=True
     )
     assert ended.returncode == 2 and "nothing" in ended.stderr
+
+
+def test_a_file_for_the_figures_is_looked_at_before_anything_is_measured(tmp_path):
+    figures = tmp_path / "nowhere" / "figures.json"
+    ended = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--json", str(figures), "start"],
+        cwd=REPOSITORY, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.returncode == 2 and f"{figures} lies in no folder that is there" in ended.stderr
+    assert not ended.stdout and not figures.parent.exists()
+    assert json_file(str(tmp_path / "figures.json")) == tmp_path / "figures.json"
 
 
 STAGE = """

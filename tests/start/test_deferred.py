@@ -13,9 +13,11 @@ FILES = {
     "far/deep.py": "import far\nfound = far.Thing\n",
     "open_package/__init__.py": "raise RuntimeError('it ran')\n",
     "open_package/part.py": "value = 7\n",
+    "sums.py": "def double(number):\n    return 2 * number\ndef half(number):\n    return number / 2\n",
+    "taker.py": "from sums import double\n",
     "broken.py": "import nothing_of_this_name\n",
 }
-TABLE = {"far", "open_package", "broken", "not_there"}
+TABLE = {"far", "open_package", "broken", "not_there", "sums"}
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +28,11 @@ def packages(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(deferred, "DEFERRED", TABLE)
     monkeypatch.setattr(deferred, "_OPEN", {"open_package"})
+    monkeypatch.setattr(deferred, "CALLED", {"sums": {"double"}})
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     deferred.defer_unused()
     yield
-    for name in [name for name in sys.modules if name.partition(".")[0] in TABLE]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in TABLE | {"taker"}]:
         del sys.modules[name]
 
 
@@ -53,6 +56,14 @@ def test_of_an_open_package_single_modules_are_used_while_it_waits():
     assert importlib.import_module("open_package.part").value == 7
     with pytest.raises(RuntimeError, match="it ran"):
         sys.modules["open_package"].anything  # noqa: B018
+
+
+def test_a_function_that_is_only_called_may_be_taken_while_its_module_waits():
+    taker, sums = importlib.import_module("taker"), importlib.import_module("sums")
+    assert deferred.waits(sums)
+    assert taker.double(number=4) == 8 and not deferred.waits(sums)
+    assert sums.double is not taker.double and taker.double(5) == 10
+    assert importlib.import_module("sums").half(4) == 2
 
 
 def test_the_reason_of_a_failed_import_is_told_each_time():

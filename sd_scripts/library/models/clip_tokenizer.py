@@ -1,6 +1,9 @@
 """CLIP's tokenizer out of the bundled vocabulary, with no hub; tokens of long texts in chunks of 75."""
 
+import functools
 import json
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sd_scripts.library.models.clip_vocabulary import vocabulary_and_merges
+from sd_scripts.library.models.clip_vocabulary import BEGIN, END, WORD_END, vocabulary_and_merges
 from sd_scripts.library.models.prompt_weights import Piece, weighted_pieces
 
 CHUNK = 75
@@ -16,16 +19,33 @@ CHUNK = 75
 
 
 def clip_tokenizer(pad_token: str) -> Any:
-    """A transformers CLIPTokenizer of the 49,408 tokens that SD1 and SD2 share."""
+    """A transformers CLIPTokenizer of the 49,408 tokens that all text encoders share."""
     from transformers import CLIPTokenizer
 
+    model = _pairs_of_bytes()
+    # Made of the tokens that stand for themselves, it takes the vocabulary that is there: one of them in memory.
+    own = {token: model.token_to_id(token) for token in (BEGIN, END, pad_token)}
+    tokenizer = CLIPTokenizer(vocab=own, pad_token=pad_token, model_max_length=CHUNK + 2)
+    tokenizer.backend_tokenizer.model = model
+    return tokenizer
+
+
+@functools.cache
+def _pairs_of_bytes() -> Any:
+    """The vocabulary as tokenizers hold it. It stays as it is, whoever uses it."""
+    from tokenizers.models import BPE
+
     vocabulary, merges = vocabulary_and_merges()
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=pad_token, model_max_length=CHUNK + 2)
+    return BPE(vocabulary, merges, continuing_subword_prefix="", end_of_word_suffix=WORD_END, unk_token=END)
 
 
 def write_tokenizer(tokenizer: Any, folder: Path) -> None:
     """A tokenizer folder that every version of transformers reads: vocab.json and merges.txt beside today's files."""
-    tokenizer.save_pretrained(folder)
+    try:
+        tokenizer.save_pretrained(folder)
+    except Exception as error:  # Its writer has no other kind, and names the system's error in words.
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else error) from error
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False), encoding="utf-8")
     pairs = (pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])
