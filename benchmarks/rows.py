@@ -26,7 +26,7 @@ class Goal:
         return figure >= self.bound if self.least else figure <= self.bound
 
     def __str__(self) -> str:
-        return f"{'at least' if self.least else 'at most'} {self.bound:g}{'x' if self.of == 'ratio' else ''}"
+        return f"{'at least' if self.least else 'at most'} {shown(self.bound)}{'x' if self.of == 'ratio' else ''}"
 
 
 def at_most(bound: float, of: Literal["ratio", "value"] = "ratio") -> Goal:
@@ -91,13 +91,20 @@ def stage(measure: Callable[[Given], list[Row]], about: str | None) -> int:
         raise SystemExit(f"Error: --room {options.room}: there is no such folder.")
     with tempfile.TemporaryDirectory(dir=options.room) as room:
         rows = measure(Given(options.device, options.quick, options.rounds, Path(room)))
-    facts = machine() | versions() | {"device": device_name(options.device)}
-    print(in_one_line(facts))
-    print(table(rows, judged=not options.quick), flush=True)
-    if options.json:
-        write_json(options.json, {"about": facts, "command": sys.argv, "rows": [as_json(row) for row in rows]})
-    # What was only tried has missed nothing.
-    return int(any(row.holds is False for row in rows) and not options.quick)
+    about_it = versions() | {"device": device_name(options.device)}
+    return tell(rows, about_it, options.json, judged=not options.quick)
+
+
+def tell(rows: list[Row], more: dict[str, Any], file: Path | None, judged: bool = True) -> int:
+    """Prints the table below the machine and what `more` the figures depend on, and writes both to a file.
+
+    Gives the exit code: 1 where a goal is missed; what was only tried (not `judged`) has missed nothing.
+    """
+    facts = machine() | more
+    print(f"{in_one_line(facts)}\n\n{table(rows, judged)}", flush=True)
+    if file:
+        write_json(file, {"about": facts, "command": sys.argv, "rows": [as_json(row) for row in rows]})
+    return int(judged and any(row.holds is False for row in rows))
 
 
 def arguments(about: str | None) -> argparse.ArgumentParser:

@@ -144,10 +144,15 @@ class Report:
             self.failures.append((str(item), reason))
             self.emit(events.ItemFailed(item=str(item), reason=reason))
 
-    def saved(self, path: Path, kind: str, step: int | None = None, epoch: int | None = None) -> None:
-        """A file or folder was written whole; of a file the SHA-256 is told, by which it is known again."""
+    def saved(
+        self, path: Path, kind: str, step: int | None = None, epoch: int | None = None, sha256: str | None = None
+    ) -> None:
+        """A file or folder was written whole; of a file the SHA-256 is told, by which it is known again.
+
+        `sha256`: where its writer knows it, the file is not read for it.
+        """
         size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) if path.is_dir() else path.stat().st_size
-        place, digest = str(path.absolute()), sha256_of(path) if path.is_file() else None
+        place, digest = str(path.absolute()), sha256 or (sha256_of(path) if path.is_file() else None)
         self.emit(events.Saved(path=place, kind=kind, size_bytes=size, step=step, epoch=epoch, sha256=digest))
 
     def summary(self, text: str, tables: dict[str, list[dict[str, Any]]] | None = None, **counts: int) -> None:

@@ -299,9 +299,7 @@ def test_the_monitor_follows_a_chain_and_the_focus_stays(tab: Tab, gui: Gui) -> 
     tab.make_project()
     page = tab.page
     seen = gui.work / "seen"
-    first, last = gui.queue_chain(
-        ("first", "--until", str(seen)), ("last", "--steps", "2000", "--step_s", "0.5")
-    )
+    first, last = gui.queue_chain(("first", "--until", str(seen)), ("last", "--steps", "2000", "--step_s", "0.5"))
     tab.select("runs")
     expect(page.locator(".kg-mon .top h2")).to_have_text("first")
     expect(page.locator(f'.run[data-run="{last}"]')).to_contain_text("It waits for first (Fine-tuning).")

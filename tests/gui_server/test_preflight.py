@@ -408,7 +408,11 @@ def test_a_value_that_is_none_is_replaced_by_the_nearest(place: Place, flag: str
         ({"resolution": "128,128"}, "min_bucket_reso", "Shortest side: 128"),
         ({"resolution": "64,64"}, "min_bucket_reso", "Shortest side: 64"),
         ({"resolution": "256,256", "min_bucket_reso": "512"}, "min_bucket_reso", "Reset: Shortest side"),
-        ({"resolution": "96,96", "bucket_reso_steps": "96", "max_bucket_reso": "960"}, "min_bucket_reso", "Shortest side: 96"),
+        (
+            {"resolution": "96,96", "bucket_reso_steps": "96", "max_bucket_reso": "960"},
+            "min_bucket_reso",
+            "Shortest side: 96",
+        ),
         ({"resolution": "1536,1536"}, "max_bucket_reso", "Longest side: 1536"),
         ({"bucket_reso_steps": "12", "resolution": "512,512"}, "bucket_reso_steps", "Reset: Bucket step"),
     ],

@@ -240,7 +240,9 @@ def _upright(image: "Image.Image") -> "Image.Image":
 def check_file_size(path: str | Path) -> None:
     """A picture or its text can be read in finite time. Errors: UnreadableImage; OSError, where there is none."""
     if os.stat(path).st_size > LARGEST_BYTES:
-        raise UnreadableImage(f"{Path(path).name} has more than {LARGEST_BYTES / 1e9:.0f} GB, as no picture or text has")
+        raise UnreadableImage(
+            f"{Path(path).name} has more than {LARGEST_BYTES / 1e9:.0f} GB, as no picture or text has"
+        )
 
 
 def _opened(path: str | Path, data: bytes | None = None) -> "Image.Image":

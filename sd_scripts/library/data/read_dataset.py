@@ -49,7 +49,7 @@ def open_data(
 
 @contextmanager
 def _rarely_collecting() -> Iterator[None]:
-    """Python looks for what can be given back after every 700 objects: here nearly all are kept, which may be millions."""
+    """Python looks for what can be given back after every 700 objects: here nearly all are kept, maybe millions."""
     usual = gc.get_threshold()
     gc.set_threshold(max(usual[0], KEPT_OBJECTS) if usual[0] else 0, *usual[1:])
     try:
