@@ -1,7 +1,7 @@
 """Makes the latents of many pictures, bucket by bucket, and keeps account of it. Needs no torch itself."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from sd_scripts.library.data.known_files import KnownFiles
 from sd_scripts.library.data.late_writing import LateMaking, Work
 from sd_scripts.library.data.latents import CachedLatents, flip_path, plain_path, write_latents
 from sd_scripts.library.data.latents_worker import Ready, Wanted, make_ready
-from sd_scripts.library.data.read_ahead import read_ahead
+from sd_scripts.library.data.read_ahead import Prepared, read_ahead, read_in_threads
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
@@ -68,7 +68,7 @@ class LatentsStage:
             return False
         self.report.phase("encode", f"Making latents of {len(ordered):,} pictures", len(ordered))
         waiting: list[Ready] = []
-        for done, one in enumerate(read_ahead(ordered, partial(make_ready, self.wanted), workers), 1):
+        for done, one in enumerate(self._read(ordered, workers), 1):
             if one.result is None:
                 self.report.failed_item(one.item, one.reason)
             elif one.result.pixels_HWC is None:
@@ -81,6 +81,13 @@ class LatentsStage:
                 return False
         self._make(waiting)
         return True
+
+    def _read(self, ordered: list[Path], workers: int | None) -> Iterator[Prepared[Path, Ready]]:
+        """By threads beside a CPU, and by processes beside a GPU, for which Python is kept busy."""
+        prepare = partial(make_ready, self.wanted)
+        if workers == 0 or not ordered or self.encoder.device.type != "cpu":
+            return read_ahead(ordered, prepare, workers)
+        return read_in_threads(ordered, prepare, workers, self.batch_size)
 
     def table(self) -> list[dict[str, Any]]:
         """The buckets that hold pictures: width, height, images, mean_aspect_error."""

@@ -1,4 +1,4 @@
-"""Reads ahead: worker processes prepare items while the model works on earlier ones."""
+"""Reads ahead: worker processes, or threads, prepare items while the model works on earlier ones."""
 
 import ctypes
 import multiprocessing
@@ -8,7 +8,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +23,9 @@ Result = TypeVar("Result")
 
 # Below this many items per worker, starting the worker costs more than it saves.
 ITEMS_PER_WORKER = 16
+
+# A large picture takes as long as many small ones, which are to be there by then.
+AHEAD_PER_THREAD = 4
 
 # Each may hold some hundred MB.
 MOST_WORKERS = 32
@@ -71,6 +74,27 @@ def read_ahead(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def read_in_threads(
+    items: Sequence[Item], prepare: Callable[[Item], Result], threads: int | None, more: int
+) -> Iterator[Prepared[Item, Result]]:
+    """As `read_ahead`, by threads: decoding and scaling leave Python to others, and nothing has to be sent.
+
+    `threads`: None for one a core. `more`: how many items may wait beside those that a thread has before it.
+    """
+    count = threads or own_cores()
+    waiting: deque[Future[Prepared[Item, Result]]] = deque()
+    with memory_kept(), ThreadPoolExecutor(count, thread_name_prefix="reader") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(attempt, prepare, item))
+                if len(waiting) > count * AHEAD_PER_THREAD + more:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 def chosen_workers(items: int) -> int:
     """Workers for so many items on this machine; 0 where one process is quicker."""
     cores = own_cores()
@@ -95,11 +119,12 @@ def batches(
 
 
 def let_threads_sleep() -> None:
-    """Before torch is imported: its threads sleep while they wait for each other.
+    """Before torch is imported: its threads sleep while they wait for each other. OpenCV, too, gets no further ones.
 
     Beside threads that read pictures they would burn several times the seconds that the model itself takes.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
 
 # Of glibc's malloc.h.

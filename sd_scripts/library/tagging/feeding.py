@@ -1,23 +1,18 @@
 """Brings pictures to a captioner or tagger: read ahead of it, gathered into full batches while it works."""
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sd_scripts.library.data.read_ahead import Prepared, attempt, batches, keep_memory, read_ahead
+from sd_scripts.library.data.read_ahead import Prepared, batches, read_ahead, read_in_threads
 from sd_scripts.library.tagging.describer import Describer
-from sd_scripts.library.team import own_cores
 
 if TYPE_CHECKING:
     import numpy as np
 
 T = TypeVar("T")
-
-# A large picture takes as long as many small ones, which are to be there by then.
-AHEAD_PER_THREAD = 4
 
 
 @dataclass(frozen=True)
@@ -42,25 +37,7 @@ def _prepared(
     prepare = describer.preparer(fast_decode)
     if workers == 0 or not describer.threads_read:
         return read_ahead(images, prepare, workers)
-    return _read_in_threads(images, prepare, workers or own_cores(), size)
-
-
-def _read_in_threads(
-    images: list[Path], prepare: Callable[[Path], Any], threads: int, size: int
-) -> Iterator[Prepared[Path, Any]]:
-    """As `read_ahead`, by threads: decoding and scaling leave Python to others, and nothing has to be sent."""
-    keep_memory()
-    waiting: deque[Future[Prepared[Path, Any]]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="reader") as pool:
-        try:
-            for image in images:
-                waiting.append(pool.submit(attempt, prepare, image))
-                if len(waiting) > threads * AHEAD_PER_THREAD + size:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return read_in_threads(images, prepare, workers, size)
 
 
 def _gathered(prepared: Iterator[Prepared[Path, Any]], describer: Describer, size: int) -> Generator[Group, None, None]:
