@@ -14,6 +14,7 @@ from sd_scripts.library.data import metadata_subset
 from sd_scripts.library.data.debug_dataset import show
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.picture_data import PictureData
+from sd_scripts.library.data.picture_folder import PictureFolder
 from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
@@ -354,3 +355,15 @@ def test_many_entries_are_read_a_second_time_and_not_held(
     held = found(len(entries))
     assert held == found(len(entries) - 1)
     assert len(held[0]) == 2 and len(held[1]) == 2  # type: ignore[arg-type]
+
+
+def test_every_way_to_name_a_picture_leads_to_it(pics: Path) -> None:
+    (pics / "below").mkdir()
+    for name in (".hidden.png", "below/c.png", "d.e.PNG"):
+        write_named(pics / Path(name).parent, (Path(name).name,))
+    folder = PictureFolder(pics)
+    ways = {"a": "a.png", "b.png": "b.png", ".hidden": ".hidden.png", "below/c": "below/c.png", "d.e": "d.e.PNG"}
+    assert {key: folder.find(key) for key in ways} == {key: str(pics / name) for key, name in ways.items()}
+    seen_alike = (pics / "A.PNG").exists()
+    assert [folder.find(key) for key in ("gone", "", ".", "gone/a", "\0")] == [None] * 5
+    assert (folder.find("A") is not None) == seen_alike

@@ -24,7 +24,10 @@ class PictureFolder:
 
     def __post_init__(self) -> None:
         self._beginning = "" if self.folder is None else str(self.folder / "x")[:-1]
-        for name in self._names():
+        names = self._names()
+        # Where A.png is the same file as a.png, more names lead to a picture than its own.
+        self._exact = bool(names) and not os.path.lexists(self._beginning + names[0].swapcase())
+        for name in names:
             stem, picture = without_ending(name), self._beginning + name
             if self._by_stem.setdefault(stem, picture) is not picture:
                 self._twins.setdefault(stem, []).append(picture)
@@ -45,9 +48,15 @@ class PictureFolder:
             return str(Path(key)) if _is_file(key) else None
         # Tried as texts: there may be a million keys without a picture.
         below = "" if self.folder is None else os.path.join(self.folder, key)
-        tried = [key] if self.folder is None else [below, key, *(below + suffix for suffix in IMAGE_SUFFIXES)]
+        tried = [key] if self.folder is None else [below, key]
+        if self.folder and not self._was_looked_for(key):
+            tried += [below + suffix for suffix in IMAGE_SUFFIXES]
         found = next(filter(_is_file, tried), None)
         return None if found is None else str(Path(found).absolute() if found is key else Path(found))
+
+    def _was_looked_for(self, key: str) -> bool:
+        """Whether the look at the folder would have found a picture of this stem; hidden ones are left aside there."""
+        return self._exact and key.isascii() and key[:1] not in ("", ".") and not os.path.dirname(key)
 
     def path_of(self, place: str) -> Path:
         """As a Path; that of the folder is not taken apart again for each of its pictures."""
