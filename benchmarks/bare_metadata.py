@@ -38,19 +38,22 @@ def clean(metadata: str, out: str) -> str:
 
 
 def train(metadata: str, folder: str) -> str:
-    """Finds picture, text and size of every entry; a size that was not prepared is read from the picture."""
+    """Finds picture, text, bucket and latents of every entry; a size that was not prepared is read from the picture."""
     from pathlib import Path
 
-    pictures = {os.path.splitext(name)[0]: name for name in os.listdir(folder) if name.endswith(".jpg")}
+    root, names = Path(folder), os.listdir(folder)
+    pictures = {os.path.splitext(name)[0]: name for name in names if name.endswith(".jpg")}
+    latents = {name for name in names if name.endswith(".npz")}
     found = []
     for key, entry in _read(metadata).items():
-        place = Path(folder, pictures[key])
-        size_px = entry.get("train_resolution") or _size(place)
-        found.append((key, place, f"{entry['caption']}, {entry['tags']}", tuple(size_px)))
+        name, text = pictures[key], f"{entry['caption'].strip()}, {entry['tags'].strip()}"
+        width_px, height_px = entry.get("train_resolution") or _size(os.path.join(folder, name))
+        bucket_px = width_px // 8 * 8, height_px // 8 * 8
+        found.append((key, root / name, text, bucket_px, f"{key}.npz" in latents))
     return f"{len(found):,} pictures"
 
 
-def _size(place: Any) -> tuple[int, int]:
+def _size(place: str) -> tuple[int, int]:
     from PIL import Image
 
     with Image.open(place) as image:

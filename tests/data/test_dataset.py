@@ -10,9 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
+from sd_scripts.library.data import metadata_subset
 from sd_scripts.library.data.debug_dataset import show
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.picture_data import PictureData
+from sd_scripts.library.data.picture_folder import PictureFolder
 from sd_scripts.library.data.read_dataset import read_data
 from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
@@ -336,3 +338,32 @@ def test_debug_shows_captions_at_the_first_step_and_the_longest_of_all(pics: Pat
     assert "the longest caption has 4 of 75 tokens" in told.lines.getvalue()
     show(read(pics, {"a": {"tags": "1"}}, tmp_path, "64", caption_dropout_rate=1.0), len, told)
     assert "(no caption) [0 tokens]" in told.lines.getvalue()
+
+
+def test_many_entries_are_read_a_second_time_and_not_held(
+    pics: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pics / "b.png").write_bytes(b"no picture")
+    entries = {"a": {"caption": "one"}, "gone": {}, "b": {"tags": "t"}, "猫 の": {"caption": "cat"} | READY}
+
+    def found(most: int) -> list[object]:
+        monkeypatch.setattr(metadata_subset, "HELD_ENTRIES", most)
+        told = Told(tmp_path / "events.jsonl")
+        data = read(pics, entries, tmp_path, "64", told)
+        return [data.images, told.failures, told.lines.getvalue()]
+
+    held = found(len(entries))
+    assert held == found(len(entries) - 1)
+    assert len(held[0]) == 2 and len(held[1]) == 2  # type: ignore[arg-type]
+
+
+def test_every_way_to_name_a_picture_leads_to_it(pics: Path) -> None:
+    (pics / "below").mkdir()
+    for name in (".hidden.png", "below/c.png", "d.e.PNG"):
+        write_named(pics / Path(name).parent, (Path(name).name,))
+    folder = PictureFolder(pics)
+    ways = {"a": "a.png", "b.png": "b.png", ".hidden": ".hidden.png", "below/c": "below/c.png", "d.e": "d.e.PNG"}
+    assert {key: folder.find(key) for key in ways} == {key: str(pics / name) for key, name in ways.items()}
+    seen_alike = (pics / "A.PNG").exists()
+    assert [folder.find(key) for key in ("gone", "", ".", "gone/a", "\0")] == [None] * 5
+    assert (folder.find("A") is not None) == seen_alike

@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sd_scripts.library.data.jpeg_head import HEAD_BYTES, plain_jpeg_size
 from sd_scripts.library.errors import BadFile, BadOption
@@ -43,25 +43,70 @@ def find_images(folder: str | Path, recursive: bool = False, option: str = "trai
 
 def image_places(folder: str | Path, recursive: bool = False, option: str = "train_data_dir") -> list[str]:
     """The same as texts: where there are very many, and for each a Path would take longer than the work itself."""
+    if not recursive:
+        beginning = str(Path(folder, "x"))[:-1]
+        return [beginning + name for name in image_names(folder, option).pictures]
+    root = _checked(folder, option)
+    with _said(root):
+        found = list(_below(root))
+        if not found:
+            raise BadOption(option, _no_pictures(root, recursive, option))
+    return found
+
+
+class Names(NamedTuple):
+    """What one look at a folder found: its pictures, sorted, and whether a file has the ending that was asked."""
+
+    pictures: list[str]
+    others: bool
+
+
+def image_names(folder: str | Path, option: str = "train_data_dir", others: str = "") -> Names:
+    """The names of the pictures in a folder, and whether there is a file that ends in `others`.
+
+    A folder of a million files takes long to look at: what is to be known of it is found out at once.
+
+    Errors: BadOption, naming `option`, when there is no such folder or there are no pictures in it.
+    """
+    root = _checked(folder, option)
+    with _said(root):
+        found = _names_in(root, others)
+        if not found.pictures:
+            raise BadOption(option, _no_pictures(root, False, option))
+    return found
+
+
+def _names_in(folder: Path, others: str) -> Names:
+    """One look tells what is a file; names are sorted faster than paths."""
+    names, any_others = [], False
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            # Asked without a call: most names of a large folder are none of a picture.
+            if name.lower().endswith(IMAGE_SUFFIXES):
+                if _has_image_name(name) and _is_file(entry):
+                    names.append(name)
+            elif others and name.endswith(others):
+                any_others = True
+    names.sort()
+    return Names(names, any_others)
+
+
+def _checked(folder: str | Path, option: str) -> Path:
     root = Path(folder)
     if not root.is_dir():
         what = "a file, not a folder" if root.exists() else "no folder"
         raise BadOption(option, f"{option} {root}: there is {what} of that name. Choose a folder of pictures.")
+    return root
+
+
+@contextlib.contextmanager
+def _said(root: Path) -> Iterator[None]:
+    """What the system says of a folder in words of ours."""
     try:
-        found = list(_below(root)) if recursive else _in(root)
-        if not found:
-            raise BadOption(option, _no_pictures(root, recursive, option))
+        yield
     except OSError as error:
         raise BadFile(f"{root} cannot be read: {error.strerror}.") from error
-    return found
-
-
-def _in(folder: Path) -> list[str]:
-    """The pictures of a folder. One look at the folder tells what is a file; names are sorted faster than paths."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if _has_image_name(entry.name) and _is_file(entry)]
-    beginning = str(folder / "x")[:-1]
-    return [beginning + name for name in sorted(names)]
 
 
 def _below(folder: Path) -> Iterator[str]:

@@ -140,6 +140,10 @@ class LatentsFinder:
             if path and self.check != "size":
                 self.known.note_written(path, asked._replace(flipped=flipped).question(content))
 
+    def know_none(self, folder: str | Path) -> None:
+        """Somebody looked at a folder, and there are no latents in it: it need not be listed again."""
+        self._folders.setdefault(os.fspath(folder), _Listing())
+
     def has_any(self, image: str | Path) -> bool:
         """Whether a picture has a latents file, of whatever size."""
         folder, name = split_path(os.fspath(image))

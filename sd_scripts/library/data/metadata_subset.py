@@ -1,6 +1,6 @@
 """Reads the pictures that a metadata file names. Needs no torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,29 +13,40 @@ from sd_scripts.library.data.subset_reader import SubsetReader, check_sizes
 from sd_scripts.library.data.subsets import Dataset, Subset
 from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.errors import BadFile, BadOption
-from sd_scripts.library.io.metadata import Entry, read_entries
+from sd_scripts.library.io.metadata import read_entries
 from sd_scripts.library.report import Report
+
+HELD_ENTRIES = 200_000
+"""What is read of more entries is not held, but read a second time: a million without pictures take too much memory."""
+
+Row = tuple[str, str, list[int] | None]
+"""What training takes of an entry: its key, its text, and (width, height) in px where they were prepared."""
 
 
 @dataclass(frozen=True)
 class _Entries:
     """How many entries a file has, how many of them have a train_resolution, and the first one's key.
 
-    The file is looked through for these, and read once more: to hold a million entries takes a gigabyte.
+    `held`: all of them, where they are not too many.
     """
 
     count: int
     prepared: int
     first: str
+    held: list[Row]
 
     @classmethod
-    def of(cls, file: str, option: str) -> "_Entries":
-        count, prepared, first = 0, 0, ""
-        for key, entry in read_entries(file, option):
-            first = first or key
+    def of(cls, rows: Iterable[Row]) -> "_Entries":
+        count, prepared, first, held = 0, 0, "", list[Row]()
+        for row in rows:
+            first = first or row[0]
             count += 1
-            prepared += "train_resolution" in entry
-        return cls(count, prepared, first)
+            prepared += row[2] is not None
+            if count <= HELD_ENTRIES:
+                held.append(row)
+            else:
+                held.clear()
+        return cls(count, prepared, first, held)
 
 
 class MetadataReader(SubsetReader):
@@ -47,14 +58,16 @@ class MetadataReader(SubsetReader):
         super().__init__(place, dataset, subset, finder, report)
         self._file = subset.metadata_file or ""
         self._option = "metadata_file" if subset.where else "in_json"
-        self._entries = _Entries.of(self._file, self._option)
+        self._template = self.template
+        self._entries = _Entries.of(self._rows())
         if not self._entries.count:
             raise BadOption(
                 self._option, f"No data found: {self._file} has no entries. Make it with the merge stages first."
             )
         self._folder = PictureFolder(Path(subset.image_dir) if subset.image_dir else None, subset.folder_option)
+        if self._folder.folder and not self._folder.has_latents:
+            finder.know_none(self._folder.folder)
         self._places: set[str] = set()
-        self._template = self.template
         check_sizes(dataset, subset, self._entries.prepared > 0)
 
     @property
@@ -69,8 +82,8 @@ class MetadataReader(SubsetReader):
 
     def read(self, advance: Callable[[], None]) -> None:
         """Reads every entry."""
-        for key, entry in read_entries(self._file, self._option):
-            self._read_one(key, entry)
+        for row in self._entries.held or self._rows():
+            self._read_one(*row)
             advance()
 
     def check_found(self) -> None:
@@ -89,38 +102,42 @@ class MetadataReader(SubsetReader):
             text = f"{about}Pictures of the folder that the metadata lacks, which are not trained: {unnamed:,}"
             self._report.notice(text, "warning")
 
-    def _read_one(self, key: str, entry: Entry) -> None:
+    def _rows(self) -> Iterator[Row]:
+        shown = self.subset.captions
+        for key, entry in read_entries(self._file, self._option):
+            text = self._template or training_text(
+                entry.get("caption", ""), entry.get("tags", ""), shown.separator, shown.wildcards
+            )
+            yield key, text, entry.get("train_resolution")
+
+    def _read_one(self, key: str, text: str, sides_px: list[int] | None) -> None:
         picture = self._folder.find(key)
         named = picture or self._folder.latents_place(key)
         if named is None or (picture is None and not self._finder.has_any(named)):
             self.leave_out(key, "have no picture", "there is no picture of this name")
             return
         self._places.add(named)
-        shown = self.subset.captions
-        text = self._template or training_text(
-            entry.get("caption", ""), entry.get("tags", ""), shown.separator, shown.wildcards
-        )
         if not text:
             self.counts["have no text"] += 1
             return
         place = self._folder.path_of(named)
         try:
-            bucket_px = self._bucket(key, entry, named)
+            if sides_px is None or self._dataset.own_sizes:
+                bucket_px = self.bucket_of(self._finder.known.size_of(named))
+            else:
+                bucket_px = prepared_size(key, sides_px)
         except UnreadableImage as error:
             self.leave_out(place, "cannot be read", str(error))
             return
         if not self.add(TrainImage(key, place, text, bucket_px), named, there=picture is not None):
             self.leave_out(key, "have no picture", "there is no picture of this name, and no latents that fit")
 
-    def _bucket(self, key: str, entry: Entry, place: str) -> Size:
-        if "train_resolution" in entry and not self._dataset.own_sizes:
-            return prepared_size(key, entry)
-        return self.bucket_of(self._finder.known.size_of(place))
 
-
-def prepared_size(key: str, entry: Entry) -> Size:
-    """The bucket that the metadata gives a picture. Errors: BadFile, when it is no size."""
-    sides = entry["train_resolution"]
-    if len(sides) != 2 or min(sides) < LATENT_PX:
-        raise BadFile(f'The metadata\'s entry "{key}" has the train_resolution {sides}, which is no width and height.')
-    return sides[0] // LATENT_PX * LATENT_PX, sides[1] // LATENT_PX * LATENT_PX
+def prepared_size(key: str, sides_px: list[int]) -> Size:
+    """The bucket that the metadata gives a picture. Errors: BadFile, when it is too small for one."""
+    width_px, height_px = sides_px
+    if width_px < LATENT_PX or height_px < LATENT_PX:
+        raise BadFile(
+            f'The metadata\'s entry "{key}" has the train_resolution {sides_px}, which is no width and height.'
+        )
+    return width_px // LATENT_PX * LATENT_PX, height_px // LATENT_PX * LATENT_PX

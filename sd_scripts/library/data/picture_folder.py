@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from sd_scripts.library.data.images import IMAGE_SUFFIXES, image_places
+from sd_scripts.library.data.images import IMAGE_SUFFIXES, image_names
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.io.metadata import image_key
+from sd_scripts.library.io.metadata import without_ending
 
 
 @dataclass
@@ -17,13 +17,18 @@ class PictureFolder:
 
     folder: Path | None
     option: str = "train_data_dir"
+    has_latents: bool = True
+    """Whether any may lie in the folder."""
     _by_stem: dict[str, str] = field(default_factory=dict)
     _twins: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._head = str(self.folder)
-        for picture in self._pictures():
-            stem = image_key(picture, full_path=False)
+        self._beginning = "" if self.folder is None else str(self.folder / "x")[:-1]
+        names = self._names()
+        # Where A.png is the same file as a.png, more names lead to a picture than its own.
+        self._exact = bool(names) and not os.path.lexists(self._beginning + names[0].swapcase())
+        for name in names:
+            stem, picture = without_ending(name), self._beginning + name
             if self._by_stem.setdefault(stem, picture) is not picture:
                 self._twins.setdefault(stem, []).append(picture)
 
@@ -43,14 +48,20 @@ class PictureFolder:
             return str(Path(key)) if _is_file(key) else None
         # Tried as texts: there may be a million keys without a picture.
         below = "" if self.folder is None else os.path.join(self.folder, key)
-        tried = [key] if self.folder is None else [below, key, *(below + suffix for suffix in IMAGE_SUFFIXES)]
+        tried = [key] if self.folder is None else [below, key]
+        if self.folder and not self._was_looked_for(key):
+            tried += [below + suffix for suffix in IMAGE_SUFFIXES]
         found = next(filter(_is_file, tried), None)
         return None if found is None else str(Path(found).absolute() if found is key else Path(found))
 
+    def _was_looked_for(self, key: str) -> bool:
+        """Whether the look at the folder would have found a picture of this stem; hidden ones are left aside there."""
+        return self._exact and key.isascii() and key[:1] not in ("", ".") and not os.path.dirname(key)
+
     def path_of(self, place: str) -> Path:
         """As a Path; that of the folder is not taken apart again for each of its pictures."""
-        head, _, name = place.rpartition(os.sep)
-        return self.folder / name if self.folder and head == self._head else Path(place)
+        head, separator, name = place.rpartition(os.sep)
+        return self.folder / name if self.folder and head + separator == self._beginning else Path(place)
 
     def latents_place(self, key: str) -> str | None:
         """Where the latents of a key would lie whose picture is gone."""
@@ -62,11 +73,12 @@ class PictureFolder:
         """How many pictures of the folder are not among those used."""
         return sum(picture not in used for picture in chain(self._by_stem.values(), *self._twins.values()))
 
-    def _pictures(self) -> list[str]:
+    def _names(self) -> list[str]:
         if self.folder is None:
             return []
         try:
-            return image_places(self.folder, option=self.option)
+            pictures, self.has_latents = image_names(self.folder, self.option, others=".npz")
+            return pictures
         except BadOption:
             # Latents alone can be trained, and full paths may lead into folders below.
             if self.folder.is_dir() and any(p.suffix == ".npz" or p.is_dir() for p in self.folder.iterdir()):

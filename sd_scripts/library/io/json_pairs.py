@@ -59,8 +59,7 @@ class _Window:
         self._file = file
         self._text = file.read(WINDOW_LETTERS)
         self._at = 0
-        self._lines = 0
-        self._line_letters = 0
+        self._left = 0
 
     def read(self, parse: Any) -> Any:
         """What `parse(text, at)` finds, which gives the end behind it first; reads on as long as it finds nothing."""
@@ -100,19 +99,20 @@ class _Window:
         more = self._file.read(max(WINDOW_LETTERS, len(rest))) if len(rest) < LONGEST_LETTERS else ""
         if not more:
             return False
-        self._count(self._text[: self._at])
+        self._left += self._at
         self._text, self._at = rest + more, 0
         return True
 
-    def _count(self, left: str) -> None:
-        lines = left.count("\n")
-        self._lines += lines
-        self._line_letters = len(left) - left.rfind("\n") - 1 + (0 if lines else self._line_letters)
-
     def _place(self, error: JSONDecodeError) -> None:
-        """Gives an error its place in the file."""
-        error.colno += self._line_letters if error.lineno == 1 else 0
-        error.lineno += self._lines
+        """Gives an error its place in the file: only now lines are counted, of what was left behind."""
+        self._file.seek(0)
+        lines, letters, left = 0, 0, self._left
+        while left and (part := self._file.read(min(left, WINDOW_LETTERS))):
+            left -= len(part)
+            lines += part.count("\n")
+            letters = len(part) - part.rfind("\n") - 1 + (0 if "\n" in part else letters)
+        error.colno += letters if error.lineno == 1 else 0
+        error.lineno += lines
 
 
 def _begins(window: _Window) -> bool:

@@ -153,11 +153,9 @@ def _is_size(found: Any) -> bool:
     if len(found) != 2:
         return False
     width_px, height_px = found
-    return _is_side(width_px) and _is_side(height_px)
-
-
-def _is_side(side_px: Any) -> bool:
-    return type(side_px) is int and 0 < side_px <= _LONGEST_SIDE_PX
+    # Looked at a million times: without a call for each side.
+    whole = type(width_px) is int and type(height_px) is int
+    return whole and 0 < width_px <= _LONGEST_SIDE_PX and 0 < height_px <= _LONGEST_SIDE_PX
 
 
 def _checked(key: str, entry: Any, file: Path) -> Entry:
