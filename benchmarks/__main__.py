@@ -48,14 +48,15 @@ def main() -> int:
         code, results[name] = run(name, options)
         missed += [name] if code else []
         print(f"\n{name}: {time.monotonic() - began:.0f} s", flush=True)
-    if options.json:
-        write_json(options.json, results)
+        if options.json:
+            # Each time: whoever ends it early keeps what there is.
+            write_json(options.json, results)
     print(f"Goals missed, or trouble, in: {', '.join(missed)}." if missed else "All goals hold.")
     return int(bool(missed))
 
 
 def run(name: str, options: Any) -> tuple[int, Any]:
-    """Exit code and figures of a stage, which prints for itself."""
+    """Exit code and figures of a stage, which prints for itself; None where it came to none."""
     with tempfile.TemporaryDirectory() as folder:
         figures = Path(folder) / "figures.json"
         argv = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(figures)]

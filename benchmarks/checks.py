@@ -21,7 +21,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from benchmarks.figures import machine
+from benchmarks.rows import Row, at_least, json_file, tell
 from sd_scripts.library.data.buckets import BucketRules, Fit
 from sd_scripts.library.data.known_files import INDEX, KnownFiles, content_hash
 from sd_scripts.library.data.latents import CachedLatents, MadeFrom, plain_path, write_latents
@@ -29,7 +29,6 @@ from sd_scripts.library.data.latents_cache import Encodable, add_latents, cache_
 from sd_scripts.library.data.latents_stage import LatentsStage
 from sd_scripts.library.data.latents_worker import Wanted
 from sd_scripts.library.data.read_dataset import read_data
-from sd_scripts.library.io.atomic import write_json
 from sd_scripts.library.report import Report
 from sd_scripts.options.spec import from_values
 from sd_scripts.options.train_db import TrainDbOptions
@@ -42,7 +41,7 @@ NAME = "{:06d}"
 
 
 @dataclass(frozen=True)
-class Result:
+class Look:
     """What a look at all files of a folder took.
 
     `cpu_per_s`: of the second look by the time that it had a core, whatever else the machine did. `peak_mib`: the
@@ -56,35 +55,36 @@ class Result:
     cpu_per_s: float
     peak_mib: float
 
-    @property
-    def holds(self) -> bool:
-        return self.second_per_s >= GOAL_PER_S
+    def rows(self) -> list[Row]:
+        """As the table has them."""
+        what, goal = f"{self.what}, {self.files:,} pictures: second look", at_least(GOAL_PER_S, of="value")
+        return [
+            Row(what, "/s", self.second_per_s, goal=goal, note=f"{self.cpu_per_s:,.0f} by the processor's time"),
+            Row("... first look", "/s", self.first_per_s),
+            Row("... memory", "MiB", self.peak_mib),
+        ]
 
 
 def main() -> int:
     """Measures, prints the table, and says whether every goal holds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, nargs="+", default=[5000, 20_000], help="pictures (default: 5000 20000)")
-    parser.add_argument("--json", type=Path, help="also write the results and the machine to this file")
+    parser.add_argument("--json", type=json_file, help="also write the figures to this file")
     parser.add_argument("--one", nargs=3, metavar=("WHAT", "FOLDER", "FILES"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         what, folder, files = options.one
         print(json.dumps(asdict(measured(what, Path(folder), int(files)))))
         return 0
-    results = [result for files in options.files for result in of_folder(files)]
-    print(table(results))
-    if options.json:
-        found = [asdict(result) for result in results]
-        write_json(options.json, {"about": machine(), "goal_per_s": GOAL_PER_S, "results": found})
-    return 0 if all(result.holds for result in results) else 1
+    rows = [row for files in options.files for look in of_folder(files) for row in look.rows()]
+    return tell(rows, {}, options.json)
 
 
-def of_folder(files: int) -> list[Result]:
+def of_folder(files: int) -> list[Look]:
     """The looks at one folder, each in a process of its own: memory counts from its beginning."""
     with tempfile.TemporaryDirectory() as place:
         fill(Path(place), files)
-        return [Result(**json.loads(_run(what, place, files))) for what in LOOKS]
+        return [Look(**json.loads(_run(what, place, files))) for what in LOOKS]
 
 
 def _run(what: str, place: str, files: int) -> str:
@@ -163,7 +163,7 @@ LOOKS: dict[str, Callable[[Path, list[Path]], int]] = {
 }
 
 
-def measured(what: str, place: Path, files: int) -> Result:
+def measured(what: str, place: Path, files: int) -> Look:
     """A first look, and the quickest of three that come after it: other programs may be at work too."""
     folder = place / "1_thing"
     pictures = [folder / f"{NAME.format(number)}.jpg" for number in range(files)]
@@ -176,7 +176,7 @@ def measured(what: str, place: Path, files: int) -> Result:
         rates.append(files / (time.perf_counter() - begun))
         cpu_rates.append(files / (time.process_time() - begun_cpu))
         assert found == files, f"{what}: {found} of {files} fit"
-    return Result(what, files, rates[0], max(rates[1:]), max(cpu_rates[1:]), _peak_mib() - before_mib)
+    return Look(what, files, rates[0], max(rates[1:]), max(cpu_rates[1:]), _peak_mib() - before_mib)
 
 
 def _peak_mib() -> float:
@@ -187,17 +187,6 @@ def _peak_mib() -> float:
         return int(line.split()[1]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def table(results: list[Result]) -> str:
-    """The results as lines of text."""
-    lines = [f"{'look of':<12}{'pictures':>10}{'first, /s':>12}{'second, /s':>12}{'by CPU, /s':>12}{'memory, MiB':>13}"]
-    lines += [
-        f"{r.what:<12}{r.files:>10,}{r.first_per_s:>12,.0f}{r.second_per_s:>12,.0f}{r.cpu_per_s:>12,.0f}{r.peak_mib:>13.1f}"
-        f"{'' if r.holds else f'   below the goal of {GOAL_PER_S:,} /s'}"
-        for r in results
-    ]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -8,19 +8,16 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from playwright.sync_api import Browser
 
 from benchmarks import looks, servers
-from benchmarks.figures import in_one_line, machine
+from benchmarks.rows import Row, at_most, json_file, tell
 from kohya_gui.stages import STAGES
-from sd_scripts.library.io.atomic import write_json
 from sd_scripts.options.spec import OptionSpec, option_specs
 from tests.page import chromium
 
@@ -28,33 +25,16 @@ IDLE_S = 2.0
 Figures = dict[str, list[float]]
 
 
-@dataclass(frozen=True)
-class Result:
-    """A figure of the page, what it is compared with (if with anything), and the most that it may be."""
-
-    name: str
-    unit: str
-    page: float
-    bare: float | None
-    goal: str
-    holds: bool
-
-
 def main() -> int:
     """Measures, prints the table, and says whether every goal holds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each server is started (default: 5)")
-    parser.add_argument("--json", type=Path, help="also write the results, the machine and the versions to this file")
+    parser.add_argument("--json", type=json_file, help="also write the figures to this file")
     options = parser.parse_args()
     with chromium() as browser:
-        facts = measure(browser, options.rounds)
-        about = machine() | {"gradio": version("gradio"), "chromium": browser.version}
-    results = judged(facts)
-    print(table(results, about, options.rounds))
-    if options.json:
-        written = {"about": about, "rounds": options.rounds, "results": [asdict(one) for one in results], "all": facts}
-        write_json(options.json, written)
-    return 0 if all(one.holds for one in results) else 1
+        rows = judged(measure(browser, options.rounds))
+        about = {"gradio": version("gradio"), "chromium": browser.version, "rounds": options.rounds}
+    return tell(rows, about, options.json)
 
 
 def measure(browser: Browser, rounds: int) -> Figures:
@@ -91,45 +71,22 @@ def kind_of(spec: OptionSpec) -> str:
     return "choice" if spec.choices else "text" if spec.kind == "str" else "number"
 
 
-def judged(found: Figures) -> list[Result]:
+def judged(found: Figures) -> list[Row]:
     """The medians, beside the goals."""
     middle = {name: statistics.median(all_of_it) for name, all_of_it in found.items()}
-    bare = {name.removeprefix("bare "): value for name, value in middle.items() if name.startswith("bare ")}
-    # What is measured, its unit and key, the goal in words, the most that it may be.
+    most_mb = 250 + middle["bare memory"]
+    # What is measured, its unit and key, and the goal.
     goals = [
-        ("start to the first answer", "s", "start", "at most 1.6 times the empty app's", 1.6 * bare["start"]),
-        ("first click that has an effect", "s", "click", "at most 1.5 times the empty app's", 1.5 * bare["click"]),
-        ("first load, compressed", "kB", "load", "at most 1000 kB", 1000),
-        ("a tab's essential fields, in the slowest tab", "s", "tab", "under 0.3 s", 0.3),
-        ("the whole training form", "s", "form", "at most 1.2 times as many bare fields", 1.2 * bare["form"]),
-        ("applying a preset", "s", "preset", "under 0.5 s", 0.5),
-        ("memory of the idle server", "MB", "memory", "under 250 MB above the empty app's", 250 + bare["memory"]),
-        ("torch in the server", "", "torch", "none", 0),
+        ("start to the first answer", "s", "start", at_most(1.6)),
+        ("first click that has an effect", "s", "click", at_most(1.5)),
+        ("first load, compressed", "kB", "load", at_most(1000, of="value")),
+        ("a tab's essential fields, in the slowest tab", "s", "tab", at_most(0.3, of="value")),
+        ("the whole training form, beside as many bare fields", "s", "form", at_most(1.2)),
+        ("applying a preset", "s", "preset", at_most(0.5, of="value")),
+        ("memory of the idle server (250 MB more may be)", "MB", "memory", at_most(most_mb, of="value")),
+        ("torch in the server", "", "torch", at_most(0, of="value")),
     ]
-    return [
-        Result(name, unit, middle[f"page {key}"], bare.get(key), goal, middle[f"page {key}"] <= most)
-        for name, unit, key, goal, most in goals
-    ]
-
-
-def table(results: list[Result], about: dict[str, Any], rounds: int) -> str:
-    """The results as a Markdown table."""
-    lines = [
-        in_one_line(about) + f"; medians of {rounds}",
-        "",
-        "| | page | bare Gradio | ratio | goal | |",
-        "|---|---|---|---|---|---|",
-    ]
-    for one in results:
-        bare = f"{_shown(one.bare)} {one.unit}" if one.bare is not None else ""
-        ratio = f"{one.page / one.bare:.2f}" if one.bare else ""
-        said = "holds" if one.holds else "MISSED"
-        lines.append(f"| {one.name} | {_shown(one.page)} {one.unit} | {bare} | {ratio} | {one.goal} | {said} |")
-    return "\n".join(lines)
-
-
-def _shown(value: float) -> str:
-    return f"{value:.2f}" if 0 < value < 10 else f"{value:.0f}"
+    return [Row(what, unit, middle[f"page {key}"], middle.get(f"bare {key}"), goal) for what, unit, key, goal in goals]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from sd_scripts.library.example.sd_models import make_sd1, make_sdxl, original_tensors
-from sd_scripts.library.io.streaming import Form, write_one_by_one
+from sd_scripts.library.io.streaming import write_one_by_one
+from sd_scripts.library.io.tensor_file import Form
 from sd_scripts.library.models import configs
 from sd_scripts.library.report import Report
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.figures import in_one_line, machine
-from sd_scripts.library.io.atomic import write_json
+from sd_scripts.library.errors import BadFile
+from sd_scripts.library.io.atomic import check_writable, write_json
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Goal:
         return figure >= self.bound if self.least else figure <= self.bound
 
     def __str__(self) -> str:
-        return f"{'at least' if self.least else 'at most'} {self.bound:g}{'x' if self.of == 'ratio' else ''}"
+        return f"{'at least' if self.least else 'at most'} {shown(self.bound)}{'x' if self.of == 'ratio' else ''}"
 
 
 def at_most(bound: float, of: Literal["ratio", "value"] = "ratio") -> Goal:
@@ -90,13 +91,20 @@ def stage(measure: Callable[[Given], list[Row]], about: str | None) -> int:
         raise SystemExit(f"Error: --room {options.room}: there is no such folder.")
     with tempfile.TemporaryDirectory(dir=options.room) as room:
         rows = measure(Given(options.device, options.quick, options.rounds, Path(room)))
-    facts = machine() | versions() | {"device": device_name(options.device)}
-    print(in_one_line(facts))
-    print(table(rows, judged=not options.quick), flush=True)
-    if options.json:
-        write_json(options.json, {"about": facts, "command": sys.argv, "rows": [as_json(row) for row in rows]})
-    # What was only tried has missed nothing.
-    return int(any(row.holds is False for row in rows) and not options.quick)
+    about_it = versions() | {"device": device_name(options.device)}
+    return tell(rows, about_it, options.json, judged=not options.quick)
+
+
+def tell(rows: list[Row], more: dict[str, Any], file: Path | None, judged: bool = True) -> int:
+    """Prints the table below the machine and what `more` the figures depend on, and writes both to a file.
+
+    Gives the exit code: 1 where a goal is missed; what was only tried (not `judged`) has missed nothing.
+    """
+    facts = machine() | more
+    print(f"{in_one_line(facts)}\n\n{table(rows, judged)}", flush=True)
+    if file:
+        write_json(file, {"about": facts, "command": sys.argv, "rows": [as_json(row) for row in rows]})
+    return int(judged and any(row.holds is False for row in rows))
 
 
 def arguments(about: str | None) -> argparse.ArgumentParser:
@@ -105,9 +113,24 @@ def arguments(about: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: at the models' true size")
     parser.add_argument("--quick", action="store_true", help="only see that it works: its figures mean nothing")
     parser.add_argument("--rounds", type=int, default=5, help="of each figure so many are taken (default: 5)")
-    parser.add_argument("--json", type=Path, help="also write the figures, the machine and the versions to this file")
+    parser.add_argument(
+        "--json", type=json_file, help="also write the figures, the machine and the versions to this file"
+    )
     parser.add_argument("--room", type=Path, help="where to work; the system's temporary folder else")
     return parser
+
+
+def json_file(name: str) -> Path:
+    """A file that can be written when all is measured: its folder is there. Errors: ArgumentTypeError."""
+    path = Path(name)
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else "lies in no folder that is there"
+        raise argparse.ArgumentTypeError(f"{path} {what}. Name a file in a folder that is there.")
+    try:
+        check_writable(path)
+    except BadFile as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return path
 
 
 def table(rows: list[Row], judged: bool = True) -> str:

@@ -1,7 +1,8 @@
 """How fast models and states are saved, beside a plain write of the same bytes: `python -m benchmarks.saving --help`.
 
-The plain write makes a file of the same size from memory, flushes it to the disk and renames it. Ours also checks that
-the file reads back and tells its SHA-256.
+The plain write takes the very bytes of the saved file from memory, flushes them to the disk and renames the file. Ours
+also converts numbers, checks that the file reads back and tells its SHA-256. `--room` names a folder on the disk to be
+measured.
 """
 
 import os
@@ -15,70 +16,124 @@ import torch
 
 from benchmarks.alternating import alternating
 from benchmarks.models import make_model
-from benchmarks.rows import Given, Row, at_least, stage
+from benchmarks.rows import Given, Goal, Row, at_least, stage
+from sd_scripts.library.io.drafts import Draft, Held, HeldValue, tensors_in
 from sd_scripts.library.models import sd, sdxl
 from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.report import Report
-from sd_scripts.library.train.saving import is_whole
+from sd_scripts.library.train import state
+from sd_scripts.library.train.saving import is_whole, remove
+from sd_scripts.library.train.state_facts import Facts
 
 LOADERS = {"sd1": sd.load, "sdxl": sdxl.load}
-PIECE_BYTES = 1 << 24
+PIECE_BYTES = 1 << 22
+_FACTS = Facts(step=1, epoch=0, window=0, seed=0, plan="", method="full", family="sd1", optimizer="AdamW")
 
 
 def measure(given: Given) -> list[Row]:
-    """A whole model as it is, and one that is saved in half the bytes of its training."""
-    size = "tiny" if given.quick else "true"
+    """Whole models as they are trained, in half the bytes of that, and as .ckpt; a state; and the pause of training."""
     families = ("sd1",) if given.quick or given.device == "cpu" else ("sd1", "sdxl")
     rows = []
     for name in families:
-        model = LOADERS[name](str(make_model(given.room / "base.safetensors", name, size, torch.float16)))
-        (given.room / "base.safetensors").unlink()
-        for dtype, what in ((None, "fp16 as trained"), (torch.bfloat16, "fp16 as bf16")):
-            rows.append(_row(f"{name}, {what}, .safetensors", model, dtype, given))
+        model = _model(name, given)
+        for what, request in _requests(given.room):
+            # How a .ckpt is written is torch's.
+            goal = at_least(0.8) if request.format == "safetensors" else None
+            rows.append(_row(f"{name}, {what}", model.draft(request), given, goal))
+        rows += [*_waits(name, model, given), *_of_state(name, model, given)]
     return rows
 
 
-def _row(what: str, model: Family, dtype: torch.dtype | None, given: Given) -> Row:
-    saved = partial(saved_s, model, dtype, given.room)
-    size_bytes = saved()[1]
-    bare = partial(plain_s, given.room / "plain", size_bytes)
-    ours_s, bare_s, ratio = alternating(lambda: saved()[0], bare, given.rounds)
+def _model(name: str, given: Given) -> Family:
+    base = make_model(given.room / "base.safetensors", name, "tiny" if given.quick else "true", torch.float16)
+    # Not mapped into memory: a training's weights are not.
+    model: Family = LOADERS[name](str(base))
+    for module in (model.unet, *model.text_encoders.values(), model.vae):
+        for parameter in module.parameters():
+            parameter.data = parameter.data.to(given.device, copy=True)
+    base.unlink()
+    return model
+
+
+def _requests(room: Path) -> list[tuple[str, SaveRequest]]:
+    place = room / "saved"
+    return [
+        ("fp16 as trained, .safetensors", SaveRequest(place, "safetensors")),
+        ("fp16 as bf16, .safetensors", SaveRequest(place, "safetensors", torch.bfloat16)),
+        ("fp16 as trained, .ckpt", SaveRequest(place, "ckpt")),
+    ]
+
+
+def _of_state(name: str, model: Family, given: Given) -> list[Row]:
+    """The state of AdamW over the U-Net: its weights and two numbers for each."""
+    optimizer = torch.optim.AdamW(model.unet.parameters())
+    for parameter in model.unet.parameters():
+        held = {"exp_avg": parameter.detach().clone(), "exp_avg_sq": parameter.detach().clone()}
+        optimizer.state[parameter] = {"step": torch.tensor(1.0), **held}
+    contents = state.Contents({"unet": model.unet}, optimizer)
+    return [_row(f"{name}, state with AdamW", state.draft(_FACTS, contents), given)]
+
+
+def _waits(name: str, model: Family, given: Given) -> list[Row]:
+    """How long training stands still for a model: for its copy, where it is written aside, or for all of it."""
+    request = SaveRequest(given.room / "saved", "safetensors")
+
+    def copied_s() -> float:
+        began = time.perf_counter()
+        model.draft(request).keep()
+        return time.perf_counter() - began
+
+    aside_s, at_once_s, ratio = alternating(copied_s, lambda: saved_s(model.draft(request), given.room), given.rounds)
+    what = f"{name}, training waits: written aside, and at once"
+    return [Row(what, "s", aside_s, at_once_s, note="the copy, and the whole writing", measured_ratio=ratio)]
+
+
+def _row(what: str, draft: Draft, given: Given, goal: Goal | None = None) -> Row:
+    ours, bare = partial(saved_s, draft, given.room), partial(plain_s, bytes_of(draft), given.room / "plain")
+    size_bytes = draft.size_bytes
+    ours_s, bare_s, ratio = alternating(ours, bare, given.rounds)
     rate = partial(lambda seconds: size_bytes / 1e6 / seconds)
-    return Row(what, "MB/s", rate(ours_s), rate(bare_s), at_least(0.8), f"{size_bytes / 1e9:.2f} GB", 1 / ratio)
+    return Row(what, "MB/s", rate(ours_s), rate(bare_s), goal, f"{size_bytes / 1e9:.2f} GB", 1 / ratio)
 
 
-def saved_s(model: Family, dtype: torch.dtype | None, room: Path) -> tuple[float, int]:
-    """(seconds, bytes) of saving as trainers do."""
+def saved_s(draft: Draft, room: Path) -> float:
+    """Seconds of saving as trainers do."""
     settle()
     began = time.perf_counter()
-    path = model.save(SaveRequest(room / "saved", "safetensors", dtype, {}))
-    assert is_whole(path)
-    Report().saved(path, "model")
-    return time.perf_counter() - began, removed(path)
+    saved = draft.write(room / "saved")
+    assert is_whole(saved.path)
+    Report().saved(saved.path, "model", sha256=saved.sha256)
+    took_s = time.perf_counter() - began
+    remove(saved.path)
+    return took_s
 
 
-def plain_s(path: Path, size_bytes: int) -> float:
-    """Seconds of a plain write of so many bytes that lie in memory, flushed and renamed."""
-    data = memoryview(bytearray(os.urandom(min(size_bytes, PIECE_BYTES))))
+def plain_s(parts: list[memoryview], path: Path) -> float:
+    """Seconds of a plain write of bytes that lie in memory, flushed and renamed."""
     settle()
     began = time.perf_counter()
     beside = path.with_suffix(".part")
     with open(beside, "wb", buffering=0) as file:
-        left = size_bytes
-        while left:
-            left -= file.write(data[:left])
+        for part in parts:
+            for begin in range(0, len(part), PIECE_BYTES):
+                file.write(part[begin : begin + PIECE_BYTES])
         os.fsync(file.fileno())
     os.replace(beside, path)
     took_s = time.perf_counter() - began
-    removed(path)
+    remove(path)
     return took_s
 
 
-def removed(path: Path) -> int:
-    """Removes a file; its size."""
-    size_bytes = path.stat().st_size
-    path.unlink()
-    return size_bytes
+def bytes_of(draft: Draft) -> list[memoryview]:
+    """The bytes that a draft writes, each tensor's by itself."""
+    tensors: list[torch.Tensor] = []
+    for part in draft.parts:
+        if isinstance(part, Held):
+            tensors += part.converted().values()
+        elif isinstance(part, HeldValue):
+            tensors += tensors_in(part.value)
+    flat = (tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy() for tensor in tensors)
+    return [memoryview(one) for one in flat]
 
 
 def settle() -> None:

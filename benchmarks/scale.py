@@ -7,14 +7,13 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.figures import in_one_line, machine
-from benchmarks.processes import Cost, cost_of
-from sd_scripts.library.io.atomic import write_json
+from benchmarks.processes import cost_of
+from benchmarks.rows import Row, at_most, json_file, tell
 from sd_scripts.library.io.metadata import Entry, write_entries
 
 SIZE_PX = (64, 48)
@@ -35,15 +34,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=1_000_000, help="entries of the metadata")
     parser.add_argument("--pictures", type=int, default=100_000, help="pictures of the folder, each with a text file")
-    parser.add_argument("--json", type=Path, help="also write the results to this file")
+    parser.add_argument("--json", type=json_file, help="also write the figures to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = [(case, cost_of(case.argv)) for case in cases(Path(folder), options.entries, options.pictures)]
-    print(table(rows))
-    if options.json:
-        results = [{"name": case.name, "items": case.items, **asdict(cost)} for case, cost in rows]
-        write_json(options.json, {"about": machine(), "results": results})
-    return 0 if all(cost.peak_mb <= case.limit_mb for case, cost in rows) else 1
+        found = [rows_of(case) for case in cases(Path(folder), options.entries, options.pictures)]
+    return tell([row for rows in found for row in rows], {}, options.json)
+
+
+def rows_of(case: Case) -> list[Row]:
+    """Seconds and memory of a program."""
+    cost = cost_of(case.argv)
+    speed = f"{case.items / cost.wall_s:,.0f} a second"
+    return [
+        Row(f"{case.name}, {case.items:,}", "s", cost.wall_s, note=speed),
+        Row("... peak memory", "MB", cost.peak_mb, goal=at_most(case.limit_mb, of="value")),
+    ]
 
 
 def cases(folder: Path, entries: int, pictures: int) -> Iterator[Case]:
@@ -89,21 +94,6 @@ def made_entries(count: int) -> Iterator[tuple[str, Entry]]:
 def name_of(number: int) -> str:
     """The name of a picture."""
     return f"picture_{number:07}"
-
-
-def table(rows: list[tuple[Case, Cost]]) -> str:
-    """The results as a Markdown table."""
-    lines = [
-        in_one_line(machine()),
-        "",
-        "| | items | seconds | items/s | peak memory | limit | |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for case, cost in rows:
-        said = "holds" if cost.peak_mb <= case.limit_mb else "MISSED"
-        speed = f"{cost.wall_s:.1f} | {case.items / cost.wall_s:,.0f} | {cost.peak_mb:.0f} MB | {case.limit_mb:.0f} MB"
-        lines.append(f"| {case.name} | {case.items:,} | {speed} | {said} |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

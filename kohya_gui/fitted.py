@@ -10,7 +10,7 @@ from kohya_gui.checks import Checked
 from kohya_gui.draft import Draft, Finding, Fix
 from kohya_gui.launch import run_name, versions
 from kohya_gui.launching import gpus_named, split_values
-from kohya_gui.past import MATTERS
+from kohya_gui.past import differing
 from kohya_gui.runs.events import RunView
 from kohya_gui.runs.store import RunRecord, RunStore
 from kohya_gui.words import label, say
@@ -34,7 +34,7 @@ def fit_facts(checked: Checked, repo: Path) -> dict[str, Any]:
     return {
         "stage": PREFIX + draft.stage.id,
         "name": run_name(checked),
-        "title": say("fit.title"),
+        "title": say("fit.title_of", stage=say(f"stage.{draft.stage.id}")),
         "argv": [*argv, "--", *to_argv(SCRIPTS[draft.stage.script], own)],
         "work_dir": str(draft.base),
         "values": flat_values(from_values(draft.stage.options, draft.values)),
@@ -45,7 +45,8 @@ def fit_facts(checked: Checked, repo: Path) -> dict[str, Any]:
 
 
 def add_found(checked: Checked, store: RunStore) -> None:
-    """Offers the settings that the last such run found, as long as the form asks for what it asked for."""
+    """Offers the settings that the last such run found, or says that they stand there already, as long as the form asks
+    for what it asked for."""
     finding = _found(checked.draft, store) if checked.draft.stage.trains else None
     checked.findings += [finding] if finding else []
 
@@ -56,14 +57,14 @@ def _found(draft: Draft, store: RunStore) -> Finding | None:
         if record.stage != PREFIX + draft.stage.id or outcome is None or outcome.state != "done":
             continue
         chosen = _chosen(store.events_path(run_id))
-        return _offer(draft, record, chosen) if chosen and _is_same(draft, record, chosen) else None
+        return _said(draft, record, chosen) if chosen is not None and _is_same(draft, record, chosen) else None
     return None
 
 
-def _offer(draft: Draft, record: RunRecord, chosen: dict[str, Any]) -> Finding | None:
+def _said(draft: Draft, record: RunRecord, chosen: dict[str, Any]) -> Finding:
     new = {flag: value for flag, value in chosen.items() if draft.get(flag) != value}
     if not new:
-        return None
+        return draft.fine("fit.best")
     told = ", ".join(f"{label(draft.stage.id, draft.stage.tab, flag)} {_shown(value)}" for flag, value in new.items())
     return draft.fine("fit.found", Fix(say("fit.use"), new), name=record.name, what=told)
 
@@ -74,12 +75,12 @@ def _shown(value: Any) -> str:
 
 def _is_same(draft: Draft, record: RunRecord, chosen: dict[str, Any]) -> bool:
     """Whether what the memory hangs on, but for what was chosen, is still as it was."""
-    return all(record.values.get(flag) == draft.get(flag) for flag in MATTERS["train"] if flag not in chosen)
+    now = {flag: draft.get(flag) for flag in draft.specs}
+    return set(differing(draft.stage, record.values, now)) <= set(chosen)
 
 
 @functools.lru_cache(maxsize=_MOST_RUNS)
-def _chosen(events: Path) -> dict[str, Any]:
-    """{option: value} that a run chose; it has ended, so that does not change."""
+def _chosen(events: Path) -> dict[str, Any] | None:
+    """{option: value} that a run chose, none where it left all as it was; it has ended, so that does not change."""
     summary = RunView(events).update().summary
-    rows = summary.tables.get("chosen", []) if summary else []
-    return {row["option"]: row["value"] for row in rows}
+    return {row["option"]: row["value"] for row in summary.tables.get("chosen", [])} if summary else None

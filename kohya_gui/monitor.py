@@ -8,6 +8,7 @@ from typing import Any
 
 from kohya_gui.command import texts
 from kohya_gui.files import image_url
+from kohya_gui.fitted import PREFIX
 from kohya_gui.form import as_typed
 from kohya_gui.remedies import option_to_blame, remedies
 from kohya_gui.runs import log
@@ -133,7 +134,7 @@ class Monitor:
         return [
             {
                 **{key: record[key] for key in kept},
-                "title": say_or(f"stage.{record['stage']}", record["title"]),
+                "title": _title(record["stage"], record["title"]),
                 "word": say(f"state.{record['state']}"),
             }
             for record in records
@@ -164,7 +165,7 @@ class Monitor:
             "id": run_id,
             "name": record.name,
             "stage": record.stage,
-            "title": say_or(f"stage.{record.stage}", record.title),
+            "title": _title(record.stage, record.title),
             "state": state,
             "word": _word(state, view.phase if view else None, outcome),
             "why": say_reason(self._why(record, status, reasons.get(run_id), view if stalled else None))
@@ -214,6 +215,13 @@ class Monitor:
             "tail": "\n".join(lines[-TAIL_LINES:]),
             "remedies": remedies(outcome.kind, record.values),
         }
+
+
+def _title(stage: str, told: str) -> str:
+    """What kind of run it is; as it was told when it was queued, where there is no such stage."""
+    if stage.startswith(PREFIX):
+        return say("fit.title_of", stage=say(f"stage.{stage.removeprefix(PREFIX)}"))
+    return say_or(f"stage.{stage}", told)
 
 
 def _paused(event: events.Paused) -> Json:

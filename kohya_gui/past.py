@@ -9,6 +9,7 @@ from typing import Any
 from kohya_gui.runs.events import RunView
 from kohya_gui.runs.store import RunStore
 from kohya_gui.stages import Stage
+from sd_scripts.options.spec import option_groups, option_specs
 
 # Older runs are not looked at.
 MOST_RUNS = 40
@@ -16,14 +17,15 @@ MOST_RUNS = 40
 _PHASES = {"train": "train", "latents": "encode"}
 _DESCRIBE = "describe"
 
-MATTERS = {
+# What speed and memory hang on: of a training all options of these groups, and some of others.
+_GROUPS = {"precision", "groups", "attention", "compilation", "zero", "average", "base", "text_cache"}
+_OPTIONS = {
     "train": (
-        "pretrained_model_name_or_path", "train_batch_size", "resolution", "gradient_checkpointing", "mixed_precision",
-        "optimizer_type", "train_text_encoder", "gradient_accumulation_steps", "full_fp16", "full_bf16", "fp8_base",
-        "fused_backward_pass", "cache_latents", "cache_latents_to_disk", "deepspeed", "torch_compile", "in_json",
-        "dataset_config", "train_data_dir", "network_module", "network_dim", "network_args", "network_train_unet_only",
-        "fp8_base_unet", "cpu_offload_checkpointing", "cache_text_encoder_outputs", "fused_optimizer_groups", "gpu_ids",
-        "num_processes",
+        "pretrained_model_name_or_path", "train_batch_size", "resolution", "optimizer_type", "use_8bit_adam",
+        "use_lion_optimizer", "train_text_encoder", "gradient_accumulation_steps", "cache_latents",
+        "cache_latents_to_disk", "in_json", "dataset_config", "train_data_dir", "max_token_length", "network_module",
+        "network_dim", "network_args", "network_train_unet_only", "network_train_text_encoder_only",
+        "ddp_gradient_as_bucket_view", "gpu_ids", "num_processes",
     ),
     "latents": ("model_name_or_path", "max_resolution", "batch_size", "mixed_precision", "flip_aug"),
     "caption_blip": ("caption_weights", "batch_size", "beam_search", "num_beams", "max_length"),
@@ -31,7 +33,7 @@ MATTERS = {
     "tag_wd14": ("repo_id", "batch_size"),
     "tag_deepdanbooru": ("project_path", "batch_size"),
 }  # fmt: skip
-"""{stage or tab: the options that its speed and memory hang on}."""
+"""{stage or tab: options}."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,26 @@ class Past:
     differs: tuple[str, ...]
 
 
+def differing(stage: Stage, before: dict[str, Any], now: dict[str, Any]) -> tuple[str, ...]:
+    """The options that speed and memory hang on and that differ; one that an older record lacks was its default."""
+    specs = option_specs(stage.options)
+    return tuple(flag for flag in _matters(stage) if before.get(flag, specs[flag].default) != now.get(flag))
+
+
+def _matters(stage: Stage) -> list[str]:
+    named = _OPTIONS.get(stage.id) or _OPTIONS.get(stage.tab, ())
+    whole = _GROUPS if stage.trains else set()
+    groups = option_groups(stage.options)
+    return [spec.name for group in groups for spec in group.specs if group.name in whole or spec.name in named]
+
+
 def nearest(store: RunStore, stage: Stage, values: dict[str, Any]) -> Past | None:
     """The finished run of a stage whose settings differ in the fewest options that matter; the newest of several."""
     return min(_finished(store, stage, values), key=lambda past: len(past.differs), default=None)
 
 
 def _finished(store: RunStore, stage: Stage, values: dict[str, Any]) -> Iterator[Past]:
-    matters = MATTERS.get(stage.id) or MATTERS.get(stage.tab)
-    if matters is None:
+    if not _matters(stage):
         return
     for run_id in reversed(store.ids()[-MOST_RUNS:]):
         outcome = store.outcome(run_id)
@@ -59,10 +73,11 @@ def _finished(store: RunStore, stage: Stage, values: dict[str, Any]) -> Iterator
             continue
         rate_per_s, memory_bytes = _figures(store.events_path(run_id), _PHASES.get(stage.tab, _DESCRIBE))
         if rate_per_s:
-            differs = tuple(flag for flag in matters if record.values.get(flag) != values.get(flag))
             # Without a GPU the figure is that of the whole process, at one moment.
             on_gpu = any(device.startswith("gpu") for device in record.devices)
-            yield Past(record.name, rate_per_s, memory_bytes if on_gpu else None, differs)
+            yield Past(
+                record.name, rate_per_s, memory_bytes if on_gpu else None, differing(stage, record.values, values)
+            )
 
 
 @lru_cache(maxsize=4 * MOST_RUNS)

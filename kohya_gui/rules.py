@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kohya_gui import fixes, found, pictures
-from kohya_gui.asked_buckets import asked_buckets
+from kohya_gui.asked_buckets import asked_buckets, mends
 from kohya_gui.draft import Draft, Finding, Fix, once
 from kohya_gui.files import can_write
 from kohya_gui.listed import Listed
@@ -118,8 +118,7 @@ def buckets_possible(draft: Draft) -> Iterator[Finding]:
     try:
         asked_buckets(draft)
     except BadOption as error:
-        usual = fixes.leave_out(draft, error.option) if draft.specs[error.option].default else None
-        yield Finding("error", error.option, str(error), (usual or fixes.set_to(draft, error.option, "512,512"),))
+        yield Finding("error", error.option, str(error), mends(draft, error.option))
 
 
 # {what a file is: (the family that it belongs to, what to say where another one is trained)}

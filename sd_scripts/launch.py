@@ -2,11 +2,10 @@
 
 By itself the launcher ends at a signal: one process would be left alone, several be killed after half a minute. Here
 it passes the signal on and waits, so that the training finishes its step, saves its state, and ends with its code.
+More processes than one are several without --multi_gpu, too.
 """
 
-import logging
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from typing import Any
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from sd_scripts.library import systems  # noqa: E402
-
-ADVICE = "Perhaps memory ran out. What was saved or made is kept: go on from there."
 
 
 def pass_on(number: int, frame: Any) -> None:
@@ -36,24 +33,10 @@ def main() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, pass_on)
-    from accelerate.commands import launch
-    from torch.distributed.elastic.multiprocessing import api
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    # Later than the signals: it reads in torch.
+    from sd_scripts.library.launching import launch
 
-    # It would put a handler of its own in place of ours, which ends all at once.
-    api._terminate_process_handler = pass_on
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    try:
-        launch.main()
-    except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        # A script has said why itself, unless it was killed.
-        if failure.exitcode < 0:
-            killed = signal.Signals(-failure.exitcode).name
-            print(f"Error: process {rank + 1} was ended from outside ({killed}). {ADVICE}", file=sys.stderr)
-        sys.exit(max(failure.exitcode, 0) or 1)
-    except subprocess.CalledProcessError as error:
-        sys.exit(max(error.returncode, 0) or 1)
+    sys.exit(launch(pass_on))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -25,6 +25,20 @@ FLAGS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+PATIENCE_MS = 60_000
+"""Anything may take so long on a machine that does much else; nothing waits longer than what it waits for."""
+expect.set_options(timeout=PATIENCE_MS)
+
+T = TypeVar("T")
+
+
+def until(holds: Callable[[], T], what: str) -> T:
+    """Waits until something holds that the page does not show; what it gave."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not (found := holds()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+    return found
 
 
 def free_port() -> int:
@@ -101,7 +115,7 @@ class Gui:
 
     def _collect(self) -> None:
         assert self.process and self.process.stdout
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=PATIENCE_MS / 1000)
         self.said += self.process.stdout.read()
         self.process.stdout.close()
 
@@ -111,10 +125,7 @@ class Gui:
         for run_id in queue.store.ids():
             if queue.store.status(run_id).outcome is None:
                 queue.request(run_id, "kill")
-        deadline = time.monotonic() + 20
-        while any(queue.store.outcome(run_id) is None for run_id in queue.store.ids()):
-            assert time.monotonic() < deadline, "A run cannot be ended."
-            time.sleep(0.1)
+        until(lambda: all(queue.store.outcome(run_id) for run_id in queue.store.ids()), "A run cannot be ended.")
 
     def past_training(
         self, name: str, told: list[events.Event], outcome: Outcome, values: dict[str, Any], log: str = ""
@@ -168,7 +179,7 @@ class Tab:
         self.gui = gui
         self.errors: list[str] = []
         self.foreign: list[str] = []
-        page.set_default_timeout(15_000)
+        page.context.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self._judge(request.url))
 
@@ -219,6 +230,16 @@ class Tab:
                 box.set_checked(value)
             else:
                 box.fill(str(value))
+
+    def settled(self) -> Page:
+        """Waits until the server has answered all that the forms in sight ask; gives the page."""
+        busy = "[...document.querySelectorAll('[aria-busy=true]')].some(one => one.checkVisibility())"
+        self.page.wait_for_function(f"!{busy}")
+        return self.page
+
+    def fits(self, width_px: int = 390) -> None:
+        """Waits until nothing is wider than the window."""
+        self.page.wait_for_function("px => document.documentElement.scrollWidth <= px", arg=width_px)
 
     def shot(self, name: str) -> None:
         """Keeps a picture of what the tab shows."""

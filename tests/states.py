@@ -12,5 +12,5 @@ def write_state(folder: Path, **facts: Any) -> Path:
     given = {"step": 4, "epoch": 1, "window": 0, "seed": 1, "plan": "", "method": "full", "family": "sd1"}
     folder.mkdir(exist_ok=True)
     write_facts(folder, Facts(**given | {"optimizer": "AdamW"} | facts))
-    seal(folder)
+    seal(folder, {})
     return folder

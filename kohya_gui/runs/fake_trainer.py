@@ -37,6 +37,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--step_s", type=float, default=0.02)
     parser.add_argument("--then", choices=THEN, default="end")
     parser.add_argument("--state", help="the state that it says it saved when it is stopped")
+    parser.add_argument("--until", type=Path, help="it does not end before there is such a file")
     options = parser.parse_args(argv)
     requests = events.Requests.from_environment()
     print("Train", flush=True)
@@ -50,6 +51,8 @@ def main(argv: list[str]) -> int:
                 emit(events.Saved(path=options.state, kind="state", size_bytes=0, step=step))
             emit(events.Stopped(sentence="Stopped as asked."))
             return 0
+    while options.until and not options.until.exists():
+        time.sleep(0.05)
     if options.then == "fail":
         print("Error: The loss is not a number.", flush=True)
         emit(events.Failed(sentence="The loss is not a number."))
@@ -60,6 +63,8 @@ def main(argv: list[str]) -> int:
         return 1
     if options.then == "die":
         return 7
+    if options.then == "hang":
+        print("Waits.", flush=True)
     while options.then == "hang":
         time.sleep(0.1)
     print("Done.", flush=True)

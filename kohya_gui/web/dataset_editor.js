@@ -5,6 +5,7 @@ Studio.pictureEditor = (() => {
   const { state } = album;
   let place,
     shown,
+    held = false, /* what is shown is not the chosen picture: its texts are still asked for */
     wishes = 0; /* how often a box was asked for, or left: only the last wish counts */
 
   function draw(box) {
@@ -21,6 +22,7 @@ Studio.pictureEditor = (() => {
       patch(place, state.chosen.size ? several() : nothing());
       return;
     }
+    if (shown && shown.id !== id) hold();
     const answer = await album.ask("picture", { id, values: store.values("latents") });
     // While the server is away, what was shown stays, to be typed in.
     if (answer.lost || answer.field === "max_resolution" || id !== album.chosenOne()) return;
@@ -30,10 +32,17 @@ Studio.pictureEditor = (() => {
     }
     show(answer);
   }
+  /* Into the boxes of the last picture nothing is typed that is meant for the one that was chosen. */
+  function hold() {
+    held = true;
+    place.studioText = null;
+    for (const area of place.querySelectorAll("textarea")) area.readOnly = true;
+  }
   /* The boxes stay while the same picture is shown and one of them is typed in. */
   function show(one) {
-    const typing = shown?.id === one.id && place.contains(document.activeElement) && document.activeElement.dataset.edit;
+    const typing = !held && shown?.id === one.id && place.contains(document.activeElement) && document.activeElement.dataset.edit;
     shown = one;
+    held = false;
     if (typing) {
       for (const slot of texts.SLOTS) {
         const part = place.querySelector(`.ds-text[data-slot="${slot}"]`);

@@ -92,7 +92,7 @@ Studio.findings = (() => {
     return true;
   }
 
-  /* Listens to a list; `mended(at)` is called when a fix of its row was taken. */
+  /* Listens to a list; `mended(at)`, where given, is called when a fix of its row was taken. */
   function attend(list, stage, mended) {
     list.addEventListener("click", async (event) => {
       const { go, fix } = event.target.closest("a, button")?.dataset ?? {};
@@ -105,7 +105,11 @@ Studio.findings = (() => {
       }
       if (fix !== undefined) {
         const [at, i] = fix.split(".").map(Number);
-        if (await mend(stageOf(found[at], stage), found[at].fixes[i])) mended(at);
+        if (!(await mend(stageOf(found[at], stage), found[at].fixes[i]))) return;
+        mended?.(at);
+        /* The button is gone; but who went on typing elsewhere stays there. */
+        if (list.contains(document.activeElement) || document.activeElement === document.body)
+          list.focus({ preventScroll: true });
       }
     });
   }

@@ -131,7 +131,9 @@ Studio.form = (() => {
     });
     root.addEventListener("change", (event) => {
       const flag = event.target.closest(".f")?.dataset.flag;
-      if (flag && store.fields(stage)[flag].path) (finished[stage] ??= new Set()).add(flag);
+      if (!flag || !store.fields(stage)[flag].path) return;
+      (finished[stage] ??= new Set()).add(flag);
+      fire("path finished", { stage });
     });
     root.addEventListener("focusout", (event) => event.target.closest(".f") && update(stage));
     root.addEventListener("click", async (event) => {

@@ -59,9 +59,11 @@
         `,
       );
   }
+  let presetDrawn = 0;
   async function drawPreset() {
-    const state = await presets.state();
-    if (!root) return;
+    const mine = ++presetDrawn,
+      state = await presets.state();
+    if (!root || mine !== presetDrawn) return;
     one("preset").hidden = !state;
     if (state)
       patch(

@@ -35,7 +35,8 @@ Studio.browse = (() => {
 
   function begin(box, close, path, kind) {
     const place = box.querySelector("[name=path]");
-    let here = { path: "", parent: null };
+    let here = { path: "", parent: null },
+      visits = 0;
     const join = (name) =>
       here.path.endsWith("/") || here.path.endsWith("\\")
         ? here.path + name
@@ -66,7 +67,10 @@ Studio.browse = (() => {
     }
 
     async function visit(to) {
+      const mine = ++visits,
+        before = place.value;
       const answer = await call("browse", { path: to, kind });
+      if (mine !== visits) return;
       put(
         box.querySelector(".err"),
         answer.error
@@ -78,7 +82,8 @@ Studio.browse = (() => {
       );
       if (answer.error) return;
       here = answer;
-      place.value = answer.path;
+      /* Unless somebody types on. */
+      if (place.value === before) place.value = answer.path;
       box.querySelector("[data-up]").disabled = !answer.parent;
       box.querySelector(".found").textContent = answer.found;
       put(

@@ -87,7 +87,6 @@ Studio.plan = (() => {
       findings.attend(list, null, (at) => {
         found = found.filter((_, i) => i !== at);
         drawFound(root);
-        list.focus();
       });
     }
     findings.draw(list, found, null);

@@ -210,10 +210,6 @@
   }, 500);
   async function create() {
     if (!answered(await store.saveProject(clean()))) root.querySelector(".bad .in")?.focus();
-    else {
-      draft = undefined;
-      draw(root);
-    }
   }
   async function browse({ name, folder: i }) {
     const kind = name ? FIELDS.find(([one]) => one === name)[1] : "pictures";

@@ -14,6 +14,7 @@ Studio.rail = (() => {
       shell: /Win/.test(navigator.platform) ? "cmd" : "sh",
       read: rails[stage]?.read ?? [] /* the warnings that were asked about, until something changes */,
       active: null,
+      known: null /* the question that `answer` answers */,
     };
     put(
       root,
@@ -49,7 +50,7 @@ Studio.rail = (() => {
       `,
     );
     const list = root.querySelector(".finds");
-    findings.attend(list, stage, () => list.focus({ preventScroll: true }));
+    findings.attend(list, stage);
     update(stage);
     ask(stage);
   }
@@ -113,9 +114,13 @@ Studio.rail = (() => {
         `,
       );
   }
-  /* Breaks lines before flags only; the text itself stays as it is. */
-  // prettier-ignore
-  const commandParts = (text) => text.split(/(?<= )(?=--)/).map((part) => html`<span>${part}</span>`);
+  /* Breaks lines before flags only, and never within one; the text itself stays as it is. */
+  const commandParts = (text) =>
+    text.split(/(?<= )(?=--)/).map((part) => {
+      const [, flag, rest] = part.match(/^(--[\w-]+|)(.*)$/s);
+      // prettier-ignore
+      return html`<span><b>${flag}</b>${rest}</span>`;
+    });
   /* What the form itself finds wrong comes first, with the fixes that the server knows of. */
   function all(stage, found) {
     const wrong = (flag) => found.find((one) => one.level === "error" && one.field === flag);
@@ -151,26 +156,50 @@ Studio.rail = (() => {
     );
   }
 
+  const editedRun = (stage) => editing.of(stage)?.id ?? null;
+  const question = (stage) =>
+    JSON.stringify([Studio.page.lang, store.state.project?.name, editedRun(stage), store.values(stage)]);
+  /* Whether the server answered. */
   async function askNow(stage) {
     /* Another stage stands there now: it asks when it is drawn again. */
-    if (!rails[stage]?.root.isConnected) return;
-    const edited = () => editing.of(stage)?.id ?? null;
-    const question = () => JSON.stringify([Studio.page.lang, store.state.project?.name, edited(), store.values(stage)]),
-      asked = question(),
-      replaces = edited();
+    if (!rails[stage]?.root.isConnected) return false;
+    const asked = question(stage),
+      replaces = editedRun(stage);
     const { root } = rails[stage],
       slow = setTimeout(() => root.classList.add("asking"), 300);
+    root.setAttribute("aria-busy", "true");
     const answer = await call("check", { stage, values: store.values(stage), project: store.state.project, replaces });
     clearTimeout(slow);
     root.classList.remove("asking");
     /* Of a lost server the run bar tells; an older question's answer is not wanted any more. */
-    if (answer.lost || asked !== question() || !rails[stage]) return;
+    root.setAttribute("aria-busy", String(!answer.lost && (answer.pending || asked !== question(stage))));
+    if (answer.lost) return false;
+    if (asked !== question(stage)) return true;
     rails[stage].answer = answer.error ? unchecked(answer.error) : answer;
+    rails[stage].known = asked;
     form.answered(stage, rails[stage].answer.fields, rails[stage].answer.findings);
     update(stage);
     if (answer.pending && rails[stage].root.isConnected) setTimeout(() => ask(stage), AGAIN_MS);
+    return true;
   }
-  const ask = debounce(askNow, 250);
+  /* Waits for what the server says of the present values: what it said of others counts for no press of a button. */
+  async function settled(stage) {
+    while (rails[stage].known !== question(stage) && (await askNow(stage)));
+  }
+  /* The first field with something wrong, which is marked and shown; nothing where there is none. */
+  async function firstWrong(stage) {
+    await settled(stage);
+    const [first] = form.errors(stage);
+    if (!first) return null;
+    form.insist(stage);
+    form.jump(stage, first.flag);
+    return first;
+  }
+  const askSoon = debounce(askNow, 250);
+  function ask(stage) {
+    rails[stage].root.setAttribute("aria-busy", "true");
+    askSoon(stage);
+  }
 
   /* Nothing of the last answer stands any more where the question failed. */
   const unchecked = (sentence) => ({
@@ -180,14 +209,9 @@ Studio.rail = (() => {
   });
 
   async function send(stage, name) {
+    if (await firstWrong(stage)) return;
     const rail = rails[stage],
-      [first] = form.errors(stage);
-    if (first) {
-      form.insist(stage);
-      form.jump(stage, first.flag);
-      return;
-    }
-    const edited = editing.of(stage),
+      edited = editing.of(stage),
       values = store.values(stage),
       project = store.state.project,
       confirm = rail.read;
@@ -229,10 +253,11 @@ Studio.rail = (() => {
   }
   /* Real steps of the training with other settings, as a run of its own. */
   async function fit(stage) {
-    const [first] = form.errors(stage);
-    if (first) {
-      form.insist(stage);
-      form.jump(stage, first.flag);
+    const wrong = await firstWrong(stage);
+    if (wrong) {
+      dialog.say(t("said.fit_wrong", { field: Studio.field.label(stage, wrong.flag), error: wrong.error }), {
+        trouble: true,
+      });
       return;
     }
     const answer = await call("fit", { stage, values: store.values(stage), project: store.state.project });
@@ -247,6 +272,7 @@ Studio.rail = (() => {
     });
   }
   async function copy(stage) {
+    await settled(stage);
     const command = rails[stage].root.querySelector("pre.cmd");
     const isWhole = !form.errors(stage).length;
     await Studio.plainHttp.copy(command, isWhole);
@@ -254,11 +280,8 @@ Studio.rail = (() => {
 
   /* The command as a file, which the browser keeps. */
   async function saveScript(stage) {
-    const { shell } = rails[stage],
-      [first] = form.errors(stage);
-    if (first) {
-      form.insist(stage);
-      form.jump(stage, first.flag);
+    const { shell } = rails[stage];
+    if (await firstWrong(stage)) {
       dialog.say(t("script_wrong"), { trouble: true });
       return;
     }
@@ -316,6 +339,8 @@ Studio.rail = (() => {
   on("typed", ({ stage }) => changed(stage));
   on("loaded", ({ stage }) => changed(stage));
   on("editing", changed);
+  /* What was found there is then worth being offered again. */
+  on("path finished", ({ stage }) => rails[stage] && ask(stage));
   on("form", ({ stage }) => update(stage));
   on("poll", ({ active }) => {
     for (const [stage, rail] of Object.entries(rails)) {

@@ -59,16 +59,20 @@ Studio.results = (() => {
         : ""
     }
   `;
+  /* One without rows says nothing, nor does its heading. */
   const tables = (all) =>
-    Object.entries(all).map(([name, rows]) => (name === "buckets" ? Studio.buckets(rows) : table(name, rows)));
-  const heading = (key) => (has(`column.${key}`) ? t(`column.${key}`) : key.replace(/_/g, " "));
+    Object.entries(all)
+      .filter(([, rows]) => rows.length)
+      .map(([name, rows]) => (name === "buckets" ? Studio.buckets(rows) : table(name, rows)));
+  const word = (key, otherwise) => (has(key) ? t(key) : otherwise);
+  const heading = (key) => word(`column.${key.replace(/ /g, "_")}`, key.replace(/_/g, " "));
   const table = (name, rows) => html`
     <div class="hd"><h2>${heading(name)}</h2></div>
     <div class="scroll">
       <table class="tab">
         <thead>
           <tr>
-            ${Object.keys(rows[0] ?? {}).map(
+            ${Object.keys(rows[0]).map(
               (key) => html`
                 <th>${heading(key)}</th>
               `,
@@ -81,7 +85,7 @@ Studio.results = (() => {
               <tr>
                 ${Object.values(row).map(
                   (value) => html`
-                    <td>${value}</td>
+                    <td>${word(`cell.${name}.${value}`, value)}</td>
                   `,
                 )}
               </tr>

@@ -62,7 +62,6 @@ Studio.search = (() => {
     const tab = stage.tabOf(at);
     await tabs.open(tab);
     if (tab !== "metadata") stage.choose(tab, at);
-    await new Promise(requestAnimationFrame);
     form.jump(at, flag);
   }
 

@@ -126,14 +126,6 @@ Studio.store = (() => {
     }
     state.presets = found.presets ?? {};
   }
-  async function refreshGiven(stage) {
-    const answer = await call("stage_values", {
-      stage,
-      project: state.project,
-      folder_index: state.folders[stage] ?? 0,
-    });
-    if (!answer.error) takeGiven(stage, answer);
-  }
   function takeGiven(stage, answer) {
     const before = JSON.stringify(state.given[stage]);
     state.given[stage] = answer;
@@ -142,11 +134,14 @@ Studio.store = (() => {
   /* Which of the project's several folders a stage works on. */
   function chooseFolder(stage, index) {
     state.folders[stage] = index;
-    return refreshGiven(stage);
+    return refreshAllGiven();
   }
+  /* Of several questions under way only the last one's answer counts: the others are about what was before. */
+  let askedGiven = 0;
   async function refreshAllGiven() {
+    const mine = ++askedGiven;
     const answer = await call("all_stage_values", { project: state.project, folders: state.folders });
-    if (!answer.error) Object.entries(answer).forEach(([stage, given]) => takeGiven(stage, given));
+    if (!answer.error && mine === askedGiven) Object.entries(answer).forEach(([stage, given]) => takeGiven(stage, given));
   }
 
   /* Opens a project. `early`: what was typed before the server had said which project is open. */
@@ -221,7 +216,6 @@ Studio.store = (() => {
     after,
     differences,
     apply,
-    refreshGiven,
     refreshAllGiven,
     chooseFolder,
     begin,

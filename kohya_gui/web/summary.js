@@ -44,23 +44,25 @@ Studio.summary = (() => {
       ${
         one.offer
           ? html`
-              <button type="button" class="btn sm" data-do="fit">${one.offer}</button>
+              <div class="offer">
+                <p class="basis">${one.note}</p>
+                <button type="button" class="btn sm" data-do="fit">${one.offer}</button>
+              </div>
             `
-          : ""
-      }
-      ${
-        one.note &&
-        html`
-          <p class="basis">${one.note}</p>
-        `
+          : one.note &&
+            html`
+              <p class="basis">${one.note}</p>
+            `
       }
     </div>
   `;
 
-  const draw = (place, facts) => patch(place, facts.map(fact));
-  function attend(place) {
-    const remember = ({ target }) => open[target.open ? "add" : "delete"](target.dataset.fact);
-    place.addEventListener("toggle", remember, true);
+  const remember = (parts) => open[parts.open ? "add" : "delete"](parts.dataset.fact);
+  function draw(place, facts) {
+    /* What was opened a moment ago may not have been heard of yet. */
+    place.querySelectorAll("details").forEach(remember);
+    patch(place, facts.map(fact));
   }
+  const attend = (place) => place.addEventListener("toggle", ({ target }) => remember(target), true);
   return { draw, attend };
 })();

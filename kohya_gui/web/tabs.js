@@ -48,7 +48,7 @@ Studio.tabs = (() => {
       folded.find((one) => labels.includes(one.textContent.trim()))
     );
   }
-  /* Opens a tab as soon as it has a button; resolves when it is drawn. */
+  /* Opens a tab as soon as it has a button; resolves when it is drawn and can be seen. */
   function open(id) {
     let clicked = false;
     return new Promise((resolve) => {
@@ -56,7 +56,8 @@ Studio.tabs = (() => {
         const button = clicked ? null : buttonOf(id);
         button?.click();
         clicked ||= Boolean(button);
-        if (clicked && document.querySelector(`[data-view="${id}"]`)?.children.length) resolve();
+        const view = document.querySelector(`[data-view="${id}"]`);
+        if (clicked && view?.children.length && view.checkVisibility()) resolve();
         else setTimeout(wait, 20);
       };
       wait();
@@ -68,8 +69,9 @@ Studio.tabs = (() => {
       set({});
       return;
     }
-    const answer = await call("project_state", { name: store.state.project.name });
-    if (answer.error) return;
+    const { name } = store.state.project,
+      answer = await call("project_state", { name });
+    if (answer.error || name !== store.state.project?.name) return;
     set(answer.tabs);
     fire("project state", answer);
   }

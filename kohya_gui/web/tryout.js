@@ -55,13 +55,17 @@
   }
   async function refreshFiles() {
     if (!place?.isConnected) return;
-    files = (await call("trained", asked())).files ?? [];
+    const { project } = asked(),
+      answer = await call("trained", { project });
+    if (project !== asked().project) return;
+    files = answer.files ?? [];
     drawFiles();
   }
   async function refreshPictures() {
     if (!place?.isConnected) return;
-    const { run, samples, sheet, error } = await call("tried", asked());
-    if (error) return;
+    const { project } = asked(),
+      { run, samples, sheet, error } = await call("tried", { project });
+    if (error || project !== asked().project) return;
     table.show(run?.id ?? null, samples);
     const note = samples.length ? (sheet ? t("try.sheet", { path: sheet }) : "") : t("try.none");
     patch(place.querySelector(".note"), note);

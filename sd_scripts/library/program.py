@@ -30,8 +30,8 @@ Options = TypeVar("Options")
 # takes a second and finds nothing; what is young is looked at as ever, and is what work leaves behind.
 FULL_LOOKS_EVERY = 1000
 
-# A launcher looks at its processes more often than this.
-SAY_AFTER_S = 2.0
+# A launcher looks at its processes more often than this, but the first one may take seconds to end.
+SAY_AFTER_S = 10.0
 
 # What a machine refuses, wherever a file is touched: the name too long, no permission, no room, a device that fails.
 _REFUSALS = {
@@ -101,15 +101,17 @@ def _shortage_told(options: Any) -> Iterator[None]:
 
 def _run(work: Callable[[], None], report: Report) -> int:
     report.asked.at_once = True
-    asked.stop_on_signals(report.asked, report.say)
+    # What all processes of a team would say, of a stop that reaches all of them, the first one says.
+    heard = report if launched().first else report.unheard()
+    asked.stop_on_signals(report.asked, heard.say)
     try:
         _explained(work)
         return 0
     except LeftAtOnce:
-        return _left(report)
+        return _left(heard)
     except UserError as error:
         if report.asked.leaving:
-            return _left(report)
+            return _left(heard)
         if _said_by_the_first(report):
             return error.exit_code
         report.emit(events.Failed(sentence=str(error), option=getattr(error, "option", None), kind=_kind(error)))
@@ -117,15 +119,15 @@ def _run(work: Callable[[], None], report: Report) -> int:
         report.say(f"Error: {error}", "CRITICAL")
         return error.exit_code
     except StoppedAsAsked as stop:
-        return _stopped(str(stop), report)
+        return _stopped(str(stop), heard)
     except KeyboardInterrupt:
-        report.emit(events.Failed(sentence="Interrupted before the present step was finished."))
-        report.say("Interrupted.", "CRITICAL")
+        heard.emit(events.Failed(sentence="Interrupted before the present step was finished."))
+        heard.say("Interrupted.", "CRITICAL")
         return 130
     except Exception as error:
         if report.asked.leaving:
             # What a library made of the stop, when it came while it was read in.
-            return _left(report)
+            return _left(heard)
         report.emit(events.Failed(sentence=f"The program failed: {type(error).__name__}: {error}"))
         report.say(
             traceback.format_exc() + "This is a fault of the program, not of yours: please report the lines above.",

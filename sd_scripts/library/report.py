@@ -38,8 +38,10 @@ class Report:
         self._bar = Bar()
         self._lost = False
         self._untold: tuple[int, int | None] | None = None
+        self._own: tuple[int, int | None] | None = None
         self.failures: list[tuple[str, str]] = []
         self.failed = 0
+        self._listed = 0
         self.counts: Counter[str] = Counter()
         self.phase_name = ""
         self._phases = 0
@@ -96,6 +98,7 @@ class Report:
 
     def progress(self, done: int, total: int | None = None, note: str = "") -> None:
         """How many items of the phase are done. Called as often as wanted: it tells only as often as is useful."""
+        self._own = done, total
         done, total = self.team.come_to(self._phases, done, total)
         self._untold = done, total
         if self._bar.advance(done, total, note, self._console):
@@ -141,10 +144,15 @@ class Report:
             self.failures.append((str(item), reason))
             self.emit(events.ItemFailed(item=str(item), reason=reason))
 
-    def saved(self, path: Path, kind: str, step: int | None = None, epoch: int | None = None) -> None:
-        """A file or folder was written whole; of a file the SHA-256 is told, by which it is known again."""
+    def saved(
+        self, path: Path, kind: str, step: int | None = None, epoch: int | None = None, sha256: str | None = None
+    ) -> None:
+        """A file or folder was written whole; of a file the SHA-256 is told, by which it is known again.
+
+        `sha256`: where its writer knows it, the file is not read for it.
+        """
         size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) if path.is_dir() else path.stat().st_size
-        place, digest = str(path.absolute()), sha256_of(path) if path.is_file() else None
+        place, digest = str(path.absolute()), sha256 or (sha256_of(path) if path.is_file() else None)
         self.emit(events.Saved(path=place, kind=kind, size_bytes=size, step=step, epoch=epoch, sha256=digest))
 
     def summary(self, text: str, tables: dict[str, list[dict[str, Any]]] | None = None, **counts: int) -> None:
@@ -157,6 +165,9 @@ class Report:
     def gather_failures(self) -> None:
         """Takes in what the others of the team have left out; all of them call it together."""
         told = self.team.gather((self.failures, self.failed))
+        if self.team.size > 1 and self._own:
+            # This one's share may have been done before the others': now they are as far.
+            self.progress(*self._own)
         for failures, failed in told[: self.team.rank] + told[self.team.rank + 1 :]:
             for item, reason in failures:
                 self.failed_item(item, reason)
@@ -165,7 +176,10 @@ class Report:
             self.counts["skipped"] += uncounted
 
     def list_failures(self) -> None:
-        """Lists the items that were left out, each with its reason, in the terminal."""
+        """Lists the items that were left out, each with its reason, in the terminal: once, however often asked."""
+        if self.failed == self._listed:
+            return
+        self._listed = self.failed
         for item, reason in self.failures[:LISTED_FAILURES]:
             self.say(f"  left out: {in_one_line(item)}: {in_one_line(reason)}", "ERROR")
         if self.failed > LISTED_FAILURES:

@@ -21,7 +21,7 @@ class FitSearchOptions:
     training: Training = "fine_tune.py"
     """The script whose training is to fit. Its own options stand after a --, as on its command line."""
 
-    memory_gb: Annotated[float | None, Range(low=0.0), Unit("GB")] = None
+    memory_gb: Annotated[float | None, Range(low=0.1), Unit("GB")] = None
     """The memory that it may take. Empty: all of the GPU, or without one what is free of the machine's."""
 
     also: list[Freedom] | None = None

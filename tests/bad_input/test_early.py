@@ -1,5 +1,6 @@
 """What is refused before a model is loaded: by names, by headers, by numbers."""
 
+import json
 import os
 import zipfile
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_resolution
+from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_resolution, rules_within
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io.checkpoints import open_checkpoint
 from sd_scripts.library.io.fitting import check_embedding_file, check_network_file
@@ -17,6 +18,7 @@ from sd_scripts.library.io.reading import read_whole
 from sd_scripts.library.networks.stored import StoredNetwork
 from sd_scripts.library.train.checks.output import check_plain
 from sd_scripts.library.train.prompts import read_prompts
+from sd_scripts.options.latents import BucketOptions
 
 
 @pytest.mark.parametrize("name", ["CON", "con.v1", "Nul", "lpt1", "COM9.x", "ends.", "ends "])
@@ -33,7 +35,10 @@ def test_names_that_only_look_so() -> None:
 def test_buckets_of_which_one_would_be_left() -> None:
     with pytest.raises(BadOption, match="there would be one square bucket of 128 px") as caught:
         checked_rules(BucketRules((128, 128)), "resolution")
-    assert caught.value.option == "min_bucket_reso"
+    assert caught.value.option == "min_bucket_reso" and "leave out --enable_bucket" in str(caught.value)
+    with pytest.raises(BadOption, match="Use 64 or less.$"):
+        # A stage that sorts into buckets always.
+        rules_within("64", BucketOptions())
     checked_rules(BucketRules((256, 256)), "resolution")
 
 
@@ -97,6 +102,16 @@ def test_archives_whose_names_are_damaged(tmp_path: Path) -> None:
     for look in (pickled_object, open_checkpoint):
         with pytest.raises(BadFile, match="is no checkpoint"):
             look(damaged)
+
+
+@pytest.mark.parametrize("offsets", ["x", "ab", [8], [], None, {"1": 8}, [0, "8"], [0, None], [0, 2**62]])
+def test_places_in_a_file_that_are_none(tmp_path: Path, offsets: object) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": offsets}}).encode()
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    for look in (safetensors_header, open_checkpoint):
+        with pytest.raises(BadFile, match="incomplete"):
+            look(path)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="this system has no such device")

@@ -1,15 +1,17 @@
 """What the benchmarks say of their figures, and that what they are asked for reaches them."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 import torch
 
+from benchmarks import __main__ as every_stage
 from benchmarks.alternating import alternating
 from benchmarks.models import make_model
 from benchmarks.processes import REPOSITORY
-from benchmarks.rows import Row, at_least, at_most, table
+from benchmarks.rows import Row, at_least, at_most, json_file, table
 from sd_scripts.library.models import sd, sdxl
 
 
@@ -58,3 +60,34 @@ def test_a_stage_that_is_not_there_is_named():
         [sys.executable, "-m", "benchmarks", "nothing"], cwd=REPOSITORY, capture_output=True, text=True
     )
     assert ended.returncode == 2 and "nothing" in ended.stderr
+
+
+def test_a_file_for_the_figures_is_looked_at_before_anything_is_measured(tmp_path):
+    figures = tmp_path / "nowhere" / "figures.json"
+    ended = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--json", str(figures), "start"],
+        cwd=REPOSITORY, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.returncode == 2 and f"{figures} lies in no folder that is there" in ended.stderr
+    assert not ended.stdout and not figures.parent.exists()
+    assert json_file(str(tmp_path / "figures.json")) == tmp_path / "figures.json"
+
+
+STAGE = """
+import pathlib, sys
+pathlib.Path(sys.argv[sys.argv.index("--json") + 1]).write_text('{"rows": 1}')
+sys.exit(%d)
+"""
+
+
+def test_a_stage_that_fails_stops_no_other(monkeypatch, tmp_path, capfd):
+    stages, figures = tmp_path / "benchmarks", tmp_path / "figures.json"
+    stages.mkdir()
+    for name, program in {"fails": "raise OSError", "misses": STAGE % 1, "holds": STAGE % 0}.items():
+        (stages / f"{name}.py").write_text(program)
+    monkeypatch.setattr(every_stage, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(every_stage, "STAGES", ["fails", "misses", "holds"])
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--json", str(figures)])
+    assert every_stage.main() == 1
+    assert capfd.readouterr().out.rstrip().endswith("in: fails, misses.")
+    assert json.loads(figures.read_bytes()) == {"fails": None, "misses": {"rows": 1}, "holds": {"rows": 1}}

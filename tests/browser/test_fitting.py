@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from sd_scripts.library.example.sd_models import make_sd1
+from tests.browser.runs import RUN_MS
 from tests.page import Gui, Tab, served
 
 
@@ -33,8 +34,10 @@ def test_from_the_button_to_the_settings(tab: Tab) -> None:
     figures.get_by_role("button", name="Fit to my memory").click()
     page.get_by_role("button", name="Open", exact=True).first.click()
     tried = page.locator("[data-part=tables]")
-    expect(tried).to_contain_text("--cache_latents --gradient_checkpointing", timeout=120_000)
+    expect(tried).to_contain_text("--cache_latents --gradient_checkpointing", timeout=RUN_MS)
     expect(tried).to_contain_text("fits")
+    expect(tried.get_by_role("heading")).to_have_text(["What was tried", "What is faster than before"])
+    expect(page.locator(".kg-mon .top .meta")).to_contain_text("Fit to the memory: Fine-tuning")
     tab.shot("fit-run")
     tab.select("train")
     found = page.locator("[data-view=train] .finds li", has_text="Tried with real steps")
@@ -47,4 +50,11 @@ def test_from_the_button_to_the_settings(tab: Tab) -> None:
     page.evaluate("Studio.speak('en')")
     found.get_by_role("button", name="Use these settings").click()
     expect(found).to_have_count(0)
+    expect(page.locator("[data-view=train] .finds")).to_contain_text("These settings are the fastest that fit")
     assert page.evaluate("Studio.store.value('train', 'cache_latents')") is True
+
+    # What stands against trying is said, with its field.
+    tab.fill("train", learning_rate="abc")
+    figures.get_by_role("button", name="Fit to my memory").click()
+    expect(page.locator(".kg-note.bad")).to_contain_text("Learning rate: “abc” is not a number")
+    expect(page.locator("#f-train-learning_rate")).to_be_focused()

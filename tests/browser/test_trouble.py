@@ -1,6 +1,7 @@
 """Presets, commands, and trouble: it is said in the page, beside its field or with the run that failed."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from sd_scripts.library.example.sd_models import make_sd1
-from tests.browser.runs import NEWS_MS, start
+from tests.browser.runs import start
 from tests.page import Gui, Tab, new_tab
 
 
@@ -99,7 +100,7 @@ def test_wrong_values_are_refused_beside_their_fields(on: Tab) -> None:
     on.shot("wrong_values")
     before = page.evaluate("Studio.call('runs')")
     start_button.click()
-    assert "f-train-" in page.evaluate("document.activeElement.id")
+    expect(page.locator(":focus")).to_have_attribute("id", re.compile("^f-train-"))
     after = page.evaluate("Studio.call('runs')")
     assert [row["id"] for row in after["history"]] == [row["id"] for row in before["history"]] and not after["queue"]
 
@@ -130,7 +131,7 @@ def test_a_run_that_fails_says_why(on: Tab, gui: Gui, plain: Path) -> None:
 
     # While the next stage waits for the processor, another program spoils the file that it will read.
     blocker = gui.queue_fake("blocker", "--steps", "100000", "--step_s", "0.05")
-    expect(page.locator(".kg-rb .nm")).to_have_text("blocker", timeout=NEWS_MS)
+    expect(page.locator(".kg-rb .nm")).to_have_text("blocker")
     model = gui.folder / "tiny.safetensors"
     make_sd1(model)
     on.fill("latents", model_name_or_path=model, max_resolution="128,128", min_bucket_reso=64)
@@ -139,7 +140,7 @@ def test_a_run_that_fails_says_why(on: Tab, gui: Gui, plain: Path) -> None:
     metadata.write_text(whole[:30], encoding="utf-8")
     page.evaluate("id => Studio.call('run_request', {id, request: 'stop'})", blocker)
     sentence = page.locator(".fail h2")
-    expect(sentence).to_contain_text("meta_cap.json is broken JSON at line", timeout=NEWS_MS)
+    expect(sentence).to_contain_text("meta_cap.json is broken JSON at line")
     expect(page.locator(".kg-mon .top .st")).to_have_class("st failed")
     expect(page.locator(".kg-note.bad")).to_contain_text("plain")
     expect(page.locator(".fail pre")).to_contain_text("is broken JSON at line")
@@ -147,7 +148,7 @@ def test_a_run_that_fails_says_why(on: Tab, gui: Gui, plain: Path) -> None:
 
     metadata.write_text(whole, encoding="utf-8")
     page.click("[data-act=again]")
-    expect(page.locator(".kg-mon .top .st")).to_have_class("st done", timeout=NEWS_MS)
+    expect(page.locator(".kg-mon .top .st")).to_have_class("st done")
     assert len(list(plain.glob("*.npz"))) == 3
 
 

@@ -50,9 +50,9 @@ def test_from_a_click_to_a_grid(tab: Tab, saved: list[Path]) -> None:
     expect(view.locator(".figures")).to_contain_text("2 prompts, 2 columns, 1 each")
     view.locator("[data-do=start]").click()
     pictures = view.locator(".smp button img")
-    expect(pictures).to_have_count(4, timeout=60_000)
+    expect(pictures).to_have_count(4)
     expect(view.locator(".smp .h span.muted")).to_have_text(["tiny", "my cat x1"])
-    expect(view.locator(".note")).to_contain_text("grid_", timeout=20_000)
+    expect(view.locator(".note")).to_contain_text("grid_")
     tab.shot("try")
     folder = tab.gui.work / "meadow" / "output" / "try"
     assert len(list(folder.glob("im_*.png"))) == 4
@@ -67,6 +67,6 @@ def test_what_is_wrong_stands_at_its_field(tab: Tab) -> None:
     tab.select("try")
     tab.fill("try", prompt="a --q 3")
     box = tab.page.locator("[data-view=try] [data-flag=prompt]")
-    expect(box).to_contain_text("there is no option --q", timeout=20_000)
+    expect(box).to_contain_text("there is no option --q")
     tab.fill("try", prompt="a", grid="/etc/hostname")
-    expect(tab.page.locator("[data-view=try] .finds")).to_contain_text("/etc/hostname", timeout=20_000)
+    expect(tab.page.locator("[data-view=try] .finds")).to_contain_text("/etc/hostname")

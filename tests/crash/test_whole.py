@@ -192,3 +192,20 @@ def test_of_a_file_that_is_kept_twice_one_may_be_damaged(tmp_path):
     assert read_either(path, dict) == ({"a": 2}, True)
     write_twice(path, {"a": 3})
     assert json.loads(path.read_text()) == {"a": 3} and (tmp_path / "queue.json.damaged").read_bytes() == b'{\n  "'
+
+
+def test_what_a_drive_took_along_while_it_was_removed_goes_when_that_is_back(tmp_path, monkeypatch):
+    out, away = tmp_path / "out", tmp_path / "away"
+    (out / "X-state").mkdir(parents=True)
+    (out / "X-state" / "state.json").write_text("{}")
+
+    def taken_away(folder, **_):
+        out.rename(away)
+
+    with monkeypatch.context() as now:
+        now.setattr(leftovers.shutil, "rmtree", taken_away)
+        leftovers.discard(out / "X-state")
+    assert [leftovers.is_leftover(name) for name in names(away)] == [True]
+    away.rename(out)
+    write_text(out / "new.txt", "new")
+    assert names(out) == ["new.txt"]

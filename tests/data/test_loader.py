@@ -55,6 +55,9 @@ def test_it_reads_ahead_but_not_everything_and_ends_its_threads() -> None:
 
     reading = prefetch([[Item(n, 0)] for n in range(1000)], noted, Readers(3), lambda item, reason: None)
     next(reading)
+    until_s = time.monotonic() + 30
+    while len(seen) < 2 and time.monotonic() < until_s:
+        time.sleep(0.01)
     time.sleep(0.05)
     assert 2 <= len(seen) <= 20
     reading.close()

@@ -74,6 +74,7 @@ def test_essentials_are_in_sight_without_scrolling(forms: Tab, stage: str) -> No
     # The answer to the form's first check: what was found at paths may make it longer.
     script = Path(STAGES[stage].script).name
     expect(page.locator(f"[data-view={tab}] pre.cmd", has_text=script)).to_be_attached()
+    forms.settled()
     end = page.locator("#kg-runbar").bounding_box()
     flags = " ".join(LAYOUTS[stage].groups.values()).split()
     for flag in flags:
@@ -139,11 +140,12 @@ def test_the_list_of_sections_follows_the_page(train: Page) -> None:
     expect(on).to_have_text("About the file")
 
 
-def test_the_command_stays_on_screen_whatever_stands_above_it(train: Page) -> None:
+def test_the_command_stays_on_screen_whatever_stands_above_it(forms: Tab, train: Page) -> None:
     train.fill("#f-train-save_every_n_epochs", "1")
     for name in ("Batches", "Saves"):
         figure(train, name).locator("summary").click()
         expect(figure(train, name).locator(".parts")).to_be_visible()
+    forms.settled()
     end, command = (train.locator(at).bounding_box() for at in ("#kg-runbar", ".kg-rail:visible pre.cmd"))
     assert end and command and command["height"] > 60
     assert command["y"] + command["height"] <= end["y"]

@@ -87,4 +87,4 @@ def test_what_was_asked_while_the_server_was_away_is_asked_again(on: Tab, gui: G
     on.select("train")
     expect(on.page.get_by_text("The page lost the server").first).to_be_visible()
     gui.start()
-    expect(on.page.locator("[data-view=train] pre.cmd")).to_contain_text("fine_tune.py", timeout=40_000)
+    expect(on.page.locator("[data-view=train] pre.cmd")).to_contain_text("fine_tune.py")

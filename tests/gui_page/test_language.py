@@ -16,7 +16,7 @@ from kohya_gui.i18n import words
 from kohya_gui.program_words import catalogue
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunStore
-from tests.page import REPOSITORY, Gui, Tab, served
+from tests.page import PATIENCE_MS, REPOSITORY, Gui, Tab, served
 
 # What is English in every language: flags, paths, names, commands, and what a script printed.
 NOT_SENTENCES = re.compile(
@@ -141,15 +141,21 @@ def fill_wrongly(page: Page) -> None:
     page.evaluate("all => Object.entries(all).forEach(([flag, one]) => Studio.store.set('train', flag, one))", WRONG)
 
 
+def left_of(foreign: Callable[[Page], list[str]], page: Page) -> list[str]:
+    """What is still foreign after long enough for every answer to have come."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while (found := foreign(page)) and time.monotonic() < deadline:
+        page.wait_for_timeout(200)
+    return found
+
+
 def look_everywhere(tab: Tab, runs: list[str], foreign: Callable[[Page], list[str]]) -> dict[str, list[str]]:
     """Opens every tab, stage, section and run, and waits until no foreign text is there; what stays, by place."""
     page, stays = tab.page, {}
 
     def look(place: str) -> None:
-        deadline = time.monotonic() + 10
-        while (found := foreign(page)) and time.monotonic() < deadline:
-            page.wait_for_timeout(200)
-        if found:
+        tab.settled()
+        if found := left_of(foreign, page):
             stays[place] = found
 
     for name in TABS:
@@ -178,16 +184,13 @@ def test_both_languages_are_spoken_everywhere_and_change_at_once(tab: Tab, runs:
     page.wait_for_function(done, arg=runs, timeout=240_000)
     assert look_everywhere(tab, runs, japanese_on) == {}
     tab.select("train")
-    expect(page.locator("[data-view=train] .finds li")).not_to_have_count(0)
+    tab.settled()
     found = page.locator("[data-view=train] .finds li").count()
     assert found > 8, page.locator("[data-view=train] .finds").inner_text()
 
     # Nothing but the language is changed: what the server had said is said anew.
     page.click("[data-do=lang]")
-    deadline = time.monotonic() + 10
-    while english_on(page) and time.monotonic() < deadline:
-        page.wait_for_timeout(100)
-    assert english_on(page) == []
+    assert left_of(english_on, page) == []
     expect(page.locator("[data-view=train] .finds li")).to_have_count(found)
     tab.shot("language_train_ja")
     assert look_everywhere(tab, runs, english_on) == {}
@@ -200,7 +203,7 @@ def test_both_languages_are_spoken_everywhere_and_change_at_once(tab: Tab, runs:
     tab.shot("language_skipped_ja")
     titles = page.locator(".kg-mon .ph .t")
     expect(titles.first).to_be_visible()
-    assert not [title for title in titles.all_inner_texts() if "中" in title]
+    expect(titles.filter(has_text="中")).to_have_count(0)
     page.locator(f'.kg-list .run[data-run="{runs[2]}"]').click()
     expect(page.locator(".fail h2")).to_contain_text(".caption ファイルはあります")
     page.locator(f'.kg-list .run[data-run="{runs[3]}"]').click()

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import Outcome, RunStore
 from sd_scripts.library import events
-from tests.page import Gui, Tab, new_tab, served
+from tests.page import Gui, Tab, new_tab, served, until
 
 LONG = ("--steps", "100000", "--step_s", "0.05")
 PROMPTS = ("a meadow at dawn", "a lake")
@@ -136,9 +136,7 @@ def test_samples_are_enlarged_and_compared(tab: Tab, gui: Gui) -> None:
     page.get_by_text("Slider", exact=True).click()
     slider = page.get_by_label("How much of the first one is shown")
     slider.fill("25")
-    assert (
-        page.locator(".over img").nth(1).evaluate("one => getComputedStyle(one).clipPath") == "inset(0px 0px 0px 25%)"
-    )
+    expect(page.locator(".over img").nth(1)).to_have_css("clip-path", "inset(0px 0px 0px 25%)")
     tab.shot("samples_slider")
     page.keyboard.press("Escape")
     grid.locator("[data-cell='1,2']").click()
@@ -176,7 +174,7 @@ def test_a_failure_says_what_to_try_and_each_is_a_button(tab: Tab, gui: Gui) -> 
     failure.get_by_role("button", name="Batch 1").click()
     expect(page.locator("#f-train-train_batch_size")).to_have_value("1")
     expect(page.locator("#f-train-train_batch_size")).to_be_focused()
-    assert page.evaluate("Studio.store.value('train', 'gradient_accumulation_steps')") == "4"
+    page.wait_for_function("Studio.store.value('train', 'gradient_accumulation_steps') === '4'")
     expect(page.locator("#f-train-learning_rate")).to_have_value("4e-6")
     show(tab, run).get_by_role("button", name="Try again with changes").click()
     expect(page.locator("#f-train-train_batch_size")).to_have_value("4")
@@ -190,6 +188,8 @@ def test_silence_is_said(tab: Tab, gui: Gui) -> None:
     run = gui.queue_fake("quiet", "--steps", "1", "--then", "hang")
     page = show(tab, run)
     expect(page.locator(".facts")).to_contain_text("of 1")
+    # From then on it writes nothing more.
+    until(lambda: "Waits." in RunStore(gui.runs_dir).log_path(run).read_text(), "It never falls silent.")
     store, old = RunStore(gui.runs_dir), time.time() - 130
     process = store.folder(run) / "process.json"
     for path in (store.events_path(run), store.log_path(run)):
@@ -209,8 +209,7 @@ def test_a_comparison_follows_what_still_runs(tab: Tab, gui: Gui) -> None:
     page.locator("[data-list-do=compare]").click()
     steps = page.locator(".cmp .facts tr", has_text="Steps").locator("td").last
     expect(steps).to_have_text(re.compile(r"\d"))
-    first = steps.inner_text()
-    expect(steps).not_to_have_text(first)
+    expect(steps).not_to_have_text(steps.inner_text())
     curve = page.locator("[data-compare=loss] path").last
     before = curve.get_attribute("d")
     expect(curve).not_to_have_attribute("d", before or "")
@@ -226,12 +225,17 @@ def test_the_end_of_a_run_is_told_by_the_system_when_nobody_looks(browser: Brows
         page = tab.page
         page.evaluate("Studio.notify.ask()")
         expect(page.locator(".kg-note").last).to_contain_text("The system tells you when a run ends")
-        seen = gui.queue_fake("seen", "--steps", "20", "--step_s", "0.1")
+        noticed = gui.work / "noticed"
+        seen = gui.queue_fake("seen", "--until", str(noticed))
         page.wait_for_function("document.title.includes('seen')")
+        noticed.touch()
         expect(page.locator(".kg-note", has_text="seen")).to_contain_text("Done")
         assert page.evaluate("told") == []
         page.evaluate("window.away = true")
-        away = gui.queue_fake("away", "--steps", "20", "--step_s", "0.1")
+        noticed.unlink()
+        away = gui.queue_fake("away", "--until", str(noticed))
+        page.wait_for_function("document.title.includes('away')")
+        noticed.touch()
         page.wait_for_function("told.length > 0")
         assert page.evaluate("told") == [["away, Fine-tuning: Done", away]]
         assert page.title() == "Studio" and seen != away
@@ -278,7 +282,7 @@ def test_a_phone_watches_stops_looks_at_samples_and_orders_the_queue(browser: Br
     expect(page.locator("dialog h2")).to_contain_text("100")
     tab.shot("phone_sample")
     page.locator("dialog [data-close]").tap()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    tab.fits()
     page.locator(".kg-rb [data-stop]").tap()
     page.locator("dialog [data-yes]").tap()
     page.wait_for_function(

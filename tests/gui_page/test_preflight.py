@@ -101,7 +101,7 @@ def test_start_leads_to_what_is_wrong_and_warnings_ask_once(on: Tab) -> None:
     expect(start).to_contain_text("first")
     on.shot("preflight_errors")
     start.click()
-    assert page.evaluate("document.activeElement.getAttribute('aria-invalid')") == "true"
+    expect(page.locator(":focus")).to_have_attribute("aria-invalid", "true")
 
     version.locator("[data-go]").click()
     expect(page.locator("#f-train-v2")).to_be_focused()
@@ -126,7 +126,7 @@ def test_start_leads_to_what_is_wrong_and_warnings_ask_once(on: Tab) -> None:
     expect(start).to_contain_text("Start training")
     finding(on, "train", "0.1 is unusual").get_by_role("button", name="5e-6").click()
     expect(finding(on, "train", "0.1 is unusual")).to_have_count(0)
-    assert page.evaluate("Studio.call('runs')")["queue"] == []
+    assert "preflight" not in [row["project"] for row in page.evaluate("Studio.call('runs')")["queue"]]
 
 
 def test_the_pipeline_lists_its_findings_with_their_fixes(on: Tab) -> None:
@@ -138,7 +138,7 @@ def test_the_pipeline_lists_its_findings_with_their_fixes(on: Tab) -> None:
     on.shot("preflight_pipeline")
     samples.get_by_role("button", name="Reset").click()
     expect(samples).to_have_count(0)
-    assert on.page.evaluate("Studio.store.value('train', 'sample_at_first')") is False
+    on.page.wait_for_function("Studio.store.value('train', 'sample_at_first') === false")
 
 
 def test_in_japanese_in_the_dark_and_on_a_phone(on: Tab) -> None:
@@ -150,5 +150,5 @@ def test_in_japanese_in_the_dark_and_on_a_phone(on: Tab) -> None:
     on.shot("preflight_ja_dark")
     page.set_viewport_size({"width": 390, "height": 844})
     finding(on, "train", "SD2").scroll_into_view_if_needed()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    on.fits()
     on.shot("preflight_390")

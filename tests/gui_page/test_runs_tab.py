@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import Outcome, RunStore
 from sd_scripts.library import events
-from tests.page import Gui, Tab, new_tab, served
+from tests.page import Gui, Tab, new_tab, served, until
 
 LONG = ("--steps", "100000", "--step_s", "0.05")
 
@@ -74,7 +74,7 @@ def wait_order(page: Page, gui: Gui, names: list[str]) -> None:
         }""",
         arg=names,
     )
-    assert order(gui) == names
+    until(lambda: order(gui) == names, f"The queue is {order(gui)}.")
 
 
 def test_the_queue_is_ordered_by_menu_keyboard_and_pointer_and_survives_a_restart(tab: Tab, gui: Gui) -> None:
@@ -151,7 +151,7 @@ def test_a_paused_queue_says_so_and_starts_nothing_until_it_goes_on(tab: Tab, gu
     gui.start()
     tab.open("runs")
     expect(row(page, waiting)).to_contain_text("The queue is paused.")
-    assert order(gui) == ["patient"]
+    until(lambda: order(gui) == ["patient"], f"The queue is {order(gui)}.")
     page.get_by_role("button", name="Resume").click()
     expect(row(page, waiting).locator(".st")).to_have_class(re.compile("done"))
     expect(page.locator("[data-list=paused]")).to_be_hidden()
@@ -240,6 +240,8 @@ def test_a_running_training_is_asked_for_samples_and_saves_and_is_ended(tab: Tab
         ("Save now", "It saves after the present step."),
         ("Stop after epoch", "It stops when this epoch ends."),
     ):
+        # What was said before says nothing of this.
+        page.evaluate("document.querySelectorAll('.kg-note').forEach(note => note.remove())")
         page.locator(".kg-mon").get_by_role("button", name=name).click()
         expect(page.locator(".kg-note").last).to_contain_text(said)
     page.locator(".kg-mon [data-more]").click()
@@ -324,7 +326,7 @@ def test_settings_of_the_past_come_back_and_a_run_is_run_again(tab: Tab, gui: Gu
     expect(page.locator("dialog")).to_contain_text("replaces the files that it wrote")
     page.click("[data-yes]")
     expect(page.locator(".kg-mon .top .st")).to_have_class(re.compile("waiting"))
-    assert order(gui) == ["before"]
+    until(lambda: order(gui) == ["before"], f"The queue is {order(gui)}.")
 
 
 def test_runs_are_compared_by_settings_loss_and_samples(tab: Tab, gui: Gui) -> None:
@@ -345,6 +347,7 @@ def test_runs_are_compared_by_settings_loss_and_samples(tab: Tab, gui: Gui) -> N
     expect(page.locator("[data-compare=loss] svg.ch path")).to_have_count(2)
     page.locator("[data-compare=loss] svg.ch").hover(position={"x": 300, "y": 100})
     expect(page.locator("[data-compare=loss] [data-at='0']")).not_to_be_empty()
+    expect(page.locator("[data-compare=loss] [data-at='1']")).not_to_be_empty()
     low, high = (float(page.locator(f"[data-compare=loss] [data-at='{i}']").inner_text()) for i in (0, 1))
     assert high - low == pytest.approx(0.3, abs=1e-3), "both are smoothed alike, whatever their length"
     expect(page.locator(".pics td img")).to_have_count(2)
@@ -393,7 +396,7 @@ def test_the_log_is_searched_from_its_first_line_on(tab: Tab, gui: Gui) -> None:
     expect(page.locator("[data-log=earlier]")).to_be_hidden()
     expect(text).to_have_text(re.compile(r"^needle at the start\nstep 1 of talker"))
     whole = (gui.runs_dir / run / "output.log").read_text(encoding="utf-8")
-    assert page.evaluate("document.querySelector('pre.log').textContent") == whole
+    page.wait_for_function("whole => document.querySelector('pre.log').textContent === whole", arg=whole)
 
 
 @pytest.mark.parametrize("lang", ["en", "ja"])
@@ -412,12 +415,11 @@ def test_everything_fits_a_phone_in_the_dark_and_is_named(tab: Tab, gui: Gui, la
     page.locator(".kg-menu button").first.click()
     for run in (first, second):
         row(page, run).locator("[data-pick]").check()
-    wide = "document.documentElement.scrollWidth"
-    assert page.evaluate(wide) <= 390
+    tab.fits()
     tab.shot(f"runs_390_{lang}")
     page.locator("[data-list-do=compare]").click()
     expect(page.locator(".pics td img")).to_have_count(2)
-    assert page.evaluate(wide) <= 390
+    tab.fits()
     tab.shot(f"compare_390_{lang}")
     nameless = page.evaluate(
         """() => {

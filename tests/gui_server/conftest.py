@@ -39,7 +39,7 @@ class Lab:
     def add(self, name: str, *args: str, **facts) -> str:
         return self.queue.add(**self.step(name, *args, **facts)).id
 
-    def wait(self, run_id: str, *states: str, timeout_s: float = 30.0):
+    def wait(self, run_id: str, *states: str, timeout_s: float = 90.0):
         deadline = time.monotonic() + timeout_s
         while (status := self.store.status(run_id)).state not in (states or ENDED):
             assert time.monotonic() < deadline, f"{run_id} is still {status.state}"
@@ -47,7 +47,7 @@ class Lab:
         return status
 
     def wait_steps(self, run_id: str, steps: int) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while len(RunView(self.store.events_path(run_id)).update().points) < steps:
             assert time.monotonic() < deadline, f"{run_id} makes no steps"
             time.sleep(0.05)

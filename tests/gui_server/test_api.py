@@ -16,7 +16,7 @@ from kohya_gui.api import Studio
 from kohya_gui.stages import STAGES
 
 
-def wait(studio, run_id, timeout_s=40):
+def wait(studio, run_id, timeout_s=120):
     deadline = time.monotonic() + timeout_s
     while (row := studio.run(run_id)["row"])["state"] in ("waiting", "running"):
         assert time.monotonic() < deadline, row

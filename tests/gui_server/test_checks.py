@@ -282,10 +282,10 @@ def test_broken_metadata_is_said_and_noticed_when_it_changes(place):
 def test_it_is_quick(place):
     values = trainable(place)
     look(place, "train", **values)
-    begun = time.perf_counter()
+    begun = time.process_time()
     for _ in range(5):
         look(place, "train", **values)
-    assert (time.perf_counter() - begun) / 5 < 0.15
+    assert (time.process_time() - begun) / 5 < 0.15
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,13 @@ def test_time_and_memory_come_from_the_nearest_run_and_say_so(place, lab, monkey
     # What a process on a CPU held at one moment is no measure.
     assert other.name == "other batch" and other.memory_bytes is None
     assert nearest(lab.store, STAGES["latents"], now) is None
+    # Whatever changes how a step is computed.
+    steps = {"gradient_checkpointing_levels": 1, "opt_channels_last": True, "stochastic_rounding": True, "sdpa": True}
+    for flag, value in steps.items():
+        assert nearest(lab.store, STAGES["train"], {**now, flag: value}).differs == (flag,)
+    # A run of before there was an option was as without it; a name changes nothing.
+    ended(lab, "older", {flag: value for flag, value in now.items() if flag not in steps}, "gpu:0")
+    assert nearest(lab.store, STAGES["train"], {**now, "output_name": "x"}).name == "older"
     gpu = devices.Gpu("Some GPU", 24_000_000_000)
     monkeypatch.setattr(devices, "gpus", lambda: [gpu])
     told = {fact.name: fact for fact in estimates(draft, Past("old", 2.0, 9.8e9, ()))}

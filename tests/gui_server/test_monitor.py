@@ -71,9 +71,9 @@ def test_long_curves_are_thinned_and_keep_their_end(told):
     path, report = told
     for step in range(1, 5001):
         report.emit(events.Metric(step=step, epoch=1, values={"loss": 1.0}))
-    begun = time.perf_counter()
+    begun = time.process_time()
     steps = RunView(path).update().metrics(0)["step"]
-    assert time.perf_counter() - begun < 1.0
+    assert time.process_time() - begun < 1.0
     assert len(steps) <= MAX_POINTS and steps[-1] == 5000
 
 

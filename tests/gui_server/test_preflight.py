@@ -402,6 +402,29 @@ def test_a_value_that_is_none_is_replaced_by_the_nearest(place: Place, flag: str
     assert not place.look("train", values | wrong.fixes[0].values).blocks(confirmed=False)
 
 
+@pytest.mark.parametrize(
+    ("values", "flag", "label"),
+    [
+        ({"resolution": "128,128"}, "min_bucket_reso", "Shortest side: 128"),
+        ({"resolution": "64,64"}, "min_bucket_reso", "Shortest side: 64"),
+        ({"resolution": "256,256", "min_bucket_reso": "512"}, "min_bucket_reso", "Reset: Shortest side"),
+        (
+            {"resolution": "96,96", "bucket_reso_steps": "96", "max_bucket_reso": "960"},
+            "min_bucket_reso",
+            "Shortest side: 96",
+        ),
+        ({"resolution": "1536,1536"}, "max_bucket_reso", "Longest side: 1536"),
+        ({"bucket_reso_steps": "12", "resolution": "512,512"}, "bucket_reso_steps", "Reset: Bucket step"),
+    ],
+)
+def test_a_limit_of_buckets_that_cannot_be_is_replaced_by_one_that_can(place: Place, values, flag, label) -> None:
+    given = place.training(enable_bucket=True, **values)
+    wrong = next(one for one in place.look("train", given).findings if one.level == "error")
+    assert (wrong.field, [fix.label for fix in wrong.fixes]) == (flag, [label])
+    later = place.look("train", given | wrong.fixes[0].values).findings
+    assert [one for one in later if one.level == "error"] == []
+
+
 def test_a_folder_of_folders_is_read_with_its_subfolders(place: Place) -> None:
     stage, values = below(False)(place)
     (wrong,) = [one for one in place.look(stage, values).findings if one.level == "error"]

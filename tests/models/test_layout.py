@@ -8,6 +8,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.loaders import single_file_utils
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from sd_scripts.library.io.drafts import Held
 from sd_scripts.library.models import configs, saving
 from sd_scripts.library.models.layout.text import open_clip_to_clip
 from sd_scripts.library.models.layout.unet import names_of
@@ -33,7 +34,7 @@ def true_size(family: str) -> SimpleNamespace:
 @pytest.mark.parametrize(("family", "counts"), [("sd1", (686, 248, 196)), ("sd2", (686, 248, 294))])
 def test_a_true_size_file_has_the_original_names_and_shapes(family, counts, monkeypatch):
     # Tensors without memory cannot come to the CPU, so they stay where they are.
-    monkeypatch.setattr(saving, "_tensors", lambda module, _dtype: module.state_dict())
+    monkeypatch.setattr(Held, "converted", lambda held: held.tensors)
     written = saving.original_tensors(true_size(family), None)
     assert {name: tuple(tensor.shape) for name, tensor in written.items()} == golden_file(family)
     prefixes = ("model.diffusion_model.", "first_stage_model.", "cond_stage_model.")

@@ -12,6 +12,7 @@ from diffusers.loaders import single_file_utils
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.example.sd_models import make_sdxl
 from sd_scripts.library.io.checkpoints import open_checkpoint, write_safetensors
+from sd_scripts.library.io.drafts import Held
 from sd_scripts.library.models import configs, saving, sdxl
 from sd_scripts.library.models.family import SaveRequest, TextSettings
 from sd_scripts.library.models.layout.unet import block_of, names_of
@@ -62,7 +63,7 @@ def test_a_true_size_file_has_the_original_names_and_shapes(monkeypatch):
             rest={},
         )
     # Tensors without memory cannot come to the CPU, so they stay where they are.
-    monkeypatch.setattr(saving, "_tensors", lambda module, _dtype: module.state_dict())
+    monkeypatch.setattr(Held, "converted", lambda held: held.tensors)
     written = {name: tuple(tensor.shape) for name, tensor in saving.original_tensors(true_size, None).items()}
     parts = {
         "model.diffusion_model.": golden_sdxl.unet(),

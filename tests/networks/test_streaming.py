@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from sd_scripts.library.errors import StoppedAsAsked
 from sd_scripts.library.io.headers import safetensors_header
-from sd_scripts.library.io.streaming import Form, write_one_by_one
+from sd_scripts.library.io.streaming import write_one_by_one
+from sd_scripts.library.io.tensor_file import Form
 from sd_scripts.library.networks.changes import dora_change
 from tests.train.tiny import Recorder
 

@@ -90,6 +90,7 @@ def test_no_fault_in_any_filled_tab(tab: Tab, runs: dict[str, str], lang: str, w
     # The training's tab is looked at with all of its sections open.
     for name in (name for name in TABS if name != "train"):
         tab.select(name)
+        tab.settled()
         if name == "runs":
             page.click(f'[data-run="{runs["slow"]}"]')
             page.wait_for_selector(".smp img")
@@ -97,6 +98,7 @@ def test_no_fault_in_any_filled_tab(tab: Tab, runs: dict[str, str], lang: str, w
     tab.select("train")
     page.evaluate(OPEN_ALL, "train")
     page.fill("#f-train-learning_rate", "abc")
+    tab.settled()
     eye.look("train in full")
     page.evaluate("Studio.store.reset('train', 'learning_rate')")
     tab.select("runs")

@@ -60,4 +60,4 @@ def test_the_benchmark_says_which_goal_is_missed() -> None:
     found |= {"page load": [500.0], "page tab": [0.1], "page preset": [0.1], "page torch": [0.0, 0.0, 0.0]}
     assert all(one.holds for one in judged(found))
     slower = found | {"page click": [1.4, 1.6, 1.7], "page tab": [0.1, 0.4, 0.1]}
-    assert [one.name for one in judged(slower) if not one.holds] == ["first click that has an effect"]
+    assert [one.what for one in judged(slower) if not one.holds] == ["first click that has an effect"]

@@ -44,6 +44,7 @@ def test_it_goes_back_to_the_newest_state_that_is_whole(tmp_path: Path, how: str
 
     def spoil(ended: int | None) -> None:
         after_step(ended)
+        trainer.outputs.settle()
         if trainer.place.step == 5 and how == "removed":
             shutil.rmtree(state)
         elif trainer.place.step == 5:

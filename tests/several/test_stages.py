@@ -23,8 +23,7 @@ from sd_scripts.options.latents import PrepareLatentsOptions
 
 ROOT = Path(__file__).parents[2]
 STAGE = ROOT / "sd_scripts" / "finetune" / "prepare_buckets_latents.py"
-LAUNCH = [str(ROOT / "sd_scripts" / "launch.py"), "--multi_gpu", "--num_processes=2", "--num_machines=1",
-          "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]  # fmt: skip
+LAUNCH = [str(ROOT / "sd_scripts" / "launch.py"), "--num_processes=2", "--main_process_port=0"]
 SMALL = ["--max_resolution=64,64", "--min_bucket_reso=32", "--max_bucket_reso=128", "--bucket_reso_steps=32",
          "--max_data_loader_n_workers=0"]  # fmt: skip
 
@@ -53,7 +52,9 @@ def command(folder, model, *more, before=()):
 def environment(folder):
     events = folder.with_suffix(".events")
     events.unlink(missing_ok=True)
-    return {**os.environ, "OMP_NUM_THREADS": "1", "SD_SCRIPTS_EVENTS": str(events)}
+    temporary = folder.with_suffix(".temporary")
+    temporary.mkdir()
+    return {**os.environ, "OMP_NUM_THREADS": "1", "SD_SCRIPTS_EVENTS": str(events), "TMPDIR": str(temporary)}
 
 
 def run_here(folder, model, *more):
@@ -84,6 +85,9 @@ def test_two_processes_make_the_files_of_one_and_tell_once(tmp_path, model):
     assert kinds.count("start") == kinds.count("summary") == kinds.count("saved") == kinds.count("item_failed") == 1
     counts = events[-1]["counts"]
     assert (counts["made"], counts["skipped"]) == (9, 1) and done.stderr.count("left out: ") == 1
+    # The launcher says nothing of its own, and leaves nothing behind.
+    assert "accelerate" not in done.stderr and not list(two.with_suffix(".temporary").glob("*elastic*"))
+    assert not list(two.with_suffix(".temporary").glob("launch-*"))
     # What both have found out is in the index, for the next run.
     index = json.loads((two / ".sd_cache.json").read_text())["files"]
     assert {name for name in index if name.endswith(".npz")} == set(names)

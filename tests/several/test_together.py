@@ -46,6 +46,10 @@ class Reds:
         return [self._words([f"red {pixel[0]}"]) for pixel in images]
 
 
+def first_of(words):
+    return words[0]
+
+
 @pytest.fixture
 def pictures(tmp_path):
     """Nine pictures, two files that are none, and one that would share the text of another."""
@@ -92,7 +96,7 @@ def described(pictures, describers, writer):
 
 
 def test_every_picture_is_described_once_and_one_report_tells_of_all(pictures):
-    describers = [Reds(words=lambda words: words[0]) for _ in range(3)]
+    describers = [Reds(words=first_of) for _ in range(3)]
     _, events, errors = described(pictures, describers, lambda: SentenceFiles(".caption"))
     assert not errors
     seen = [path for one in describers for path in one.seen]
@@ -105,6 +109,28 @@ def test_every_picture_is_described_once_and_one_report_tells_of_all(pictures):
     )
     [summary] = [event for event in events if event.event == "summary"]
     assert summary.counts == {"described": 9, "total": 12, "skipped": 3}
+
+
+def test_progress_comes_to_the_end_though_another_process_is_slower(pictures):
+    done = threading.Event()
+
+    class First(Reds):
+        def gather(self, images):
+            if len(self.seen) + len(images) == 4:
+                done.set()
+            return super().gather(images)
+
+    class Second(Reds):
+        def gather(self, images):
+            assert done.wait(30)
+            return super().gather(images)
+
+    _, events, errors = described(
+        pictures, [First(words=first_of), Second(words=first_of)], lambda: SentenceFiles(".caption")
+    )
+    assert not errors
+    last = [event for event in events if event.event == "progress" and event.phase == "describe"][-1]
+    assert (last.done, last.total) == (12, 12)
 
 
 def test_one_file_of_tags_is_as_that_of_one_process(pictures, tmp_path):

@@ -67,10 +67,12 @@ def test_a_stop_of_the_launcher_reaches_every_process(at_work):
     assert len(family) >= 2
     program.send(signal.SIGTERM)
     assert program.ends() == 0, program.said
-    assert gone(family, 5)
+    assert gone(family, 30)
     assert len(resumable(program, "two")) == 1
     assert [event["kind"] for event in program.told("saved")] == ["state"]
     assert not program.told("failed")
+    # One process speaks for all.
+    assert program.said.count("Stopping after the present step.") == program.said.count("Stopped as asked") == 1
 
 
 READS = """
@@ -101,7 +103,7 @@ def test_workers_take_no_signal_and_end_with_a_killed_parent(tmp_path):
         time.sleep(0.3)
         assert all(one.is_running() for one in family)
         parent.kill()
-    assert gone(family, 5)
+    assert gone(family, 30)
 
 
 LAUNCHED = """
@@ -119,4 +121,4 @@ def test_tensorboard_ends_with_a_killed_page(tmp_path):
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE) as page:
         board = psutil.Process(int(page.stdout.readline()))
         page.kill()
-    assert gone([board], 10)
+    assert gone([board], 30)

@@ -1,5 +1,6 @@
 """The loop that all captioners and taggers share."""
 
+import io
 import os
 import tempfile
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
+from sd_scripts.library.report import Report
 from sd_scripts.library.tagging.folder import SentenceFiles, check_room, describe_pictures, pictures_to_describe
 from sd_scripts.options.common import LoadingOptions, PicturesOptions
 
@@ -108,3 +110,23 @@ def test_a_folder_that_cannot_be_written_to_stops_before_any_work():
         os.chmod(folder, 0o755)
         check_room(folder)
         assert list(folder.iterdir()) == []
+
+
+def test_a_broken_picture_fails_no_run_that_keeps_the_texts_of_others(five):
+    (five[0].parent / "broken.png").write_bytes(b"no picture")
+    asked, writer = PicturesOptions(train_data_dir=str(five[0].parent), skip_described=True), SentenceFiles(".caption")
+    for described in (5, 0):
+        said = io.StringIO()
+        report = Report(out=said)
+        run(pictures_to_describe(asked, writer, report), Namer(), (report,))
+        assert f"Done: {described} of {described + 1} pictures described." in said.getvalue()
+
+
+def test_where_nothing_can_be_used_it_is_listed_once(five, said):
+    broken = five[0].parent / "broken.png"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(NothingUsable):
+        run([broken], Namer(), said)
+    # As a program does with what its work failed with.
+    said[0].list_failures()
+    assert said[1]().count("left out: ") == 1

@@ -134,6 +134,16 @@ def test_folders_are_those_that_trainings_read_and_are_made_once(pictures: Path,
     assert state(pictures) == before
 
 
+def test_a_file_that_is_larger_than_any_picture_is_left_out(pictures: Path, tmp_path: Path) -> None:
+    for name in ("wide.png", "clear.txt"):
+        with open(pictures / name, "ab") as file:
+            file.truncate(100 * 10**9)
+    report = made(tmp_path / "project", pictures)
+    for name in ("wide.png", "clear.txt"):
+        assert f"{name} has more than 4 GB, as no picture or text has" in report.said
+    assert "clear.png" not in listed(tmp_path / "project" / "img" / "40_sks dog")
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [

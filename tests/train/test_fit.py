@@ -1,17 +1,26 @@
 """The fastest settings that fit: which ways there are, how they are searched, and real steps of a tiny model."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from PIL import Image
 
-from sd_scripts.library.errors import BadOption
+from sd_scripts.library.errors import BadFile, BadOption, NothingUsable, StoppedAsAsked
 from sd_scripts.library.example.sd_models import make_sd1
+from sd_scripts.library.report import Report
+from sd_scripts.library.train import fitting, trials
 from sd_scripts.library.train.fit import Trial, fastest, last_resorts, search, ways
+from sd_scripts.library.train.trial import TRAININGS
+from sd_scripts.options.cli import parse
+from sd_scripts.options.fit import FitOptions, Training
 from sd_scripts.options.spec import from_values
 from sd_scripts.options.train_network import TrainNetworkOptions
 from tests.train.tiny import options
@@ -89,14 +98,17 @@ def place(tmp_path_factory):
     return folder
 
 
-def fit(place, *words, batch=4, **environment):
+def words_of(place, batch=4):
     training = {
         "pretrained_model_name_or_path": place / "tiny.safetensors", "in_json": place / "meta.json",
         "train_data_dir": place / "pictures", "resolution": "64,64", "output_dir": place / "out",
         "train_batch_size": batch, "max_data_loader_n_workers": 0, "save_every_n_steps": 1,
     }  # fmt: skip
-    own = [f"--{flag}={value}" for flag, value in training.items()]
-    argv = [sys.executable, TOOLS / "fit_memory.py", "--steps", "1", *words, "--", *own]
+    return [f"--{flag}={value}" for flag, value in training.items()]
+
+
+def fit(place, *words, batch=4, **environment):
+    argv = [sys.executable, TOOLS / "fit_memory.py", "--steps", "1", *words, "--", *words_of(place, batch)]
     env = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"} | environment
     return subprocess.run(list(map(str, argv)), cwd=place, env=env, capture_output=True, text=True, timeout=300)
 
@@ -120,9 +132,97 @@ def test_real_steps_are_tried_and_the_fastest_that_fits_is_written(place):
 def test_nothing_fits_into_less_than_the_program_itself(place):
     done = fit(place, "--memory_gb", "0.1", "--most", "1", batch=1)
     assert done.returncode == 1
-    assert "Nothing that was tried fits into 0.1 GB." in done.stderr and "smaller --resolution" in done.stderr
+    assert "It may take 0.1 GB of memory." in done.stderr and "too much memory (ended at 0." in done.stderr
+    said = "Nothing that was tried fits into 0.1 GB. Each was ended at the limit; the least that is expected is 0.7 GB."
+    assert said in done.stderr and "smaller --resolution" in done.stderr
 
 
 def test_what_the_training_refuses_is_said_before_anything_is_tried(place):
     done = fit(place, batch=0)
     assert done.returncode == 2 and "--train_batch_size" in done.stderr and "tried" not in done.stdout
+
+
+# Plays tools/try_steps.py, whose command line is `words`.
+PLAYED = """
+import json, sys, time
+from pathlib import Path
+words = sys.argv[1:]
+def tell(**told):
+    Path(words[words.index("--result") + 1]).write_text(json.dumps(told))
+def measured(peak_bytes=1e9):
+    tell(fits=True, step_s=1.0, peak_bytes=peak_bytes)
+def fail(sentence):
+    sys.exit("Error: " + sentence)
+if "--" not in words:
+    tell(device="cpu", name="CPU", memory_bytes=8e9)
+    sys.exit()
+"""
+
+
+@pytest.fixture
+def play(place, tmp_path, monkeypatch):
+    """Tries the training by a program of a few lines; gives what was said."""
+
+    def start(program, *asked, report=None):
+        played, said = tmp_path / "played.py", io.StringIO()
+        played.write_text(PLAYED + program)
+        monkeypatch.setattr(trials, "PROGRAM", played)
+        wanted = parse(FitOptions, ["--most=4", *map(str, asked)], "fit_memory.py").search
+        fitting.fit(wanted, words_of(place, batch=1), report or Report(out=said))
+        return said.getvalue()
+
+    return start
+
+
+def test_what_was_measured_is_kept_where_another_trial_fails(play):
+    said = play('fail("no such kernel") if "--mixed_precision" in words else measured()')
+    assert "The fastest that fits: --cache_text_encoder_outputs --cache_latents (1.00 s a step, 1.0 GB)." in said
+    assert said.count(": failed: no such kernel") == said.count("  left out: --cache") == 2
+
+
+def test_where_all_trials_fail_the_training_cannot_be_tried(play):
+    with pytest.raises(BadOption, match="The training cannot be tried: no such kernel"):
+        play('fail("no such kernel")')
+
+
+def test_what_was_measured_to_be_too_much_is_said_as_it_is(play):
+    with pytest.raises(NothingUsable, match="The least that was seen is 3.0 GB."):
+        play("measured(3e9)", "--memory_gb=2")
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_a_stop_ends_the_trial_at_hand(play, tmp_path, found):
+    begun, said = tmp_path / "begun", io.StringIO()
+    report = Report(out=said)
+
+    def stop():
+        until_s = time.monotonic() + 60
+        while not begun.exists() and time.monotonic() < until_s:
+            time.sleep(0.01)
+        report.ask("stop")
+
+    asking = threading.Thread(target=stop)
+    asking.start()
+    measures = 'if "--gradient_checkpointing" not in words and "--mixed_precision" in words: sys.exit(measured())'
+    program = f"{measures if found else ''}\nPath({str(begun)!r}).touch(); time.sleep(600)"
+    if found:
+        play(program, report=report)
+        assert "The fastest that fits of those tried before the stop: --cache" in said.getvalue()
+    else:
+        with pytest.raises(StoppedAsAsked, match="nothing that fits was found so far"):
+            play(program, report=report)
+    asking.join()
+
+
+def test_what_cannot_be_used_is_refused_before_anything_is_tried(play, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(BadFile, match="Cannot write .*found.toml"):
+        play("measured()", "--output", tmp_path / "file" / "found")
+    for memory_gb in (0, -1):
+        with pytest.raises(BadOption, match="Must be 0.1 or more") as refused:
+            play("measured()", f"--memory_gb={memory_gb}")
+        assert refused.value.option == "memory_gb"
+
+
+def test_every_training_that_can_be_fitted_can_be_tried():
+    assert set(get_args(Training)) == set(TRAININGS)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.train.fused import FusedSteps, check_fused
-from sd_scripts.options.optimizer import OptimizerOptions
+from sd_scripts.library.train.fused import ONE_BY_ONE, FusedSteps, check_fused
+from sd_scripts.options.optimizer import OPTIMIZER_GROUPS, OptimizerOptions
 from tests.train.tiny import tiny_data, tiny_family, train, weights
 
 # A limit that no gradient reaches: the two ways of clipping are the same then.
@@ -70,8 +70,10 @@ def test_optimizers_that_take_account_of_whole_steps_are_refused(optimizer):
     with pytest.raises(BadOption, match="takes account of whole steps") as caught:
         check_fused(OptimizerOptions(optimizer_type=optimizer))
     assert caught.value.option == "fused_backward_pass"
+    assert "Use one of AdamW, Lion, AdaFactor, SGDNesterov, Adam, " in str(caught.value)
 
 
-@pytest.mark.parametrize("optimizer", ["", "AdaFactor", "Lion", "SGD", "torch.optim.RAdam"])
+@pytest.mark.filterwarnings("ignore:Paged optimizers are not supported on CPU:UserWarning")
+@pytest.mark.parametrize("optimizer", ["", *ONE_BY_ONE, *OPTIMIZER_GROUPS["low_memory"], "torch.optim.RAdam"])
 def test_the_others_are_taken(optimizer):
     check_fused(OptimizerOptions(optimizer_type=optimizer))

@@ -178,10 +178,12 @@ def checked_rules(rules: BucketRules, option: str) -> BucketRules:
         )
     square_px = math.isqrt(math.prod(rules.resolution_px)) // step_px * step_px
     if rules.min_px > square_px:
+        # Only a training may do without buckets.
+        without = ", or leave out --enable_bucket" if option == "resolution" else ""
         raise BadOption(
             "min_bucket_reso",
             f"--min_bucket_reso {rules.min_px} is more than the resolution gives: there would be one square bucket of "
-            f"{square_px} px for all pictures. Use {square_px} or less, or leave out --enable_bucket.",
+            f"{square_px} px for all pictures. Use {square_px} or less{without}.",
         )
     if max(rules.resolution_px) > rules.max_px:
         raise BadOption(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sd_scripts.library import events
-from sd_scripts.library.data.images import IMAGE_SUFFIXES
+from sd_scripts.library.data.images import IMAGE_SUFFIXES, UnreadableImage, check_file_size
 from sd_scripts.library.errors import BadOption, NothingUsable
 from sd_scripts.library.io.atomic import check_writable, replacing
 from sd_scripts.library.pausing import patiently
@@ -64,7 +64,11 @@ def _by_stem(folder: Path) -> dict[str, list[Path]]:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copies a file, whole or not at all. Errors: OSError, where it cannot be read; BadFile, where not written."""
+    """Copies a picture or a text, whole or not at all.
+
+    Errors: OSError, where it cannot be read; UnreadableImage, where it is too large; BadFile, where not written.
+    """
+    check_file_size(source)
     with open(source, "rb") as old, replacing(target) as beside, open(beside, "wb") as new:
         shutil.copyfileobj(old, new, 2**20)
 
@@ -91,6 +95,9 @@ class Copies:
             for path in self._companions.of(image):
                 self._write(path, folder / path.name, copy_file)
             new = self._write(image, target, write)
+        except UnreadableImage as error:
+            self.report.failed_item(image, str(error))
+            return
         except OSError as error:
             self.report.failed_item(image, f"it cannot be read ({error.strerror or error})")
             return

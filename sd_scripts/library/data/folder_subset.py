@@ -79,7 +79,7 @@ class FolderReader(SubsetReader):
             words = "class_tokens" if self.subset.where else "words in the name of their folder"
             self.leave_out(path, f"have neither a {ending} file nor {words}", reason)
             return
-        self.add(TrainImage(str(path), path, text, bucket_px), there=True)
+        self.add(TrainImage(str(path), path, text, bucket_px), str(path), there=True)
 
     def _text(self, info: PictureInfo) -> str:
         if self.template:

@@ -12,6 +12,8 @@ from sd_scripts.library.seeds import derive
 
 def split(pictures: Sequence[Picture], dataset: Dataset) -> tuple[list[Picture], list[Picture]]:
     """The pictures of a dataset that are learnt, and those that are held out. Errors: BadOption."""
+    if not dataset.held_out_share:
+        return list(pictures), []
     with told_of(dataset.subsets[0].where):
         chosen = held_out_keys((picture.image.key for picture in pictures), dataset)
     learnt = [picture for picture in pictures if picture.image.key not in chosen]

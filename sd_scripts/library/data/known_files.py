@@ -73,16 +73,17 @@ class KnownFiles:
         self.trusting = trusting
         self._folders: dict[str, _Folder] = {}
 
-    def size_of(self, picture: Path) -> Size:
+    def size_of(self, picture: str | Path) -> Size:
         """(width, height) in px as a picture is seen. Errors: UnreadableImage."""
         folder, name = self._place(picture)
         try:
-            width, height, content = folder.of_picture(name)
+            stamp = folder.stamp(name)
         except OSError:
             return image_size(picture)
+        width, height, content = folder.of_picture(name)
         if not width:
             width, height = image_size(picture)
-            self.put_picture(picture, folder.stamp(name), (width, height), content)
+            folder.put_picture(name, stamp, (width, height), content)
         return width, height
 
     def hash_of(self, picture: Path) -> str:
@@ -110,7 +111,7 @@ class KnownFiles:
     def put_picture(self, picture: Path, stamp: str, size_px: Size, content: str) -> None:
         """Keeps what was found of a picture in the state of `stamp`."""
         folder, name = self._place(picture)
-        folder.put(name, stamp, [str(size_px[0]), str(size_px[1]), content or "-"])
+        folder.put_picture(name, stamp, size_px, content)
 
     def answers(self, file: str | Path, asked: str) -> bool:
         """Whether a cache file is known to be the answer to a question."""
@@ -142,14 +143,14 @@ class KnownFiles:
         self._folders.clear()
 
     def _place(self, file: str | Path) -> "tuple[_Folder, str]":
-        place, name = _split(os.fspath(file))
+        place, name = split_path(os.fspath(file))
         folder = self._folders.get(place)
         if folder is None:
             folder = self._folders[place] = _Folder(Path(place), _read(Path(place)) if self.trusting else {})
         return folder, name
 
 
-def _split(file: str) -> tuple[str, str]:
+def split_path(file: str) -> tuple[str, str]:
     """As os.path.split, which takes long for so many files."""
     place, _, name = file.rpartition(os.sep)
     # The top of a drive.
@@ -166,10 +167,13 @@ class _Folder:
     passing: set[str] = field(default_factory=set)
     stamps: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._beginning = os.path.join(self.path, "")
+
     def stamp(self, name: str) -> str:
         """The state of a file at the first look of this run: one that is too old is safe. Errors: OSError."""
         if name not in self.stamps:
-            self.stamps[name] = stamp_of(os.path.join(self.path, name))
+            self.stamps[name] = stamp_of(self._beginning + name)
         return self.stamps[name]
 
     def of_picture(self, name: str) -> tuple[int, int, str]:
@@ -194,15 +198,20 @@ class _Folder:
         else:
             self.passing.add(name)
 
+    def put_picture(self, name: str, stamp: str, size_px: Size, content: str) -> None:
+        self.put(name, stamp, [str(size_px[0]), str(size_px[1]), content or "-"])
+
     def keep(self) -> None:
         """Adds to what stands in the index by now: other processes may write it too."""
-        found = {name: line for name, line in self.now.items() if name not in self.passing}
-        if not found:
+        if len(self.passing) == len(self.now):
             return
-        lines = _read(self.path) | found
-        there = set(os.listdir(self.path)) if self.path.is_dir() else set()
-        lines = {name: line for name, line in lines.items() if name in there}
+        there = os.listdir(self.path) if self.path.is_dir() else []
         # Folders in which nothing is cached are left alone.
+        if not any(name.endswith(CACHE_ENDING) for name in there):
+            return
+        found = {name: line for name, line in self.now.items() if name not in self.passing}
+        lines, names = _read(self.path) | found, set(there)
+        lines = {name: line for name, line in lines.items() if name in names}
         if any(name.endswith(CACHE_ENDING) for name in lines):
             _write(self.path, lines)
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from sd_scripts.library.data.buckets import BucketRules, Size
 from sd_scripts.library.data.images import IMAGE_SUFFIXES, UnreadableImage
-from sd_scripts.library.data.known_files import KnownFiles, facts_told, question_about, stamp_of
+from sd_scripts.library.data.known_files import KnownFiles, facts_told, question_about, split_path, stamp_of
 from sd_scripts.library.data.latents_head import ANY, BROKEN, PICTURE_CHANGED, Expected, Head, read_head
 from sd_scripts.library.data.npz import BrokenLatents
 from sd_scripts.library.data.picture_rules import PictureRules
@@ -110,7 +110,8 @@ class LatentsFinder:
 
     def of(self, image: Path, bucket_px: Size, expected: Expected = ANY) -> LatentsFiles:
         """The latents of a picture in its bucket. What has another size, another source or another VAE is not taken."""
-        folder, stem = _split(image)
+        folder, name = split_path(os.fspath(image))
+        stem = os.path.splitext(name)[0]
         listing = self._listing(folder)
         names = listing.of(stem)
         if not names:
@@ -139,16 +140,11 @@ class LatentsFinder:
             if path and self.check != "size":
                 self.known.note_written(path, asked._replace(flipped=flipped).question(content))
 
-    def any_of(self, image: Path) -> Path | None:
-        """A latents file of a picture, of whatever size."""
-        folder, stem = _split(image)
-        found = self._listing(folder).of(stem)
-        return image.with_name(found[0]) if found else None
-
-    def has_any(self, image: Path) -> bool:
+    def has_any(self, image: str | Path) -> bool:
         """Whether a picture has a latents file, of whatever size."""
-        folder, stem = _split(image)
-        return bool(self._listing(folder).of(stem))
+        folder, name = split_path(os.fspath(image))
+        listing = self._listing(folder)
+        return bool(listing.latents and listing.of(os.path.splitext(name)[0]))
 
     def _resized_px(self, picture: Path, bucket_px: Size, buckets: BucketRules | None) -> Size | None:
         """The size to which a picture is scaled; None where that was decided before, or cannot be told."""
@@ -175,12 +171,6 @@ class LatentsFinder:
         if folder not in self._folders:
             self._folders[folder] = _list(folder or ".", self.suffix)
         return self._folders[folder]
-
-
-def _split(image: Path) -> tuple[str, str]:
-    """Folder and stem."""
-    folder, name = os.path.split(image)
-    return folder, os.path.splitext(name)[0]
 
 
 def misfit_of(path: str | Path, asked: Asked, known: KnownFiles) -> str:

@@ -54,6 +54,7 @@ class MetadataReader(SubsetReader):
             )
         self._folder = PictureFolder(Path(subset.image_dir) if subset.image_dir else None, subset.folder_option)
         self._places: set[str] = set()
+        self._template = self.template
         check_sizes(dataset, subset, self._entries.prepared > 0)
 
     @property
@@ -91,29 +92,30 @@ class MetadataReader(SubsetReader):
     def _read_one(self, key: str, entry: Entry) -> None:
         picture = self._folder.find(key)
         named = picture or self._folder.latents_place(key)
-        place = Path(named) if named else None
-        if named is None or place is None or (picture is None and self._finder.any_of(place) is None):
+        if named is None or (picture is None and not self._finder.has_any(named)):
             self.leave_out(key, "have no picture", "there is no picture of this name")
             return
         self._places.add(named)
         shown = self.subset.captions
-        text = training_text(entry.get("caption", ""), entry.get("tags", ""), shown.separator, shown.wildcards)
-        text = self.template or text
+        text = self._template or training_text(
+            entry.get("caption", ""), entry.get("tags", ""), shown.separator, shown.wildcards
+        )
         if not text:
             self.counts["have no text"] += 1
             return
+        place = self._folder.path_of(named)
         try:
-            bucket_px = self._bucket(key, entry, place)
+            bucket_px = self._bucket(key, entry, named)
         except UnreadableImage as error:
             self.leave_out(place, "cannot be read", str(error))
             return
-        if not self.add(TrainImage(key, place, text, bucket_px), there=picture is not None):
+        if not self.add(TrainImage(key, place, text, bucket_px), named, there=picture is not None):
             self.leave_out(key, "have no picture", "there is no picture of this name, and no latents that fit")
 
-    def _bucket(self, key: str, entry: Entry, picture: Path) -> Size:
+    def _bucket(self, key: str, entry: Entry, place: str) -> Size:
         if "train_resolution" in entry and not self._dataset.own_sizes:
             return prepared_size(key, entry)
-        return self.bucket_of(self._finder.known.size_of(picture))
+        return self.bucket_of(self._finder.known.size_of(place))
 
 
 def prepared_size(key: str, entry: Entry) -> Size:

@@ -1,6 +1,9 @@
 """Reads the pictures of all datasets, and says what of them cannot be trained. Needs no torch itself."""
 
+import gc
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from sd_scripts.library.data.dataset_class import make_custom_data
@@ -22,6 +25,9 @@ from sd_scripts.options.data import DataOptions, DreamBoothDataOptions, Resoluti
 TELL_EVERY = 16
 """After so many pictures it is looked whether it is time to tell how far the reading is."""
 
+KEPT_OBJECTS = 50_000
+"""While pictures are read, it is looked after so many new objects whether any can be given back."""
+
 
 def open_data(
     options: DataSettings,
@@ -41,6 +47,18 @@ def open_data(
     return read_data(options, report, vae_hash, latents_suffix, precision)
 
 
+@contextmanager
+def _rarely_collecting() -> Iterator[None]:
+    """Python looks for what can be given back after every 700 objects: here nearly all are kept, maybe millions."""
+    usual = gc.get_threshold()
+    gc.set_threshold(max(usual[0], KEPT_OBJECTS) if usual[0] else 0, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+
+
+@_rarely_collecting()
 def read_data(
     options: DataSettings,
     report: Report,

@@ -123,9 +123,12 @@ class SubsetReader(ABC):
         count = len(self.subset.captions.templates)
         self._report.say(f'{about}Captions are drawn from {count} templates, such as "{self.template}".')
 
-    def add(self, image: TrainImage, there: bool) -> bool:
-        """Takes a picture in, with its latents; False where there is neither the picture nor latents that fit."""
-        latents = self._latents(image)
+    def add(self, image: TrainImage, place: str, there: bool) -> bool:
+        """Takes a picture in, with its latents; False where there is neither the picture nor latents that fit.
+
+        `place`: its path as text, which takes longer to make of a Path than to look for latents.
+        """
+        latents = self._latents(image) if self._finder.suffix and self._finder.has_any(place) else NO_LATENTS
         if not there and latents.plain is None:
             return False
         if latents.misfit:
@@ -135,8 +138,6 @@ class SubsetReader(ABC):
         return True
 
     def _latents(self, image: TrainImage) -> LatentsFiles:
-        if not self._finder.suffix or not self._finder.has_any(image.path):
-            return NO_LATENTS
         rules = self.subset.pictures
         expected = self._finder.expected(image.path, image.bucket_px, rules, self._dataset.rules)
         found = self._finder.of(image.path, image.bucket_px, expected)

@@ -37,7 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise BadFile(_cannot_write(path, error)) from error
     finally:
-        beside.unlink(missing_ok=True)
+        leftovers.remove(beside)
 
 
 def check_writable(path: Path) -> None:

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from sd_scripts.library.errors import BadFile
@@ -28,6 +27,7 @@ from sd_scripts.library.io.mapping import (
     stored_pieces,
     tensor_at,
 )
+from sd_scripts.library.io.tensor_file import HashedFile, write_tensors
 
 CPU = torch.device("cpu")
 
@@ -115,27 +115,39 @@ class _Pickled:
         return self._tensors[name].to(self._device)
 
 
-def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Writes tensors with metadata in the header. Errors: BadFile."""
-    with _writing(path) as beside:
-        save_file(_own(tensors), beside, {"format": "pt", **(metadata or {})})
+def write_safetensors(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str] | None = None,
+    dtypes: Mapping[str, torch.dtype] | None = None,
+) -> str:
+    """Writes tensors with metadata in the header; the file's SHA-256.
+
+    `dtypes`: the number formats of those that are not written in their own. Errors: BadFile.
+    """
+    with replacing(path) as beside:
+        return write_tensors(beside, tensors, metadata or {}, dtypes or {})
 
 
-def write_ckpt(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, int] | None = None) -> None:
-    """Writes tensors as `{"state_dict": {name: tensor}}`, with facts such as global_step beside. Errors: BadFile."""
-    write_pickle(path, {"state_dict": _own(tensors), **(facts or {})})
+def write_ckpt(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, int] | None = None) -> str:
+    """Writes tensors as `{"state_dict": {name: tensor}}`, with facts such as global_step beside; the file's SHA-256.
+
+    Errors: BadFile.
+    """
+    return write_pickle(path, {"state_dict": _own(tensors), **(facts or {})})
 
 
-def write_bin(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes tensors as diffusers' .bin files hold them: `{name: tensor}`. Errors: BadFile."""
-    write_pickle(path, _own(tensors))
+def write_bin(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Writes tensors as diffusers' .bin files hold them: `{name: tensor}`; the file's SHA-256. Errors: BadFile."""
+    return write_pickle(path, _own(tensors))
 
 
-def write_pickle(path: Path, value: Any) -> None:
-    """Writes a value as torch.save does. Errors: BadFile."""
+def write_pickle(path: Path, value: Any) -> str:
+    """Writes a value as torch.save does; the file's SHA-256. Errors: BadFile."""
     # Into an open file: torch.save writes a path's own name, here a random one, into the archive.
-    with _writing(path) as beside, open(beside, "wb") as file:
+    with _writing(path) as beside, HashedFile(beside) as file:
         torch.save(value, file)
+        return file.sha256()
 
 
 def write_older_pickle(path: Path, value: Any) -> None:
@@ -152,7 +164,7 @@ def _writing(path: Path) -> Iterator[Path]:
     with replacing(path) as beside:
         try:
             yield beside
-        except (SafetensorError, RuntimeError) as error:  # How the two writers say that the disk is full.
+        except RuntimeError as error:  # How torch says that the disk is full.
             raise BadFile(f"Cannot write {path}: {error}. Choose a place with enough free space.") from error
 
 

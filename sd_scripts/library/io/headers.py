@@ -146,10 +146,10 @@ def safetensors_header(path: Path) -> tuple[dict[str, TensorFact], dict[str, str
             header = json.loads(file.read(length))
         metadata = header.pop("__metadata__", {})
         tensors = {name: TensorFact(entry["dtype"], tuple(entry["shape"])) for name, entry in header.items()}
-        end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        end = max((8 + length + entry["data_offsets"][1] for entry in header.values()), default=8 + length)
+    except (ValueError, TypeError, LookupError, AttributeError, OSError) as error:
         raise BadFile(broken) from error
-    if path.stat().st_size < 8 + length + end:
+    if path.stat().st_size < end:
         raise BadFile(broken)
     return tensors, metadata
 

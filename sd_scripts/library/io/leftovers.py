@@ -26,6 +26,8 @@ _SAME_TIME_S = 5.0
 # A folder of 200,000 texts is not listed for each of them.
 _AGAIN_S = 300.0
 _tidied: dict[Path, float] = {}
+_gone: set[Path] = set()
+"""What this process could not remove, as the drive was taken away: that is done once it is back."""
 
 
 class Writer(NamedTuple):
@@ -55,6 +57,9 @@ def tidy(folder: Path) -> None:
 
     What a living process writes stays, and what cannot be removed. Asked often, it looks again only after minutes.
     """
+    for path in [path for path in list(_gone) if path.parent == folder and folder.exists()]:
+        _gone.discard(path)
+        remove(path)
     now_s = time.monotonic()
     if now_s - _tidied.get(folder, -_AGAIN_S) < _AGAIN_S:
         return
@@ -80,6 +85,8 @@ def remove(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink()
+    if not path.parent.exists():
+        _gone.add(path)
 
 
 def discard(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import functools
 import json
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,11 @@ def _pairs_of_bytes() -> Any:
 
 def write_tokenizer(tokenizer: Any, folder: Path) -> None:
     """A tokenizer folder that every version of transformers reads: vocab.json and merges.txt beside today's files."""
-    tokenizer.save_pretrained(folder)
+    try:
+        tokenizer.save_pretrained(folder)
+    except Exception as error:  # Its writer has no other kind, and names the system's error in words.
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else error) from error
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False), encoding="utf-8")
     pairs = (pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])

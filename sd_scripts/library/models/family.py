@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from sd_scripts.library.io.drafts import Draft
     from sd_scripts.library.models.adaptable import Adaptable
     from sd_scripts.library.models.new_vectors import NewVectors
     from sd_scripts.library.models.new_word import NewWord
@@ -156,3 +157,6 @@ class Family(Protocol):
 
     def save(self, request: SaveRequest) -> Path:
         """Writes the whole model; gives the file or folder written. Errors: BadFile."""
+
+    def draft(self, request: SaveRequest) -> "Draft":
+        """The whole model, to be written."""

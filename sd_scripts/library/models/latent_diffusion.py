@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from sd_scripts.library.io.drafts import Draft
 from sd_scripts.library.models import attention, configs, saving, schedule
 from sd_scripts.library.models.checkpointing import checkpoint_in_ram, keep_below
 from sd_scripts.library.models.clip_tokenizer import count_tokens
@@ -147,6 +148,10 @@ class LatentDiffusion:
 
     def save(self, request: SaveRequest) -> Path:
         """Writes the whole model; gives the file or folder. Errors: BadFile."""
+        return self.draft(request).write(request.path).path
+
+    def draft(self, request: SaveRequest) -> Draft:
+        """The whole model, to be written."""
         missing = request.format in ("ckpt", "safetensors") and saving.filled_names(self)
         if missing and not self._said_filled:
             self._said_filled = True
@@ -154,7 +159,7 @@ class LatentDiffusion:
                 f"Filled in: {counted(len(missing), 'tensor')} of the original layout that diffusers models lack, "
                 "since text encoders do not use them. No picture depends on them."
             )
-        return saving.save(self, request)
+        return saving.draft(self, request)
 
     def _pad_id(self, number: int) -> int:
         """The id with which the texts of the number-th text encoder are filled up."""

@@ -9,7 +9,8 @@ from torch import Tensor
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io import asked
 from sd_scripts.library.io.checkpoints import Checkpoint
-from sd_scripts.library.io.streaming import Form, write_one_by_one
+from sd_scripts.library.io.streaming import write_one_by_one
+from sd_scripts.library.io.tensor_file import Form
 from sd_scripts.library.models.layout import TEXT_PREFIX, UNET_PREFIX
 from sd_scripts.library.models.layout.text import WRAPPER
 from sd_scripts.library.models.numbers import device_of, dtype_of

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.checkpoints import write_ckpt
-from sd_scripts.library.io.streaming import Form, write_one_by_one
+from sd_scripts.library.io.streaming import write_one_by_one
+from sd_scripts.library.io.tensor_file import Form
 from sd_scripts.library.models.family import PredictionType
 from sd_scripts.library.models.original import OriginalModel, StoredLayer, is_vae, piece
 from sd_scripts.library.networks.block_strengths import Strengths, strength_of

@@ -48,6 +48,7 @@ def pictures_to_describe(pictures: PicturesOptions, writer: Writer, report: Repo
         return images
     # One of several processes decides, before any of them writes.
     left = report.team.agree(_undescribed(images, writer, report))
+    report.counts["kept"] = len(images) - len(left)
     text = f"{len(images) - len(left):,} of {len(images):,} pictures have their text already."
     if left:
         report.say(text)
@@ -102,7 +103,8 @@ def describe_pictures(
 
     Of several processes each describes its share: pictures that would share a text fall to one of them.
 
-    Ends early, with what is done kept, when a stop is asked for. Errors: NothingUsable, when not one picture worked.
+    Ends early, with what is done kept, when a stop is asked for. Errors: NothingUsable, when not one picture worked,
+    nor had a text from an earlier run that was kept.
     """
     own = report.team.share(images, lambda image: image.with_suffix(""))
     report.phase("describe", f"Describing {len(own):,} pictures", len(own))
@@ -164,5 +166,5 @@ def _end(total: int, written: int, writer: Writer, report: Report) -> None:
     report.summary(text, described=written, total=total)
     if left:
         report.emit(events.Stopped(sentence=text))
-    elif not written:
+    elif not written and not report.counts["kept"]:
         raise NothingUsable(f"None of the {total:,} pictures could be described; the reasons stand above.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sd_scripts.library.errors import BadFile
+from sd_scripts.library.io.drafts import Draft, Saved
 from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.report import Report
 from sd_scripts.library.train import state as states
@@ -38,29 +39,38 @@ class Archive:
         """The names in the output folder."""
         return Names(self.place.folder, self.options.saving.output_name)
 
-    def save_model(self, occasion: Occasion, place: Place) -> Path:
-        """Writes the model as it stands, and looks whether it reads back. Errors: BadFile."""
+    def model(self, occasion: Occasion, place: Place) -> Draft:
+        """The model as it stands, to be written. What is written is looked at whether it reads back: else BadFile."""
         request = SaveRequest(
             path=self.names.path(occasion),
             format=file_format(self.options.format, self.family.source_format),
             dtype=file_dtype(self.options.saving),
             metadata=self.provenance.at(place),
         )
-        path = self.method.save(self.family, request)
-        if not is_whole(path):
-            raise BadFile(f"{path} was written, but does not read back whole. Look after its disk; older models stay.")
-        self.report.saved(path, "model", step=place.step, epoch=place.epoch)
-        if self.options.hub.huggingface_repo_id:
-            self.uploads.add(path)
-        return path
+        draft = self.method.draft(self.family, request)
 
-    def save_state(self, occasion: Occasion, facts: Facts, losses: Sequence[float]) -> Path:
-        """Writes the state, with the last losses. Errors: BadFile."""
-        path = states.save_state(self.names.state(occasion), facts, self.contents, losses)
-        self.report.saved(path, "state", step=facts.step, epoch=facts.epoch)
+        def write(path: Path) -> Saved:
+            saved = draft.write(path)
+            _check_whole(saved.path)
+            return saved
+
+        return Draft(draft.parts, write)
+
+    def state(self, facts: Facts, losses: Sequence[float]) -> Draft:
+        """The state as it stands, with the last losses, to be written. Errors: BadFile."""
+        return states.draft(facts, self.contents, losses)
+
+    def model_saved(self, saved: Saved, place: Place) -> None:
+        """Tells of a model that was written, and uploads it where that is asked for."""
+        self.report.saved(saved.path, "model", step=place.step, epoch=place.epoch, sha256=saved.sha256)
+        if self.options.hub.huggingface_repo_id:
+            self.uploads.add(saved.path)
+
+    def state_saved(self, saved: Saved, facts: Facts) -> None:
+        """The same for a state."""
+        self.report.saved(saved.path, "state", step=facts.step, epoch=facts.epoch)
         if self.options.hub.save_state_to_huggingface:
-            self.uploads.add(path)
-        return path
+            self.uploads.add(saved.path)
 
     def remove_older(self, occasion: Occasion) -> None:
         """Removes the models and states that the options do not keep beside the one of this occasion.
@@ -79,3 +89,8 @@ class Archive:
         for path in older:
             remove(path)
             self.report.say(f"Removed {path.name}.")
+
+
+def _check_whole(path: Path) -> None:
+    if not is_whole(path):
+        raise BadFile(f"{path} was written, but does not read back whole. Look after its disk; older models stay.")

@@ -22,7 +22,11 @@ _MARGIN = 1.1
 
 @dataclass(frozen=True)
 class Trial:
-    """A way that was tried, or was not (`skipped`): what it changes, what it was expected to take, and what it took."""
+    """A way that was tried, or was not (`skipped`): what it changes, what it was expected to take, and what it took.
+
+    `cut`: it was ended where its memory passed the limit, so it needs more than `peak_bytes`. `failed`: why it could
+    not be tried.
+    """
 
     values: Values
     expected_bytes: float | None
@@ -30,6 +34,8 @@ class Trial:
     peak_bytes: float | None = None
     fits: bool = False
     skipped: bool = False
+    cut: bool = False
+    failed: str = ""
 
 
 Try = Callable[[Values], Trial]
@@ -92,7 +98,7 @@ def search(
             continue
         tried += 1
         trial = replace(attempt(way), expected_bytes=expected)
-        if not trial.fits and expected is not None:
+        if not trial.fits and not trial.failed and expected is not None:
             too_much = min(too_much, expected)
         yield trial
 

@@ -2,14 +2,15 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sd_scripts.library.config_output import config_text
-from sd_scripts.library.errors import BadOption, NothingUsable, UserError
+from sd_scripts.library.errors import BadOption, NothingUsable, StoppedAsAsked, UserError
 from sd_scripts.library.footprint.model import model_of
 from sd_scripts.library.footprint.training import Model
-from sd_scripts.library.io.atomic import write_text
+from sd_scripts.library.io.atomic import check_writable, write_text
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train.expected_memory import PROCESS_BYTES, expected, largest_asked
 from sd_scripts.library.train.fit import Trial, Values, changed, fastest, last_resorts, search, ways
@@ -30,21 +31,22 @@ _USUAL_FREEDOM = ("precision",)
 
 
 def fit(asked: FitSearchOptions, words: Sequence[str], report: Report) -> None:
-    """Tries, tells and writes. Errors: UserError; NothingUsable, where nothing fits."""
-    output = config_path(asked.output) if asked.output else None
-    if output and output.exists():
-        raise BadOption("output", f"--output {output} is there already, and nothing is replaced. Name another file.")
+    """Tries, tells and writes. Errors: UserError; NothingUsable, where nothing fits; StoppedAsAsked."""
+    output = _place(asked.output) if asked.output else None
     options: TrainerOptions = parse(SCRIPTS[asked.training], list(words), asked.training)
     with tempfile.TemporaryDirectory(prefix="fit-memory-") as room:
         trials = _all_tried(options, asked, _checked_by(asked.training, room), report)
     best = fastest(trials)
+    if best is None and report.stop_asked():
+        raise StoppedAsAsked("Stopped as asked: nothing that fits was found so far.")
     if best is None:
-        raise NothingUsable(_nothing_fits(trials, asked))
+        raise _none_fits(trials, asked)
     if output:
         write_text(output, config_text(changed(options, best.values)))
         report.saved(output, "config")
     chosen = [{"option": flag, "value": value} for flag, value in best.values.items()]
-    told = f"The fastest that fits: {_words(best.values, options)} ({_outcome(best)})."
+    among = " of those tried before the stop" if report.stop_asked() else ""
+    told = f"The fastest that fits{among}: {_words(best.values, options)} ({_outcome(best)})."
     where = f" {output} has these options, for --config_file." if output else ""
     tables = {"tried": [_row(trial, options) for trial in trials], "chosen": chosen}
     report.summary(told + where, tables, tried=sum(not trial.skipped for trial in trials))
@@ -57,8 +59,9 @@ def _all_tried(
     check(options)
     here = device_here()
     limit_bytes = asked.memory_gb * GB if asked.memory_gb else here.memory_bytes
-    report.say(f"It may take {limit_bytes / GB:.1f} GB of {here.name}.")
-    attempt = Trials(asked.training, options, asked.steps, limit_bytes, here)
+    whose = "memory" if here.kind == "cpu" else f"the memory of {here.name}"
+    report.say(f"It may take {limit_bytes / GB:.1f} GB of {whose}.")
+    attempt = Trials(asked.training, options, asked.steps, limit_bytes, here, report.stop_asked)
     expect = _expecting(options, on_cpu=here.kind == "cpu")
     candidates = ways(options, asked.also or _USUAL_FREEDOM, check)
     trials = _tried(candidates, expect, attempt, asked.most, report)
@@ -70,13 +73,26 @@ def _all_tried(
 def _tried(
     candidates: list[Values], expect: Callable[[Values], float | None], attempt: Trials, most: int, report: Report
 ) -> list[Trial]:
-    """All trials, each told as it ends; a stop ends them before the next."""
+    """All trials, each told as it ends; a stop ends the one at hand, a failure only its own."""
     found: list[Trial] = []
     report.phase("try", f"{counted(len(candidates), 'way')} to try", len(candidates))
-    for trial in report.each(search(candidates, attempt.limit_bytes, most, expect, attempt), len(candidates)):
-        found.append(trial)
-        report.say(f"  {_words(trial.values, attempt.options)}: {_outcome(trial)}")
+    with suppress(StoppedAsAsked):
+        for trial in report.each(search(candidates, attempt.limit_bytes, most, expect, attempt), len(candidates)):
+            found.append(trial)
+            words = _words(trial.values, attempt.options)
+            report.say(f"  {words}: {_outcome(trial)}")
+            if trial.failed:
+                report.failed_item(words, trial.failed)
     return found
+
+
+def _place(name: str) -> Path:
+    """The file that will be written. Errors: BadOption, BadFile."""
+    path = config_path(name)
+    if path.exists():
+        raise BadOption("output", f"--output {path} is there already, and nothing is replaced. Name another file.")
+    check_writable(path)
+    return path
 
 
 def _checked_by(script: str, room: str) -> Callable[[Any], None]:
@@ -120,12 +136,14 @@ def _words(values: Values, options: TrainerOptions) -> str:
 
 
 def _outcome(trial: Trial) -> str:
-    if trial.skipped:
-        return "not tried"
+    if trial.skipped or trial.failed:
+        return "not tried" if trial.skipped else f"failed: {trial.failed.splitlines()[-1]}"
     took = f"{trial.peak_bytes / GB:.1f} GB" if trial.peak_bytes else "memory ran out"
     if trial.fits:
         return f"{trial.step_s:.2f} s a step, {took}"
-    return f"too much memory ({took})" if trial.peak_bytes else took
+    if not trial.peak_bytes:
+        return took
+    return f"too much memory (ended at {took})" if trial.cut else f"too much memory ({took})"
 
 
 def _row(trial: Trial, options: TrainerOptions) -> dict[str, Any]:
@@ -133,17 +151,30 @@ def _row(trial: Trial, options: TrainerOptions) -> dict[str, Any]:
     return {
         "settings": _words(trial.values, options),
         "seconds a step": round(trial.step_s, 3) if trial.step_s and trial.fits else "",
-        "GB": round(trial.peak_bytes / GB, 2) if trial.peak_bytes else "",
+        "GB": round(trial.peak_bytes / GB, 2) if trial.peak_bytes and not trial.cut else "",
         "expected GB": round(trial.expected_bytes / GB, 2) if trial.expected_bytes else "",
-        "outcome": "fits" if trial.fits else "not tried" if trial.skipped else "does not fit",
+        "outcome": _kind(trial),
     }
 
 
-def _nothing_fits(trials: Sequence[Trial], asked: FitSearchOptions) -> str:
-    if not trials:
-        return "Nothing was tried before it was asked to stop."
+def _kind(trial: Trial) -> str:
+    kinds = {"fits": trial.fits, "not tried": trial.skipped, "failed": bool(trial.failed), "does not fit": True}
+    return next(kind for kind, holds in kinds.items() if holds)
+
+
+def _none_fits(trials: Sequence[Trial], asked: FitSearchOptions) -> UserError:
+    failed = [trial.failed for trial in trials if trial.failed]
+    if len(failed) == sum(not trial.skipped for trial in trials):
+        return BadOption("training", f"The training cannot be tried: {failed[0]}")
     into = f"{asked.memory_gb:g} GB" if asked.memory_gb else "the memory"
-    least = min((trial.peak_bytes for trial in trials if trial.peak_bytes), default=None)
-    most = f" The least that was seen is {least / GB:.1f} GB." if least else ""
     advice = "Use a smaller --resolution, --also precision clipping optimizer, or a network in place of a whole model"
-    return f"Nothing that was tried fits into {into}.{most} {advice}."
+    return NothingUsable(f"Nothing that was tried fits into {into}.{_least(trials)} {advice}.")
+
+
+def _least(trials: Sequence[Trial]) -> str:
+    """The least that a training takes, as far as is known: one that was ended at the limit takes more than was seen."""
+    seen = min((trial.peak_bytes for trial in trials if trial.peak_bytes and not trial.cut), default=None)
+    if seen:
+        return f" The least that was seen is {seen / GB:.1f} GB."
+    needs = min((trial.expected_bytes for trial in trials if trial.expected_bytes), default=None)
+    return f" Each was ended at the limit; the least that is expected is {needs / GB:.1f} GB." if needs else ""

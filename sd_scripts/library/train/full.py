@@ -1,11 +1,11 @@
 """Fine-tuning: the whole U-Net is trained, and text encoders if asked for."""
 
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.drafts import Draft
 from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.train.method import Holding
 from sd_scripts.options.method import FullMethodOptions
@@ -17,6 +17,7 @@ class FullFineTune:
     kind = "full"
     holding = Holding()
     begun_from: str | None = None
+    large = True
     must_move = False
 
     def __init__(self, options: FullMethodOptions) -> None:
@@ -66,9 +67,9 @@ class FullFineTune:
         """Nothing is done to the weights beside the step."""
         return {}
 
-    def save(self, family: Family, request: SaveRequest) -> Path:
-        """Writes the whole model."""
-        return family.save(request)
+    def draft(self, family: Family, request: SaveRequest) -> Draft:
+        """The whole model."""
+        return family.draft(request)
 
 
 def _group(name: str, parameters: list[nn.Parameter], rate: float) -> dict[str, Any]:

@@ -13,8 +13,12 @@ from torch import nn
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.optimizers import OptimizerSettings, make_optimizer
 from sd_scripts.library.train.stepping import Finished
+from sd_scripts.options.optimizer import OPTIMIZER_GROUPS
 
 _TRIAL_STEPS = 8
+
+ONE_BY_ONE = (*OPTIMIZER_GROUPS["usual"], *OPTIMIZER_GROUPS["torch"], "CAME")
+"""Optimizers that treat each weight by itself, as do those of the group low_memory."""
 
 
 class FusedSteps:
@@ -121,8 +125,9 @@ def check_fused(settings: OptimizerSettings, option: str = "fused_backward_pass"
     together, apart = _trial(settings, fused=False), _trial(settings, fused=True)
     if not torch.allclose(together, apart, rtol=1e-4, atol=0.0):
         name = settings.optimizer_type or "this optimizer"
-        sentence = f"{name} takes account of whole steps, so it cannot change weights one by one. Use AdaFactor."
-        raise BadOption(option, f"--{option}: {sentence}")
+        sentence = f"{name} takes account of whole steps, so it cannot change weights one by one."
+        advice = f"Use one of {', '.join(ONE_BY_ONE)}, or any 8-bit or paged one"
+        raise BadOption(option, f"--{option}: {sentence} {advice}.")
 
 
 def _trial(settings: OptimizerSettings, fused: bool) -> torch.Tensor:

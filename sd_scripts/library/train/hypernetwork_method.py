@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.drafts import Draft
 from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.networks.hypernetwork import Hypernetwork, attach, context_widths
 from sd_scripts.library.networks.hypernetwork_file import load_hypernetwork, save_hypernetwork
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
-from sd_scripts.library.train.beside import ANEW, file_of, freeze, spec_of
+from sd_scripts.library.train.beside import ANEW, file_of, freeze, small_draft, spec_of
 from sd_scripts.library.train.hypernetwork_rules import asked_shape
 from sd_scripts.library.train.method import Holding
 from sd_scripts.library.train.precision import weights_dtype
@@ -25,6 +26,7 @@ class HypernetworkMethod:
     hypernetwork: Hypernetwork
     kind = "hypernetwork"
     holding = Holding(exact=False)
+    large = False
     must_move = True
 
     def __init__(self, options: TrainHypernetworkOptions, report: Report) -> None:
@@ -63,6 +65,10 @@ class HypernetworkMethod:
     def after_step(self) -> dict[str, Tensor]:
         """Nothing is done to the weights beside the step."""
         return {}
+
+    def draft(self, family: Family, request: SaveRequest) -> Draft:
+        """What `save` writes."""
+        return small_draft(self.save, family, request)
 
     def save(self, family: Family, request: SaveRequest) -> Path:
         """Writes the hypernetwork. Errors: BadFile."""

@@ -26,6 +26,14 @@ def idle_without_gpu(precision: PrecisionOptions) -> Iterator[Notice]:
             yield Notice(option, f"--{option} has no effect: there is no GPU.")
 
 
+def idle_levels(precision: PrecisionOptions, levels: int) -> Iterator[Notice]:
+    """A sentence where recomputation is to be in no fewer levels than the U-Net has."""
+    asked, option = precision.gradient_checkpointing_levels, "gradient_checkpointing_levels"
+    if asked is not None and asked >= levels:
+        sentence = f"the U-Net has {levels} levels, and all of them are recomputed."
+        yield Notice(option, f"--{option} {asked} changes nothing: {sentence}")
+
+
 def idle_alone(parallel: ParallelOptions, processes: int) -> Iterator[Notice]:
     """A sentence for each option for several processes that is given to one."""
     for option in ("ddp_timeout", "ddp_gradient_as_bucket_view", "ddp_static_graph"):
@@ -65,5 +73,6 @@ def _about_samples(samples: SampleOptions) -> Iterator[Notice]:
     if samples.sample_prompts and not (by_epochs or by_steps or samples.sample_at_first):
         when = "--sample_every_n_epochs, --sample_every_n_steps or --sample_at_first"
         yield Notice("sample_prompts", f"--sample_prompts: no samples are drawn without {when}.")
-    if samples.sample_sampler != SampleOptions().sample_sampler and not samples.sample_prompts:
-        yield Notice("sample_sampler", "--sample_sampler changes nothing without --sample_prompts.")
+    for option in ("sample_sampler", "sample_batch_size"):
+        if getattr(samples, option) != getattr(SampleOptions(), option) and not samples.sample_prompts:
+            yield Notice(option, f"--{option} changes nothing without --sample_prompts.")

@@ -9,13 +9,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from sd_scripts.library.errors import BadFile
+from sd_scripts.library.io.drafts import Draft
 from sd_scripts.library.io.embedding_names import ONE_ENCODER, TWO_ENCODERS
 from sd_scripts.library.io.embeddings import read_fitting, write_embedding
 from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.models.new_vectors import NewVectors
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
-from sd_scripts.library.train.beside import ANEW, file_of, freeze, spec_of
+from sd_scripts.library.train.beside import ANEW, file_of, freeze, small_draft, spec_of
 from sd_scripts.library.train.inversion_rules import told_of_word
 from sd_scripts.library.train.method import Holding
 from sd_scripts.library.train.precision import weights_dtype
@@ -27,6 +28,7 @@ class InversionMethod:
 
     kind = "textual_inversion"
     holding = Holding(exact=False)
+    large = False
     must_move = True
 
     def __init__(self, options: InversionTrainerOptions, report: Report) -> None:
@@ -73,6 +75,10 @@ class InversionMethod:
     def after_step(self) -> dict[str, Tensor]:
         """Nothing is done to the vectors beside the step."""
         return {}
+
+    def draft(self, family: Family, request: SaveRequest) -> Draft:
+        """What `save` writes."""
+        return small_draft(self.save, family, request)
 
     def save(self, family: Family, request: SaveRequest) -> Path:
         """Writes the embedding. Errors: BadFile."""

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sd_scripts.library.models.family import SaveRequest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor, nn
 
+    from sd_scripts.library.io.drafts import Draft
     from sd_scripts.library.models.family import Family
 
 
@@ -33,6 +32,8 @@ class Method(Protocol):
     holding: Holding
     begun_from: str | None
     """The file that it goes on from, where one is named."""
+    large: bool
+    """Whether what it trains is a whole model, which is written while training goes on, where memory allows."""
     must_move: bool
     """Whether a part that has learnt nothing at the first save ends the training."""
 
@@ -54,5 +55,5 @@ class Method(Protocol):
     def after_step(self) -> "dict[str, Tensor]":
         """What is done to the weights after each step; gives figures to log by their names, on the device."""
 
-    def save(self, family: "Family", request: SaveRequest) -> "Path":
-        """Writes what was trained in the form that its users expect; gives the file or folder written."""
+    def draft(self, family: "Family", request: SaveRequest) -> "Draft":
+        """What was trained, to be written in the form that its users expect."""

@@ -9,12 +9,13 @@ from torch import nn
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.atomic import replacing
+from sd_scripts.library.io.drafts import Draft
 from sd_scripts.library.models.adaptable import Blocks
 from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.networks.arguments import split_words
 from sd_scripts.library.report import Report
 from sd_scripts.library.seeds import derive
-from sd_scripts.library.train.beside import ANEW, file_of, freeze, spec_of
+from sd_scripts.library.train.beside import ANEW, file_of, freeze, small_draft, spec_of
 from sd_scripts.library.train.device import training_device
 from sd_scripts.library.train.method import Holding
 from sd_scripts.library.train.movement import spoken_part
@@ -42,6 +43,7 @@ class NetworkMethod:
     """The method of train_network.py and sdxl_train_network.py, for every network module."""
 
     network: Network
+    large = False
     must_move = True
 
     def __init__(self, options: NetworkTrainerOptions, report: Report) -> None:
@@ -114,6 +116,10 @@ class NetworkMethod:
         figures = network.apply_max_norm_regularization(largest, device)
         names = ("max_norm/keys_scaled", "max_norm/avg_key_norm", "max_norm/max_key_norm")
         return {name: torch.as_tensor(figure) for name, figure in zip(names, figures, strict=True)}
+
+    def draft(self, family: Family, request: SaveRequest) -> Draft:
+        """What `save` writes."""
+        return small_draft(self.save, family, request)
 
     def save(self, family: Family, request: SaveRequest) -> Path:
         """Writes the network. Errors: BadFile."""

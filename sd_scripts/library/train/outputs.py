@@ -1,15 +1,19 @@
 """What a run writes while it goes on: models, states and samples, by the main process while the others wait."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sd_scripts.library.errors import UserError
+from sd_scripts.library.io.drafts import Draft, Saved
 from sd_scripts.library.pausing import Pause, Trouble, trouble_of
+from sd_scripts.library.team import Team
 from sd_scripts.library.train.archive import Archive
 from sd_scripts.library.train.artist import Artist
+from sd_scripts.library.train.aside import Aside, keep
 from sd_scripts.library.train.compiling import uncompiled
 from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.kept import Kept, KeptState
@@ -29,7 +33,20 @@ class _Step(NamedTuple):
 
     kind: str
     path: Callable[[], Path]
-    write: Callable[[], None]
+    standing: Callable[[], AbstractContextManager[None]]
+    """Meanwhile the weights are as they are saved."""
+    draft: Callable[[], Draft]
+    saved: Callable[[Saved], None]
+    needed_bytes: int | None
+
+
+@dataclass
+class _Begun:
+    """A step that is written while training goes on; only the main process has its draft."""
+
+    step: _Step
+    draft: Draft | None = None
+    saved: Saved | None = None
 
 
 @dataclass(frozen=True)
@@ -46,19 +63,56 @@ class Outputs:
     kept: Kept
     needed: dict[str, int] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
+    aside: Aside = field(default_factory=Aside)
+    begun: dict[Occasion, list[_Begun]] = field(default_factory=dict)
+    """What is written aside at the moment; in all processes."""
 
-    def save(self, occasion: Occasion, facts: Facts, model: bool, state: bool) -> None:
+    def save(self, occasion: Occasion, facts: Facts, model: bool, state: bool, aside: bool = False) -> None:
         """Writes a model, a state or both, and removes older ones; waits where they cannot be written.
 
+        `aside`: where memory allows, training goes on meanwhile, and `settle` sees to the rest.
         Errors: NotWritten, where that was left; TrainingFailed.
         """
         self._rest()
-        for step in self._steps(occasion, facts, model, state):
-            needed = self._needed(step)
-            self.pause.until_written(partial(self._looked_at, step, needed), partial(self._tried, step, needed))
-        if self.accelerator.is_main_process:
-            self._told_once("old", lambda: self.archive.remove_older(occasion))
-        self.accelerator.wait_for_everyone()
+        self.settle()
+        steps = self._steps(occasion, facts, model, state)
+        if aside and self._begin(occasion, steps):
+            return
+        for step in steps:
+            self.pause.until_written(partial(self._looked_at, step), partial(self._tried, step))
+        self._end(occasion)
+
+    def settle(self, wait: bool = True) -> None:
+        """Takes what was written aside, or waits for it; what could not be written is tried again.
+
+        Errors: NotWritten, where that was left; TrainingFailed.
+        """
+        if not self.begun or not (wait or self._team.agree(self.aside.done)):
+            return
+        occasion, begun = self.begun.popitem()
+        outcomes = self.aside.outcomes()
+        for number, one in enumerate(begun):
+            first = outcomes[number : number + 1]
+            look, attempt = partial(self._looked_again, one, first), partial(self._tried_again, one, first)
+            self.pause.until_written(look, attempt)
+            if one.saved:
+                one.step.saved(one.saved)
+        self._end(occasion)
+
+    def close(self) -> None:
+        """Where training ends by an error: waits for what is written aside, and tells of it. Nothing is tried again."""
+        while self.begun:
+            begun = self.begun.popitem()[1]
+            try:
+                troubles = [trouble for trouble in self.aside.outcomes() if trouble]
+            except UserError as error:
+                self.archive.report.notice(str(error), "warning")
+                troubles = []
+            for one in begun:
+                if one.saved:
+                    one.step.saved(one.saved)
+            for trouble in troubles:
+                self.archive.report.notice(f"{trouble.sentence}. It was not tried again.", "warning")
 
     def draw(self, mark: str, place: Place) -> None:
         """Draws the sample prompts; `mark` stands in their names. One that cannot be written is left out, and told.
@@ -98,19 +152,32 @@ class Outputs:
 
     def _steps(self, occasion: Occasion, facts: Facts, model: bool, state: bool) -> list[_Step]:
         """What is to be written, in order. Each is made anew where it could not be written, and only that."""
-        steps = (
-            _Step("state", lambda: self.archive.names.state(occasion), partial(self._state, occasion, facts)),
-            _Step("model", lambda: self.archive.names.path(occasion), partial(self._model, occasion, facts)),
-        )
-        return [step for step, asked in zip(steps, (state, model), strict=True) if asked]
+        archive, contents = self.archive, self.learner.contents
+        steps = {
+            "state": _Step(
+                "state",
+                lambda: archive.names.state(occasion),
+                nullcontext,
+                lambda: archive.state(facts, self.tracker.recent),
+                partial(self._state_saved, facts),
+                state_bytes(contents) if state else None,
+            ),
+            "model": _Step(
+                "model",
+                lambda: archive.names.path(occasion),
+                self.learner.averaged,
+                lambda: archive.model(occasion, facts.place()),
+                partial(self._model_saved, facts),
+                self.needed.get("model"),
+            ),
+        }
+        return [steps[kind] for kind, asked in (("state", state), ("model", model)) if asked]
 
-    def _needed(self, step: _Step) -> int | None:
-        return state_bytes(self.learner.contents) if step.kind == "state" else self.needed.get(step.kind)
+    def _looked_at(self, step: _Step) -> Trouble | None:
+        main = self.accelerator.is_main_process
+        return self.archive.place.looked_at(step.path(), step.needed_bytes) if main else None
 
-    def _looked_at(self, step: _Step, needed_bytes: int | None) -> Trouble | None:
-        return self.archive.place.looked_at(step.path(), needed_bytes) if self.accelerator.is_main_process else None
-
-    def _tried(self, step: _Step, needed_bytes: int | None) -> Trouble | None:
+    def _tried(self, step: _Step) -> Trouble | None:
         """One attempt. All processes make it together."""
 
         def write() -> None:
@@ -119,19 +186,69 @@ class Outputs:
             main = self.accelerator.is_main_process
             with self.learner.contents.whole(main):
                 if main:
-                    step.write()
+                    with step.standing():
+                        saved = step.draft().write(step.path())
+                    step.saved(saved)
 
-        return self.archive.place.tried(step.path(), needed_bytes, write)
+        return self.archive.place.tried(step.path(), step.needed_bytes, write)
 
-    def _state(self, occasion: Occasion, facts: Facts) -> None:
-        self.kept.save = self.archive.save_state(occasion, facts, self.tracker.recent)
-        self.kept.states.append(KeptState(self.kept.save))
+    def _begin(self, occasion: Occasion, steps: list[_Step]) -> bool:
+        """Begins to write aside; whether it could. All processes call this together."""
+        if not self.archive.method.large or self.learner.contents.engine is not None:
+            return False
+        begun = [_Begun(step) for step in steps]
+        main = self.accelerator.is_main_process
+        if not self._team.agree(main and all(self._kept(one) for one in begun)):
+            return False
+        self.begun[occasion] = begun
+        if main:
+            self.aside.begin([partial(self._write_aside, one) for one in begun])
+        return True
 
-    def _model(self, occasion: Occasion, facts: Facts) -> None:
-        with self.learner.averaged():
-            self.kept.save = self.archive.save_model(occasion, facts.place())
+    def _kept(self, one: _Begun) -> bool:
+        with one.step.standing():
+            one.draft = one.step.draft()
+            return keep(one.draft)
+
+    def _write_aside(self, one: _Begun) -> Trouble | None:
+        """One attempt to write what is kept."""
+
+        def write() -> None:
+            if one.draft:
+                one.saved = one.draft.write(one.step.path())
+
+        # Looked at first: a folder that is gone is not made anew.
+        return self._looked_at(one.step) or self.archive.place.tried(one.step.path(), one.step.needed_bytes, write)
+
+    def _looked_again(self, one: _Begun, first: list[Trouble | None]) -> Trouble | None:
+        return None if first or one.saved else self._looked_at(one.step)
+
+    def _tried_again(self, one: _Begun, first: list[Trouble | None]) -> Trouble | None:
+        """What the attempt aside came to, the first time."""
+        if first:
+            return first.pop()
+        return None if one.saved else self._write_aside(one)
+
+    def _end(self, occasion: Occasion) -> None:
+        """Once all of an occasion is whole."""
+        if self.accelerator.is_main_process:
+            self._told_once("old", lambda: self.archive.remove_older(occasion))
+        self.accelerator.wait_for_everyone()
+
+    def _state_saved(self, facts: Facts, saved: Saved) -> None:
+        self.archive.state_saved(saved, facts)
+        self.kept.save = saved.path
+        self.kept.states.append(KeptState(saved.path))
+
+    def _model_saved(self, facts: Facts, saved: Saved) -> None:
+        self.archive.model_saved(saved, facts.place())
+        self.kept.save = saved.path
         # The next one is as large.
-        self.needed["model"] = size_of(self.kept.save)
+        self.needed["model"] = size_of(saved.path)
+
+    @property
+    def _team(self) -> Team:
+        return Team(self.accelerator.process_index, self.accelerator.num_processes)
 
     def _told_once(self, what: str, work: Callable[[], None]) -> None:
         """Does what training does not depend on; where the place fails it, that is told once, when it begins."""

@@ -26,7 +26,8 @@ MOST_ROLLBACKS = 5
 
 @dataclass
 class Recovery:
-    """`place` is where training stands, `keep_state` saves a state of it. All processes see the same figures."""
+    """`place` is where training stands, `keep_state` saves a state of it, `settle` waits for what
+    is being written. All processes see the same figures."""
 
     options: TrainerOptions
     learner: Learner
@@ -35,6 +36,7 @@ class Recovery:
     team: Team
     report: Report
     keep_state: Callable[[], None]
+    settle: Callable[[], None]
     rollbacks: int = 0
 
     def watch(self, scales: bool) -> Watch:
@@ -45,6 +47,7 @@ class Recovery:
 
     def answer(self, trouble: Trouble) -> None:
         """Goes back to the newest state, or ends the training. Errors: LossNotFinite."""
+        self.settle()
         goes_back = self.options.trouble.on_nonfinite == "rollback" and self.rollbacks < MOST_ROLLBACKS
         if goes_back and self._roll_back(trouble):
             return

@@ -21,7 +21,8 @@ from torch import nn
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.atomic import replacing_folder
-from sd_scripts.library.io.checkpoints import write_safetensors
+from sd_scripts.library.io.checkpoints import write_pickle, write_safetensors
+from sd_scripts.library.io.drafts import Draft, Held, HeldValue, Saved
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.averages import Averages
 from sd_scripts.library.train.known_optimizers import KEPT_CLASSES
@@ -80,24 +81,41 @@ class Contents:
 
 def save_state(folder: Path, facts: Facts, contents: Contents, losses: Sequence[float] = ()) -> Path:
     """Writes a state; `losses` are the last ones, as far as they are kept. Errors: BadFile."""
-    with replacing_folder(folder) as beside:
-        for part, module in contents.modules.items():
-            write_safetensors(beside / f"{part}.safetensors", module.state_dict())
-        if contents.engine is not None:
-            zero.parts_beside(folder).rename(beside / "deepspeed")
-        else:
-            torch.save(contents.optimizer.state_dict(), beside / "optimizer.pt")
-        if contents.scaler is not None:
-            torch.save(contents.scaler.state_dict(), beside / "scaler.pt")
-        if contents.averages is not None:
-            write_safetensors(beside / AVERAGES, contents.averages.state_dict())
-        if contents.scheduler is not None:
-            kept = {"class": _class_of(contents.scheduler), "state": contents.scheduler.state_dict()}
-            torch.save(kept, beside / "scheduler.pt")
-        (beside / LOSSES).write_text(json.dumps(list(losses)), encoding="utf-8")
-        write_facts(beside, facts)
-        seal(beside)
-    return folder
+    return draft(facts, contents, losses).write(folder).path
+
+
+def draft(facts: Facts, contents: Contents, losses: Sequence[float] = ()) -> Draft:
+    """A state, to be written."""
+    weights = {f"{part}.safetensors": Held(module.state_dict()) for part, module in contents.modules.items()}
+    if contents.averages is not None:
+        weights[AVERAGES] = Held(contents.averages.state_dict())
+    values, recent, divided = _values(contents), list(losses), contents.engine is not None
+
+    def write(folder: Path) -> Saved:
+        with replacing_folder(folder) as beside:
+            known = {name: write_safetensors(beside / name, held.tensors) for name, held in weights.items()}
+            known |= {name: write_pickle(beside / name, held.value) for name, held in values.items()}
+            if divided:
+                zero.parts_beside(folder).rename(beside / "deepspeed")
+            (beside / LOSSES).write_text(json.dumps(recent), encoding="utf-8")
+            write_facts(beside, facts)
+            seal(beside, known)
+        return Saved(folder)
+
+    return Draft([*weights.values(), *values.values()], write)
+
+
+def _values(contents: Contents) -> dict[str, HeldValue]:
+    """{file: what it holds} of all but tensors by name."""
+    values = {}
+    if contents.engine is None:
+        values["optimizer.pt"] = HeldValue(contents.optimizer.state_dict())
+    if contents.scaler is not None:
+        values["scaler.pt"] = HeldValue(contents.scaler.state_dict())
+    if contents.scheduler is not None:
+        kept = {"class": _class_of(contents.scheduler), "state": contents.scheduler.state_dict()}
+        values["scheduler.pt"] = HeldValue(kept)
+    return values
 
 
 def restore(folder: str, facts: Facts, contents: Contents, anew: Anew | None = None) -> None:

@@ -4,6 +4,7 @@ Needs no torch.
 """
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,14 +17,17 @@ AVERAGES = "ema.safetensors"
 _SEALED_SINCE = 2
 
 
-def seal(folder: Path) -> None:
-    """Writes the sizes and checksums of all files of a state. It is the last file: without it a state is not whole."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
+def seal(folder: Path, known: Mapping[str, str]) -> None:
+    """Writes the sizes and checksums of all files of a state. It is the last file: without it a state is not whole.
+
+    `known`: checksums of files that need not be read for it.
+    """
+    files = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
     with ThreadPoolExecutor() as threads:
-        digests = list(threads.map(sha256_of, files))
+        digests = threads.map(lambda name: known.get(name) or sha256_of(files[name]), files)
     sums = {
-        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": digest}
-        for file, digest in zip(files, digests, strict=True)
+        name: {"bytes": files[name].stat().st_size, "sha256": digest}
+        for name, digest in zip(files, digests, strict=True)
     }
     (folder / SUMS).write_text(json.dumps({"version": 1, "files": sums}, indent=2), encoding="utf-8")
 

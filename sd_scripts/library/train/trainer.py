@@ -29,6 +29,7 @@ from sd_scripts.library.train.course import Course, Place, Window, fingerprint, 
 from sd_scripts.library.train.device import make_accelerator, prepare_modules, vae_stays
 from sd_scripts.library.train.feed import Feed, Loaded
 from sd_scripts.library.train.finite import Watch
+from sd_scripts.library.train.idle import idle_levels
 from sd_scripts.library.train.keepers import asked_keeper, needs_vae
 from sd_scripts.library.train.kept import Kept
 from sd_scripts.library.train.learner import Learner
@@ -98,8 +99,9 @@ class Trainer:
                 self._say_stopped("Stopped as asked before the first step.")
                 return
             try:
-                yield from self._train()
-                self._finish()
+                with contextlib.closing(self.outputs):
+                    yield from self._train()
+                    self._finish()
             except TrainingFailed:
                 self.uploads.finish()
                 raise
@@ -161,7 +163,10 @@ class Trainer:
         return Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed, smaller)
 
     def _make_watch(self) -> Watch:
-        recovery = Recovery(self.options, self.learner, self.place, self.kept, self.team, self.report, self._keep_state)
+        kept, settle = self.kept, lambda: self.outputs.settle()
+        recovery = Recovery(
+            self.options, self.learner, self.place, kept, self.team, self.report, self._keep_state, settle
+        )
         return recovery.watch(scales=self.accelerator.scaler is not None)
 
     def _keep_state(self) -> None:
@@ -290,11 +295,12 @@ class Trainer:
     def _after_step(self, ended_epoch: int | None) -> None:
         step = self.place.step
         self.report.asked.something_to_keep()
+        self.outputs.settle(wait=False)
         self.uploads.tell()
         if self.validation and self.validation.due(step, ended_epoch, step == self.course.total_steps):
             self._validate(self.validation)
         for occasion in occasions(self.options.saving, self.course, step, ended_epoch):
-            self._save(occasion)
+            self._save(occasion, aside=True)
         # The end of training ends its epoch for samples, as with sd-scripts.
         cut_short = ended_epoch is None and step == self.course.total_steps
         mark = self.outputs.samples.due(step, self.place.epoch + 1 if cut_short else ended_epoch)
@@ -317,7 +323,7 @@ class Trainer:
         self.tracker.validated(loss, self.place)
         self.report.say(told(loss, step, self.standing))
         if self.standing.step == step and self.options.validation.keep_best:
-            self._save(Occasion("best", step), state=False)
+            self._save(Occasion("best", step), state=False, aside=True)
 
     def _ended_early(self) -> bool:
         patience = self.options.validation.early_stop
@@ -327,7 +333,7 @@ class Trainer:
         if request == "sample":
             self._sample(f"{self.place.step:06d}")
         elif request == "save":
-            self._save(Occasion("step", self.place.step))
+            self._save(Occasion("step", self.place.step), aside=True)
         else:
             self._asked.add(request)
 
@@ -337,12 +343,12 @@ class Trainer:
 
     # --- what is written
 
-    def _save(self, occasion: Occasion, model: bool = True, state: bool | None = None) -> None:
+    def _save(self, occasion: Occasion, model: bool = True, state: bool | None = None, aside: bool = False) -> None:
         with_state = self.options.state.save_state if state is None else state
         if model and (self.learner.changes or occasion.kind == "last"):
             self._tell_movement()
         facts = self.origin.facts(self.course, fingerprint(self._windows()), self.standing)
-        self.outputs.save(occasion, facts, model, with_state)
+        self.outputs.save(occasion, facts, model, with_state, aside)
 
     def _tell_movement(self) -> None:
         """Once: how far each part has moved. Errors: TrainingFailed, where one that must has not."""
@@ -402,7 +408,9 @@ class Trainer:
 
     def _say_course(self) -> None:
         course = self.course
-        for text in warmup_notices(self.options.optimizer, self.options.schedule, course.total_steps):
+        levels = idle_levels(self.options.precision, len(self.family.unet.down_blocks))
+        warmup = warmup_notices(self.options.optimizer, self.options.schedule, course.total_steps)
+        for text in (*levels, *warmup):
             self.report.notice(text, "warning")
         pictures, device = f"{len(self.data.images):,} pictures", self.accelerator.device
         self.report.say(f"{pictures}, {course.steps_per_epoch:,} steps an epoch, on {device}")

@@ -9,14 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.errors import BadFile, StoppedAsAsked
 from sd_scripts.library.train.fit import Trial, Values, changed
 from sd_scripts.options.spec import flat_values
 from sd_scripts.options.values import to_argv
@@ -45,27 +45,32 @@ def device_here() -> Device:
 
 @dataclass
 class Trials:
-    """Tries settings of one training; `limit_bytes`: what they may take."""
+    """Tries settings of one training; `limit_bytes`: what they may take; `stopped`: whether a stop was asked for."""
 
     script: str
     options: Any
     steps: int
     limit_bytes: float
     device: Device
+    stopped: Callable[[], bool]
 
     def __call__(self, values: Values) -> Trial:
-        """Real steps with some settings changed. Memory that runs out is a result. Errors: BadOption."""
+        """Real steps with some settings changed. Memory that runs out is a result. Errors: StoppedAsAsked."""
         with tempfile.TemporaryDirectory(prefix="fit-memory-") as folder:
             argv = to_argv(type(self.options), _told(changed(self.options, values)))
             asked = [self.script, "--steps", str(self.steps), "--memory_gb", repr(self.limit_bytes / 1e9)]
             child = _Child([*asked, "--room", folder, "--", *argv])
-            told = child.result(None if self.device.kind == "cuda" else self.limit_bytes)
+            told = child.result(None if self.device.kind == "cuda" else self.limit_bytes, self.stopped)
+        # Ctrl+C reaches it as well: then it has ended without a result, whatever it said.
+        if told is None and self.stopped():
+            raise StoppedAsAsked("Stopped as asked, while settings were tried.")
+        if told is None and not child.ran_short:
+            return Trial(values, None, failed=child.last_words())
         if told is None:
-            if not child.ran_short:
-                raise BadOption("training", f"The training cannot be tried: {child.last_words()}")
-            return Trial(values, None, peak_bytes=child.peak_bytes or None)
+            return Trial(values, None, peak_bytes=child.peak_bytes or None, cut=True)
         fits = told["fits"] and told["peak_bytes"] <= self.limit_bytes
-        return Trial(values, None, told["step_s"] if told["fits"] else None, told["peak_bytes"], fits)
+        step_s = told["step_s"] if told["fits"] else None
+        return Trial(values, None, step_s, told["peak_bytes"], fits, cut=not told["fits"])
 
 
 class _Child:
@@ -77,8 +82,10 @@ class _Child:
         self.ran_short = False
         self._words = ""
 
-    def result(self, limit_bytes: float | None = None) -> dict[str, Any] | None:
-        """What it tells; None where it ended without. It is ended where its memory passes a limit."""
+    def result(
+        self, limit_bytes: float | None = None, stopped: Callable[[], bool] = lambda: False
+    ) -> dict[str, Any] | None:
+        """What it tells; None where it ended without. It is ended where its memory passes a limit, and by a stop."""
         with tempfile.TemporaryDirectory(prefix="fit-memory-") as folder:
             file, words = Path(folder) / "result.json", Path(folder) / "words.txt"
             with open(words, "wb") as out:
@@ -87,7 +94,7 @@ class _Child:
                     [sys.executable, str(PROGRAM), "--result", str(file), *self._argv], stdout=out, stderr=out, env=own
                 )
                 try:
-                    self._watch(process, limit_bytes)
+                    self._watch(process, limit_bytes, stopped)
                 finally:
                     _end(process)
             self._words = words.read_text(encoding="utf-8", errors="replace")
@@ -103,8 +110,8 @@ class _Child:
         errors = [line.partition("Error: ")[2] for line in lines if "Error: " in line]
         return errors[-1] if errors else "\n".join(lines[-_LAST_LINES:])
 
-    def _watch(self, process: subprocess.Popen[bytes], limit_bytes: float | None) -> None:
-        while process.poll() is None:
+    def _watch(self, process: subprocess.Popen[bytes], limit_bytes: float | None, stopped: Callable[[], bool]) -> None:
+        while process.poll() is None and not stopped():
             self.peak_bytes = max(self.peak_bytes, _memory_of(process.pid))
             if limit_bytes is not None and self.peak_bytes > limit_bytes:
                 self.ran_short = True

@@ -1,0 +1,64 @@
+"""Fit to the memory: what the last such run says of the settings that stand in the form."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kohya_gui.checks import check
+from kohya_gui.files import Roots
+from kohya_gui.fitted import add_found
+from kohya_gui.monitor import Monitor
+from kohya_gui.project import Project
+from kohya_gui.runs.queue import Queue
+from kohya_gui.runs.store import Outcome, RunStore
+from kohya_gui.stages import STAGES
+from sd_scripts.library import events
+from sd_scripts.options.spec import flat_values, from_values
+
+HAD = {"train_batch_size": 4, "resolution": "512,512"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    return RunStore(tmp_path / "runs")
+
+
+def tried(store: RunStore, **chosen: Any) -> str:
+    """A run that has tried the settings HAD, and chose some others."""
+    rows = [{"option": flag, "value": value} for flag, value in chosen.items()]
+    values = flat_values(from_values(STAGES["train"].options, HAD))
+    facts = {"title": "Fit", "argv": ["x"], "work_dir": ".", "values": values, "project": None}
+    run_id = store.create("fit_train", "meadow", **facts).id
+    told = events.Summary(counts={"tried": 3}, tables={"tried": [{"settings": "as it is"}], "chosen": rows})
+    store.events_path(run_id).write_text(events.to_line(told) + "\n")
+    store.finish(run_id, Outcome(state="done"))
+    return run_id
+
+
+def said(store: RunStore, **typed: object) -> list[tuple[str, list[dict[str, object]]]]:
+    """What is said of it, each with what its buttons set."""
+    checked = check(STAGES["train"], HAD | typed, Project(work_dir=str(store.runs_dir)), Roots([store.runs_dir]))
+    before = len(checked.findings)
+    add_found(checked, store)
+    return [(one.key, [fix.values for fix in one.fixes]) for one in checked.findings[before:]]
+
+
+def test_what_is_faster_is_offered_until_it_stands_in_the_form(store: RunStore) -> None:
+    tried(store, gradient_checkpointing=True, train_batch_size=2)
+    assert said(store) == [("fit.found", [{"gradient_checkpointing": True, "train_batch_size": 2}])]
+    assert said(store, train_batch_size="2") == [("fit.found", [{"gradient_checkpointing": True}])]
+    assert said(store, train_batch_size="2", gradient_checkpointing=True) == [("fit.best", [])]
+
+
+def test_that_the_present_settings_are_the_fastest_is_said_too(store: RunStore) -> None:
+    tried(store, gradient_checkpointing=True)
+    tried(store)
+    assert said(store) == [("fit.best", [])]
+    assert said(store, resolution="768,768") == said(store, train_batch_size="8") == []
+
+
+def test_such_a_run_is_named_after_its_training(store: RunStore) -> None:
+    run_id = tried(store)
+    (row,) = Monitor(Queue(store)).runs()["history"]
+    assert (row["id"], row["title"]) == (run_id, "Fit to the memory: Fine-tuning")
