@@ -179,7 +179,6 @@ def _own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _unpickle(path: Path) -> Any:
-    broken = f"{path} is no checkpoint, or it is incomplete. Download or copy it again."
     zipped = zipfile.is_zipfile(path)
     if not zipped and tarfile.is_tarfile(path):
         raise BadFile(f"{path} is a tar archive of before 2017, which is not read. Save it again with a newer program.")
@@ -190,7 +189,7 @@ def _unpickle(path: Path) -> Any:
     except BadFile:
         raise
     except Exception as error:  # A broken pickle, or archive, can fail in any way at all.
-        raise BadFile(broken) from error
+        raise pickles.no_checkpoint(path) from error
 
 
 def _unzip(path: Path) -> Any:

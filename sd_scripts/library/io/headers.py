@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 from sd_scripts.library.errors import BadFile, BadOption
-from sd_scripts.library.io.pickles import SafeUnpickler, check_archive
+from sd_scripts.library.io.pickles import SafeUnpickler, check_archive, no_checkpoint
 from sd_scripts.library.io.reading import parse_json, read_text
 
 ModelKind = Literal["sd1", "sd2", "sdxl", "lora", "vae", "unknown"]
@@ -160,7 +160,7 @@ def pickled_header(path: Path) -> dict[str, TensorFact]:
     inner = loaded.get("state_dict") if isinstance(loaded, dict) else {}
     found = inner if isinstance(inner, dict) else loaded
     if not isinstance(found, dict):
-        raise BadFile(_broken(path))
+        raise no_checkpoint(path)
     return {str(name): value for name, value in found.items() if isinstance(value, TensorFact)}
 
 
@@ -177,17 +177,13 @@ def pickled_object(path: Path) -> Any:
         with open(path, "rb") as file:
             return _legacy(file)
     except Exception as error:  # A broken pickle can fail in any way at all.
-        raise BadFile(_broken(path)) from error
+        raise no_checkpoint(path) from error
 
 
 def _check_ordinary(path: Path) -> None:
     """Of a pipe one would wait for a writer for ever, and a device may have no end."""
     if not path.is_file():
         raise BadFile(f"{path}: there is no such file, or it is a device or a pipe. Name an ordinary file.")
-
-
-def _broken(path: Path) -> str:
-    return f"{path} is no checkpoint, or it is incomplete. Download or copy it again."
 
 
 class _Facts(SafeUnpickler):

@@ -7,7 +7,10 @@ that takes whatever is done to it and does nothing.
 import pickle
 import zipfile
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any, BinaryIO
+
+from sd_scripts.library.errors import BadFile
 
 
 class Inert:
@@ -56,6 +59,11 @@ class SafeUnpickler(pickle._Unpickler):
 def load(file: BinaryIO, **options: Any) -> Any:
     """As pickle.load, with `SafeUnpickler`."""
     return SafeUnpickler(file, **options).load()
+
+
+def no_checkpoint(path: Path) -> BadFile:
+    """What is said of a pickle that cannot be read."""
+    return BadFile(f"{path} is no checkpoint, or it is incomplete. Download or copy it again.")
 
 
 def check_archive(archive: zipfile.ZipFile) -> None:

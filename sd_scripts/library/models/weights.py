@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from sd_scripts.library.errors import BadFile
 
@@ -30,26 +29,29 @@ def build(kind: Any, config: Mapping[str, Any], tensors: Mapping[str, Tensor], s
 def without_numbers() -> Iterator[None]:
     """Modules that are made meanwhile have parameters without memory, and nothing is drawn by lot for them."""
     from accelerate import init_empty_weights
+    from transformers.initialization import no_init_weights
 
-    with init_empty_weights(), _Unfilled():
+    with no_init_weights(), _unfilled(), init_empty_weights():
         yield
 
 
-class _Unfilled(TorchFunctionMode):
-    """Leaves out the filling of what has no memory: torch would reason about its shapes, in Python."""
+@contextmanager
+def _unfilled() -> Iterator[None]:
+    """torch's layers leave their parameters as they are: it would reason about the shapes of what has no memory."""
+    fillings = [kind.reset_parameters for kind in _LAYERS]
+    for kind in _LAYERS:
+        kind.reset_parameters = _leave
+    try:
+        yield
+    finally:
+        for kind, filling in zip(_LAYERS, fillings, strict=True):
+            kind.reset_parameters = filling
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        # By name: transformers puts functions of its own in the place of torch's.
-        fills = getattr(func, "__name__", "") in _FILLING
-        filled = (args[0] if args else kwargs.get("tensor")) if fills else None
-        return filled if filled is not None and filled.is_meta else func(*args, **kwargs)
+
+_LAYERS: tuple[Any, ...] = (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm, nn.Embedding)
 
 
-_FILLING = {
-    *("normal_", "uniform_", "trunc_normal_", "kaiming_normal_", "kaiming_uniform_", "xavier_uniform_"),
-    *("constant_", "fill_", "ones_", "zeros_", "zero_"),
-}
+def _leave(_layer: nn.Module) -> None: ...
 
 
 def adopt(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> nn.Module:
