@@ -35,9 +35,10 @@ def sha256(path):
 
 def test_a_file_is_as_safetensors_writes_it(tmp_path):
     path = tmp_path / "a"
-    assert write_tensors(path, TENSORS, {"ss_steps": "1"}, {}) == sha256(path)
+    assert write_tensors(path, TENSORS, {}, {}) == sha256(path)
     whole = {name: tensor.contiguous() for name, tensor in TENSORS.items()}
-    assert path.read_bytes() == save(whole, {"format": "pt", "ss_steps": "1"})
+    # With one entry: safetensors writes more of them in any order.
+    assert path.read_bytes() == save(whole, {"format": "pt"})
 
 
 def test_numbers_are_converted_as_torch_does(tmp_path):
