@@ -25,7 +25,7 @@ FLAGS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
 """Anything may take so long on a machine that does much else; nothing waits longer than what it waits for."""
 expect.set_options(timeout=PATIENCE_MS)
 

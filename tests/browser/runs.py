@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, expect
 from tests.page import Tab
 
 # What takes a whole run, or several.
-RUN_MS = 240_000
+RUN_MS = 480_000
 ALL_IDS = "Object.values(Studio.runs.lists()).flat().map(row => row.id)"
 
 

@@ -67,7 +67,7 @@ def shared(browser: Browser, gui: Gui, meadow: Path) -> Iterator[Tab]:
     with new_tab(browser, gui) as tab:
         tab.make_project("dataset", [meadow])
         tab.select("dataset")
-        tab.page.wait_for_function("Studio.album.info() && !Studio.album.info().busy", timeout=240_000)
+        tab.page.wait_for_function("Studio.album.info() && !Studio.album.info().busy")
         yield tab
 
 

@@ -181,7 +181,7 @@ def test_both_languages_are_spoken_everywhere_and_change_at_once(tab: Tab, runs:
     fill_wrongly(page)
     done = "ids => ids.every((id) => Studio.runs.lists().history.some((row) => row.id === id))"
     tab.select("runs")
-    page.wait_for_function(done, arg=runs, timeout=240_000)
+    page.wait_for_function(done, arg=runs)
     assert look_everywhere(tab, runs, japanese_on) == {}
     tab.select("train")
     tab.settled()
