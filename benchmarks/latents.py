@@ -1,9 +1,9 @@
 """Making latents of a folder of photographs beside its bare parts: `python -m benchmarks.latents --help`.
 
 The parts, in the same run: decoding and scaling all files without a model, and the VAE on batches that are in memory.
-Ours is finetune/prepare_buckets_latents.py as users start it. What starting takes (imports, the model, the workers) is
-measured over pictures of next to no work, and counted apart. On a CPU both parts share the cores, so their sum is the
-limit, on a GPU the slower of the two is.
+Ours are finetune/prepare_buckets_latents.py and, with the trainers' own caching, tools/cache_latents.py, as users start
+them. What starting takes (imports, the model, the workers) is measured over pictures of next to no work, and counted
+apart. On a CPU both parts share the cores, so their sum is the limit, on a GPU the slower of the two is.
 """
 
 import json
@@ -18,13 +18,13 @@ from pathlib import Path
 
 from benchmarks.models import make_model
 from benchmarks.photographs import KINDS, megapixels, write_photographs
-from benchmarks.processes import cost_of
+from benchmarks.processes import REPOSITORY, cost_of
 from benchmarks.rows import Given, Row, at_least, at_most, stage
 from sd_scripts.library.io.atomic import write_json
 from sd_scripts.library.team import own_cores
 
-SCRIPT = Path(__file__).resolve().parents[1] / "sd_scripts" / "finetune" / "prepare_buckets_latents.py"
-PICTURES = {"cpu": 112, "cuda": 1120}
+SCRIPTS = REPOSITORY / "sd_scripts"
+PICTURES = {"cpu": 56, "cuda": 1120}
 SMALL_PX = 64
 
 
@@ -62,19 +62,43 @@ class Setting:
     cores: int
 
 
+def _prepared(folder: Folder, setting: Setting, side_px: int) -> list[str]:
+    """The preparing stage."""
+    out_json = folder.metadata.with_suffix(".out.json")
+    argv = [str(SCRIPTS / "finetune" / "prepare_buckets_latents.py"), str(folder.pictures), str(folder.metadata)]
+    argv += [str(out_json), str(setting.model), "--batch_size", str(setting.batch_size)]
+    # In the short run, too, all readers are to be started; in the long one they are by themselves.
+    readers = ["--max_data_loader_n_workers", str(setting.cores)] if side_px == SMALL_PX else []
+    return [*argv, "--max_resolution", str(side_px), *readers]
+
+
+def _by_trainers(folder: Folder, setting: Setting, side_px: int) -> list[str]:
+    """What a training does before its first step."""
+    argv = [str(SCRIPTS / "tools" / "cache_latents.py"), "--train_data_dir", str(folder.pictures)]
+    argv += ["--in_json", str(folder.metadata), "--pretrained_model_name_or_path", str(setting.model)]
+    argv += ["--vae_batch_size", str(setting.batch_size), "--resolution", str(side_px), "--enable_bucket"]
+    return argv
+
+
+OURS: dict[str, Callable[[Folder, Setting, int], list[str]]] = {
+    "prepared": _prepared,
+    "by a trainer, to disk": _by_trainers,
+}
+"""The ways to make latents, and their command lines."""
+
+
 @dataclass(frozen=True)
 class Round:
-    """All of it once, near in time."""
+    """All of it once, near in time. `start` and `whole`: of each of ours."""
 
     model: Took
     decode: Took
-    start: Took
-    whole: Took
+    start: dict[str, Took]
+    whole: dict[str, Took]
 
-    @property
-    def work(self) -> Took:
+    def work(self, way: str) -> Took:
         """Ours, without starting."""
-        return self.whole - self.start
+        return self.whole[way] - self.start[way]
 
     @property
     def parts(self) -> Took:
@@ -94,8 +118,10 @@ def measure(given: Given) -> list[Row]:
     rows: list[Row] = []
     for cores in [every] if cuda or given.quick else [count for count in (2, 4) if count <= every]:
         setting = Setting(model, side_px, batch_size, "fp16" if cuda else "no", cores)
-        rounds = [_round(number, photos, small, setting) for number in range(1 if given.quick else given.rounds)]
-        rows += (_gpu_rows if cuda else _cpu_rows)(rounds, photos.count, f"{cores} cores", about)
+        times = 1 if given.quick else max(1, given.rounds // 2)
+        rounds = [_round(number, photos, small, setting) for number in range(times)]
+        for way in OURS:
+            rows += (_gpu_rows if cuda else _cpu_rows)(rounds, way, photos.count, f"{way}, {cores} cores", about)
     return rows
 
 
@@ -117,24 +143,25 @@ def _with_metadata(pictures: Path, room: Path) -> Folder:
 
 
 def _round(number: int, photos: Folder, small: Folder, setting: Setting) -> Round:
-    """The four of them, in another order each time."""
-    runs: dict[str, Callable[[], Took]] = {
-        "model": partial(_part, "model", photos, setting),
-        "decode": partial(_part, "decode", photos, setting),
-        "start": partial(_ours, small, setting, SMALL_PX, setting.cores),
-        "whole": partial(_ours, photos, setting, setting.side_px),
-    }
-    names = list(runs)[number % 4 :] + list(runs)[: number % 4]
+    """All of them, in another order each time."""
+    runs: list[tuple[str, str, Callable[[], Took]]] = [
+        ("model", "", partial(_part, "model", photos, setting)),
+        ("decode", "", partial(_part, "decode", photos, setting)),
+    ]
+    for way in OURS:
+        runs.append(("start", way, partial(_ours, way, small, setting, SMALL_PX)))
+        runs.append(("whole", way, partial(_ours, way, photos, setting, setting.side_px)))
+    first = number * len(runs) // 2 % len(runs)
     with only_cores(setting.cores):
-        return Round(**{name: runs[name]() for name in names})
+        took = {(what, way): run() for what, way, run in runs[first:] + runs[:first]}
+    start, whole = ({way: took[what, way] for way in OURS} for what in ("start", "whole"))
+    return Round(took["model", ""], took["decode", ""], start, whole)
 
 
 @contextmanager
 def only_cores(count: int) -> Iterator[None]:
     """Keeps this process, and those that it starts meanwhile, to the first so many of its cores."""
     before = {name: os.environ.pop(name, None) for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")}
-    # Of the bare parts, too: threads that wait in a loop would take the cores of other programs.
-    os.environ |= {"OMP_NUM_THREADS": str(count), "OMP_WAIT_POLICY": "PASSIVE"}
     pinned = hasattr(os, "sched_setaffinity")
     every = os.sched_getaffinity(0) if pinned else set[int]()
     if pinned:
@@ -144,10 +171,7 @@ def only_cores(count: int) -> Iterator[None]:
     finally:
         if pinned:
             os.sched_setaffinity(0, every)
-        for name, value in before.items():
-            del os.environ[name]
-            if value:
-                os.environ[name] = value
+        os.environ |= {name: value for name, value in before.items() if value}
 
 
 def _part(part: str, folder: Folder, setting: Setting) -> Took:
@@ -156,22 +180,18 @@ def _part(part: str, folder: Folder, setting: Setting) -> Took:
     return Took(**json.loads(cost_of([*argv, "--precision", setting.precision]).said.splitlines()[-1]))
 
 
-def _ours(folder: Folder, setting: Setting, side_px: int, workers: int | None = None) -> Took:
-    """The script, over pictures none of which has latents. `workers` None: as many as it chooses."""
-    out_json = folder.metadata.with_suffix(".out.json")
-    argv = [str(SCRIPT), str(folder.pictures), str(folder.metadata), str(out_json), str(setting.model)]
-    argv += ["--batch_size", str(setting.batch_size), "--mixed_precision", setting.precision]
-    argv += ["--max_resolution", str(side_px), "--min_bucket_reso", "64", "--max_bucket_reso", str(2 * side_px)]
-    argv += ["--max_data_loader_n_workers", str(workers)] if workers else []
-    cost = cost_of(argv)
+def _ours(way: str, folder: Folder, setting: Setting, side_px: int) -> Took:
+    """A script, over pictures none of which has latents."""
+    argv = [*OURS[way](folder, setting, side_px), "--mixed_precision", setting.precision]
+    cost = cost_of([*argv, "--min_bucket_reso", "64", "--max_bucket_reso", str(2 * side_px)])
     for made in [*folder.pictures.glob("*.npz"), *folder.pictures.glob(".sd_cache.json")]:
         made.unlink()
     return Took(cost.wall_s, cost.cpu_s)
 
 
-def _cpu_rows(rounds: list[Round], count: int, where: str, about: str) -> list[Row]:
+def _cpu_rows(rounds: list[Round], way: str, count: int, where: str, about: str) -> list[Row]:
     """On a CPU the parts share the cores."""
-    ours, parts = ([getattr(one, which) for one in rounds] for which in ("work", "parts"))
+    ours, parts = [one.work(way) for one in rounds], [one.parts for one in rounds]
     rows = []
     for what, name, goal in (("by the clock", "wall_s", at_most(1.1)), ("of all cores", "cpu_s", at_most(1.05))):
         model, decode = (_middle([getattr(getattr(one, part), name) for one in rounds]) for part in ("model", "decode"))
@@ -180,24 +200,24 @@ def _cpu_rows(rounds: list[Round], count: int, where: str, about: str) -> list[R
         our_s, bare_s = (_middle(list(of_all)) for of_all in zip(*took, strict=True))
         ratio = _middle([our / bare for our, bare in took])
         rows.append(Row(f"{where}: seconds {what}", "s", our_s, bare_s, goal, note, ratio))
-    return [*rows, *_start_rows(rounds, where)]
+    return [*rows, *_start_rows(rounds, way, where)]
 
 
-def _gpu_rows(rounds: list[Round], count: int, where: str, about: str) -> list[Row]:
+def _gpu_rows(rounds: list[Round], way: str, count: int, where: str, about: str) -> list[Row]:
     """On a GPU both parts go on at the same time."""
-    rates = [(count / one.work.wall_s, count / max(one.model.wall_s, one.decode.wall_s)) for one in rounds]
+    rates = [(count / one.work(way).wall_s, count / max(one.model.wall_s, one.decode.wall_s)) for one in rounds]
     model, decode = (_middle([count / getattr(one, part).wall_s for one in rounds]) for part in ("model", "decode"))
     note = f"{about}; the VAE alone {model:,.0f} /s, decoding alone {decode:,.0f} /s"
     ours, bare = (_middle(list(of_all)) for of_all in zip(*rates, strict=True))
     ratio = _middle([our / slower for our, slower in rates])
     return [
         Row(f"{where}: pictures a second", "/s", ours, bare, at_least(0.95), note, ratio),
-        *_start_rows(rounds, where),
+        *_start_rows(rounds, way, where),
     ]
 
 
-def _start_rows(rounds: list[Round], where: str) -> list[Row]:
-    wall_s, cpu_s = (_middle([getattr(one.start, name) for one in rounds]) for name in ("wall_s", "cpu_s"))
+def _start_rows(rounds: list[Round], way: str, where: str) -> list[Row]:
+    wall_s, cpu_s = (_middle([getattr(one.start[way], name) for one in rounds]) for name in ("wall_s", "cpu_s"))
     return [Row(f"{where}: starting, counted apart", "s", wall_s, note=f"{cpu_s:.1f} s of all cores")]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from sd_scripts.library.data.buckets import BucketRules, Size
 from sd_scripts.library.data.images import find_images, image_size
-from sd_scripts.library.data.read_ahead import keep_memory
+from sd_scripts.library.data.read_ahead import keep_memory, let_threads_sleep
 from sd_scripts.library.team import own_cores
 
 
@@ -31,6 +31,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--precision", default="no")
     options = parser.parse_args()
+    # As ours do: threads that wait in a loop would take the cores of other programs.
+    let_threads_sleep()
     pictures = find_images(options.folder)
     rules = BucketRules((options.side, options.side), max_px=2 * options.side)
     if options.part == "decode":

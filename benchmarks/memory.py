@@ -9,7 +9,9 @@ import json
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,13 @@ from benchmarks.processes import REPOSITORY, cost_of
 from benchmarks.rows import Given, Row, at_most, stage
 from sd_scripts.library.data.buckets import parse_resolution
 from sd_scripts.library.footprint.model import model_of
-from sd_scripts.library.train.expected_memory import expected
+from sd_scripts.library.train.expected_memory import PROCESS_BYTES, expected
 from sd_scripts.options.cli import parse
 from sd_scripts.options.scripts import SCRIPTS
 
 GB = 1e9
+AT_ONCE = 2
+"""Trainings on a CPU, of up to 4 GB each."""
 
 SETTINGS = """
 fine_tune.py sd1
@@ -36,7 +40,10 @@ fine_tune.py sd1 --optimizer_type Lion --gradient_accumulation_steps 2
 fine_tune.py sd1 --use_8bit_adam --ema_decay 0.99
 train_network.py sd1 --network_module networks.lora --network_dim 8
 train_network.py sd1 --network_module networks.lora --network_dim 64 --gradient_checkpointing --train_batch_size 2
-train_textual_inversion.py sd1 --token_string a-new-word --init_word dog
+train_db.py sd1 --train_batch_size 2
+train_textual_inversion.py sd1 --token_string a-new-word --init_word dog --use_object_template
+train_textual_inversion.py sd1 --token_string a-new-word --init_word dog --use_object_template --mixed_precision bf16
+sdxl_train_textual_inversion.py sdxl --token_string a-new-word --init_word dog --use_object_template
 train_hypernetwork.py sd1
 sdxl_train.py sdxl --gradient_checkpointing --mixed_precision bf16 --optimizer_type AdaFactor
 sdxl_train_network.py sdxl --network_module networks.lora --network_dim 16 --network_train_unet_only
@@ -60,13 +67,16 @@ def measure(given: Given) -> list[Row]:
     """A row for each setting: what was expected, what was measured, and their ratio."""
     size: Size = "true" if given.device == "cuda" else "tiny" if given.quick else "reduced"
     usual_px = 512 if given.device == "cuda" else 64 if given.quick else 256
-    lines = QUICK if given.quick else SETTINGS + (MORE_ON_GPU if given.device == "cuda" else "")
-    presets = [] if given.quick or given.device == "cpu" else list(of_presets())
+    lines = (QUICK if given.quick else SETTINGS + (MORE_ON_GPU if given.device == "cuda" else "")).strip().splitlines()
+    if given.device == "cuda" and not given.quick:
+        lines += of_presets()
     room = Room(given.room, size, usual_px, given.device)
-    rows = [room.row(line) for line in [*lines.strip().splitlines(), *presets]]
-    if given.device == "cpu":
-        rows.append(Row("besides, in the process of the last of them", "GB", room.besides / GB))
-    return rows
+    for family in {shlex.split(line)[1] for line in lines}:
+        room.model(family)
+    # Memory is the same beside others that work on the CPU.
+    with ThreadPoolExecutor(AT_ONCE if given.device == "cpu" else 1) as threads:
+        rows = list(threads.map(room.row, lines))
+    return rows if given.device == "cuda" else [*rows, room.besides(lines[-1], rows[-1])]
 
 
 class Room:
@@ -74,7 +84,6 @@ class Room:
 
     def __init__(self, folder: Path, size: Size, usual_px: int, device: str) -> None:
         self.folder, self.size, self.usual_px, self.device = folder, size, usual_px, device
-        self.besides = 0.0
         pictures = folder / "5_picture"
         pictures.mkdir()
         for number in range(4):
@@ -88,7 +97,7 @@ class Room:
         words = self._words(script, family, asked)
         options: Any = parse(SCRIPTS[script], words, script)
         size_px = parse_resolution(options.resolution.resolution, "resolution")
-        model = model_of(self._model(family))
+        model = model_of(self.model(family))
         assert model is not None
         batch, on_cpu = options.length.train_batch_size, self.device == "cpu"
         ours = expected(options, model, size_px, batch, on_cpu).total
@@ -97,23 +106,38 @@ class Room:
         what, note = f"{line}, {size_px[0]} px", f"{ours / measured - 1:+.1%}"
         return Row(what, "GB", ours / GB, measured / GB, at_most(1.1), note, measured_ratio=apart)
 
+    def besides(self, line: str, row: Row) -> Row:
+        """What the process of a setting takes besides its tensors, whose row is there, on a CPU.
+
+        In a run of its own: the profiler, which counts tensors, holds half a gigabyte itself.
+        """
+        script, family, *asked = shlex.split(line)
+        process = self._tried(script, self._words(script, family, asked))["peak_bytes"] / GB
+        assert row.bare is not None
+        return Row("besides, in the process of the last of them", "GB", PROCESS_BYTES / GB, process - row.bare)
+
+    def _tried(self, script: str, words: list[str]) -> dict[str, float]:
+        result = self._new_file()
+        cost_of([REPOSITORY / "sd_scripts/tools/try_steps.py", "--result", result, script, "--", *words])
+        return dict(json.loads(result.read_text(encoding="utf-8")))
+
+    def _new_file(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self.folder)) / "result.json"
+
     def _measured(self, script: str, words: list[str]) -> float:
         """The most bytes of tensors."""
-        result = self.folder / "result.json"
         if self.device == "cuda":
-            cost_of([REPOSITORY / "sd_scripts/tools/try_steps.py", "--result", result, script, "--", *words])
-            return float(json.loads(result.read_text(encoding="utf-8"))["allocated_bytes"])
+            return self._tried(script, words)["allocated_bytes"]
+        result = self._new_file()
         argv = [sys.executable, "-W", "ignore", "-m", "benchmarks.tensors", script, str(result), *words]
         done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"Error: {shlex.join(argv)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-        told = json.loads(result.read_text(encoding="utf-8"))
-        self.besides = told["process"] - told["tensors"]
-        return float(told["tensors"])
+        return float(json.loads(result.read_text(encoding="utf-8"))["tensors"])
 
     def _words(self, script: str, family: str, asked: list[str]) -> list[str]:
         """The options of a training, with what a benchmark gives all of them."""
-        model, folder = str(self._model(family)), str(self.folder)
+        model, folder = str(self.model(family)), str(self.folder)
         data = ["--train_data_dir", folder]
         if script != "train_db.py":
             data += ["--in_json", str(self.folder / "meta.json")]
@@ -121,7 +145,8 @@ class Room:
         out = ["--output_dir", str(self.folder / "out"), "--max_data_loader_n_workers", "0", "--cache_latents"]
         return ["--pretrained_model_name_or_path", model, *data, *usual, *out, *asked]
 
-    def _model(self, family: str) -> Path:
+    def model(self, family: str) -> Path:
+        """The file of a model, made once."""
         path = self.folder / f"{family}.safetensors"
         return path if path.exists() else make_model(path, family, self.size)  # type: ignore[arg-type]
 

@@ -49,12 +49,11 @@ def bytes_of_tensors() -> int:
 
 
 def main(script: str, result: str, words: list[str]) -> None:
-    """Writes the most bytes of tensors, those of the process, and the seconds of a step."""
+    """Writes the most bytes of tensors."""
     options: Any = parse(SCRIPTS[script], words, script)
     report = TensorCounter(STEPS)
-    before = trial.peak_bytes()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
-        tried = trial.try_steps(script, options, STEPS, report=report)
+        trial.try_steps(script, options, STEPS, report=report)
     events = watched.profiler.kineto_results.events()
     changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
     first, last = report.looks_ns[0], report.looks_ns[-1]
@@ -64,12 +63,7 @@ def main(script: str, result: str, words: list[str]) -> None:
         most = max(most, live) if first <= when <= last else most
         at_last = live if when <= last else at_last
     # Weights that are mapped from their file were not allocated.
-    told = {
-        "tensors": most + report.held_bytes - at_last,
-        "process": tried.peak_bytes,
-        "before": before,
-        "step_s": tried.step_s,
-    }
+    told = {"tensors": most + report.held_bytes - at_last}
     Path(result).write_text(json.dumps(told), encoding="utf-8")
 
 

@@ -114,9 +114,13 @@ Studio.rail = (() => {
         `,
       );
   }
-  /* Breaks lines before flags only; the text itself stays as it is. */
-  // prettier-ignore
-  const commandParts = (text) => text.split(/(?<= )(?=--)/).map((part) => html`<span>${part}</span>`);
+  /* Breaks lines before flags only, and never within one; the text itself stays as it is. */
+  const commandParts = (text) =>
+    text.split(/(?<= )(?=--)/).map((part) => {
+      const [, flag, rest] = part.match(/^(--[\w-]+|)(.*)$/s);
+      // prettier-ignore
+      return html`<span><b>${flag}</b>${rest}</span>`;
+    });
   /* What the form itself finds wrong comes first, with the fixes that the server knows of. */
   function all(stage, found) {
     const wrong = (flag) => found.find((one) => one.level === "error" && one.field === flag);

@@ -44,15 +44,15 @@ Studio.summary = (() => {
       ${
         one.offer
           ? html`
-              <button type="button" class="btn sm" data-do="fit">${one.offer}</button>
+              <div class="offer">
+                <p class="basis">${one.note}</p>
+                <button type="button" class="btn sm" data-do="fit">${one.offer}</button>
+              </div>
             `
-          : ""
-      }
-      ${
-        one.note &&
-        html`
-          <p class="basis">${one.note}</p>
-        `
+          : one.note &&
+            html`
+              <p class="basis">${one.note}</p>
+            `
       }
     </div>
   `;

@@ -15,7 +15,8 @@ from sd_scripts.options.captioning import MakeCaptionsOptions  # noqa: E402
 def work(options: MakeCaptionsOptions, report: Report) -> None:
     """Finds the pictures, loads the model, describes every picture."""
     from sd_scripts.library.data.captions import checked_extension
-    from sd_scripts.library.tagging.caption_models import find_blip, let_threads_sleep
+    from sd_scripts.library.data.read_ahead import let_threads_sleep
+    from sd_scripts.library.tagging.caption_models import find_blip
     from sd_scripts.library.tagging.folder import SentenceFiles, check_rooms, describe_pictures, pictures_to_describe
 
     writer = SentenceFiles(checked_extension(options.files.caption_extension))

@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import functools
 import inspect
+import sys
 import textwrap
 import types
 import typing
@@ -217,8 +218,20 @@ def _docstrings(owner: type) -> dict[str, str]:
     """The strings that stand below the fields of a dataclass and of those it extends, by field, each as one line."""
     above = (base for base in reversed(owner.__mro__[1:]) if dataclasses.is_dataclass(base))
     found = {name: text for base in above for name, text in _docstrings(base).items()}
-    body = typing.cast(ast.ClassDef, ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]).body
+    body = (_classes(owner.__module__).get(owner.__qualname__) or _class_alone(owner)).body
     for field, below in zip(body, body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
             found[ast.unparse(field.target)] = " ".join(str(below.value.value).split())
     return found
+
+
+@functools.cache
+def _classes(module: str) -> dict[str, ast.ClassDef]:
+    """The classes of a module, which is read once: to look for each by itself takes most of a program's start."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def _class_alone(owner: type) -> ast.ClassDef:
+    """Of a class that stands within another, or in a function."""
+    return typing.cast(ast.ClassDef, ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0])

@@ -13,6 +13,7 @@ from sd_scripts.options.cache_tools import CacheLatentsOptions  # noqa: E402
 
 def work(options: CacheLatentsOptions, report: Report) -> None:
     """Checks first; the heavy imports come after that."""
+    from sd_scripts.library.data.read_ahead import let_threads_sleep
     from sd_scripts.library.train.checks.cache_files import for_latents
     from sd_scripts.library.train.script import only_shown
 
@@ -20,6 +21,7 @@ def work(options: CacheLatentsOptions, report: Report) -> None:
     training = for_latents(options)
     if only_shown(training, report):
         return
+    let_threads_sleep()
     from sd_scripts.library.train.cache_files import make_latents
 
     make_latents(options.model, training, report)

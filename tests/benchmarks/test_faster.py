@@ -19,6 +19,7 @@ def test_each_switch_has_seconds_memory_and_what_it_does_to_the_loss(given):
     assert all(row.ours > 0 and row.bare > 0 and "in 3 steps" in row.note for row in seconds)
     last, levels = seconds
     # The same sums in another order, and the very same.
+    assert all(0 <= float(row.note.split()[3]) < 1e-5 for row in seconds), "of equal weights"
     assert "at most 0.0e+00" not in last.note and "at most 0.0e+00" in levels.note
     assert all(row.unit == "MB" and row.ours > 17 for row in memory)
 

@@ -7,4 +7,5 @@ from benchmarks.rows import Given
 def test_what_is_expected_is_measured(tmp_path):
     measured, besides = measure(Given("cpu", quick=True, rounds=1, room=tmp_path))
     assert measured.holds and measured.bare > 0.01
-    assert 0.1 < besides.ours < 5
+    # Python, torch and the libraries: what the process held before and after is the same on a busy machine.
+    assert besides.ours / 1.5 < besides.bare < besides.ours * 1.5

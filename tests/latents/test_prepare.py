@@ -20,6 +20,7 @@ from sd_scripts.library.data import latents_stage
 from sd_scripts.library.data.buckets import BucketRules
 from sd_scripts.library.data.images import open_image
 from sd_scripts.library.data.known_files import INDEX
+from sd_scripts.library.data.late_writing import LateWriting, Work
 from sd_scripts.library.data.latents import read_latents
 from sd_scripts.library.data.latents_worker import Wanted, make_ready
 from sd_scripts.library.data.prepare_latents import prepare_latents
@@ -368,8 +369,18 @@ def test_two_folders_are_chained_by_full_paths(stage: Stage, tmp_path: Path) -> 
     assert stage.events[-1].counts == {"made": 1, "kept": 0, "not_in_metadata": 1, "without_picture": 1}
 
 
-def test_a_stop_keeps_what_is_done_and_a_later_run_goes_on(stage: Stage, tmp_path: Path) -> None:
+def test_a_stop_keeps_what_is_done_and_a_later_run_goes_on(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage.add(*(f"{n}.png" for n in range(6)))
+    put = LateWriting.put
+
+    def put_and_wait(writing: LateWriting[Any], work: Work[Any]) -> None:
+        put(writing, work)
+        writing.settle()
+
+    # Else the last picture may have been read before the first file is there.
+    monkeypatch.setattr(LateWriting, "put", put_and_wait)
 
     class StopAfter(Requests):
         """Asks for a stop once two latents files are there."""

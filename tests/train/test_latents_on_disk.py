@@ -205,9 +205,9 @@ def test_processes_share_the_work(pics):
             return any(self.gather(own))
 
     class Noted(OnDisk):
-        def make(self, loaded):
+        def begin(self, loaded):
             made.extend(read.image for read in loaded)
-            return super().make(loaded)
+            return super().begin(loaded)
 
     def work(rank):
         keeper = Noted(data[rank], encoder)

@@ -1,8 +1,9 @@
 """Files are written in threads of their own while the next are made. Needs no torch."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -12,19 +13,30 @@ WRITERS = 4
 MOST_WAITING = 64
 
 
-class LateWriting(Generic[Item]):
-    """Takes what is to be written; tells of each item, in order and in the caller's thread, whether that worked."""
+@dataclass(frozen=True)
+class Work(Generic[Item]):
+    """Something that was made, and how it is written. What has the same `place` is written one after the other."""
 
-    def __init__(self, done: Callable[[Item, Callable[[], None], Exception | None], None]) -> None:
-        """`done` is told the item, how it was to be written, and what went wrong if something did."""
+    item: Item
+    write: Callable[[], None]
+    place: Hashable = None
+
+
+class LateWriting(Generic[Item]):
+    """Takes what is to be written; tells of each, in order and in the caller's thread, whether that worked."""
+
+    def __init__(self, done: Callable[[Work[Item], Exception | None], None]) -> None:
+        """`done` is told what was to be written, and what went wrong if something did."""
         self._done = done
         self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="writer")
-        self._waiting: deque[tuple[Item, Callable[[], None], Future[None]]] = deque()
+        self._waiting: deque[tuple[Work[Item], Future[None]]] = deque()
 
-    def put(self, item: Item, write: Callable[[], None]) -> None:
+    def put(self, work: Work[Item]) -> None:
         """Has something written. What is written by now is told of; where much waits, so does the caller."""
-        self._waiting.append((item, write, self._pool.submit(write)))
-        while self._waiting and (len(self._waiting) > MOST_WAITING or self._waiting[0][2].done()):
+        if work.place is not None and any(work.place == before.place for before, _ in self._waiting):
+            self.settle()
+        self._waiting.append((work, self._pool.submit(work.write)))
+        while self._waiting and (len(self._waiting) > MOST_WAITING or self._waiting[0][1].done()):
             self._tell()
 
     def settle(self) -> None:
@@ -37,8 +49,35 @@ class LateWriting(Generic[Item]):
         self._pool.shutdown()
 
     def _tell(self) -> None:
-        item, write, future = self._waiting.popleft()
+        work, future = self._waiting.popleft()
         error = future.exception()
         if error is not None and not isinstance(error, Exception):
             raise error
-        self._done(item, write, error)
+        self._done(work, error)
+
+
+class LateMaking(Generic[Item]):
+    """Batches are made one behind the other: while a device works on one, the one before it is written.
+
+    A GPU has begun with the next batch before the last one is brought from it, and waits for no file.
+    """
+
+    def __init__(self, done: Callable[[Work[Item], Exception | None], None]) -> None:
+        """`done`: as LateWriting tells it."""
+        self._writing = LateWriting(done)
+        self._begun: Callable[[], list[Work[Item]]] = list
+
+    def add(self, begun: Callable[[], list[Work[Item]]]) -> None:
+        """Takes a batch that was begun, by what waits for it, and has the one before it written."""
+        self._begun, before = begun, self._begun
+        for work in before():
+            self._writing.put(work)
+
+    def settle(self) -> None:
+        """Waits until everything is made, written and told of."""
+        self.add(list)
+        self._writing.settle()
+
+    def close(self) -> None:
+        """Ends the threads, when what they have begun is written."""
+        self._writing.close()

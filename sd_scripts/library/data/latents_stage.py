@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sd_scripts.library.data.buckets import Fit, Size, too_small
 from sd_scripts.library.data.images import IMAGE_SUFFIXES, UnreadableImage
 from sd_scripts.library.data.known_files import KnownFiles
-from sd_scripts.library.data.late_writing import LateWriting
+from sd_scripts.library.data.late_writing import LateMaking, Work
 from sd_scripts.library.data.latents import CachedLatents, flip_path, plain_path, write_latents
 from sd_scripts.library.data.latents_worker import Ready, Wanted, make_ready
 from sd_scripts.library.data.read_ahead import read_ahead
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from sd_scripts.library.data.vae_encoder import VaeEncoder
-
-
-class _Begun(NamedTuple):
-    """A batch that is being encoded, and what gives its latents_BCHW, plain and mirrored."""
-
-    batch: list[Ready]
-    plain: "Callable[[], np.ndarray]"
-    mirrored: "Callable[[], np.ndarray]"
 
 
 @dataclass
@@ -45,19 +37,18 @@ class LatentsStage:
     counts: Counter[str] = field(default_factory=lambda: Counter(made=0, kept=0))
     again: Counter[str] = field(default_factory=Counter)
     _errors: dict[Size, list[float]] = field(default_factory=lambda: defaultdict(list))
-    _writing: "LateWriting[Ready]" = field(init=False)
-    _begun: "_Begun | None" = None
+    _making: "LateMaking[Ready]" = field(init=False)
 
     def run(self, images: list[Path], workers: int | None) -> bool:
         """Makes the latents of all of them; False when it was stopped before its end."""
-        self._writing = LateWriting(self._written)
+        self._making = LateMaking(self._written)
         try:
             return self._run(images, workers)
         finally:
             try:
-                self._writing.settle()
+                self._making.settle()
             finally:
-                self._writing.close()
+                self._making.close()
                 self.report.team.in_turn(self.known.keep)
 
     def gather(self) -> None:
@@ -87,10 +78,8 @@ class LatentsStage:
             self.report.progress(done, len(ordered))
             if done < len(ordered) and self.report.stop_asked():
                 self._make(waiting)
-                self._end_begun()
                 return False
         self._make(waiting)
-        self._end_begun()
         return True
 
     def table(self) -> list[dict[str, Any]]:
@@ -167,28 +156,30 @@ class LatentsStage:
         hashes = [ready.made_from.content_hash for ready in batch]
         plain = self.encoder.begin(images_BHWC, hashes)
         mirrored = self.encoder.begin(images_BHWC, hashes, mirrored=True) if self.wanted.flip else plain
-        self._end_begun()
-        self._begun = _Begun(batch, plain, mirrored)
+        self._making.add(partial(self._ended, batch, plain, mirrored))
 
-    def _end_begun(self) -> None:
+    def _ended(
+        self, batch: list[Ready], plain: "Callable[[], np.ndarray]", mirrored: "Callable[[], np.ndarray]"
+    ) -> list[Work[Ready]]:
+        """What is to be written of a batch, by what gives its latents_BCHW."""
         import numpy as np
 
-        begun, self._begun = self._begun, None
-        if begun is None:
-            return
-        plain_BCHW = begun.plain()
-        mirrored_BCHW = begun.mirrored() if self.wanted.flip else plain_BCHW
-        for place, ready in enumerate(begun.batch):
+        plain_BCHW = plain()
+        mirrored_BCHW = mirrored() if self.wanted.flip else plain_BCHW
+        works = []
+        for place, ready in enumerate(batch):
             if np.isfinite(plain_BCHW[place]).all() and np.isfinite(mirrored_BCHW[place]).all():
-                self._writing.put(ready, partial(self._write, ready, plain_BCHW[place], mirrored_BCHW[place]))
+                works.append(Work(ready, partial(self._write, ready, plain_BCHW[place], mirrored_BCHW[place])))
             else:
                 self.report.failed_item(ready.image, "its latents are not finite numbers; use --mixed_precision no")
+        return works
 
-    def _written(self, ready: Ready, write: Callable[[], None], error: Exception | None) -> None:
+    def _written(self, work: Work[Ready], error: Exception | None) -> None:
+        ready = work.item
         try:
             if error is not None:
                 # Once more, and from here: only this thread may wait for the place.
-                patiently(self.report, ready.image, write)
+                patiently(self.report, ready.image, work.write)
         except BadFile as refused:
             self.report.failed_item(ready.image, str(refused))
         else:

@@ -13,6 +13,7 @@ from sd_scripts.library.data.known_files import KnownFiles
 from sd_scripts.library.data.latents import flip_path
 from sd_scripts.library.data.latents_stage import LatentsStage
 from sd_scripts.library.data.latents_worker import Wanted
+from sd_scripts.library.data.read_ahead import let_threads_sleep
 from sd_scripts.library.errors import BadOption, NothingUsable
 from sd_scripts.library.io.metadata import Entries, check_out_json, keys_of, read_entries, write_entries
 from sd_scripts.library.pausing import patiently
@@ -107,8 +108,7 @@ def _load(
     options: PrepareLatentsOptions, report: Report, load_vae: Callable[[str, bool], Any]
 ) -> "tuple[VaeEncoder, str, str]":
     """The encoder, its precision, and the hash of the VAE."""
-    # Before torch is there: threads that wait in a loop would take the cores from the workers that read.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    let_threads_sleep()
     loaded = load_vae(options.files.model_name_or_path, options.files.v2)
     # Later than the model's name is looked at: this imports torch.
     from sd_scripts.library.data.vae_encoder import VaeEncoder, best_device, usable_precision

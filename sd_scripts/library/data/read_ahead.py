@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.errors import BadOption
@@ -93,9 +94,20 @@ def batches(
         yield batch
 
 
+def let_threads_sleep() -> None:
+    """Before torch is imported: its threads sleep while they wait for each other.
+
+    Beside threads that read pictures they would burn several times the seconds that the model itself takes.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 # Of glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
 KEPT_BYTES = 256_000_000
+
+# What glibc comes to by itself in a process that has freed large pieces; its first values are for small ones.
+_USUAL = {_M_MMAP_MAX: 65_536, _M_MMAP_THRESHOLD: 2**25, _M_TRIM_THRESHOLD: 2**26}
 
 
 def _begin_worker() -> None:
@@ -114,13 +126,28 @@ def keep_memory() -> None:
 
     glibc would hand everything larger than 128 kB back to the system at once.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    libc = ctypes.CDLL(None)
-    # Another C library has its own ways.
-    if hasattr(libc, "gnu_get_libc_version"):
+    if libc := _glibc():
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+@contextmanager
+def memory_kept() -> Iterator[None]:
+    """`keep_memory` for a while, in a process that goes on with other work: that finds the memory given back."""
+    keep_memory()
+    try:
+        yield
+    finally:
+        if libc := _glibc():
+            for name, value in _USUAL.items():
+                libc.mallopt(name, value)
+            libc.malloc_trim(0)
+
+
+def _glibc() -> Any:
+    """The C library, if it is this one: another one has its own ways."""
+    libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    return libc if hasattr(libc, "gnu_get_libc_version") else None
 
 
 def _end_with_parent() -> None:

@@ -65,10 +65,10 @@ class VaeEncoder:
             count, height, width, _ = images_BHWC.shape
             size = f"{count} pictures of {width} x {height} px at once"
             raise BadOption("batch_size", f"--batch_size {count}: the GPU has no room for {size}. Use less.") from error
-        brought = _brought(posterior.mean.float()), _brought(posterior.std.float())
+        on_way = brought(posterior.mean.float()), brought(posterior.std.float())
 
         def sample() -> "np.ndarray":
-            mean_BCHW, std_BCHW = (late() for late in brought)
+            mean_BCHW, std_BCHW = (late() for late in on_way)
             noise_BCHW = torch.stack([_noise(mean_BCHW.shape[1:], name, mirrored) for name in content_hashes])
             return (mean_BCHW + std_BCHW * noise_BCHW).numpy()
 
@@ -82,7 +82,7 @@ class VaeEncoder:
         return self._values[bytes_BHWC.int()].permute(0, 3, 1, 2)
 
 
-def _brought(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
+def brought(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
     """A tensor on its way to the CPU; what is given waits for it."""
     if tensor.device.type != "cuda":
         return lambda: tensor.cpu()

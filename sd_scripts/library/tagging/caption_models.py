@@ -1,19 +1,10 @@
-"""Finds captioning models, and makes ready for torch. Needs no torch, so that a wrong name is said at once."""
+"""Finds captioning models. Needs no torch, so that a wrong name is said at once."""
 
-import os
 from pathlib import Path
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io import hub
 from sd_scripts.library.io.reading import parse_json, read_text
-
-
-def let_threads_sleep() -> None:
-    """Before torch is imported: its threads sleep while they wait for each other.
-
-    Beside threads that read pictures they would burn several times the seconds that the model itself takes.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def find_blip(weights: str) -> Path:

@@ -1,14 +1,17 @@
 """Latents made once, before training, by all processes together."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from sd_scripts.library.data.late_writing import LateMaking, Work
 from sd_scripts.library.data.pictures_gone import SourceGone, met, while_there
 from sd_scripts.library.data.prefetch import Readers, prefetch
+from sd_scripts.library.data.read_ahead import memory_kept
 from sd_scripts.library.data.training_data import Item, TrainImage
 from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
@@ -33,8 +36,8 @@ class Keeper(Protocol):
     def load(self, item: Item) -> Any:
         """An image, read. Errors: UnreadableImage."""
 
-    def make(self, loaded: list[Any]) -> list[Made]:
-        """The latents of images of one size."""
+    def begin(self, loaded: list[Any]) -> Callable[[], list[Work[Made]]]:
+        """Begins the latents of images of one size; what is given waits for them, and says what is to be written."""
 
     def take(self, made: Made) -> None:
         """Keeps what this or another process made; what has a reason instead is left out of training."""
@@ -56,34 +59,86 @@ def cache_latents(
     # Every process takes part in every round, with nothing where its share is done.
     rounds = max(map(len, shares), default=0)
     own = shares[team.rank] + [[]] * (rounds - len(shares[team.rank]))
-    unread: list[Made] = []
+    making = _Making(keeper)
     place = images[missing[0]].path if missing else Path()
     done = 0
 
     def load(item: Item) -> Any:
         return while_there(report, images[item.image].path.parent, partial(keeper.load, item))
 
-    loading = prefetch(own, load, readers, lambda item, reason: unread.append(Made(item.image, reason=reason)))
+    def told() -> bool:
+        """Takes what all processes have made by now; whether one of them was asked to stop."""
+        nonlocal done
+        # Rounds go together, so a place that one process cannot write to makes all of them wait.
+        patiently(report, place, making.write_refused, team)
+        answers = team.gather((making.results(), report.stop_asked()))
+        for made in (made for results, _ in answers for made in results):
+            keeper.take(made)
+            if made.reason:
+                report.failed_item(images[made.image].key, made.reason)
+            done += 1
+        report.progress(done, len(missing))
+        return any(stop for _, stop in answers)
+
+    loading = prefetch(own, load, readers, making.leave_out)
     try:
-        for _ in own:
-            loaded = met(team, partial(next, loading))
-            # Rounds go together, so a place that one process cannot write to makes all of them wait.
-            results = [*unread, *patiently(report, place, partial(keeper.make, loaded), team)]
-            unread.clear()
-            answers = team.gather((results, report.stop_asked()))
-            for made in (made for results, _ in answers for made in results):
-                keeper.take(made)
-                if made.reason:
-                    report.failed_item(images[made.image].key, made.reason)
-                done += 1
-            report.progress(done, len(missing))
-            if any(stop for _, stop in answers):
-                return
-    except SourceGone:
-        # A stop came meanwhile.
-        return
+        # A source that is gone is waited for, unless a stop is asked for.
+        with memory_kept(), suppress(SourceGone):
+            for _ in own:
+                making.add(met(team, partial(next, loading)))
+                if told():
+                    break
+        making.settle()
+        told()
     finally:
+        making.close()
         keeper.end()
+
+
+class _Making:
+    """What one process makes. Files are written in threads; those that are refused wait for `write_refused`."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._late: LateMaking[Made] = LateMaking(self._written)
+        self._refused: list[Work[Made]] = []
+        self._results: list[Made] = []
+
+    def add(self, loaded: list[Any]) -> None:
+        """Has a batch made."""
+        self._late.add(self._keeper.begin(loaded))
+
+    def leave_out(self, item: Item, reason: str) -> None:
+        """Of this nothing can be made."""
+        self._results.append(Made(item.image, reason=reason))
+
+    def write_refused(self) -> None:
+        """Writes again, in this thread, what could not be written; what works is not repeated. Errors: BadFile."""
+        if self._refused:
+            # Several sizes of a picture share a file, which only one may change at a time.
+            self._late.settle()
+        while self._refused:
+            self._refused[0].write()
+            self._results.append(self._refused.pop(0).item)
+
+    def results(self) -> list[Made]:
+        """What is done since the last time."""
+        results, self._results = self._results, []
+        return results
+
+    def settle(self) -> None:
+        """Waits until everything is made, and written or refused."""
+        self._late.settle()
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._late.close()
+
+    def _written(self, work: Work[Made], error: Exception | None) -> None:
+        if error is None:
+            self._results.append(work.item)
+        else:
+            self._refused.append(work)
 
 
 def _shares(images: Sequence[TrainImage], missing: list[int], processes: int) -> list[list[int]]:

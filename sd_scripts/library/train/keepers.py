@@ -1,17 +1,21 @@
 """Where latents are kept that are made before training: in memory, or in files beside the pictures."""
 
 import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
+from sd_scripts.library.data.late_writing import Work
 from sd_scripts.library.data.latents_cache import Encodable, add_latents, cache_path, check_files
 from sd_scripts.library.data.latents_files import LatentsFiles
 from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.training_data import Example, Item, TrainingData
-from sd_scripts.library.data.vae_encoder import generator_of, to_pixels
+from sd_scripts.library.data.vae_encoder import brought, generator_of, to_pixels
 from sd_scripts.library.seeds import derive
 from sd_scripts.library.train.batches import NOT_NUMBERS, Encoder
 from sd_scripts.library.train.caching import Keeper, Made
@@ -80,14 +84,21 @@ class InMemory:
         """An image's pixels and mask."""
         return self.data.unchanged(item.image)
 
-    def make(self, loaded: list[Example]) -> list[Made]:
+    def begin(self, loaded: list[Example]) -> Callable[[], list[Work[Made]]]:
         """Plain latents, and mirrored ones where they are wanted."""
-        found: dict[int, list[Latents]] = {example.item.image: [] for example in loaded}
         mirrors = [_mirrored(example) for example in loaded if self.data.mirrors(example.item.image)]
-        for examples, mirrored in ((loaded, False), (mirrors, True)):
-            for example, latents_CHW in zip(examples, self._encoded(examples, mirrored), strict=True):
-                found[example.item.image].append(Latents(latents_CHW, mirrored, example.mask_HW))
-        return [Made(image, several, "" if _finite(*several) else FAILED) for image, several in found.items()]
+        begun = [(each, way, self._begin(each, way)) for each, way in ((loaded, False), (mirrors, True)) if each]
+
+        def end() -> list[Work[Made]]:
+            found: dict[int, list[Latents]] = {example.item.image: [] for example in loaded}
+            for examples, mirrored, latents in begun:
+                # A copy: they stay, and a GPU's transfers need the memory that they came in.
+                for example, latents_CHW in zip(examples, latents().clone(), strict=True):
+                    found[example.item.image].append(Latents(latents_CHW, mirrored, example.mask_HW))
+            made = [Made(image, several, "" if _finite(*several) else FAILED) for image, several in found.items()]
+            return [Work(one, _nothing) for one in made]
+
+        return end
 
     def take(self, made: Made) -> None:
         """Puts the latents into the data."""
@@ -100,19 +111,21 @@ class InMemory:
     def end(self) -> None:
         """Nothing more: memory is gone with the process."""
 
-    def _encoded(self, examples: list[Example], mirrored: bool) -> list[torch.Tensor]:
-        if not examples:
-            return []
+    def _begin(self, examples: list[Example], mirrored: bool) -> Callable[[], Tensor]:
         use = "cache_mirrored" if mirrored else "cache"
         generators = [torch.Generator().manual_seed(derive(self.seed, use, e.item.image)) for e in examples]
         pixels_BCHW = torch.stack([example.pixels_CHW for example in examples])
-        return list(self.encoder.encode(pixels_BCHW, generators).cpu())
+        return brought(self.encoder.encode(pixels_BCHW, generators))
 
 
 def _mirrored(example: Example) -> Example:
     assert example.pixels_CHW is not None
     mask_HW = None if example.mask_HW is None else example.mask_HW.flip(-1)
     return replace(example, pixels_CHW=example.pixels_CHW.flip(-1), mask_HW=mask_HW)
+
+
+def _nothing() -> None:
+    """There is nothing to write, or what there is must not be kept."""
 
 
 def _finite(*several: Latents) -> bool:
@@ -152,15 +165,17 @@ class OnDisk:
         """An image in its bucket, with what its latents are made from."""
         return Read(item.image, self.data.encodable(item.image, self.encoder.precision))
 
-    def make(self, loaded: list[Read]) -> list[Made]:
-        """Writes the latents of each picture, with mirrored ones and a mask where they are wanted. Errors: BadFile."""
-        if not loaded:
-            return []
-        plain = self._encoded(loaded, mirrored=False)
+    def begin(self, loaded: list[Read]) -> Callable[[], list[Work[Made]]]:
+        """The latents of each picture for its file, with mirrored ones and a mask where they are wanted."""
         mirrors = [read for read in loaded if self._place(read.image) in self._mirrored_places]
-        flipped = dict(zip((read.image for read in mirrors), self._encoded(mirrors, mirrored=True), strict=True))
-        both = zip(loaded, plain, strict=True)
-        return [self._write(read, plain_CHW, flipped.get(read.image)) for read, plain_CHW in both]
+        plain, mirrored = self._begin(loaded, mirrored=False), self._begin(mirrors, mirrored=True)
+
+        def end() -> list[Work[Made]]:
+            flipped = dict(zip((read.image for read in mirrors), mirrored(), strict=True))
+            both = zip(loaded, plain(), strict=True)
+            return [self._work(read, plain_CHW, flipped.get(read.image)) for read, plain_CHW in both]
+
+        return end
 
     def take(self, made: Made) -> None:
         """Tells the data where the files are."""
@@ -176,15 +191,16 @@ class OnDisk:
         """Keeps what was found of pictures and files for the next run."""
         self.data.finder.known.keep()
 
-    def _write(self, read: Read, plain_CHW: torch.Tensor, flipped_CHW: torch.Tensor | None) -> Made:
+    def _work(self, read: Read, plain_CHW: Tensor, flipped_CHW: Tensor | None) -> Work[Made]:
         both = [plain_CHW] if flipped_CHW is None else [plain_CHW, flipped_CHW]
         if not all(bool(torch.isfinite(latents_CHW).all()) for latents_CHW in both):
-            return Made(read.image, reason=FAILED)
+            return Work(Made(read.image, reason=FAILED), _nothing)
         made_from = read.source.made_from
         path = cache_path(self.data.images[read.image].path, made_from.original_px, self.data.finder.suffix)
-        add_latents(path, read.source, *(latents_CHW.numpy() for latents_CHW in both))
         files = LatentsFiles(path, path if self.data.mirrors(read.image) else None)
-        return Made(read.image, Written(files, made_from.original_px, made_from.content_hash, read.source.stamp))
+        written = Written(files, made_from.original_px, made_from.content_hash, read.source.stamp)
+        write = partial(add_latents, path, read.source, *(latents_CHW.numpy() for latents_CHW in both))
+        return Work(Made(read.image, written), write, path)
 
     @functools.cached_property
     def _mirrored_places(self) -> set[tuple[Path, tuple[int, int]]]:
@@ -195,11 +211,11 @@ class OnDisk:
         image = self.data.images[index]
         return image.path, image.bucket_px
 
-    def _encoded(self, reads: list[Read], mirrored: bool) -> list[torch.Tensor]:
+    def _begin(self, reads: list[Read], mirrored: bool) -> Callable[[], Sequence[Tensor]]:
         if not reads:
-            return []
+            return list
         import numpy as np
 
         pixels_BCHW = to_pixels(np.stack([read.source.pixels_HWC for read in reads]))
         generators = [generator_of(read.source.made_from.content_hash, mirrored) for read in reads]
-        return list(self.encoder.encode(pixels_BCHW.flip(-1) if mirrored else pixels_BCHW, generators).cpu())
+        return brought(self.encoder.encode(pixels_BCHW.flip(-1) if mirrored else pixels_BCHW, generators))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+from sd_scripts.library.data.read_ahead import let_threads_sleep
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.checks.data import check_data
 from sd_scripts.library.train.checks.training import check_names, check_training
@@ -24,6 +25,7 @@ def ready_to_train(options: Options, report: Report, check_own: Callable[[Option
     check_own(options)
     check_training(options)
     check_names(options.model, options.text)
+    let_threads_sleep()
     return True
 
 
