@@ -209,3 +209,15 @@ def test_what_a_drive_took_along_while_it_was_removed_goes_when_that_is_back(tmp
     away.rename(out)
     write_text(out / "new.txt", "new")
     assert names(out) == ["new.txt"]
+
+
+def test_the_same_for_a_file_in_a_folder_that_is_named_from_where_the_program_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = Path("out")
+    out.mkdir()
+    with pytest.raises(BadFile), replacing(out / "a.txt") as beside:
+        beside.write_text("half")
+        out.rename("away")
+    Path("away").rename(out)
+    write_text(out / "b.txt", "whole")
+    assert names(out) == ["b.txt"]

@@ -57,7 +57,7 @@ def tidy(folder: Path) -> None:
 
     What a living process writes stays, and what cannot be removed. Asked often, it looks again only after minutes.
     """
-    for path in [path for path in list(_gone) if path.parent == folder and folder.exists()]:
+    for path in [path for path in list(_gone) if path.parent == folder.absolute() and folder.exists()]:
         _gone.discard(path)
         remove(path)
     now_s = time.monotonic()
@@ -86,7 +86,7 @@ def remove(path: Path) -> None:
         with suppress(OSError):
             path.unlink()
     if not path.parent.exists():
-        _gone.add(path)
+        _gone.add(path.absolute())
 
 
 def discard(path: Path) -> None:

@@ -9,8 +9,9 @@ import json
 import math
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -30,8 +31,11 @@ _RANKS = {dtype: rank for rank, dtype in enumerate(_NAMES)}
 _ALIGNMENT_BYTES = 8
 # Small enough for a processor's cache, where what was converted is found again by who hashes and who writes. Enough of
 # them that both go on while torch computes the checksum of a large tensor.
-ROOM_BYTES = 1 << 22
+ROOM_BYTES = 1 << 20
 ROOMS = 8
+_CONVERTERS = 2
+# Pieces on their way; those that are written as they lie in memory take no room.
+_MOST = 16
 # A longer copy would be shared out to all of torch's threads, which are at work in training, or for others.
 _ALONE = 1 << 15
 # A disk at work while the rest is made, and not only at the end; what it has taken needs no memory any more.
@@ -85,47 +89,56 @@ def write_tensors(
 
 
 class HashedFile:
-    """A new file. While its next bytes are put together, one thread hashes earlier ones, and one writes them.
+    """A new file. One thread hashes what it is given, one writes it, and others convert numbers before.
 
-    Leaving it waits for both. `pinned`: tensors come from a GPU.
+    Leaving it waits for all. `pinned`: tensors come from a GPU.
     """
 
     def __init__(self, path: Path, pinned: bool = False) -> None:
         self._pinned = pinned
         self._hash = hashlib.sha256()
-        self._threads = ThreadPoolExecutor(1, "hash"), ThreadPoolExecutor(1, "write")
-        self._going: deque[tuple[Tensor, Future[None], Future[None]]] = deque()
-        self._room, self._filled = self._next_room(), 0
-        self._written = self._sent = 0
+        self._hashing, self._writing = ThreadPoolExecutor(1, "hash"), ThreadPoolExecutor(1, "write")
+        self._converting = ThreadPoolExecutor(_CONVERTERS, "convert")
+        self._going: deque[_Piece] = deque()
+        self._free: list[Tensor] = []
+        self._rooms = 0
+        self._room: Tensor | None = None
+        self._filled = self._written = self._sent = 0
         self._file = open(path, "wb", buffering=0)  # noqa: SIM115
 
     def __enter__(self) -> "HashedFile":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for thread in self._threads:
+        for thread in (self._converting, self._hashing, self._writing):
             thread.shutdown(cancel_futures=kind is not None)
         self._file.close()
 
     def add(self, tensor: Tensor, dtype: torch.dtype) -> None:
-        """Goes on with the numbers of a tensor, in a number format of the file. Errors: OSError."""
+        """Goes on with the numbers of a tensor, which stay as they are until `sha256` was told. Errors: OSError."""
+        self._send()
         numbers_N = tensor.detach().contiguous().reshape(-1)
-        if numbers_N.dtype == dtype and not numbers_N.is_cuda and len(numbers_N):
-            self.write(memoryview(numbers_N.view(torch.uint8).numpy()))
-            return
-        done = 0
-        while done < len(numbers_N):
-            part_N = numbers_N[done : done + self._left() // dtype.itemsize]
-            _convert(part_N, self._take(len(part_N) * dtype.itemsize).view(dtype))
-            done += len(part_N)
+        as_it_lies = numbers_N.dtype == dtype and not numbers_N.is_cuda
+        for part_N in numbers_N.split(ROOM_BYTES // dtype.itemsize):
+            if as_it_lies:
+                self._hand_over(partial(_bytes, part_N))
+            else:
+                room = self._next_room()
+                held_N = room[: len(part_N) * dtype.itemsize].view(dtype)
+                self._hand_over(self._converting.submit(_converted, part_N, held_N).result, room)
 
     def write(self, data: Any) -> int:
-        """Goes on with these bytes. Errors: OSError."""
+        """Goes on with a copy of these bytes. Errors: OSError."""
         with memoryview(data).cast("B") as view:
             done = 0
             while done < len(view):
-                part = view[done : done + self._left()]
-                memoryview(self._take(len(part)).numpy())[:] = part
+                if self._filled == ROOM_BYTES:
+                    self._send()
+                if self._room is None:
+                    self._room = self._next_room()
+                part = view[done : done + ROOM_BYTES - self._filled]
+                memoryview(self._room.numpy())[self._filled : self._filled + len(part)] = part
+                self._filled += len(part)
                 done += len(part)
             return done
 
@@ -139,52 +152,69 @@ class HashedFile:
             self._end_one()
         return self._hash.hexdigest()
 
-    def _left(self) -> int:
-        """Bytes that the room takes; at least one."""
-        if self._filled == ROOM_BYTES:
-            self._send()
-        return ROOM_BYTES - self._filled
-
-    def _take(self, size_bytes: int) -> Tensor:
-        begin, self._filled = self._filled, self._filled + size_bytes
-        return self._room[begin : self._filled]
-
     def _send(self) -> None:
-        """Hands over what the room holds, and takes another."""
-        hashing, writing = self._threads
-        data = memoryview(self._room[: self._filled].numpy())
-        self._going.append((self._room, hashing.submit(self._hash.update, data), writing.submit(self._write, data)))
-        self._room, self._filled = self._next_room(), 0
+        """Hands over what was copied."""
+        if self._room is not None:
+            self._hand_over(partial(_bytes, self._room[: self._filled]), self._room)
+            self._room, self._filled = None, 0
+
+    def _hand_over(self, data: Callable[[], memoryview], room: Tensor | None = None) -> None:
+        hashed, written = self._hashing.submit(self._add_up, data), self._writing.submit(self._write, data)
+        self._going.append(_Piece(hashed, written, room))
+        if len(self._going) == _MOST:
+            self._end_one()
 
     def _next_room(self) -> Tensor:
-        if len(self._going) == ROOMS - 1:
-            return self._end_one()
-        try:
-            return torch.empty(ROOM_BYTES, dtype=torch.uint8, pin_memory=self._pinned)
-        except RuntimeError:
-            if not self._going:
-                raise
-            # Memory is short: fewer do as well, and nothing that was learnt is lost for it.
-            return self._end_one()
+        while not self._free:
+            if self._rooms < ROOMS:
+                try:
+                    self._free.append(torch.empty(ROOM_BYTES, dtype=torch.uint8, pin_memory=self._pinned))
+                    self._rooms += 1
+                    break
+                except RuntimeError:
+                    # Memory is short: fewer do as well, and nothing that was learnt is lost for it.
+                    if not self._rooms:
+                        raise
+            self._end_one()
+        return self._free.pop()
 
-    def _end_one(self) -> Tensor:
-        """Waits until the first that was handed over is hashed and written; its room."""
-        room, hashed, written = self._going.popleft()
-        hashed.result()
-        written.result()
-        return room
+    def _end_one(self) -> None:
+        """Waits until the first that was handed over is hashed and written."""
+        piece = self._going.popleft()
+        piece.hashed.result()
+        piece.written.result()
+        if piece.room is not None:
+            self._free.append(piece.room)
 
-    def _write(self, data: memoryview) -> None:
-        while data:
-            took = self._file.write(data)
-            data = data[took:]
+    def _add_up(self, data: Callable[[], memoryview]) -> None:
+        self._hash.update(data())
+
+    def _write(self, data: Callable[[], memoryview]) -> None:
+        left = data()
+        while left:
+            took = self._file.write(left)
+            left = left[took:]
             self._written += took
         if self._written - self._sent > _ON_ITS_WAY_BYTES and hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self._file.fileno(), self._sent, self._written - self._sent, os.POSIX_FADV_DONTNEED)
             self._sent = self._written
 
 
-def _convert(part_N: Tensor, held_N: Tensor) -> None:
+class _Piece(NamedTuple):
+    """Some bytes on their way, and the room that they take."""
+
+    hashed: Future[None]
+    written: Future[None]
+    room: Tensor | None
+
+
+def _bytes(part_N: Tensor) -> memoryview:
+    return memoryview(part_N.view(torch.uint8).numpy())
+
+
+def _converted(part_N: Tensor, held_N: Tensor) -> memoryview:
+    """A piece in the number format of `held_N`, which takes it."""
     length = len(part_N) if part_N.is_cuda else _ALONE
     for part, held in zip(part_N.split(length), held_N.split(length), strict=True):
         held.copy_(part)
+    return _bytes(held_N)
