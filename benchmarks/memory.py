@@ -75,7 +75,8 @@ def measure(given: Given) -> list[Row]:
         room.model(family)
     # Memory is the same beside others that work on the CPU.
     with ThreadPoolExecutor(AT_ONCE if given.device == "cpu" else 1) as threads:
-        rows = list(threads.map(room.row, lines))
+        measured = list(threads.map(room.measured, lines))
+    rows = [room.row(line, most) for line, most in zip(lines, measured, strict=True)]
     return rows if given.device == "cuda" else [*rows, room.besides(lines[-1], rows[-1])]
 
 
@@ -91,7 +92,7 @@ class Room:
         entries = {str(picture): {"caption": "a picture of noise"} for picture in pictures.iterdir()}
         (folder / "meta.json").write_text(json.dumps(entries), encoding="utf-8")
 
-    def row(self, line: str) -> Row:
+    def row(self, line: str, measured: float) -> Row:
         """Expected, measured, and whether they agree."""
         script, family, *asked = shlex.split(line)
         words = self._words(script, family, asked)
@@ -101,7 +102,6 @@ class Room:
         assert model is not None
         batch, on_cpu = options.length.train_batch_size, self.device == "cpu"
         ours = expected(options, model, size_px, batch, on_cpu).total
-        measured = self._measured(script, words)
         apart = max(ours / measured, measured / ours)
         what, note = f"{line}, {size_px[0]} px", f"{ours / measured - 1:+.1%}"
         return Row(what, "GB", ours / GB, measured / GB, at_most(1.1), note, measured_ratio=apart)
@@ -124,8 +124,10 @@ class Room:
     def _new_file(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self.folder)) / "result.json"
 
-    def _measured(self, script: str, words: list[str]) -> float:
-        """The most bytes of tensors."""
+    def measured(self, line: str) -> float:
+        """The most bytes of a setting's tensors."""
+        script, family, *asked = shlex.split(line)
+        words = self._words(script, family, asked)
         if self.device == "cuda":
             return self._tried(script, words)["allocated_bytes"]
         result = self._new_file()
