@@ -9,7 +9,6 @@ import argparse
 import io
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from sd_scripts.library.data.latents_cache import Encodable, add_latents, cache_
 from sd_scripts.library.data.latents_stage import LatentsStage
 from sd_scripts.library.data.latents_worker import Wanted
 from sd_scripts.library.data.read_dataset import read_data
+from sd_scripts.library.ram import peak_ram_bytes
 from sd_scripts.library.report import Report
 from sd_scripts.options.spec import from_values
 from sd_scripts.options.train_db import TrainDbOptions
@@ -168,7 +168,7 @@ def measured(what: str, place: Path, files: int) -> Look:
     folder = place / "1_thing"
     pictures = [folder / f"{NAME.format(number)}.jpg" for number in range(files)]
     (folder / INDEX).unlink(missing_ok=True)
-    before_mib = _peak_mib()
+    before_mib = peak_ram_bytes() / 2**20
     rates, cpu_rates = [], []
     for _ in range(4):
         begun, begun_cpu = time.perf_counter(), time.process_time()
@@ -176,17 +176,7 @@ def measured(what: str, place: Path, files: int) -> Look:
         rates.append(files / (time.perf_counter() - begun))
         cpu_rates.append(files / (time.process_time() - begun_cpu))
         assert found == files, f"{what}: {found} of {files} fit"
-    return Look(what, files, rates[0], max(rates[1:]), max(cpu_rates[1:]), _peak_mib() - before_mib)
-
-
-def _peak_mib() -> float:
-    """The most memory that this process has held. Linux counts rusage from before the program was started."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 2**10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return Look(what, files, rates[0], max(rates[1:]), max(cpu_rates[1:]), peak_ram_bytes() / 2**20 - before_mib)
 
 
 if __name__ == "__main__":

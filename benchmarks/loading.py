@@ -8,7 +8,7 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +36,7 @@ from sd_scripts.library.models.layout.unet import names_of  # noqa: E402
 from sd_scripts.library.models.layout.vae import vae_names  # noqa: E402
 from sd_scripts.library.models.sources import VARIANTS, open_source  # noqa: E402
 from sd_scripts.library.models.vae import load_vae  # noqa: E402
+from sd_scripts.library.ram import peak_ram_bytes  # noqa: E402
 
 Modules = list[nn.Module]
 PAGE_BYTES = 4096
@@ -213,15 +214,10 @@ def _held(device: torch.device) -> int:
 
 
 def _peak(device: torch.device) -> int:
-    """The most memory until now: of the GPU, or of the process, where Linux tells it."""
+    """The most memory until now: of the GPU, or of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
-    return max((int(line.split()[1]) * 1024 for line in _status() if line.startswith("VmHWM")), default=_held(device))
-
-
-def _status() -> Iterator[str]:
-    status = Path("/proc/self/status")
-    yield from status.read_text(encoding="utf-8").splitlines() if status.exists() else []
+    return peak_ram_bytes()
 
 
 if __name__ == "__main__":

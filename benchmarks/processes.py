@@ -5,10 +5,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from sd_scripts.library.ram import peak_ram_bytes
+
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# The peak that a process has reached is asked for while it lives: what it reaches later than this is not seen.
+LOOK_EVERY_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -33,12 +39,13 @@ def cost_of(argv: Sequence[str | Path]) -> Cost:
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
     )
     assert process.stdout is not None
-    with process.stdout as out:
-        said = out.read()
+    with process.stdout as out, ThreadPoolExecutor(1) as beside:
+        saying, peak_bytes = beside.submit(out.read), 0
+        while not saying.done():
+            peak_bytes = max(peak_bytes, peak_ram_bytes(process.pid))
+            wait([saying], LOOK_EVERY_S)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"Error: {' '.join(map(str, argv))} ended with {process.returncode}:\n{said}")
-    # Linux counts in KiB, macOS in bytes.
-    peak_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
-    return Cost(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, peak_mb, said)
+        raise SystemExit(f"Error: {' '.join(map(str, argv))} ended with {process.returncode}:\n{saying.result()}")
+    return Cost(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, peak_bytes / 1e6, saying.result())

@@ -2,21 +2,17 @@
 
 import errno
 import hashlib
-from types import SimpleNamespace
 
-import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from sd_scripts.library.errors import TrainingFailed
-from sd_scripts.library.free_memory import free_ram_bytes
 from sd_scripts.library.io import checkpoints
 from sd_scripts.library.io.drafts import Draft, Held, HeldValue, Saved
 from sd_scripts.library.train import aside, outputs
 from tests.train.tiny import make_trainer, train
 
-MACHINE_BYTES = 1 << 40
 VALUES = {"max_train_steps": 2, "save_every_n_steps": 1, "save_state": True, "ema_decay": 0.9}
 
 
@@ -114,20 +110,6 @@ def test_a_copy_that_memory_does_not_hold_is_not_made(monkeypatch, memory):
     assert not aside.keep(draft)
     memory["bytes"] = 11 + aside.MARGIN_BYTES
     assert not aside.keep(draft)
-
-
-@pytest.mark.parametrize("older", [False, True])
-def test_a_container_has_the_memory_that_its_limit_leaves(tmp_path, monkeypatch, older):
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=MACHINE_BYTES))
-    folder = tmp_path / "memory" if older else tmp_path
-    names = ("limit_in_bytes", "usage_in_bytes") if older else ("max", "current")
-    folder.mkdir(exist_ok=True)
-    (folder / "memory.stat").write_text(f"anon 1\n{'total_' * older}inactive_file 500\n")
-    (folder / f"memory.{names[1]}").write_text("2500\n")
-    for limit, free in (("max", None), ("9000", 7000), ("1000", 0), ("9223372036854771712", None)):
-        (folder / f"memory.{names[0]}").write_text(f"{limit}\n")
-        found = free_ram_bytes(tmp_path)
-        assert found == free if free is not None else found == MACHINE_BYTES
 
 
 def test_an_error_aside_that_no_place_is_to_blame_for_ends_training_at_its_next_step(tmp_path, monkeypatch):

@@ -82,7 +82,7 @@ def _read_as_url(path: str) -> str:
             raise _bad_thumbnail(path, f"has {width_px} x {height_px} px. 256 x 256 are usual.")
         open_image(path)
     except UnreadableImage as error:
-        raise _bad_thumbnail(path, "is no picture. Name a .png, .jpg or .webp file.") from error
+        raise _bad_thumbnail(path, f"cannot be used: {error}. Name a .png, .jpg or .webp file.") from error
     return f"data:{mimetypes.guess_type(path)[0]};base64,{data}"
 
 

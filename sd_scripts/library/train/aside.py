@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from sd_scripts.library.free_memory import free_ram_bytes
 from sd_scripts.library.io.drafts import Draft
 from sd_scripts.library.pausing import Trouble
+from sd_scripts.library.ram import free_ram_bytes
 from sd_scripts.library.shortage import is_out_of_memory
 
 # What training itself, and the system, may need beside while a copy is held.

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import psutil
 import torch
 
 from sd_scripts.library import events
@@ -17,6 +16,7 @@ from sd_scripts.library.data.picture_data import PictureData
 from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.errors import BadOption, OutOfMemory
 from sd_scripts.library.events import Event
+from sd_scripts.library.ram import free_ram_bytes, peak_ram_bytes
 from sd_scripts.library.report import Report
 from sd_scripts.library.shortage import is_out_of_memory
 from sd_scripts.library.train import assembly
@@ -104,7 +104,7 @@ def device_facts() -> dict[str, object]:
     if torch.cuda.is_available():
         facts = torch.cuda.get_device_properties()
         return {"device": "cuda", "name": facts.name, "memory_bytes": facts.total_memory}
-    return {"device": "cpu", "name": "CPU", "memory_bytes": psutil.virtual_memory().available}
+    return {"device": "cpu", "name": "CPU", "memory_bytes": free_ram_bytes()}
 
 
 def limit_memory(limit_bytes: float) -> None:
@@ -118,10 +118,7 @@ def peak_bytes() -> float:
     """The most memory so far: of the GPU what torch has reserved with what the driver takes, else of the process."""
     if torch.cuda.is_available():
         return float(torch.cuda.max_memory_reserved()) + driver_bytes()
-    import resource
-
-    # Linux counts in KiB, macOS in bytes.
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
+    return float(peak_ram_bytes())
 
 
 def allocated_bytes() -> float:
