@@ -5,22 +5,13 @@ it passes the signal on and waits, so that the training finishes its step, saves
 More processes than one are several without --multi_gpu, too.
 """
 
-import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 # The repository's root in place of this folder, so that nothing is loaded under two names.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from sd_scripts.library import systems  # noqa: E402
-
-
-def pass_on(number: int, frame: Any) -> None:
-    """Asks what was started here to stop. On Windows the console has told it already."""
-    if not systems.WINDOWS:
-        # Ctrl+C may have reached it by itself: another signal is no second Ctrl+C to it.
-        systems.ask_children(signal.SIGTERM)
+from sd_scripts.library.launching import Stops, launch  # noqa: E402
 
 
 def main() -> None:
@@ -29,14 +20,7 @@ def main() -> None:
         # accelerate's own help needs torch: it takes seconds.
         print(f"{__doc__}\nIts options are those of `accelerate launch`, which `accelerate launch --help` lists.")
         return
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, pass_on)
-    # Later than the signals: it reads in torch.
-    from sd_scripts.library.launching import launch
-
-    sys.exit(launch(pass_on))
+    sys.exit(launch(Stops()))
 
 
 if __name__ == "__main__":

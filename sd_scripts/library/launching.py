@@ -10,9 +10,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from typing import Any
 
+from sd_scripts.library import systems
 from sd_scripts.library.errors import BadOption, UserError
 
 ADVICE = "Perhaps memory ran out. What was saved or made is kept: go on from there."
@@ -22,14 +22,32 @@ _WAYS = ("multi_gpu", "tpu", "use_deepspeed", "use_fsdp", "use_megatron_lm", "mp
 _NOT_GIVEN = "`accelerate launch`"
 
 
-def launch(pass_on: Callable[[int, Any], None]) -> int:
-    """Starts what the command line says, waits for it, and gives its exit code. `pass_on`: takes a stop signal."""
+class Stops:
+    """Takes stop signals from now on, and passes them on to what was started here."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self.pass_on)
+
+    def pass_on(self, number: int, frame: Any) -> None:
+        """Asks what was started here to stop; leaves where nothing is started yet."""
+        self.asked = True
+        if not systems.ask_children_to_stop():
+            raise SystemExit(_stopped_early())
+
+
+def launch(stops: Stops) -> int:
+    """Starts what the command line says, waits for it, and gives its exit code."""
+    # It reads in torch, for seconds.
     from accelerate.commands import launch as accelerate_launch
     from torch.distributed.elastic.multiprocessing import api
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     # It would put a handler of its own in place of ours, which ends all at once.
-    api._terminate_process_handler = pass_on
+    api._terminate_process_handler = stops.pass_on
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     logging.getLogger("accelerate.commands.launch").addFilter(_is_news)
     asked = accelerate_launch.launch_command_parser().parse_args()
@@ -37,9 +55,10 @@ def launch(pass_on: Callable[[int, Any], None]) -> int:
         with tempfile.TemporaryDirectory(prefix="launch-", ignore_cleanup_errors=True) as room:
             accelerate_launch.launch_command(as_asked(asked, room))
     except ChildFailedError as error:
-        return _failed(error)
+        rank, failure = error.get_first_failure()
+        return _failed(f"process {rank + 1}", failure.exitcode, stops.asked)
     except subprocess.CalledProcessError as error:
-        return max(error.returncode, 0) or 1
+        return _failed("the process", error.returncode, stops.asked)
     except (UserError, ValueError, ConnectionError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
@@ -64,13 +83,19 @@ def as_asked(asked: argparse.Namespace, room: str) -> argparse.Namespace:
     return asked
 
 
-def _failed(error: Any) -> int:
-    """The exit code of the first process that failed. A script has said why itself, unless it was killed."""
-    rank, failure = error.get_first_failure()
-    if failure.exitcode < 0:
-        killed = signal.Signals(-failure.exitcode).name
-        print(f"Error: process {rank + 1} was ended from outside ({killed}). {ADVICE}", file=sys.stderr)
-    return max(failure.exitcode, 0) or 1
+def _stopped_early() -> int:
+    print("Stopped as asked, before it began.", file=sys.stderr)
+    return 0
+
+
+def _failed(process: str, code: int, stop_asked: bool) -> int:
+    """The exit code where a process failed. A script has said why itself, unless it was killed."""
+    if stop_asked and code in (-signal.SIGTERM, -signal.SIGINT):
+        return _stopped_early()
+    if code < 0:
+        killed = signal.Signals(-code).name
+        print(f"Error: {process} was ended from outside ({killed}). {ADVICE}", file=sys.stderr)
+    return max(code, 0) or 1
 
 
 def _is_news(record: logging.LogRecord) -> bool:

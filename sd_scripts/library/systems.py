@@ -117,13 +117,16 @@ def end_with_parent() -> None:
     threading.Thread(target=look, daemon=True, name="parent").start()
 
 
-def ask_children(number: int) -> None:
-    """Sends a signal to the processes that this one has started, not to those that they have."""
+def ask_children_to_stop() -> bool:
+    """Asks the processes that this one has started, not those that they have. Returns whether there are any."""
     import psutil
 
-    for child in psutil.Process().children():
+    children = psutil.Process().children()
+    # On Windows the console has told them already. Elsewhere Ctrl+C may have: SIGTERM is no second Ctrl+C to them.
+    for child in children if not WINDOWS else []:
         with contextlib.suppress(psutil.Error, OSError):
-            child.send_signal(number)
+            child.send_signal(signal.SIGTERM)
+    return bool(children)
 
 
 _LAUNCHERS = ("launch.py", "accelerate", "torchrun", "torch.distributed.run", "torch.distributed.launch", "deepspeed")

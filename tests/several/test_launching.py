@@ -1,8 +1,10 @@
 """What the launcher is told: as many processes as are asked for, in every way of asking."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,24 @@ def test_what_is_refused_is_one_sentence():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.startswith("Error: --num_processes 0:")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Only Linux tells which signals a process hears.")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_before_anything_is_started_ends_at_once(tmp_path, sent):
+    script = tmp_path / "script.py"
+    script.write_text("import time; time.sleep(600)")
+    command = [sys.executable, str(LAUNCH), "--cpu", str(script)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as launcher:
+        while not hears(launcher.pid, signal.SIGTERM):
+            time.sleep(0.01)
+        launcher.send_signal(sent)
+        said = launcher.communicate(timeout=120)[1]
+    assert launcher.returncode == 0 and said == "Stopped as asked, before it began.\n"
+
+
+def hears(pid, number):
+    """Whether a process has a handler of its own for a signal."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    caught = next(line.split()[1] for line in lines if line.startswith("SigCgt"))
+    return int(caught, 16) >> (number - 1) & 1
