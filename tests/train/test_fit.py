@@ -181,9 +181,13 @@ def test_what_was_measured_is_kept_where_another_trial_fails(play):
     assert said.count(": failed: no such kernel") == said.count("  left out: --cache") == 2
 
 
-def test_where_all_trials_fail_the_training_cannot_be_tried(play):
+def test_where_all_trials_fail_the_training_cannot_be_tried(play, tmp_path):
+    # Opened to append, so that each trial leaves its line.
+    program = f"with open({str(tmp_path / 'tried')!r}, 'a') as out: print(file=out)"
     with pytest.raises(BadOption, match="The training cannot be tried: no such kernel"):
-        play('fail("no such kernel")')
+        play(f'{program}\nfail("no such kernel")', "--most=8")
+    # Two in bf16 and one without: what those have in common all six ways have.
+    assert len((tmp_path / "tried").read_text().splitlines()) == 3
 
 
 def test_what_was_measured_to_be_too_much_is_said_as_it_is(play):

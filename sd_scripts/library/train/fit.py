@@ -19,6 +19,9 @@ Values = dict[str, Any]
 _MARGIN = 1.1
 """The formula is right within a tenth: what it puts below the limit by less is tried all the same."""
 
+_FAILURES = 3
+"""Where so many trials failed and none did not, ways with all that those have in common are not tried."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -90,14 +93,17 @@ def search(
     too_much = float("inf")
     # Somewhere it is seen for certain that nothing fits.
     least = min((needs for _, needs in known if needs is not None), default=None)
-    tried = 0
+    tried, failed = 0, list[Values]()
     for way, expected in hopeful:
         beyond = expected is not None and (expected >= too_much or expected > limit_bytes * _MARGIN**2)
-        if tried >= most or (beyond and (tried or expected != least)):
+        hopeless = len(failed) == tried >= _FAILURES and _common(failed) <= way.items()
+        if tried >= most or hopeless or (beyond and (tried or expected != least)):
             yield Trial(way, expected, skipped=True)
             continue
-        tried += 1
         trial = replace(attempt(way), expected_bytes=expected)
+        tried += 1
+        if trial.failed:
+            failed.append(way)
         if not trial.fits and not trial.failed and expected is not None:
             too_much = min(too_much, expected)
         yield trial
@@ -107,6 +113,15 @@ def fastest(trials: Sequence[Trial]) -> Trial | None:
     """Of those that fit the one with the shortest step; of equally fast ones the one that changes least."""
     fitting = [trial for trial in trials if trial.fits and trial.step_s is not None]
     return min(fitting, key=lambda trial: (trial.step_s or 0.0, len(trial.values)), default=None)
+
+
+def all_failed(trials: Sequence[Trial]) -> bool:
+    """Whether every trial failed, for another reason than memory."""
+    return all(trial.failed for trial in trials if not trial.skipped)
+
+
+def _common(found: Sequence[Values]) -> set[tuple[str, Any]]:
+    return set.intersection(*(set(way.items()) for way in found))
 
 
 def _accepted(candidates: Sequence[Values], options: Any, check: Check) -> list[Values]:

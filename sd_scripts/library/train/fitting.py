@@ -13,7 +13,7 @@ from sd_scripts.library.footprint.training import Model
 from sd_scripts.library.io.atomic import check_writable, write_text
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train.expected_memory import PROCESS_BYTES, expected, largest_asked
-from sd_scripts.library.train.fit import Trial, Values, changed, fastest, last_resorts, search, ways
+from sd_scripts.library.train.fit import Trial, Values, all_failed, changed, fastest, last_resorts, search, ways
 from sd_scripts.library.train.own_checks import OWN_CHECKS
 from sd_scripts.library.train.script import ready_to_train
 from sd_scripts.library.train.trials import Trials, device_here
@@ -65,7 +65,7 @@ def _all_tried(
     expect = _expecting(options, on_cpu=here.kind == "cpu")
     candidates = ways(options, asked.also or _USUAL_FREEDOM, check)
     trials = _tried(candidates, expect, attempt, asked.most, report)
-    if fastest(trials) is None and not report.stop_asked():
+    if fastest(trials) is None and not all_failed(trials) and not report.stop_asked():
         trials += _tried(last_resorts(options, check), expect, attempt, asked.most, report)
     return trials
 
@@ -164,7 +164,7 @@ def _kind(trial: Trial) -> str:
 
 def _none_fits(trials: Sequence[Trial], asked: FitSearchOptions) -> UserError:
     failed = [trial.failed for trial in trials if trial.failed]
-    if len(failed) == sum(not trial.skipped for trial in trials):
+    if failed and all_failed(trials):
         return BadOption("training", f"The training cannot be tried: {failed[0]}")
     into = f"{asked.memory_gb:g} GB" if asked.memory_gb else "the memory"
     advice = "Use a smaller --resolution, --also precision clipping optimizer, or a network in place of a whole model"
