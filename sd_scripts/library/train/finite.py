@@ -135,12 +135,10 @@ def _broken(module: nn.Module) -> str | None:
     named = [(name, tensor) for name, tensor in named if tensor.is_floating_point() and tensor.numel()]
     if not named:
         return None
-    # The largest of all absolute values is NaN or infinite where one is.
+    # The least and the largest of all are NaN or infinite where one is. A norm looks at one number after the other.
     with torch.no_grad():
-        largest = [
-            torch.linalg.vector_norm(_wide(tensor), math.inf).float().to(named[0][1].device) for _, tensor in named
-        ]
-        finite = torch.stack(largest).isfinite().tolist()
+        ends = [torch.stack(torch.aminmax(_wide(tensor))).float().to(named[0][1].device) for _, tensor in named]
+        finite = torch.stack(ends).isfinite().all(dim=1).tolist()
     return next((name for (name, _), fine in zip(named, finite, strict=True) if not fine), None)
 
 
