@@ -1,5 +1,6 @@
 """The model as compiled code (torch.compile). Nothing is renamed, so what is saved is the same as without."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -14,6 +15,10 @@ from sd_scripts.options.device import CUDA_GRAPHS, Backends, CompileOptions
 
 # As the options spell it: as torch does.
 _NAMES = {"tensort": "tensorrt"}
+# Where the compiler fails, which is told in a sentence, these would print how, in hundreds of lines.
+_WORDY = (
+    "torch._functorch._aot_autograd.graph_compile", "torch.fx.experimental.symbolic_shapes", "torch.utils._sympy.interp",
+)  # fmt: skip
 
 
 def check_backend(compilation: CompileOptions) -> None:
@@ -76,6 +81,8 @@ def compile_modules(modules: Iterable[nn.Module], compilation: CompileOptions) -
         # Where it changes layouts, the compiler for CPUs forgets in torch 2.13 that zeros are added to before they are
         # read (pytorch/pytorch#185509): no gradient passed through what enlarges 2 x 2 places.
         torch._inductor.config.layout_optimization = False
+    for name in _WORDY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     # What was compiled to see that it can be does not count.
     torch._dynamo.utils.counters.clear()
     for module in modules:
