@@ -17,8 +17,10 @@ from sd_scripts.options.device import CUDA_GRAPHS, Backends, CompileOptions
 _NAMES = {"tensort": "tensorrt"}
 # Where the compiler fails, which is told in a sentence, these would print how, in hundreds of lines.
 _WORDY = (
-    "torch._functorch._aot_autograd.graph_compile", "torch.fx.experimental.symbolic_shapes", "torch.utils._sympy.interp",
-)  # fmt: skip
+    "torch._functorch._aot_autograd.graph_compile",
+    "torch.fx.experimental.symbolic_shapes",
+    "torch.utils._sympy.interp",
+)
 
 
 def check_backend(compilation: CompileOptions) -> None:
