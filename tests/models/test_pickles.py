@@ -146,3 +146,11 @@ def test_other_archives_are_refused_unopened(tmp_path: Path):
         archive.add(tmp_path / "storages", "storages")
     with pytest.raises(BadFile, match="is a tar archive of before 2017"):
         open_checkpoint(tmp_path / "old.pt")
+
+
+def test_a_file_of_zeros_is_refused_at_once(tmp_path: Path):
+    """What a loss of power leaves. So large that whoever looked through it would need hours."""
+    with open(tmp_path / "zeros.ckpt", "wb") as file:
+        file.truncate(2**37)
+    with pytest.raises(BadFile, match="is no checkpoint, or it is incomplete"):
+        open_checkpoint(tmp_path / "zeros.ckpt")

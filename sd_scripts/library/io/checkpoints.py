@@ -2,7 +2,6 @@
 
 import io
 import sys
-import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -180,7 +179,7 @@ def _own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _unpickle(path: Path) -> Any:
     zipped = zipfile.is_zipfile(path)
-    if not zipped and tarfile.is_tarfile(path):
+    if not zipped and _is_tar(path):
         raise BadFile(f"{path} is a tar archive of before 2017, which is not read. Save it again with a newer program.")
     try:
         if zipped:
@@ -190,6 +189,12 @@ def _unpickle(path: Path) -> Any:
         raise
     except Exception as error:  # A broken pickle, or archive, can fail in any way at all.
         raise pickles.no_checkpoint(path) from error
+
+
+def _is_tar(path: Path) -> bool:
+    """Whether it begins as torch's archives did. tarfile would look through all zeros, and call them an archive."""
+    with open(path, "rb") as file:
+        return file.read(512)[257:262] == b"ustar"
 
 
 def _unzip(path: Path) -> Any:
