@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 
+from sd_scripts.library.errors import BadFile
 from tests.generate.conftest import pixels, vectors_of, write_embedding, write_hypernetwork
 from tests.networks.tiny import train_network
 
@@ -154,3 +157,23 @@ def test_sizes_are_told_to_sdxl(draw):
     plain = draw(*CAT, model="large").pictures[0]
     assert same(plain, draw("--prompt", "a red cat --ow 64 --oh 64 --ct 0 --cl 0", model="large", out="a").pictures[0])
     assert not same(plain, draw("--prompt", "a red cat --ow 512", model="large", out="b").pictures[0])
+
+
+def broken(world, tmp_path, kind):
+    """A file with one NaN, and the options that name it."""
+    if kind == "embedding":
+        write_embedding(tmp_path / "hole.safetensors", emb_params=torch.tensor([[0.1] * 15 + [torch.nan]]))
+        return "--textual_inversion_embeddings", str(tmp_path / "hole.safetensors")
+    file = world / "cat.safetensors" if kind == "network" else write_hypernetwork(tmp_path / "whole.safetensors")
+    with safe_open(file, "pt") as held:
+        tensors, header = {name: held.get_tensor(name) for name in held.keys()}, held.metadata()  # noqa: SIM118
+    next(tensor for tensor in tensors.values() if tensor.ndim > 1).view(-1)[0] = torch.nan
+    save_file(tensors, tmp_path / "hole.safetensors", header)
+    return f"--{kind}_weights", str(tmp_path / "hole.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["network", "hypernetwork", "embedding"])
+def test_what_holds_a_nan_is_refused_by_the_tensors_name(draw, world, tmp_path, kind):
+    with pytest.raises(BadFile, match=r"hole.safetensors is damaged: \S+ holds NaN or infinite numbers"):
+        draw(*CAT, *broken(world, tmp_path, kind))
+    assert not list((tmp_path / "out").glob("*.png"))

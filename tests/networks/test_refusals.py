@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from sd_scripts.library.errors import UserError
 from sd_scripts.library.example.sd_models import make_sd1, make_sdxl
@@ -23,6 +23,8 @@ def here(tmp_path_factory):
     save_file(wide, folder / "wide.safetensors")
     save_file({f"{key}.hada_w1_a": torch.zeros(2, 2)}, folder / "loha.safetensors")
     (folder / "broken.safetensors").write_bytes(b"what is this")
+    tensors = load_file(folder / "sd1_a.safetensors")
+    save_file({name: tensor.long() for name, tensor in tensors.items()}, folder / "integers.safetensors")
     return folder
 
 
@@ -45,6 +47,9 @@ REFUSED = {
     "--ratios has 1 number, and 2 are needed": (MERGE, *A, "sd1_a.safetensors", "--ratios", "1", *OUT),
     "none.safetensors is no LoRA file": (MERGE, "--models", "none.safetensors", *OUT),
     "broken.safetensors is no .safetensors file": (MERGE, "--models", "broken.safetensors", *OUT),
+    "integers.safetensors: lora_te_text_model_encoder_layers_0": (MERGE, "--models", "integers.safetensors", *OUT),
+    "holds int64, no numbers that can be trained": (RESIZE, "--model", "integers.safetensors", *OUT),
+    ".weight holds int64, no numbers": (SVD, "--models", "integers.safetensors", *OUT),
     "half.safetensors is incomplete": (MERGE, "--models", "half.safetensors", *OUT),
     "is LoHa of LyCORIS, no plain LoRA. Use tools/merge_lycoris.py": (MERGE, "--models", "loha.safetensors", *OUT),
     "is a DoRA, whose change depends on the model's weights": (MERGE, "--models", "dora.safetensors", *OUT),

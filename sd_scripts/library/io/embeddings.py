@@ -14,6 +14,7 @@ from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.checkpoints import open_checkpoint, read_pickle, write_pickle, write_safetensors
 from sd_scripts.library.io.embedding_names import ONE_ENCODER, TWO_ENCODERS, WEB_TABLE
 from sd_scripts.library.io.headers import PICKLED
+from sd_scripts.library.io.usable import usable
 
 
 def write_embedding(path: Path, vectors: Mapping[str, Tensor], word: str, metadata: Mapping[str, str]) -> None:
@@ -44,7 +45,7 @@ def read_embedding(path: str | Path) -> dict[str, Tensor]:
             f"{path} is no embedding: it holds neither the vectors of one word nor those of SDXL's two text encoders. "
             "Choose another file."
         )
-    taken = {name: tensor for name, tensor in vectors.items() if tensor is not None}
+    taken = {name: usable(path, name, tensor) for name, tensor in vectors.items() if tensor is not None}
     counts = [len(tensor) for tensor in taken.values()]
     if len(set(counts)) > 1:
         raise BadFile(

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.checkpoints import Checkpoint, open_checkpoint
+from sd_scripts.library.io.usable import holds_integers, wide
 from sd_scripts.library.report import Report, counted
 
 _DOWN, _UP = ".lora_down.weight", ".lora_up.weight"
@@ -35,14 +35,17 @@ def check(path: str | Path, every: bool, r: Report) -> None:
 
 def faults(file: Checkpoint) -> Iterator[str]:
     """What keeps a file from being used, or from changing anything, in words."""
-    bad = [name for name in file.shapes if not bool(torch.isfinite(file.tensor(name)).all())]
+    whole = [name for name in file.shapes if holds_integers(name, file.tensor(name))]
+    if whole:
+        yield f"{counted(len(whole), 'tensor')} of integers, where networks have fractions, such as {whole[0]}."
+    bad = [name for name in file.shapes if not bool(wide(file.tensor(name)).isfinite().all())]
     if bad:
         yield f"{counted(len(bad), 'tensor')} with numbers that are infinite or none, such as {bad[0]}."
     for key in (name.removesuffix(_DOWN) for name in file.shapes if name.endswith(_DOWN)):
         up, down = file.shapes.get(f"{key}{_UP}"), file.shapes[f"{key}{_DOWN}"]
         if up is None or len(up) < 2 or up[1] != down[0]:
             yield f"the matrices of {key} do not fit each other."
-    still = [name for name in file.shapes if name.endswith(_UP) and not file.tensor(name).any()]
+    still = [name for name in file.shapes if name.endswith(_UP) and not wide(file.tensor(name)).any()]
     if still:
         yield f"{counted(len(still), 'layer')} that changes nothing, such as {still[0]}."
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from sd_scripts.library.errors import BadFile
+from sd_scripts.library.io.usable import no_numbers
 from sd_scripts.library.models.original import OriginalModel, StoredLayer
 from sd_scripts.library.networks.factors import Factors, limited, singular_of_matrix
-from sd_scripts.library.networks.stored import lora_tensors, no_numbers
+from sd_scripts.library.networks.stored import lora_tensors
 from sd_scripts.library.report import Report, counted
 
 

@@ -11,6 +11,7 @@ from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.checkpoints import open_checkpoint, write_bin, write_safetensors
 from sd_scripts.library.io.hashes import network_hashes
 from sd_scripts.library.io.headers import PICKLED
+from sd_scripts.library.io.usable import all_usable
 
 
 def read_network(path: str | Path, kind: str = "LoRA", mark: str = "lora_down.weight") -> dict[str, Tensor]:
@@ -18,7 +19,7 @@ def read_network(path: str | Path, kind: str = "LoRA", mark: str = "lora_down.we
     tensors = open_checkpoint(path).read()
     if not any(name.endswith(f".{mark}") for name in tensors):
         raise BadFile(f"{path} is no {kind} file: it has no tensor named ...{mark}. Choose another.")
-    return tensors
+    return all_usable(path, tensors)
 
 
 def write_network(

@@ -20,6 +20,7 @@ from sd_scripts.library.io.checkpoints import (
     write_safetensors,
 )
 from sd_scripts.library.io.headers import PICKLED
+from sd_scripts.library.io.usable import all_usable
 from sd_scripts.library.networks.hypernetwork import ACTIVATIONS, Hypernetwork
 from sd_scripts.library.networks.hypernetwork_shape import shape_of
 
@@ -40,13 +41,14 @@ def load_hypernetwork(path: str | Path) -> Hypernetwork:
     pairs, facts = _read_pickled(path) if path.suffix.lower() in PICKLED else _read_safetensors(path)
     if not pairs:
         raise BadFile(f"{path} is no hypernetwork: it has modules for no width such as 768. Choose another file.")
+    tensors = all_usable(path, _state(pairs))
     try:
         shape = shape_of(facts)
         if shape.activation not in ACTIVATIONS:
             raise ValueError(f'activation_func "{shape.activation}" is not known')
         with torch.device("meta"):  # The weights come from the file.
             made = Hypernetwork(pairs, shape, str(facts.get("name") or path.stem), int(facts.get("step") or 0))
-        made.load_state_dict(_state(pairs), assign=True)
+        made.load_state_dict(tensors, assign=True)
     except (ValueError, TypeError, ArithmeticError, RuntimeError, BadOption) as error:
         reason = str(error).partition("\n")[0]
         raise BadFile(f"{path} is a hypernetwork that cannot be read: {reason}. Choose another file.") from error

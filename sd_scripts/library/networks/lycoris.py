@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io.checkpoints import open_checkpoint
 from sd_scripts.library.io.reading import parse_toml, read_text
+from sd_scripts.library.io.usable import all_usable
 from sd_scripts.library.models.adaptable import Adaptable, Blocks
 from sd_scripts.library.networks.files import write_network
 from sd_scripts.library.networks.groups import Groups, Share, parameter_groups
@@ -94,7 +95,7 @@ def create_network_from_weights(
     **given: Any,
 ) -> "tuple[LycorisNetwork, dict[str, Tensor]]":
     """A network as a file has it, with the file's tensors. Errors: BadFile, BadOption."""
-    tensors = open_checkpoint(file).read() if weights_sd is None else weights_sd
+    tensors = _read(file) if weights_sd is None else weights_sd
     asked = read_lycoris(given)
     LycorisNetworkKohya.apply_preset(_ANEW | _NOTHING)
     network = LycorisNetwork(adaptable, text_encoder, unet, asked)
@@ -138,7 +139,7 @@ class LycorisNetwork(LycorisNetworkKohya):
 
     def load_weights(self, file: str) -> Loaded:
         """Takes a file's tensors in place of its own. Errors: BadFile, where they are of another kind or size."""
-        tensors = open_checkpoint(file).read()
+        tensors = _read(file)
         keys = set(_keys(tensors, file))
         own = {adapter.lora_name: adapter for adapter in self.loras}
         for key in keys & set(own):
@@ -245,6 +246,10 @@ class KroneckerModule(_MergedOnce, LokrModule):
 
 _MENDED = {FullModule: WholeModule, LohaModule: HadamardModule, LokrModule: KroneckerModule}
 network_module_dict.update(dylora=NestedModule, full=WholeModule, loha=HadamardModule, lokr=KroneckerModule)
+
+
+def _read(file: str) -> dict[str, Tensor]:
+    return all_usable(file, open_checkpoint(file).read())
 
 
 def _with_text_model(text_encoder: Any) -> Any:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sd_scripts.library.errors import BadFile, NotInstalled
 from sd_scripts.library.io.checkpoints import Checkpoint, open_checkpoint
+from sd_scripts.library.io.usable import all_usable
 from sd_scripts.library.models.original import OriginalModel, StoredLayer, piece
 from sd_scripts.library.networks.into_model import Change, Written, write_changed
 from sd_scripts.library.report import Report, counted
@@ -64,7 +65,7 @@ class _Merging:
         return self._layer(layer).bias if self._tensors(layer) else bias
 
     def _tensors(self, layer: StoredLayer) -> dict[str, Tensor]:
-        return self._network.read(f"{layer.key}.")
+        return all_usable(self._path, self._network.read(f"{layer.key}."))
 
     @torch.no_grad()
     def _layer(self, layer: StoredLayer) -> Any:

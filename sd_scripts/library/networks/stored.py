@@ -11,6 +11,7 @@ from torch import Tensor
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.checkpoints import Checkpoint, open_checkpoint
 from sd_scripts.library.io.fitting import check_pairs
+from sd_scripts.library.io.usable import usable
 from sd_scripts.library.networks.factors import Factors
 
 Base = Literal["sd", "sdxl"]
@@ -108,7 +109,7 @@ class StoredNetwork:
         return self.file.shapes[f"{key}{_DOWN}"][0]
 
     def lora(self, key: str) -> StoredLora:
-        """What it has of one layer; without an alpha it is the rank. Errors: BadFile, where it is no numbers."""
+        """What it has of one layer; without an alpha it is the rank. Errors: BadFile, where it is unusable."""
         names = self.file.shapes
         down = self._tensor(f"{key}{_DOWN}")
         alpha = float(self._tensor(f"{key}.alpha")) if f"{key}.alpha" in names else float(len(down))
@@ -116,16 +117,7 @@ class StoredNetwork:
         return StoredLora(key, self._tensor(f"{key}{_UP}"), down, alpha or float(len(down)), lengths)
 
     def _tensor(self, name: str) -> Tensor:
-        tensor = self.file.tensor(name)
-        if not bool(tensor.isfinite().all()):
-            raise no_numbers(self.path, name)
-        return tensor
-
-
-def no_numbers(path: Path, name: str) -> BadFile:
-    """What is said of a file one of whose tensors is no numbers."""
-    sentence = f"{name} holds NaN or infinite numbers, and so would all that is made of it"
-    return BadFile(f"{path} is damaged: {sentence}. Use another copy of the file.")
+        return usable(self.path, name, self.file.tensor(name))
 
 
 def plain_network(path: str | Path) -> StoredNetwork:
