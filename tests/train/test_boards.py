@@ -1,6 +1,7 @@
 """Logs of figures and samples: which are opened, where, and what stands in them."""
 
 import importlib.util
+import io
 import json
 import re
 
@@ -9,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sd_scripts.library.errors import BadOption, TrainingFailed
 from sd_scripts.library.report import Report
-from sd_scripts.library.train import boards
+from sd_scripts.library.train import board_kinds, boards
 from sd_scripts.library.train.boards import board_names, check_boards, idle_logging, logged_options
 from sd_scripts.options.training import LoggingOptions
 from tests.train.tiny import make_trainer, options, tiny_data, train
@@ -106,6 +107,32 @@ def test_a_log_that_cannot_be_opened_closes_the_others(tmp_path, monkeypatch):
     with pytest.raises(BadOption), boards.open_boards(asked, True, Report()):
         pass
     assert closed == [("logs", True)]
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_a_folder_that_goes_away_takes_no_figures_along(tmp_path, monkeypatch, capfd, back):
+    """What was given before, while and after it was away stands in the log, and nothing but a sentence is said."""
+    monkeypatch.setattr(board_kinds, "OPEN_AGAIN_S", 0.0)
+    monkeypatch.setattr(board_kinds, "FLUSHED_EVERY_S", 0.0)
+    out, folder, away = io.StringIO(), tmp_path / "logs" / "20260101000000", tmp_path / "away"
+    asked = options(tmp_path, logging_dir=str(tmp_path / "logs"))
+    monkeypatch.setattr(boards.time, "strftime", lambda form: folder.name)
+    with boards.open_boards(asked, True, Report(out=out)) as [board]:
+        board.scalars({"loss": 1.0}, 1)
+        folder.rename(away)
+        board.scalars({"loss": 2.0}, 2)
+        board.scalars({"loss": 3.0}, 3)
+        if back:
+            away.rename(folder)
+    said = out.getvalue()
+    assert said.count("A log of figures cannot be written (No such file or directory)") == 1
+    assert "Traceback" not in "".join(capfd.readouterr())
+    if back:
+        log = EventAccumulator(str(folder))
+        log.Reload()
+        assert {step for step, _ in scalars(log, "loss")} == {1, 2, 3} and "The log of figures is written again" in said
+    else:
+        assert "The log of figures lacks entries that could not be written: 2." in said and not folder.exists()
 
 
 def test_what_may_be_shown(tmp_path):

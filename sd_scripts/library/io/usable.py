@@ -18,7 +18,7 @@ def usable(path: str | Path, name: str, tensor: Tensor) -> Tensor:
     """
     if holds_integers(name, tensor):
         kind = str(tensor.dtype).removeprefix("torch.")
-        raise BadFile(f"{path}: {name} holds {kind}, no numbers that can be trained. Use another copy of the file.")
+        raise BadFile(f"{path}: {name} holds {kind}, no numbers that can be trained. Use another copy.")
     tensor = wide(tensor)
     if not bool(tensor.isfinite().all()):
         raise no_numbers(path, name)

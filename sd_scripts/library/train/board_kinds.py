@@ -1,8 +1,11 @@
 """The logs themselves: TensorBoard and wandb, each imported when it is opened. Needs no torch to be read."""
 
+import errno
 import json
 import os
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +18,9 @@ from sd_scripts.library.report import Report
 PROJECT = "finetuning"
 # A log that could not be written is tried again after so long.
 OPEN_AGAIN_S = 60.0
+# What a log was given is certainly in its files after so long, and until then kept here too: some MB at the most.
+FLUSHED_EVERY_S = 30.0
+MOST_KEPT = 10_000
 # wandb would store the command line with its secrets, the paths of this machine and what the terminal showed.
 _PRIVATE = {"x_disable_meta": True, "disable_git": True, "disable_code": True, "console": "off"}
 
@@ -40,6 +46,9 @@ class Board(Protocol):
     def picture(self, tag: str, path: Path, caption: str, step: int) -> None:
         """Logs a picture."""
 
+    def flush(self) -> None:
+        """What it was given is in its files afterwards. Errors: OSError."""
+
     def close(self, failed: bool) -> None:
         """Ends the log."""
 
@@ -47,41 +56,77 @@ class Board(Protocol):
 class SteadyBoard:
     """A board that never ends the training: one that cannot be written is told once, and opened anew later.
 
-    The figures of the time between are missing in it; the events have them.
+    What was not written by then is kept, up to MOST_KEPT figures and pictures, and written when it can be.
     """
 
-    def __init__(self, opened: Callable[[], Board], report: Report) -> None:
-        """Errors: BadOption, OSError."""
-        self._opened, self._report = opened, report
+    def __init__(self, opened: Callable[[], Board], report: Report, folder: Path | None = None) -> None:
+        """`folder`: where it lies; where that is gone, it is waited for, not made anew. Errors: BadOption, OSError."""
+        self._opened, self._report, self._folder = opened, report, folder
         self._board: Board | None = opened()
-        self._tried_s = 0.0
+        self._unwritten: deque[Callable[[Board], None]] = deque(maxlen=MOST_KEPT)
+        self._tried_s = self._flushed_s = time.monotonic()
+        self._told = False
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         self._write(lambda board: board.scalars(values, step))
 
     def picture(self, tag: str, path: Path, caption: str, step: int) -> None:
-        self._write(lambda board: board.picture(tag, path, caption, step))
+        def write(board: Board) -> None:
+            if path.is_file():
+                board.picture(tag, path, caption, step)
+
+        self._write(write)
 
     def close(self, failed: bool) -> None:
-        self._write(lambda board: board.close(failed))
+        self._attempt([], flush=bool(self._unwritten))
+        if self._board is not None:
+            with suppress(OSError):
+                self._board.close(failed)
+        elif self._unwritten:
+            count = f"{len(self._unwritten):,}"
+            self._report.notice(f"The log of figures lacks entries that could not be written: {count}.", "warning")
 
     def _write(self, write: Callable[[Board], None]) -> None:
-        if self._board is None and time.monotonic() - self._tried_s < OPEN_AGAIN_S:
-            return
+        self._unwritten.append(write)
+        now_s = time.monotonic()
+        if self._board is not None:
+            due = now_s - self._flushed_s >= FLUSHED_EVERY_S or len(self._unwritten) == MOST_KEPT
+            self._attempt([write], flush=due)
+        elif now_s - self._tried_s >= OPEN_AGAIN_S:
+            self._attempt([], flush=True)
+
+    def _attempt(self, new: list[Callable[[Board], None]], flush: bool) -> None:
+        """Writes what is new, or all that is kept where the board has to be opened again."""
         self._tried_s = time.monotonic()
         try:
             if self._board is None:
-                self._board = self._opened()
-                self._report.say("The log of figures is written again.")
-            write(self._board)
+                self._board, new = self._opened_again(), list(self._unwritten)
+            for write in new:
+                write(self._board)
+            if flush:
+                self._board.flush()
+                self._unwritten.clear()
+                self._flushed_s = time.monotonic()
         except OSError as error:
-            if self._board is not None:
-                self._report.notice(
-                    f"A log of figures cannot be written ({error.strerror}). Training goes on.", "warning"
-                )
-                with suppress(OSError):
-                    self._board.close(failed=True)
-            self._board = None
+            self._give_up(error)
+            return
+        if self._told and not self._unwritten:
+            self._report.say("The log of figures is written again.")
+            self._told = False
+
+    def _opened_again(self) -> Board:
+        if self._folder and not self._folder.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._folder))
+        return self._opened()
+
+    def _give_up(self, error: OSError) -> None:
+        if not self._told:
+            self._report.notice(f"A log of figures cannot be written ({error.strerror}). Training goes on.", "warning")
+            self._told = True
+        if self._board is not None:
+            with suppress(OSError):
+                self._board.close(failed=True)
+        self._board = None
 
 
 class TensorBoard:
@@ -91,6 +136,7 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
 
         assert plan.folder is not None
+        _hush_writers()
         self._writer = SummaryWriter(str(plan.folder / (plan.project or "")), **plan.table)
         if plan.config:
             self._write_config(plan.config)
@@ -107,8 +153,12 @@ class TensorBoard:
             self._writer.add_image(tag, np.array(picture), step, dataformats="HWC")
         self._writer.add_text(f"{tag}/prompt", caption, step)
 
+    def flush(self) -> None:
+        self._writer.flush()
+
     def close(self, failed: bool) -> None:
-        self._writer.close()
+        # Closing all of it would leave its thread behind where the last words cannot be written.
+        self._writer.file_writer.close()
 
     def _write_config(self, config: dict[str, Any]) -> None:
         """As a table of text, and for the tab HPARAMS."""
@@ -119,6 +169,20 @@ class TensorBoard:
         plain = {n: v if isinstance(v, bool | int | float) else str(v) for n, v in config.items() if v is not None}
         for summary in hparams(plain, {}):
             self._writer.file_writer.add_summary(summary)
+
+
+def _hush_writers() -> None:
+    """TensorBoard writes in a thread that prints 30 lines where it cannot, and raises the error at the next call."""
+    usual = threading.excepthook
+    if getattr(usual, "hushes_writers", False):
+        return
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if not (isinstance(args.exc_value, OSError) and type(args.thread).__module__.startswith("tensorboard.")):
+            usual(args)
+
+    hook.hushes_writers = True  # type: ignore[attr-defined]
+    threading.excepthook = hook
 
 
 class Wandb:
@@ -148,6 +212,9 @@ class Wandb:
 
     def picture(self, tag: str, path: Path, caption: str, step: int) -> None:
         self._run.log({tag: self._image(str(path), caption=caption)}, step=step)
+
+    def flush(self) -> None:
+        """It keeps what it was given in files of its own, and sends it itself."""
 
     def close(self, failed: bool) -> None:
         self._run.finish(exit_code=1 if failed else 0)

@@ -35,7 +35,8 @@ def open_boards(options: TrainerOptions, main: bool, report: Report) -> Iterator
     boards: list[Board] = []
     try:
         for name in board_names(options.logging) if main else []:
-            boards.append(SteadyBoard(partial(_BOARDS[name], _plan(name, options)), report))
+            plan = _plan(name, options)
+            boards.append(SteadyBoard(partial(_BOARDS[name], plan), report, plan.folder))
         yield boards
     except BaseException:
         for board in boards:
