@@ -18,7 +18,11 @@ def main() -> None:
     """Starts what the command line says, and takes its exit code."""
     if sys.argv[1:2] in (["-h"], ["--help"]):
         # accelerate's own help needs torch: it takes seconds.
-        print(f"{__doc__}\nIts options are those of `accelerate launch`, which `accelerate launch --help` lists.")
+        try:
+            text = "Its options are those of `accelerate launch`, which `accelerate launch --help` lists."
+            print(f"{__doc__}\n{text}", flush=True)
+        except BrokenPipeError:
+            sys.stdout = None  # Whoever reads it has seen enough: Python would try once more at its end.
         return
     sys.exit(launch(Stops()))
 

@@ -17,6 +17,7 @@ from sd_scripts.library.asked import LeftAtOnce
 from sd_scripts.library.config_output import write_config
 from sd_scripts.library.deferred import defer_unused
 from sd_scripts.library.errors import BadFile, FailureKind, StoppedAsAsked, UserError
+from sd_scripts.library.lost_team import SENTENCE, LostTeam, is_lost_team
 from sd_scripts.library.report import Report
 from sd_scripts.library.shortage import explained, is_out_of_memory
 from sd_scripts.library.team import launched
@@ -77,7 +78,8 @@ def parse_and_work(
     options_class: type[Options], work: Callable[[Options, Report], None], report: Report, argv: list[str], script: str
 ) -> None:
     """Does the work that a command line asks for, or writes its options into a file. Errors: UserError."""
-    options = parse(options_class, argv, script)
+    with _reader_may_leave():
+        options = parse(options_class, argv, script)
     for name, spec in option_specs(cast(type, options_class)).items():
         if spec.secret:
             keep_secret(flat_values(options)[name] or "")
@@ -86,6 +88,19 @@ def parse_and_work(
     else:
         with _shortage_told(options):
             work(options, report)
+
+
+@contextlib.contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Whoever reads the help has seen enough of it and closed it, as `head` does: that ends it like all of it."""
+    try:
+        yield
+    except BrokenPipeError:
+        _let_go_of_closed_outputs()
+        raise SystemExit(0) from None
+    except SystemExit:
+        _let_go_of_closed_outputs()
+        raise
 
 
 @contextlib.contextmanager
@@ -170,9 +185,13 @@ def _let_go_of_closed_outputs() -> None:
 
 
 def _explained(work: Callable[[], None]) -> None:
-    """Does the work. Errors: BadFile, also for what the machine refuses and nobody has made a sentence of."""
+    """Does the work. Errors: BadFile, also for what the machine refuses and nobody has made a sentence of; LostTeam."""
     try:
         work()
+    except RuntimeError as error:
+        if launched().size == 1 or not is_lost_team(error):
+            raise
+        raise LostTeam(SENTENCE) from error
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise

@@ -12,6 +12,7 @@ from accelerate.commands.launch import launch_command_parser
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.launching import as_asked
+from sd_scripts.library.lost_team import SENTENCE, is_lost_team
 
 LAUNCH = Path(__file__).parents[2] / "sd_scripts" / "launch.py"
 
@@ -76,3 +77,58 @@ def hears(pid, number):
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     caught = next(line.split()[1] for line in lines if line.startswith("SigCgt"))
     return int(caught, 16) >> (number - 1) & 1
+
+
+TEAM = """
+import os, signal, sys
+from dataclasses import dataclass
+sys.path.insert(0, sys.argv.pop())
+from sd_scripts.library.program import run_program
+
+@dataclass
+class Nothing:
+    pass
+
+def work(options, report):
+    import torch
+    from torch import distributed
+    distributed.init_process_group("gloo", init_method="file://" + os.path.abspath("meeting"),
+                                   rank=int(os.environ["RANK"]), world_size=2)
+    distributed.all_reduce(torch.ones(1))
+    if os.environ["RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    distributed.all_reduce(torch.ones(1))
+
+run_program(Nothing, work)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_process_whose_partner_is_killed_says_one_sentence(tmp_path):
+    (tmp_path / "team.py").write_text(TEAM)
+    command = [sys.executable, "-W", "ignore", "team.py", str(LAUNCH.parents[1])]
+    both = [
+        subprocess.Popen(
+            command, cwd=tmp_path, env=dict(os.environ, RANK=rank, WORLD_SIZE="2"), stderr=subprocess.PIPE, text=True
+        )
+        for rank in "01"
+    ]
+    said = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [1, -signal.SIGKILL]
+    [told] = [line for line in said[0].splitlines() if not line.startswith("[Gloo]")]
+    assert told == f"Error: {SENTENCE}"
+
+
+@pytest.mark.parametrize(
+    ("words", "lost"),
+    [
+        ("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:7", True),
+        ("Read error [127.0.0.1]:7: Connection reset by peer (gloo/transport/tcp/pair.cc)", True),
+        ("NCCL error in: ProcessGroupNCCL.cpp:27, remote process exited or there was a network error", True),
+        ("failed to recv, got 0 bytes. Connection was likely closed. Did the remote server crash? (Socket)", True),
+        ("broken pipe between two layers", False),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_which_errors_say_that_a_partner_is_gone(words, lost):
+    assert is_lost_team(RuntimeError(words)) == lost

@@ -97,3 +97,15 @@ def test_mistakes_are_one_sentence(project):
 def test_help_is_quick():
     done = subprocess.run([sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and "--sample_at_first" in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes of which one end can be closed before a start.")
+@pytest.mark.parametrize("script", ["fine_tune.py", "networks/check_lora_weights.py", "launch.py"])
+def test_help_may_be_read_in_part(script):
+    """As by `head`: nobody is there to read the rest, and that is no fault."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, str(ROOT / "sd_scripts" / script), "--help"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
