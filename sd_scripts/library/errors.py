@@ -36,6 +36,10 @@ class StoppedAsAsked(Exception):
     """The work ended before its end, because that was asked for; its text says what became of it."""
 
 
+class NothingToDo(Exception):
+    """All that was asked for was done before; its text says so."""
+
+
 class NothingUsable(UserError):
     """Every item failed, or there was none: there is nothing to go on with."""
 

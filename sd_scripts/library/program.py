@@ -16,7 +16,7 @@ from sd_scripts.library import asked, events, systems
 from sd_scripts.library.asked import LeftAtOnce
 from sd_scripts.library.config_output import write_config
 from sd_scripts.library.deferred import defer_unused
-from sd_scripts.library.errors import BadFile, FailureKind, StoppedAsAsked, UserError
+from sd_scripts.library.errors import BadFile, FailureKind, NothingToDo, StoppedAsAsked, UserError
 from sd_scripts.library.lost_team import SENTENCE, LostTeam, is_lost_team
 from sd_scripts.library.report import Report
 from sd_scripts.library.shortage import explained, is_out_of_memory
@@ -135,6 +135,9 @@ def _run(work: Callable[[], None], report: Report) -> int:
         return error.exit_code
     except StoppedAsAsked as stop:
         return _stopped(str(stop), heard)
+    except NothingToDo as done:
+        heard.summary(str(done))
+        return 0
     except KeyboardInterrupt:
         heard.emit(events.Failed(sentence="Interrupted before the present step was finished."))
         heard.say("Interrupted.", "CRITICAL")

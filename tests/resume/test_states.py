@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load, load_file
 
-from sd_scripts.library.errors import BadOption
+from sd_scripts.library.errors import BadOption, NothingToDo
+from sd_scripts.library.io.headers import safetensors_header
+from sd_scripts.library.program import _run
 from sd_scripts.library.train.going_on import check_named, check_whole, settle
 from sd_scripts.library.train.state_facts import facts_of, read_facts
 from sd_scripts.library.train.state_files import SUMS, damage
@@ -200,3 +202,30 @@ def test_what_ended_between_its_last_state_and_its_model_writes_the_model(out: P
     train(out.parent, resume=str(state))
     assert load_file(model).keys() == load(whole).keys()
     assert all(torch.equal(load_file(model)[name], tensor) for name, tensor in load(whole).items())
+
+
+def test_latest_given_again_after_the_end_has_nothing_left_to_do(out: Path) -> None:
+    recorder = Recorder()
+    given = options(out.parent, resume="latest", max_train_steps=3)
+    assert _run(lambda: settle(given, "full", recorder.report), recorder.report) == 0
+    assert "Training has ended at step 3, and nothing is left to do." in recorder.said
+    with pytest.raises(NothingToDo):
+        settle(options(out.parent, resume="latest", max_train_steps=3), "full", recorder.report)
+    with pytest.raises(BadOption, match="its options are not those of now"):
+        settle(options(out.parent, resume="latest", max_train_steps=3, clip_skip=2), "full", recorder.report)
+
+
+@pytest.mark.parametrize("there", ["nothing", "zeros", "an earlier training's"])
+def test_latest_writes_the_model_of_the_end_where_another_or_none_is_there(out: Path, there: str) -> None:
+    model = out / "X.safetensors"
+    whole = load_file(model)
+    model.unlink()
+    if there == "zeros":
+        model.write_bytes(bytes(1000))
+    elif there != "nothing":
+        shutil.copy(out / "X-step00000002.safetensors", model)
+    given = options(out.parent, resume="latest", max_train_steps=3)
+    settle(given, "full", Recorder().report)
+    train(out.parent, resume=given.state.resume)
+    assert safetensors_header(model)[1]["ss_steps"] == "3"
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in load_file(model).items())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sd_scripts.library import events
 from sd_scripts.library.data.training_data import TrainImage
-from sd_scripts.library.errors import BadOption
+from sd_scripts.library.errors import BadOption, NothingToDo
 from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.remote_state import fetch_state
@@ -59,13 +59,15 @@ def changes_since(facts: Facts, options: TrainerOptions) -> Changes:
 def settle(options: TrainerOptions, kind: str, report: Report) -> None:
     """Finds the state to go on from, on the hub or as the latest one, and says whether it fits a method of this kind.
 
-    Afterwards the options name a whole state on this machine, or none. Errors: BadOption.
+    Afterwards the options name a whole state on this machine, or none. Errors: BadOption; NothingToDo, where the latest
+    one is the end.
     """
     state = options.state
     if state.resume_from_huggingface:
         state.resume = str(fetch_state(state.resume or "", options.hub.huggingface_token, report))
         state.resume_from_huggingface = False
-    if state.resume == LATEST:
+    latest = state.resume == LATEST
+    if latest:
         state.resume = _latest(options.saving, report)
     elif state.source:
         report.phase("check_state", f"Checking the state {state.source}")
@@ -73,8 +75,19 @@ def settle(options: TrainerOptions, kind: str, report: Report) -> None:
     if state.source:
         facts = read_facts(state.source, named_by(state))
         check_same(options)
+        if latest:
+            _check_left(facts, options)
         check_asked(state.source, facts, kind, options)
         _tell(facts, options, report)
+
+
+def _check_left(facts: Facts, options: TrainerOptions) -> None:
+    """Raises NothingToDo where the training whose latest state it is has come to its end, and its model is there."""
+    epochs = options.length.max_train_epochs
+    ended = facts.step == options.length.max_train_steps if epochs is None else facts.epoch == epochs
+    if ended and any(names.has_last(facts.step) for names in _places(options.saving)):
+        way = "Ask for more steps or epochs to train on."
+        raise NothingToDo(f"Training has ended at step {facts.step:,}, and nothing is left to do. {way}")
 
 
 def _tell(facts: Facts, options: TrainerOptions, report: Report) -> None:
@@ -159,7 +172,7 @@ def check_asked(folder: str, facts: Facts, method: str, options: TrainerOptions)
 
 def check_end(step: int, total_steps: int, saving: SavingOptions) -> None:
     """Raises BadOption where nothing is left to train. What was ended between its last state and its model goes on."""
-    lacks_model = step == total_steps and not any(names.has_last() for names in _places(saving))
+    lacks_model = step == total_steps and not any(names.has_last(step) for names in _places(saving))
     if step >= total_steps and not lacks_model:
         text = f"The state stands at step {step:,}, and training ends at {total_steps:,}."
         raise BadOption("max_train_steps", f"{text} Ask for more steps or epochs.")

@@ -53,10 +53,11 @@ class Names:
         path = self.path(occasion)
         return path.with_name(path.name + "-state")
 
-    def has_last(self) -> bool:
-        """Whether the model of the end is there, in whatever format."""
+    def has_last(self, step: int) -> bool:
+        """Whether the model of the end, after this step, is there, in whatever format."""
         last = self.path(Occasion("last", 0))
-        return any(Path(f"{last}{ending}").exists() for ending in ("", ".safetensors", ".ckpt", ".pt"))
+        paths = (Path(f"{last}{ending}") for ending in ("", ".safetensors", ".ckpt", ".pt"))
+        return any(path.exists() and not _is_of_another(path, step) for path in paths)
 
     def older(self, kind: Kind, before: int, states: bool) -> list[Path]:
         """This run's models, or states, of epochs or steps before a number. None, where no whole one would stay."""
@@ -164,3 +165,13 @@ def _after(epoch: int, saves: int | None, every: int) -> int:
 
 def _since(step: int, steps: int | None) -> int:
     return max(0, step - steps) if steps else 0
+
+
+def _is_of_another(model: Path, step: int) -> bool:
+    """Whether a model is broken, or says itself that it is of another step: an earlier training left it."""
+    if model.suffix != ".safetensors":
+        return False
+    try:
+        return safetensors_header(model)[1].get("ss_steps", str(step)) != str(step)
+    except BadFile:
+        return True
