@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from json import JSONDecodeError
 from json.encoder import encode_basestring
 from typing import Any, TextIO
@@ -126,6 +127,10 @@ def _begins(window: _Window) -> bool:
 
 def _first(text: str, at: int) -> tuple[int, str]:
     at = _after_space(text, at)
+    if text[at] == "[":
+        # What is nested too deeply is no list but damage. A list's end may lie behind the window.
+        with suppress(JSONDecodeError):
+            _decode(text, at)
     if text[at] == "{" or text[at] in _KINDS:
         return at + 1, text[at]
     _decode(text, at)
