@@ -118,7 +118,7 @@ class HashedFile:
         """Goes on with the numbers of a tensor, which stay as they are until `sha256` was told. Errors: OSError."""
         self._send()
         numbers_N = tensor.detach().contiguous().reshape(-1)
-        as_it_lies = numbers_N.dtype == dtype and not numbers_N.is_cuda
+        as_it_lies = numbers_N.dtype == dtype and numbers_N.device.type == "cpu"
         for part_N in numbers_N.split(ROOM_BYTES // dtype.itemsize):
             if as_it_lies:
                 self._hand_over(partial(_bytes, part_N))
@@ -214,7 +214,7 @@ def _bytes(part_N: Tensor) -> memoryview:
 
 def _converted(part_N: Tensor, held_N: Tensor) -> memoryview:
     """A piece in the number format of `held_N`, which takes it."""
-    length = len(part_N) if part_N.is_cuda else _ALONE
+    length = _ALONE if part_N.device.type == "cpu" else len(part_N)
     for part, held in zip(part_N.split(length), held_N.split(length), strict=True):
         held.copy_(part)
     return _bytes(held_N)
