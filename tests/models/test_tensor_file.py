@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch.utils._pytree import tree_map
 
@@ -77,6 +78,13 @@ def test_tensors_of_a_device_that_is_neither_cpu_nor_cuda(tmp_path, dtypes):
     away = {name: Away(tensor.contiguous()) for name, tensor in TENSORS.items()}
     assert {(tensor.device.type, tensor.is_cuda) for tensor in away.values()} == {("mps", False)}
     assert write_tensors(tmp_path / "a", away, {}, dtypes) == write_tensors(tmp_path / "b", TENSORS, {}, dtypes)
+
+
+def test_a_header_holds_names_of_files_that_are_no_utf_8(tmp_path):
+    told = {"title": "gr\udcfcn", "gr\udcfcn": "猫"}
+    write_tensors(tmp_path / "a", TENSORS, told, {})
+    with safe_open(tmp_path / "a", "pt") as file:
+        assert file.metadata() == {"format": "pt", "title": r"gr\udcfcn", r"gr\udcfcn": "猫"}
 
 
 def test_a_pickle_reads_back(tmp_path):

@@ -134,6 +134,15 @@ def prediction_of(metadata: Mapping[str, str]) -> Prediction | None:
     return _PREDICTIONS.get(told)
 
 
+def in_utf8(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata that a header can hold: of the name of a file that is no UTF-8, what UTF-8 lacks becomes an escape."""
+    return {_in_utf8(key): _in_utf8(text) for key, text in metadata.items()}
+
+
+def _in_utf8(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def safetensors_header(path: Path) -> tuple[dict[str, TensorFact], dict[str, str]]:
     """({name: fact}, metadata) of a .safetensors file. Errors: BadFile."""
     _check_ordinary(path)

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from sd_scripts.library.io.headers import in_utf8
+
 # The widest numbers first: so each tensor begins where its numbers may, as readers that map the file want it.
 _NAMES = {
     torch.uint64: "U64", torch.int64: "I64", torch.float64: "F64", torch.complex64: "C64",
@@ -61,7 +63,7 @@ def ordered(forms: Mapping[str, Form]) -> list[str]:
 
 def head(forms: Mapping[str, Form], metadata: Mapping[str, str]) -> bytes:
     """What stands before the tensors."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt", **metadata}}
+    header: dict[str, Any] = {"__metadata__": {"format": "pt", **in_utf8(metadata)}}
     begin = 0
     for name in ordered(forms):
         form = forms[name]
