@@ -238,6 +238,27 @@ def test_a_copy_of_what_was_there_before_that_cannot_be_made_is_told_and_costs_n
     assert f"What stood in {path} before is not kept. Cannot write {copy_of(path)}" in caplog.text
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody remove such a folder")
+@pytest.mark.parametrize("name", ["a.txt", "new/a.txt"])
+def test_where_the_program_s_own_folder_is_gone_that_is_a_sentence(tmp_path, monkeypatch, name):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    here.rmdir()
+    for work in (atomic.check_writable, lambda path: write_text(path, "text")):
+        with pytest.raises(BadFile, match=f"Cannot write {name}: No such file or directory"):
+            work(Path(name))
+
+
+def test_a_drive_that_is_not_there_is_a_sentence(monkeypatch):
+    """A path of Windows begins with a drive, which may be missing; here there is one that seems to be."""
+    path = Path(Path.cwd().anchor, "out", "a.txt")
+    monkeypatch.setattr(Path, "exists", lambda self: False)
+    for work in (atomic.check_writable, lambda path: write_text(path, "text")):
+        with pytest.raises(BadFile, match="a.txt: No such file or directory"):
+            work(path)
+
+
 def test_a_torn_last_line_spoils_only_itself(tmp_path):
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"event": 1}\n{"eve')

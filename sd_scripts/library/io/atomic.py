@@ -5,6 +5,7 @@ writes in that folder next removes it, once its writer is gone.
 """
 
 import ctypes
+import errno
 import json
 import os
 import shutil
@@ -53,12 +54,24 @@ def check_writable(path: Path) -> None:
 
     Errors: BadFile.
     """
-    there = path if path.is_dir() else next(folder for folder in path.absolute().parents if folder.exists())
     try:
+        there = path if path.is_dir() else _nearest(path.absolute())
         tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
         raise BadFile(_cannot_write(path, error)) from error
     leftovers.tidy(there)
+
+
+def _nearest(path: Path) -> Path:
+    """The nearest folder above that is there. Errors: OSError, where there is none: the drive is missing."""
+    there = next((folder for folder in path.parents if folder.exists()), None)
+    if there is None:
+        raise _missing(path)
+    return there
+
+
+def _missing(path: Path) -> OSError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
 @contextmanager
@@ -156,6 +169,9 @@ def _beside(path: Path) -> Path:
 def _make_folder(folder: Path) -> None:
     """A new folder is on the disk as soon as the one that it lies in says so."""
     if not folder.exists():
+        if folder == folder.parent:
+            # A drive that is not there, or the folder of the program itself, which was removed.
+            raise _missing(folder)
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         _flush_folder(folder.parent)
