@@ -24,7 +24,7 @@ from sd_scripts.library.train.batches import Batch, BatchMaker, Encoder
 from sd_scripts.library.train.board_kinds import Board
 from sd_scripts.library.train.boards import open_boards
 from sd_scripts.library.train.caching import cache_latents
-from sd_scripts.library.train.compiling import compile_modules, tell_compiled
+from sd_scripts.library.train.compiling import Compiled, tell_compiled
 from sd_scripts.library.train.course import Course, Place, Window, fingerprint, windows
 from sd_scripts.library.train.device import make_accelerator, prepare_modules, vae_stays
 from sd_scripts.library.train.feed import Feed, Loaded
@@ -114,7 +114,6 @@ class Trainer:
         self.feed = Feed(self.data, self.report, self.readers, self.team, self.texts.fetch)
         cache_texts(self.family, self.texts, self.data, self.options, self.team, self.report)
         self._cache_latents()
-        self._compile()
         self.learner = self._make_learner()
         self.course = self._plan_course()
         self.schedule = self.origin.begin(self.course)
@@ -160,7 +159,9 @@ class Trainer:
         if options.trouble.on_oom == "retry":
             offload = self.method.holding.offload
             smaller = Smaller(self.family, offload, options.precision, self.shortage, self.report)
-        return Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed, smaller)
+        texts = self.family.text_encoders.values() if self.method.trains_text_encoder() else []
+        compiled = Compiled([self.family.unet, *texts], options.compilation, self.report)
+        return Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed, smaller, compiled)
 
     def _make_watch(self) -> Watch:
         kept, settle = self.kept, lambda: self.outputs.settle()
@@ -207,11 +208,6 @@ class Trainer:
         elif resolution.cache_latents_to_disk:
             self.report.say("All latents are on disk already: none are made.")
         self.encoder.stays |= needs_vae(self.data)
-
-    def _compile(self) -> None:
-        if self.options.compilation.torch_compile:
-            texts = self.family.text_encoders.values() if self.method.trains_text_encoder() else []
-            compile_modules([self.family.unet, *texts], self.options.compilation)
 
     def _plan_course(self) -> Course:
         batches = len(self._plan(0))
