@@ -66,7 +66,7 @@ def write_entries(path: str | Path, entries: Entries) -> int:
             keep_before(Path(path))
         except BadFile as error:
             # Hours of work may stand in the new file.
-            _log.warning("What stood in %s before is not kept. %s", path, error)
+            _log.warning(f"What stood in {path} before is not kept. {error}")
     return count
 
 
