@@ -19,8 +19,10 @@ def main() -> None:
     if sys.argv[1:2] in (["-h"], ["--help"]):
         # accelerate's own help needs torch: it takes seconds.
         try:
-            text = "Its options are those of `accelerate launch`, which `accelerate launch --help` lists."
-            print(f"{__doc__}\n{text}", flush=True)
+            print(
+                f"{__doc__}\nIts options are those of `accelerate launch`, which `accelerate launch --help` lists.",
+                flush=True,
+            )
         except BrokenPipeError:
             sys.stdout = None  # Whoever reads it has seen enough: Python would try once more at its end.
         return

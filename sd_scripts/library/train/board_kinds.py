@@ -46,11 +46,15 @@ class Board(Protocol):
     def picture(self, tag: str, path: Path, caption: str, step: int) -> None:
         """Logs a picture."""
 
-    def flush(self) -> None:
-        """What it was given is in its files afterwards. Errors: OSError."""
-
     def close(self, failed: bool) -> None:
         """Ends the log."""
+
+
+class Flushed(Board, Protocol):
+    """A board that may lose what it was given last."""
+
+    def flush(self) -> None:
+        """What it was given is in its files afterwards. Errors: OSError."""
 
 
 class SteadyBoard:
@@ -59,11 +63,11 @@ class SteadyBoard:
     What was not written by then is kept, up to MOST_KEPT figures and pictures, and written when it can be.
     """
 
-    def __init__(self, opened: Callable[[], Board], report: Report, folder: Path | None = None) -> None:
+    def __init__(self, opened: Callable[[], Flushed], report: Report, folder: Path | None = None) -> None:
         """`folder`: where it lies; where that is gone, it is waited for, not made anew. Errors: BadOption, OSError."""
         self._opened, self._report, self._folder = opened, report, folder
-        self._board: Board | None = opened()
-        self._unwritten: deque[Callable[[Board], None]] = deque(maxlen=MOST_KEPT)
+        self._board: Flushed | None = opened()
+        self._unwritten: deque[Callable[[Flushed], None]] = deque(maxlen=MOST_KEPT)
         self._tried_s = self._flushed_s = time.monotonic()
         self._told = False
 
@@ -71,7 +75,7 @@ class SteadyBoard:
         self._write(lambda board: board.scalars(values, step))
 
     def picture(self, tag: str, path: Path, caption: str, step: int) -> None:
-        def write(board: Board) -> None:
+        def write(board: Flushed) -> None:
             if path.is_file():
                 board.picture(tag, path, caption, step)
 
@@ -86,7 +90,7 @@ class SteadyBoard:
             count = f"{len(self._unwritten):,}"
             self._report.notice(f"The log of figures lacks entries that could not be written: {count}.", "warning")
 
-    def _write(self, write: Callable[[Board], None]) -> None:
+    def _write(self, write: Callable[[Flushed], None]) -> None:
         self._unwritten.append(write)
         now_s = time.monotonic()
         if self._board is not None:
@@ -95,7 +99,7 @@ class SteadyBoard:
         elif now_s - self._tried_s >= OPEN_AGAIN_S:
             self._attempt([], flush=True)
 
-    def _attempt(self, new: list[Callable[[Board], None]], flush: bool) -> None:
+    def _attempt(self, new: list[Callable[[Flushed], None]], flush: bool) -> None:
         """Writes what is new, or all that is kept where the board has to be opened again."""
         self._tried_s = time.monotonic()
         try:
@@ -114,7 +118,7 @@ class SteadyBoard:
             self._report.say("The log of figures is written again.")
             self._told = False
 
-    def _opened_again(self) -> Board:
+    def _opened_again(self) -> Flushed:
         if self._folder and not self._folder.is_dir():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._folder))
         return self._opened()

@@ -17,7 +17,7 @@ from sd_scripts.library.errors import BadOption
 from sd_scripts.library.io.reading import parse_toml, read_text
 from sd_scripts.library.notice import Notice
 from sd_scripts.library.report import Report
-from sd_scripts.library.train.board_kinds import Board, BoardPlan, SteadyBoard, TensorBoard, Wandb
+from sd_scripts.library.train.board_kinds import Board, BoardPlan, Flushed, SteadyBoard, TensorBoard, Wandb
 from sd_scripts.options.spec import flat_values, option_specs
 from sd_scripts.options.trainer import TrainerOptions
 from sd_scripts.options.training import LoggingOptions
@@ -167,4 +167,4 @@ def _wandb_settings() -> tuple[str, ...]:
     return tuple(inspect.signature(wandb.init).parameters)
 
 
-_BOARDS: dict[str, Callable[[BoardPlan], Board]] = {"tensorboard": TensorBoard, "wandb": Wandb}
+_BOARDS: dict[str, Callable[[BoardPlan], Flushed]] = {"tensorboard": TensorBoard, "wandb": Wandb}

@@ -86,8 +86,8 @@ def _check_left(facts: Facts, options: TrainerOptions) -> None:
     epochs = options.length.max_train_epochs
     ended = facts.step == options.length.max_train_steps if epochs is None else facts.epoch == epochs
     if ended and any(names.has_last(facts.step) for names in _places(options.saving)):
-        way = "Ask for more steps or epochs to train on."
-        raise NothingToDo(f"Training has ended at step {facts.step:,}, and nothing is left to do. {way}")
+        text = f"Training has ended at step {facts.step:,}, and nothing is left to do."
+        raise NothingToDo(f"{text} Ask for more steps or epochs.")
 
 
 def _tell(facts: Facts, options: TrainerOptions, report: Report) -> None:
