@@ -19,7 +19,7 @@ PROJECT = "finetuning"
 # A log that could not be written is tried again after so long.
 OPEN_AGAIN_S = 60.0
 # What a log was given is certainly in its files after so long, and until then kept here too: some MB at the most.
-FLUSHED_EVERY_S = 30.0
+FLUSHED_EVERY_S = 5.0
 MOST_KEPT = 10_000
 # wandb would store the command line with its secrets, the paths of this machine and what the terminal showed.
 _PRIVATE = {"x_disable_meta": True, "disable_git": True, "disable_code": True, "console": "off"}
