@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from types import ModuleType
 from typing import Any
 
 from sd_scripts.library import systems
@@ -20,6 +21,9 @@ ADVICE = "Perhaps memory ran out. What was saved or made is kept: go on from the
 _WAYS = ("multi_gpu", "tpu", "use_deepspeed", "use_fsdp", "use_megatron_lm", "mpirun_hostfile")
 # At each start it lists defaults that were not given to it. The scripts decide these themselves.
 _NOT_GIVEN = "`accelerate launch`"
+
+# With these a process ends that hears no stop signal yet; the last is Windows' own, for Ctrl+C.
+_UNHEARD = (-signal.SIGTERM, -signal.SIGINT, 0xC000013A)
 
 
 class Stops:
@@ -38,6 +42,11 @@ class Stops:
         if not systems.ask_children_to_stop():
             raise SystemExit(_stopped_early())
 
+    def end_if_asked(self) -> None:
+        """Leaves where a stop came: what heard it was no process of the work, but one that looked at the machine."""
+        if self.asked:
+            raise SystemExit(_stopped_early())
+
 
 def launch(stops: Stops) -> int:
     """Starts what the command line says, waits for it, and gives its exit code."""
@@ -46,6 +55,7 @@ def launch(stops: Stops) -> int:
     from torch.distributed.elastic.multiprocessing import api
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    _end_after_looks(accelerate_launch, stops)
     # It would put a handler of its own in place of ours, which ends all at once.
     api._terminate_process_handler = stops.pass_on
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
@@ -53,7 +63,9 @@ def launch(stops: Stops) -> int:
     asked = accelerate_launch.launch_command_parser().parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="launch-", ignore_cleanup_errors=True) as room:
-            accelerate_launch.launch_command(as_asked(asked, room))
+            asked = as_asked(asked, room)
+            stops.end_if_asked()
+            accelerate_launch.launch_command(asked)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         return _failed(f"process {rank + 1}", failure.exitcode, stops.asked)
@@ -78,9 +90,23 @@ def as_asked(asked: argparse.Namespace, room: str) -> argparse.Namespace:
         os.environ.update(ACCELERATE_USE_CPU="true", CUDA_VISIBLE_DEVICES="")
     if (asked.num_processes or 1) > 1 and not any(getattr(asked, way) for way in _WAYS):
         asked.cpu, asked.multi_gpu = False, True
+    # Else it ends with 1 whatever became of the script. How that failed is told here, in words of our own.
+    asked.quiet = False
     # Else it makes a folder at each start, and leaves it behind.
     asked.log_dir = asked.log_dir or room
     return asked
+
+
+def _end_after_looks(accelerate_launch: ModuleType, stops: Stops) -> None:
+    """Several processes are started after a look at the GPUs, by nvidia-smi: a stop may come just then."""
+    look = accelerate_launch.check_cuda_p2p_ib_support
+
+    def looked() -> bool:
+        found = bool(look())
+        stops.end_if_asked()
+        return found
+
+    accelerate_launch.check_cuda_p2p_ib_support = looked
 
 
 def _stopped_early() -> int:
@@ -90,7 +116,7 @@ def _stopped_early() -> int:
 
 def _failed(process: str, code: int, stop_asked: bool) -> int:
     """The exit code where a process failed. A script has said why itself, unless it was killed."""
-    if stop_asked and code in (-signal.SIGTERM, -signal.SIGINT):
+    if stop_asked and code in _UNHEARD:
         return _stopped_early()
     if code < 0:
         killed = signal.Signals(-code).name
