@@ -74,6 +74,7 @@ def test_steps_are_tried_on_the_first_of_the_named_gpus(tmp_path: Path) -> None:
     """It is the only one that is locked, and that the program sees."""
     program = tmp_path / "sd_scripts" / "tools" / "fit_memory.py"
     program.parent.mkdir(parents=True)
+    (tmp_path / "pyproject.toml").write_text("[project]\nversion = '1'")
     program.write_text("import os, sys; print(os.environ['CUDA_VISIBLE_DEVICES'], *sys.argv[1:4])")
     roots, project = Roots([tmp_path]), Project(work_dir=str(tmp_path))
     facts = fit_facts(check(STAGES["train"], HAD | {"gpu_ids": "3,1", "num_processes": 2}, project, roots), tmp_path)
