@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from types import ModuleType
 from typing import Any
 
 from sd_scripts.library import systems
@@ -97,7 +96,7 @@ def as_asked(asked: argparse.Namespace, room: str) -> argparse.Namespace:
     return asked
 
 
-def _end_after_looks(accelerate_launch: ModuleType, stops: Stops) -> None:
+def _end_after_looks(accelerate_launch: Any, stops: Stops) -> None:
     """Several processes are started after a look at the GPUs, by nvidia-smi: a stop may come just then."""
     look = accelerate_launch.check_cuda_p2p_ib_support
 

@@ -184,6 +184,6 @@ def _nothing_kept(options: Any, folder: str) -> Any:
 
 
 def _as_tried(trouble: TroubleOptions) -> TroubleOptions:
-    """A way that runs out of memory does not fit, however the training would go on; nor are there states to go back to."""
+    """A way that runs out of memory does not fit, however training would go on; and it has no states to go back to."""
     nonfinite = "stop" if trouble.on_nonfinite == "rollback" else trouble.on_nonfinite
     return TroubleOptions(on_oom="stop", on_nonfinite=nonfinite)

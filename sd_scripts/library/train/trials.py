@@ -10,9 +10,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 
@@ -137,7 +138,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     """Ends it with those that it started, and waits for them: they hold files in its folder."""
     living = systems.identify(process.pid) if process.poll() is None else None
     if living:
-        systems.stop_tree(living, grace_s=0.0)
+        with suppress(psutil.Error):
+            systems.stop_tree(living, grace_s=0.0)
+        process.kill()
     process.wait()
 
 
@@ -151,5 +154,5 @@ def _told(options: Any) -> dict[str, Any]:
 
     Without secrets, which everyone here could read there: uploads and logs need them, and trials have neither.
     """
-    own, specs = ("config_file", "output_config"), option_specs(type(options))
+    own, specs = ("config_file", "output_config"), option_specs(cast(type, type(options)))
     return {flag: value for flag, value in flat_values(options).items() if flag not in own and not specs[flag].secret}
