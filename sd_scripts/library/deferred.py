@@ -97,10 +97,14 @@ def _called_later(module: ModuleType, name: str) -> Callable[..., Any]:
 
 
 def _run_above(name: str, wait: bool) -> None:
+    if _follows(name):
+        run(sys.modules[name.rpartition(".")[0]], wait)
+
+
+def _follows(name: str) -> bool:
+    """Whether a module runs only after the package that it lies in."""
     package = name.rpartition(".")[0]
-    above = sys.modules.get(package)
-    if isinstance(above, Deferred) and package not in _OPEN:
-        run(above, wait)
+    return isinstance(sys.modules.get(package), Deferred) and package not in _OPEN
 
 
 def waits(module: ModuleType) -> bool:
@@ -161,6 +165,26 @@ def _is_waited_for(module: ModuleType) -> bool:
         return False
 
 
+class _After:
+    """For a module of a package that waits: the package runs before it, and may have read it in by then.
+
+    Not while the module is looked for: then no other thread could import anything.
+    """
+
+    def __init__(self, own: Any) -> None:
+        self._own = own
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        # Another thread that runs the package may need this very module, whose import lock is taken here.
+        _run_above(spec.name, wait=False)
+        there = sys.modules.get(spec.name)
+        spec.loader = cast(Any, _There(there)) if there else self._own
+        return spec.loader.create_module(spec) if spec.loader else None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
+
+
 class _There:
     """For a module that was read in by the package that had to run before it."""
 
@@ -172,25 +196,15 @@ class _There:
         return self._module
 
     def exec_module(self, module: ModuleType) -> None:
+        # The import system has given it the new one, by which it would be read in once more.
         module.__spec__ = self._spec
-
-
-def _spec_of(module: ModuleType) -> ModuleSpec:
-    # The import system takes the module's own, by which it would be read in once more.
-    module.__spec__ = ModuleSpec(module.__name__, cast(Any, _There(module)))
-    return module.__spec__
 
 
 class _Finder:
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
-        if name not in DEFERRED:
-            if name in sys.modules:
-                # Whoever asks although it is there wants to know whether it could be found.
-                return None
-            # Another thread that runs the package may need this very module, whose import lock is taken here.
-            _run_above(name, wait=False)
-            return _spec_of(sys.modules[name]) if name in sys.modules else None
-        spec = PathFinder.find_spec(name, path, target)
-        if spec is not None:
-            spec.loader = cast(Any, _Loader(spec.loader))
+        # Whoever asks for one that is there already wants to know whether it could be found.
+        loader = _Loader if name in DEFERRED else _After if _follows(name) and name not in sys.modules else None
+        spec = PathFinder.find_spec(name, path, target) if loader else None
+        if spec is not None and loader:
+            spec.loader = cast(Any, loader(spec.loader))
         return spec

@@ -22,6 +22,7 @@ FILES = {
     "failing.py": "import gate\ngate.pass_by()\nraise RuntimeError('why')\n",
     "wide/__init__.py": "import gate\ngate.pass_by()\nfrom wide.part import late\n",
     "wide/part.py": "late = 3\n",
+    "plain.py": "value = 4\n",
     "round.py": "import gate\ngate.pass_by()\nimport about\nvalue = 5\n",
     "about.py": "import gate\ngate.go.set()\nimport round\nround.value\n",
 }
@@ -40,7 +41,7 @@ def packages(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     deferred.defer_unused()
     yield
-    for name in [name for name in sys.modules if name.partition(".")[0] in TABLE | {"taker", "about"}]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in TABLE | {"taker", "about", "plain"}]:
         del sys.modules[name]
 
 
@@ -156,6 +157,15 @@ def test_a_package_that_another_thread_runs_is_not_waited_for_by_its_modules(gat
     assert gate.reached.wait(60)
     second = Asking(lambda: importlib.import_module("wide.part").late)
     assert second.ends() and second.answer == 3 and not gate.go.is_set()
+    gate.go.set()
+    assert first.ends() and (first.answer, gate.runs) == (3, 1)
+
+
+def test_others_import_what_they_need_while_a_package_runs_before_its_module(gate):
+    first = Asking(lambda: importlib.import_module("wide.part").late)
+    assert gate.reached.wait(60)
+    second = Asking(lambda: importlib.import_module("plain").value)
+    assert second.ends() and second.answer == 4 and not gate.go.is_set()
     gate.go.set()
     assert first.ends() and (first.answer, gate.runs) == (3, 1)
 
