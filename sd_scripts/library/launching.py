@@ -26,25 +26,34 @@ _UNHEARD = (-signal.SIGTERM, -signal.SIGINT, 0xC000013A)
 
 
 class Stops:
-    """Takes stop signals from now on, and passes them on to what was started here."""
+    """Takes stop signals from now on, and passes them on to what was started here.
+
+    Before anything may have been started, one ends this process where it stands: packages that are being read in do not
+    take an exception well, and there is nothing to tidy up.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = self.begun = False
         for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self.pass_on)
 
     def pass_on(self, number: int, frame: Any) -> None:
-        """Asks what was started here to stop; leaves where nothing is started yet."""
+        """Asks what was started here to stop; leaves where nothing is."""
         self.asked = True
+        if not self.begun:
+            _say_stopped()
+            os._exit(0)
         if not systems.ask_children_to_stop():
-            raise SystemExit(_stopped_early())
+            _say_stopped()
+            raise SystemExit(0)
 
     def end_if_asked(self) -> None:
         """Leaves where a stop came: what heard it was no process of the work, but one that looked at the machine."""
         if self.asked:
-            raise SystemExit(_stopped_early())
+            _say_stopped()
+            raise SystemExit(0)
 
 
 def launch(stops: Stops) -> int:
@@ -63,6 +72,7 @@ def launch(stops: Stops) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="launch-", ignore_cleanup_errors=True) as room:
             asked = as_asked(asked, room)
+            stops.begun = True
             stops.end_if_asked()
             accelerate_launch.launch_command(asked)
     except ChildFailedError as error:
@@ -70,7 +80,7 @@ def launch(stops: Stops) -> int:
         return _failed(f"process {rank + 1}", failure.exitcode, stops.asked)
     except subprocess.CalledProcessError as error:
         return _failed("the process", error.returncode, stops.asked)
-    except (UserError, ValueError, ConnectionError) as error:
+    except (UserError, ValueError, OSError, ImportError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -108,15 +118,15 @@ def _end_after_looks(accelerate_launch: Any, stops: Stops) -> None:
     accelerate_launch.check_cuda_p2p_ib_support = looked
 
 
-def _stopped_early() -> int:
-    print("Stopped as asked, before it began.", file=sys.stderr)
-    return 0
+def _say_stopped() -> None:
+    print("Stopped as asked.", file=sys.stderr, flush=True)
 
 
 def _failed(process: str, code: int, stop_asked: bool) -> int:
     """The exit code where a process failed. A script has said why itself, unless it was killed."""
     if stop_asked and code in _UNHEARD:
-        return _stopped_early()
+        _say_stopped()
+        return 0
     if code < 0:
         killed = signal.Signals(-code).name
         print(f"Error: {process} was ended from outside ({killed}). {ADVICE}", file=sys.stderr)

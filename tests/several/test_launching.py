@@ -69,7 +69,7 @@ def test_a_stop_before_anything_is_started_ends_at_once(tmp_path, sent):
             time.sleep(0.01)
         launcher.send_signal(sent)
         said = launcher.communicate(timeout=120)[1]
-    assert launcher.returncode == 0 and said == "Stopped as asked, before it began.\n"
+    assert launcher.returncode == 0 and said == "Stopped as asked.\n"
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_stop_during_the_look_at_the_gpus_is_one_before_the_work(tmp_path, beg
             time.sleep(0.01)
         launcher.send_signal(signal.SIGTERM)
         said = launcher.communicate(timeout=120)[1]
-    assert launcher.returncode == 0 and said == "Stopped as asked, before it began.\n"
+    assert launcher.returncode == 0 and said == "Stopped as asked.\n"
     assert not began[0].exists()
 
 
@@ -120,7 +120,7 @@ def test_nothing_is_begun_where_a_stop_came_before(tmp_path, monkeypatch, began,
     with pytest.raises(SystemExit) as ended:
         launching.launch(stops)
     assert ended.value.code == 0 and not began[0].exists()
-    assert capsys.readouterr().err == "Stopped as asked, before it began.\n"
+    assert capsys.readouterr().err == "Stopped as asked.\n"
 
 
 @pytest.mark.parametrize("quiet", [[], ["--quiet"]])
@@ -136,7 +136,7 @@ def test_a_process_that_hears_no_stop_yet_is_no_failure(code, capsys):
     """The last is what Windows ends a process with at Ctrl+C."""
     assert launching._failed("process 1", code, stop_asked=True) == 0
     assert launching._failed("process 1", code, stop_asked=False) != 0
-    assert capsys.readouterr().err.startswith("Stopped as asked, before it began.\n")
+    assert capsys.readouterr().err.startswith("Stopped as asked.\n")
 
 
 def hears(pid, number):
@@ -144,3 +144,12 @@ def hears(pid, number):
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     caught = next(line.split()[1] for line in lines if line.startswith("SigCgt"))
     return int(caught, 16) >> (number - 1) & 1
+
+
+@pytest.mark.parametrize("asked", [["--config_file", "/nonexistent.yaml"], ["--num_processes=2", "--use_deepspeed"]])
+def test_what_the_launcher_lacks_is_one_sentence(asked, monkeypatch, stops, capsys):
+    monkeypatch.setattr(sys, "argv", ["launch.py", *asked, "script.py"])
+    # Without the package; where it is there, it starts the script, which is not.
+    assert launching.launch(stops) != 0
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and said[0].startswith("Error: ")
