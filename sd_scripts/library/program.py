@@ -1,5 +1,6 @@
 """Runs a script: options first, then the work, then one exit code. Every script is an options class and a function."""
 
+import atexit
 import contextlib
 import errno
 import gc
@@ -71,6 +72,10 @@ def run_program(options_class: type[Options], work: Callable[[Options, Report], 
         # The second one came when the work had just ended.
         code = 130
     _let_go_of_closed_outputs()
+    if code and launched().size > 1:
+        # At the very end of a process, gloo's threads would abort it where the process they talk to is gone.
+        atexit._run_exitfuncs()
+        os._exit(code)
     sys.exit(code)
 
 
