@@ -52,7 +52,7 @@ def shaping(options: Any, seed: int | None = None) -> dict[str, Any]:
     some of whose weights stay. No secrets. Errors: BadOption.
     """
     values, shape = flat_values(options), {}
-    replaced = {_BASE} if isinstance(options, FullTrainerOptions) and options.method.trains_text_encoder else set()
+    replaced = {_BASE} if isinstance(options, FullTrainerOptions) and not options.method.frozen_texts else set()
     for group in option_groups(cast(type, type(options))):
         for spec in group.specs:
             if group.name not in _GROUPS and spec.name not in _OPTIONS and not spec.secret:

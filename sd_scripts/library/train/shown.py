@@ -109,7 +109,7 @@ def read_shown(folder: Path) -> list[Shown] | None:
 def _file_facts(known: KnownFiles, path: Path) -> tuple[int, str]:
     """(size in bytes, content hash), as far as they are known without reading."""
     try:
-        return path.stat().st_size, known.known_hash(path)
+        return known.known_content(path)
     except OSError:
         return 0, ""
 
