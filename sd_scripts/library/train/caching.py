@@ -15,7 +15,7 @@ from sd_scripts.library.data.read_ahead import memory_kept
 from sd_scripts.library.data.training_data import Item, TrainImage
 from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
-from sd_scripts.library.team import Team
+from sd_scripts.library.team import Team, own_cores
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def cache_latents(
         report.progress(done, len(missing))
         return any(stop for _, stop in answers)
 
-    loading = prefetch(own, load, readers, making.leave_out)
+    # Whoever decodes keeps a core busy: more of them than cores would only hold more pictures.
+    loading = prefetch(own, load, Readers(min(readers.count, own_cores())), making.leave_out)
     try:
         # A source that is gone is waited for, unless a stop is asked for.
         with memory_kept(), suppress(SourceGone):
