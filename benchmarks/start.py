@@ -190,15 +190,15 @@ def loading(models: dict[Family, Path], given: Given) -> list[Row]:
     if given.quick:
         return rows
     for family, model in models.items():
-        rows.append(memory(f"memory while loading {family}, fp16", "whole", model, given))
-        rows.append(memory(f"... fp16 held as float32, {family}", "float32", model, given))
+        rows.append(memory(f"memory while loading {family}, fp16", "whole", model, given.device))
+        rows.append(memory(f"... fp16 held as float32, {family}", "float32", model))
     wide = make_model(given.room / "wide.safetensors", "sd1", "reduced", torch.float32)
-    rows.append(memory("... float32 held as bfloat16", "bfloat16", wide, given))
+    rows.append(memory("... float32 held as bfloat16", "bfloat16", wide))
     old = given.room / "old.ckpt"
     write_ckpt(old, open_checkpoint(wide).read())
-    rows.append(memory("... .ckpt", "whole", old, given))
-    rows.append(memory("... .ckpt, float32 held as bfloat16", "bfloat16", old, given))
-    return [*rows, *parts_alone(models, given)]
+    rows.append(memory("... .ckpt", "whole", old, given.device))
+    rows.append(memory("... .ckpt, float32 held as bfloat16", "bfloat16", old))
+    return [*rows, *parts_alone(models)]
 
 
 def against_bare(family: Family, model: Path, given: Given, rounds: int) -> list[Row]:
@@ -206,7 +206,7 @@ def against_bare(family: Family, model: Path, given: Given, rounds: int) -> list
     found: dict[str, list[dict[str, Any]]] = {"again": [], "bare": []}
 
     def cpu_s(way: str) -> float:
-        found[way].append(load(way, model, given))
+        found[way].append(load(way, model, given.device))
         return float(found[way][-1]["cpu_s"])
 
     ours, bare, ratio = alternating(lambda: cpu_s("again"), lambda: cpu_s("bare"), rounds)
@@ -218,29 +218,28 @@ def against_bare(family: Family, model: Path, given: Given, rounds: int) -> list
     ]
 
 
-def memory(what: str, way: str, model: Path, given: Given) -> Row:
+def memory(what: str, way: str, model: Path, device: str = "cpu") -> Row:
     """The most memory while a model is loaded, beside the greater of the file's and the module's size."""
-    found = load(way, model, given)
+    found = load(way, model, device)
     size_mb = max(found["bytes"], model.stat().st_size) / MB
     return Row(what, "MB", found["peak_bytes"] / MB, size_mb, at_most(1.1))
 
 
-def parts_alone(models: dict[Family, Path], given: Given) -> list[Row]:
-    """The VAE alone, and text encoders alone, beside the whole model."""
+def parts_alone(models: dict[Family, Path]) -> list[Row]:
+    """The VAE alone, and text encoders alone, beside the whole model; all of them read into RAM."""
     rows = []
     for family, model in models.items():
-        whole = load("whole", model, given)
+        whole = load("whole", model)
         for way, what in (("vae", "the VAE alone"), ("texts", "the text encoders alone")):
-            found = load(way, model, given)
+            found = load(way, model)
             peaks_mb = found["peak_bytes"] / MB, whole["peak_bytes"] / MB
             rows.append(Row(f"{what}, {family}: memory", "MB", *peaks_mb, at_most(0.5), "bare: the whole model"))
             rows.append(Row(f"{what}, {family}", "s", found["seconds"], whole["seconds"], note="bare: the whole model"))
     return rows
 
 
-def load(way: str, model: Path, given: Given) -> dict[str, Any]:
+def load(way: str, model: Path, device: str = "cpu") -> dict[str, Any]:
     """One loading in a process of its own."""
-    device = given.device if way in ("whole", "bare") else "cpu"
     said = cost_of(["-W", "ignore", "-m", "benchmarks.loading", way, model, device]).said
     found: dict[str, Any] = json.loads(said.splitlines()[-1])
     return found
