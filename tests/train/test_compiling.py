@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch._dynamo.backends import registry
 
-from sd_scripts.library.errors import BadOption
+from sd_scripts.library.errors import BadOption, TrainingFailed
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.compiling import check_backend, check_graphs, compile_modules, tell_compiled
 from sd_scripts.options.device import CompileOptions
@@ -159,3 +159,30 @@ def test_a_compiler_that_fails_is_one_sentence(monkeypatch):
 
 def test_without_torch_compile_nothing_is_tried():
     check_backend(CompileOptions(dynamo_backend="ofi"))
+
+
+def failing(always):
+    """A compiler that fails at sizes that may change, as PyTorch's own does at some models, or at all."""
+
+    def compiler(graph, inputs):
+        if always or any(isinstance(one, torch.SymInt) for one in inputs):
+            raise RuntimeError("Invalid ranges [0:-1]\nmore lines")
+        return graph.forward
+
+    return compiler
+
+
+@pytest.mark.parametrize("more", [{}, {"validation_split": 0.5, "validate_every_n_steps": 1}])
+def test_where_one_code_for_all_sizes_fails_one_for_each_is_made(tmp_path, monkeypatch, more):
+    _, plain = train(tmp_path, max_train_steps=2, **more)
+    replace(monkeypatch, "eager", failing(always=False))
+    _, recorder = train(tmp_path, max_train_steps=2, **more, torch_compile=True, dynamo_backend="eager")
+    assert recorder.losses == pytest.approx(plain.losses, rel=1e-5)
+    (told,) = [event.text for event in recorder.of("notice") if "compiler" in event.text]
+    assert "one code for all sizes (Invalid ranges [0:-1]). One for each size is made instead" in told
+
+
+def test_where_that_fails_too_it_is_one_sentence(tmp_path, monkeypatch):
+    replace(monkeypatch, "eager", failing(always=True))
+    with pytest.raises(TrainingFailed, match=r"compiler fails \(Invalid ranges \[0:-1\]\)\. Leave out --torch_compile"):
+        train(tmp_path, max_train_steps=1, torch_compile=True, dynamo_backend="eager")

@@ -12,7 +12,7 @@ from sd_scripts.library.seeds import derive, sow
 from sd_scripts.library.train import zero
 from sd_scripts.library.train.averages import Averages
 from sd_scripts.library.train.batches import Batch
-from sd_scripts.library.train.compiling import begin_pass
+from sd_scripts.library.train.compiling import Compiled, begin_pass
 from sd_scripts.library.train.curves import Schedule
 from sd_scripts.library.train.fused import FusedSteps
 from sd_scripts.library.train.losses import make_loss
@@ -56,6 +56,7 @@ class Learner:
         accelerator: Any,
         seed: int,
         smaller: Smaller | None = None,
+        compiled: Compiled | None = None,
     ) -> None:
         self._bare = Predictor(family, method.trained(), texts.settings)
         self.optimizer = make_optimizer(method.parameter_groups(options.optimizer.learning_rate), options.optimizer)
@@ -70,7 +71,7 @@ class Learner:
         self._accelerator = accelerator
         self._seed = seed
         self._compilation = options.compilation
-        self._smaller = smaller
+        self._smaller, self._compiled = smaller, compiled
         self.clock = StepClock(accelerator.device)
         velocity = family.prediction_type == "v_prediction"
         self._loss = make_loss(family.alphas_T, velocity, options.loss, accelerator.device)
@@ -108,13 +109,14 @@ class Learner:
         return Outcome(loss, losses_N, grad_norm, rates, times, taken)
 
     def _backward(self, batches: Sequence[Batch], step: int, items: torch.Tensor) -> list[torch.Tensor]:
-        """Adds up the gradients of all batches; each batch's share in the loss. Once more where memory ran out."""
+        """Adds up the gradients of all batches; each batch's share in the loss. Once more where another way is left."""
         while True:
             try:
                 return [self._backward_one(batches, micro, step, items) for micro in range(len(batches))]
             except (MemoryError, RuntimeError) as error:
                 largest = max(len(batch.images) for batch in batches)
-                if self._smaller is None or not self._smaller.helps(error, largest, step + 1):
+                smaller = self._smaller is not None and self._smaller.helps(error, largest, step + 1)
+                if not smaller and not self._compiles_otherwise(error):
                     raise
             # Behind the handler: the error held what the passes had made.
             self._stepper.zero_grad()
@@ -163,7 +165,12 @@ class Learner:
         """losses_B of a batch that is not learnt. Other processes need not look at one at the same time."""
         self._use_strength(batch.strength)
         with torch.no_grad():
-            losses_B = self._losses(batch, self._bare)
+            try:
+                losses_B = self._losses(batch, self._bare)
+            except RuntimeError as error:
+                if not self._compiles_otherwise(error):
+                    raise
+                losses_B = self._losses(batch, self._bare)
         self._use_strength(1.0)
         return losses_B
 
@@ -179,6 +186,9 @@ class Learner:
         with self._accelerator.autocast() if self._accelerator.native_amp else nullcontext():
             prediction_BCHW = predictor(noisy_BCHW, batch.timesteps_B, batch.sizes_B6, **texts).float()
         return self._loss.per_item(prediction_BCHW, target_BCHW, batch.timesteps_B, batch.mask_BHW)
+
+    def _compiles_otherwise(self, error: Exception) -> bool:
+        return self._compiled is not None and self._compiled.helps(error)
 
     def _use_strength(self, strength: float) -> None:
         if strength != self._strength:
