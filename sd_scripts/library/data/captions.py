@@ -91,20 +91,22 @@ def training_text(caption: str, tags: str, separator: str = ",", every_line: boo
     `every_line`: each line of the caption with all tags (the lines of tags become one), for captions by lot. Tags alone
     are a text like any other, with its own lines.
     """
-    lines = _lines if every_line else _first_line
-    sentences, tag_lines = lines(caption), lines(tags)
+    between = f"{separator.rstrip()} "
+    if not every_line:
+        sentence, words = _first_line(caption), _first_line(tags)
+        return f"{sentence}{between}{words}" if sentence and words else sentence or words
+    sentences, tag_lines = _lines(caption), _lines(tags)
     if not sentences or not tag_lines:
         return "\n".join(sentences or tag_lines)
-    between = f"{separator.rstrip()} "
     all_tags = between.join(tag_lines)
     return "\n".join([f"{sentence}{between}{all_tags}" for sentence in sentences])
 
 
-def _first_line(text: str) -> list[str]:
-    """The first of them, looked for without the others; [] where there is none."""
+def _first_line(text: str) -> str:
+    """The first line that is not empty, looked for without the others; "" where there is none."""
     stripped = (text or "").strip()
     # What ends a line is white space, so the first line of what is left is not empty.
-    return [stripped.splitlines()[0].rstrip()] if stripped else []
+    return stripped.splitlines()[0].rstrip() if stripped else ""
 
 
 def _lines(text: str) -> list[str]:

@@ -84,7 +84,8 @@ def _names_in(folder: Path, others: str) -> Names:
             name = entry.name
             # Asked without a call: most names of a large folder are none of a picture.
             if name.lower().endswith(IMAGE_SUFFIXES):
-                if _has_image_name(name) and _is_file(entry):
+                # Hidden ones are left aside, as in `_has_image_name`.
+                if name[0] != "." and _is_file(entry):
                     names.append(name)
             elif others and name.endswith(others):
                 any_others = True
