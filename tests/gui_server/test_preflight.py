@@ -300,7 +300,6 @@ SCENES = [
     ("check.resolution_of_folders", lora(resolution="", in_json="", train_data_dir="pics")),
     ("check.gpu_list", train(gpu_ids="a")),
     ("check.no_gpu", train(gpu_ids="99")),
-    ("check.processes", train(num_processes=1000)),
     ("check.machine_rank", train(machine_rank=3)),
     ("check.needs", train(num_machines=2, num_processes=2)),
     ("check.text_encoder_off", train(learning_rate_te=1e-6)),
@@ -334,10 +333,10 @@ SCENES = [
     ("check.pictures_gone", gone(3)),
     ("check.captions_as_trained", train()),
 ]
-# Those that depend on the machine, or need more than a form, have tests of their own below.
+# Those that depend on the machine, or need more than a form, have tests of their own below, or in test_launching.py.
 ELSEWHERE = {
     "check.no_space", "check.no_wandb", "check.wandb_key", "check.no_xformers", "check.no_deepspeed", "check.looking",
-    "check.subset_empty",
+    "check.subset_empty", "check.processes", "check.processes_without_gpu", "check.on_processor",
 }  # fmt: skip
 
 
