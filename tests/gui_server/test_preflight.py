@@ -376,6 +376,15 @@ def expect_sound(stage: str, fix: Fix) -> None:
         assert fix.facts["stage"] in STAGES and fix.facts["values"].keys() <= specs_of(fix.facts["stage"])
 
 
+def test_a_finding_calls_other_fields_as_the_form_does(place: Place) -> None:
+    def said(**typed: object) -> set[str]:
+        return {one.text for one in place.look("train", place.training(**typed)).findings if one.level == "error"}
+
+    assert {"It needs Address of machine 0.", "It needs Port."} <= said(num_machines=2, num_processes=2)
+    assert "It needs Precision fp16 / bf16." in said(fp8_base=True)
+    assert "Little RAM and Much GPU memory exclude each other. Keep which?" in said(lowram=True, highvram=True)
+
+
 def specs_of(stage: str) -> set[str]:
     return set(option_specs(STAGES[stage].options))
 
