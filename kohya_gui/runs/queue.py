@@ -41,6 +41,17 @@ class Queue:
         self.wake()
         return record
 
+    def add_once(self, stage: str, name: str, **facts: Any) -> RunRecord:
+        """Appends a run, unless one that does the same waits or runs already: gives that one then."""
+        with self.changing() as order:
+            open_ones = map(self.store.record, self.store.unended())
+            record = next((one for one in open_ones if (one.stage, one.argv) == (stage, facts["argv"])), None)
+            if record is None:
+                (record,) = self._created([{"stage": stage, "name": name, **facts}])
+                order.ids.append(record.id)
+        self.wake()
+        return record
+
     def add_chain(self, steps: list[dict[str, Any]]) -> list[RunRecord]:
         """Appends runs of which each one needs the one before it."""
         with self.changing() as order:
