@@ -21,7 +21,7 @@ from sd_scripts.options.cli import parse
 from sd_scripts.options.config_file import config_path
 from sd_scripts.options.fit import FitSearchOptions
 from sd_scripts.options.scripts import SCRIPTS
-from sd_scripts.options.spec import option_specs
+from sd_scripts.options.spec import flat_values
 from sd_scripts.options.trainer import TrainerOptions
 from sd_scripts.options.values import flag_words
 
@@ -133,7 +133,7 @@ def _model(options: TrainerOptions) -> Model | None:
 
 def _words(values: Values, options: TrainerOptions) -> str:
     """What is changed, as on the command line; what goes back to its default, too, as it stood there."""
-    given = [flag for flag in option_specs(type(options)) if flag in values]
+    given = [flag for flag in flat_values(options) if flag in values]
     on = [word for flag in given for word in flag_words(flag, values[flag]) if values[flag] is not None]
     off = [f"no --{flag}" for flag in given if values[flag] in (False, None)]
     return " ".join([*on, *off]) or "as it is"
