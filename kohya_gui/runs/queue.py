@@ -4,7 +4,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,9 @@ class Queue:
     queue. What is added counts from the moment in which the order lists it: a sudden end leaves no half of a chain.
     """
 
-    def __init__(self, store: RunStore, stop_grace_s: float = 180.0) -> None:
+    def __init__(self, store: RunStore, stop_grace_s: float = 180.0, roots: Iterable[Path] = ()) -> None:
         self.store = store
+        self._roots = list(roots)
         self.stop_grace_s = stop_grace_s
 
     def add(self, stage: str, name: str, **facts: Any) -> RunRecord:
@@ -71,6 +72,7 @@ class Queue:
             return
         argv = [sys.executable, "-m", "kohya_gui.runs.worker", "--runs_dir", str(self.store.runs_dir)]
         argv += ["--stop_grace_s", str(self.stop_grace_s)]
+        argv += [word for root in self._roots for word in ("--root", str(root))]
         worker = systems.start_detached(argv, output=self.store.runs_dir / "worker.log", cwd=REPOSITORY)
         # Someone must collect its exit code, or it stays behind as a zombie.
         threading.Thread(target=worker.wait, daemon=True).start()
