@@ -1,7 +1,6 @@
 """Fit to my GPU: the run that tries a training's settings, and what the last one found for a form."""
 
 import functools
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from kohya_gui import devices
 from kohya_gui.checks import Checked
 from kohya_gui.draft import Draft, Finding, Fix
 from kohya_gui.launch import run_name, versions
-from kohya_gui.launching import gpus_named, split_values
+from kohya_gui.launching import gpus_named, launcher, split_values
 from kohya_gui.past import differing
 from kohya_gui.runs.events import RunView
 from kohya_gui.runs.store import RunRecord, RunStore
@@ -24,13 +23,19 @@ PREFIX = "fit_"
 # Older runs are not looked at.
 _MOST_RUNS = 20
 
+# Their product is the pictures of a step: one of them as it was, and the other as it was chosen, is another training.
+_SPLIT = {"train_batch_size", "gradient_accumulation_steps"}
+
 
 def fit_facts(checked: Checked, repo: Path) -> dict[str, Any]:
-    """What the record says of a run that tries the settings of a training that may start."""
+    """What the record says of a run that tries the settings of a training that may start.
+
+    Steps are tried in one process: where GPUs are named, on the first of them.
+    """
     draft = checked.draft
-    own = split_values(draft.values)[1]
+    own, first = split_values(draft.values)[1], gpus_named(draft.get("gpu_ids"))[:1]
     program = str(repo / "sd_scripts" / "tools" / "fit_memory.py")
-    argv = [sys.executable, program, "--training", draft.stage.script]
+    argv = [*launcher({"gpu_ids": str(first[0])} if first else {}), program, "--training", draft.stage.script]
     return {
         "stage": PREFIX + draft.stage.id,
         "name": run_name(checked),
@@ -39,7 +44,7 @@ def fit_facts(checked: Checked, repo: Path) -> dict[str, Any]:
         "work_dir": str(draft.base),
         "values": flat_values(from_values(draft.stage.options, draft.values)),
         "project": draft.project.name or None,
-        "devices": [f"gpu:{number}" for number in gpus_named(draft.get("gpu_ids"))] or devices.names(),
+        "devices": [f"gpu:{number}" for number in first] or devices.names(),
         "versions": versions(repo),
     }
 
@@ -74,9 +79,14 @@ def _shown(value: Any) -> str:
 
 
 def _is_same(draft: Draft, record: RunRecord, chosen: dict[str, Any]) -> bool:
-    """Whether what the memory hangs on, but for what was chosen, is still as it was."""
+    """Whether what the memory hangs on is still as it was, or as it was chosen."""
     now = {flag: draft.get(flag) for flag in draft.specs}
-    return set(differing(draft.stage, record.values, now)) <= set(chosen)
+    before = {flag: record.values.get(flag, spec.default) for flag, spec in draft.specs.items()}
+    taken = {flag for flag, value in chosen.items() if now.get(flag) == value}
+    left = {flag for flag in chosen if now.get(flag) == before.get(flag)}
+    split = _SPLIT & chosen.keys()
+    same_pictures = split <= taken or split <= left
+    return same_pictures and {*differing(draft.stage, record.values, now)} <= set(chosen) == taken | left
 
 
 @functools.lru_cache(maxsize=_MOST_RUNS)

@@ -1,5 +1,6 @@
 """RAM: what a container may take, and the peak of a process."""
 
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -32,6 +33,20 @@ def test_the_peak_of_a_process_is_its_own_and_not_of_the_one_that_started_it():
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 100_000_000 < int(told.stdout) < 300_000_000
     assert peak_ram_bytes() > len(mine)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no resource module, and tells the peak itself.")
+def test_on_macos_too_the_peak_is_told_and_not_what_is_held_now(monkeypatch):
+    import resource
+
+    def peak() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    # Of macOS it is in bytes. Here it is in KiB, far from what is held.
+    for pid in (None, os.getpid()):
+        assert peak() <= peak_ram_bytes(pid) <= peak()
+    assert peak_ram_bytes(os.getppid()) > 0
 
 
 def test_a_process_that_has_ended_holds_nothing():

@@ -3,13 +3,20 @@
 diffusers reads in every U-Net and transformer that it has to give one of them, and others do the like: seconds at every
 start. Such a module is put in place empty, so that the modules below it can be imported. What it holds is there as soon
 as it is asked for: nothing works differently, only later.
+
+Who asks while another thread runs the module waits for that, as an import would: by the import system's own lock of the
+module, which knows when two threads would wait for each other. The threads then go on with what is there so far.
 """
 
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from importlib import _bootstrap
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, cast
+
+_imports = cast(Any, _bootstrap)
 
 _ANSWERED = ("__version__", "__all__")
 """The import system looks for other names of this form in every module, and must not find them by running it."""
@@ -69,11 +76,14 @@ _OPEN = {
 """Packages of which single modules are used while the package itself waits. The others run before their modules."""
 
 
-def run(module: ModuleType) -> None:
-    """Runs a deferred module's code, where it waits, after that of the packages that it lies in."""
-    _run_above(module.__name__)
+def run(module: ModuleType, wait: bool = True) -> None:
+    """Runs a deferred module's code, where it waits, after that of the packages that it lies in.
+
+    `wait`: for another thread that runs it at the moment. The code is not run twice, nor by its own thread once more.
+    """
+    _run_above(module.__name__, wait)
     if waits(module):
-        _loader(module).run(module)
+        _loader(module).run(module, wait)
 
 
 def _called_later(module: ModuleType, name: str) -> Callable[..., Any]:
@@ -86,11 +96,15 @@ def _called_later(module: ModuleType, name: str) -> Callable[..., Any]:
     return call
 
 
-def _run_above(name: str) -> None:
+def _run_above(name: str, wait: bool) -> None:
+    if _follows(name):
+        run(sys.modules[name.rpartition(".")[0]], wait)
+
+
+def _follows(name: str) -> bool:
+    """Whether a module runs only after the package that it lies in."""
     package = name.rpartition(".")[0]
-    above = sys.modules.get(package)
-    if isinstance(above, Deferred) and package not in _OPEN:
-        run(above)
+    return isinstance(sys.modules.get(package), Deferred) and package not in _OPEN
 
 
 def waits(module: ModuleType) -> bool:
@@ -106,6 +120,8 @@ def _loader(module: ModuleType) -> "_Loader":
 class _Loader:
     def __init__(self, own: Any) -> None:
         self._own = own
+        self._turn = threading.RLock()
+        self._running = False
         self.waits = False
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
@@ -114,14 +130,56 @@ class _Loader:
     def exec_module(self, module: ModuleType) -> None:
         self.waits = True
 
-    def run(self, module: ModuleType) -> None:
-        self.waits = False
+    def run(self, module: ModuleType, wait: bool) -> None:
+        # Only who does not wait takes the turn: all waiting is for the import lock, which the thread whose turn it is
+        # takes at once.
+        while not self._turn.acquire(blocking=False):
+            if not (wait and _is_waited_for(module)):
+                return
         try:
-            self._own.exec_module(module)
-        except BaseException:
-            # As after a failed import, the next who asks hears the reason too.
-            self.waits = True
-            raise
+            if self.waits and not self._running:
+                self._run_now(module)
+        finally:
+            self._turn.release()
+
+    def _run_now(self, module: ModuleType) -> None:
+        """Runs it. After a failure, as after a failed import, the next who asks hears the reason too."""
+        self._running = True
+        try:
+            with _imports._ModuleLockManager(module.__name__):
+                self._own.exec_module(module)
+            self.waits = False
+        finally:
+            self._running = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
+
+
+def _is_waited_for(module: ModuleType) -> bool:
+    """Waits for the thread that runs a module; False where that one waits for this, directly or by way of others."""
+    try:
+        with _imports._ModuleLockManager(module.__name__):
+            return True
+    except _imports._DeadlockError:
+        return False
+
+
+class _After:
+    """For a module of a package that waits: the package runs before it, and may have read it in by then.
+
+    Not while the module is looked for: then no other thread could import anything.
+    """
+
+    def __init__(self, own: Any) -> None:
+        self._own = own
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        # Another thread that runs the package may need this very module, whose import lock is taken here.
+        _run_above(spec.name, wait=False)
+        there = sys.modules.get(spec.name)
+        spec.loader = cast(Any, _There(there)) if there else self._own
+        return spec.loader.create_module(spec) if spec.loader else None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._own, name)
@@ -138,24 +196,15 @@ class _There:
         return self._module
 
     def exec_module(self, module: ModuleType) -> None:
+        # The import system has given it the new one, by which it would be read in once more.
         module.__spec__ = self._spec
-
-
-def _spec_of(module: ModuleType) -> ModuleSpec:
-    # The import system takes the module's own, by which it would be read in once more.
-    module.__spec__ = ModuleSpec(module.__name__, cast(Any, _There(module)))
-    return module.__spec__
 
 
 class _Finder:
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
-        if name not in DEFERRED:
-            if name in sys.modules:
-                # Whoever asks although it is there wants to know whether it could be found.
-                return None
-            _run_above(name)
-            return _spec_of(sys.modules[name]) if name in sys.modules else None
-        spec = PathFinder.find_spec(name, path, target)
-        if spec is not None:
-            spec.loader = cast(Any, _Loader(spec.loader))
+        # Whoever asks for one that is there already wants to know whether it could be found.
+        loader = _Loader if name in DEFERRED else _After if _follows(name) and name not in sys.modules else None
+        spec = PathFinder.find_spec(name, path, target) if loader else None
+        if spec is not None and loader:
+            spec.loader = cast(Any, loader(spec.loader))
         return spec

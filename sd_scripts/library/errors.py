@@ -32,6 +32,13 @@ class BadFile(UserError):
     kind = "file"
 
 
+class NotWhole(UserError):
+    """What was written does not read back: to write it again, or elsewhere, is not for a program to decide."""
+
+    exit_code = 1
+    kind = "file"
+
+
 class StoppedAsAsked(Exception):
     """The work ended before its end, because that was asked for; its text says what became of it."""
 

@@ -21,22 +21,39 @@ _WAYS = ("multi_gpu", "tpu", "use_deepspeed", "use_fsdp", "use_megatron_lm", "mp
 # At each start it lists defaults that were not given to it. The scripts decide these themselves.
 _NOT_GIVEN = "`accelerate launch`"
 
+# With these a process ends that hears no stop signal yet; the last is Windows' own, for Ctrl+C.
+_UNHEARD = (-signal.SIGTERM, -signal.SIGINT, 0xC000013A)
+
 
 class Stops:
-    """Takes stop signals from now on, and passes them on to what was started here."""
+    """Takes stop signals from now on, and passes them on to what was started here.
+
+    Before anything may have been started, one ends this process where it stands: packages that are being read in do not
+    take an exception well, and there is nothing to tidy up.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = self.begun = False
         for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self.pass_on)
 
     def pass_on(self, number: int, frame: Any) -> None:
-        """Asks what was started here to stop; leaves where nothing is started yet."""
+        """Asks what was started here to stop; leaves where nothing is."""
         self.asked = True
+        if not self.begun:
+            _say_stopped()
+            os._exit(0)
         if not systems.ask_children_to_stop():
-            raise SystemExit(_stopped_early())
+            _say_stopped()
+            raise SystemExit(0)
+
+    def end_if_asked(self) -> None:
+        """Leaves where a stop came: what heard it was no process of the work, but one that looked at the machine."""
+        if self.asked:
+            _say_stopped()
+            raise SystemExit(0)
 
 
 def launch(stops: Stops) -> int:
@@ -46,6 +63,7 @@ def launch(stops: Stops) -> int:
     from torch.distributed.elastic.multiprocessing import api
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    _end_after_looks(accelerate_launch, stops)
     # It would put a handler of its own in place of ours, which ends all at once.
     api._terminate_process_handler = stops.pass_on
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
@@ -53,13 +71,16 @@ def launch(stops: Stops) -> int:
     asked = accelerate_launch.launch_command_parser().parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="launch-", ignore_cleanup_errors=True) as room:
-            accelerate_launch.launch_command(as_asked(asked, room))
+            asked = as_asked(asked, room)
+            stops.begun = True
+            stops.end_if_asked()
+            accelerate_launch.launch_command(asked)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         return _failed(f"process {rank + 1}", failure.exitcode, stops.asked)
     except subprocess.CalledProcessError as error:
         return _failed("the process", error.returncode, stops.asked)
-    except (UserError, ValueError, ConnectionError) as error:
+    except (UserError, ValueError, OSError, ImportError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -78,20 +99,34 @@ def as_asked(asked: argparse.Namespace, room: str) -> argparse.Namespace:
         os.environ.update(ACCELERATE_USE_CPU="true", CUDA_VISIBLE_DEVICES="")
     if (asked.num_processes or 1) > 1 and not any(getattr(asked, way) for way in _WAYS):
         asked.cpu, asked.multi_gpu = False, True
+    # Else it ends with 1 whatever became of the script. How that failed is told here, in words of our own.
+    asked.quiet = False
     # Else it makes a folder at each start, and leaves it behind.
     asked.log_dir = asked.log_dir or room
     return asked
 
 
-def _stopped_early() -> int:
-    print("Stopped as asked, before it began.", file=sys.stderr)
-    return 0
+def _end_after_looks(accelerate_launch: Any, stops: Stops) -> None:
+    """Several processes are started after a look at the GPUs, by nvidia-smi: a stop may come just then."""
+    look = accelerate_launch.check_cuda_p2p_ib_support
+
+    def looked() -> bool:
+        found = bool(look())
+        stops.end_if_asked()
+        return found
+
+    accelerate_launch.check_cuda_p2p_ib_support = looked
+
+
+def _say_stopped() -> None:
+    print("Stopped as asked.", file=sys.stderr, flush=True)
 
 
 def _failed(process: str, code: int, stop_asked: bool) -> int:
     """The exit code where a process failed. A script has said why itself, unless it was killed."""
-    if stop_asked and code in (-signal.SIGTERM, -signal.SIGINT):
-        return _stopped_early()
+    if stop_asked and code in _UNHEARD:
+        _say_stopped()
+        return 0
     if code < 0:
         killed = signal.Signals(-code).name
         print(f"Error: {process} was ended from outside ({killed}). {ADVICE}", file=sys.stderr)

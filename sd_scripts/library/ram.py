@@ -1,5 +1,6 @@
 """RAM: what may still be taken of it, and the most that a process has held."""
 
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,10 @@ def peak_ram_bytes(pid: int | None = None) -> int:
     """
     import psutil
 
+    if sys.platform == "darwin" and pid in (None, os.getpid()):
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # of macOS it is in bytes
     try:
         process = psutil.Process(pid)
         if sys.platform.startswith("linux"):

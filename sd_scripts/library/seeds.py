@@ -38,4 +38,6 @@ def derive(seed: int, *where: int | str) -> int:
     The same arguments give the same number on every machine and in every process.
     """
     text = "\0".join(str(part) for part in (seed, *where))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+    # Names of files need not be UTF-8.
+    data = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big") >> 1

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -13,12 +15,14 @@ from sd_scripts.library.data.buckets import BucketRules, checked_rules, parse_re
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io.checkpoints import open_checkpoint
 from sd_scripts.library.io.fitting import check_embedding_file, check_network_file
-from sd_scripts.library.io.headers import pickled_object, safetensors_header
+from sd_scripts.library.io.headers import model_facts, pickled_object, safetensors_header
 from sd_scripts.library.io.reading import read_whole
 from sd_scripts.library.networks.stored import StoredNetwork
 from sd_scripts.library.train.checks.output import check_plain
 from sd_scripts.library.train.prompts import read_prompts
 from sd_scripts.options.latents import BucketOptions
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", ["CON", "con.v1", "Nul", "lpt1", "COM9.x", "ends.", "ends "])
@@ -112,6 +116,84 @@ def test_places_in_a_file_that_are_none(tmp_path: Path, offsets: object) -> None
     for look in (safetensors_header, open_checkpoint):
         with pytest.raises(BadFile, match="incomplete"):
             look(path)
+
+
+def header_of(path: Path, text: str) -> Path:
+    path.write_bytes(len(text).to_bytes(8, "little") + text.encode() + bytes(8))
+    return path
+
+
+TENSOR = '"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}'
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "[" * 100_000,
+        '{"__metadata__": ' + '{"a": ' * 100_000,
+        '{"a": {"dtype": "F32", "shape": ["x"], "data_offsets": [0, 8]}}',
+        '{"a": {"dtype": "F32", "shape": [2.5], "data_offsets": [0, 8]}}',
+        '{"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 8]}}',
+        '{"a": {"dtype": "F32", "shape": [true], "data_offsets": [0, 8]}}',
+        '{"a": {"dtype": "F32", "shape": "12", "data_offsets": [0, 8]}}',
+        '{"a": {"dtype": "F32", "shape": [' + "9999999999999999999," * 99 + '2], "data_offsets": [0, 8]}}',
+        '{"a": {"dtype": [], "shape": [2], "data_offsets": [0, 8]}}',
+        '{"a": {"dtype": null, "shape": [2], "data_offsets": [0, 8]}}',
+        '{"__metadata__": [1], ' + TENSOR + "}",
+        '{"__metadata__": "text", ' + TENSOR + "}",
+        '{"__metadata__": {"modelspec.prediction_type": [1]}, ' + TENSOR + "}",
+        '{"__metadata__": {"ss_steps": 5}, ' + TENSOR + "}",
+    ],
+    ids=lambda header: header[:60],
+)
+def test_headers_that_say_something_else(tmp_path: Path, header: str) -> None:
+    path = header_of(tmp_path / "odd.safetensors", header)
+    for look in (safetensors_header, model_facts, open_checkpoint):
+        with pytest.raises(BadFile, match="incomplete"):
+            look(path)
+
+
+def test_a_header_may_say_that_it_says_nothing(tmp_path: Path) -> None:
+    path = header_of(tmp_path / "plain.safetensors", '{"__metadata__": null, ' + TENSOR + "}")
+    assert safetensors_header(path) == ({"a": ("F32", (2,))}, {})
+    assert model_facts(path).kind == "unknown" and open_checkpoint(path).metadata == {}
+
+
+@pytest.mark.parametrize("odd", [[1], {"a": 1}, 5, None, "x", [[[]]]])
+def test_folders_of_models_that_say_something_else(tmp_path: Path, odd: object) -> None:
+    files = {
+        "model_index.json": "_class_name",
+        "scheduler/scheduler_config.json": "prediction_type",
+        "text_encoder/config.json": "num_hidden_layers",
+        "unet/config.json": "use_linear_projection",
+    }
+    for name, key in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps({key: odd}))
+    facts = model_facts(tmp_path)
+    assert facts.prediction_type is None and facts.text_layers == (5 if odd == 5 else None)
+
+
+STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x02tQ"
+NESTED = [
+    # A key of tuples in tuples, which takes all stack, and one of twice the same in each, which takes all time.
+    b"\x80\x02})" + b"\x85" * 2_000_000 + b"K\x01s.",
+    b"\x80\x02})" + b"2\x86" * 60 + b"K\x01s.",
+    # Shapes of texts, and of a list.
+    b"\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"K\x00X\x01\x00\x00\x00x)tRs.",
+    b"\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n(]K\x00K\x02\x85)tRs.",
+]
+
+
+@pytest.mark.parametrize("data", NESTED, ids=["deep", "often", "shape", "format"])
+def test_pickles_that_would_take_all_stack_or_all_time(tmp_path: Path, data: bytes) -> None:
+    """Looked at by a process of its own: the stack that is full ends it without an error."""
+    path = zipped(tmp_path / "odd.ckpt", data, zipfile.ZIP_STORED)
+    code = "import sys; from sd_scripts.library.io.headers import model_facts; model_facts(sys.argv[1])"
+    ended = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True)
+    assert f"BadFile: {path} is no checkpoint" in ended.stderr, (ended.returncode, ended.stderr)
+    with pytest.raises(BadFile, match="is no checkpoint"):
+        open_checkpoint(path)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="this system has no such device")

@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from sd_scripts.library.errors import BadFile
 from sd_scripts.library.events import LineReader
 from sd_scripts.library.io import atomic, leftovers
 from sd_scripts.library.io.atomic import open_for_lines, replacing, replacing_folder, write_text
+from sd_scripts.library.io.metadata import read_metadata, write_entries
 from sd_scripts.library.io.twice import copy_of, read_either, write_twice
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,6 +174,89 @@ def test_files_and_the_folders_around_them_are_flushed_before_and_after_the_rena
         (beside / "c").write_text("text")
     told = [one.replace(str(tmp_path), "") for one in done]
     assert [".part/c" in told[0], ".part" in told[1], *told[2:]] == [True, True, "rename", ""]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
+@pytest.mark.parametrize("linked", [True, False])
+def test_who_may_read_a_file_may_read_the_one_in_its_place_and_the_one_before(tmp_path, monkeypatch, linked):
+    if not linked:
+        # As on a drive that knows no second names.
+        monkeypatch.setattr(os, "link", lambda *_: os.stat(tmp_path / "no such file"))
+    path = tmp_path / "meta.json"
+    path.write_text('{"a": {}}')
+    path.chmod(0o600)
+    before = path.stat()
+    for key in "bc":
+        write_entries(path, iter([(key, {"caption": key})]))
+        assert [stat.S_IMODE(one.stat().st_mode) for one in (path, copy_of(path))] == [0o600, 0o600]
+        assert (copy_of(path).stat().st_ino == before.st_ino) == linked or key == "c"
+    write_text(tmp_path / "new.txt", "new")
+    assert stat.S_IMODE((tmp_path / "new.txt").stat().st_mode) == 0o666 & ~atomic._umask()
+    with replacing_folder(tmp_path / "state"):
+        pass
+    (tmp_path / "state").chmod(0o700)
+    with replacing_folder(tmp_path / "state"):
+        pass
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be another user")
+def test_a_file_of_another_user_is_kept_and_replaced():
+    nobody = 65534
+    # Not in a folder of root's own.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        path = Path(folder, "meta.json")
+        path.write_text('{"a": {}}')
+        path.chmod(0o666)
+        os.seteuid(nobody)
+        try:
+            write_entries(path, iter([("b", {"caption": "b"})]))
+        finally:
+            os.seteuid(0)
+        assert read_metadata(path) == {"b": {"caption": "b"}} and path.stat().st_uid == nobody
+        assert json.loads(copy_of(path).read_text()) == {"a": {}}
+
+
+def test_where_nobody_may_set_rights_files_are_written_all_the_same(tmp_path, monkeypatch):
+    """As on a stick whose files all belong to who put it in."""
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    write_text(tmp_path / "a.txt", "whole")
+    assert (tmp_path / "a.txt").read_text() == "whole"
+
+
+def test_a_copy_of_what_was_there_before_that_cannot_be_made_is_told_and_costs_nothing(tmp_path, caplog):
+    path = tmp_path / "meta.json"
+    write_entries(path, iter([("a", {"caption": "a"})]))
+    copy_of(path).mkdir()
+    write_entries(path, iter([("b", {"caption": "b"})]))
+    assert read_metadata(path) == {"b": {"caption": "b"}} and names(tmp_path) == ["meta.json", "meta.json.bak"]
+    assert f"What stood in {path} before is not kept. Cannot write {copy_of(path)}" in caplog.text
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody remove such a folder")
+@pytest.mark.parametrize("name", ["a.txt", "new/a.txt"])
+def test_where_the_program_s_own_folder_is_gone_that_is_a_sentence(tmp_path, monkeypatch, name):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    here.rmdir()
+    for work in (atomic.check_writable, lambda path: write_text(path, "text")):
+        with pytest.raises(BadFile, match=f"Cannot write {name}: No such file or directory"):
+            work(Path(name))
+
+
+def test_a_drive_that_is_not_there_is_a_sentence(monkeypatch):
+    """A path of Windows begins with a drive, which may be missing; here there is one that seems to be."""
+    path = Path(Path.cwd().anchor, "out", "a.txt")
+    monkeypatch.setattr(Path, "exists", lambda self: False)
+    for work in (atomic.check_writable, lambda path: write_text(path, "text")):
+        with pytest.raises(BadFile, match="a.txt: No such file or directory"):
+            work(path)
 
 
 def test_a_torn_last_line_spoils_only_itself(tmp_path):

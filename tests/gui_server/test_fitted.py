@@ -1,13 +1,16 @@
 """Fit to the memory: what the last such run says of the settings that stand in the form."""
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kohya_gui import devices
 from kohya_gui.checks import check
 from kohya_gui.files import Roots
-from kohya_gui.fitted import add_found
+from kohya_gui.fitted import add_found, fit_facts
 from kohya_gui.monitor import Monitor
 from kohya_gui.project import Project
 from kohya_gui.runs.queue import Queue
@@ -56,6 +59,30 @@ def test_that_the_present_settings_are_the_fastest_is_said_too(store: RunStore) 
     tried(store)
     assert said(store) == [("fit.best", [])]
     assert said(store, resolution="768,768") == said(store, train_batch_size="8") == []
+
+
+def test_what_is_neither_as_it_was_nor_as_chosen_is_another_question(store: RunStore) -> None:
+    tried(store, train_batch_size=1, gradient_accumulation_steps=4)
+    assert said(store) == [("fit.found", [{"train_batch_size": 1, "gradient_accumulation_steps": 4}])]
+    assert said(store, train_batch_size="1", gradient_accumulation_steps="4") == [("fit.best", [])]
+    assert said(store, train_batch_size="8") == said(store, gradient_accumulation_steps="2") == []
+    # Half of it would be steps of one picture, or of sixteen.
+    assert said(store, train_batch_size="1") == said(store, gradient_accumulation_steps="4") == []
+
+
+def test_steps_are_tried_on_the_first_of_the_named_gpus(tmp_path: Path) -> None:
+    """It is the only one that is locked, and that the program sees."""
+    program = tmp_path / "sd_scripts" / "tools" / "fit_memory.py"
+    program.parent.mkdir(parents=True)
+    (tmp_path / "pyproject.toml").write_text("[project]\nversion = '1'")
+    program.write_text("import os, sys; print(os.environ['CUDA_VISIBLE_DEVICES'], *sys.argv[1:4])")
+    roots, project = Roots([tmp_path]), Project(work_dir=str(tmp_path))
+    facts = fit_facts(check(STAGES["train"], HAD | {"gpu_ids": "3,1", "num_processes": 2}, project, roots), tmp_path)
+    assert facts["devices"] == ["gpu:3"] and not [word for word in facts["argv"] if "multi_gpu" in word]
+    done = subprocess.run(facts["argv"], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert (done.returncode, done.stdout) == (0, "3 --training fine_tune.py --\n"), done.stderr
+    facts = fit_facts(check(STAGES["train"], HAD, project, roots), tmp_path)
+    assert facts["devices"] == devices.names() and facts["argv"][1] == str(program)
 
 
 def test_such_a_run_is_named_after_its_training(store: RunStore) -> None:

@@ -4,7 +4,9 @@ import hashlib
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save
+from torch.utils._pytree import tree_map
 
 from sd_scripts.library.io import tensor_file
 from sd_scripts.library.io.checkpoints import write_pickle
@@ -47,6 +49,42 @@ def test_numbers_are_converted_as_torch_does(tmp_path):
     assert write_tensors(path, TENSORS, {}, dtypes) == sha256(path)
     for name, tensor in load_file(path).items():
         assert torch.equal(tensor, TENSORS[name].to(dtypes.get(name, tensor.dtype))), name
+
+
+class Away(torch.Tensor):
+    """A tensor of a Mac's GPU, as far as torch can tell: its numbers are to be had by a copy, and in no other way."""
+
+    @staticmethod
+    def __new__(cls, held):
+        made = torch.Tensor._make_wrapper_subclass(
+            cls, held.shape, dtype=held.dtype, strides=held.stride(), device="mps"
+        )
+        made.held = held
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+        given = tree_map(lambda value: value.held if isinstance(value, cls) else value, (args, kwargs or {}))
+        found = function(*given[0], **given[1])
+        return args[0] if "copy_" in function.name() else tree_map(cls._away, found)
+
+    @classmethod
+    def _away(cls, value):
+        return cls(value) if isinstance(value, torch.Tensor) else value
+
+
+@pytest.mark.parametrize("dtypes", [{}, {"float": torch.bfloat16, "odd": torch.float32}])
+def test_tensors_of_a_device_that_is_neither_cpu_nor_cuda(tmp_path, dtypes):
+    away = {name: Away(tensor.contiguous()) for name, tensor in TENSORS.items()}
+    assert {(tensor.device.type, tensor.is_cuda) for tensor in away.values()} == {("mps", False)}
+    assert write_tensors(tmp_path / "a", away, {}, dtypes) == write_tensors(tmp_path / "b", TENSORS, {}, dtypes)
+
+
+def test_a_header_holds_names_of_files_that_are_no_utf_8(tmp_path):
+    told = {"title": "gr\udcfcn", "gr\udcfcn": "猫"}
+    write_tensors(tmp_path / "a", TENSORS, told, {})
+    with safe_open(tmp_path / "a", "pt") as file:
+        assert file.metadata() == {"format": "pt", "title": r"gr\udcfcn", r"gr\udcfcn": "猫"}
 
 
 def test_a_pickle_reads_back(tmp_path):

@@ -12,6 +12,7 @@ from sd_scripts.library.errors import BadFile, BadOption, NotInstalled
 from sd_scripts.library.example.sd_models import make_sd1, make_sd2
 from sd_scripts.library.models.family import SaveRequest, TextSettings
 from sd_scripts.library.models.sd import load
+from sd_scripts.library.networks.files import write_network
 from sd_scripts.library.train.network_module import open_network_module
 from tests.networks.tiny import make_network_trainer, network_options, saved, train_network
 from tests.train.tiny import tiny_family
@@ -121,6 +122,13 @@ def test_the_header_tells_of_the_network(tmp_path):
     assert found["sshs_model_hash"] == hashlib.sha256(tensors).hexdigest() and len(found["sshs_legacy_hash"]) == 8
 
 
+def test_a_header_with_the_name_of_a_file_that_is_no_utf_8(tmp_path):
+    """The hashes of a network are those of such a header too."""
+    write_network(tmp_path / "a.safetensors", {"a": torch.zeros(1)}, None, {"ss_sd_model_name": "gr\udcfcn.ckpt"})
+    found = header(tmp_path / "a.safetensors")
+    assert found["ss_sd_model_name"] == r"gr\udcfcn.ckpt" and len(found["sshs_legacy_hash"]) == 8
+
+
 def test_a_header_without_the_training(tmp_path):
     asked = ["conv_dim=2"]
     train_network(tmp_path, max_train_steps=1, no_metadata=True, training_comment="no", network_args=asked)
@@ -188,6 +196,8 @@ def test_modules_that_are_none(name):
 def test_network_modules_of_others_are_trained(tmp_path):
     family = tiny_family()
     given = {"network_module": "tests.networks.foreign", "network_args": ["strength=2"], "save_state": True}
+    # A name of Latin-1, as a program is given it. The module writes its file by itself, with what it is told.
+    given["pretrained_model_name_or_path"] = "models/gr\udcfcn.safetensors"
     trainer, whole = train_network(tmp_path, family, **given, max_train_steps=4, save_every_n_steps=2)
     assert trainer.method.network.arguments == {"strength": "2", "dropout": None}
     assert [event.values["lr/group0"] for event in whole.of("metric")] == [1e-3] * 4
@@ -196,7 +206,9 @@ def test_network_modules_of_others_are_trained(tmp_path):
     _, resumed = train_network(tmp_path, tiny_family(), **given, max_train_steps=4, resume=state)
     assert resumed.losses == whole.losses[2:]
     assert all(torch.equal(tensor, ends[name]) for name, tensor in saved(tmp_path).items())
-    assert json.loads(header(tmp_path / "out" / "X.safetensors")["ss_network_args"]) == {"strength": "2"}
+    told = header(tmp_path / "out" / "X.safetensors")
+    assert json.loads(told["ss_network_args"]) == {"strength": "2"}
+    assert told["ss_sd_model_name"] == r"gr\udcfcn.safetensors"
 
 
 def test_options_that_do_not_go_together(tmp_path):

@@ -256,7 +256,7 @@ def test_what_is_no_hypernetwork_is_one_sentence_and_runs_nothing(tmp_path):
             load_hypernetwork(path)
     assert not trace.exists()
     header = tmp_path / "x.safetensors"
-    for facts in ("[]", "{", "{}"):
+    for facts in ("[]", "{", "{}", "[" * 100_000):
         save_file({"a": torch.ones(2)}, header, {"hypernetwork": facts})
         with pytest.raises(BadFile, match="is no hypernetwork: it has modules for no width"):
             load_hypernetwork(header)

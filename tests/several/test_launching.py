@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from accelerate.commands.launch import launch_command_parser
 
+from sd_scripts.library import launching
 from sd_scripts.library.errors import BadOption
-from sd_scripts.library.launching import as_asked
+from sd_scripts.library.launching import Stops, as_asked
 
 LAUNCH = Path(__file__).parents[2] / "sd_scripts" / "launch.py"
 
@@ -68,7 +69,74 @@ def test_a_stop_before_anything_is_started_ends_at_once(tmp_path, sent):
             time.sleep(0.01)
         launcher.send_signal(sent)
         said = launcher.communicate(timeout=120)[1]
-    assert launcher.returncode == 0 and said == "Stopped as asked, before it began.\n"
+    assert launcher.returncode == 0 and said == "Stopped as asked.\n"
+
+
+@pytest.fixture
+def began(tmp_path):
+    """A file that the script makes as soon as it runs, and the script."""
+    (tmp_path / "script.py").write_text("open('began', 'w').close()")
+    return tmp_path / "began", tmp_path / "script.py"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals, and no sh.")
+def test_a_stop_during_the_look_at_the_gpus_is_one_before_the_work(tmp_path, began):
+    looks = tmp_path / "looks"
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\ntouch {looks}\nexec sleep 600\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    env = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(LAUNCH), "--cpu", "--num_processes=2", str(began[1])]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=env) as launcher:
+        while not looks.exists() and launcher.poll() is None:
+            time.sleep(0.01)
+        launcher.send_signal(signal.SIGTERM)
+        said = launcher.communicate(timeout=120)[1]
+    assert launcher.returncode == 0 and said == "Stopped as asked.\n"
+    assert not began[0].exists()
+
+
+@pytest.fixture
+def stops(monkeypatch):
+    """Stops of the launcher, whose handlers are gone afterwards, as is what it puts into the packages underneath."""
+    from accelerate.commands import launch
+    from torch.distributed.elastic.multiprocessing import api
+
+    monkeypatch.setattr(api, "_terminate_process_handler", api._terminate_process_handler)
+    monkeypatch.setattr(launch, "check_cuda_p2p_ib_support", launch.check_cuda_p2p_ib_support)
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield Stops()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_nothing_is_begun_where_a_stop_came_before(tmp_path, monkeypatch, began, stops, capsys):
+    monkeypatch.setattr(sys, "argv", ["launch.py", "--cpu", str(began[1])])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    # Another process than the work's heard it.
+    stops.asked = True
+    with pytest.raises(SystemExit) as ended:
+        launching.launch(stops)
+    assert ended.value.code == 0 and not began[0].exists()
+    assert capsys.readouterr().err == "Stopped as asked.\n"
+
+
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_how_a_script_ends_the_launcher_ends(tmp_path, monkeypatch, stops, quiet):
+    script = tmp_path / "script.py"
+    script.write_text("raise SystemExit(2)")
+    monkeypatch.setattr(sys, "argv", ["launch.py", *quiet, str(script)])
+    assert launching.launch(stops) == 2
+
+
+@pytest.mark.parametrize("code", [-signal.SIGTERM, -signal.SIGINT, 0xC000013A])
+def test_a_process_that_hears_no_stop_yet_is_no_failure(code, capsys):
+    """The last is what Windows ends a process with at Ctrl+C."""
+    assert launching._failed("process 1", code, stop_asked=True) == 0
+    assert launching._failed("process 1", code, stop_asked=False) != 0
+    assert capsys.readouterr().err.startswith("Stopped as asked.\n")
 
 
 def hears(pid, number):
@@ -76,3 +144,12 @@ def hears(pid, number):
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     caught = next(line.split()[1] for line in lines if line.startswith("SigCgt"))
     return int(caught, 16) >> (number - 1) & 1
+
+
+@pytest.mark.parametrize("asked", [["--config_file", "/nonexistent.yaml"], ["--num_processes=2", "--use_deepspeed"]])
+def test_what_the_launcher_lacks_is_one_sentence(asked, monkeypatch, stops, capsys):
+    monkeypatch.setattr(sys, "argv", ["launch.py", *asked, "script.py"])
+    # Without the package; where it is there, it starts the script, which is not.
+    assert launching.launch(stops) != 0
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and said[0].startswith("Error: ")

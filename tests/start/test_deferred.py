@@ -2,6 +2,8 @@
 
 import importlib
 import sys
+import threading
+from types import ModuleType
 
 import pytest
 
@@ -16,8 +18,15 @@ FILES = {
     "sums.py": "def double(number):\n    return 2 * number\ndef half(number):\n    return number / 2\n",
     "taker.py": "from sums import double\n",
     "broken.py": "import nothing_of_this_name\n",
+    "slow.py": "import gate\ngate.pass_by()\nvalue = 5\n",
+    "failing.py": "import gate\ngate.pass_by()\nraise RuntimeError('why')\n",
+    "wide/__init__.py": "import gate\ngate.pass_by()\nfrom wide.part import late\n",
+    "wide/part.py": "late = 3\n",
+    "plain.py": "value = 4\n",
+    "round.py": "import gate\ngate.pass_by()\nimport about\nvalue = 5\n",
+    "about.py": "import gate\ngate.go.set()\nimport round\nround.value\n",
 }
-TABLE = {"far", "open_package", "broken", "not_there", "sums"}
+TABLE = {"far", "open_package", "broken", "not_there", "sums", "slow", "failing", "wide", "round"}
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +41,7 @@ def packages(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     deferred.defer_unused()
     yield
-    for name in [name for name in sys.modules if name.partition(".")[0] in TABLE | {"taker"}]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in TABLE | {"taker", "about", "plain"}]:
         del sys.modules[name]
 
 
@@ -76,3 +85,96 @@ def test_the_reason_of_a_failed_import_is_told_each_time():
 def test_what_is_not_installed_stays_so():
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("not_there")
+
+
+class Gate(ModuleType):
+    """A module at which others stay, while they run, until they may go on."""
+
+    def __init__(self):
+        super().__init__("gate")
+        self.reached, self.go, self.runs = threading.Event(), threading.Event(), 0
+
+    def pass_by(self):
+        self.runs += 1
+        self.reached.set()
+        self.go.wait(60)
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    gate = Gate()
+    monkeypatch.setitem(sys.modules, "gate", gate)
+    yield gate
+    gate.go.set()
+
+
+class Asking(threading.Thread):
+    """A thread that asks for something, and keeps what came of it."""
+
+    def __init__(self, question):
+        super().__init__(daemon=True)
+        self.question, self.answer = question, None
+        self.start()
+
+    def run(self):
+        try:
+            self.answer = self.question()
+        except Exception as error:
+            self.answer = error
+
+    def ends(self):
+        self.join(60)
+        return not self.is_alive()
+
+
+def test_who_asks_while_another_thread_runs_the_module_waits_for_it(gate):
+    slow = importlib.import_module("slow")
+    first = Asking(lambda: slow.value)
+    assert gate.reached.wait(60)
+    second = Asking(lambda: slow.value)
+    # Time enough for a wrong answer; the right one comes later, however long that takes.
+    second.join(0.3)
+    assert deferred.waits(slow) and second.is_alive()
+    gate.go.set()
+    assert first.ends() and second.ends() and (first.answer, second.answer, gate.runs) == (5, 5, 1)
+    assert not deferred.waits(slow)
+
+
+def test_who_waited_for_a_module_that_failed_hears_the_reason_too(gate):
+    failing = importlib.import_module("failing")
+    first = Asking(lambda: failing.value)
+    assert gate.reached.wait(60)
+    second = Asking(lambda: failing.value)
+    gate.go.set()
+    assert first.ends() and second.ends() and gate.runs == 2
+    assert [str(one.answer) for one in (first, second)] == ["why", "why"]
+
+
+def test_a_package_that_another_thread_runs_is_not_waited_for_by_its_modules(gate):
+    """That thread may need them itself, and would wait for their import."""
+    wide = importlib.import_module("wide")
+    first = Asking(lambda: wide.late)
+    assert gate.reached.wait(60)
+    second = Asking(lambda: importlib.import_module("wide.part").late)
+    assert second.ends() and second.answer == 3 and not gate.go.is_set()
+    gate.go.set()
+    assert first.ends() and (first.answer, gate.runs) == (3, 1)
+
+
+def test_others_import_what_they_need_while_a_package_runs_before_its_module(gate):
+    first = Asking(lambda: importlib.import_module("wide.part").late)
+    assert gate.reached.wait(60)
+    second = Asking(lambda: importlib.import_module("plain").value)
+    assert second.ends() and second.answer == 4 and not gate.go.is_set()
+    gate.go.set()
+    assert first.ends() and (first.answer, gate.runs) == (3, 1)
+
+
+def test_two_threads_that_would_wait_for_each_other_do_not(gate):
+    """One runs a module that imports what the other imports, which asks for something of that module."""
+    module = importlib.import_module("round")
+    first = Asking(lambda: module.value)
+    assert gate.reached.wait(60)
+    second = Asking(lambda: importlib.import_module("about"))
+    # Either finds the other's module half done, as with any import in circles.
+    assert first.ends() and second.ends() and (first.answer, gate.runs) == (5, 1)

@@ -17,9 +17,10 @@ from PIL import Image
 from sd_scripts.library import pausing
 from sd_scripts.library.data import pictures_gone
 from sd_scripts.library.data.merging import merge_texts
-from sd_scripts.library.errors import BadFile
+from sd_scripts.library.errors import BadFile, NotWhole
 from sd_scripts.library.io.atomic import write_bytes, write_text
 from sd_scripts.library.io.checkpoints import write_safetensors
+from sd_scripts.library.models import saving
 from sd_scripts.library.pausing import Ground, NotWritten, patiently, trouble_of
 from sd_scripts.library.report import Report
 from sd_scripts.library.steady import SteadyFile
@@ -111,6 +112,23 @@ def test_leaving_a_pause_is_no_success(tmp_path, limit):
         trainer.run()
     assert caught.value.exit_code == 1 and caught.value.kind == "disk_full"
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "meta_lat.json"]
+
+
+@pytest.mark.parametrize("occasion", [{"save_every_n_steps": 1}, {}])
+def test_a_model_that_does_not_read_back_ends_training_with_a_sentence(tmp_path, monkeypatch, occasion):
+    """A disk that loses what it was given will lose it again: nobody waits for that."""
+
+    def lose(path, *given):
+        told = write_safetensors(path, *given)
+        os.truncate(path, path.stat().st_size - 1)
+        return told
+
+    monkeypatch.setattr(saving, "write_safetensors", lose)
+    trainer, recorder = make_trainer(tmp_path, max_train_steps=2, **occasion)
+    when_paused(recorder, lambda: recorder.report.ask("stop"))
+    with pytest.raises(NotWhole, match="was written, but does not read back whole") as caught:
+        trainer.run()
+    assert caught.value.exit_code == 1 and caught.value.kind == "file" and not recorder.of("paused")
 
 
 @pytest.mark.parametrize("how", ["asked", "fallback"])

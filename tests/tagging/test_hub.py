@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sd_scripts.library.errors import BadFile
+from sd_scripts.library.io.hub import _complete
 from tests.hub import files_of, serving
 from tests.tagging.conftest import ROOT
 
@@ -80,6 +82,14 @@ def test_a_captioner_is_downloaded_once_in_one_format(models, hub, environment):
     (folder / "model.safetensors").unlink()
     call("model_folder", "owner/model", "model_id", environment=environment)
     assert files_of(folder) == files_of(models("git"))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weight_map": []}', '{"weight_map": {"a": [1]}}', "[" * 100_000])
+def test_a_list_of_parts_that_is_damaged_is_a_sentence(tmp_path, text):
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(text)
+    with pytest.raises(BadFile, match="index.json cannot be read as JSON"):
+        _complete(tmp_path, index.name)
 
 
 def test_a_broken_download_goes_on(hub, environment, tmp_path):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from sd_scripts.library.errors import BadFile, BadOption
@@ -43,6 +44,13 @@ def test_keys_are_set_and_removed_and_the_weights_stay_byte_for_byte(file: Path,
     # Tensors begin where they can be mapped.
     assert int.from_bytes(out.read_bytes()[:8], "little") % 8 == 0
     assert file.read_bytes() == before
+
+
+def test_words_that_are_no_utf_8_are_written_as_escapes(file: Path) -> None:
+    edited(file, in_place=True, set=["note=gr\udcfcn"], metadata_author="M\udcfcller")
+    with safe_open(file, "pt") as opened:
+        found = opened.metadata()
+    assert (found["note"], found["modelspec.author"]) == (r"gr\udcfcn", r"M\udcfcller")
 
 
 def test_in_place_only_when_asked(file: Path) -> None:

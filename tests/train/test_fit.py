@@ -2,26 +2,33 @@
 
 import io
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import get_args
 
+import psutil
 import pytest
+import torch
+from accelerate.state import AcceleratorState
 from PIL import Image
 
+from sd_scripts.library import systems
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable, StoppedAsAsked
 from sd_scripts.library.example.sd_models import make_sd1
 from sd_scripts.library.report import Report
 from sd_scripts.library.train import fitting, trials
 from sd_scripts.library.train.fit import Trial, fastest, last_resorts, search, ways
-from sd_scripts.library.train.trial import TRAININGS
+from sd_scripts.library.train.trial import TRAININGS, try_steps
 from sd_scripts.options.cli import parse
 from sd_scripts.options.fit import FitOptions, Training
+from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.spec import from_values
 from sd_scripts.options.train_network import TrainNetworkOptions
 from tests.train.tiny import options
@@ -99,8 +106,8 @@ def place(tmp_path_factory):
     return folder
 
 
-def words_of(place, batch=4):
-    training = {
+def words_of(place, batch=4, **more):
+    training = more | {
         "pretrained_model_name_or_path": place / "tiny.safetensors", "in_json": place / "meta.json",
         "train_data_dir": place / "pictures", "resolution": "64,64", "output_dir": place / "out",
         "train_batch_size": batch, "max_data_loader_n_workers": 0, "save_every_n_steps": 1,
@@ -109,7 +116,8 @@ def words_of(place, batch=4):
 
 
 def fit(place, *words, batch=4, **environment):
-    argv = [sys.executable, TOOLS / "fit_memory.py", "--steps", "1", *words, "--", *words_of(place, batch)]
+    training = words_of(place, batch, console_log_file=place / "log.txt")
+    argv = [sys.executable, TOOLS / "fit_memory.py", "--steps", "1", *words, "--", *training]
     env = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"} | environment
     return subprocess.run(list(map(str, argv)), cwd=place, env=env, capture_output=True, text=True, timeout=300)
 
@@ -174,7 +182,7 @@ def measured(peak_bytes=1e9):
 def fail(sentence):
     sys.exit("Error: " + sentence)
 if "--" not in words:
-    tell(device="cpu", name="CPU", memory_bytes=8e9)
+    tell(device=DEVICE, name="CPU", memory_bytes=8e9)
     sys.exit()
 """
 
@@ -183,12 +191,12 @@ if "--" not in words:
 def play(place, tmp_path, monkeypatch):
     """Tries the training by a program of a few lines; gives what was said."""
 
-    def start(program, *asked, report=None):
+    def start(program, *asked, report=None, device="cpu", **more):
         played, said = tmp_path / "played.py", io.StringIO()
-        played.write_text(PLAYED + program)
+        played.write_text(f"DEVICE = {device!r}\n{PLAYED}{program}")
         monkeypatch.setattr(trials, "PROGRAM", played)
         wanted = parse(FitOptions, ["--most=4", *map(str, asked)], "fit_memory.py").search
-        fitting.fit(wanted, words_of(place, batch=1), report or Report(out=said))
+        fitting.fit(wanted, words_of(place, batch=1, **more), report or Report(out=said))
         return said.getvalue()
 
     return start
@@ -246,6 +254,90 @@ def test_what_cannot_be_used_is_refused_before_anything_is_tried(play, tmp_path)
         with pytest.raises(BadOption, match="Must be 0.1 or more") as refused:
             play("measured()", f"--memory_gb={memory_gb}")
         assert refused.value.option == "memory_gb"
+
+
+def test_the_file_for_what_is_said_is_not_opened_for_each_way(play, tmp_path):
+    handlers, log = list(logging.root.handlers), tmp_path / "log.txt"
+    play("measured()", console_log_file=log)
+    assert logging.root.handlers == handlers and not log.exists()
+
+
+def test_a_trial_that_says_nothing_has_failed_all_the_same(play):
+    said = play("sys.exit(measured() if '--mixed_precision' in words else 139)")
+    assert said.count(": failed: it ended with code 139") == said.count(": it ended with code 139") - 2 == 2
+
+
+def test_a_way_that_runs_out_of_memory_does_not_fit_however_the_training_would_go_on(place, monkeypatch):
+    from diffusers import UNet2DConditionModel
+
+    whole = UNet2DConditionModel.forward
+
+    def small(self, sample, *args, **more):
+        if len(sample) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return whole(self, sample, *args, **more)
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", small)
+    # The states to go back to are not saved in a trial either.
+    answers = {"on_oom": "retry", "on_nonfinite": "rollback"}
+    tried = {}
+    for batch in (4, 2):
+        words = [*words_of(place, batch, **answers), "--save_state"]
+        tried[batch] = try_steps("fine_tune.py", parse(SCRIPTS["fine_tune.py"], words, "fine_tune.py"), 1)
+        AcceleratorState._reset_state(True)
+    assert not tried[4].fits and tried[2].fits
+
+
+def test_secrets_are_on_no_command_line(play, tmp_path):
+    config, heard = tmp_path / "config.toml", tmp_path / "heard"
+    config.write_text('huggingface_repo_id = "me/mine"\nhuggingface_token = "hf_SECRET"\nwandb_api_key = "w_SECRET"')
+    play(f"Path({str(heard)!r}).write_text(' '.join(words)); measured()", config_file=config)
+    assert "--huggingface_repo_id me/mine" in heard.read_text() and "SECRET" not in heard.read_text()
+
+
+def test_what_is_seen_of_ram_is_no_figure_of_a_gpu(play):
+    # As the system ends what it has no memory for.
+    killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    said = io.StringIO()
+    with pytest.raises(NothingUsable, match="Nothing that was tried fits into the memory. Each was ended at the limit"):
+        play(killed, report=Report(out=said), device="cuda")
+    assert ": memory ran out\n" in said.getvalue() and "ended at" not in said.getvalue()
+
+
+@pytest.fixture
+def child(monkeypatch, tmp_path):
+    """A process of a few lines, with another that it starts; both hold its words, and hear no request to end."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    played, begun = tmp_path / "played.py", tmp_path / "begun"
+    deaf = "import os, signal, time; [signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM)]"
+    reader = f"{deaf}; open({str(begun)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    played.write_text(f"import subprocess, sys\n{deaf}\nsubprocess.run([sys.executable, '-c', {reader!r}])")
+    monkeypatch.setattr(trials, "PROGRAM", played)
+    return begun
+
+
+def test_a_trial_ends_with_all_that_it_started(child, monkeypatch):
+    ended = psutil.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    found = psutil.Process.children
+    # A reader that ends while the others are ended.
+    monkeypatch.setattr(psutil.Process, "children", lambda self, recursive=False: [ended, *found(self, recursive)])
+    own = trials._Child([])
+    assert own.result(stopped=lambda: child.exists() and bool(child.read_text())) is None
+    assert systems.identify(int(child.read_text())) is None
+
+
+def test_a_file_that_cannot_be_removed_yet_is_no_trouble(play, monkeypatch):
+    """As on Windows, while a process still holds it."""
+    unlink = os.unlink
+
+    def held(path, **more):
+        if Path(path).name == "words.txt":
+            raise PermissionError(13, "held", path)
+        unlink(path, **more)
+
+    monkeypatch.setattr(os, "unlink", held)
+    assert "The fastest that fits" in play("measured()")
 
 
 def test_every_training_that_can_be_fitted_can_be_tried():

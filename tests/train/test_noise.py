@@ -157,3 +157,8 @@ def test_one_batch_of_four_is_two_in_a_window_with_all_kinds_of_noise_and_loss(t
         tmp_path, data=tiny_data(4, side_px=128), train_batch_size=3, gradient_accumulation_steps=2, **everything
     )
     assert parts.losses == pytest.approx(whole.losses, rel=1e-5)
+
+
+def test_a_place_may_have_the_name_of_a_file_that_is_no_utf_8():
+    assert derive(1, "caption", "gr\udcfcn.png") != derive(1, "caption", "gr\udce4n.png")
+    assert derive(1, "caption", "grün.png") == derive(1, "caption", "grün.png")

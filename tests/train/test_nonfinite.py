@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from sd_scripts.library.errors import BadFile, BadOption, LossNotFinite
 from sd_scripts.library.report import Report
@@ -90,6 +91,39 @@ def test_a_rate_that_is_far_too_high(tmp_path):
     trainer, _, sentence = stopped(tmp_path, tiny_family(), **values)
     assert sentence.startswith("The loss became ") and "at step 2" in sentence and "--max_grad_norm 1" in sentence
     assert broken_tensor({"unet": trainer.family.unet}) is None
+
+
+BREAKS = {"optimizer_args": ["eps=0.0"], "save_every_n_steps": 1, "max_train_steps": 3}
+"""Gradients of exactly 0 are divided by 0: each figure of the step is a number, and the weights are none."""
+
+
+@pytest.mark.parametrize("given", [{"on_nonfinite": "skip"}, {"save_every_n_steps": None, "max_train_steps": 1}, {}])
+def test_weights_that_the_optimizer_broke_are_never_saved(tmp_path, given):
+    _, _, sentence = stopped(tmp_path, tiny_family(), **BREAKS | {"save_state": True} | given)
+    assert sentence.startswith("The weights are no numbers any more after step 1 (the unet's ")
+    assert "so they are not saved. Nothing was saved before." in sentence
+    assert "in place of --optimizer_args" in sentence and "pictures" not in sentence
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_goes_back_from_weights_that_the_optimizer_broke(tmp_path):
+    values = {"max_train_steps": 4, "save_every_n_steps": 1, "save_state": True, "on_nonfinite": "rollback"}
+    trainer, recorder = make_trainer(tmp_path, **values)
+    original = type(trainer)._after_step
+
+    def after(self, ended):
+        if self.place.step == 3:
+            with torch.no_grad():
+                next(self.family.unet.parameters()).flatten()[0] = math.nan
+        original(self, ended)
+
+    trainer._after_step = after.__get__(trainer)
+    trainer.run()
+    assert "after step 3 (the unet's conv_in.weight): back to the weights and the optimizer of" in recorder.said
+    saved = sorted((tmp_path / "out").glob("*.safetensors"))
+    assert len(saved) == 5
+    for file in saved:
+        assert all(bool(tensor.isfinite().all()) for tensor in load_file(file).values()), file
 
 
 def test_a_step_is_skipped_whole(tmp_path):

@@ -5,9 +5,11 @@ writes in that folder next removes it, once its writer is gone.
 """
 
 import ctypes
+import errno
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,13 +27,20 @@ def replacing(path: Path) -> Iterator[Path]:
     Errors: BadFile, when the folder cannot be made or written to.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
+    mode = _mode(path)
+    with _taking_place(path) as beside:
+        yield beside
+        _flush_file(beside, mode)
+
+
+@contextmanager
+def _taking_place(path: Path) -> Iterator[Path]:
+    if os.path.exists(path) and not os.path.isfile(path):
         # A rename would take the place of a device such as /dev/null, for the whole machine.
         raise BadFile(f"Cannot write {path}: it is no ordinary file. Choose another name.")
     beside = _beside(path)
     try:
         yield beside
-        _flush_file(beside)
         os.replace(beside, path)
         _flush_folder(path.parent)
     except OSError as error:
@@ -45,12 +54,24 @@ def check_writable(path: Path) -> None:
 
     Errors: BadFile.
     """
-    there = path if path.is_dir() else next(folder for folder in path.absolute().parents if folder.exists())
     try:
+        there = path if path.is_dir() else _nearest(path.absolute())
         tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
         raise BadFile(_cannot_write(path, error)) from error
     leftovers.tidy(there)
+
+
+def _nearest(path: Path) -> Path:
+    """The nearest folder above that is there. Errors: OSError, where there is none: the drive is missing."""
+    there = next((folder for folder in path.parents if folder.exists()), None)
+    if there is None:
+        raise _missing(path)
+    return there
+
+
+def _missing(path: Path) -> OSError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
 @contextmanager
@@ -64,8 +85,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         yield beside
         for folder, _, files in os.walk(beside, topdown=False):
             for name in files:
-                _flush_file(Path(folder, name))
+                _flush_file(Path(folder, name), _NEW)
             _flush_folder(Path(folder))
+        if path.is_dir():
+            with suppress(OSError):
+                shutil.copymode(path, beside)
         _take_place(beside, path)
         _flush_folder(path.parent)
     except OSError as error:
@@ -100,13 +124,14 @@ def keep_before(path: Path) -> None:
     """A file that is about to be replaced stays beside its place as NAME.bak. Errors: BadFile."""
     if not path.is_file():
         return
-    with replacing(copy_of(path)) as beside:
+    with _taking_place(copy_of(path)) as beside:
         beside.unlink()
         try:
-            # A second name for what is there takes no room and no time.
+            # A second name for what is there takes no room and no time. It may be another user's: nothing is changed.
             os.link(path, beside)
         except OSError:
             shutil.copyfile(path, beside)
+            _flush_file(beside, _mode(path))
 
 
 def open_for_lines(path: Path) -> IO[str]:
@@ -144,6 +169,9 @@ def _beside(path: Path) -> Path:
 def _make_folder(folder: Path) -> None:
     """A new folder is on the disk as soon as the one that it lies in says so."""
     if not folder.exists():
+        if folder == folder.parent:
+            # A drive that is not there, or the folder of the program itself, which was removed.
+            raise _missing(folder)
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         _flush_folder(folder.parent)
@@ -175,12 +203,22 @@ def _exchange(one: Path, other: Path) -> bool:
     return rename is not None and rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
 
 
-def _flush_file(file: Path) -> None:
-    """What a file holds is on the disk. It is open to others, as any new file is: mkstemp, and the writer of
-    safetensors, would keep it to its owner."""
-    os.chmod(file, 0o666 & ~_UMASK)
+def _flush_file(file: Path, mode: int) -> None:
+    """What a file holds is on the disk, and open to whom it is to be: mkstemp, and the writer of safetensors, would
+    keep it to its owner."""
     with open(file, "rb+") as written:
+        # Some drives know no rights, or let nobody set them.
+        with suppress(OSError):
+            os.chmod(file, mode)
         os.fsync(written.fileno())
+
+
+def _mode(path: Path) -> int:
+    """The rights of a file, which the one that takes its place keeps; where there is none, those of any new file."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode) & 0o777
+    except OSError:
+        return _NEW
 
 
 def _flush_folder(folder: Path) -> None:
@@ -204,4 +242,4 @@ def _umask() -> int:
     return mask
 
 
-_UMASK = _umask()
+_NEW = 0o666 & ~_umask()

@@ -81,7 +81,7 @@ class _Safetensors:
                 self.metadata: dict[str, str] = file.metadata() or {}
             self._places = safetensors_places(path)
             self._bytes: Bytes = MappedBytes(path) if mapped else ReadBytes(path)
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, OSError, ValueError) as error:
             raise BadFile(
                 f"{path} is no .safetensors file, or it is incomplete ({error}). Download or copy it again."
             ) from error
@@ -198,12 +198,15 @@ def _unzip(path: Path) -> Any:
         if any(name.endswith("constants.pkl") for name in archive.namelist()):
             raise BadFile(f"{path} is a TorchScript program, not a checkpoint of weights.")
         pickles.check_archive(archive)
+        names = archive.namelist()
     pieces = stored_pieces(path)
-    pickled = next(name for name in pieces if name.rpartition("/")[2] == "data.pkl")
+    pickled = next(name for name in names if name.rpartition("/")[2] == "data.pkl")
     folder = pickled.removesuffix("data.pkl")
     file = MappedBytes(path)
     order = _whole(file, pieces, f"{folder}byteorder")
-    if order and order != sys.byteorder.encode():
+    packed = any(name.startswith(folder) and name not in pieces for name in names)
+    # Packed by hand, or written where bytes go the other way round: torch reads it, as a copy.
+    if packed or (order and order != sys.byteorder.encode()):
         return torch.load(path, map_location="cpu", pickle_module=_module, weights_only=False)
     unpickler = _Unpickler(io.BytesIO(_whole(file, pieces, pickled)))
     storages: dict[str, Any] = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io.asked import check_one_place, input_file, output_file
 from sd_scripts.library.io.atomic import replacing
-from sd_scripts.library.io.headers import safetensors_header
+from sd_scripts.library.io.headers import in_utf8, safetensors_header
 from sd_scripts.library.io.reading import parse_json, read_text
 from sd_scripts.library.report import Report, counted
 from sd_scripts.options.model_tools import EditFilesOptions, EditKeysOptions
@@ -44,7 +44,7 @@ def write_with_metadata(source: Path, target: Path, metadata: Mapping[str, str])
         header = json.loads(old.read(int.from_bytes(old.read(8), "little")))
         header.pop("__metadata__", None)
         # Places of tensors count from the end of the header, so they stay as they are.
-        text = json.dumps({"__metadata__": dict(metadata), **header}, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps({"__metadata__": in_utf8(metadata), **header}, ensure_ascii=False, separators=(",", ":"))
         data = text.encode()
         data += b" " * (-len(data) % 8)
         new.write(len(data).to_bytes(8, "little") + data)

@@ -1,6 +1,5 @@
 """What a model file is, from its header alone: quick for files of any size. Needs no torch, so the page may ask."""
 
-import json
 import math
 import pickle
 import re
@@ -42,6 +41,8 @@ _STORAGES = {"DoubleStorage": "F64", "FloatStorage": "F32", "HalfStorage": "F16"
 _PREDICTIONS: dict[str, Prediction] = {"epsilon": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction"}
 PICKLED = {".ckpt", ".pt", ".pth", ".bin"}
 _LONGEST_HEADER_BYTES = 100_000_000
+# What no tensor has: the product of longer shapes would take minutes.
+_MOST_AXES, _LONGEST_AXIS = 64, 2**63
 
 
 class TensorFact(NamedTuple):
@@ -134,6 +135,15 @@ def prediction_of(metadata: Mapping[str, str]) -> Prediction | None:
     return _PREDICTIONS.get(told)
 
 
+def in_utf8(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata that a header can hold: of the name of a file that is no UTF-8, what UTF-8 lacks becomes an escape."""
+    return {_in_utf8(key): _in_utf8(text) for key, text in metadata.items()}
+
+
+def _in_utf8(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def safetensors_header(path: Path) -> tuple[dict[str, TensorFact], dict[str, str]]:
     """({name: fact}, metadata) of a .safetensors file. Errors: BadFile."""
     _check_ordinary(path)
@@ -143,15 +153,33 @@ def safetensors_header(path: Path) -> tuple[dict[str, TensorFact], dict[str, str
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= min(_LONGEST_HEADER_BYTES, path.stat().st_size - 8):
                 raise BadFile(broken)
-            header = json.loads(file.read(length))
-        metadata = header.pop("__metadata__", {})
-        tensors = {name: TensorFact(entry["dtype"], tuple(entry["shape"])) for name, entry in header.items()}
+            header = parse_json(file.read(length))
+        metadata = _texts(header.pop("__metadata__", None))
+        tensors = {name: _fact(entry["dtype"], entry["shape"]) for name, entry in header.items()}
         end = max((8 + length + entry["data_offsets"][1] for entry in header.values()), default=8 + length)
     except (ValueError, TypeError, LookupError, AttributeError, OSError) as error:
         raise BadFile(broken) from error
     if path.stat().st_size < end:
         raise BadFile(broken)
     return tensors, metadata
+
+
+def _fact(dtype: Any, shape: Any) -> TensorFact:
+    """Errors: ValueError, TypeError: a file says what is no number format, or no shape."""
+    sizes = tuple(shape)
+    whole = len(sizes) <= _MOST_AXES and all(type(size) is int and 0 <= size < _LONGEST_AXIS for size in sizes)
+    if not (isinstance(dtype, str) and whole):
+        raise ValueError("no tensor has such a number format, or such a shape")
+    return TensorFact(dtype, sizes)
+
+
+def _texts(metadata: Any) -> dict[str, str]:
+    """Errors: ValueError: the metadata are something else than texts by key."""
+    if metadata is None:
+        return {}
+    if not (isinstance(metadata, dict) and all(isinstance(text, str) for text in metadata.values())):
+        raise ValueError("the metadata are no texts")
+    return metadata
 
 
 def pickled_header(path: Path) -> dict[str, TensorFact]:
@@ -199,8 +227,8 @@ class _Facts(SafeUnpickler):
         return pid[1] if isinstance(pid[1], str) else "?"
 
 
-def _rebuild(dtype: str, _offset: int, shape: tuple[int, ...], *_rest: Any) -> TensorFact:
-    return TensorFact(dtype, tuple(shape))
+def _rebuild(dtype: Any, _offset: Any, shape: Any, *_rest: Any) -> TensorFact:
+    return _fact(dtype, shape)
 
 
 def _parameter(data: TensorFact, *_rest: Any) -> TensorFact:
@@ -236,16 +264,17 @@ def _folder_facts(folder: Path) -> ModelFacts:
     # The weights decide, as they do when the model is loaded; older folders' configurations do not tell.
     linear = any(len(shape) == 2 for shape in ways_in) if ways_in else config.get("use_linear_projection")
     kind: ModelKind = "sd2" if linear else "sd1"
-    if "XL" in index.get("_class_name", "") or (folder / "text_encoder_2").is_dir():
+    if "XL" in _text(index, "_class_name") or (folder / "text_encoder_2").is_dir():
         kind = "sdxl"
+    layers = _json(folder / "text_encoder/config.json").get("num_hidden_layers")
     return ModelFacts(
         path=folder,
         kind=kind if config else "unknown",
         format="diffusers",
-        prediction_type=_PREDICTIONS.get(scheduler.get("prediction_type", "")),
+        prediction_type=_PREDICTIONS.get(_text(scheduler, "prediction_type")),
         dtype=_main_dtype(tensors),
         size_bytes=sum(file.stat().st_size for file in weights),
-        text_layers=_json(folder / "text_encoder/config.json").get("num_hidden_layers"),
+        text_layers=layers if isinstance(layers, int) else None,
     )
 
 
@@ -257,6 +286,11 @@ def _json(file: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BadFile(f"{file} cannot be read as JSON ({error}). Download or copy the model again.") from error
     return found if isinstance(found, dict) else {}
+
+
+def _text(found: Mapping[str, Any], key: str) -> str:
+    text = found.get(key)
+    return text if isinstance(text, str) else ""
 
 
 def _main_dtype(tensors: Mapping[str, TensorFact]) -> str | None:

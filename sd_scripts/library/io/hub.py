@@ -1,9 +1,10 @@
 """Models from the Hugging Face hub: fetched once, resumed where a download broke off, then found without a network."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.io.reading import parse_json, read_text
 
 ANSWER_WITHIN_S = 10.0
 
@@ -93,9 +94,19 @@ def _complete(folder: Path, name: str) -> bool:
 
 
 def _parts(index: Path) -> list[str]:
+    """The files that an index names. Errors: BadFile."""
     if not index.name.endswith(".index.json"):
         return []
-    return sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+    try:
+        return sorted({_plain_name(part) for part in parse_json(read_text(index))["weight_map"].values()})
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise BadFile(f"{index} cannot be read as JSON ({error}). Download or copy the model again.") from error
+
+
+def _plain_name(part: Any) -> str:
+    if not isinstance(part, str):
+        raise ValueError("it names files by something else than texts")
+    return part
 
 
 def _fetch_model(repository: str, option: str) -> Path:

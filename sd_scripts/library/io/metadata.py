@@ -1,6 +1,7 @@
 """The metadata file: one JSON object, from a picture's key to what is known of it. Needs no torch."""
 
 import json
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,8 @@ Image = TypeVar("Image", str, Path)
 Entries = Iterator[tuple[str, Entry]]
 """Entries with their keys, one by one."""
 
+_log = logging.getLogger(__name__)
+
 # Larger than any picture that can be opened; a number without end would become a tensor without end.
 _LONGEST_SIDE_PX = 1_000_000
 _FIELDS: dict[str, type] = {"caption": str, "tags": str, "train_resolution": list, "image_size": list}
@@ -53,13 +56,17 @@ def read_entries(path: str | Path, option: str = "in_json") -> Entries:
 def write_entries(path: str | Path, entries: Entries) -> int:
     """Writes entries as UTF-8 with two spaces of indent, whole or not at all; how many there were.
 
-    What stood there before stays beside it as NAME.bak. Errors: BadFile.
+    What stood there before stays beside it as NAME.bak; where that cannot be, it is told. Errors: BadFile.
     """
     with replacing(Path(path)) as beside:
         # A file name that is no UTF-8 has letters that UTF-8 lacks; JSON reads them back from what takes their place.
         with open(beside, "w", encoding="utf-8", errors="backslashreplace") as file:
             count = write_pairs(file, entries)
-        keep_before(Path(path))
+        try:
+            keep_before(Path(path))
+        except BadFile as error:
+            # Hours of work may stand in the new file.
+            _log.warning(f"What stood in {path} before is not kept. {error}")
     return count
 
 

@@ -7,6 +7,7 @@ that takes whatever is done to it and does nothing.
 import pickle
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -51,9 +52,37 @@ class SafeUnpickler(pickle._Unpickler):
         """The object that a name stands for."""
         return self.allowed.get((module, name), Inert)
 
+    def load(self) -> Any:
+        """What the file holds. Errors: any."""
+        self._nested: dict[int, tuple[tuple[Any, ...], int]] = {}
+        return super().load()
+
+    def _look_at_tuple(self) -> None:
+        """Tuples may lie in others, as keys do, but not so deep, or so often, that a hash takes all stack or time."""
+        made = self.stack[-1]  # type: ignore[attr-defined]
+        within = sum(self._nested.get(id(one), (one, 1))[1] for one in made if isinstance(one, tuple))
+        if within > _MOST_NESTED:
+            raise pickle.UnpicklingError(f"{within:,} tuples lie in one")
+        if within:
+            # It is held, so that its number is not given to another.
+            self._nested[id(made)] = made, within + 1
+
     def get_extension(self, _code: int) -> None:
         """Registered extension codes are names too."""
         self.append(Inert)  # type: ignore[attr-defined]
+
+
+def _looking(make: Callable[[Any], None]) -> Callable[[Any], None]:
+    def load_tuple(unpickler: Any) -> None:
+        make(unpickler)
+        unpickler._look_at_tuple()
+
+    return load_tuple
+
+
+_TUPLES = (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3)
+_known = pickle._Unpickler.dispatch
+SafeUnpickler.dispatch = {**_known, **{mark[0]: _looking(_known[mark[0]]) for mark in _TUPLES}}
 
 
 def load(file: BinaryIO, **options: Any) -> Any:
@@ -77,3 +106,4 @@ def check_archive(archive: zipfile.ZipFile) -> None:
 # Weights that somebody packed again by hand become half as large, not a hundredth.
 _MOST_UNPACKED = 4
 _SMALL_BYTES = 1_000_000
+_MOST_NESTED = 5_000

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from sd_scripts.library.io.headers import in_utf8
+
 # The widest numbers first: so each tensor begins where its numbers may, as readers that map the file want it.
 _NAMES = {
     torch.uint64: "U64", torch.int64: "I64", torch.float64: "F64", torch.complex64: "C64",
@@ -61,7 +63,7 @@ def ordered(forms: Mapping[str, Form]) -> list[str]:
 
 def head(forms: Mapping[str, Form], metadata: Mapping[str, str]) -> bytes:
     """What stands before the tensors."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt", **metadata}}
+    header: dict[str, Any] = {"__metadata__": {"format": "pt", **in_utf8(metadata)}}
     begin = 0
     for name in ordered(forms):
         form = forms[name]
@@ -118,7 +120,7 @@ class HashedFile:
         """Goes on with the numbers of a tensor, which stay as they are until `sha256` was told. Errors: OSError."""
         self._send()
         numbers_N = tensor.detach().contiguous().reshape(-1)
-        as_it_lies = numbers_N.dtype == dtype and not numbers_N.is_cuda
+        as_it_lies = numbers_N.dtype == dtype and numbers_N.device.type == "cpu"
         for part_N in numbers_N.split(ROOM_BYTES // dtype.itemsize):
             if as_it_lies:
                 self._hand_over(partial(_bytes, part_N))
@@ -214,7 +216,7 @@ def _bytes(part_N: Tensor) -> memoryview:
 
 def _converted(part_N: Tensor, held_N: Tensor) -> memoryview:
     """A piece in the number format of `held_N`, which takes it."""
-    length = len(part_N) if part_N.is_cuda else _ALONE
+    length = _ALONE if part_N.device.type == "cpu" else len(part_N)
     for part, held in zip(part_N.split(length), held_N.split(length), strict=True):
         held.copy_(part)
     return _bytes(held_N)

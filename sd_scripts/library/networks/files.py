@@ -10,7 +10,7 @@ from torch import Tensor
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.checkpoints import open_checkpoint, write_bin, write_safetensors
 from sd_scripts.library.io.hashes import network_hashes
-from sd_scripts.library.io.headers import PICKLED
+from sd_scripts.library.io.headers import PICKLED, in_utf8
 
 
 def read_network(path: str | Path, kind: str = "LoRA", mark: str = "lora_down.weight") -> dict[str, Tensor]:
@@ -30,7 +30,8 @@ def write_network(
     if path.suffix.lower() in PICKLED:
         write_bin(path, held)
     else:
-        write_safetensors(path, held, {**metadata, **_hashes(held, metadata)})
+        told = in_utf8(metadata)
+        write_safetensors(path, held, {**told, **_hashes(held, told)})
 
 
 def _hashes(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from sd_scripts.library.io.checkpoints import (
     write_safetensors,
 )
 from sd_scripts.library.io.headers import PICKLED
+from sd_scripts.library.io.reading import parse_json
 from sd_scripts.library.networks.hypernetwork import ACTIVATIONS, Hypernetwork
 from sd_scripts.library.networks.hypernetwork_shape import shape_of
 
@@ -119,7 +120,7 @@ def _newer(name: str) -> str:
 def _read_safetensors(path: Path) -> tuple[Pairs, dict[str, Any]]:
     file = open_checkpoint(path)
     try:
-        facts = json.loads(file.metadata.get(_HEADER_KEY, ""))
+        facts = parse_json(file.metadata.get(_HEADER_KEY, ""))
     except ValueError:
         facts = None
     if not isinstance(facts, dict):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sd_scripts.library.errors import BadFile
+from sd_scripts.library.errors import NotWhole
 from sd_scripts.library.io.drafts import Draft, Saved
 from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.report import Report
@@ -40,7 +40,7 @@ class Archive:
         return Names(self.place.folder, self.options.saving.output_name)
 
     def model(self, occasion: Occasion, place: Place) -> Draft:
-        """The model as it stands, to be written. What is written is looked at whether it reads back: else BadFile."""
+        """The model as it stands, to be written. What is written is looked at whether it reads back: else NotWhole."""
         request = SaveRequest(
             path=self.names.path(occasion),
             format=file_format(self.options.format, self.family.source_format),
@@ -93,4 +93,4 @@ class Archive:
 
 def _check_whole(path: Path) -> None:
     if not is_whole(path):
-        raise BadFile(f"{path} was written, but does not read back whole. Look after its disk; older models stay.")
+        raise NotWhole(f"{path} was written, but does not read back whole. Look after its disk; older models stay.")

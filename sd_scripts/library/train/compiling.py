@@ -53,6 +53,7 @@ class Compiled:
     def __init__(self, modules: Sequence[nn.Module], compilation: CompileOptions, report: Report) -> None:
         self._modules, self._compilation, self._report = modules, compilation, report
         if compilation.torch_compile:
+            report.say("The first steps compile the model, which may take minutes.")
             compile_modules(modules, compilation)
 
     def helps(self, error: Exception) -> bool:

@@ -46,6 +46,23 @@ class Trouble:
         return f"{what} became {how} {where} ({batch}pictures: {some}{more})"
 
 
+@dataclass(frozen=True)
+class BrokenWeights:
+    """Weights that are no numbers, though the figures of each step were: the optimizer made them so.
+
+    `place`: where training stands; `part` and `name` of the first such tensor.
+    """
+
+    place: Place
+    part: str
+    name: str
+
+    @property
+    def words(self) -> str:
+        """What happened, and where; no full stop."""
+        return f"The weights are no numbers any more after step {self.place.step} (the {self.part}'s {self.name})"
+
+
 def trouble_of(
     place: Place, loss: float, losses: Sequence[float], grad_norm: float | None, images: Sequence[Sequence[str]]
 ) -> Trouble | None:

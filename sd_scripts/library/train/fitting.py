@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sd_scripts.library.train.trials import Trials, device_here
 from sd_scripts.options.cli import parse
 from sd_scripts.options.config_file import config_path
 from sd_scripts.options.fit import FitSearchOptions
+from sd_scripts.options.output import ConsoleOptions
 from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.spec import flat_values
 from sd_scripts.options.trainer import TrainerOptions
@@ -100,10 +102,12 @@ def _place(name: str) -> Path:
 
 def _checked_by(script: str, room: str) -> Callable[[Any], None]:
     """The checks of a training, which say nothing but what is wrong, and make folders in `room` only."""
-    written = {"output_dir": room, "fallback_dir": None, "logging_dir": None}
+    written, report = {"output_dir": room, "fallback_dir": None, "logging_dir": None}, Report()
 
     def check(options: Any) -> None:
-        if not ready_to_train(changed(options, written), Report(), OWN_CHECKS[script]):
+        # With a console of its own for each, and the file that it may name, hundreds would be open.
+        asked = replace(changed(options, written), console=ConsoleOptions())
+        if not ready_to_train(asked, report, OWN_CHECKS[script]):
             raise BadOption("debug_dataset", "--debug_dataset shows pictures and trains nothing. Leave it out.")
 
     return check

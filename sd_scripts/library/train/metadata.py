@@ -10,6 +10,7 @@ from typing import Any
 from sd_scripts.library.data.dataset_facts import header_facts
 from sd_scripts.library.data.training_data import TrainingData
 from sd_scripts.library.io.hashes import file_hashes
+from sd_scripts.library.io.headers import in_utf8
 from sd_scripts.library.train.about import model_spec
 from sd_scripts.library.train.course import Course, Place
 from sd_scripts.library.train.optimizers import described
@@ -82,7 +83,7 @@ def provenance(
         "modelspec.resolution": _resolution(data),
         **model_spec(options),
     }
-    return Provenance({key: str(value) for key, value in facts.items()}, course)
+    return Provenance(in_utf8({key: str(value) for key, value in facts.items()}), course)
 
 
 def _text_rate(rates: list[float] | None) -> float | list[float] | None:

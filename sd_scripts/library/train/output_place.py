@@ -42,7 +42,7 @@ class OutputPlace:
         self._ground.look()
 
     def tried(self, path: Path, needed_bytes: int | None, write: Callable[[], None]) -> Trouble | None:
-        """Writes; the trouble with the place, where there is any."""
+        """Writes; the trouble with the place, where there is any. Errors: NotWhole, which is none of the place."""
 
         def write_and_look() -> None:
             try:

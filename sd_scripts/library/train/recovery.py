@@ -1,7 +1,7 @@
 """What is done when training cannot go on because its figures are no numbers: kept what is good, or back to it."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -12,7 +12,7 @@ from sd_scripts.library.report import Report
 from sd_scripts.library.team import Team
 from sd_scripts.library.train import state as states
 from sd_scripts.library.train.course import Place
-from sd_scripts.library.train.finite import MOST_IN_A_ROW, Trouble, Watch, broken_tensor
+from sd_scripts.library.train.finite import MOST_IN_A_ROW, BrokenWeights, Trouble, Watch, broken_tensor
 from sd_scripts.library.train.kept import Kept
 from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.method import Method
@@ -45,7 +45,12 @@ class Recovery:
         self._watch = Watch(skips, scales, self.answer, self.report)
         return self._watch
 
-    def answer(self, trouble: Trouble) -> None:
+    def check_weights(self) -> None:
+        """Before they are saved: what is no numbers is no save to go on from. Errors: LossNotFinite."""
+        if broken := self.team.agree(broken_tensor(self.learner.contents.modules)):
+            self.answer(BrokenWeights(replace(self.place), *broken))
+
+    def answer(self, trouble: Trouble | BrokenWeights) -> None:
         """Goes back to the newest state, or ends the training. Errors: LossNotFinite."""
         self.settle()
         goes_back = self.options.trouble.on_nonfinite == "rollback" and self.rollbacks < MOST_ROLLBACKS
@@ -59,7 +64,7 @@ class Recovery:
         advice = ", ".join(advices(self.options, trouble))
         raise LossNotFinite(f"{trouble.words}.{row}{back} {kept} What may help: {advice}.")
 
-    def _roll_back(self, trouble: Trouble) -> bool:
+    def _roll_back(self, trouble: Trouble | BrokenWeights) -> bool:
         """Puts weights and optimizer back to the newest state; the steps since then, with their pictures, are past."""
         state = self.team.agree(self.kept.newest_whole(self.report))
         stop = self.options.text_stop
@@ -85,7 +90,7 @@ class Recovery:
         for _ in range(self.place.step - step if scheduler is not None else 0):
             advance(scheduler)
 
-    def _keep(self, trouble: Trouble) -> str:
+    def _keep(self, trouble: Trouble | BrokenWeights) -> str:
         """Saves the state before the step where that is asked for and possible; says what there is to go on from."""
         state, before = self.options.state, self.kept.save
         earlier = f"Last good save: {before}." if before else "Nothing was saved before."
@@ -107,7 +112,7 @@ class Recovery:
         return f"{saved} {earlier}" if before and before != self.kept.save else saved
 
 
-def advices(options: TrainerOptions, trouble: Trouble) -> Iterator[str]:
+def advices(options: TrainerOptions, trouble: Trouble | BrokenWeights) -> Iterator[str]:
     """What may help against figures that are no numbers, as far as it is not yet done."""
     precision, rate = options.precision, options.optimizer.learning_rate
     yield f"a lower --learning_rate than {rate:g}"
@@ -119,6 +124,10 @@ def advices(options: TrainerOptions, trouble: Trouble) -> Iterator[str]:
         yield "--max_grad_norm 1"
     if options.loss.min_snr_gamma is None:
         yield "--min_snr_gamma 5"
+    if isinstance(trouble, BrokenWeights):
+        if options.optimizer.optimizer_args:
+            yield "the optimizer's usual values in place of --optimizer_args"
+        return
     if options.trouble.on_nonfinite == "stop" and not _within_backward(options):
         yield "--on_nonfinite skip where that is rare"
     yield "a look at these pictures"

@@ -28,7 +28,6 @@ from sd_scripts.library.train.compiling import Compiled, tell_compiled
 from sd_scripts.library.train.course import Course, Place, Window, fingerprint, windows
 from sd_scripts.library.train.device import make_accelerator, prepare_modules, vae_stays
 from sd_scripts.library.train.feed import Feed, Loaded
-from sd_scripts.library.train.finite import Watch
 from sd_scripts.library.train.idle import idle_levels
 from sd_scripts.library.train.keepers import asked_keeper, needs_vae
 from sd_scripts.library.train.kept import Kept
@@ -119,7 +118,9 @@ class Trainer:
         self.schedule = self.origin.begin(self.course)
         self.maker = BatchMaker(self.family, self.encoder, self.data.images, self.report)
         self.uploads = make_uploads(self.options.hub, self.report)
-        self.tracker = Tracker(boards, self.report, self.course, self._make_watch())
+        self.recovery = self._make_recovery()
+        watch = self.recovery.watch(scales=self.accelerator.scaler is not None)
+        self.tracker = Tracker(boards, self.report, self.course, watch)
         self.outputs = self._make_outputs()
         self.validation = self._make_validation()
         losses = self.origin.restore(self.learner.contents, self.course, fingerprint(self._windows()), self.kept)
@@ -163,12 +164,9 @@ class Trainer:
         compiled = Compiled([self.family.unet, *texts], options.compilation, self.report)
         return Learner(self.family, self.method, self.texts, options, self.accelerator, self.seed, smaller, compiled)
 
-    def _make_watch(self) -> Watch:
+    def _make_recovery(self) -> Recovery:
         kept, settle = self.kept, lambda: self.outputs.settle()
-        recovery = Recovery(
-            self.options, self.learner, self.place, kept, self.team, self.report, self._keep_state, settle
-        )
-        return recovery.watch(scales=self.accelerator.scaler is not None)
+        return Recovery(self.options, self.learner, self.place, kept, self.team, self.report, self._keep_state, settle)
 
     def _keep_state(self) -> None:
         self._save(Occasion("step", self.place.step), model=False, state=True)
@@ -340,6 +338,9 @@ class Trainer:
     # --- what is written
 
     def _save(self, occasion: Occasion, model: bool = True, state: bool | None = None, aside: bool = False) -> None:
+        # Figures that are still on their way may tell what broke the weights, with its pictures.
+        self.tracker.flush()
+        self.recovery.check_weights()
         with_state = self.options.state.save_state if state is None else state
         if model and (self.learner.changes or occasion.kind == "last"):
             self._tell_movement()

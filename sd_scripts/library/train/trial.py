@@ -23,7 +23,15 @@ from sd_scripts.library.train import assembly
 from sd_scripts.library.train.own_checks import OWN_CHECKS
 from sd_scripts.library.train.script import ready_to_train
 from sd_scripts.options.hub import HubOptions
-from sd_scripts.options.training import LengthOptions, LoggingOptions, SampleOptions, SavingOptions, StateOptions
+from sd_scripts.options.output import ConsoleOptions
+from sd_scripts.options.training import (
+    LengthOptions,
+    LoggingOptions,
+    SampleOptions,
+    SavingOptions,
+    StateOptions,
+    TroubleOptions,
+)
 from sd_scripts.options.validation import ValidationOptions
 
 WARM_UP_STEPS = 2
@@ -166,8 +174,16 @@ def _nothing_kept(options: Any, folder: str) -> Any:
         text_cache=replace(texts, cache_text_encoder_outputs=texts.asked, cache_text_encoder_outputs_to_disk=False),
         saving=SavingOptions(output_dir=folder),
         state=StateOptions(),
+        trouble=_as_tried(options.trouble),
         hub=HubOptions(),
         logging=LoggingOptions(),
+        console=ConsoleOptions(),
         samples=SampleOptions(),
         validation=ValidationOptions(),
     )
+
+
+def _as_tried(trouble: TroubleOptions) -> TroubleOptions:
+    """A way that runs out of memory does not fit, however training would go on; and it has no states to go back to."""
+    nonfinite = "stop" if trouble.on_nonfinite == "rollback" else trouble.on_nonfinite
+    return TroubleOptions(on_oom="stop", on_nonfinite=nonfinite)

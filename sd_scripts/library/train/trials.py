@@ -10,15 +10,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 
+from sd_scripts.library import systems
 from sd_scripts.library.errors import BadFile, StoppedAsAsked
 from sd_scripts.library.train.fit import Trial, Values, changed
-from sd_scripts.options.spec import flat_values
+from sd_scripts.options.spec import flat_values, option_specs
 from sd_scripts.options.values import to_argv
 
 PROGRAM = Path(__file__).resolve().parents[2] / "tools" / "try_steps.py"
@@ -56,18 +58,20 @@ class Trials:
 
     def __call__(self, values: Values) -> Trial:
         """Real steps with some settings changed. Memory that runs out is a result. Errors: StoppedAsAsked."""
-        with tempfile.TemporaryDirectory(prefix="fit-memory-") as folder:
+        with _room() as folder:
             argv = to_argv(type(self.options), _told(changed(self.options, values)))
             asked = [self.script, "--steps", str(self.steps), "--memory_gb", repr(self.limit_bytes / 1e9)]
             child = _Child([*asked, "--room", folder, "--", *argv])
-            told = child.result(None if self.device.kind == "cuda" else self.limit_bytes, self.stopped)
+            on_gpu = self.device.kind == "cuda"
+            told = child.result(None if on_gpu else self.limit_bytes, self.stopped)
         # Ctrl+C reaches it as well: then it has ended without a result, whatever it said.
         if told is None and self.stopped():
             raise StoppedAsAsked("Stopped as asked, while settings were tried.")
         if told is None and not child.ran_short:
             return Trial(values, None, failed=child.last_words())
         if told is None:
-            return Trial(values, None, peak_bytes=child.peak_bytes or None, cut=True)
+            # What was seen of it is RAM, and no figure of a GPU.
+            return Trial(values, None, peak_bytes=None if on_gpu else child.peak_bytes or None, cut=True)
         fits = told["fits"] and told["peak_bytes"] <= self.limit_bytes
         step_s = told["step_s"] if told["fits"] else None
         return Trial(values, None, step_s, told["peak_bytes"], fits, cut=not told["fits"])
@@ -80,13 +84,14 @@ class _Child:
         self._argv = list(argv)
         self.peak_bytes = 0.0
         self.ran_short = False
+        self._code = 0
         self._words = ""
 
     def result(
         self, limit_bytes: float | None = None, stopped: Callable[[], bool] = lambda: False
     ) -> dict[str, Any] | None:
         """What it tells; None where it ended without. It is ended where its memory passes a limit, and by a stop."""
-        with tempfile.TemporaryDirectory(prefix="fit-memory-") as folder:
+        with _room() as folder:
             file, words = Path(folder) / "result.json", Path(folder) / "words.txt"
             with open(words, "wb") as out:
                 own = {name: value for name, value in os.environ.items() if not name.startswith("SD_SCRIPTS_")}
@@ -97,18 +102,19 @@ class _Child:
                     self._watch(process, limit_bytes, stopped)
                 finally:
                     _end(process)
+            self._code = process.returncode
             self._words = words.read_text(encoding="utf-8", errors="replace")
             if file.exists():
                 return dict(json.loads(file.read_text(encoding="utf-8")))
             # The system ends a process for which it has no memory, and so does a limit.
-            self.ran_short |= process.returncode in (-9, 137)
+            self.ran_short |= self._code in (-9, 137)
             return None
 
     def last_words(self) -> str:
-        """The end of what it said."""
+        """The end of what it said; how it ended, where it said nothing."""
         lines = [line for line in self._words.splitlines() if line.strip()]
         errors = [line.partition("Error: ")[2] for line in lines if "Error: " in line]
-        return errors[-1] if errors else "\n".join(lines[-_LAST_LINES:])
+        return (errors[-1] if errors else "\n".join(lines[-_LAST_LINES:])) or f"it ended with code {self._code}"
 
     def _watch(self, process: subprocess.Popen[bytes], limit_bytes: float | None, stopped: Callable[[], bool]) -> None:
         while process.poll() is None and not stopped():
@@ -129,15 +135,24 @@ def _memory_of(pid: int) -> float:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends it with those that it started."""
-    if process.poll() is None:
-        children = psutil.Process(process.pid).children(recursive=True)
-        for one in children:
-            one.kill()
+    """Ends it with those that it started, and waits for them: they hold files in its folder."""
+    living = systems.identify(process.pid) if process.poll() is None else None
+    if living:
+        with suppress(psutil.Error):
+            systems.stop_tree(living, grace_s=0.0)
         process.kill()
     process.wait()
 
 
+def _room() -> tempfile.TemporaryDirectory[str]:
+    """A folder for a trial. Windows removes no file that a process still holds: then it stays, and nothing fails."""
+    return tempfile.TemporaryDirectory(prefix="fit-memory-", ignore_cleanup_errors=True)
+
+
 def _told(options: Any) -> dict[str, Any]:
-    """The options for a command line; the file that they came from is read already."""
-    return {flag: value for flag, value in flat_values(options).items() if flag not in ("config_file", "output_config")}
+    """The options for a command line; the file that they came from is read already.
+
+    Without secrets, which everyone here could read there: uploads and logs need them, and trials have neither.
+    """
+    own, specs = ("config_file", "output_config"), option_specs(cast(type, type(options)))
+    return {flag: value for flag, value in flat_values(options).items() if flag not in own and not specs[flag].secret}
