@@ -100,6 +100,12 @@ class KnownFiles:
         folder, name = self._place(picture)
         return folder.of_picture(name)[2]
 
+    def known_content(self, picture: Path) -> tuple[int, str]:
+        """A picture's size in bytes, and the hash of its content where it is known, else "". Errors: OSError."""
+        folder, name = self._place(picture)
+        size_bytes, _, _ = folder.stamp(name).partition(" ")
+        return int(size_bytes), folder.of_picture(name)[2]
+
     def is_there(self, file: Path) -> bool:
         """Whether there is a file, or was at the first look of this run."""
         folder, name = self._place(file)
