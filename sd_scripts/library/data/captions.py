@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.reach import OUTSIDE, is_out_of_reach
 from sd_scripts.library.io.reading import read_whole
 
 # A model reads a few hundred words at most, and reading a book for one takes gigabytes.
@@ -61,6 +62,8 @@ def read_caption(path: str | Path) -> CaptionText | None:
 
     UTF-8 (with or without a byte order mark), UTF-16 with one, else Shift-JIS. Errors: UnreadableText.
     """
+    if is_out_of_reach(path):
+        raise UnreadableText(OUTSIDE)
     try:
         data = read_whole(path, LONGEST_BYTES)
     except FileNotFoundError:
