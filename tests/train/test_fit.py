@@ -202,6 +202,15 @@ def play(place, tmp_path, monkeypatch):
     return start
 
 
+def test_trials_may_reach_and_load_what_the_run_may_and_tell_nothing_for_it(play, tmp_path, monkeypatch):
+    monkeypatch.setenv("SD_SCRIPTS_ROOTS", "the roots")
+    monkeypatch.setenv("SD_SCRIPTS_INSTALLED_ONLY", "1")
+    monkeypatch.setenv("SD_SCRIPTS_EVENTS", str(tmp_path / "events"))
+    names = "sorted(name for name in os.environ if name.startswith('SD_SCRIPTS_'))"
+    play(f"import os\nPath({str(tmp_path / 'seen')!r}).write_text(' '.join({names}))\nmeasured()")
+    assert (tmp_path / "seen").read_text() == "SD_SCRIPTS_INSTALLED_ONLY SD_SCRIPTS_ROOTS"
+
+
 def test_what_was_measured_is_kept_where_another_trial_fails(play):
     said = play('fail("no such kernel") if "--mixed_precision" in words else measured()')
     assert "The fastest that fits: --cache_text_encoder_outputs --cache_latents (1.00 s a step, 1.0 GB)." in said
