@@ -121,7 +121,11 @@ def measure(given: Given) -> list[Row]:
         times = 1 if given.quick else max(1, given.rounds // 2)
         rounds = [_round(number, photos, small, setting) for number in range(times)]
         for way in OURS:
-            rows += (_gpu_rows if cuda else _cpu_rows)(rounds, way, photos.count, f"{way}, {cores} cores", about)
+            where = f"{way}, {cores} cores"
+            if cuda:
+                rows += _gpu_rows(rounds, way, photos.count, where, about)
+            else:
+                rows += _cpu_rows(rounds, way, where, about)
     return rows
 
 
@@ -189,7 +193,7 @@ def _ours(way: str, folder: Folder, setting: Setting, side_px: int) -> Took:
     return Took(cost.wall_s, cost.cpu_s)
 
 
-def _cpu_rows(rounds: list[Round], way: str, count: int, where: str, about: str) -> list[Row]:
+def _cpu_rows(rounds: list[Round], way: str, where: str, about: str) -> list[Row]:
     """On a CPU the parts share the cores."""
     ours, parts = [one.work(way) for one in rounds], [one.parts for one in rounds]
     rows = []

@@ -33,6 +33,8 @@ def main() -> None:
     options = parser.parse_args()
     # As ours do: threads that wait in a loop would take the cores of other programs.
     let_threads_sleep()
+    # Ours keep it as well: to be given zeroed pages for each batch takes longer than the model.
+    keep_memory()
     pictures = find_images(options.folder)
     rules = BucketRules((options.side, options.side), max_px=2 * options.side)
     if options.part == "decode":

@@ -182,7 +182,11 @@ def main(case: str, model: str, pictures: str, cores: str, device: str) -> None:
     """Answers until its input ends."""
     import cv2
 
+    from sd_scripts.library.data.read_ahead import keep_memory
+
     cv2.setNumThreads(1)
+    # As ours do: to be given zeroed pages for each batch takes long.
+    keep_memory()
     prepare, load = CASES[case]
     paths = sorted(path for path in Path(pictures).iterdir() if path.suffix in (".jpg", ".png", ".webp"))
     run = load(Path(model), int(cores), device)

@@ -20,7 +20,7 @@ END_BIAS = 8.0
 
 PATCH_PX = 16
 WD14_PX, BLIP_PX, GIT_PX = 448, 384, 224
-DEEPDANBOORU_PX = {"tiny": 64, "reduced": 512, "true": 512}
+DEEPDANBOORU_PX = 512
 
 
 def make_wd14(folder: Path, size: Size, kind: Literal["vit", "convnext"] = "vit") -> Path:
@@ -90,7 +90,6 @@ def make_blip(folder: Path, size: Size) -> Path:
     tokenizer = _tokenizer()
     seen = _transformer(*{"tiny": (64, 1), "reduced": (192, 4), "true": (1024, 24)}[size])
     written = _transformer(*{"tiny": (64, 1), "reduced": (192, 3), "true": (768, 12)}[size])
-    side_px = 32 if size == "tiny" else BLIP_PX
     text = {
         "vocab_size": WORDS + 2,
         "encoder_hidden_size": seen["hidden_size"],
@@ -100,10 +99,10 @@ def make_blip(folder: Path, size: Size) -> Path:
         "pad_token_id": tokenizer.pad_token_id,
     }
     torch.manual_seed(0)
-    vision = {**seen, "image_size": side_px, "patch_size": PATCH_PX}
+    vision = {**seen, "image_size": BLIP_PX, "patch_size": PATCH_PX}
     model = BlipForConditionalGeneration(BlipConfig(text_config={**written, **text}, vision_config=vision))
     _end_sometimes(model.text_decoder.cls.predictions.decoder.bias, tokenizer)
-    processor = BlipImageProcessorPil(size={"height": side_px, "width": side_px})
+    processor = BlipImageProcessorPil(size={"height": BLIP_PX, "width": BLIP_PX})
     return _saved(folder, model, tokenizer, processor)
 
 
@@ -140,7 +139,7 @@ def make_deepdanbooru(folder: Path, size: Size) -> Path:
 
     folder.mkdir(parents=True)
     keras.utils.set_random_seed(0)
-    side_px, tags = DEEPDANBOORU_PX[size], TAGS["deepdanbooru"]
+    side_px, tags = DEEPDANBOORU_PX, TAGS["deepdanbooru"]
     often = keras.initializers.RandomNormal(mean=OFTEN["mean"], stddev=OFTEN["std"], seed=0)
     if size == "true":
         body = keras.applications.ResNet152(include_top=False, weights=None, input_shape=(side_px, side_px, 3))

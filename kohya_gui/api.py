@@ -50,7 +50,7 @@ class Studio(DatasetEndpoints, FitEndpoints, FormEndpoints, PresetEndpoints, Run
         self.repo = repo
         self._example_dir = runs_dir / "example"
         self.roots = Roots(roots, runs_dir, self._example_dir)
-        self._queue = Queue(RunStore(runs_dir))
+        self._queue = Queue(RunStore(runs_dir), roots=self.roots.readable)
         self._monitor = Monitor(self._queue)
         self._history = History(self._queue)
         self._projects = ProjectStore(runs_dir / "projects.json", self.roots)

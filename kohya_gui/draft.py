@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any, Literal, TypeVar, get_args
 from kohya_gui.files import Roots
 from kohya_gui.project import Project
 from kohya_gui.stages import Stage, stage_values
-from kohya_gui.words import say
+from kohya_gui.words import label, say
 from sd_scripts.options.spec import OptionSpec, option_specs
 
 T = TypeVar("T")
+
+_NAMES_OF_FIELDS = ("needed", "first", "second", "other", "flag")
+"""Facts of findings in which flags stand, some with their values."""
 
 Level = Literal["error", "warning", "note", "fine"]
 """Errors block a start, warnings ask once; notes and what is in order are only said."""
@@ -103,19 +107,27 @@ class Draft:
 
     def error(self, field: str | None, key: str, *fixes: Fix, **facts: Any) -> Finding:
         """A finding that blocks a start."""
-        return Finding("error", field, say(key, **facts), fixes, key)
+        return Finding("error", field, self._said(key, facts), fixes, key)
 
     def warning(self, field: str | None, key: str, *fixes: Fix, **facts: Any) -> Finding:
         """A finding that asks once before a start."""
-        return Finding("warning", field, say(key, **facts), fixes, key)
+        return Finding("warning", field, self._said(key, facts), fixes, key)
 
     def note(self, field: str | None, key: str, *fixes: Fix, **facts: Any) -> Finding:
         """A finding to know of, which asks nothing."""
-        return Finding("note", field, say(key, **facts), fixes, key)
+        return Finding("note", field, self._said(key, facts), fixes, key)
 
     def fine(self, key: str, *fixes: Fix, **facts: Any) -> Finding:
         """A finding that says what is in order."""
         return Finding("fine", None, say(key, **facts), fixes, key)
+
+    def _said(self, key: str, facts: dict[str, Any]) -> str:
+        """A sentence in which other fields are called as the form calls them."""
+        names = {name: re.sub(r"\w+", self._title, facts[name]) for name in _NAMES_OF_FIELDS if name in facts}
+        return say(key, **facts | names)
+
+    def _title(self, word: re.Match[str]) -> str:
+        return label(self.stage.id, self.stage.tab, word[0]) if word[0] in self.specs else word[0]
 
 
 def once(find_out: Callable[[Draft], T]) -> Callable[[Draft], T]:

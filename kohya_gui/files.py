@@ -11,13 +11,12 @@ from kohya_gui import found, pictures
 from kohya_gui.words import refusal
 from sd_scripts.library import systems
 from sd_scripts.library.data.images import IMAGE_SUFFIXES
+from sd_scripts.library.io.reach import is_hidden
 
 MAX_ENTRIES = 2000
 # Of a path that is none, this much is shown.
 SHOWN_LETTERS = 60
 LONGEST_PATH = 4096
-# Keys, settings and start files lie in what is hidden; models that were downloaded lie there too.
-_HIDDEN_YET_SHOWN = (".cache", "huggingface", "hub")
 
 # {kind of path: endings of the files that it may be}; nothing: folders only.
 _SHOWN: dict[str, tuple[str, ...]] = {
@@ -79,6 +78,11 @@ class Roots:
         self._own = own.resolve() if own else None
         self._shared = shared.resolve() if shared else None
 
+    @property
+    def readable(self) -> list[Path]:
+        """The folders in which runs find pictures and texts."""
+        return [*self.folders, *([self._shared] if self._shared else [])]
+
     def inside(self, typed: str, field: str, base: Path | None = None) -> Path:
         """The path with all its links resolved. Errors: BadOption, naming `field`, when it is not to be reached."""
         if not is_usable(typed):
@@ -89,7 +93,7 @@ class Roots:
         below = [path.relative_to(root).parts for root in self.folders if path.is_relative_to(root)]
         if not below or (self._own and path.is_relative_to(self._own)):
             raise refusal(field, "path.outside", path=path, roots=", ".join(map(str, self.folders)))
-        if all(map(_is_hidden, below)):
+        if all(map(is_hidden, below)):
             raise refusal(field, "path.hidden", path=path)
         return path
 
@@ -130,13 +134,6 @@ class Roots:
             return pictures.facts_of(folder).described()
         model = found.model_at(folder) if kind in ("model", "vae") else None
         return model.describe() if model else ""
-
-
-def _is_hidden(parts: tuple[str, ...]) -> bool:
-    """Whether a path below a root leads through what is hidden."""
-    known = len(_HIDDEN_YET_SHOWN)
-    rest = parts[known:] if parts[:known] == _HIDDEN_YET_SHOWN else parts
-    return any(part.startswith(".") for part in rest)
 
 
 def _entries(folder: Path, endings: tuple[str, ...]) -> tuple[list[str], list[dict[str, Any]]]:

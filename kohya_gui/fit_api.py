@@ -23,14 +23,14 @@ class FitEndpoints:
 
     @endpoint
     def fit(self, stage: str, values: Values, project: GivenProject = None) -> Json:
-        """Queues a run that tries settings of a training; or says what stands against that training."""
+        """Queues a run that tries settings of a training, once; or says what stands against that training."""
         known = known_stage(stage)
         if not known.trains:
             raise refusal("stage", "fit.trains_not", stage=stage)
         checked = check(known, values, self._project(project), self.roots)
         if checked.blocks(True):
             return {"findings": findings_json(checked.findings)}
-        record = self._queue.add(**fit_facts(checked, self.repo))
+        record = self._queue.add_once(**fit_facts(checked, self.repo))
         return {"run_id": record.id, "waits": self._queue.waits(record)}
 
     def _project(self, project: GivenProject) -> Project:

@@ -26,6 +26,9 @@ _NEEDS: dict[str, tuple[str, tuple[object, ...]]] = {
 }
 """{option: (another one, the values of it that it needs)}."""
 
+MOST_ON_PROCESSOR = 16
+"""Processes of a machine without a GPU, which is for trying: each of them holds the whole model."""
+
 
 @rule(*TRAINERS)
 def needs_are_met(draft: Draft) -> Iterator[Finding]:
@@ -58,11 +61,14 @@ def launch_possible(draft: Draft) -> Iterator[Finding]:
         yield draft.error("gpu_ids", "check.no_gpu", fixes.leave_out(draft, "gpu_ids"), n=gone[0], there=there)
         return
     machines, rank = draft.get("num_machines"), draft.get("machine_rank")
-    total, here = processes(draft.values), len(named) or there or 1
+    total, here = processes(draft.values), len(named) or there or MOST_ON_PROCESSOR
+    flag = "num_processes" if draft.get("num_processes") else "num_machines"
     if total > here * machines or total % machines:
-        flag = "num_processes" if draft.get("num_processes") else "num_machines"
         fit = fixes.set_to(draft, "num_processes", here * machines)
-        yield draft.error(flag, "check.processes", fit, fixes.leave_out(draft, flag), n=total, here=here)
+        key = "check.processes" if there else "check.processes_without_gpu"
+        yield draft.error(flag, key, fit, fixes.leave_out(draft, flag), n=total, here=here)
+    elif total > machines and not there:
+        yield draft.note(flag, "check.on_processor", n=total)
     if rank >= machines:
         yield draft.error("machine_rank", "check.machine_rank", fixes.leave_out(draft, "machine_rank"))
     for flag in ("main_process_ip", "main_process_port"):

@@ -41,6 +41,7 @@ LEAVES = (
     "sd_scripts.library.io.leftovers",
     "sd_scripts.library.io.twice",
     "sd_scripts.library.io.metadata",
+    "sd_scripts.library.io.reach",
     "sd_scripts.library.io.reading",
     # What the program refuses before it loads a model, so that the page says it too.
     "sd_scripts.library.tagging.cleaning",

@@ -4,7 +4,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,9 @@ class Queue:
     queue. What is added counts from the moment in which the order lists it: a sudden end leaves no half of a chain.
     """
 
-    def __init__(self, store: RunStore, stop_grace_s: float = 180.0) -> None:
+    def __init__(self, store: RunStore, stop_grace_s: float = 180.0, roots: Iterable[Path] = ()) -> None:
         self.store = store
+        self._roots = list(roots)
         self.stop_grace_s = stop_grace_s
 
     def add(self, stage: str, name: str, **facts: Any) -> RunRecord:
@@ -38,6 +39,17 @@ class Queue:
         with self.changing() as order:
             (record,) = self._created([{"stage": stage, "name": name, **facts}])
             order.ids.append(record.id)
+        self.wake()
+        return record
+
+    def add_once(self, stage: str, name: str, **facts: Any) -> RunRecord:
+        """Appends a run, unless one that does the same waits or runs already: gives that one then."""
+        with self.changing() as order:
+            open_ones = map(self.store.record, self.store.unended())
+            record = next((one for one in open_ones if (one.stage, one.argv) == (stage, facts["argv"])), None)
+            if record is None:
+                (record,) = self._created([{"stage": stage, "name": name, **facts}])
+                order.ids.append(record.id)
         self.wake()
         return record
 
@@ -60,6 +72,7 @@ class Queue:
             return
         argv = [sys.executable, "-m", "kohya_gui.runs.worker", "--runs_dir", str(self.store.runs_dir)]
         argv += ["--stop_grace_s", str(self.stop_grace_s)]
+        argv += [word for root in self._roots for word in ("--root", str(root))]
         worker = systems.start_detached(argv, output=self.store.runs_dir / "worker.log", cwd=REPOSITORY)
         # Someone must collect its exit code, or it stays behind as a zombie.
         threading.Thread(target=worker.wait, daemon=True).start()

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from sd_scripts.library import systems
 from sd_scripts.library.events import CONTROL_VARIABLE, EVENTS_VARIABLE
 from sd_scripts.library.installed import INSTALLED_ONLY
 from sd_scripts.library.io.atomic import write_json
+from sd_scripts.library.io.reach import as_variable
 from sd_scripts.library.io.reading import parse_json
 from sd_scripts.library.systems import ProcessId
 
@@ -38,8 +40,9 @@ TAIL_LETTERS = 4000
 class Worker:
     """Starts what waits, watches what runs, writes down how it ended."""
 
-    def __init__(self, store: RunStore, stop_grace_s: float) -> None:
+    def __init__(self, store: RunStore, stop_grace_s: float, roots: Iterable[Path] = ()) -> None:
         self.store = store
+        self._reach = as_variable(roots)
         self.stop_grace_s = stop_grace_s
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         # Runs that take longer to stop than they should.
@@ -113,6 +116,7 @@ class Worker:
             "PYTHONUNBUFFERED": "1",
             "PYTHONUTF8": "1",
             INSTALLED_ONLY: "1",
+            **self._reach,
             **_search_path(),
         }
 
@@ -222,10 +226,11 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Runs the queue of a folder of runs.")
     parser.add_argument("--runs_dir", type=Path, required=True)
     parser.add_argument("--stop_grace_s", type=float, default=180.0)
+    parser.add_argument("--root", type=Path, action="append", default=[])
     asked = parser.parse_args(argv)
     with held(asked.runs_dir / "worker.lock", TAKE_OVER_S) as mine:
         if mine:
-            Worker(RunStore(asked.runs_dir), asked.stop_grace_s).run()
+            Worker(RunStore(asked.runs_dir), asked.stop_grace_s, asked.root).run()
     return 0
 
 

@@ -74,7 +74,7 @@ def to_argv(options_class: type, values: dict[str, Any]) -> list[str]:
     specs = option_specs(options_class)
     given = changed_values(options_class, values)
     places = [str(given[name]) for name in given if specs[name].positional]
-    flags = [word for name, value in given.items() if not specs[name].positional for word in _flag(name, value)]
+    flags = [word for name, value in given.items() if not specs[name].positional for word in flag_words(name, value)]
     # What begins with a dash is a value only behind the mark after which there are no flags.
     return [*flags, "--", *places] if any(one.startswith("-") for one in places) else [*places, *flags]
 
@@ -161,7 +161,8 @@ def _plain(number: float) -> str:
     return str(int(number)) if number == int(number) else str(number)
 
 
-def _flag(name: str, value: Any) -> list[str]:
+def flag_words(name: str, value: Any) -> list[str]:
+    """An option with its value as words of a command line; none for a switch that is off."""
     if isinstance(value, bool):
         return [f"--{name}"] if value else []
     if isinstance(value, list):

@@ -1,11 +1,18 @@
 """A start is split into packages and phases, and models are loaded as the benchmark says."""
 
+import json
+
+import pytest
 import torch
 
+from benchmarks import start
 from benchmarks.loading import PAGE_BYTES
 from benchmarks.models import make_model
+from benchmarks.processes import Cost
 from benchmarks.rows import Given
 from benchmarks.start import load, programs, split
+
+LOADED = json.dumps({"seconds": 1.0, "cpu_s": 1.0, "bytes": 4_000_000, "peak_bytes": 4_000_000})
 
 
 def test_time_is_divided_among_packages_and_phases():
@@ -35,7 +42,27 @@ def test_every_program_is_known():
 
 def test_a_part_takes_the_memory_of_a_part(tmp_path):
     model = make_model(tmp_path / "model.safetensors", "sd1", "reduced", torch.float16)
-    given = Given("cpu", True, 1, tmp_path)
-    found = load("vae", model, given)
+    found = load("vae", model)
     assert PAGE_BYTES < found["bytes"] < model.stat().st_size / 4
     assert found["peak_bytes"] < model.stat().st_size / 2
+
+
+@pytest.fixture
+def loadings(monkeypatch):
+    """{way: device} of the loadings that would be started."""
+    found = {}
+
+    def noted(argv):
+        found[str(argv[-3])] = str(argv[-1])
+        return Cost(1.0, 1.0, 1.0, LOADED)
+
+    monkeypatch.setattr(start, "cost_of", noted)
+    return found
+
+
+def test_both_sides_of_loading_have_one_device(loadings, tmp_path):
+    start.against_bare("sd1", tmp_path / "model", Given("cuda", False, 2, tmp_path), 2)
+    assert loadings == {"again": "cuda", "bare": "cuda"}
+    loadings.clear()
+    start.parts_alone({"sd1": tmp_path / "model"})
+    assert loadings == {"whole": "cpu", "vae": "cpu", "texts": "cpu"}

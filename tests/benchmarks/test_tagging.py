@@ -1,8 +1,12 @@
 """The benchmark of captioning and tagging runs, and takes from a script what it should."""
 
+import numpy as np
+import pytest
+
 from benchmarks import tagging, tagging_models
 from benchmarks.photographs import write_photographs
 from benchmarks.rows import Given
+from benchmarks.tagging_bare import CASES as BARE
 
 
 def test_both_sides_run_and_are_compared(tmp_path):
@@ -18,6 +22,17 @@ def test_both_sides_run_and_are_compared(tmp_path):
     assert "before the first picture" in wall.note
     rate = tagging._rows("wd14", taken, "cuda")[0]
     assert rate.unit == "pictures/s" and rate.bare >= tagging.PICTURES["cuda"] / wall.bare
+
+
+# Keras asks PyTorch for arrays in NumPy's older way.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("case", tagging.CASES, ids=lambda case: case.what)
+def test_the_bare_computation_takes_the_model_of_each_case(case, tmp_path):
+    write_photographs(tmp_path / "pictures", 2, [(320, 240)])
+    prepare, load = BARE[case.bare]
+    run = load(case.make(tmp_path / "model", "tiny"), 1, "cpu")
+    found = run(np.stack([prepare(path) for path in sorted((tmp_path / "pictures").iterdir())]))
+    assert len(found[0] if case.bare == "wd14" else found) == 2
 
 
 def test_many_small_files(tmp_path):

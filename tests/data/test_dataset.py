@@ -111,6 +111,16 @@ def test_what_is_left_out_is_counted_and_said(pics: Path, tmp_path: Path) -> Non
     assert {Path(item).name for item, _ in told.failures} == {"gone", "text.png"}
 
 
+@pytest.mark.parametrize("again", ["a", "a.png"])
+def test_no_picture_is_trained_twice_with_two_texts(pics: Path, tmp_path: Path, again: str) -> None:
+    told = Told()
+    rows = [{"image_path": key, "tags": tags} for key, tags in (("a", "first"), ("b", "b"), (again, "second"))]
+    data = read(pics, "\n".join(map(json.dumps, rows)), tmp_path, "64", told)
+    assert [(image.key, image.text) for image in data.images] == [("a", "first"), ("b", "b")]
+    assert "1 name a picture that was named before" in told.lines.getvalue()
+    assert told.failures == [(again, "an entry before it names the same picture")]
+
+
 def test_without_any_size_the_resolution_is_asked_for(pics: Path, tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="--resolution is needed, such as 512,512") as caught:
         read(pics, {"a": {"tags": "x"}}, tmp_path)

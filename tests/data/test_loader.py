@@ -2,16 +2,19 @@
 
 import os
 import signal
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from sd_scripts.library.data import read_ahead as reading
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.data.prefetch import Readers, prefetch
-from sd_scripts.library.data.read_ahead import batches, read_ahead
+from sd_scripts.library.data.read_ahead import batches, memory_kept, read_ahead, read_in_threads
 from sd_scripts.library.data.training_data import Example, Item
 from sd_scripts.library.errors import BadOption
 
@@ -110,3 +113,49 @@ def test_a_worker_that_is_killed_is_said() -> None:
     with pytest.raises(BadOption, match="was ended from outside") as caught:
         list(read_ahead([Path("end")], length, 1))
     assert caught.value.option == "max_data_loader_n_workers"
+
+
+def test_threads_are_no_more_than_workers_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may hold some hundred MB, and a machine may have more cores than that is good for."""
+    monkeypatch.setattr(reading, "MOST_WORKERS", 2)
+    monkeypatch.setattr(reading, "own_cores", lambda: 8)
+    begun, all_asked = threading.Event(), list[int]()
+
+    class Asked(list[int]):
+        def __iter__(self) -> Iterator[int]:
+            yield from range(6)
+            # Each that was asked for until now has a thread of its own, as long as there may be more.
+            all_asked.append(sum(thread.name.startswith("reader") for thread in threading.enumerate()))
+            begun.set()
+
+    def prepare(item: int) -> int:
+        begun.wait()
+        return item
+
+    assert [one.result for one in read_in_threads(Asked(), prepare, None, more=6)] == list(range(6))
+    assert all_asked == [2]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it is about glibc")
+def test_threads_keep_the_memory_of_large_pictures() -> None:
+    """To be given it anew for each picture takes longer than to scale it."""
+    import resource
+
+    import numpy as np
+
+    def picture() -> None:
+        # Each needs a heap of its own.
+        [np.full(40_000_000, 1, np.uint8) for _ in range(2)]
+
+    def faults() -> None:
+        picture()
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+        picture()
+        found.append(resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before)
+
+    found: list[int] = []
+    with memory_kept():
+        thread = threading.Thread(target=faults)
+        thread.start()
+        thread.join()
+    assert found[0] < 10

@@ -107,6 +107,26 @@ def test_cve_2024_32026_no_field_of_the_git_captioning_runs_a_command(place: Pla
     refused_or_one_word(place, "caption_git", train_data_dir=pictures)
 
 
+def test_a_link_in_a_folder_of_pictures_tells_no_file_from_elsewhere(
+    place: Place, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    secret = tmp_path_factory.mktemp("outside") / "secret.txt"
+    secret.write_text("TOPSECRET cat")
+    pictures = place.folder / "from_archive"
+    pictures.mkdir()
+    for name in "ab":
+        Image.new("RGB", (8, 8)).save(pictures / f"{name}.png")
+    (pictures / "a.caption").symlink_to(secret)
+    (pictures / "b.caption").write_text("a dog")
+    out = place.work / "told.json"
+    run_id = place.start(
+        "merge_captions", train_data_dir=str(pictures), out_json=str(out), caption_extension=".caption"
+    )
+    assert "a dog" in out.read_text() and place.holding("TOPSECRET") == ["from_archive/a.caption"]
+    log = place.store.log_path(run_id).read_text()
+    assert "a.caption" in log and "it leads out of the folders that the page may reach (--root)" in log
+
+
 def test_a_waiting_run_that_is_edited_gets_words_as_they_were_typed(place: Place) -> None:
     call, pictures = place.studio.call, str(place.folder / "pictures")
     given = {"input_folder": pictures, "output_folder": str(place.work / "y"), "max_resolution": "64,64"}

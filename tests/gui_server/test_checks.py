@@ -260,7 +260,7 @@ def test_latents_that_are_missing_do_not_matter_to_pictures_that_change(place):
     (place / "pics" / "0.npz").unlink()
     assert ("warning", "in_json") in found(look(place, "train", **values))
     checked = look(place, "train", **values, color_aug=True)
-    assert "Prepared latents are not used with color_aug" in text(checked, "color_aug")
+    assert "Prepared latents are not used with Vary colours" in text(checked, "color_aug")
     assert not any("have no prepared latents" in finding.text for finding in checked.findings)
 
 

@@ -61,6 +61,23 @@ def test_a_run_takes_the_gpus_that_it_names(tmp_path, monkeypatch):
     assert [one.key for one in more.findings if one.field == "num_processes"] == ["check.processes"]
 
 
+def test_without_a_gpu_processes_share_the_processor(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "gpus", list)
+
+    def said(stage=TRAIN, **typed):
+        found = check(stage, typed, Project(work_dir=str(tmp_path)), Roots([tmp_path])).findings
+        return [(one.level, one.key, one.fixes) for one in found if one.field == "num_processes"]
+
+    for stage in (TRAIN, STAGES["tag_wd14"], STAGES["latents"]):
+        assert said(stage, num_processes="2") == [("note", "check.on_processor", ())]
+    assert said(num_processes="1") == []
+    assert said(num_processes="2", num_machines="2") == []
+    ((level, key, fixes),) = said(num_processes="1000")
+    assert (level, key) == ("error", "check.processes_without_gpu")
+    for fix in fixes:
+        assert not [one for one in said(**fix.values) if one[0] == "error"]
+
+
 def test_a_real_launcher_starts_the_script_which_tells_its_end(tmp_path):
     values = {"num_cpu_threads_per_process": 1, "pretrained_model_name_or_path": str(tmp_path / "none.safetensors")}
     events = tmp_path / "events.jsonl"

@@ -300,7 +300,6 @@ SCENES = [
     ("check.resolution_of_folders", lora(resolution="", in_json="", train_data_dir="pics")),
     ("check.gpu_list", train(gpu_ids="a")),
     ("check.no_gpu", train(gpu_ids="99")),
-    ("check.processes", train(num_processes=1000)),
     ("check.machine_rank", train(machine_rank=3)),
     ("check.needs", train(num_machines=2, num_processes=2)),
     ("check.text_encoder_off", train(learning_rate_te=1e-6)),
@@ -334,10 +333,10 @@ SCENES = [
     ("check.pictures_gone", gone(3)),
     ("check.captions_as_trained", train()),
 ]
-# Those that depend on the machine, or need more than a form, have tests of their own below.
+# Those that depend on the machine, or need more than a form, have tests of their own below, or in test_launching.py.
 ELSEWHERE = {
     "check.no_space", "check.no_wandb", "check.wandb_key", "check.no_xformers", "check.no_deepspeed", "check.looking",
-    "check.subset_empty",
+    "check.subset_empty", "check.processes", "check.processes_without_gpu", "check.on_processor",
 }  # fmt: skip
 
 
@@ -375,6 +374,15 @@ def expect_sound(stage: str, fix: Fix) -> None:
         assert fix.facts["flag"] in specs
     if fix.action == "open":
         assert fix.facts["stage"] in STAGES and fix.facts["values"].keys() <= specs_of(fix.facts["stage"])
+
+
+def test_a_finding_calls_other_fields_as_the_form_does(place: Place) -> None:
+    def said(**typed: object) -> set[str]:
+        return {one.text for one in place.look("train", place.training(**typed)).findings if one.level == "error"}
+
+    assert {"It needs Address of machine 0.", "It needs Port."} <= said(num_machines=2, num_processes=2)
+    assert "It needs Precision fp16 / bf16." in said(fp8_base=True)
+    assert "Little RAM and Much GPU memory exclude each other. Keep which?" in said(lowram=True, highvram=True)
 
 
 def specs_of(stage: str) -> set[str]:

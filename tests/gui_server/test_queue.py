@@ -16,6 +16,7 @@ from kohya_gui.runs.worker import CLAIM_S, Worker, asked_at
 from sd_scripts.library import systems
 from sd_scripts.library.errors import BadOption
 from tests.gui_server.conftest import REPO
+from tests.gui_server.test_preflight import Place
 
 LONG = ("--steps", "100000")
 
@@ -225,3 +226,15 @@ def test_a_script_whose_worker_died_while_starting_it_is_found_again(lab):
     worker.step()
     lab.store.worker_path.unlink()
     assert lab.store.status(run_id).state == "failed"
+
+
+def test_the_same_fit_asked_for_twice_is_tried_once(studio, tmp_path):
+    studio.queue_pause(True)
+    values = Place(tmp_path / "home").training()
+    first = studio.fit("train", values)["run_id"]
+    assert studio.fit("train", values)["run_id"] == first
+    other = studio.fit("train", values | {"train_batch_size": 2})["run_id"]
+    assert other != first
+    studio.run_request(first, "cancel")
+    assert studio.fit("train", values)["run_id"] not in (first, other)
+    assert len(studio.runs()["history"]) == 1 and len(studio.runs()["queue"]) == 2

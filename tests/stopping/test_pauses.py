@@ -9,6 +9,8 @@ import shutil
 import signal
 import threading
 import time
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -16,7 +18,9 @@ from PIL import Image
 
 from sd_scripts.library import pausing
 from sd_scripts.library.data import pictures_gone
+from sd_scripts.library.data.late_writing import Work
 from sd_scripts.library.data.merging import merge_texts
+from sd_scripts.library.data.prefetch import Readers
 from sd_scripts.library.errors import BadFile, NotWhole
 from sd_scripts.library.io.atomic import write_bytes, write_text
 from sd_scripts.library.io.checkpoints import write_safetensors
@@ -25,6 +29,8 @@ from sd_scripts.library.pausing import Ground, NotWritten, patiently, trouble_of
 from sd_scripts.library.report import Report
 from sd_scripts.library.steady import SteadyFile
 from sd_scripts.library.tagging.clean_metadata import clean_metadata
+from sd_scripts.library.team import Team
+from sd_scripts.library.train.caching import Made, cache_latents
 from sd_scripts.library.train.output_place import OutputPlace
 from sd_scripts.library.train.state_facts import read_facts
 from sd_scripts.options.common import MergeOptions
@@ -322,6 +328,69 @@ def test_latents_wait_for_pictures_that_are_gone(tmp_path, monkeypatch, then):
     assert recorder.of("paused")[0].kind == "pictures" and not recorder.of("item_failed")
     assert len(recorder.of("metric")) == (2 if then == "comes back" else 0)
     assert bool(recorder.of("stopped")) == (then == "stop")
+
+
+class Written:
+    """Keeps, as what latents are kept in, a file beside each picture."""
+
+    def __init__(self, images):
+        self.images, self.taken = images, []
+
+    def missing(self):
+        return list(range(len(self.images)))
+
+    def load(self, item):
+        return item.image
+
+    def begin(self, loaded):
+        files = [(image, self.images[image].path.with_suffix(".npz")) for image in loaded]
+        works = [Work(Made(image), partial(file.write_text, "latents"), file) for image, file in files]
+        return lambda: works
+
+    def take(self, made):
+        self.taken.append(made.image)
+
+    def end(self):
+        pass
+
+
+def in_two_folders(folder, data):
+    """Every other picture in the second of two folders, in whose place there is a file; what brings it back."""
+    (folder / "here").mkdir()
+    (folder / "away").mkdir()
+    (folder / "there").write_text("")
+    for index, picture in enumerate(data.pictures):
+        path = folder / ("there" if index % 2 else "here") / f"{index}.png"
+        data.pictures[index] = replace(picture, image=replace(picture.image, path=path))
+    data.images = [picture.image for picture in data.pictures]
+
+    def bring_back():
+        (folder / "there").unlink()
+        (folder / "away").rename(folder / "there")
+
+    return bring_back
+
+
+def test_latents_wait_for_each_folder_that_refuses_them(tmp_path):
+    """The first picture's folder is there all the time."""
+    data, recorder = tiny_data(6), Recorder()
+    when_paused(recorder, in_two_folders(tmp_path, data))
+    keeper = Written(data.images)
+    cache_latents(keeper, data.images, 2, Readers(0), Team(), recorder.report)
+    assert sorted(keeper.taken) == list(range(6)) and len(recorder.of("goes_on")) == 1
+    assert all(image.path.with_suffix(".npz").is_file() for image in data.images)
+    assert str(tmp_path / "there") in recorder.of("paused")[0].path
+
+
+def test_encoded_captions_wait_for_each_folder_that_refuses_them(tmp_path):
+    data = tiny_data(4)
+    bring_back = in_two_folders(tmp_path, data)
+    values = {"max_train_steps": 1, "cache_text_encoder_outputs_to_disk": True}
+    trainer, recorder = make_trainer(tmp_path, data=data, **values)
+    when_paused(recorder, bring_back)
+    trainer.run()
+    assert len(recorder.of("goes_on")) == 1 and str(tmp_path / "there") in recorder.of("paused")[0].path
+    assert len(list(tmp_path.rglob("*_te_outputs.npz"))) == 4
 
 
 def test_a_drive_that_is_gone_is_told_from_the_folder_below_it(tmp_path, monkeypatch):

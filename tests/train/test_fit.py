@@ -151,6 +151,25 @@ def test_what_the_training_refuses_is_said_before_anything_is_tried(place):
     assert done.returncode == 2 and "--train_batch_size" in done.stderr and "tried" not in done.stdout
 
 
+def test_what_goes_back_to_its_default_is_named_with_its_value(tmp_path):
+    given = options(tmp_path, train_batch_size=2, gradient_checkpointing=True)
+    (way,) = [
+        way for way in ways(given, [], anything)
+        if way.get("gradient_accumulation_steps") == 2 and way.get("gradient_checkpointing") is False
+    ]  # fmt: skip
+    words = fitting._words(way, given)
+    assert "--train_batch_size 1 " in words and "--gradient_accumulation_steps 2" in words
+    assert words.endswith("no --gradient_checkpointing")
+    assert fitting._words({}, given) == "as it is"
+
+
+def test_a_folder_is_no_file_to_write(tmp_path):
+    asked = parse(FitOptions, [f"--output={tmp_path}"], "fit_memory.py").search
+    with pytest.raises(BadOption, match=r"is a folder\. Name a file in it"):
+        fitting.fit(asked, [], Report())
+    assert not tmp_path.with_suffix(".toml").exists()
+
+
 # Plays tools/try_steps.py, whose command line is `words`.
 PLAYED = """
 import json, sys, time
@@ -181,6 +200,15 @@ def play(place, tmp_path, monkeypatch):
         return said.getvalue()
 
     return start
+
+
+def test_trials_may_reach_and_load_what_the_run_may_and_tell_nothing_for_it(play, tmp_path, monkeypatch):
+    monkeypatch.setenv("SD_SCRIPTS_ROOTS", "the roots")
+    monkeypatch.setenv("SD_SCRIPTS_INSTALLED_ONLY", "1")
+    monkeypatch.setenv("SD_SCRIPTS_EVENTS", str(tmp_path / "events"))
+    names = "sorted(name for name in os.environ if name.startswith('SD_SCRIPTS_'))"
+    play(f"import os\nPath({str(tmp_path / 'seen')!r}).write_text(' '.join({names}))\nmeasured()")
+    assert (tmp_path / "seen").read_text() == "SD_SCRIPTS_INSTALLED_ONLY SD_SCRIPTS_ROOTS"
 
 
 def test_what_was_measured_is_kept_where_another_trial_fails(play):

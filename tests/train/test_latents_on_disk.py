@@ -16,6 +16,7 @@ from sd_scripts.library.data.training_data import Item, Moment
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.models.vae import vae_hash
 from sd_scripts.library.team import Team
+from sd_scripts.library.train import caching
 from sd_scripts.library.train.batches import Encoder
 from sd_scripts.library.train.caching import _shares, cache_latents
 from sd_scripts.library.train.keepers import OnDisk
@@ -221,6 +222,27 @@ def test_processes_share_the_work(pics):
     assert sorted(made) == [0, 2, 3, 5]
     for one in data:
         assert one.uncached() == [] and {item.image for batch in one.plan(0, 1) for item in batch} == {0, 2, 3, 5}
+
+
+def test_no_more_readers_than_cores(pics, monkeypatch):
+    """Further ones make nothing faster, and hold a picture each."""
+    for number in range(3, 12):
+        (pics / f"{number}.png").write_bytes((pics / "0.png").read_bytes())
+    Path("data.toml").write_text(CONFIG)
+    data = read_data(from_values(FineTuneOptions, {"dataset_config": "data.toml"}), Recorder().report, "vae")
+    trainer, _ = make_trainer(Path.cwd())
+    monkeypatch.setattr(caching, "own_cores", lambda: 2)
+    readers = set()
+
+    class Noted(OnDisk):
+        def load(self, item):
+            readers.add(threading.current_thread().name)
+            time.sleep(0.01)
+            return super().load(item)
+
+    keeper = Noted(data, Encoder(trainer.family, trainer.accelerator, True))
+    cache_latents(keeper, data.images, 12, Readers(8), Team(), Recorder().report)
+    assert len(readers) <= 2
 
 
 def test_all_sizes_of_a_picture_go_to_one_process():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.io.reach import OUTSIDE, is_out_of_reach
 from sd_scripts.library.io.reading import read_whole
 
 # A model reads a few hundred words at most, and reading a book for one takes gigabytes.
@@ -61,6 +62,8 @@ def read_caption(path: str | Path) -> CaptionText | None:
 
     UTF-8 (with or without a byte order mark), UTF-16 with one, else Shift-JIS. Errors: UnreadableText.
     """
+    if is_out_of_reach(path):
+        raise UnreadableText(OUTSIDE)
     try:
         data = read_whole(path, LONGEST_BYTES)
     except FileNotFoundError:
@@ -91,20 +94,22 @@ def training_text(caption: str, tags: str, separator: str = ",", every_line: boo
     `every_line`: each line of the caption with all tags (the lines of tags become one), for captions by lot. Tags alone
     are a text like any other, with its own lines.
     """
-    lines = _lines if every_line else _first_line
-    sentences, tag_lines = lines(caption), lines(tags)
+    between = f"{separator.rstrip()} "
+    if not every_line:
+        sentence, words = _first_line(caption), _first_line(tags)
+        return f"{sentence}{between}{words}" if sentence and words else sentence or words
+    sentences, tag_lines = _lines(caption), _lines(tags)
     if not sentences or not tag_lines:
         return "\n".join(sentences or tag_lines)
-    between = f"{separator.rstrip()} "
     all_tags = between.join(tag_lines)
     return "\n".join([f"{sentence}{between}{all_tags}" for sentence in sentences])
 
 
-def _first_line(text: str) -> list[str]:
-    """The first of them, looked for without the others; [] where there is none."""
+def _first_line(text: str) -> str:
+    """The first line that is not empty, looked for without the others; "" where there is none."""
     stripped = (text or "").strip()
     # What ends a line is white space, so the first line of what is left is not empty.
-    return [stripped.splitlines()[0].rstrip()] if stripped else []
+    return stripped.splitlines()[0].rstrip() if stripped else ""
 
 
 def _lines(text: str) -> list[str]:

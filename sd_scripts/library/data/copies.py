@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sd_scripts.library import events
-from sd_scripts.library.data.images import IMAGE_SUFFIXES, UnreadableImage, check_file_size
+from sd_scripts.library.data.images import IMAGE_SUFFIXES, UnreadableImage, check_readable
 from sd_scripts.library.errors import BadOption, NothingUsable
 from sd_scripts.library.io.atomic import check_writable, replacing
 from sd_scripts.library.pausing import patiently
@@ -66,9 +66,10 @@ def _by_stem(folder: Path) -> dict[str, list[Path]]:
 def copy_file(source: Path, target: Path) -> None:
     """Copies a picture or a text, whole or not at all.
 
-    Errors: OSError, where it cannot be read; UnreadableImage, where it is too large; BadFile, where not written.
+    Errors: OSError, where it cannot be read; UnreadableImage, where it is too large or out of reach; BadFile, where it
+    cannot be written.
     """
-    check_file_size(source)
+    check_readable(source)
     with open(source, "rb") as old, replacing(target) as beside, open(beside, "wb") as new:
         shutil.copyfileobj(old, new, 2**20)
 

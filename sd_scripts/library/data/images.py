@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sd_scripts.library.data.jpeg_head import HEAD_BYTES, plain_jpeg_size
 from sd_scripts.library.errors import BadFile, BadOption
+from sd_scripts.library.io.reach import OUTSIDE, is_out_of_reach
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -84,7 +85,8 @@ def _names_in(folder: Path, others: str) -> Names:
             name = entry.name
             # Asked without a call: most names of a large folder are none of a picture.
             if name.lower().endswith(IMAGE_SUFFIXES):
-                if _has_image_name(name) and _is_file(entry):
+                # Hidden ones are left aside, as in `_has_image_name`.
+                if name[0] != "." and _is_file(entry):
                     names.append(name)
             elif others and name.endswith(others):
                 any_others = True
@@ -229,7 +231,7 @@ def image_size(path: str | Path) -> Size:
 
 def _plain_size(place: str) -> Size | None:
     """That of a plain JPEG, for which pillow takes many times as long; None where pillow is to be asked."""
-    if not place.lower().endswith((".jpg", ".jpeg")):
+    if not place.lower().endswith((".jpg", ".jpeg")) or is_out_of_reach(place):
         return None
     try:
         with open(place, "rb", buffering=0) as file:
@@ -282,8 +284,10 @@ def _upright(image: "Image.Image") -> "Image.Image":
     return image
 
 
-def check_file_size(path: str | Path) -> None:
-    """A picture or its text can be read in finite time. Errors: UnreadableImage; OSError, where there is none."""
+def check_readable(path: str | Path) -> None:
+    """A picture or its text may be read, and in finite time. Errors: UnreadableImage; OSError, where there is none."""
+    if is_out_of_reach(path):
+        raise UnreadableImage(OUTSIDE)
     if os.stat(path).st_size > LARGEST_BYTES:
         raise UnreadableImage(
             f"{Path(path).name} has more than {LARGEST_BYTES / 1e9:.0f} GB, as no picture or text has"
@@ -298,7 +302,7 @@ def _opened(path: str | Path, data: bytes | None = None) -> "Image.Image":
         with warnings.catch_warnings():
             # Broken EXIF data and the like: what matters is whether the picture can be decoded.
             warnings.simplefilter("ignore")
-            check_file_size(path)
+            check_readable(path)
             image = Image.open(path if data is None else io.BytesIO(data))
     except UnreadableImage:
         raise

@@ -80,7 +80,7 @@ class KnownFiles:
             stamp = folder.stamp(name)
         except OSError:
             return image_size(picture)
-        width, height, content = folder.of_picture(name)
+        width, height, content = folder.told_of(name, stamp)
         if not width:
             width, height = image_size(picture)
             folder.put_picture(name, stamp, (width, height), content)
@@ -99,6 +99,12 @@ class KnownFiles:
         """The hash of a picture's content where it is known, else "". Errors: OSError."""
         folder, name = self._place(picture)
         return folder.of_picture(name)[2]
+
+    def known_content(self, picture: Path) -> tuple[int, str]:
+        """A picture's size in bytes, and the hash of its content where it is known, else "". Errors: OSError."""
+        folder, name = self._place(picture)
+        size_bytes, _, _ = folder.stamp(name).partition(" ")
+        return int(size_bytes), folder.of_picture(name)[2]
 
     def is_there(self, file: Path) -> bool:
         """Whether there is a file, or was at the first look of this run."""
@@ -178,14 +184,18 @@ class _Folder:
 
     def of_picture(self, name: str) -> tuple[int, int, str]:
         """Width, height and content hash, as far as they are known. Errors: OSError."""
-        words = self.words(name, self.stamp(name))
+        return self.told_of(name, self.stamp(name))
+
+    def told_of(self, name: str, stamp: str) -> tuple[int, int, str]:
+        """The same of a picture in a state."""
+        words = self.words(name, stamp)
         if len(words) != 3 or not (words[0] + words[1]).isdecimal():
             return 0, 0, ""
         return int(words[0]), int(words[1]), "" if words[2] == "-" else words[2]
 
     def words(self, name: str, stamp: str) -> list[str]:
         line = self.now.get(name) or self.before.get(name, "")
-        return line[len(stamp) + 1 :].split(" ") if line.startswith(stamp + " ") else []
+        return line[len(stamp) + 1 :].split(" ") if line and line.startswith(stamp + " ") else []
 
     def found_now(self, name: str) -> list[str]:
         return self.now.get(name, "").split(" ")[2:]

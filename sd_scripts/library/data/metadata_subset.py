@@ -116,6 +116,10 @@ class MetadataReader(SubsetReader):
         if named is None or (picture is None and not self._finder.has_any(named)):
             self.leave_out(key, "have no picture", "there is no picture of this name")
             return
+        if named in self._places:
+            # As a key that stands there twice does: trained twice, it would count twice, with two texts.
+            self.leave_out(key, "name a picture that was named before", "an entry before it names the same picture")
+            return
         self._places.add(named)
         if not text:
             self.counts["have no text"] += 1

@@ -81,7 +81,7 @@ def read_in_threads(
 
     `threads`: None for one a core. `more`: how many items may wait beside those that a thread has before it.
     """
-    count = threads or own_cores()
+    count = threads or min(MOST_WORKERS, own_cores())
     waiting: deque[Future[Prepared[Item, Result]]] = deque()
     with memory_kept(), ThreadPoolExecutor(count, thread_name_prefix="reader") as pool:
         try:
@@ -128,11 +128,14 @@ def let_threads_sleep() -> None:
 
 
 # Of glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -2, -3, -4
 KEPT_BYTES = 256_000_000
 
+# Threads have heaps of this size, and would else hand back each that a large picture leaves free.
+THREADS_KEEP_BYTES = 2**26
+
 # What glibc comes to by itself in a process that has freed large pieces; its first values are for small ones.
-_USUAL = {_M_MMAP_MAX: 65_536, _M_MMAP_THRESHOLD: 2**25, _M_TRIM_THRESHOLD: 2**26}
+_USUAL = {_M_MMAP_MAX: 65_536, _M_MMAP_THRESHOLD: 2**25, _M_TRIM_THRESHOLD: 2**26, _M_TOP_PAD: 2**17}
 
 
 def _begin_worker() -> None:
@@ -154,6 +157,7 @@ def keep_memory() -> None:
     if libc := _glibc():
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+        libc.mallopt(_M_TOP_PAD, THREADS_KEEP_BYTES)
 
 
 @contextmanager

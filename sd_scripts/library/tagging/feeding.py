@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sd_scripts.library.data.read_ahead import Prepared, batches, read_ahead, read_in_threads
+from sd_scripts.library.data.read_ahead import Prepared, batches, memory_kept, read_ahead, read_in_threads
 from sd_scripts.library.tagging.describer import Describer
 
 if TYPE_CHECKING:
@@ -27,8 +27,12 @@ class Group:
 def groups(
     images: list[Path], describer: Describer, size: int, workers: int | None, fast_decode: bool
 ) -> Generator[Group, None, None]:
-    """All pictures in batches of `size`, but for the last one. Errors: BadOption, when a worker process is ended."""
-    return _one_ahead(_gathered(_prepared(images, describer, size, workers, fast_decode), describer, size))
+    """All pictures in batches of `size`, but for the last one. Errors: BadOption, when a worker process is ended.
+
+    Meanwhile the model, too, finds its memory kept from batch to batch.
+    """
+    with memory_kept():
+        yield from _one_ahead(_gathered(_prepared(images, describer, size, workers, fast_decode), describer, size))
 
 
 def _prepared(

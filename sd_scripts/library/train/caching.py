@@ -15,7 +15,7 @@ from sd_scripts.library.data.read_ahead import memory_kept
 from sd_scripts.library.data.training_data import Item, TrainImage
 from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
-from sd_scripts.library.team import Team
+from sd_scripts.library.team import Team, own_cores
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,6 @@ def cache_latents(
     rounds = max(map(len, shares), default=0)
     own = shares[team.rank] + [[]] * (rounds - len(shares[team.rank]))
     making = _Making(keeper)
-    place = images[missing[0]].path if missing else Path()
     done = 0
 
     def load(item: Item) -> Any:
@@ -70,7 +69,8 @@ def cache_latents(
         """Takes what all processes have made by now; whether one of them was asked to stop."""
         nonlocal done
         # Rounds go together, so a place that one process cannot write to makes all of them wait.
-        patiently(report, place, making.write_refused, team)
+        while any(team.gather(making.refused)):
+            patiently(report, making.refusing, making.write_refused, team)
         answers = team.gather((making.results(), report.stop_asked()))
         for made in (made for results, _ in answers for made in results):
             keeper.take(made)
@@ -80,7 +80,8 @@ def cache_latents(
         report.progress(done, len(missing))
         return any(stop for _, stop in answers)
 
-    loading = prefetch(own, load, readers, making.leave_out)
+    # Whoever decodes keeps a core busy: more of them than cores would only hold more pictures.
+    loading = prefetch(own, load, Readers(min(readers.count, own_cores())), making.leave_out)
     try:
         # A source that is gone is waited for, unless a stop is asked for.
         with memory_kept(), suppress(SourceGone):
@@ -112,12 +113,23 @@ class _Making:
         """Of this nothing can be made."""
         self._results.append(Made(item.image, reason=reason))
 
+    @property
+    def refused(self) -> bool:
+        """Whether there is something that could not be written."""
+        return bool(self._refused)
+
+    @property
+    def refusing(self) -> Path:
+        """The first file of it; nothing in particular where there is none."""
+        return _file(self._refused[0]) if self._refused else Path()
+
     def write_refused(self) -> None:
-        """Writes again, in this thread, what could not be written; what works is not repeated. Errors: BadFile."""
+        """Writes again, in this thread, what its folder refused; what works is not repeated. Errors: BadFile."""
         if self._refused:
             # Several sizes of a picture share a file, which only one may change at a time.
             self._late.settle()
-        while self._refused:
+        folder = self.refusing.parent
+        while self._refused and self.refusing.parent == folder:
             self._refused[0].write()
             self._results.append(self._refused.pop(0).item)
 
@@ -139,6 +151,10 @@ class _Making:
             self._results.append(work.item)
         else:
             self._refused.append(work)
+
+
+def _file(work: Work[Made]) -> Path:
+    return Path(str(work.place))
 
 
 def _shares(images: Sequence[TrainImage], missing: list[int], processes: int) -> list[list[int]]:

@@ -23,8 +23,9 @@ from sd_scripts.options.config_file import config_path
 from sd_scripts.options.fit import FitSearchOptions
 from sd_scripts.options.output import ConsoleOptions
 from sd_scripts.options.scripts import SCRIPTS
+from sd_scripts.options.spec import flat_values
 from sd_scripts.options.trainer import TrainerOptions
-from sd_scripts.options.values import to_argv
+from sd_scripts.options.values import flag_words
 
 GB = 1e9
 """Bytes, as GPUs are sold by them."""
@@ -91,6 +92,8 @@ def _tried(
 def _place(name: str) -> Path:
     """The file that will be written. Errors: BadOption, BadFile."""
     path = config_path(name)
+    if Path(name).is_dir():
+        raise BadOption("output", f"--output {name} is a folder. Name a file in it.")
     if path.exists():
         raise BadOption("output", f"--output {path} is there already, and nothing is replaced. Name another file.")
     check_writable(path)
@@ -133,10 +136,11 @@ def _model(options: TrainerOptions) -> Model | None:
 
 
 def _words(values: Values, options: TrainerOptions) -> str:
-    """What is changed, as on the command line."""
-    words = to_argv(type(options), values)
-    off = [f"no --{flag}" for flag, value in values.items() if value is False]
-    return " ".join([*words, *off]) or "as it is"
+    """What is changed, as on the command line; what goes back to its default, too, as it stood there."""
+    given = [flag for flag in flat_values(options) if flag in values]
+    on = [word for flag in given for word in flag_words(flag, values[flag]) if values[flag] is not None]
+    off = [f"no --{flag}" for flag in given if values[flag] in (False, None)]
+    return " ".join([*on, *off]) or "as it is"
 
 
 def _outcome(trial: Trial) -> str:

@@ -12,7 +12,9 @@ from sd_scripts.library.report import Report, counted
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.remote_state import fetch_state
 from sd_scripts.library.train.saving import Names
-from sd_scripts.library.train.shaping import Changes, changes, fingerprint_of, listed, shaping
+from sd_scripts.library.train.shaping import MODELS, Changes, changes, fingerprint_of, listed, shaping
+from sd_scripts.library.train.shown import Shown, differences, named, read_shown
+from sd_scripts.library.train.shown import listed as listed_pictures
 from sd_scripts.library.train.state_facts import FACTS, Facts, read_facts
 from sd_scripts.library.train.state_files import AVERAGES, damage, newest_first, whole_beside
 from sd_scripts.options.trainer import TrainerOptions
@@ -44,7 +46,18 @@ def check_same(options: TrainerOptions, besides: Collection[str] = ()) -> None:
     folder = options.state.resume
     if not folder or folder == LATEST or options.state.resume_from_huggingface:
         return
-    found = {name: one for name, one in changes_since(read_facts(folder), options).items() if name not in besides}
+    found = changes_since(read_facts(folder), options)
+    _refuse(folder, {name: change for name, change in found.items() if name not in besides})
+
+
+def check_models(options: TrainerOptions, facts: Facts) -> None:
+    """The same of the models alone: one of the hub is known by its content once it was fetched. Errors: BadOption."""
+    if options.state.resume:
+        found = changes_since(facts, options)
+        _refuse(options.state.resume, {name: change for name, change in found.items() if name in MODELS})
+
+
+def _refuse(folder: str, found: Changes) -> None:
     if found:
         what = ", ".join(f"--{listed(name, change)}" for name, change in found.items())
         way = f"Set that back, or go on with --branch {folder}, which lists what changed."
@@ -116,6 +129,20 @@ def branches_of(facts: Facts, found: Changes) -> list[dict[str, object]]:
     return [*facts.branches, here] if found else facts.branches
 
 
+def changed_pictures(folder: str, shown: Sequence[Shown]) -> Changes:
+    """Where the pictures, their texts and sizes differ from those of a state, as far as it tells them."""
+    before = read_shown(Path(folder))
+    found = [] if before is None else differences(before, shown)
+    return {"pictures": listed_pictures(found)} if found else {}
+
+
+def tell_pictures(state: StateOptions, facts: Facts, found: Changes, report: Report) -> None:
+    """Says which pictures differ in a branch, once they are known; `found`: all that changed in it."""
+    if "pictures" in found:
+        report.notice(f"The branch has other pictures or texts: {listed('pictures', found['pictures'])}.")
+        report.emit(events.Branched(state=state.branch or "", step=facts.step, changes=_as_lists(found)))
+
+
 def _latest(saving: SavingOptions, report: Report) -> str | None:
     """The newest whole state of this output; what is not whole is told and left out. None: there is none."""
     places = _places(saving)
@@ -178,10 +205,16 @@ def check_end(step: int, total_steps: int, saving: SavingOptions) -> None:
         raise BadOption("max_train_steps", f"{text} Ask for more steps or epochs.")
 
 
-def check_pictures(folder: str, facts: Facts, images: Sequence[TrainImage]) -> None:
-    """Raises BadOption where pictures or texts are not those that the state was trained on."""
-    if facts.pictures and facts.pictures != fingerprint_of(images):
+def check_pictures(folder: str, facts: Facts, images: Sequence[TrainImage], shown: Sequence[Shown]) -> None:
+    """Raises BadOption where pictures or texts are not those that the state was trained on; names the first of them.
+
+    `shown`: what is known of the images.
+    """
+    before = read_shown(Path(folder))
+    found = [] if before is None else differences(before, shown)
+    if found or (facts.pictures and facts.pictures != fingerprint_of(images)):
         sentence = "pictures, texts or sizes are not what they were when it was saved"
+        sentence += f": {named(found)}" if found else ""
         way = f"Put them back, or go on with what is there now by --branch {folder}."
         raise BadOption("resume", f"--resume {folder}: {sentence}. {way}")
 

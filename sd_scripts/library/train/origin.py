@@ -15,19 +15,23 @@ from sd_scripts.library.train.course import Course, Place, course_of
 from sd_scripts.library.train.curves import Schedule
 from sd_scripts.library.train.going_on import (
     branches_of,
+    changed_pictures,
     changes_since,
     check_end,
     check_fits,
+    check_models,
     check_parts,
     check_pictures,
     named_by,
+    tell_pictures,
 )
 from sd_scripts.library.train.kept import Kept, KeptState
 from sd_scripts.library.train.method import Method
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.library.train.optimizing import choose_schedule
 from sd_scripts.library.train.recovery import check_weights
-from sd_scripts.library.train.shaping import fingerprint_of, shaping
+from sd_scripts.library.train.shaping import Changes, fingerprint_of, shaping
+from sd_scripts.library.train.shown import shown_of
 from sd_scripts.library.train.state_facts import Facts, read_facts
 from sd_scripts.library.train.validation import Standing
 from sd_scripts.options.network import StartOptions
@@ -56,10 +60,14 @@ class Origin:
         self._report = report
         self._start = start or StartOptions()
         self._optimizer = optimizer_name(options.optimizer) + zero.kind(options, team.size)
+        # As they are now: a file that is exchanged while training runs was not trained.
+        self._shown = shown_of(data.images)
+        self._pictures = fingerprint_of(data.images)
         self.state = self._read()
         self.seed = beginning.choose_seed(options.length.seed, self.state, bool(options.state.branch), team, report)
         self.place = self.state.place() if self.state else Place()
-        self._changed = changes_since(self.state, options) if self.state else {}
+        self._shape = shaping(options, self.seed)
+        self._changed = self._changes(self.state) if self.state else {}
         self.branches = branches_of(self.state, self._changed) if self.state else []
         self.standing = beginning.standing_of(self.state)
 
@@ -115,10 +123,11 @@ class Origin:
             best_step=standing.step,
             worse=standing.since,
             total_steps=course.total_steps,
-            pictures=fingerprint_of(self._data.images),
-            options=shaping(self._options, self.seed),
+            pictures=self._pictures,
+            options=self._shape,
             branches=self.branches,
             saved_at=time.time(),
+            shown=self._shown,
         )
 
     def _read(self) -> Facts | None:
@@ -128,8 +137,18 @@ class Origin:
         facts = read_facts(state.source, named_by(state))
         check_fits(self._options, facts, self._method.kind, self._family, self._optimizer)
         if state.resume:
-            check_pictures(state.resume, facts, self._data.images)
+            check_models(self._options, facts)
+            check_pictures(state.resume, facts, self._data.images, self._shown)
         return facts
+
+    def _changes(self, facts: Facts) -> Changes:
+        """Where options and pictures differ from those of the state; those of a branch's pictures are told."""
+        state = self._options.state
+        found = changes_since(facts, self._options)
+        if state.branch:
+            found |= changed_pictures(state.branch, self._shown)
+            tell_pictures(state, facts, found, self._report)
+        return found
 
     def _curve(self, course: Course, total_steps: int) -> Schedule:
         """The curve of the rate over a training of so many steps. Errors: BadOption."""

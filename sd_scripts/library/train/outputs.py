@@ -49,7 +49,14 @@ class _Begun:
     saved: Saved | None = None
 
 
-@dataclass(frozen=True)
+class _Aside(NamedTuple):
+    """All that is written of an occasion while training goes on."""
+
+    occasion: Occasion
+    steps: list[_Begun]
+
+
+@dataclass
 class Outputs:
     """Writes what the learner has come to. All processes call each method together."""
 
@@ -64,8 +71,8 @@ class Outputs:
     needed: dict[str, int] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     aside: Aside = field(default_factory=Aside)
-    begun: dict[Occasion, list[_Begun]] = field(default_factory=dict)
-    """What is written aside at the moment; in all processes."""
+    begun: _Aside | None = None
+    """What is written aside at the moment; in all processes. One save waits for the one before it."""
 
     def save(self, occasion: Occasion, facts: Facts, model: bool, state: bool, aside: bool = False) -> None:
         """Writes a model, a state or both, and removes older ones; waits where they cannot be written.
@@ -87,32 +94,34 @@ class Outputs:
 
         Errors: NotWritten, where that was left; TrainingFailed.
         """
-        if not self.begun or not (wait or self._team.agree(self.aside.done)):
+        begun = self.begun
+        if begun is None or not (wait or self._team.agree(self.aside.done)):
             return
-        occasion, begun = self.begun.popitem()
+        self.begun = None
         outcomes = self.aside.outcomes()
-        for number, one in enumerate(begun):
+        for number, one in enumerate(begun.steps):
             first = outcomes[number : number + 1]
             look, attempt = partial(self._looked_again, one, first), partial(self._tried_again, one, first)
             self.pause.until_written(look, attempt)
             if one.saved:
                 one.step.saved(one.saved)
-        self._end(occasion)
+        self._end(begun.occasion)
 
     def close(self) -> None:
         """Where training ends by an error: waits for what is written aside, and tells of it. Nothing is tried again."""
-        while self.begun:
-            begun = self.begun.popitem()[1]
-            try:
-                troubles = [trouble for trouble in self.aside.outcomes() if trouble]
-            except UserError as error:
-                self.archive.report.notice(str(error), "warning")
-                troubles = []
-            for one in begun:
-                if one.saved:
-                    one.step.saved(one.saved)
-            for trouble in troubles:
-                self.archive.report.notice(f"{trouble.sentence}. It was not tried again.", "warning")
+        if self.begun is None:
+            return
+        begun, self.begun = self.begun, None
+        try:
+            troubles = [trouble for trouble in self.aside.outcomes() if trouble]
+        except UserError as error:
+            self.archive.report.notice(str(error), "warning")
+            troubles = []
+        for one in begun.steps:
+            if one.saved:
+                one.step.saved(one.saved)
+        for trouble in troubles:
+            self.archive.report.notice(f"{trouble.sentence}. It was not tried again.", "warning")
 
     def draw(self, mark: str, place: Place) -> None:
         """Draws the sample prompts; `mark` stands in their names. One that cannot be written is left out, and told.
@@ -200,7 +209,7 @@ class Outputs:
         main = self.accelerator.is_main_process
         if not self._team.agree(main and all(self._kept(one) for one in begun)):
             return False
-        self.begun[occasion] = begun
+        self.begun = _Aside(occasion, begun)
         if main:
             self.aside.begin([partial(self._write_aside, one) for one in begun])
         return True

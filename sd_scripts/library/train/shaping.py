@@ -5,6 +5,7 @@ A state holds these. To resume is to leave them as they were; a branch changes s
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any, cast
@@ -12,8 +13,10 @@ from typing import Any, cast
 from sd_scripts.library.data.training_data import TrainImage
 from sd_scripts.library.io.reading import parse_json, parse_toml, read_text
 from sd_scripts.library.team import launched
+from sd_scripts.library.train.contents import DIGITS, content_of
 from sd_scripts.library.train.optimizers import optimizer_name
 from sd_scripts.options.spec import OptionSpec, flat_values, option_groups
+from sd_scripts.options.trainer import FullTrainerOptions
 
 Changes = dict[str, tuple[Any, Any]]
 """{option: (what it was, what it is)}."""
@@ -36,22 +39,24 @@ _OPTIONS = {
     # What they come to stands in optimizer_type.
     "use_8bit_adam", "use_lion_optimizer",
 }  # fmt: skip
-# Settings of a dataset are known by what stands in their file; a larger file by its name alone.
+# Settings of a dataset are known by what stands in their file; a larger file, as models are, by parts of its content.
 _LARGEST_HASHED_BYTES = 1 << 26
-_DIGITS = 12
+MODELS = {_BASE := "pretrained_model_name_or_path", "vae"}
+_WITH_CONTENT = re.compile(rf"(.*) \(([0-9a-f]{{{DIGITS}}})\)", re.DOTALL)
 
 
 def shaping(options: Any, seed: int | None = None) -> dict[str, Any]:
     """{name: value} of the options that shape a training; `seed`: the one that was drawn where none is given.
 
-    Of a path, which may be another on another machine, the last name; of a file its content too. No secrets.
-    Errors: BadOption.
+    Of a path, which may be another on another machine, the last name; of a file its content too, as of a base model
+    some of whose weights stay. No secrets. Errors: BadOption.
     """
     values, shape = flat_values(options), {}
+    replaced = {_BASE} if isinstance(options, FullTrainerOptions) and not options.method.frozen_texts else set()
     for group in option_groups(cast(type, type(options))):
         for spec in group.specs:
             if group.name not in _GROUPS and spec.name not in _OPTIONS and not spec.secret:
-                shape[spec.name] = _known(spec, values[spec.name])
+                shape[spec.name] = _known(spec, values[spec.name], by_name=spec.name in replaced)
     shape["optimizer_type"] = optimizer_name(options.optimizer)
     # Of all processes together: more of them with smaller batches are the same training.
     shape["train_batch_size"] *= launched().size
@@ -61,7 +66,7 @@ def shaping(options: Any, seed: int | None = None) -> dict[str, Any]:
 def changes(before: dict[str, Any], now: dict[str, Any]) -> Changes:
     """Where options differ. One that only one of the two knows counts as it is without it; no seed is any seed."""
     names = [name for name in now if name in before and name != "seed"]
-    found = {name: (before[name], now[name]) for name in names if before[name] != now[name]}
+    found = {name: (before[name], now[name]) for name in names if not _same(before[name], now[name])}
     if now.get("seed") is not None and before.get("seed") != now["seed"]:
         found["seed"] = (before.get("seed"), now["seed"])
     return found
@@ -84,16 +89,34 @@ def _shown(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _known(spec: OptionSpec, value: Any) -> Any:
+def _same(before: Any, now: Any) -> bool:
+    """Files are the same where their content is, whatever their names; an older state may know their names alone."""
+    if isinstance(before, list) and isinstance(now, list):
+        return len(before) == len(now) and all(map(_same, before, now))
+    if not (isinstance(before, str) and isinstance(now, str)):
+        return bool(before == now)
+    old, new = _WITH_CONTENT.fullmatch(before), _WITH_CONTENT.fullmatch(now)
+    if old and new:
+        return old[2] == new[2]
+    return (old[1] if old else before) == (new[1] if new else now)
+
+
+def _known(spec: OptionSpec, value: Any, by_name: bool) -> Any:
     if not spec.path or not value:
         return value
     if isinstance(value, list):
-        return [_known(spec, one) for one in value]
-    name, path = PurePath(value.replace("\\", "/")).name, Path(value).expanduser()
+        return [_known(spec, one, by_name) for one in value]
+    name, content = PurePath(value.replace("\\", "/")).name, "" if by_name else _content(spec, value)
+    return f"{name} ({content})" if content else name
+
+
+def _content(spec: OptionSpec, value: str) -> str:
+    """What names the content of a file or model, "" where it is not known or does not count."""
+    path = Path(value).expanduser()
     if spec.path == "file" and path.is_file() and path.stat().st_size <= _LARGEST_HASHED_BYTES:
         content = _dataset(path) if spec.name == "dataset_config" else path.read_bytes()
-        return f"{name} ({hashlib.sha256(content).hexdigest()[:_DIGITS]})"
-    return name
+        return hashlib.sha256(content).hexdigest()[:DIGITS]
+    return content_of(value) if spec.path in ("model", "vae") or path.is_file() and spec.path == "file" else ""
 
 
 def _dataset(path: Path) -> bytes:

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.train.course import Place
+from sd_scripts.library.train.shown import Shown, write_shown
 
 VERSION = 2
 FACTS = "state.json"
@@ -19,7 +20,8 @@ class Facts:
 
     `best_loss` is the lowest validation loss, that after `best_step`; `worse` validations came since. `total_steps`:
     where training was to end. `options`: those that shape training (shaping.py); None: an older state knows none.
-    `branches`: where options changed on the way, each with its step and changes. `saved_at`: Unix seconds.
+    `branches`: where options changed on the way, each with its step and changes. `saved_at`: Unix seconds. `shown`: the
+    pictures one by one; there may be many, so they are written into a file of their own (shown.py) and read from there.
     """
 
     step: int
@@ -39,6 +41,7 @@ class Facts:
     branches: list[dict[str, Any]] = field(default_factory=list)
     saved_at: float = 0.0
     version: int = VERSION
+    shown: tuple[Shown, ...] = field(default=(), repr=False)
 
     def place(self) -> Place:
         """Where training stands."""
@@ -46,8 +49,12 @@ class Facts:
 
 
 def write_facts(folder: Path, facts: Facts) -> None:
-    """Writes state.json into a folder that is being made."""
-    (folder / FACTS).write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
+    """Writes state.json into a folder that is being made, and the pictures where they are known."""
+    values = asdict(replace(facts, shown=()))
+    del values["shown"]
+    (folder / FACTS).write_text(json.dumps(values, indent=2), encoding="utf-8")
+    if facts.shown:
+        write_shown(folder, facts.shown)
 
 
 def read_facts(folder: str, option: str = "resume") -> Facts:

@@ -93,16 +93,21 @@ def _make(texts: Texts, files: TextFiles, lacking: list[Lacking], team: Team, re
     for begin in range(0, len(lacking), step):
         part = lacking[begin : begin + step]
         encoded = [(one, texts.encode([one.caption])) for one in team.share(part)]
-        patiently(report, part[0].path, partial(_write_all, files, encoded), team)
+        while any(team.gather(bool(encoded))):
+            first = encoded[0][0].path if encoded else Path()
+            patiently(report, first, partial(_write_into, first.parent, files, encoded), team)
         report.progress(begin + len(part), len(lacking))
         if any(team.gather(report.stop_asked())):
             return begin + len(part)
     return len(lacking)
 
 
-def _write_all(files: TextFiles, encoded: list[tuple[Lacking, Tensors]]) -> None:
-    for one, outputs in encoded:
+def _write_into(folder: Path, files: TextFiles, encoded: list[tuple[Lacking, Tensors]]) -> None:
+    """Writes what comes first and lies in this folder, and takes it from the list. Errors: BadFile."""
+    while encoded and encoded[0][0].path.parent == folder:
+        one, outputs = encoded[0]
         files.write(one.caption, one.path, {name: tensor[0] for name, tensor in outputs.items()})
+        encoded.pop(0)
 
 
 def _tell(lacking: list[Lacking], total: int, verified: bool, report: Report) -> None:

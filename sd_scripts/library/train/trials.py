@@ -19,6 +19,7 @@ import psutil
 
 from sd_scripts.library import systems
 from sd_scripts.library.errors import BadFile, StoppedAsAsked
+from sd_scripts.library.events import CONTROL_VARIABLE, EVENTS_VARIABLE
 from sd_scripts.library.train.fit import Trial, Values, changed
 from sd_scripts.options.spec import flat_values, option_specs
 from sd_scripts.options.values import to_argv
@@ -26,6 +27,7 @@ from sd_scripts.options.values import to_argv
 PROGRAM = Path(__file__).resolve().parents[2] / "tools" / "try_steps.py"
 _LOOK_EVERY_S = 0.1
 _LAST_LINES = 12
+_RUNS_OWN = (EVENTS_VARIABLE, CONTROL_VARIABLE)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class _Child:
         with _room() as folder:
             file, words = Path(folder) / "result.json", Path(folder) / "words.txt"
             with open(words, "wb") as out:
-                own = {name: value for name, value in os.environ.items() if not name.startswith("SD_SCRIPTS_")}
+                # What it tells and is asked is not the run's; what it may reach and load is.
+                own = {name: value for name, value in os.environ.items() if name not in _RUNS_OWN}
                 process = subprocess.Popen(
                     [sys.executable, str(PROGRAM), "--result", str(file), *self._argv], stdout=out, stderr=out, env=own
                 )
