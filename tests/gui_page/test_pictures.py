@@ -23,7 +23,7 @@ def test_what_changes_pictures_goes_with_no_latents(tab: Tab, gui: Gui) -> None:
     expect(face.locator(".err")).to_contain_text("Write the smaller one first: 2.0,4.0.")
     tab.fill("train", face_crop_aug_range="2,4")
     rail = page.locator(".kg-rail:visible .finds")
-    expect(rail).to_contain_text("Prepared latents are not used with face_crop_aug_range")
+    expect(rail).to_contain_text("Prepared latents are not used with Crop around faces")
     tab.shot("pictures_faces")
     tab.fill("train", face_crop_aug_range="")
     page.locator("#sec-train-buckets > summary").click()

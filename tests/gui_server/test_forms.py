@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -194,13 +195,16 @@ def test_time_and_memory_come_from_the_nearest_run_and_say_so(place, lab, monkey
 def test_sizes_are_read_for_a_moment_only_and_the_next_answer_goes_on(place, monkeypatch):
     values = {"in_json": str(place / "meta.json"), "resolution": "64,64", "train_batch_size": "6"}
     buckets = {"enable_bucket": True, "min_bucket_reso": 64, "max_bucket_reso": 128}
+    look_at, go_on = looking.look_at, threading.Event()
     monkeypatch.setattr(looking, "LONGEST_MEASURING_S", 0.0)
     monkeypatch.setattr(looking, "LOOKS", looking.Looks())
+    monkeypatch.setattr(looking, "look_at", lambda path: go_on.wait() and look_at(path))
     batches = figures(trained(place, **values, **buckets))["Batches per epoch"]
     assert batches.unfinished and batches.value == "at least 1"
     assert batches.note == "The sizes of 6 images are still being read."
     latents = {"train_data_dir": str(place / "pics"), "max_resolution": "64,64", "min_bucket_reso": 64}
     assert figures(look(place, "latents", **latents))["Buckets"].unfinished
+    go_on.set()
     monkeypatch.undo()
     batches = figures(trained(place, **values, **buckets))["Batches per epoch"]
     assert not batches.unfinished and batches.rows
