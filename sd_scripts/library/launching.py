@@ -46,8 +46,7 @@ class Stops:
             _say_stopped()
             os._exit(0)
         if not systems.ask_children_to_stop():
-            _say_stopped()
-            raise SystemExit(0)
+            self.end_if_asked()
 
     def end_if_asked(self) -> None:
         """Leaves where a stop came: what heard it was no process of the work, but one that looked at the machine."""

@@ -104,7 +104,7 @@ class KnownFiles:
         """A picture's size in bytes, and the hash of its content where it is known, else "". Errors: OSError."""
         folder, name = self._place(picture)
         size_bytes, _, _ = folder.stamp(name).partition(" ")
-        return int(size_bytes), folder.of_picture(name)[2]
+        return int(size_bytes), self.known_hash(picture)
 
     def is_there(self, file: Path) -> bool:
         """Whether there is a file, or was at the first look of this run."""

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ Result = TypeVar("Result")
 # Below this many items per worker, starting the worker costs more than it saves.
 ITEMS_PER_WORKER = 16
 
-# A large picture takes as long as many small ones, which are to be there by then.
-AHEAD_PER_THREAD = 4
+# Of each worker or thread: a large picture takes as long as many small ones, which are to be there by then.
+AHEAD = 4
 
 # Each may hold some hundred MB.
 MOST_WORKERS = 32
@@ -60,14 +60,8 @@ def read_ahead(
     # spawn: the same on every system, and no copies of a process that already holds a model and threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker) as pool:
-        waiting: deque[Future[Prepared[Item, Result]]] = deque()
         try:
-            for item in items:
-                waiting.append(pool.submit(attempt, prepare, item))
-                if len(waiting) > count * 4:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield from _in_order(pool, items, prepare, count * AHEAD)
         except BrokenProcessPool as error:
             raise BadOption("max_data_loader_n_workers", WORKER_ENDED) from error
         finally:
@@ -82,17 +76,24 @@ def read_in_threads(
     `threads`: None for one a core. `more`: how many items may wait beside those that a thread has before it.
     """
     count = threads or min(MOST_WORKERS, own_cores())
-    waiting: deque[Future[Prepared[Item, Result]]] = deque()
     with memory_kept(), ThreadPoolExecutor(count, thread_name_prefix="reader") as pool:
         try:
-            for item in items:
-                waiting.append(pool.submit(attempt, prepare, item))
-                if len(waiting) > count * AHEAD_PER_THREAD + more:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield from _in_order(pool, items, prepare, count * AHEAD + more)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    pool: Executor, items: Sequence[Item], prepare: Callable[[Item], Result], ahead: int
+) -> Iterator[Prepared[Item, Result]]:
+    """Every item prepared, in order; so many are prepared before the first of them is taken."""
+    waiting: deque[Future[Prepared[Item, Result]]] = deque()
+    for item in items:
+        waiting.append(pool.submit(attempt, prepare, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def chosen_workers(items: int) -> int:

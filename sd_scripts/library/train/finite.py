@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from sd_scripts.library.io.usable import wide
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.course import Place
 from sd_scripts.library.train.zero import is_divided
@@ -154,11 +155,6 @@ def _broken(module: nn.Module) -> str | None:
         return None
     # The least and the largest of all are NaN or infinite where one is. A norm looks at one number after the other.
     with torch.no_grad():
-        ends = [torch.stack(torch.aminmax(_wide(tensor))).float().to(named[0][1].device) for _, tensor in named]
+        ends = [torch.stack(torch.aminmax(wide(tensor))).float().to(named[0][1].device) for _, tensor in named]
         finite = torch.stack(ends).isfinite().all(dim=1).tolist()
     return next((name for (name, _), fine in zip(named, finite, strict=True) if not fine), None)
-
-
-def _wide(tensor: torch.Tensor) -> torch.Tensor:
-    """In a format that can be computed in: 8 bits cannot."""
-    return tensor.float() if tensor.element_size() == 1 else tensor

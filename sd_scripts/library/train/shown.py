@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sd_scripts.library.data.known_files import KnownFiles, content_hash
+from sd_scripts.library.data.known_files import KnownFiles
 from sd_scripts.library.data.training_data import TrainImage
 
 FILE = "pictures.json"
@@ -58,7 +58,7 @@ def shown_of(images: Sequence[TrainImage]) -> tuple[Shown, ...]:
     shown = []
     for image, (size_bytes, content) in zip(images, facts, strict=True):
         if readable and size_bytes and not content:
-            content = _content(image.path)
+            content = _read_content(known, image.path)
         said = hashlib.blake2b(
             repr((image.text, tuple(image.bucket_px))).encode("utf-8", "surrogatepass"), digest_size=4
         )
@@ -114,9 +114,9 @@ def _file_facts(known: KnownFiles, path: Path) -> tuple[int, str]:
         return 0, ""
 
 
-def _content(path: Path) -> str:
+def _read_content(known: KnownFiles, path: Path) -> str:
     try:
-        return content_hash(path.read_bytes())
+        return known.hash_of(path)
     except OSError:
         return ""
 
