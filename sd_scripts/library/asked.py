@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sd_scripts.library.events import Request, Requests
+from sd_scripts.library.systems import hear_stops
 
 LOOK_EVERY_S = 0.5
 # So long the work may take to leave, once it is to leave at once.
@@ -124,10 +125,7 @@ def stop_on_signals(asked: Asked, say: Callable[[str], None]) -> None:
             told = True
             say("Stopping after the present step. Press Ctrl+C again to leave at once.")
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        number = getattr(signal, name, None)
-        if number is not None and not (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
-            signal.signal(number, interrupted)
+    hear_stops(interrupted)
 
 
 def watch(asked: Asked, launcher_lives: Callable[[], bool] | None = None) -> None:

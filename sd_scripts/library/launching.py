@@ -34,10 +34,7 @@ class Stops:
 
     def __init__(self) -> None:
         self.asked = self.begun = False
-        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, self.pass_on)
+        systems.hear_stops(self.pass_on)
 
     def pass_on(self, number: int, frame: Any) -> None:
         """Asks what was started here to stop; leaves where nothing is."""

@@ -117,6 +117,22 @@ def end_with_parent() -> None:
     threading.Thread(target=look, daemon=True, name="parent").start()
 
 
+def stop_signals() -> list[signal.Signals]:
+    """Those that this system has: Ctrl+C, that of the system's end, that of a closed terminal, and Ctrl+Break."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
+def hear_stops(handler: Callable[[int, Any], None]) -> None:
+    """Has stop signals call `handler` from now on, but that of a closed terminal where it is ignored already (nohup).
+
+    A shell that starts a program beside itself has it ignore Ctrl+C; who sends that signal to it all the same means it.
+    """
+    for number in stop_signals():
+        if not (number.name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
+            signal.signal(number, handler)
+
+
 def ask_children_to_stop() -> bool:
     """Asks the processes that this one has started, not those that they have. Returns whether there are any."""
     import psutil

@@ -14,6 +14,7 @@ from sd_scripts.library import launching
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.launching import Stops, as_asked
 from sd_scripts.library.lost_team import SENTENCE, is_lost_team
+from sd_scripts.library.systems import stop_signals
 
 LAUNCH = Path(__file__).parents[2] / "sd_scripts" / "launch.py"
 
@@ -60,11 +61,14 @@ def test_what_is_refused_is_one_sentence():
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Only Linux tells which signals a process hears.")
+@pytest.mark.parametrize("trapped", ["-", ""], ids=["", "beside a shell"])
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_before_anything_is_started_ends_at_once(tmp_path, sent):
+def test_a_stop_before_anything_is_started_ends_at_once(tmp_path, sent, trapped):
     script = tmp_path / "script.py"
     script.write_text("import time; time.sleep(600)")
-    command = [sys.executable, str(LAUNCH), "--cpu", str(script)]
+    # Shells have what they start with & ignore Ctrl+C.
+    shell = ["sh", "-c", f'trap "{trapped}" INT; exec "$@"', "sh"]
+    command = [*shell, sys.executable, str(LAUNCH), "--cpu", str(script)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as launcher:
         while not hears(launcher.pid, signal.SIGTERM):
             time.sleep(0.01)
@@ -104,8 +108,7 @@ def stops(monkeypatch):
 
     monkeypatch.setattr(api, "_terminate_process_handler", api._terminate_process_handler)
     monkeypatch.setattr(launch, "check_cuda_p2p_ib_support", launch.check_cuda_p2p_ib_support)
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: signal.getsignal(number) for number in stop_signals()}
     yield Stops()
     for number, handler in before.items():
         signal.signal(number, handler)

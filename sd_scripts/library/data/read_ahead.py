@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.systems import stop_signals
 from sd_scripts.library.team import own_cores
 
 Item = TypeVar("Item")
@@ -144,9 +145,8 @@ def _begin_worker() -> None:
     keep_memory()
     # The workers share the cores already; OpenCV is imported later.
     os.environ["OPENCV_FOR_THREADS_NUM"] = "1"
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in stop_signals():
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
