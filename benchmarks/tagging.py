@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +29,8 @@ from benchmarks.photographs import SHAPES_PX, write_photographs
 from benchmarks.processes import REPOSITORY
 from benchmarks.rows import Given, Row, at_least, at_most, stage
 from benchmarks.tagging_bare import BATCH_SIZE, BEAMS, GIT_LENGTH, LENGTHS
+from sd_scripts.library.tagging.deepdanbooru import Fitted
+from sd_scripts.library.tagging.wd14 import Squared
 
 SCRIPTS = REPOSITORY / "sd_scripts" / "finetune"
 PICTURES = {"cpu": 56, "cuda": 560}
@@ -121,7 +124,7 @@ def measure(given: Given) -> list[Row]:
             model = case.make(given.room / f"model{number}", size)
             for cores in _cores(case, given):
                 rows += _rows(f"{case.what}, {cores} cores", _takes(case, model, cores, given), given.device)
-    return rows + many(given)
+    return rows + exactness(given.room / "pictures") + many(given)
 
 
 def _cores(case: Case, given: Given) -> list[int]:
@@ -137,12 +140,17 @@ def _takes(case: Case, model: Path, cores: int, given: Given) -> list[Taken]:
         if case.bare == "deepdanbooru" and not list(model.glob("*.onnx")):
             # The first run makes the ONNX form, once for all.
             _ours(case, model, pictures)
-        with _bare(case, model, pictures, cores, given.device) as bare:
-            return [_take(lambda: _ours(case, model, pictures), bare, number) for number in range(_rounds(given))]
+        return [
+            _take(
+                lambda: _ours(case, model, pictures), partial(_bare, case, model, pictures, cores, given.device), number
+            )
+            for number in range(_rounds(case, given))
+        ]
 
 
-def _rounds(given: Given) -> int:
-    return 1 if given.quick else max(1, given.rounds // 2)
+def _rounds(case: Case, given: Given) -> int:
+    """Taggers are quick, and of quick things more are to be measured."""
+    return 1 if given.quick else given.rounds if case.bare in tagging_models.TAGS else max(1, given.rounds // 2)
 
 
 def _take(ours: Callable[[], "Told"], bare: Callable[[str], dict[str, float]], number: int) -> Taken:
@@ -273,38 +281,41 @@ def on_cores(cores: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-@contextmanager
-def _bare(
-    case: Case, model: Path, pictures: Path, cores: int, device: str
-) -> Iterator[Callable[[str], dict[str, float]]]:
-    """Asks the bare computation, which is loaded once."""
-    words = [case.bare, str(model), str(pictures), str(cores), device]
-    process = subprocess.Popen(
+def _bare(case: Case, model: Path, pictures: Path, cores: int, device: str, what: str) -> dict[str, float]:
+    """Seconds of the bare computation: its "model" or its "reading"."""
+    words = [case.bare, str(model), str(pictures), str(cores), device, what]
+    done = subprocess.run(
         [sys.executable, "-m", "benchmarks.tagging_bare", *words],
         cwd=REPOSITORY,
         env=_environment() | {"OMP_WAIT_POLICY": "PASSIVE"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
     )
-    assert process.stdin is not None and process.stdout is not None
-    with process, process.stdin as asked, process.stdout as answers:
-        if answers.readline().strip() != "ready":
-            raise SystemExit(f"Error: the bare computation of {case.what} did not start.")
-
-        def ask(what: str) -> dict[str, float]:
-            asked.write(f"{what}\n")
-            asked.flush()
-            return json.loads(answers.readline())
-
-        yield ask
-        asked.close()
+    if done.returncode:
+        raise SystemExit(f"Error: the bare computation of {case.what} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _environment() -> dict[str, str]:
     """Both sides may use the cores that they are given."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
     return kept | {"HF_HUB_OFFLINE": "1"}
+
+
+def exactness(pictures: Path) -> list[Row]:
+    """What a tagger sees with --fast_decode beside what it sees without: how far JPEGs are apart, of 255 steps."""
+    import numpy as np
+
+    rows = []
+    for what, exact, fast, steps in (
+        ("WD14", Squared(448), Squared(448, fast=True), 1.0),
+        ("DeepDanbooru", Fitted(512, 512), Fitted(512, 512, fast=True), 255.0),
+    ):
+        apart = [np.abs(exact(path) * steps - fast(path) * steps) for path in sorted(pictures.glob("*.jpg"))]
+        note = f"in the JPEG that differs most; one colour at most {max(one.max() for one in apart):.0f}"
+        mean = float(max(one.mean() for one in apart))
+        rows.append(Row(f"--fast_decode, {what}: mean difference", "of 255", mean, None, at_most(1.0, "value"), note))
+    return rows
 
 
 def many(given: Given) -> list[Row]:

@@ -1,14 +1,15 @@
 """The bare computation beside benchmarks/tagging.py: the model on ready batches, and the reading of the same files.
 
-`python -m benchmarks.tagging_bare CASE MODEL PICTURES CORES DEVICE` answers every line of its input, "model" or
-"reading", with a line {"wall_s", "cpu_s"}. Models stay loaded and batches ready, so that only the computation is timed.
+`python -m benchmarks.tagging_bare CASE MODEL PICTURES CORES DEVICE WHAT` prints {"wall_s", "cpu_s"} of the model, which
+is loaded before, with its batches ready, or of the reading. Each is a process of its own, as a user's run is one: what
+the system takes to give it its memory, and a model's first batch, count on both sides.
 """
 
 import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -171,15 +172,8 @@ CASES: dict[str, tuple[Callable[[Path], Array], Callable[[Path, int, str], Calla
 }
 
 
-def timed(work: Callable[[], object]) -> dict[str, float]:
-    """Seconds by the clock, and of all cores."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
-
-
-def main(case: str, model: str, pictures: str, cores: str, device: str) -> None:
-    """Answers until its input ends."""
+def main(case: str, model: str, pictures: str, cores: str, device: str, what: str) -> None:
+    """Times one of the two, from the first picture to the last."""
     import cv2
 
     from sd_scripts.library.data.read_ahead import keep_memory
@@ -187,21 +181,28 @@ def main(case: str, model: str, pictures: str, cores: str, device: str) -> None:
     cv2.setNumThreads(1)
     # As ours do: to be given zeroed pages for each batch takes long.
     keep_memory()
+    Image.init()
     prepare, load = CASES[case]
     paths = sorted(path for path in Path(pictures).iterdir() if path.suffix in (".jpg", ".png", ".webp"))
-    run = load(Path(model), int(cores), device)
     with ThreadPoolExecutor(int(cores)) as pool:
-        ready = list(pool.map(prepare, paths))
-        batches = [np.stack(ready[first : first + BATCH_SIZE]) for first in range(0, len(ready), BATCH_SIZE)]
-        run(batches[0])
-        # Pictures go as soon as they are read: nobody waits for them.
-        work = {
-            "model": lambda: [run(batch) for batch in batches],
-            "reading": lambda: [None for _ in pool.map(lambda path: bool(prepare(path).size), paths)],
-        }
-        print("ready", flush=True)
-        for line in sys.stdin:
-            print(json.dumps(timed(work[line.strip()])), flush=True)
+        if what == "reading":
+            # Pictures go as soon as they are read: nobody waits for them.
+            took = timed(lambda path: bool(prepare(path).size), paths, pool.map)
+        else:
+            run, ready = load(Path(model), int(cores), device), list(pool.map(prepare, paths))
+            batches = [np.stack(ready[first : first + BATCH_SIZE]) for first in range(0, len(ready), BATCH_SIZE)]
+            took = timed(run, batches, map)
+    print(json.dumps(took))
+
+
+def timed(
+    work: Callable[[Any], object], items: Sequence[Any], each: Callable[..., Iterable[object]]
+) -> dict[str, float]:
+    """Seconds by the clock, and of all cores, of the work on all items; `each`: the map that does it."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in each(work, items):
+        pass
+    return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
 
 
 if __name__ == "__main__":

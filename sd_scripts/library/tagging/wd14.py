@@ -1,16 +1,17 @@
 """The WD14 taggers: ONNX models with a table of tags, in the two layouts that are in use."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sd_scripts.library.data.images import PictureFile, Size, on_white
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io import hub
 from sd_scripts.library.report import Report
-from sd_scripts.library.tagging.model_pixels import fitting, read_to_shrink, ready_opencv
+from sd_scripts.library.tagging.model_pixels import fitting, ready_opencv
 from sd_scripts.library.tagging.onnx_model import OnnxModel
 from sd_scripts.library.tagging.tag_table import read_table
 from sd_scripts.library.tagging.tag_text import TagRules
@@ -25,6 +26,8 @@ LAYOUTS = (("model_optimized.onnx", "tag_mapping.json"), ("model.onnx", "selecte
 
 # The side for models that take any.
 SIDE_PX = 448
+
+WHITE = (255, 255, 255)
 
 # A picture padded to a square beyond this is shrunk first: exact padding would cost a 20,000 px strip gigabytes.
 MAX_SQUARE_PX = 7000
@@ -126,7 +129,11 @@ class Squared:
 
     def __call__(self, path: Path) -> "np.ndarray":
         """Errors: UnreadableImage."""
-        image = read_to_shrink(path, partial(fitting, within_px=(self.side_px, self.side_px)), self.fast)
+        file = PictureFile(path)
+        seen_px = file.size_px
+        image = file.decoded(fitting(seen_px, (self.side_px, self.side_px)) if self.fast else None, on_white)
+        if image.size != seen_px:
+            return _from_reduced(image, seen_px, self.side_px)
         return squared(_tamed(image, self.side_px), self.side_px)
 
 
@@ -139,14 +146,33 @@ def squared(image: "Image", side_px: int) -> "np.ndarray":
     longest_px = max(image.size)
     left, top = (longest_px - image.width) // 2, (longest_px - image.height) // 2
     right, bottom = longest_px - image.width - left, longest_px - image.height - top
-    white = (255, 255, 255)
     pixels: np.ndarray = cv2.copyMakeBorder(
-        np.asarray(image), top, bottom, left, right, cv2.BORDER_CONSTANT, value=white
+        np.asarray(image), top, bottom, left, right, cv2.BORDER_CONSTANT, value=WHITE
     )
     if longest_px < side_px:
         pixels = np.asarray(pil.fromarray(pixels).resize((side_px, side_px), pil.Resampling.LANCZOS))
     elif longest_px > side_px:
         pixels = cv2.resize(pixels, (side_px, side_px), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(pixels[:, :, ::-1])
+
+
+def _from_reduced(image: "Image", seen_px: Size, side_px: int) -> "np.ndarray":
+    """What `squared` makes of a picture of the size that is seen, from one that was decoded at a reduced scale.
+
+    There its place on the square may begin between two pixels, and the square have no whole number of them.
+    """
+    import cv2
+    import numpy as np
+
+    longest_px, reduced_px = max(seen_px), max(image.size)
+    times = 2 ** round(math.log2(longest_px / reduced_px))
+    scale = reduced_px * times / longest_px
+    left, top = (scale * ((longest_px - side) // 2 / times + 0.5) - 0.5 for side in seen_px)
+    place = np.array([[scale, 0.0, left], [0.0, scale, top]])
+    pixels: np.ndarray = cv2.warpAffine(
+        np.asarray(image), place, (reduced_px, reduced_px), flags=cv2.INTER_LINEAR, borderValue=WHITE
+    )
+    pixels = cv2.resize(pixels, (side_px, side_px), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(pixels[:, :, ::-1])
 
 
