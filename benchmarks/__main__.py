@@ -29,15 +29,18 @@ STAGES: list[str] = [
 ]
 """The stages, in the order in which a picture meets them."""
 
+LONG = ["published", "presets"]
+"""What takes a CPU the better part of an hour: only where it is named."""
+
 
 def main() -> int:
     """Runs the stages that were asked for, and writes all their figures into one file."""
     parser = arguments(__doc__)
-    parser.add_argument("stages", nargs="*", help=f"some of: {', '.join(STAGES)} (default: all)")
+    parser.add_argument("stages", nargs="*", help=f"some of: {', '.join(STAGES)} (default: all); {', '.join(LONG)}")
     options = parser.parse_args()
     for name in options.stages:
-        if name not in STAGES:
-            parser.error(f'"{name}" is no stage. Use some of: {", ".join(STAGES)}.')
+        if name not in STAGES + LONG:
+            parser.error(f'"{name}" is no stage. Use some of: {", ".join(STAGES + LONG)}.')
     if options.device == "cuda":
         need_gpu()
     results: dict[str, Any] = {}

@@ -10,11 +10,11 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from benchmarks.models import Size, make_model
@@ -59,17 +59,12 @@ sdxl_train_network.py sdxl --network_module networks.lora --mixed_precision bf16
 """
 QUICK = "train_network.py sd1 --network_module networks.lora --network_dim 8\n"
 
-PRESETS = ("train", "dreambooth", "train_lora", "sdxl_full", "sdxl_lora")
-"""Stages whose presets are measured where there is a GPU, with the sizes that they ask for."""
-
 
 def measure(given: Given) -> list[Row]:
     """A row for each setting: what was expected, what was measured, and their ratio."""
     size: Size = "true" if given.device == "cuda" else "tiny" if given.quick else "reduced"
     usual_px = 512 if given.device == "cuda" else 64 if given.quick else 256
     lines = (QUICK if given.quick else SETTINGS + (MORE_ON_GPU if given.device == "cuda" else "")).strip().splitlines()
-    if given.device == "cuda" and not given.quick:
-        lines += of_presets()
     room = Room(given.room, size, usual_px, given.device)
     for family in {shlex.split(line)[1] for line in lines}:
         room.model(family)
@@ -83,8 +78,10 @@ def measure(given: Given) -> list[Row]:
 class Room:
     """Models, pictures, and the trainings on them."""
 
-    def __init__(self, folder: Path, size: Size, usual_px: int, device: str) -> None:
-        self.folder, self.size, self.usual_px, self.device = folder, size, usual_px, device
+    def __init__(
+        self, folder: Path, size: Size, usual_px: int, device: str, dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.folder, self.size, self.usual_px, self.device, self.dtype = folder, size, usual_px, device, dtype
         pictures = folder / "5_picture"
         pictures.mkdir()
         for number in range(4):
@@ -92,19 +89,22 @@ class Room:
         entries = {str(picture): {"caption": "a picture of noise"} for picture in pictures.iterdir()}
         (folder / "meta.json").write_text(json.dumps(entries), encoding="utf-8")
 
-    def row(self, line: str, measured: float) -> Row:
-        """Expected, measured, and whether they agree."""
+    def row(self, line: str, measured: float, what: str = "") -> Row:
+        """Expected, measured, and whether they agree; `what`: the row's name, in place of the line."""
+        ours, side_px = self.expected(line)
+        apart = max(ours / measured, measured / ours)
+        name, note = what or f"{line}, {side_px} px", f"{ours / measured - 1:+.1%}"
+        return Row(name, "GB", ours / GB, measured / GB, at_most(1.1), note, measured_ratio=apart)
+
+    def expected(self, line: str) -> tuple[float, int]:
+        """(bytes that the page expects, width of the pictures in px)."""
         script, family, *asked = shlex.split(line)
-        words = self._words(script, family, asked)
-        options: Any = parse(SCRIPTS[script], words, script)
+        options: Any = parse(SCRIPTS[script], self._words(script, family, asked), script)
         size_px = parse_resolution(options.resolution.resolution, "resolution")
         model = model_of(self.model(family))
         assert model is not None
-        batch, on_cpu = options.length.train_batch_size, self.device == "cpu"
-        ours = expected(options, model, size_px, batch, on_cpu).total
-        apart = max(ours / measured, measured / ours)
-        what, note = f"{line}, {size_px[0]} px", f"{ours / measured - 1:+.1%}"
-        return Row(what, "GB", ours / GB, measured / GB, at_most(1.1), note, measured_ratio=apart)
+        on_cpu = self.device == "cpu"
+        return expected(options, model, size_px, options.length.train_batch_size, on_cpu).total, size_px[0]
 
     def besides(self, line: str, row: Row) -> Row:
         """What the process of a setting takes besides its tensors, whose row is there, on a CPU.
@@ -150,18 +150,7 @@ class Room:
     def model(self, family: str) -> Path:
         """The file of a model, made once."""
         path = self.folder / f"{family}.safetensors"
-        return path if path.exists() else make_model(path, family, self.size)  # type: ignore[arg-type]
-
-
-def of_presets() -> Iterator[str]:
-    """The presets that name a GPU's memory, as lines of the table."""
-    from kohya_gui.stages import STAGES
-    from sd_scripts.options.values import to_argv
-
-    for file in sorted(path for name in PRESETS for path in (REPOSITORY / "presets" / name).glob("*gb.json")):
-        given, place = json.loads(file.read_text(encoding="utf-8")), STAGES[file.parent.name]
-        family = "sdxl" if place.family == "sdxl" else "sd1"
-        yield shlex.join([place.script, family, *to_argv(SCRIPTS[place.script], given["values"])])
+        return path if path.exists() else make_model(path, family, self.size, self.dtype)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 
 Batches of one picture, latents and encoded captions kept, AdamW. On a GPU at true size, in bf16, weights in float32;
 SDXL with gradient checkpointing, and whole with weights in bf16, rounded by lot. On a CPU a reduced model in float32.
-It is no stage of `python -m benchmarks`: it compares with nothing, and a CPU takes far more than three minutes for 1024
-px.
+It compares with nothing, and a CPU takes minutes for 1024 px: this is no stage unless it is named.
 """
 
 import statistics

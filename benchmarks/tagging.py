@@ -150,7 +150,7 @@ def _takes(case: Case, model: Path, cores: int, given: Given) -> list[Taken]:
 
 def _rounds(case: Case, given: Given) -> int:
     """Taggers are quick, and of quick things more are to be measured."""
-    return 1 if given.quick else given.rounds if case.bare in tagging_models.TAGS else max(1, given.rounds // 2)
+    return 1 if given.quick else 2 * given.rounds if case.bare in tagging_models.TAGS else max(1, given.rounds // 2)
 
 
 def _take(ours: Callable[[], "Told"], bare: Callable[[str], dict[str, float]], number: int) -> Taken:
