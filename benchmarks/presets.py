@@ -8,6 +8,7 @@ A CPU takes minutes for a step of SDXL: this is no stage unless it is named.
 """
 
 import json
+import math
 import re
 import shlex
 import sys
@@ -40,18 +41,21 @@ def measure(given: Given) -> list[Row]:
     """A row for each preset: what was expected, what was measured, and their ratio."""
     size: Size = "tiny" if given.quick else "true"
     room = Room(given.room, size, USUAL_PX, given.device, torch.float16)
-    lines = list(of_presets(given.device))
+    # Those of SD1.5 first: who ends it early has seen most of them.
+    lines = sorted(of_presets(given.device), key=lambda named: named[1].split()[1])
     if given.quick:
         lines = [(name, f"{line} --resolution 64") for name, line in lines[:1]]
-    return [row(room, name, line) for name, line in lines]
+    return [told(room, name, line) for name, line in lines]
 
 
-def row(room: Room, name: str, line: str) -> Row:
-    """A preset's row; without a measured figure where there is too little RAM."""
+def told(room: Room, name: str, line: str) -> Row:
+    """A preset's row, printed at once, as the next may take long; without a measured figure where RAM is too small."""
     ours, _ = room.expected(line)
-    if room.device == "cpu" and ours + BESIDES_BYTES > free_ram_bytes():
-        return Row(name, "GB", ours / GB, note="more than this machine's RAM")
-    return room.row(line, room.measured(line), name)
+    row = Row(name, "GB", ours / GB, note="more than this machine's RAM")
+    if room.device != "cpu" or ours + BESIDES_BYTES < free_ram_bytes():
+        row = room.row(line, room.measured(line), name)
+    print(f"{name}: {row.ours:.2f} GB expected, {row.bare or math.nan:.2f} GB measured", file=sys.stderr, flush=True)
+    return row
 
 
 def of_presets(device: str) -> Iterator[tuple[str, str]]:
@@ -61,7 +65,7 @@ def of_presets(device: str) -> Iterator[tuple[str, str]]:
         if not NAMED.search(given["description"]):
             continue
         family = "sdxl" if place.family == "sdxl" else "sd1"
-        words = to_argv(SCRIPTS[place.script], given["values"])
+        words = to_argv(SCRIPTS[place.script], place.usual | given["values"])
         if device == "cpu":
             words = [ON_CPU.get(word, word) for word in words]
         yield f"{file.parent.name}/{file.stem}", shlex.join([place.script, family, *words])

@@ -15,7 +15,8 @@ sys.path.insert(0, str(REPOSITORY))
 
 from playwright.sync_api import Browser, Page, ViewportSize  # noqa: E402
 
-from tests.page import Gui, Tab, chromium, free_port  # noqa: E402
+from sd_scripts.library.systems import free_port  # noqa: E402
+from tests.page import Gui, Tab, chromium  # noqa: E402
 
 PICTURES = REPOSITORY / "docs" / "pictures"
 WIDE: ViewportSize = {"width": 1440, "height": 900}

@@ -21,7 +21,7 @@ class LaunchOptions:
     """Processes that work together, on all machines: usually one for each GPU. Empty: one for each GPU named."""
 
     main_process_port: Annotated[int | None, Range(low=1, high=65535)] = None
-    """Port by which the processes find each other. Empty: 29500. Two runs at once need two ports."""
+    """Port by which the processes find each other. Empty: one that is free."""
 
     num_cpu_threads_per_process: Annotated[int | None, Range(low=1, high=1024)] = None
     """Threads of each process for the work of the CPU. Empty: chosen by PyTorch, or 1 where there are several."""

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import threading
@@ -88,7 +87,7 @@ class TensorBoards:
             self._write(running)
 
     def _launch(self, logdir: Path) -> Server:
-        port, secret = free_port(), secrets.token_urlsafe(24)
+        port, secret = systems.free_port(), secrets.token_urlsafe(24)
         log = self.path.with_suffix(".log")
         argv = [sys.executable, board.__file__, "--logdir", str(logdir), "--host", HOST, "--port", str(port)]
         # Commands are shown to everybody on a machine, environments are not.
@@ -122,14 +121,6 @@ class TensorBoards:
 
     def _write(self, servers: list[Server]) -> None:
         write_json(self.path, {"servers": [asdict(server) for server in servers]})
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _address(port: int, secret: str) -> str:

@@ -1,7 +1,6 @@
 """The page as a user meets it: gui.py in a process of its own, and one tab of headless Chromium."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from kohya_gui.runs import fake_trainer
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import Outcome, RunStore
 from sd_scripts.library import events
+from sd_scripts.library.systems import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CHROMIUM = os.environ.get("CHROMIUM_PATH", "/usr/bin/chromium")
@@ -39,14 +39,6 @@ def until(holds: Callable[[], T], what: str) -> T:
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
     return found
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from typing import Any
 
 from sd_scripts.library import systems
@@ -95,11 +96,26 @@ def as_asked(asked: argparse.Namespace, room: str) -> argparse.Namespace:
         os.environ.update(ACCELERATE_USE_CPU="true", CUDA_VISIBLE_DEVICES="")
     if (asked.num_processes or 1) > 1 and not any(getattr(asked, way) for way in _WAYS):
         asked.cpu, asked.multi_gpu = False, True
+    if _port_is_open(asked):
+        # Else it is 29500 for all, and the second run on a machine begins with a warning, or fails with the first.
+        asked.main_process_port = systems.free_port()
     # Else it ends with 1 whatever became of the script. How that failed is told here, in words of our own.
     asked.quiet = False
     # Else it makes a folder at each start, and leaves it behind.
     asked.log_dir = asked.log_dir or room
     return asked
+
+
+def _port_is_open(asked: argparse.Namespace) -> bool:
+    """Whether one machine works, by which nobody has named a port: neither here nor in the settings of accelerate."""
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    settings: dict[str, Any] = {}
+    # There may be none; what is wrong with them, the launcher says itself.
+    with suppress(Exception):
+        settings = vars(load_config_from_file(asked.config_file))
+    machines = asked.num_machines or settings.get("num_machines", 1)
+    return machines == 1 and asked.main_process_port is None and settings.get("main_process_port") is None
 
 
 def _end_after_looks(accelerate_launch: Any, stops: Stops) -> None:

@@ -2,23 +2,25 @@
 
 from sd_scripts.library.errors import OutOfMemory
 
-# As torch says it of GPUs, Metal and RAM, and oneDNN and C++ of RAM.
+# As torch says it of GPUs, Metal and RAM, and OpenCV, oneDNN and C++ of RAM.
 _WORDS = (
     "out of memory",
+    "insufficient memory",
     "can't allocate memory",
     "std::bad_alloc",
     "could not create a memory object",
     "could not create a primitive",
     "alloc_failed",
 )
-_OF_RAM = ("defaultcpuallocator", "std::bad_alloc", "could not create a")
+_OF_RAM = ("defaultcpuallocator", "insufficient memory", "std::bad_alloc", "could not create a")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out. torch's own is a RuntimeError with such words."""
+    """Whether an error says that memory ran out. torch raises a RuntimeError with such words, OpenCV one of its own."""
     if isinstance(error, MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _WORDS)
+    from_torch_or_opencv = isinstance(error, RuntimeError) or type(error).__module__ == "cv2"
+    return from_torch_or_opencv and any(word in str(error).lower() for word in _WORDS)
 
 
 def is_out_of_ram(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -315,6 +316,14 @@ _SCRIPTS = {"sh": _sh_script, "cmd": _cmd_script}
 
 
 # Paths
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def venv_python(venv: Path) -> Path:

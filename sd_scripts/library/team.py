@@ -1,10 +1,13 @@
 """The processes that work together. Needs no torch, but to talk to each other."""
 
 import functools
+import math
 import os
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -102,7 +105,20 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def own_cores() -> int:
-    """This process's part of the cores that it may use."""
+def own_cores(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """This process's part of the cores that it may use. `groups`: where Linux tells of a container's limit."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = min(usable, _granted_cores(groups) or usable)
     return max(1, usable // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def _granted_cores(groups: Path) -> int | None:
+    """Cores whose time a container is given (docker run --cpus), the last in part; None where there is no limit."""
+    # Since 2016, and before: microseconds of each period (Linux, cgroup-v2.rst and scheduler/sched-bwc.rst).
+    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
+        # "max", which is no number, is no limit; nor is -1.
+        with suppress(OSError, ValueError):
+            granted_us, period_us = (int(word) for file in files for word in (groups / file).read_text().split())
+            if granted_us > 0:
+                return math.ceil(granted_us / period_us)
+    return None

@@ -17,4 +17,5 @@ def test_presets_that_name_memory_are_measured(tmp_path):
     assert row.what == "dreambooth/subject_12gb" and row.bare > 0.01
     names = dict(presets.of_presets("cuda"))
     assert len(names) == 13 and "--full_fp16" in names["train/sd15_8gb"]
+    assert "--network_module networks.lora" in names["train_lora/small_gpu"]
     assert "fp16" not in dict(presets.of_presets("cpu"))["train/sd15_8gb"]

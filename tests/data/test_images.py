@@ -56,6 +56,14 @@ def test_exif_turns_a_picture_before_it_is_measured(odd: Path) -> None:
     assert near(image, (54, 10), RED) and near(image, (54, 86), GREEN) and near(image, (10, 10), BLUE)
 
 
+def test_a_tiff_by_another_name_is_turned_once(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    quarters().save(tmp_path / "a.jpg", "TIFF", exif=exif)
+    image = open_image(tmp_path / "a.jpg")
+    assert image.size == image_size(tmp_path / "a.jpg") == (64, 96) and near(image, (54, 10), RED)
+
+
 def test_exif_behind_the_pixels_of_a_png_counts_as_well(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -12,7 +12,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.page import REPOSITORY, free_port
+from sd_scripts.library.systems import free_port
+from tests.page import REPOSITORY
 
 NAME, PASSWORD = "ann", "open sesame 7"
 

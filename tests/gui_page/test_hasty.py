@@ -7,7 +7,8 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from kohya_gui.runs.store import RunStore
-from tests.page import Gui, Tab, free_port, new_tab
+from sd_scripts.library.systems import free_port
+from tests.page import Gui, Tab, new_tab
 
 
 @pytest.fixture(scope="module")

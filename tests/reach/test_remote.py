@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.page import CHROMIUM, FLAGS, REPOSITORY, Gui, Tab, free_port
+from sd_scripts.library.systems import free_port
+from tests.page import CHROMIUM, FLAGS, REPOSITORY, Gui, Tab
 
 NAME = "studio.test"
 """A name that is not this machine's: a page under it, on plain http, is not trusted by browsers."""

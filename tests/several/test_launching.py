@@ -39,6 +39,17 @@ def test_more_than_one_process_asked_for_are_several(words, several):
     assert bool(asked.multi_gpu) == several and asked.log_dir == "room"
 
 
+def test_runs_on_one_machine_have_ports_of_their_own(tmp_path):
+    assert told("--num_processes=2").main_process_port != told("--num_processes=2").main_process_port
+    assert told("--main_process_port=29511").main_process_port == 29511
+    assert told("--num_machines=2").main_process_port is None
+    settings = tmp_path / "settings.yaml"
+    begin = "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_CPU\nmixed_precision: 'no'\nuse_cpu: false\n"
+    for more, named in (("debug: false", False), ("num_machines: 2", True), ("main_process_port: 29512", True)):
+        settings.write_text(f"{begin}{more}\n")
+        assert (told("--config_file", str(settings)).main_process_port is None) == named
+
+
 def test_several_processes_on_processors_find_no_gpu(monkeypatch):
     for name in ("ACCELERATE_USE_CPU", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.setenv(name, "as before")

@@ -195,10 +195,23 @@ def test_shares_are_whole_and_keep_together_what_belongs_together():
     assert by_letter == [{"a1", "a2", "d1"}, {"b1", "b2"}, {"c1"}]
 
 
-def test_a_process_knows_its_part_of_the_machine(monkeypatch):
+@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize(("granted_us", "cores"), [("250000", 3), ("50000", 1), ("max", 8), ("-1", 8), ("9900000", 8)])
+def test_a_container_has_the_cores_that_its_limit_leaves(monkeypatch, tmp_path, older, granted_us, cores):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)), raising=False)
+    files = {"cpu.max": f"{granted_us} 100000\n"}
+    if older:
+        files = {"cpu/cpu.cfs_quota_us": f"{granted_us}\n", "cpu/cpu.cfs_period_us": "100000\n"}
+        (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert own_cores(tmp_path) == cores
+
+
+def test_a_process_knows_its_part_of_the_machine(monkeypatch, tmp_path):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)), raising=False)
-    assert own_cores() == 4
+    assert own_cores(tmp_path) == 4
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert launched() == Team(1, 2) and not launched().first

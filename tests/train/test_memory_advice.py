@@ -7,6 +7,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -117,6 +119,9 @@ def test_words_of_libraries_about_memory():
     says = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
     assert is_out_of_memory(RuntimeError(says)) and is_out_of_ram(RuntimeError(says))
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory.")) and not is_out_of_ram(RuntimeError("CUDA"))
+    with pytest.raises(cv2.error) as refused:
+        cv2.resize(np.zeros((1, 1, 3), np.uint8), (2_000_000_000, 1_000_000))
+    assert is_out_of_memory(refused.value) and is_out_of_ram(refused.value)
     assert is_out_of_memory(MemoryError()) and not is_out_of_memory(RuntimeError("shape mismatch"))
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)

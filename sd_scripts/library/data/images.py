@@ -8,6 +8,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -167,7 +168,17 @@ class PictureFile:
     def __init__(self, path: str | Path, data: bytes | None = None) -> None:
         self.path = path
         self._image = _opened(path, data)
-        self.size_px = _seen_size(self._image, path, data)
+        self._orientation = _orientation(self._image, path, data)
+        self.size_px = _turned(self._image.size, self._orientation)
+
+    def reduction(self, decoded: "Image.Image") -> "Reduction":
+        """How much smaller than the picture a JPEG of it is that was decoded at a reduced scale."""
+        times = 2 ** round(math.log2(max(self.size_px) / max(decoded.size)))
+        before_x, before_y = (
+            decoded_px * times - seen_px if self._orientation in turned else 0
+            for decoded_px, seen_px, turned in zip(decoded.size, self.size_px, _FROM_FAR, strict=True)
+        )
+        return Reduction(times, (before_x, before_y))
 
     def decoded(
         self, least_px: Size | None = None, convert: "Callable[[Image.Image], Image.Image] | None" = None
@@ -186,6 +197,18 @@ class PictureFile:
             # Decoders raise errors of every kind over broken data, RuntimeError and struct.error among them.
             except Exception as error:
                 raise UnreadableImage(_reason(self.path, error)) from error
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """How a JPEG at a reduced scale lies in its picture: each pixel stands for `times` by `times`.
+
+    `before_px`: by how much (x, y) the first begins before the picture does. Sides are rounded up where the file ends,
+    which may be seen on the left or above.
+    """
+
+    times: int
+    before_px: Size
 
 
 REDUCED_MARGIN = 1.5
@@ -226,7 +249,7 @@ def image_size(path: str | Path) -> Size:
     if plain_px:
         return plain_px
     with _opened(path) as image:
-        return _seen_size(image, path)
+        return _turned(image.size, _orientation(image, path))
 
 
 def _plain_size(place: str) -> Size | None:
@@ -242,19 +265,26 @@ def _plain_size(place: str) -> Size | None:
     return size_px if usual and size_px and size_px[0] * size_px[1] <= MAX_PIXELS else None
 
 
-def _seen_size(image: "Image.Image", path: str | Path, data: bytes | None = None) -> Size:
+def _orientation(image: "Image.Image", path: str | Path, data: bytes | None = None) -> int:
+    """By EXIF: how a picture is to be turned once it is decoded; 1 where it is not."""
     from PIL import Image
 
+    # pillow turns these by itself.
+    if image.format == "TIFF":
+        return 1
     try:
         if image.format == "PNG" and "exif" not in image.info:
             with io.BytesIO(data) if data else Path(path).open("rb", buffering=0) as file:
                 if late := _late_exif(file):
                     image.info["exif"] = late
         # Not image.getexif(): that of a PNG would decode all of it.
-        turned = Image.Image.getexif(image).get(ORIENTATION_TAG) in TURNED
+        return int(Image.Image.getexif(image).get(ORIENTATION_TAG, 1))
     except Exception:
-        turned = False
-    return (image.height, image.width) if turned else image.size
+        return 1
+
+
+def _turned(size_px: Size, orientation: int) -> Size:
+    return (size_px[1], size_px[0]) if orientation in TURNED else size_px
 
 
 def _late_exif(png: "io.RawIOBase | io.BytesIO") -> bytes | None:
@@ -271,6 +301,8 @@ def _late_exif(png: "io.RawIOBase | io.BytesIO") -> bytes | None:
 ORIENTATION_TAG = 0x0112
 # The orientations that exchange width and height.
 TURNED = (5, 6, 7, 8)
+# Those that turn the far side of the file to the left, and to the top.
+_FROM_FAR = ((2, 3, 6, 7), (3, 4, 7, 8))
 
 
 def _upright(image: "Image.Image") -> "Image.Image":

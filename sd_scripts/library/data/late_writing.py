@@ -25,10 +25,16 @@ class Work(Generic[Item]):
 class LateWriting(Generic[Item]):
     """Takes what is to be written; tells of each, in order and in the caller's thread, whether that worked."""
 
-    def __init__(self, done: Callable[[Work[Item], Exception | None], None]) -> None:
+    def __init__(
+        self,
+        done: Callable[[Work[Item], Exception | None], None],
+        writers: int = WRITERS,
+        most_waiting: int = MOST_WAITING,
+    ) -> None:
         """`done` is told what was to be written, and what went wrong if something did."""
         self._done = done
-        self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="writer")
+        self._most_waiting = most_waiting
+        self._pool = ThreadPoolExecutor(writers, thread_name_prefix="writer")
         self._waiting: deque[tuple[Work[Item], Future[None]]] = deque()
 
     def put(self, work: Work[Item]) -> None:
@@ -36,7 +42,7 @@ class LateWriting(Generic[Item]):
         if work.place is not None and any(work.place == before.place for before, _ in self._waiting):
             self.settle()
         self._waiting.append((work, self._pool.submit(work.write)))
-        while self._waiting and (len(self._waiting) > MOST_WAITING or self._waiting[0][1].done()):
+        while self._waiting and (len(self._waiting) > self._most_waiting or self._waiting[0][1].done()):
             self._tell()
 
     def settle(self) -> None:

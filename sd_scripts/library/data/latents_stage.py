@@ -13,7 +13,7 @@ from sd_scripts.library.data.known_files import KnownFiles
 from sd_scripts.library.data.late_writing import LateMaking, Work
 from sd_scripts.library.data.latents import CachedLatents, flip_path, plain_path, write_latents
 from sd_scripts.library.data.latents_worker import Ready, Wanted, make_ready
-from sd_scripts.library.data.read_ahead import Prepared, read_ahead, read_in_threads
+from sd_scripts.library.data.read_ahead import Prepared, memory_kept, read_ahead, read_in_threads
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
@@ -43,7 +43,9 @@ class LatentsStage:
         """Makes the latents of all of them; False when it was stopped before its end."""
         self._making = LateMaking(self._written)
         try:
-            return self._run(images, workers)
+            # The VAE, too, finds its memory kept from batch to batch.
+            with memory_kept():
+                return self._run(images, workers)
         finally:
             try:
                 self._making.settle()

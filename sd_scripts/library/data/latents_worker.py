@@ -77,7 +77,7 @@ def make_ready(wanted: Wanted, image: Path) -> Ready:
     # Only now, since decoding is what takes long.
     rules = PictureRules(alpha_mask=wanted.alpha_mask, resize_interpolation=wanted.interpolation)
     decoded = picture.decoded(fit.resized_px if wanted.fast_decode else None)
-    made_from = replace(made_from, reduced=decoded.size != size_px)
+    made_from = replace(made_from, reduced=wanted.fast_decode and decoded.size != size_px)
     pixels_HWC, mask_HW = see(decoded, View(fit), rules)
     return Ready(image, made_from, stamps, pixels_HWC, mask_HW, misfit if misfit != MISSING else "")
 

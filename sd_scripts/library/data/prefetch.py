@@ -62,11 +62,18 @@ def prefetch(
                 waiting.append([pool.submit(attempt, load, item) for item in batch])
                 items_ahead = sum(map(len, waiting))
                 if len(waiting) > BATCHES_AHEAD and items_ahead > 2 * readers.count:
-                    yield _collected([future.result() for future in waiting.popleft()], on_failure)
+                    yield _collected(_loaded(waiting), on_failure)
             while waiting:
-                yield _collected([future.result() for future in waiting.popleft()], on_failure)
+                yield _collected(_loaded(waiting), on_failure)
         finally:
             _drop([future for batch in waiting for future in batch])
+
+
+def _loaded(waiting: deque[list[Future[Prepared[Item, Loaded]]]]) -> list[Prepared[Item, Loaded]]:
+    """The first of the batches, which waits no more; where an item of it fails, all still do."""
+    loaded = [future.result() for future in waiting[0]]
+    waiting.popleft()
+    return loaded
 
 
 def _drop(futures: list[Future[Prepared[Item, Loaded]]]) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from sd_scripts.library.data.images import UnreadableImage
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.shortage import is_out_of_memory
 from sd_scripts.library.systems import stop_signals
 from sd_scripts.library.team import own_cores
 
@@ -161,17 +162,42 @@ def keep_memory() -> None:
         libc.mallopt(_M_TOP_PAD, THREADS_KEEP_BYTES)
 
 
+class _Keepers:
+    """How many parts of this process have memory kept, each by a thread of its own perhaps."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def come(self) -> None:
+        with self._lock:
+            self._count += 1
+            if self._count == 1:
+                keep_memory()
+
+    def leave(self) -> None:
+        with self._lock:
+            self._count -= 1
+            if self._count == 0 and (libc := _glibc()):
+                for name, value in _USUAL.items():
+                    libc.mallopt(name, value)
+                libc.malloc_trim(0)
+
+
+_KEEPERS = _Keepers()
+
+
 @contextmanager
 def memory_kept() -> Iterator[None]:
-    """`keep_memory` for a while, in a process that goes on with other work: that finds the memory given back."""
-    keep_memory()
+    """`keep_memory` for a while, in a process that goes on with other work: that finds the memory given back.
+
+    Within another it changes nothing: what reads may be done before what uses it.
+    """
+    _KEEPERS.come()
     try:
         yield
     finally:
-        if libc := _glibc():
-            for name, value in _USUAL.items():
-                libc.mallopt(name, value)
-            libc.malloc_trim(0)
+        _KEEPERS.leave()
 
 
 def _glibc() -> Any:
@@ -195,5 +221,7 @@ def attempt(prepare: Callable[[Item], Result], item: Item) -> Prepared[Item, Res
         return Prepared(item, reason=str(error))
     except OSError as error:
         return Prepared(item, reason=f"it cannot be read ({error.strerror or error})")
-    except MemoryError:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         return Prepared(item, reason="it needs more memory than there is")

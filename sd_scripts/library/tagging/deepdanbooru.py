@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from sd_scripts.library.errors import BadFile, BadOption, NotInstalled
 from sd_scripts.library.io.atomic import replacing
 from sd_scripts.library.io.reading import parse_json, read_text
 from sd_scripts.library.report import Report
+from sd_scripts.library.tagging.describer import stacked
 from sd_scripts.library.tagging.model_pixels import fitting, read_to_shrink, ready_opencv
 from sd_scripts.library.tagging.onnx_model import OnnxModel
 from sd_scripts.options.tagging import DeepDanbooruOptions
@@ -64,6 +65,10 @@ def read_tags(path: Path) -> tuple[str, ...]:
     return tags
 
 
+class NoOnnxForm(Exception):
+    """A model that cannot be exported, or whose export is another model; the text says why."""
+
+
 class DeepDanbooru:
     """Gives the tags of a picture that reach the threshold, in the order of tags.txt."""
 
@@ -86,11 +91,7 @@ class DeepDanbooru:
         """To the model's size, its aspect kept."""
         return Fitted(self._width_px, self._height_px, fast_decode)
 
-    def gather(self, images: "Sequence[np.ndarray]") -> "np.ndarray":
-        """From (H,W,3) each to (N,H,W,3)."""
-        import numpy as np
-
-        return np.stack(images)
+    gather = staticmethod(stacked)
 
     def describe(self, batch: "np.ndarray", paths: list[Path]) -> list[list[str]]:
         """From (N,H,W,3) RGB, 0 to 1, to N lists of tags."""
@@ -101,7 +102,7 @@ class DeepDanbooru:
 class Fitted:
     """From a picture's path to (height, width, 3) float32 RGB, 0 to 1.
 
-    `fast`: a large JPEG is decoded at a reduced scale.
+    `fast`: a large JPEG is decoded at a reduced scale, and averages are rounded to bytes (`fitted`).
     """
 
     width_px: int
@@ -163,18 +164,24 @@ def _open(project: Project, report: Report) -> tuple[Run, tuple[int, int], int]:
         with replacing(cache) as beside:
             _export(model, beside)
         return _opened_onnx(OnnxModel(cache, report))
+    except NoOnnxForm as error:
+        return _run_by_keras(model, error, report)
     except BadFile:
         return _exported_for_now(model, report)
 
 
 def _exported_for_now(model: Any, report: Report) -> tuple[Run, tuple[int, int], int]:
-    """The folder cannot be written to: the export serves this run alone; what cannot be exported is run by Keras."""
+    """The folder cannot be written to: the export serves this run alone."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             _export(model, Path(folder) / "model.onnx")
             return _opened_onnx(OnnxModel(Path(folder) / "model.onnx", report))
-        except (BadFile, OSError) as error:
-            report.notice(f"The model is run by Keras, which is slower: {error}", "warning")
+        except (NoOnnxForm, BadFile, OSError) as error:
+            return _run_by_keras(model, error, report)
+
+
+def _run_by_keras(model: Any, why: Exception, report: Report) -> tuple[Run, tuple[int, int], int]:
+    report.notice(f"The model is run by Keras, which is slower: {why}", "warning")
     _, height_px, width_px, _ = model.input_shape
     return model.predict_on_batch, (height_px, width_px), model.output_shape[-1]
 
@@ -215,7 +222,7 @@ def _load_keras(path: Path) -> Any:
 
 
 def _export(model: Any, path: Path) -> None:
-    """Writes the model's ONNX form, and tries it. Errors: BadFile."""
+    """Writes the model's ONNX form, and tries it. Errors: NoOnnxForm."""
     import warnings
 
     import numpy as np
@@ -229,7 +236,7 @@ def _export(model: Any, path: Path) -> None:
             model.export(path, format="onnx", verbose=False)
     except Exception as error:  # whatever layer has no ONNX form
         reason = (str(error) or type(error).__name__).strip().splitlines()[0]
-        raise BadFile(f"it has no ONNX form ({reason})") from error
+        raise NoOnnxForm(f"it has no ONNX form ({reason})") from error
     # An export follows one picture's way through the model; where the way depends on the picture, it is another model.
     if np.abs(OnnxModel(path).run(images) - expected).max() > EXPORT_TOLERANCE:
-        raise BadFile("its ONNX form gives other tags")
+        raise NoOnnxForm("its ONNX form gives other tags")

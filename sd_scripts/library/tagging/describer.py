@@ -1,10 +1,18 @@
 """What a captioner or tagger is, to the loop that feeds it pictures."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+def stacked(images: "Sequence[np.ndarray]") -> "np.ndarray":
+    """From N arrays to one with N in front: what a model takes that takes pictures as they are prepared."""
+    import numpy as np
+
+    return np.stack(images)
 
 
 class Describer(Protocol):
@@ -23,7 +31,7 @@ class Describer(Protocol):
         what is no picture.
         """
 
-    def gather(self, images: "list[np.ndarray]") -> "np.ndarray":
+    def gather(self, images: "Sequence[np.ndarray]") -> "np.ndarray":
         """A batch as `describe` takes it; it is made aside, while the model works on the one before."""
 
     def describe(self, batch: "np.ndarray", paths: list[Path]) -> list[Any]:

@@ -15,6 +15,7 @@ from sd_scripts.library.tagging.captioner import (
     load_part,
     out_of_memory,
 )
+from sd_scripts.library.tagging.describer import stacked
 from sd_scripts.library.tagging.model_pixels import ModelPixels, pixels_for
 from sd_scripts.options.captioning import GitOptions
 
@@ -64,11 +65,7 @@ class Git:
         """To the model's square, as its own image processor says."""
         return pixels_for(self._parts.processor, fast_decode)
 
-    def gather(self, images: "list[np.ndarray]") -> "np.ndarray":
-        """From (C,H,W) each to (N,C,H,W)."""
-        import numpy as np
-
-        return np.stack(images)
+    gather = staticmethod(stacked)
 
     @torch.inference_mode()
     def describe(self, batch: "np.ndarray", paths: list[Path]) -> list[str]:

@@ -2,14 +2,15 @@
 
 import os
 import stat
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 from sd_scripts.library.data.captions import UnreadableText
 from sd_scripts.library.data.images import UnreadableImage
+from sd_scripts.library.data.late_writing import LateWriting, Work
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.pausing import patiently
 from sd_scripts.library.report import Report
@@ -49,6 +50,15 @@ def written_ns(text: Path) -> int | None:
     return facts.st_mtime_ns if facts.st_size and stat.S_ISREG(facts.st_mode) else None
 
 
+@dataclass
+class _Seen:
+    """What was seen in a picture, and its text once that is written."""
+
+    image: Path
+    result: Any
+    text: str = ""
+
+
 class LateTexts:
     """Texts on their way. What cannot be written is tried again in the thread of the report, which can wait.
 
@@ -57,8 +67,7 @@ class LateTexts:
 
     def __init__(self, writer: Writer, report: Report, debug: bool) -> None:
         self._writer, self._report, self._debug = writer, report, debug
-        self._pool = ThreadPoolExecutor(writer.at_once, thread_name_prefix="writer")
-        self._waiting: deque[tuple[Path, Any, Future[str]]] = deque()
+        self._late = LateWriting(self._told, writer.at_once, MOST_WAITING)
         self.written = 0
 
     def __enter__(self) -> "LateTexts":
@@ -69,32 +78,28 @@ class LateTexts:
     ) -> None:
         try:
             if error is None:
-                self._settle(0)
+                self._late.settle()
         finally:
-            self._pool.shutdown(cancel_futures=True)
+            self._late.close()
 
     def put(self, paths: list[Path], results: list[Any]) -> None:
         """Hands over what was seen in some pictures. Errors: NotWritten."""
         for path, result in zip(paths, results, strict=True):
-            self._waiting.append((path, result, self._pool.submit(self._writer.write, path, result)))
-        self._settle(MOST_WAITING)
+            seen = _Seen(path, result)
+            self._late.put(Work(seen, partial(self._write, seen)))
 
-    def _settle(self, most: int) -> None:
-        """Looks at what is done, and waits until no more than `most` are left."""
-        while self._waiting and (len(self._waiting) > most or self._waiting[0][2].done()):
-            path, result, future = self._waiting.popleft()
-            try:
-                self._tell(path, self._text(path, result, future))
-            except (BadFile, UnreadableText, UnreadableImage) as error:
-                self._report.failed_item(path, str(error))
+    def _write(self, seen: _Seen) -> None:
+        seen.text = self._writer.write(seen.image, seen.result)
 
-    def _text(self, path: Path, result: Any, future: "Future[str]") -> str:
+    def _told(self, work: Work[_Seen], error: Exception | None) -> None:
+        seen = work.item
         try:
-            return future.result()
-        except Exception:  # this picture's fault, or the place's
-            return patiently(self._report, path, lambda: self._writer.write(path, result))
-
-    def _tell(self, path: Path, text: str) -> None:
+            if error is not None:
+                # This picture's fault, or the place's.
+                patiently(self._report, seen.image, work.write)
+        except (BadFile, UnreadableText, UnreadableImage) as refused:
+            self._report.failed_item(seen.image, str(refused))
+            return
         self.written += 1
         if self._debug:
-            self._report.say(f"{path}: {text}")
+            self._report.say(f"{seen.image}: {seen.text}")

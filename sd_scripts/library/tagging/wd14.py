@@ -1,13 +1,12 @@
 """The WD14 taggers: ONNX models with a table of tags, in the two layouts that are in use."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sd_scripts.library.data.images import PictureFile, Size, on_white
+from sd_scripts.library.data.images import PictureFile, Reduction, Size, on_white
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io import hub
 from sd_scripts.library.report import Report
@@ -95,15 +94,12 @@ class Wd14Tagger:
 
     def describe(self, batch: "np.ndarray", paths: list[Path]) -> list[list[str]]:
         """From what `gather` gave to a list of tags for every path."""
-        given = [self._rules.tags(confidences_T) for confidences_T in self._seen(batch)[: len(paths)]]
+        given = [self._rules.tags(confidences_T) for confidences_T in self.confidences(batch)[: len(paths)]]
         self.counts.update(tag for tags in given for tag in tags)
         return given
 
-    def confidences(self, images: "np.ndarray") -> "np.ndarray":
-        """From (N,H,W,3) BGR bytes to (N, tags), 0 to 1."""
-        return self._seen(self.gather(list(images)))
-
-    def _seen(self, batch: "np.ndarray") -> "np.ndarray":
+    def confidences(self, batch: "np.ndarray") -> "np.ndarray":
+        """From what `gather` gave to (N, tags), 0 to 1."""
         found = self._model.run(batch)
         # The layout with planes gives logits.
         return sigmoid(found) if self._planes_first else found
@@ -130,11 +126,13 @@ class Squared:
     def __call__(self, path: Path) -> "np.ndarray":
         """Errors: UnreadableImage."""
         file = PictureFile(path)
-        seen_px = file.size_px
-        image = file.decoded(fitting(seen_px, (self.side_px, self.side_px)) if self.fast else None, on_white)
-        if image.size != seen_px:
-            return _from_reduced(image, seen_px, self.side_px)
-        return squared(_tamed(image, self.side_px), self.side_px)
+        side_px = self.side_px
+        if not self.fast:
+            return squared(_tamed(file.decoded(None, on_white), side_px), side_px)
+        image = file.decoded(fitting(file.size_px, (side_px, side_px)), on_white)
+        if image.size == file.size_px or max(image.size) > MAX_SQUARE_PX:
+            return squared(_tamed(image, side_px), side_px)
+        return _from_reduced(image, file.reduction(image), file.size_px, side_px)
 
 
 def squared(image: "Image", side_px: int) -> "np.ndarray":
@@ -156,7 +154,7 @@ def squared(image: "Image", side_px: int) -> "np.ndarray":
     return np.ascontiguousarray(pixels[:, :, ::-1])
 
 
-def _from_reduced(image: "Image", seen_px: Size, side_px: int) -> "np.ndarray":
+def _from_reduced(image: "Image", reduction: Reduction, seen_px: Size, side_px: int) -> "np.ndarray":
     """What `squared` makes of a picture of the size that is seen, from one that was decoded at a reduced scale.
 
     There its place on the square may begin between two pixels, and the square have no whole number of them.
@@ -165,9 +163,11 @@ def _from_reduced(image: "Image", seen_px: Size, side_px: int) -> "np.ndarray":
     import numpy as np
 
     longest_px, reduced_px = max(seen_px), max(image.size)
-    times = 2 ** round(math.log2(longest_px / reduced_px))
-    scale = reduced_px * times / longest_px
-    left, top = (scale * ((longest_px - side) // 2 / times + 0.5) - 0.5 for side in seen_px)
+    scale = reduced_px * reduction.times / longest_px
+    left, top = (
+        scale * (((longest_px - side) // 2 - before) / reduction.times + 0.5) - 0.5
+        for side, before in zip(seen_px, reduction.before_px, strict=True)
+    )
     place = np.array([[scale, 0.0, left], [0.0, scale, top]])
     pixels: np.ndarray = cv2.warpAffine(
         np.asarray(image), place, (reduced_px, reduced_px), flags=cv2.INTER_LINEAR, borderValue=WHITE

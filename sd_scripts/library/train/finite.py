@@ -92,7 +92,8 @@ class Watch:
         self._scales = scales
         self._give_up = give_up
         self._report = report
-        self._row = 0
+        self.row = 0
+        """How many steps in a row came to no numbers."""
         self.left_out = 0
         """Steps that were left out because of what they came to; not those of the scaler."""
         self.given_up = 0
@@ -101,25 +102,25 @@ class Watch:
     def passes(self, trouble: Trouble | None) -> bool:
         """Whether a step's figures count. Errors: LossNotFinite, where training ends."""
         if trouble is None:
-            self._row = 0
+            self.row = 0
             return True
-        self._row += 1
+        self.row += 1
         overflow = self._scales and not trouble.of_loss
-        if (overflow or self._skips) and self._row < MOST_IN_A_ROW:
+        if (overflow or self._skips) and self.row < MOST_IN_A_ROW:
             if not overflow:
                 self._leave_out(trouble)
             return overflow
         self._give_up(trouble)
         self.given_up += 1
-        self._row = 0
+        self.row = 0
         return False
 
     def end(self) -> None:
         """Says what was left out in all."""
         if self.left_out > _TOLD_STEPS:
             self._report.notice(f"Left out in all, as they came to no numbers: {self.left_out:,} steps.", "warning")
-        if self._skips and self._row:
-            steps = "last step was" if self._row == 1 else f"last {self._row:,} steps were all"
+        if self._skips and self.row:
+            steps = "last step was" if self.row == 1 else f"last {self.row:,} steps were all"
             text = f"The {steps} left out: the weights may be broken already. Try an earlier save and a lower rate."
             self._report.notice(text, "warning")
         if self.left_out:
@@ -130,11 +131,6 @@ class Watch:
         if self.left_out <= _TOLD_STEPS:
             more = " Further ones are only counted." if self.left_out == _TOLD_STEPS else ""
             self._report.notice(f"{trouble.words}: this step is left out.{more}", "warning")
-
-    @property
-    def row(self) -> int:
-        """How many steps in a row came to no numbers."""
-        return self._row
 
 
 def broken_tensor(modules: Mapping[str, nn.Module]) -> tuple[str, str] | None:

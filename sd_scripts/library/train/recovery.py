@@ -1,7 +1,7 @@
 """What is done when training cannot go on because its figures are no numbers: kept what is good, or back to it."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
@@ -38,6 +38,7 @@ class Recovery:
     keep_state: Callable[[], None]
     settle: Callable[[], None]
     rollbacks: int = 0
+    _watch: Watch = field(init=False)
 
     def watch(self, scales: bool) -> Watch:
         """What looks at each step's figures."""

@@ -5,7 +5,6 @@ DeepSpeed itself is imported late: it is no dependency.
 """
 
 import os
-import socket
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from torch import nn
 
 from sd_scripts.library.errors import BadOption
+from sd_scripts.library.systems import free_port
 from sd_scripts.library.team import launched
 from sd_scripts.library.train.replaced import replace_in_state
 from sd_scripts.library.train.stepping import UNKNOWN_NORM, Finished
@@ -77,11 +77,8 @@ def _more(options: TrainerOptions) -> dict[str, Any]:
 def _stand_alone() -> None:
     """One process that nobody launched is the first and last of its group."""
     if "RANK" not in os.environ:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
 
 
 def engine_of(accelerator: Any) -> Any:
