@@ -2,6 +2,9 @@
 
 import statistics
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def alternating(ours: Callable[[], float], bare: Callable[[], float], rounds: int) -> tuple[float, float, float]:
@@ -11,10 +14,12 @@ def alternating(ours: Callable[[], float], bare: Callable[[], float], rounds: in
     """
     pairs: list[tuple[float, float]] = []
     for number in range(rounds):
-        if number % 2:
-            second = bare()
-            pairs.append((ours(), second))
-        else:
-            pairs.append((ours(), bare()))
+        first, second = in_turn(number, ours, bare)
+        pairs.append(in_turn(number, first(), second()))
     middle = statistics.median
     return middle(our for our, _ in pairs), middle(bare for _, bare in pairs), middle(our / bare for our, bare in pairs)
+
+
+def in_turn(number: int, ours: T, bare: T) -> tuple[T, T]:
+    """Both in the order of the round of this number: swapped each time. What is in that order is put back again."""
+    return (bare, ours) if number % 2 else (ours, bare)

@@ -2,6 +2,7 @@
 
 Of each, two trainings of the same model take their steps in turn, one with it and one without, with the same seeds:
 "ours" is with it, "bare" without. The loss of each step is compared, and the most memory that a step takes.
+On a CPU one thread computes.
 """
 
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch._inductor.exc import InductorError
 
 from benchmarks.alternating import alternating
@@ -75,8 +77,14 @@ QUICK = ("channels last (opt_channels_last)", "gradient_checkpointing_levels 1")
 
 
 def measure(given: Given) -> list[Row]:
-    """Two rows for each switch: seconds, with what becomes of the loss, and memory."""
-    return [row for switch in chosen(given) for row in rows_of(switch, given)]
+    """Two rows for each switch: seconds, with what becomes of the loss, and memory. On a CPU, of one thread."""
+    threads = torch.get_num_threads()
+    if given.device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        return [row for switch in chosen(given) for row in rows_of(switch, given)]
+    finally:
+        torch.set_num_threads(threads)
 
 
 def chosen(given: Given) -> Iterator[Switch]:

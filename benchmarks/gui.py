@@ -8,6 +8,7 @@ import statistics
 import sys
 import time
 from collections import defaultdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from playwright.sync_api import Browser
 
 from benchmarks import looks, servers
-from benchmarks.rows import Row, at_most, json_file, tell
+from benchmarks.alternating import in_turn
+from benchmarks.rows import Row, at_most, json_file, rounds, tell
 from kohya_gui.stages import STAGES
 from sd_scripts.options.spec import OptionSpec, option_specs
 from tests.page import chromium
@@ -28,7 +30,7 @@ Figures = dict[str, list[float]]
 def main() -> int:
     """Measures, prints the table, and says whether every goal holds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="how often each server is started (default: 5)")
+    parser.add_argument("--rounds", type=rounds, default=5, help="how often each server is started (default: 5)")
     parser.add_argument("--json", type=json_file, help="also write the figures to this file")
     options = parser.parse_args()
     with chromium() as browser:
@@ -41,18 +43,26 @@ def measure(browser: Browser, rounds: int) -> Figures:
     """Every figure of every round, by name."""
     found: Figures = defaultdict(list)
     kinds = [kind_of(spec) for spec in option_specs(STAGES["train"].options).values()]
-    for _ in range(rounds):
-        with servers.bare_app() as server:
-            _first(found, "bare", browser, server, looks.BARE)
-        with servers.the_page() as server:
-            _first(found, "page", browser, server, looks.OURS)
-            found["page torch"].append(float(server.loaded("libtorch")))
-            found["page tab"].append(looks.essentials(browser, server.url))
-            found["page form"].append(looks.full_form(browser, server.url))
-            found["page preset"].append(looks.applied_preset(browser, server.url))
-        with servers.bare_app(kinds) as server:
-            found["bare form"].append(looks.bare_form(browser, server.url, len(kinds)))
+    for number in range(rounds):
+        for side in in_turn(number, _of_page, partial(_of_bare_app, kinds)):
+            side(found, browser)
     return dict(found)
+
+
+def _of_page(found: Figures, browser: Browser) -> None:
+    with servers.the_page() as server:
+        _first(found, "page", browser, server, looks.OURS)
+        found["page torch"].append(float(server.loaded("libtorch")))
+        found["page tab"].append(looks.essentials(browser, server.url))
+        found["page form"].append(looks.full_form(browser, server.url))
+        found["page preset"].append(looks.applied_preset(browser, server.url))
+
+
+def _of_bare_app(kinds: list[str], found: Figures, browser: Browser) -> None:
+    with servers.bare_app() as server:
+        _first(found, "bare", browser, server, looks.BARE)
+    with servers.bare_app(kinds) as server:
+        found["bare form"].append(looks.bare_form(browser, server.url, len(kinds)))
 
 
 def _first(found: Figures, name: str, browser: Browser, server: servers.Server, click: tuple[str, str]) -> None:

@@ -118,8 +118,7 @@ def measure(given: Given) -> list[Row]:
     rows: list[Row] = []
     for cores in [every] if cuda or given.quick else [count for count in (2, 4) if count <= every]:
         setting = Setting(model, side_px, batch_size, "fp16" if cuda else "no", cores)
-        times = 1 if given.quick else max(1, given.rounds // 2)
-        rounds = [_round(number, photos, small, setting) for number in range(times)]
+        rounds = [_round(number, photos, small, setting) for number in range(given.few_rounds)]
         for way in OURS:
             where = f"{way}, {cores} cores"
             if cuda:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from benchmarks.models import Size, make_model
 from benchmarks.processes import REPOSITORY, cost_of
-from benchmarks.rows import Given, Row, at_most, stage
+from benchmarks.rows import Given, Row, stage, within
 from sd_scripts.library.data.buckets import parse_resolution
 from sd_scripts.library.footprint.model import model_of
 from sd_scripts.library.train.expected_memory import PROCESS_BYTES, expected
@@ -92,9 +92,8 @@ class Room:
     def row(self, line: str, measured: float, what: str = "") -> Row:
         """Expected, measured, and whether they agree; `what`: the row's name, in place of the line."""
         ours, side_px = self.expected(line)
-        apart = max(ours / measured, measured / ours)
         name, note = what or f"{line}, {side_px} px", f"{ours / measured - 1:+.1%}"
-        return Row(name, "GB", ours / GB, measured / GB, at_most(1.1), note, measured_ratio=apart)
+        return Row(name, "GB", ours / GB, measured / GB, within(1.1), note)
 
     def expected(self, line: str) -> tuple[float, int]:
         """(bytes that the page expects, width of the pictures in px)."""

@@ -15,6 +15,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -147,14 +148,14 @@ def answers(gui: Gui, run_id: str, found: Found) -> Iterator[None]:
 
 @contextmanager
 def beside(work: Callable[[], None], over: threading.Event) -> Iterator[None]:
-    """Runs something in a thread until the block ends."""
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    """Runs something in a thread until the block ends. Errors: those of the thread, at the end."""
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        try:
+            yield
+        finally:
+            over.set()
+        working.result()
 
 
 def cpu_s(server: psutil.Process) -> float:

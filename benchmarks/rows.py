@@ -18,25 +18,32 @@ class Goal:
     """What a figure (`value`), or its ratio to the bare computation (`ratio`), must keep to."""
 
     bound: float
-    least: bool
+    way: Literal["at most", "at least", "within"]
     of: Literal["ratio", "value"]
 
     def holds(self, figure: float) -> bool:
         """Whether a figure keeps to it."""
-        return figure >= self.bound if self.least else figure <= self.bound
+        if self.way == "within":
+            return 1 / self.bound <= figure <= self.bound
+        return figure >= self.bound if self.way == "at least" else figure <= self.bound
 
     def __str__(self) -> str:
-        return f"{'at least' if self.least else 'at most'} {shown(self.bound)}{'x' if self.of == 'ratio' else ''}"
+        return f"{self.way} {shown(self.bound)}{'x' if self.of == 'ratio' else ''}"
 
 
 def at_most(bound: float, of: Literal["ratio", "value"] = "ratio") -> Goal:
     """A figure that must not be greater."""
-    return Goal(bound, False, of)
+    return Goal(bound, "at most", of)
 
 
 def at_least(bound: float, of: Literal["ratio", "value"] = "ratio") -> Goal:
     """A figure that must not be smaller."""
-    return Goal(bound, True, of)
+    return Goal(bound, "at least", of)
+
+
+def within(bound: float) -> Goal:
+    """A ratio that must be neither greater nor as much smaller than 1."""
+    return Goal(bound, "within", "ratio")
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,19 @@ class Row:
         return self.ours / self.bare if self.bare else None
 
     @property
+    def said(self) -> str:
+        """The note; and what the ratio is, where the two figures beside it would be judged otherwise."""
+        if self.measured_ratio is None or not self.bare:
+            return self.note
+        if self._side(self.measured_ratio) == self._side(self.ours / self.bare):
+            return self.note
+        return f"{self.note}; median of pairs" if self.note else "median of pairs"
+
+    def _side(self, ratio: float) -> tuple[bool, bool]:
+        """On which side of 1 and of the goal a ratio lies."""
+        return ratio > 1, self.goal is not None and self.goal.of == "ratio" and self.goal.holds(ratio)
+
+    @property
     def holds(self) -> bool | None:
         """Whether the goal is kept; None without one."""
         if self.goal is None:
@@ -79,18 +99,19 @@ class Given:
     rounds: int
     room: Path
 
+    @property
+    def few_rounds(self) -> int:
+        """Rounds of what takes long: half of them, and at five a median of three."""
+        return 1 if self.quick else (self.rounds + 1) // 2
+
 
 def stage(measure: Callable[[Given], list[Row]], about: str | None) -> int:
     """The command line of a stage's benchmark: measures, prints, writes; 1 where a goal is missed."""
     options = arguments(about).parse_args()
     if options.device == "cuda":
         need_gpu()
-    if options.rounds < 1:
-        raise SystemExit(f"Error: --rounds {options.rounds}: one round is the least.")
-    if options.room and not options.room.is_dir():
-        raise SystemExit(f"Error: --room {options.room}: there is no such folder.")
-    with tempfile.TemporaryDirectory(dir=options.room) as room:
-        rows = measure(Given(options.device, options.quick, options.rounds, Path(room)))
+    with tempfile.TemporaryDirectory(dir=options.room) as place:
+        rows = measure(Given(options.device, options.quick, options.rounds, Path(place)))
     about_it = versions() | {"device": device_name(options.device)}
     return tell(rows, about_it, options.json, judged=not options.quick)
 
@@ -112,12 +133,26 @@ def arguments(about: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: at the models' true size")
     parser.add_argument("--quick", action="store_true", help="only see that it works: its figures mean nothing")
-    parser.add_argument("--rounds", type=int, default=5, help="of each figure so many are taken (default: 5)")
+    parser.add_argument("--rounds", type=rounds, default=5, help="of each figure so many are taken (default: 5)")
     parser.add_argument(
         "--json", type=json_file, help="also write the figures, the machine and the versions to this file"
     )
-    parser.add_argument("--room", type=Path, help="where to work; the system's temporary folder else")
+    parser.add_argument("--room", type=room, help="where to work; the system's temporary folder else")
     return parser
+
+
+def rounds(text: str) -> int:
+    """How often something is measured. Errors: ValueError, ArgumentTypeError."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number}: one round is the least.")
+    return number
+
+
+def room(name: str) -> Path:
+    """A folder to work in. Errors: ArgumentTypeError."""
+    if not Path(name).is_dir():
+        raise argparse.ArgumentTypeError(f"{name}: there is no such folder.")
+    return Path(name)
 
 
 def json_file(name: str) -> Path:
@@ -141,13 +176,14 @@ def table(rows: list[Row], judged: bool = True) -> str:
         ratio = f"{row.ratio:.2f}" if row.ratio is not None else ""
         said = {True: "holds", False: "MISSED", None: ""}[row.holds if judged else None]
         ours = f"{shown(row.ours)} {row.unit}".strip()
-        lines.append(f"| {row.what} | {ours} | {bare} | {ratio} | {row.goal or ''} | {said} | {row.note} |")
+        lines.append(f"| {row.what} | {ours} | {bare} | {ratio} | {row.goal or ''} | {said} | {row.said} |")
     return "\n".join(lines)
 
 
 def as_json(row: Row) -> dict[str, Any]:
     """A row as it is written."""
-    return asdict(row) | {"ratio": row.ratio, "holds": row.holds, "goal": str(row.goal) if row.goal else None}
+    goal = str(row.goal) if row.goal else None
+    return asdict(row) | {"ratio": row.ratio, "holds": row.holds, "goal": goal, "note": row.said}
 
 
 def shown(value: float) -> str:

@@ -36,7 +36,7 @@ def measure(given: Given) -> list[Row]:
     rows = []
     for name in families:
         model = _model(name, given)
-        for what, request in _requests(given.room):
+        for what, request in _requests(_place(given.room)):
             # How a .ckpt is written is torch's.
             goal = at_least(0.8) if request.format == "safetensors" else None
             rows.append(_row(f"{name}, {what}", model.draft(request), given, goal))
@@ -55,8 +55,12 @@ def _model(name: str, given: Given) -> Family:
     return model
 
 
-def _requests(room: Path) -> list[tuple[str, SaveRequest]]:
-    place = room / "saved"
+def _place(room: Path) -> Path:
+    """Where models and states are saved."""
+    return room / "saved"
+
+
+def _requests(place: Path) -> list[tuple[str, SaveRequest]]:
     return [
         ("fp16 as trained, .safetensors", SaveRequest(place, "safetensors")),
         ("fp16 as bf16, .safetensors", SaveRequest(place, "safetensors", torch.bfloat16)),
@@ -76,7 +80,7 @@ def _of_state(name: str, model: Family, given: Given) -> list[Row]:
 
 def _waits(name: str, model: Family, given: Given) -> list[Row]:
     """How long training stands still for a model: for its copy, where it is written aside, or for all of it."""
-    request = SaveRequest(given.room / "saved", "safetensors")
+    request = SaveRequest(_place(given.room), "safetensors")
 
     def copied_s() -> float:
         began = time.perf_counter()
@@ -90,17 +94,16 @@ def _waits(name: str, model: Family, given: Given) -> list[Row]:
 
 def _row(what: str, draft: Draft, given: Given, goal: Goal | None = None) -> Row:
     ours, bare = partial(saved_s, draft, given.room), partial(plain_s, bytes_of(draft), given.room / "plain")
-    size_bytes = draft.size_bytes
+    size_mb = draft.size_bytes / 1e6
     ours_s, bare_s, ratio = alternating(ours, bare, given.rounds)
-    rate = partial(lambda seconds: size_bytes / 1e6 / seconds)
-    return Row(what, "MB/s", rate(ours_s), rate(bare_s), goal, f"{size_bytes / 1e9:.2f} GB", 1 / ratio)
+    return Row(what, "MB/s", size_mb / ours_s, size_mb / bare_s, goal, f"{size_mb / 1000:.2f} GB", 1 / ratio)
 
 
 def saved_s(draft: Draft, room: Path) -> float:
     """Seconds of saving as trainers do."""
     settle()
     began = time.perf_counter()
-    saved = draft.write(room / "saved")
+    saved = draft.write(_place(room))
     assert is_whole(saved.path)
     Report().saved(saved.path, "model", sha256=saved.sha256)
     took_s = time.perf_counter() - began

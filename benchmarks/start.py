@@ -105,7 +105,7 @@ def imports(given: Given) -> list[Row]:
 
 def first_step(script: str, model: Path, more: list[str], given: Given) -> list[Row]:
     """The time of a whole start, and its parts; medians by part."""
-    runs = [_run(script, model, more, given) for _ in range(1 if given.quick else min(2, given.rounds))]
+    runs = [_run(script, model, more, given) for _ in range(given.few_rounds)]
     whole_s = statistics.median(sum(run.values()) for run in runs)
     parts = {part: statistics.median(run.get(part, 0.0) for run in runs) for part in runs[0]}
     return [

@@ -16,7 +16,7 @@ from itertools import product
 
 import torch
 
-from benchmarks.alternating import alternating
+from benchmarks.alternating import alternating, in_turn
 from benchmarks.models import Family, Size
 from benchmarks.rows import Given, Row, at_most, stage
 from benchmarks.step_cases import EVENTS, Case, Reading, Step, Turns, Way, turns
@@ -101,7 +101,7 @@ def own_time(turn: Turns, given: Given) -> Row:
     torch.set_num_threads(1)
     took: dict[Step, list[float]] = {turn.ours: [], turn.bare: []}
     for number in range(OWN_PAIRS * pairs(given)):
-        for step in (turn.ours, turn.bare) if number % 2 else (turn.bare, turn.ours):
+        for step in in_turn(number, turn.ours, turn.bare):
             took[step].append(timed(step, time.thread_time))
     torch.set_num_threads(threads)
     own_ms = (min(took[turn.ours]) - min(took[turn.bare])) * 1000

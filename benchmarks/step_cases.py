@@ -204,9 +204,10 @@ class Reading:
         import numpy as np
         from PIL import Image
 
-        pixels_HWC = cv2.resize(
-            np.asarray(Image.open(path).convert("RGB")), self._size_px, interpolation=cv2.INTER_AREA
-        )
+        image = Image.open(path)
+        # It would be copied.
+        image = image if image.mode == "RGB" else image.convert("RGB")
+        pixels_HWC = cv2.resize(np.asarray(image), self._size_px, interpolation=cv2.INTER_AREA)
         return torch.from_numpy(pixels_HWC).permute(2, 0, 1).float() / 127.5 - 1.0
 
 

@@ -13,6 +13,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,10 +23,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import psutil
-from PIL import Image
+from PIL import ExifTags, Image
 
 from benchmarks import tagging_models
-from benchmarks.photographs import SHAPES_PX, write_photographs
+from benchmarks.photographs import SHAPES_PX, photograph, write_photographs
 from benchmarks.processes import REPOSITORY
 from benchmarks.rows import Given, Row, at_least, at_most, stage
 from benchmarks.tagging_bare import BATCH_SIZE, BEAMS, GIT_LENGTH, LENGTHS
@@ -47,6 +48,12 @@ DESCRIBED = (500, 2000)
 LINEAR_BOUND = 1.2
 MEMORY_BOUND_MIB = {"seen": 80, "described": 40}
 """How much more the larger folder may take."""
+
+ODD_PX = (3005, 2001)
+"""A pixel more than a number of fours: at a quarter of the scale, the last row and column stand for that one."""
+
+TURNED = (3, 6)
+"""Orientations by EXIF, by which that one comes first."""
 
 QUICK_SHARE = 50
 SMALL_PX = 448
@@ -124,7 +131,7 @@ def measure(given: Given) -> list[Row]:
             model = case.make(given.room / f"model{number}", size)
             for cores in _cores(case, given):
                 rows += _rows(f"{case.what}, {cores} cores", _takes(case, model, cores, given), given.device)
-    return rows + exactness(given.room / "pictures") + many(given)
+    return rows + exactness(given.room / "pictures", given.room / "turned") + many(given)
 
 
 def _cores(case: Case, given: Given) -> list[int]:
@@ -150,7 +157,7 @@ def _takes(case: Case, model: Path, cores: int, given: Given) -> list[Taken]:
 
 def _rounds(case: Case, given: Given) -> int:
     """Taggers are quick, and of quick things more are to be measured."""
-    return 1 if given.quick else 2 * given.rounds if case.bare in tagging_models.TAGS else max(1, given.rounds // 2)
+    return 2 * given.rounds if case.bare in tagging_models.TAGS and not given.quick else given.few_rounds
 
 
 def _take(ours: Callable[[], "Told"], bare: Callable[[str], dict[str, float]], number: int) -> Taken:
@@ -224,23 +231,25 @@ def run_script(script: str, arguments: list[str], events: Path) -> Told:
     """Runs a script as a user does, and looks on. Errors: SystemExit, with what it said, where it fails."""
     events.write_text("")
     began_s = time.time()
-    process = subprocess.Popen(
-        [sys.executable, str(SCRIPTS / script), *arguments],
-        env=_environment() | {"SD_SCRIPTS_EVENTS": str(events)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    watched = psutil.Process(process.pid)
-    # What it says fits into the pipe.
-    with events.open() as lines:
-        moments = _moments(watched, lines)
-    process.wait()
-    assert process.stderr is not None
-    said = process.stderr.read()
-    process.stderr.close()
-    if process.returncode or "summary" not in moments:
-        raise SystemExit(f"Error: {script} ended with {process.returncode}:\n{said}")
+    # A file takes whatever it says, while nobody reads.
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        process = subprocess.Popen(
+            [sys.executable, str(SCRIPTS / script), *arguments],
+            env=_environment() | {"SD_SCRIPTS_EVENTS": str(events)},
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
+        try:
+            with events.open() as lines:
+                moments = _moments(psutil.Process(process.pid), lines)
+            process.wait()
+        finally:
+            # It still runs only if we were interrupted, or failed.
+            process.terminate()
+            process.wait()
+        if process.returncode or "summary" not in moments:
+            said.seek(0)
+            raise SystemExit(f"Error: {script} ended with {process.returncode}:\n{said.read()}")
     # Where nothing is to be described, there is no such phase.
     before, after = moments.get("describe", Moment(began_s, 0.0, 0.0, {})), moments["summary"]
     return Told(
@@ -302,20 +311,37 @@ def _environment() -> dict[str, str]:
     return kept | {"HF_HUB_OFFLINE": "1"}
 
 
-def exactness(pictures: Path) -> list[Row]:
-    """What a tagger sees with --fast_decode beside what it sees without: how far JPEGs are apart, of 255 steps."""
+def exactness(pictures: Path, turned: Path) -> list[Row]:
+    """What a tagger sees with --fast_decode beside what it sees without: how far JPEGs are apart, of 255 steps.
+
+    Those of a folder, and some that cameras turned, which are written into another one.
+    """
     import numpy as np
 
+    paths = [*sorted(pictures.glob("*.jpg")), *_write_turned(turned)]
     rows = []
     for what, exact, fast, steps in (
         ("WD14", Squared(448), Squared(448, fast=True), 1.0),
         ("DeepDanbooru", Fitted(512, 512), Fitted(512, 512, fast=True), 255.0),
     ):
-        apart = [np.abs(exact(path) * steps - fast(path) * steps) for path in sorted(pictures.glob("*.jpg"))]
+        apart = [np.abs(exact(path) * steps - fast(path) * steps) for path in paths]
         note = f"in the JPEG that differs most; one colour at most {max(one.max() for one in apart):.0f}"
         mean = float(max(one.mean() for one in apart))
         rows.append(Row(f"--fast_decode, {what}: mean difference", "of 255", mean, None, at_most(1.0, "value"), note))
     return rows
+
+
+def _write_turned(folder: Path) -> list[Path]:
+    """A JPEG upside down, and one on its side, of which no reduced scale has whole pixels everywhere."""
+    folder.mkdir()
+    image = Image.fromarray(photograph(*ODD_PX, seed=0))
+    paths = []
+    for orientation in TURNED:
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        paths.append(folder / f"turned{orientation}.jpg")
+        image.save(paths[-1], quality=92, exif=exif)
+    return paths
 
 
 def many(given: Given) -> list[Row]:

@@ -11,7 +11,7 @@ from benchmarks import __main__ as every_stage
 from benchmarks.alternating import alternating
 from benchmarks.models import make_model
 from benchmarks.processes import REPOSITORY
-from benchmarks.rows import Row, at_least, at_most, json_file, table
+from benchmarks.rows import Given, Row, as_json, at_least, at_most, json_file, table, within
 from sd_scripts.library.models import sd, sdxl
 
 
@@ -23,6 +23,9 @@ from sd_scripts.library.models import sd, sdxl
         (Row("a", "1/s", 0.94, 1.0, at_least(0.95)), False),
         (Row("a", "s", 0.4, None, at_most(0.5, of="value")), True),
         (Row("a", "s", 2.0, 1.0, at_most(1.5), measured_ratio=1.4), True),
+        (Row("a", "GB", 1.0, 1.09, within(1.1)), True),
+        (Row("a", "GB", 1.0, 1.11, within(1.1)), False),
+        (Row("a", "GB", 1.11, 1.0, within(1.1)), False),
         (Row("a", "s", 2.0, 1.0), None),
     ],
 )
@@ -33,6 +36,28 @@ def test_a_goal_is_for_the_ratio_or_for_the_figure(row, holds):
 
 def test_a_goal_for_a_ratio_is_missed_without_anything_to_compare():
     assert Row("a", "s", 1.0, None, at_most(1.03)).holds is False
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (Row("a", "s", 1.01, 1.0, note="of all", measured_ratio=0.98), "of all; median of pairs"),
+        (Row("a", "s", 1.04, 1.0, at_most(1.03), measured_ratio=1.02), "median of pairs"),
+        (Row("a", "s", 1.02, 1.0, at_most(1.03), "of all", measured_ratio=1.01), "of all"),
+        (Row("a", "s", 1.5, 1.0, at_most(2.0, of="value"), measured_ratio=1.4), ""),
+        (Row("a", "s", 1.5, None, measured_ratio=0.9), ""),
+        (Row("a", "s", 0.5, 1.0), ""),
+    ],
+)
+def test_a_ratio_that_its_figures_contradict_is_explained(row, said):
+    assert row.said == said == as_json(row)["note"]
+    assert table([row]).endswith(f"| {said} |")
+
+
+def test_of_what_takes_long_half_the_rounds_are_taken(tmp_path):
+    few = [Given("cpu", quick=False, rounds=rounds, room=tmp_path).few_rounds for rounds in (1, 2, 4, 5)]
+    assert few == [1, 1, 2, 3]
+    assert Given("cpu", quick=True, rounds=5, room=tmp_path).few_rounds == 1
 
 
 def test_pairs_are_compared_that_were_taken_together():
@@ -60,6 +85,18 @@ def test_a_stage_that_is_not_there_is_named():
         [sys.executable, "-m", "benchmarks", "nothing"], cwd=REPOSITORY, capture_output=True, text=True
     )
     assert ended.returncode == 2 and "nothing" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [("--rounds", "0", "one round is the least"), ("--room", "nowhere", "nowhere: there is no such folder")],
+)
+def test_what_no_stage_can_do_is_said_once(option, value, why, monkeypatch, capfd):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", option, value])
+    with pytest.raises(SystemExit, match="2"):
+        every_stage.main()
+    said = capfd.readouterr()
+    assert why in said.err and not said.out
 
 
 def test_a_file_for_the_figures_is_looked_at_before_anything_is_measured(tmp_path):

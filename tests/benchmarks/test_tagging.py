@@ -1,12 +1,16 @@
 """The benchmark of captioning and tagging runs, and takes from a script what it should."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks import tagging, tagging_models
 from benchmarks.photographs import write_photographs
 from benchmarks.rows import Given
 from benchmarks.tagging_bare import CASES as BARE
+from sd_scripts.library.data.images import ORIENTATION_TAG
 
 
 def test_both_sides_run_and_are_compared(tmp_path):
@@ -20,6 +24,7 @@ def test_both_sides_run_and_are_compared(tmp_path):
     cpu, wall = tagging._rows("wd14", taken, "cpu")
     assert cpu.bare > 0 and wall.bare > 0 and cpu.holds is not None
     assert "before the first picture" in wall.note
+    assert tagging._rounds(case, replace(given, quick=False, rounds=5)) == 10
     rate = tagging._rows("wd14", taken, "cuda")[0]
     assert rate.unit == "pictures/s" and rate.bare >= tagging.PICTURES["cuda"] / wall.bare
 
@@ -33,6 +38,50 @@ def test_the_bare_computation_takes_the_model_of_each_case(case, tmp_path):
     run = load(case.make(tmp_path / "model", "tiny"), 1, "cpu")
     found = run(np.stack([prepare(path) for path in sorted((tmp_path / "pictures").iterdir())]))
     assert len(found[0] if case.bare == "wd14" else found) == 2
+
+
+def test_what_is_decoded_at_a_reduced_scale_lies_where_the_whole_does(tmp_path):
+    write_photographs(tmp_path / "pictures", 4, [(1537, 1025)])
+    rows = tagging.exactness(tmp_path / "pictures", tmp_path / "turned")
+    orientations = []
+    for path in sorted((tmp_path / "turned").iterdir()):
+        with Image.open(path) as image:
+            orientations.append(image.getexif()[ORIENTATION_TAG])
+    assert orientations == [3, 6]
+    assert [row.what.split()[1] for row in rows] == ["WD14:", "DeepDanbooru:"]
+    assert all(row.ours > 0 and row.holds for row in rows), [row.ours for row in rows]
+
+
+TALKATIVE = """
+import json, os, sys
+sys.stderr.write("a line that nobody reads\\n" * 10_000)
+with open(os.environ["SD_SCRIPTS_EVENTS"], "a") as events:
+    events.write(json.dumps({"event": "summary", "time": 1.0, "counts": {"pictures": 3}}) + "\\n")
+sys.exit(int(sys.argv[1]))
+"""
+
+
+def test_a_script_may_say_much(tmp_path, monkeypatch):
+    (tmp_path / "script.py").write_text(TALKATIVE)
+    monkeypatch.setattr(tagging, "SCRIPTS", tmp_path)
+    assert tagging.run_script("script.py", ["0"], tmp_path / "events.jsonl").counts == {"pictures": 3}
+    with pytest.raises(SystemExit, match=r"ended with 3:\n(a line that nobody reads\n){10000}"):
+        tagging.run_script("script.py", ["3"], tmp_path / "events.jsonl")
+
+
+def test_a_script_ends_with_who_looks_on(tmp_path, monkeypatch):
+    (tmp_path / "script.py").write_text("import time; time.sleep(600)")
+    monkeypatch.setattr(tagging, "SCRIPTS", tmp_path)
+    seen = []
+
+    def interrupted(watched, lines):
+        seen.append(watched)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tagging, "_moments", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tagging.run_script("script.py", [], tmp_path / "events.jsonl")
+    assert not seen[0].is_running()
 
 
 def test_many_small_files(tmp_path):
