@@ -124,7 +124,7 @@ def tell(rows: list[Row], more: dict[str, Any], file: Path | None, judged: bool 
     facts = machine() | more
     print(f"{in_one_line(facts)}\n\n{table(rows, judged)}", flush=True)
     if file:
-        write_json(file, {"about": facts, "command": sys.argv, "rows": [as_json(row) for row in rows]})
+        write_json(file, {"about": facts, "command": sys.argv, "rows": [as_json(row, judged) for row in rows]})
     return int(judged and any(row.holds is False for row in rows))
 
 
@@ -180,10 +180,10 @@ def table(rows: list[Row], judged: bool = True) -> str:
     return "\n".join(lines)
 
 
-def as_json(row: Row) -> dict[str, Any]:
-    """A row as it is written."""
-    goal = str(row.goal) if row.goal else None
-    return asdict(row) | {"ratio": row.ratio, "holds": row.holds, "goal": goal, "note": row.said}
+def as_json(row: Row, judged: bool) -> dict[str, Any]:
+    """A row as it is written; what was only tried neither holds nor misses its goal."""
+    goal, holds = str(row.goal) if row.goal else None, row.holds if judged else None
+    return asdict(row) | {"ratio": row.ratio, "holds": holds, "goal": goal, "note": row.said}
 
 
 def shown(value: float) -> str:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from sd_scripts.library import systems
 from sd_scripts.library.errors import BadOption, UserError
@@ -65,7 +65,9 @@ def launch(stops: Stops) -> int:
     api._terminate_process_handler = stops.pass_on
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     logging.getLogger("accelerate.commands.launch").addFilter(_is_news)
-    asked = accelerate_launch.launch_command_parser().parse_args()
+    parser = accelerate_launch.launch_command_parser()
+    parser.error = _refuse
+    asked = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="launch-", ignore_cleanup_errors=True) as room:
             asked = as_asked(asked, room)
@@ -83,11 +85,22 @@ def launch(stops: Stops) -> int:
     return 0
 
 
+def _refuse(said: str) -> NoReturn:
+    """What argparse would say after all of accelerate's options."""
+    if "training_script" in said:
+        said = "no script to start is named. Name one behind the launcher's options, and its own options behind that."
+    print(f"Error: {said}", file=sys.stderr)
+    raise SystemExit(2)
+
+
 def as_asked(asked: argparse.Namespace, room: str) -> argparse.Namespace:
     """The launcher's options, with what starts so many processes as are asked for; `room`: a folder for its notes.
 
     Errors: BadOption.
     """
+    if not (asked.module or asked.no_python or os.path.isfile(asked.training_script)):
+        sentence = "there is no such script. Name one behind the launcher's options."
+        raise BadOption("training_script", f"{asked.training_script}: {sentence}")
     if asked.num_processes is not None and asked.num_processes < 1:
         sentence = "at least one process does the work. Give their number, or leave it out."
         raise BadOption("num_processes", f"--num_processes {asked.num_processes}: {sentence}")

@@ -132,6 +132,9 @@ def _run(work: Callable[[], None], report: Report) -> int:
     except UserError as error:
         if report.asked.leaving:
             return _left(heard)
+        if isinstance(error, LostTeam) and report.asked.stops:
+            # A second Ctrl+C reached the others first.
+            return _interrupted(heard)
         if _said_by_the_first(report):
             return error.exit_code
         report.emit(events.Failed(sentence=str(error), option=getattr(error, "option", None), kind=_kind(error)))
@@ -144,9 +147,7 @@ def _run(work: Callable[[], None], report: Report) -> int:
         heard.summary(str(done))
         return 0
     except KeyboardInterrupt:
-        heard.emit(events.Failed(sentence="Interrupted before the present step was finished."))
-        heard.say("Interrupted.", "CRITICAL")
-        return 130
+        return _interrupted(heard)
     except Exception as error:
         if report.asked.leaving:
             # What a library made of the stop, when it came while it was read in.
@@ -175,6 +176,12 @@ def _said_by_the_first(report: Report) -> bool:
 def _left(report: Report) -> int:
     report.asked.left = True
     return _stopped("Stopped as asked, before there was a result to keep.", report)
+
+
+def _interrupted(report: Report) -> int:
+    report.emit(events.Failed(sentence="Interrupted before the present step was finished."))
+    report.say("Interrupted.", "CRITICAL")
+    return 130
 
 
 def _stopped(sentence: str, report: Report) -> int:

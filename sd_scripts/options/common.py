@@ -20,7 +20,7 @@ class PicturesOptions:
     """Leave out pictures that have their text already, and go on where an earlier run was stopped."""
 
     fast_decode: bool = False
-    """Decode a JPEG at 1/2, 1/4 or 1/8 where that stays larger than needed. Colours differ by less than 1 of 255."""
+    """Decode a JPEG at 1/2, 1/4 or 1/8 where that stays larger than needed. The mean difference is below 1 of 255."""
 
     debug: bool = False
     """Print the result of every picture."""

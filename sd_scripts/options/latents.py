@@ -70,7 +70,7 @@ class CachingOptions:
     """How pictures are scaled. Empty: area averaging to shrink, Lanczos to enlarge."""
 
     fast_decode: bool = False
-    """Decode a JPEG at 1/2, 1/4 or 1/8 where that stays larger than needed. Colours differ by less than 1 of 255."""
+    """Decode a JPEG at 1/2, 1/4 or 1/8 where that stays larger than needed. The mean difference is below 1 of 255."""
 
     skip_existing: bool = False
     """Keep latents that still fit; make only what is new or has changed."""

@@ -50,7 +50,7 @@ def test_a_goal_for_a_ratio_is_missed_without_anything_to_compare():
     ],
 )
 def test_a_ratio_that_its_figures_contradict_is_explained(row, said):
-    assert row.said == said == as_json(row)["note"]
+    assert row.said == said == as_json(row, judged=True)["note"]
     assert table([row]).endswith(f"| {said} |")
 
 

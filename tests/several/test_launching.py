@@ -20,7 +20,7 @@ LAUNCH = Path(__file__).parents[2] / "sd_scripts" / "launch.py"
 
 
 def told(*words):
-    return as_asked(launch_command_parser().parse_args([*words, "script.py"]), "room")
+    return as_asked(launch_command_parser().parse_args([*words, __file__]), "room")
 
 
 @pytest.mark.parametrize(
@@ -64,10 +64,18 @@ def test_fewer_than_one_process_are_refused(count):
         told(f"--num_processes={count}")
 
 
-def test_what_is_refused_is_one_sentence():
-    command = [sys.executable, str(LAUNCH), "--num_processes=0", "script.py"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.startswith("Error: --num_processes 0:")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--num_processes=0", __file__], "--num_processes 0:"),
+        (["--cpu", "nosuch.py"], "nosuch.py: there is no such script."),
+        (["--cpu"], "no script to start is named."),
+        (["--num_processes=two", __file__], "argument --num_processes"),
+    ],
+)
+def test_what_is_refused_is_one_sentence(words, said):
+    done = subprocess.run([sys.executable, str(LAUNCH), *words], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith(f"Error: {said}")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -177,6 +185,8 @@ def work(options, report):
     distributed.init_process_group("gloo", init_method="file://" + os.path.abspath("meeting"),
                                    rank=int(os.environ["RANK"]), world_size=2)
     distributed.all_reduce(torch.ones(1))
+    for _ in range(int(os.environ["STOPS"])):
+        report.asked.ask("stop")
     if os.environ["RANK"] == "1":
         os.kill(os.getpid(), signal.SIGKILL)
     distributed.all_reduce(torch.ones(1))
@@ -186,19 +196,24 @@ run_program(Nothing, work)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-def test_a_process_whose_partner_is_killed_says_one_sentence(tmp_path):
+@pytest.mark.parametrize(("stops", "code", "words"), [(0, 1, f"Error: {SENTENCE}"), (1, 130, "Interrupted.")])
+def test_a_process_whose_partner_is_killed_says_one_sentence(tmp_path, stops, code, words):
     (tmp_path / "team.py").write_text(TEAM)
     command = [sys.executable, "-W", "ignore", "team.py", str(LAUNCH.parents[1])]
     both = [
         subprocess.Popen(
-            command, cwd=tmp_path, env=dict(os.environ, RANK=rank, WORLD_SIZE="2"), stderr=subprocess.PIPE, text=True
+            command,
+            cwd=tmp_path,
+            env=dict(os.environ, RANK=rank, WORLD_SIZE="2", STOPS=str(stops)),
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for rank in "01"
     ]
     said = [process.communicate(timeout=300)[1] for process in both]
-    assert [process.returncode for process in both] == [1, -signal.SIGKILL]
+    assert [process.returncode for process in both] == [code, -signal.SIGKILL]
     [told] = [line for line in said[0].splitlines() if not line.startswith("[Gloo]")]
-    assert told == f"Error: {SENTENCE}"
+    assert told == words
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,13 @@ from PIL import Image
 
 from sd_scripts.library.errors import BadFile, BadOption, NothingUsable
 from sd_scripts.library.report import Report
-from sd_scripts.library.tagging.folder import SentenceFiles, check_room, describe_pictures, pictures_to_describe
+from sd_scripts.library.tagging.folder import (
+    NO_WORDS,
+    SentenceFiles,
+    check_room,
+    describe_pictures,
+    pictures_to_describe,
+)
 from sd_scripts.options.common import LoadingOptions, PicturesOptions
 
 
@@ -51,6 +57,18 @@ def run(images, describer, said, batch_size=2):
     loading = LoadingOptions(batch_size=batch_size, max_data_loader_n_workers=0)
     pictures = PicturesOptions(train_data_dir="")
     describe_pictures(images, describer, SentenceFiles(".caption"), pictures, loading, said[0])
+
+
+class Speechless(Namer):
+    def describe(self, images, paths):
+        return ["" if said == "red 1" else said for said in super().describe(images, paths)]
+
+
+def test_where_a_model_has_no_words_the_text_that_is_there_stays(five, said):
+    five[1].with_suffix(".caption").write_text("by hand\n")
+    run(five, Speechless(), said)
+    assert said[0].failures == [(str(five[1]), NO_WORDS)]
+    assert [path.with_suffix(".caption").read_text() for path in five[:3]] == ["red 0\n", "by hand\n", "red 2\n"]
 
 
 def test_every_picture_gets_its_own_text(five, said):

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -71,10 +70,10 @@ def tiny_parts():
 
 def mixed_data():
     """Five and three pictures of two sizes: batches of four leave one, of which a process gets none, and three."""
-    folder, subset = Path(tempfile.mkdtemp()), Subset(metadata_file="meta_lat.json")
+    subset = Subset(metadata_file="meta_lat.json")
     # Not smaller: of a single place in its deepest layer the tiny U-Net's normalisation makes noise.
     sizes_px = [(128, 128)] * 5 + [(192, 128)] * 3
-    images = [TrainImage(f"{i}", folder / f"{i}.png", f"{i} {WORD}", size) for i, size in enumerate(sizes_px)]
+    images = [TrainImage(f"{i}", Path(f"{i}.png"), f"{i} {WORD}", size) for i, size in enumerate(sizes_px)]
     data = PictureData([Dataset((subset,))], [Picture(image, 0, subset, 1) for image in images])
     generator = torch.Generator().manual_seed(7)
     for i, (width_px, height_px) in enumerate(sizes_px):

@@ -4,7 +4,9 @@ import copy
 import functools
 import io
 import json
+import shutil
 import tempfile
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +48,7 @@ def tiny_data(count=4, latents=True, repeats=1, side_px=64):
     images = [TrainImage(f"picture{i}", folder / f"{i}.png", TEXTS[i % 8], (side_px, side_px)) for i in range(count)]
     subset = Subset(metadata_file="meta_lat.json", repeats=repeats)
     data = PictureData([Dataset((subset,))], [Picture(image, 0, subset, repeats) for image in images])
+    weakref.finalize(data, shutil.rmtree, folder)
     generator = torch.Generator().manual_seed(7)
     for i, image in enumerate(images):
         if latents:

@@ -16,6 +16,8 @@ from sd_scripts.library.tagging.feeding import groups
 from sd_scripts.library.tagging.late_texts import FILES_AT_ONCE, LateTexts, Writer, written_ns
 from sd_scripts.options.common import LoadingOptions, PicturesOptions
 
+NO_WORDS = "the model has no words for it; a text that is there is left as it is"
+
 
 class SentenceFiles:
     """A sentence a file, beside the pictures."""
@@ -131,7 +133,11 @@ def _describe_all(
             for path, reason in group.failed:
                 report.failed_item(path, reason)
             if group.batch is not None:
-                texts.put(group.paths, describer.describe(group.batch, group.paths))
+                seen = dict(zip(group.paths, describer.describe(group.batch, group.paths), strict=True))
+                for path in [path for path, result in seen.items() if result == ""]:
+                    report.failed_item(path, NO_WORDS)
+                    del seen[path]
+                texts.put(list(seen), list(seen.values()))
             report.progress(texts.written + report.failed, len(images))
             if report.stop_asked():
                 break

@@ -1,6 +1,7 @@
 """The model as compiled code (torch.compile). Nothing is renamed, so what is saved is the same as without."""
 
 import logging
+import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -86,6 +87,8 @@ def compile_modules(modules: Iterable[nn.Module], compilation: CompileOptions) -
         torch._inductor.config.layout_optimization = False
     for name in _WORDY:
         logging.getLogger(name).setLevel(logging.ERROR)
+    # What transformers and torch themselves keep from call to call, which the compiler rightly looks through.
+    warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools.lru_cache`")
     # What was compiled to see that it can be does not count.
     torch._dynamo.utils.counters.clear()
     for module in modules:
