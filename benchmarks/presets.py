@@ -13,19 +13,19 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
 from benchmarks.memory import GB, Room
 from benchmarks.models import Size
+from benchmarks.processes import REPOSITORY
 from benchmarks.rows import Given, Row, stage
 from kohya_gui.stages import STAGES
 from sd_scripts.library.ram import free_ram_bytes
 from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.values import to_argv
 
-PRESETS = Path(__file__).parents[1] / "presets"
+PRESETS = REPOSITORY / "presets"
 NAMED = re.compile(r"About [\d.]+ GB")
 USUAL_PX = 512
 """Of presets that leave the size to the user."""

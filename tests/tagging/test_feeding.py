@@ -78,7 +78,8 @@ class Stubborn(SentenceFiles):
 def test_a_text_is_tried_again_and_what_stays_refused_is_listed(tmp_path, said):
     paths = [tmp_path / f"{name}.png" for name in "abc"]
     with LateTexts(Stubborn({"a": 1, "b": 9}), said[0], debug=True) as texts:
-        texts.put(paths, ["one", "two", "three"])
+        for path, text in zip(paths, ["one", "two", "three"], strict=True):
+            texts.put(path, text)
     assert texts.written == 2
     assert said[0].failures == [(str(paths[1]), "b.png is refused")]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.caption", "c.caption"]

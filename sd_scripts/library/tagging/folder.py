@@ -133,11 +133,11 @@ def _describe_all(
             for path, reason in group.failed:
                 report.failed_item(path, reason)
             if group.batch is not None:
-                seen = dict(zip(group.paths, describer.describe(group.batch, group.paths), strict=True))
-                for path in [path for path, result in seen.items() if result == ""]:
-                    report.failed_item(path, NO_WORDS)
-                    del seen[path]
-                texts.put(list(seen), list(seen.values()))
+                for path, result in zip(group.paths, describer.describe(group.batch, group.paths), strict=True):
+                    if result == "":
+                        report.failed_item(path, NO_WORDS)
+                    else:
+                        texts.put(path, result)
             report.progress(texts.written + report.failed, len(images))
             if report.stop_asked():
                 break

@@ -82,11 +82,10 @@ class LateTexts:
         finally:
             self._late.close()
 
-    def put(self, paths: list[Path], results: list[Any]) -> None:
-        """Hands over what was seen in some pictures. Errors: NotWritten."""
-        for path, result in zip(paths, results, strict=True):
-            seen = _Seen(path, result)
-            self._late.put(Work(seen, partial(self._write, seen)))
+    def put(self, image: Path, result: Any) -> None:
+        """Hands over what was seen in a picture. Errors: NotWritten."""
+        seen = _Seen(image, result)
+        self._late.put(Work(seen, partial(self._write, seen)))
 
     def _write(self, seen: _Seen) -> None:
         seen.text = self._writer.write(seen.image, seen.result)

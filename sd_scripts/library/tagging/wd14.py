@@ -127,12 +127,10 @@ class Squared:
         """Errors: UnreadableImage."""
         file = PictureFile(path)
         side_px = self.side_px
-        if not self.fast:
-            return squared(_tamed(file.decoded(None, on_white), side_px), side_px)
-        image = file.decoded(fitting(file.size_px, (side_px, side_px)), on_white)
-        if image.size == file.size_px or max(image.size) > MAX_SQUARE_PX:
-            return squared(_tamed(image, side_px), side_px)
-        return _from_reduced(image, file.reduction(image), file.size_px, side_px)
+        image = file.decoded(fitting(file.size_px, (side_px, side_px)) if self.fast else None, on_white)
+        if self.fast and image.size != file.size_px and max(image.size) <= MAX_SQUARE_PX:
+            return _from_reduced(image, file.reduction(image), file.size_px, side_px)
+        return squared(_tamed(image, side_px), side_px)
 
 
 def squared(image: "Image", side_px: int) -> "np.ndarray":
