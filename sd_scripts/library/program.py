@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -72,11 +73,19 @@ def run_program(options_class: type[Options], work: Callable[[Options, Report], 
         # The second one came when the work had just ended.
         code = 130
     _let_go_of_closed_outputs()
-    if code and launched().size > 1:
-        # At the very end of a process, gloo's threads would abort it where the process they talk to is gone.
-        atexit._run_exitfuncs()
-        os._exit(code)
+    if launched().size > 1:
+        _leave_team(code)
     sys.exit(code)
+
+
+def _leave_team(code: int) -> NoReturn:
+    """Ends as Python does, but for the last of it: there gloo's threads abort a process whose team is gone already."""
+    if code == 0:
+        # Of a failed one, threads may wait for processes that are no more.
+        threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    _let_go_of_closed_outputs()
+    os._exit(code)
 
 
 def parse_and_work(

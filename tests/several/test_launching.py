@@ -216,6 +216,44 @@ def test_a_process_whose_partner_is_killed_says_one_sentence(tmp_path, stops, co
     assert told == words
 
 
+LEAVES = """
+import atexit, os, sys, threading, time
+from dataclasses import dataclass
+sys.path.insert(0, sys.argv.pop())
+from sd_scripts.library.program import run_program
+
+@dataclass
+class Nothing:
+    pass
+
+class Connection:
+    def __del__(self, write=os.write):
+        write(2, b"torn down")
+
+def finish():
+    time.sleep(0.2)
+    print("thread")
+
+def work(options, report):
+    print("work")
+    atexit.register(print, "end")
+    threading.Thread(target=finish).start()
+
+connection = Connection()
+run_program(Nothing, work)
+"""
+
+
+def test_a_process_of_a_team_finishes_everything_but_is_not_torn_down(tmp_path):
+    """Taking gloo's threads down now and then aborts a process whose partner has ended just before."""
+    (tmp_path / "leaves.py").write_text(LEAVES)
+    command = [sys.executable, "leaves.py", str(LAUNCH.parents[1])]
+    team = dict(os.environ, RANK="1", WORLD_SIZE="2")
+    done = subprocess.run(command, cwd=tmp_path, env=team, capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.split() == ["work", "thread", "end"]
+    assert done.stderr == ""
+
+
 @pytest.mark.parametrize(
     ("words", "lost"),
     [
