@@ -41,9 +41,13 @@ def cost_of(argv: Sequence[str | Path]) -> Cost:
     assert process.stdout is not None
     with process.stdout as out, ThreadPoolExecutor(1) as beside:
         saying, peak_bytes = beside.submit(out.read), 0
-        while not saying.done():
-            peak_bytes = max(peak_bytes, peak_ram_bytes(process.pid))
-            wait([saying], LOOK_EVERY_S)
+        try:
+            while not saying.done():
+                peak_bytes = max(peak_bytes, peak_ram_bytes(process.pid))
+                wait([saying], LOOK_EVERY_S)
+        except KeyboardInterrupt:
+            process.kill()
+            raise
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

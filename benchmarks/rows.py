@@ -130,7 +130,9 @@ def tell(rows: list[Row], more: dict[str, Any], file: Path | None, judged: bool 
 
 def arguments(about: str | None) -> argparse.ArgumentParser:
     """The options that all of them have."""
-    parser = argparse.ArgumentParser(description=about)
+    # Python 3.14 would name what follows -m by itself.
+    module = getattr(sys.modules["__main__"].__spec__, "name", Path(sys.argv[0]).stem).removesuffix(".__main__")
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=about)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: at the models' true size")
     parser.add_argument("--quick", action="store_true", help="only see that it works: its figures mean nothing")
     parser.add_argument("--rounds", type=rounds, default=5, help="of each figure so many are taken (default: 5)")
