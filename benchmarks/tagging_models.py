@@ -127,7 +127,8 @@ def make_git(folder: Path, size: Size) -> Path:
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    _end_sometimes(model.output.bias, tokenizer)
+    # The likeliest word is taken, and no word is the end: a sentence becomes as long as it may be.
+    torch.nn.init.zeros_(model.output.bias)
     processor = CLIPImageProcessorPil(size={"shortest_edge": GIT_PX}, crop_size={"height": GIT_PX, "width": GIT_PX})
     return _saved(folder, model, tokenizer, processor)
 
