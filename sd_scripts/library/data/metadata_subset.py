@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sd_scripts.library.data.buckets import LATENT_PX, Size
 from sd_scripts.library.data.captions import training_text
-from sd_scripts.library.data.images import UnreadableImage
+from sd_scripts.library.data.images import UnreadableImage, image_size
 from sd_scripts.library.data.latents_files import LatentsFinder
 from sd_scripts.library.data.picture_folder import PictureFolder, nothing_found
 from sd_scripts.library.data.subset_reader import SubsetReader, check_sizes
@@ -65,8 +65,11 @@ class MetadataReader(SubsetReader):
                 self._option, f"No data found: {self._file} has no entries. Make it with the merge stages first."
             )
         self._folder = PictureFolder(Path(subset.image_dir) if subset.image_dir else None, subset.folder_option)
+        self._size_of: Callable[[str], Size] = finder.known.size_of
         if self._folder.folder and not self._folder.has_latents:
             finder.know_none(self._folder.folder)
+            # Nothing is kept from run to run of a folder without latents: nothing need be noted.
+            self._size_of = image_size
         self._places: set[str] = set()
         check_sizes(dataset, subset, self._entries.prepared > 0)
 
@@ -127,7 +130,7 @@ class MetadataReader(SubsetReader):
         place = self._folder.path_of(named)
         try:
             if sides_px is None or self._dataset.own_sizes:
-                bucket_px = self.bucket_of(self._finder.known.size_of(named))
+                bucket_px = self.bucket_of(self._size_of(named))
             else:
                 bucket_px = prepared_size(key, sides_px)
         except UnreadableImage as error:

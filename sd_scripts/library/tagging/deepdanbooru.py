@@ -14,7 +14,7 @@ from sd_scripts.library.io.atomic import replacing
 from sd_scripts.library.io.reading import parse_json, read_text
 from sd_scripts.library.report import Report
 from sd_scripts.library.tagging.describer import stacked
-from sd_scripts.library.tagging.model_pixels import fitting, read_to_shrink, ready_opencv
+from sd_scripts.library.tagging.model_pixels import fitting, read_to_shrink, ready_readers
 from sd_scripts.library.tagging.onnx_model import OnnxModel
 from sd_scripts.options.tagging import DeepDanbooruOptions
 
@@ -78,7 +78,7 @@ class DeepDanbooru:
     def __init__(self, project: Project, threshold: float, report: Report) -> None:
         self._tags = project.tags
         self._threshold = threshold
-        ready_opencv()
+        ready_readers()
         self._run, input_shape, outputs = _open(project, report)
         if outputs != len(project.tags):
             raise BadFile(

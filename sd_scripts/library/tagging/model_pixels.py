@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sd_scripts.library.data.images import PictureFile, Size, on_white
+from sd_scripts.library.data.images import PictureFile, Size, on_white, ready_decoders
 from sd_scripts.library.errors import BadFile
 
 if TYPE_CHECKING:
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 LONGEST_STRIP = 16.0
 
 
-def ready_opencv() -> None:
-    """Imports OpenCV, whose own threads stay away: those that read pictures share the cores already."""
+def ready_readers() -> None:
+    """Imports pillow, and OpenCV, whose own threads stay away: those that read pictures share the cores already."""
     os.environ["OPENCV_FOR_THREADS_NUM"] = "1"
     import cv2  # noqa: F401
+
+    ready_decoders()
 
 
 def read_to_shrink(path: Path, needed: Callable[[Size], Size], fast: bool) -> "Image":

@@ -10,7 +10,7 @@ from sd_scripts.library.data.images import PictureFile, Reduction, Size, on_whit
 from sd_scripts.library.errors import BadFile, BadOption
 from sd_scripts.library.io import hub
 from sd_scripts.library.report import Report
-from sd_scripts.library.tagging.model_pixels import fitting, ready_opencv
+from sd_scripts.library.tagging.model_pixels import fitting, ready_readers
 from sd_scripts.library.tagging.onnx_model import OnnxModel
 from sd_scripts.library.tagging.tag_table import read_table
 from sd_scripts.library.tagging.tag_text import TagRules
@@ -66,7 +66,7 @@ class Wd14Tagger:
     ) -> None:
         table = read_table(files.table)
         self._rules = TagRules(table, thresholds, text)
-        ready_opencv()
+        ready_readers()
         self._model = OnnxModel(files.model, report)
         self._model.check_tags(len(table.names), files.table)
         self.counts: Counter[str] = Counter()
@@ -140,16 +140,22 @@ def squared(image: "Image", side_px: int) -> "np.ndarray":
     from PIL import Image as pil
 
     longest_px = max(image.size)
-    left, top = (longest_px - image.width) // 2, (longest_px - image.height) // 2
-    right, bottom = longest_px - image.width - left, longest_px - image.height - top
-    pixels: np.ndarray = cv2.copyMakeBorder(
-        np.asarray(image), top, bottom, left, right, cv2.BORDER_CONSTANT, value=WHITE
-    )
+    pixels = _bordered(image, (longest_px - image.width) // 2, (longest_px - image.height) // 2)
     if longest_px < side_px:
         pixels = np.asarray(pil.fromarray(pixels).resize((side_px, side_px), pil.Resampling.LANCZOS))
     elif longest_px > side_px:
         pixels = cv2.resize(pixels, (side_px, side_px), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(pixels[:, :, ::-1])
+
+
+def _bordered(image: "Image", left: int, top: int) -> "np.ndarray":
+    """An RGB picture at a place on a white square whose side is its longer one."""
+    import cv2
+    import numpy as np
+
+    longest_px = max(image.size)
+    right, bottom = longest_px - image.width - left, longest_px - image.height - top
+    return cv2.copyMakeBorder(np.asarray(image), top, bottom, left, right, cv2.BORDER_CONSTANT, value=WHITE)
 
 
 def _from_reduced(image: "Image", reduction: Reduction, seen_px: Size, side_px: int) -> "np.ndarray":
@@ -166,10 +172,14 @@ def _from_reduced(image: "Image", reduction: Reduction, seen_px: Size, side_px: 
         scale * (((longest_px - side) // 2 - before) / reduction.times + 0.5) - 0.5
         for side, before in zip(seen_px, reduction.before_px, strict=True)
     )
-    place = np.array([[scale, 0.0, left], [0.0, scale, top]])
-    pixels: np.ndarray = cv2.warpAffine(
-        np.asarray(image), place, (reduced_px, reduced_px), flags=cv2.INTER_LINEAR, borderValue=WHITE
-    )
+    pixels: np.ndarray
+    if scale == 1.0 and left.is_integer() and top.is_integer():
+        pixels = _bordered(image, int(left), int(top))
+    else:
+        place = np.array([[scale, 0.0, left], [0.0, scale, top]])
+        pixels = cv2.warpAffine(
+            np.asarray(image), place, (reduced_px, reduced_px), flags=cv2.INTER_LINEAR, borderValue=WHITE
+        )
     pixels = cv2.resize(pixels, (side_px, side_px), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(pixels[:, :, ::-1])
 
