@@ -136,6 +136,7 @@ def bare(model: Path, device: torch.device) -> Callable[[], Modules]:
         tensors = load_file(model, str(device))
         for module, known in zip(modules, places, strict=True):
             module.load_state_dict({name: place.of(tensors) for name, place in known.items()}, assign=True)
+            module.eval()
         return modules
 
     return load

@@ -2,7 +2,7 @@
 
 Help is measured for every program there is. The way to the first step is split into the packages that are read in and
 into what is done. Loading is measured beside the least that does it: modules that nothing filled take the tensors of a
-file. On a GPU the models have their true size.
+file. On a GPU the models have their true size; on a CPU the SD1.5 that is loaded has.
 """
 
 import json
@@ -39,7 +39,7 @@ PLAIN = "import torch, accelerate; from diffusers import AutoencoderKL, UNet2DCo
 PLAIN += "from transformers import CLIPTextModel, CLIPTokenizer"
 OURS = "from sd_scripts.library.deferred import defer_unused; defer_unused(); " + PLAIN
 HELD = "; import psutil; print(psutil.Process().memory_info().rss / 1e6)"
-MB = 1e6
+MB, GB = 1e6, 1e9
 
 
 def measure(given: Given) -> list[Row]:
@@ -52,6 +52,9 @@ def measure(given: Given) -> list[Row]:
     for script in trainers:
         family, more = TRAINERS[script]
         rows += first_step(script, models[family], more, given)
+    if size == "reduced":
+        # What is looked at once, whatever the size, would hide what a model's tensors take.
+        models["sd1"] = make_model(given.room / "true.safetensors", "sd1", "true", torch.float16)
     return rows + loading(models, given)
 
 
@@ -219,8 +222,9 @@ def against_bare(family: Family, model: Path, given: Given, rounds: int) -> list
     ours, bare, ratio = alternating(lambda: cpu_s("again"), lambda: cpu_s("bare"), rounds)
     clock = [statistics.median(each["seconds"] for each in found[way]) for way in ("again", "bare")]
     note = "until every page was used; the bare way is told names and configurations"
+    goal = at_most(1.1) if family == "sd1" or given.device == "cuda" else None
     return [
-        Row(f"loading {family}, fp16", "CPU s", ours, bare, at_most(1.1), note, ratio),
+        Row(f"loading {family}, fp16, {model.stat().st_size / GB:.2f} GB", "CPU s", ours, bare, goal, note, ratio),
         Row("... by the clock", "s", *clock),
     ]
 

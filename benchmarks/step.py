@@ -2,7 +2,7 @@
 
 Both take their steps in turn, on one copy of the model with one optimizer. Where pictures are read and encoded in the
 loop, CPU seconds are compared with the sum of what is necessary. On a small model the time beside the bare step shows
-by itself: that is what counts on a GPU, where a step may take 60 ms.
+by itself: that is what counts on a GPU, where a short step takes 60 ms.
 """
 
 import statistics
@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import product
 
+import numpy as np
 import torch
 
 from benchmarks.alternating import alternating, in_turn
@@ -23,11 +24,13 @@ from benchmarks.step_cases import EVENTS, Case, Reading, Step, Turns, Way, turns
 from sd_scripts.library.events import STEP_PARTS, Metric, from_line
 
 MOST = 1.03
-MOST_OWN_MS = 1.0
+SHORT_STEP_MS = 60.0
 PAIRS = 2
 """Pairs of steps a round."""
-OWN_PAIRS = 5
+OWN_PAIRS = 20
 """So many times as many where they are short."""
+QUICK_ONES = 0.25
+"""Others' work only adds to a step, but the quickest of all may be quick by chance."""
 TOLD_STEPS = 10
 GPU_STEPS = 10
 """Steps between two looks at the clock, where the host may run ahead of the device."""
@@ -96,7 +99,7 @@ def reading(case: Case, given: Given) -> Row:
 
 
 def own_time(turn: Turns, given: Given) -> Row:
-    """What the thread of the loop works beside the bare step: the quickest of each, as others' work only adds."""
+    """What the thread of the loop works beside the bare step, by the lower quartile of each."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     took: dict[Step, list[float]] = {turn.ours: [], turn.bare: []}
@@ -104,8 +107,9 @@ def own_time(turn: Turns, given: Given) -> Row:
         for step in in_turn(number, turn.ours, turn.bare):
             took[step].append(timed(step, time.thread_time))
     torch.set_num_threads(threads)
-    own_ms = (min(took[turn.ours]) - min(took[turn.bare])) * 1000
-    return Row("... the loop's own time", "ms", own_ms, goal=at_most(MOST_OWN_MS, of="value"))
+    own_ms = float(np.quantile(took[turn.ours], QUICK_ONES) - np.quantile(took[turn.bare], QUICK_ONES)) * 1000
+    left_ms = (MOST - 1) * SHORT_STEP_MS
+    return Row("... the loop's own time", "ms", own_ms, note=f"of {left_ms:.1f} ms, for {SHORT_STEP_MS:.0f} ms a step")
 
 
 def on_gpu(turn: Turns, given: Given) -> list[Row]:
