@@ -61,8 +61,12 @@ def loadings(monkeypatch):
 
 
 def test_both_sides_of_loading_have_one_device(loadings, tmp_path):
-    start.against_bare("sd1", tmp_path / "model", Given("cuda", False, 2, tmp_path), 2)
+    (tmp_path / "model").write_bytes(bytes(10_000_000))
+    row, _ = start.against_bare("sd1", tmp_path / "model", Given("cuda", False, 2, tmp_path), 2)
+    assert row.what == "loading sd1, fp16, 0.01 GB" and row.goal
     assert loadings == {"again": "cuda", "bare": "cuda"}
+    small, _ = start.against_bare("sdxl", tmp_path / "model", Given("cpu", False, 2, tmp_path), 2)
+    assert small.goal is None
     loadings.clear()
     start.parts_alone({"sd1": tmp_path / "model"})
     assert loadings == {"whole": "cpu", "vae": "cpu", "texts": "cpu"}
