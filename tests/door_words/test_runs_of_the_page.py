@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,13 @@ class Place:
 
     def holding(self, mark: str) -> list[str]:
         """The files that have a text within."""
-        files = [path for path in self.folder.rglob("*") if path.is_file()]
-        return [str(path.relative_to(self.folder)) for path in files if mark.encode() in path.read_bytes()]
+        found = []
+        for path in self.folder.rglob("*"):
+            # The lock of the queue has a journal for moments.
+            with suppress(FileNotFoundError):
+                if path.is_file() and mark.encode() in path.read_bytes():
+                    found.append(str(path.relative_to(self.folder)))
+        return found
 
 
 @pytest.fixture(scope="module")
