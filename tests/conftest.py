@@ -1,13 +1,12 @@
 """What tests of several folders share."""
 
-import ctypes
 import gc
-import sys
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser
 
+from sd_scripts.library.data.read_ahead import glibc
 from tests.page import chromium
 
 
@@ -23,5 +22,5 @@ def memory_given_back() -> Iterator[None]:
     """What a file of tests leaves behind would add up to gigabytes: programs look for it rarely, and glibc keeps it."""
     yield
     gc.collect()
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+    if libc := glibc():
         libc.malloc_trim(0)

@@ -156,7 +156,7 @@ def keep_memory() -> None:
 
     glibc would hand everything larger than 128 kB back to the system at once.
     """
-    if libc := _glibc():
+    if libc := glibc():
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
         libc.mallopt(_M_TOP_PAD, THREADS_KEEP_BYTES)
@@ -178,7 +178,7 @@ class _Keepers:
     def leave(self) -> None:
         with self._lock:
             self._count -= 1
-            if self._count == 0 and (libc := _glibc()):
+            if self._count == 0 and (libc := glibc()):
                 for name, value in _USUAL.items():
                     libc.mallopt(name, value)
                 libc.malloc_trim(0)
@@ -200,7 +200,7 @@ def memory_kept() -> Iterator[None]:
         _KEEPERS.leave()
 
 
-def _glibc() -> Any:
+def glibc() -> Any:
     """The C library, if it is this one: another one has its own ways."""
     libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
     return libc if hasattr(libc, "gnu_get_libc_version") else None

@@ -56,7 +56,7 @@ def _leave(_layer: nn.Module) -> None: ...
 
 def adopt(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> nn.Module:
     """`module` with `tensors` as its parameters, every one of them. Errors: BadFile, naming `source`."""
-    expected = module.state_dict(keep_vars=True)
+    expected = module.state_dict()
     for name in sorted(expected.keys() | tensors.keys()):
         here, there = expected.get(name), tensors.get(name)
         if here is None or there is None:
