@@ -90,7 +90,8 @@ def test_the_figure_has_its_parts_and_says_what_it_rests_on(models, monkeypatch)
 
 
 def told_presets():
-    return [file for file in sorted(PRESETS.glob("*/*.json")) if "GB, reckoned" in file.read_text(encoding="utf-8")]
+    files = sorted(PRESETS.glob("*/*.json"))
+    return [file for file in files if "GB on a GPU, reckoned" in file.read_text(encoding="utf-8")]
 
 
 @pytest.mark.parametrize("file", told_presets(), ids=lambda file: f"{file.parent.name}/{file.stem}")
