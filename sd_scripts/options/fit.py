@@ -1,10 +1,10 @@
-"""Options of fit_memory.py: which training is to fit, and into how much memory. The training's own come after them."""
+"""Options of fit_memory.py and try_steps.py: which training, in how much memory. The training's own come after them."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from sd_scripts.options.output import ConsoleOptions
-from sd_scripts.options.spec import PathTo, Range, Unit
+from sd_scripts.options.spec import PathTo, Range, Unit, place
 
 Training = Literal[
     "fine_tune.py", "train_db.py", "train_network.py", "train_textual_inversion.py", "train_hypernetwork.py",
@@ -45,3 +45,26 @@ class FitOptions:
 
     search: FitSearchOptions = field(default_factory=FitSearchOptions)
     console: ConsoleOptions = field(default_factory=ConsoleOptions)
+
+
+@dataclass(kw_only=True)
+class TryOptions:
+    """Real steps of a training: how long each takes, and how much memory. Without a script: what there is to train on.
+
+    Prints a line of JSON. Nothing of the training is kept.
+    """
+
+    script: Annotated[Training | None, *place("script")] = None
+    """The script whose training is tried. Its own options stand after a --, as on its command line."""
+
+    steps: Annotated[int, Range(low=1, high=1000), Unit("steps")] = 3
+    """Steps to measure, after two that are not."""
+
+    memory_gb: Annotated[float | None, Range(low=0.1), Unit("GB")] = None
+    """A GPU has no more than this. Not without one: there fit_memory.py ends what takes more. Empty: all of it."""
+
+    room: Annotated[str | None, PathTo("folder")] = None
+    """Folder for what a training may write meanwhile. Empty: the system's temporary one."""
+
+    result: Annotated[str | None, PathTo("file")] = None
+    """Also write the figures to this file."""

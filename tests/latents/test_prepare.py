@@ -179,6 +179,9 @@ def test_skip_existing_goes_by_content(stage: Stage, tmp_path: Path) -> None:
     names = ("same.png", "changed.png", "broken.png", "foreign.png", "new.png")
     stage.add(*names[:-1])
     stage.run()
+    assert "again" not in stage.said
+    stage.run()
+    assert "4 made again: those that were there would do; --skip_existing keeps such latents" in stage.said
     times = {name: (stage.pics / name).with_suffix(".npz").stat().st_mtime_ns for name in names[:-1]}
     stage.add("new.png")
     (tmp_path / "in.json").unlink()

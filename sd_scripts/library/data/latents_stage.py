@@ -16,12 +16,15 @@ from sd_scripts.library.data.latents_worker import Ready, Wanted, make_ready
 from sd_scripts.library.data.read_ahead import Prepared, memory_kept, read_ahead, read_in_threads
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.pausing import patiently
-from sd_scripts.library.report import Report
+from sd_scripts.library.report import Report, counted
 
 if TYPE_CHECKING:
     import numpy as np
 
     from sd_scripts.library.data.vae_encoder import VaeEncoder
+
+NEEDLESS = "those that were there would do; --skip_existing keeps such latents"
+"""Why latents were made again that nobody asked to keep."""
 
 
 @dataclass
@@ -36,6 +39,7 @@ class LatentsStage:
     sizes: dict[Path, Size] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=lambda: Counter(made=0, kept=0))
     again: Counter[str] = field(default_factory=Counter)
+    _fitting: set[Path] = field(default_factory=set)
     _errors: dict[Size, list[float]] = field(default_factory=lambda: defaultdict(list))
     _making: "LateMaking[Ready]" = field(init=False)
 
@@ -68,7 +72,7 @@ class LatentsStage:
         ordered = self._by_bucket(images)
         if self.report.stop_asked():
             return False
-        self.report.phase("encode", f"Making latents of {len(ordered):,} pictures", len(ordered))
+        self.report.phase("encode", f"Making latents of {counted(len(ordered), 'picture')}", len(ordered))
         waiting: list[Ready] = []
         for done, one in enumerate(self._read(ordered, workers), 1):
             if one.result is None:
@@ -121,7 +125,7 @@ class LatentsStage:
 
     def _by_bucket(self, images: list[Path]) -> list[Path]:
         """The readable pictures that must be looked at, those of one bucket together."""
-        self.report.phase("sizes", f"Reading the sizes of {len(images):,} pictures", len(images))
+        self.report.phase("sizes", f"Reading the sizes of {counted(len(images), 'picture')}", len(images))
         found: list[tuple[Size, Path]] = []
         for image in self.report.each(images, len(images)):
             try:
@@ -132,10 +136,14 @@ class LatentsStage:
             fit = self.wanted.rules.fit(size_px)
             if fit is None:
                 self.report.failed_item(image, too_small(self.wanted.rules.step_px))
-            elif self.wanted.keep_fitting and self._known_to_fit(image, fit):
+                continue
+            fits = self._known_to_fit(image, fit)
+            if fits and self.wanted.keep_fitting:
                 self._note(image, size_px, fit, "kept")
-            else:
-                found.append((fit.bucket_px, image))
+                continue
+            if fits:
+                self._fitting.add(image)
+            found.append((fit.bucket_px, image))
         return [image for _, image in sorted(found)]
 
     def _known_to_fit(self, image: Path, fit: Fit) -> bool:
@@ -212,8 +220,8 @@ class LatentsStage:
                 self.known.note_written(path, question)
             else:
                 self.known.note(path, ready.stamps[path], question)
-        if ready.misfit:
-            self.again[ready.misfit] += 1
+        if reason := NEEDLESS if ready.image in self._fitting else ready.misfit:
+            self.again[reason] += 1
         self._note(ready.image, made_from.original_px, made_from.fit, "made" if written else "kept")
 
     def _note(self, image: Path, size_px: Size, fit: Fit, how: str) -> None:

@@ -19,7 +19,7 @@ from sd_scripts.library.data.regularisation import balanced_repeats
 from sd_scripts.library.data.subset_reader import Picture, SubsetReader
 from sd_scripts.library.data.subsets import Dataset, Subset, told_of
 from sd_scripts.library.data.training_data import TrainingData
-from sd_scripts.library.report import Report
+from sd_scripts.library.report import Report, counted
 from sd_scripts.options.data import DataOptions, DreamBoothDataOptions, ResolutionOptions
 
 TELL_EVERY = 16
@@ -93,7 +93,7 @@ def read_data(
     pictures, held_out = ([picture for part in parts for picture in part[which]] for which in (0, 1))
     with_latents = sum(picture.latents.plain is not None for picture in pictures)
     told = f", {with_latents:,} of them with latents" if latents_suffix else ""
-    report.say(f"{len(pictures):,} pictures to train{told}.")
+    report.say(f"{counted(len(pictures), 'picture')} to train{told}.")
     _tell_latents(readers, options.resolution, finder, report)
     finder.known.keep()
     weight = _prior_weight(options.data, pictures, report)

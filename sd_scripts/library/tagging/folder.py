@@ -10,13 +10,16 @@ from sd_scripts.library.data.captions import caption_path
 from sd_scripts.library.data.images import find_images
 from sd_scripts.library.errors import BadFile, NothingUsable
 from sd_scripts.library.io.atomic import write_text
-from sd_scripts.library.report import Report
+from sd_scripts.library.report import Report, counted
 from sd_scripts.library.tagging.describer import Describer
 from sd_scripts.library.tagging.feeding import groups
 from sd_scripts.library.tagging.late_texts import FILES_AT_ONCE, LateTexts, Writer, written_ns
 from sd_scripts.options.common import LoadingOptions, PicturesOptions
 
 NO_WORDS = "the model has no words for it; a text that is there is left as it is"
+
+NAMED = 5
+"""Of many pictures that something is said about, the first ones."""
 
 
 class SentenceFiles:
@@ -60,16 +63,18 @@ def pictures_to_describe(pictures: PicturesOptions, writer: Writer, report: Repo
 
 
 def _undescribed(images: list[Path], writer: Writer, report: Report) -> list[Path]:
-    left, changed = [], 0
+    left: list[Path] = []
+    changed: list[Path] = []
     for image in images:
         described_ns = writer.described_ns(image)
         if described_ns is None:
             left.append(image)
         elif os.stat(image).st_mtime_ns > described_ns:
-            changed += 1
+            changed.append(image)
     if changed:
         # Somebody may have worked on the text since: it is not replaced unasked.
-        what = f"{changed:,} of these were changed after their text was written"
+        named = ", ".join(map(str, changed[:NAMED])) + (", ..." if len(changed) > NAMED else "")
+        what = f"{len(changed):,} of these were changed after their text was written: {named}"
         report.notice(f"{what}. Remove such texts to have the pictures described anew.", "warning")
     return left
 
@@ -109,7 +114,7 @@ def describe_pictures(
     nor had a text from an earlier run that was kept.
     """
     own = report.team.share(images, lambda image: image.with_suffix(""))
-    report.phase("describe", f"Describing {len(own):,} pictures", len(own))
+    report.phase("describe", f"Describing {counted(len(own), 'picture')}", len(own))
     written = sum(report.team.gather(_describe_all(own, describer, writer, pictures, loading, report)))
     report.gather_failures()
     _end(len(images), written, writer, report)

@@ -14,7 +14,7 @@ from sd_scripts.library.data.prefetch import Readers, prefetch
 from sd_scripts.library.data.read_ahead import memory_kept
 from sd_scripts.library.data.training_data import Item, TrainImage
 from sd_scripts.library.pausing import patiently
-from sd_scripts.library.report import Report
+from sd_scripts.library.report import Report, counted
 from sd_scripts.library.team import Team, own_cores
 
 
@@ -54,7 +54,7 @@ def cache_latents(
     Each process makes its share; all wait where a folder is gone. Ends early when a stop is asked for.
     """
     missing = keeper.missing()
-    report.phase("cache_latents", f"Making latents of {len(missing):,} pictures", len(missing))
+    report.phase("cache_latents", f"Making latents of {counted(len(missing), 'picture')}", len(missing))
     shares = [_batches(images, share, batch_size) for share in _shares(images, missing, team.size)]
     # Every process takes part in every round, with nothing where its share is done.
     rounds = max(map(len, shares), default=0)

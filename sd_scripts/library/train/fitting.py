@@ -13,6 +13,7 @@ from sd_scripts.library.footprint.model import model_of
 from sd_scripts.library.footprint.training import Model
 from sd_scripts.library.io.atomic import check_writable, write_text
 from sd_scripts.library.report import Report, counted
+from sd_scripts.library.team import launched
 from sd_scripts.library.train.expected_memory import PROCESS_BYTES, expected, largest_asked
 from sd_scripts.library.train.fit import Trial, Values, all_failed, changed, fastest, last_resorts, search, ways
 from sd_scripts.library.train.own_checks import OWN_CHECKS
@@ -35,6 +36,8 @@ _USUAL_FREEDOM = ("precision",)
 
 def fit(asked: FitSearchOptions, words: Sequence[str], report: Report) -> None:
     """Tries, tells and writes. Errors: UserError; NothingUsable, where nothing fits; StoppedAsAsked."""
+    if launched().size > 1:
+        raise BadOption("training", "fit_memory.py tries settings one after the other: start it without a launcher.")
     output = _place(asked.output) if asked.output else None
     options: TrainerOptions = parse(SCRIPTS[asked.training], list(words), asked.training)
     with tempfile.TemporaryDirectory(prefix="fit-memory-") as room:

@@ -409,5 +409,5 @@ class Trainer:
         warmup = warmup_notices(self.options.optimizer, self.options.schedule, course.total_steps)
         for text in (*levels, *warmup):
             self.report.notice(text, "warning")
-        pictures, device = f"{len(self.data.images):,} pictures", self.accelerator.device
-        self.report.say(f"{pictures}, {course.steps_per_epoch:,} steps an epoch, on {device}")
+        pictures, steps = counted(len(self.data.images), "picture"), counted(course.steps_per_epoch, "step")
+        self.report.say(f"{pictures}, {steps} an epoch, on {self.accelerator.device}")
