@@ -73,3 +73,42 @@ def test_portions_hold_all_in_order(monkeypatch):
     monkeypatch.setattr(rounding, "PORTION", 10)
     tensors = [torch.zeros(size) for size in (4, 4, 4, 30, 1)]
     assert [[one.numel() for one in some] for some in portions(tensors)] == [[4, 4], [4], [30], [1]]
+
+
+class Counted:
+    """Plays a parameter of a size, and counts who asks for it."""
+
+    def __init__(self, size):
+        self.size, self.asked = size, 0
+
+    def numel(self):
+        self.asked += 1
+        return self.size
+
+
+def test_many_small_parameters_are_cut_in_one_pass():
+    many = [Counted(9_000 + 7 * number) for number in range(2000)]
+    found = list(portions(many))
+    assert [one for some in found for one in some] == many
+    assert {one.asked for one in many} == {1}
+    totals = [sum(one.size for one in some) for some in found]
+    # Each is full: the first of the next would not have found room.
+    following = [some[0].size for some in found[1:]]
+    assert all(total <= rounding.PORTION for total in totals)
+    assert all(total + size > rounding.PORTION for total, size in zip(totals[:-1], following, strict=True))
+    assert not list(portions([]))
+
+
+def test_what_an_optimizer_remembers_is_looked_through_twice_a_step(monkeypatch):
+    parameters = [torch.nn.Parameter(torch.ones(8, dtype=torch.bfloat16)) for _ in range(5)]
+    optimizer = torch.optim.AdamW(parameters, lr=0.1, fused=True)
+    lots, looked, look = StochasticRounding(optimizer, seed=1), [], rounding._of_each_weight
+    monkeypatch.setattr(rounding, "_of_each_weight", lambda one, state: looked.append(one) or look(one, state))
+    for step in range(2):
+        lots.come_to(step)
+        for one in parameters:
+            one.grad = torch.ones_like(one)
+        looked.clear()
+        optimizer.step()
+        # Before it, to have it in float32, and after it, to round it.
+        assert len(looked) == 2 * len(parameters)

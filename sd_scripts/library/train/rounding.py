@@ -10,11 +10,9 @@ from typing import Any
 
 import torch
 
+from sd_scripts.library.footprint.portions import PORTION, cut
 from sd_scripts.library.seeds import derive
 from sd_scripts.library.train.fused import narrowed
-
-PORTION = 1 << 23
-"""Weights that are in float32 at a time."""
 
 _LOST_BITS = 16
 _KEPT_BITS = -(1 << _LOST_BITS)
@@ -65,8 +63,7 @@ class StochasticRounding:
     def _widen_memory(self, halves: Sequence[torch.Tensor]) -> "dict[str, _Wide]":
         """What is remembered of each weight, in float32; by name."""
         state, wide = self._optimizer.state, {}
-        for name in {name for one in halves for name in _of_each_weight(one, state[one])}:
-            known = [one for one in halves if name in _of_each_weight(one, state[one])]
+        for name, known in _by_memory(halves, state).items():
             wide[name] = _Wide([state[one][name] for one in known])
             for one, tensor in zip(known, wide[name].tensors, strict=True):
                 state[one][name] = tensor
@@ -74,8 +71,7 @@ class StochasticRounding:
 
     def _narrow_memory(self, halves: Sequence[torch.Tensor], wide: "dict[str, _Wide]") -> None:
         state = self._optimizer.state
-        for name in sorted({name for one in halves for name in _of_each_weight(one, state[one])}):
-            known = [one for one in halves if name in _of_each_weight(one, state[one])]
+        for name, known in _by_memory(halves, state).items():
             made = [state[one][name] for one in known]
             before = wide.get(name)
             # New at the first step, or put in place of what was remembered.
@@ -121,14 +117,17 @@ def round_by_lot(numbers_N: torch.Tensor, lots: torch.Generator) -> None:
 
 def portions(parameters: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
     """Parameters in groups of about PORTION weights; a larger one is a group of its own."""
-    some: list[torch.Tensor] = []
-    for parameter in parameters:
-        if some and sum(one.numel() for one in some) + parameter.numel() > PORTION:
-            yield some
-            some = []
-        some.append(parameter)
-    if some:
-        yield some
+    for place in cut([one.numel() for one in parameters], PORTION):
+        yield list(parameters[place])
+
+
+def _by_memory(parameters: Sequence[torch.Tensor], state: dict[Any, Any]) -> dict[str, list[torch.Tensor]]:
+    """{name of what an optimizer remembers of each weight: those that it remembers it of}, in order of their names."""
+    found: dict[str, list[torch.Tensor]] = {}
+    for one in parameters:
+        for name in _of_each_weight(one, state[one]):
+            found.setdefault(name, []).append(one)
+    return dict(sorted(found.items()))
 
 
 def _of_each_weight(parameter: torch.Tensor, state: dict[str, Any]) -> list[str]:
