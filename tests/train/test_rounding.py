@@ -75,6 +75,21 @@ def test_portions_hold_all_in_order(monkeypatch):
     assert [[one.numel() for one in some] for some in portions(tensors)] == [[4, 4], [4], [30], [1]]
 
 
+def test_a_weight_whose_first_gradient_comes_later_is_rounded_as_well():
+    """As with a module of a network that dropout left out."""
+    first, later = (torch.nn.Parameter(torch.ones(8, dtype=torch.bfloat16)) for _ in range(2))
+    optimizer = torch.optim.AdamW([first, later], lr=0.1, weight_decay=0.0, fused=True)
+    lots = StochasticRounding(optimizer, seed=1)
+    for step, given in enumerate([[first], [first, later]]):
+        lots.come_to(step)
+        for one in given:
+            one.grad = torch.ones_like(one)
+        optimizer.step()
+    assert float(later.detach().float().mean()) == pytest.approx(0.9, abs=0.01)
+    for memory in optimizer.state.values():
+        assert memory["exp_avg"].dtype == memory["exp_avg_sq"].dtype == torch.bfloat16
+
+
 class Counted:
     """Plays a parameter of a size, and counts who asks for it."""
 

@@ -74,8 +74,8 @@ class StochasticRounding:
         for name, known in _by_memory(halves, state).items():
             made = [state[one][name] for one in known]
             before = wide.get(name)
-            # New at the first step, or put in place of what was remembered.
-            if before is None or any(one is not other for one, other in zip(made, before.tensors, strict=False)):
+            # New at a weight's first gradient, or put in place of what was remembered.
+            if before is None or list(map(id, made)) != list(map(id, before.tensors)):
                 before = _Wide(made)
             narrow = [torch.empty_like(tensor, dtype=torch.bfloat16) for tensor in made]
             before.round_into(narrow, self._lots)
