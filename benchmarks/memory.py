@@ -46,6 +46,24 @@ train_textual_inversion.py sd1 --token_string a-new-word --init_word dog --use_o
 sdxl_train_textual_inversion.py sdxl --token_string a-new-word --init_word dog --use_object_template
 train_hypernetwork.py sd1
 sdxl_train.py sdxl --gradient_checkpointing --mixed_precision bf16 --optimizer_type AdaFactor
+train_network.py sd1 --network_module networks.lora --network_dim 8 --train_batch_size 4 \
+--gradient_checkpointing --gradient_checkpointing_levels 1
+train_network.py sd1 --network_module networks.lora --network_dim 8 --train_batch_size 4 \
+--gradient_checkpointing --gradient_checkpointing_levels 2
+fine_tune.py sd1 --mixed_precision bf16 --train_batch_size 4 --train_text_encoder \
+--gradient_checkpointing --gradient_checkpointing_levels 2
+sdxl_train.py sdxl --mixed_precision bf16 --train_batch_size 2 --optimizer_type AdaFactor --fused_backward_pass \
+--gradient_checkpointing --gradient_checkpointing_levels 1
+sdxl_train_network.py sdxl --network_module networks.lora --network_dim 16 --network_train_unet_only \
+--train_batch_size 2 --gradient_checkpointing --gradient_checkpointing_levels 1
+fine_tune.py sd1 --mixed_precision bf16 --full_bf16 --stochastic_rounding
+fine_tune.py sd1 --mixed_precision bf16 --full_bf16 --stochastic_rounding \
+--optimizer_type AdaFactor --fused_backward_pass
+sdxl_train.py sdxl --mixed_precision bf16 --full_bf16 --stochastic_rounding
+train_network.py sd1 --network_module networks.lora --network_dim 64 --mixed_precision bf16 \
+--full_bf16 --stochastic_rounding
+sdxl_train_network.py sdxl --network_module networks.lora --network_dim 16 --mixed_precision bf16 \
+--full_bf16 --stochastic_rounding
 sdxl_train_network.py sdxl --network_module networks.lora --network_dim 16 --network_train_unet_only
 """
 """A script, a family, and what is asked for."""

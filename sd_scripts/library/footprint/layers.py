@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sd_scripts.library.footprint.tape import Made, Step, Tape
 
@@ -38,18 +38,28 @@ class Beside:
 class Layers:
     """Takes layers down. `trained`: their own weights are; `adapts`: those that come have adapters.
 
-    `numbers`: of weights that are trained, as far as seen, of the `largest`, and of sums of rows and columns
-    (`factored`).
+    `sizes` of weights that are trained, as far as seen; numbers of sums of their rows and columns (`factored`), and of
+    weights in layers that are recomputed, which autocast narrows (`narrowed`).
     """
 
     tape: Tape
     formats: Formats
     trained: bool
     beside: Beside
-    numbers: int = 0
-    largest: int = 0
+    sizes: list[int] = field(default_factory=list)
     factored: float = 0
+    narrowed: int = 0
     adapts: bool = False
+
+    @property
+    def numbers(self) -> int:
+        """Of all weights that are trained, as far as seen."""
+        return sum(self.sizes)
+
+    @property
+    def largest(self) -> int:
+        """Numbers of the largest of them."""
+        return max(self.sizes, default=0)
 
     @contextmanager
     def adapted(self, when: bool = True) -> Iterator[None]:
@@ -114,8 +124,9 @@ class Layers:
         kept_copy = (Made(weights, formats.computed),) if copies and x.learns else ()
         gradient = weights * formats.weights * self.trained
         if self.trained:
-            self._learnt(weights)
+            self.learnt(weights)
         makes = Made(out, formats.computed, x.learns or self.trained)
+        self.narrowed += weights * copies * self.tape.recomputing
         copy_bytes = weights * formats.computed * copies
         return self.tape.add(Step((taken,), makes, kept_input + kept_copy, gradient, (0, copy_bytes)))
 
@@ -147,8 +158,8 @@ class Layers:
         down = Step((taken,), Made(places * rank, computed, True), (taken,), width * rank * weights)
         between = self.tape.add(down)
         change = self.tape.add(Step((between,), Made(y.numbers, computed, True), (between,), out * rank * weights))
-        self._learnt(rank * max(width, out))
-        self._learnt(rank * min(width, out))
+        self.learnt(rank * max(width, out))
+        self.learnt(rank * min(width, out))
         self.factored += 2 * rank + width + out
         # Multiplied by its scale and by its strength: plain numbers, so nothing is kept.
         return self.sum(y, self.scaled(self.scaled(change)))
@@ -177,9 +188,9 @@ class Layers:
             hidden = self.tape.add(Step((taken,), Made(tokens * outside, computed, True), (taken,)))
         return self.sum(context, self.scaled(hidden))
 
-    def _learnt(self, weights: int) -> None:
-        self.numbers += weights
-        self.largest = max(self.largest, weights)
+    def learnt(self, weights: int) -> None:
+        """Takes down a weight that is trained, of so many numbers."""
+        self.sizes.append(weights)
 
     def _own(self, step: Step) -> Made:
         learns = step.makes.learns or self.trained

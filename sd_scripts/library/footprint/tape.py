@@ -73,6 +73,7 @@ class Tape:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.recomputing = False
 
     def add(self, step: Step) -> Made:
         """Takes down a layer; gives what it makes."""
@@ -86,15 +87,16 @@ class Tape:
             yield
             return
         outer, segment = self.entries, Recomputed(reads)
-        self.entries = segment.steps
+        self.entries, self.recomputing = segment.steps, True
         yield
-        self.entries = outer
+        self.entries, self.recomputing = outer, False
         outer.append(segment)
 
-    def peak(self, collects: bool = True, offloads: bool = False) -> Peak:
+    def peak(self, collects: bool = True, offloads: bool = False, at_once: float = 0) -> Peak:
         """The most memory of a forward and a backward pass. `collects`: gradients of weights stay, and were not there
-        before; otherwise they go as soon as they were used. `offloads`: what is recomputed from waits elsewhere."""
-        run = _Run(collects, offloads)
+        before; otherwise they go as soon as they were used. `offloads`: what is recomputed from waits elsewhere.
+        `at_once`: bytes for each byte of a gradient that its use within the backward pass takes."""
+        run = _Run(collects, offloads, at_once)
         run.forward(self.entries, keeping=True)
         kept = run.live
         run.backward(self.entries)
@@ -104,10 +106,11 @@ class Tape:
 class _Run:
     """Bytes that live, as the passes go on."""
 
-    def __init__(self, collects: bool, offloads: bool) -> None:
+    def __init__(self, collects: bool, offloads: bool, at_once: float) -> None:
         self.live = self.most = self.gradients_then = 0.0
         self._collects = collects
         self._offloads = offloads
+        self._at_once = at_once
         self._gradients = 0.0
         self._holders: Counter[Made] = Counter()
         self._gradient_of: dict[Made, Made] = {}
@@ -162,6 +165,8 @@ class _Run:
             self.live += step.gradient
             self._gradients += step.gradient
         self._drop(given, *step.keeps)
+        # What the layer kept is gone when its weight changes.
+        self._look(step.gradient * self._at_once)
 
     def _new(self, made: Made) -> Made:
         gradient = Made(made.numbers, made.each)

@@ -44,7 +44,8 @@ def run_text(shape: TextShape, layers: Layers, texts: int, learns: bool, recompu
     tokens = Made(texts * CHUNK_TOKENS, 8)
     held = layers.formats.weights if layers.trained else layers.formats.computed
     x = layers.tape.add(Step((tokens,), Made(numbers, held, learns or layers.trained), (), gradient))
-    layers.numbers += shape.vocabulary * shape.width * layers.trained
+    if layers.trained:
+        layers.learnt(shape.vocabulary * shape.width)
     layers.factored += (shape.vocabulary + shape.width) * layers.trained
     with layers.adapted():
         for _ in range(shape.layers):

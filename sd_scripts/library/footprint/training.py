@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from sd_scripts.library.footprint.layers import Beside, Formats, Layers
+from sd_scripts.library.footprint.portions import PORTION, cut
 from sd_scripts.library.footprint.tape import Made, Peak, Tape
 from sd_scripts.library.footprint.text import CHUNK_TOKENS, TextShape, run_text
 from sd_scripts.library.footprint.unet import Picture, UNet, UNetShape, widths_read
@@ -21,6 +22,12 @@ _LARGEST_TIMES = {"AdaFactor": 3, "Lion": 2}
 momentum and the update. Those of one kernel make none."""
 
 _FACTORED = "AdaFactor"
+
+_WIDE = 4
+"""Bytes of a number in float32."""
+
+_LOTS = 5
+"""Bytes for each number that is rounded by lot: its lot, and whether it is one (train/rounding.py)."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +48,11 @@ class Setting:
     `whole`: the U-Net's own weights are trained; else `beside` is what is trained there, and `adapts_unet` whether
     there is any. `learning`: through which text encoders a gradient passes. `others`: numbers trained besides.
     `computed`, `weights`, `frozen_unet`, `frozen_text`: bytes of a number in layers, of one that is trained, of those
-    that are not. `on_cpu`: all lies in the machine's own memory. `recomputes`, `offloads`: gradient checkpointing,
-    and that into RAM. `in_backward`: weights change in the backward pass; `adds_up`: over several batches. `average`,
-    `vae`, `idle_texts`: whether these lie on the device: the average of the weights, the VAE, frozen text encoders.
+    that are not. `on_cpu`: all lies in the machine's own memory. `recomputes`, `levels`, `offloads`: gradient
+    checkpointing, in so many levels of the U-Net (None: in all), and that into RAM. `rounds`: weights in bf16 change in
+    float32, a portion after the other, and are rounded by lot. `in_backward`: weights change in the backward pass;
+    `adds_up`: over several batches. `average`, `vae`, `idle_texts`: whether these lie on the device: the average of the
+    weights, the VAE, frozen text encoders.
     """
 
     model: Model
@@ -60,8 +69,10 @@ class Setting:
     optimizer: str = "AdamW"
     on_cpu: bool = False
     recomputes: bool = False
+    levels: int | None = None
     offloads: bool = False
     sliced: bool = False
+    rounds: bool = False
     in_backward: bool = False
     adds_up: bool = False
     average: bool = False
@@ -105,19 +116,19 @@ def footprint(setting: Setting) -> Footprint:
     layers: list[Layers] = []
     context = _texts(setting, tape, layers)
     unet = Layers(tape, _formats(setting), setting.whole, setting.beside if setting.adapts_unet else Beside())
-    UNet(setting.model.unet, unet, setting.picture, setting.recomputes).run(context)
-    layers.append(unet)
+    UNet(setting.model.unet, unet, setting.picture, _recomputed(setting)).run(context)
+    layers.insert(0, unet)
     numbers = _trained_numbers(setting, layers)
     whole_gradient = numbers * setting.weights
     collects = not (setting.in_backward or setting.adds_up)
-    peak = _peak(setting, tape, unet, collects)
+    peak = _peak(setting, tape, layers, collects)
     before = whole_gradient if setting.adds_up else 0
     in_backward = before + peak.most
     # What the tape has no layer for: biases, norms, the embedding of the time.
     unseen = max(0, numbers - sum(one.numbers for one in layers)) * setting.weights * collects
-    largest = _LARGEST_TIMES.get(setting.optimizer, 0) * 4 * _largest(setting, unet)
-    at_step = 0 if setting.in_backward else whole_gradient + max(largest, _foreach(setting, whole_gradient))
-    in_backward += unseen + (largest if setting.in_backward else 0)
+    largest = _step_bytes(setting, 0, max(one.largest for one in layers))
+    in_backward += unseen + (largest if setting.in_backward and not setting.rounds else 0)
+    at_step = 0 if setting.in_backward else _at_step(setting, numbers, layers)
     gradients = before + peak.gradients + unseen if in_backward >= at_step else whole_gradient
     return Footprint(
         trained=numbers * setting.weights,
@@ -133,6 +144,12 @@ def footprint(setting: Setting) -> Footprint:
 
 def _formats(setting: Setting) -> Formats:
     return Formats(setting.computed, setting.weights, not setting.on_cpu, setting.sliced)
+
+
+def _recomputed(setting: Setting) -> int:
+    """In how many of the U-Net's levels layers are recomputed."""
+    levels = len(setting.model.unet.widths)
+    return min(levels, setting.levels or levels) if setting.recomputes else 0
 
 
 def _texts(setting: Setting, tape: Tape, layers: list[Layers]) -> Made:
@@ -153,11 +170,12 @@ def _texts(setting: Setting, tape: Tape, layers: list[Layers]) -> Made:
     return Layers(tape, _formats(setting), False, Beside()).resized(numbers, *made)
 
 
-def _peak(setting: Setting, tape: Tape, unet: Layers, collects: bool) -> Peak:
-    peak = tape.peak(collects, setting.offloads)
+def _peak(setting: Setting, tape: Tape, layers: list[Layers], collects: bool) -> Peak:
+    at_once = _rounding(setting, 1, 1) / setting.weights if setting.rounds and setting.in_backward else 0
+    peak = tape.peak(collects, setting.offloads, at_once)
     if setting.recomputes and setting.whole and setting.weights != setting.computed:
         # Until the forward pass ends, autocast keeps every weight that it has narrowed.
-        narrowed = peak.kept + unet.numbers * setting.computed
+        narrowed = peak.kept + sum(one.narrowed for one in layers) * setting.computed
         if narrowed > peak.most:
             return Peak(narrowed, 0, peak.kept)
     return peak
@@ -200,15 +218,38 @@ def _remembered(setting: Setting, numbers: int, layers: list[Layers]) -> float |
     return numbers * STATES[name] * (1 + 4 / BLOCK if name.endswith("8bit") else setting.weights)
 
 
-def _foreach(setting: Setting, gradients: float) -> float:
-    """torch's own optimizers that are not one kernel go over all weights at once on a GPU, with a copy as large."""
-    return 0 if setting.on_cpu or setting.optimizer not in OPTIMIZER_GROUPS["torch"] else gradients
+def _at_step(setting: Setting, numbers: int, layers: list[Layers]) -> float:
+    """Bytes of gradients, and of what the optimizer makes besides, at the fullest moment of its step."""
+    if not setting.rounds:
+        return numbers * setting.weights + _step_bytes(setting, numbers, max(one.largest for one in layers))
+    most, left = 0.0, numbers
+    # Of biases, norms and what has no layers no sizes are known: none of them is large.
+    rest = max(0, numbers - sum(one.numbers for one in layers))
+    unseen = [PORTION] * (rest // PORTION) + [rest % PORTION]
+    unet, *texts = (one.sizes for one in layers)
+    for sizes in [unet + unseen, *texts]:
+        for place in cut(sizes):
+            some = sizes[place]
+            most = max(most, left * setting.weights + _rounding(setting, sum(some), max(some)))
+            # Gradients go with their portion.
+            left -= sum(some)
+    return most
 
 
-def _largest(setting: Setting, unet: Layers) -> int:
-    words = [
-        shape.vocabulary * shape.width
-        for shape, learns in zip(setting.model.texts, setting.learning, strict=True)
-        if learns and setting.whole
-    ]
-    return max([unet.largest, *words])
+def _rounding(setting: Setting, numbers: int, largest: int) -> float:
+    """Bytes that a portion of weights takes besides its own while it is in float32; its gradients in bf16 are gone."""
+    narrow = setting.weights
+    states = 0 if setting.optimizer.endswith("8bit") else STATES.get(setting.optimizer, 0)
+    held = numbers * (2 * _WIDE - narrow + states * (_WIDE - narrow))
+    # Then the optimizer's step, or the rounding of the last of its states, when those before are there in both formats.
+    return held + max(_step_bytes(setting, numbers, largest), numbers * (_LOTS + states * narrow))
+
+
+def _step_bytes(setting: Setting, numbers: int, largest: int) -> float:
+    """What an optimizer makes for a step of so many numbers, of which so many are the largest weight's.
+
+    torch's own that are not one kernel go over all weights at once on a GPU, with a copy as large.
+    """
+    at_once = not setting.on_cpu and setting.optimizer in OPTIMIZER_GROUPS["torch"]
+    copied = numbers * (_WIDE if setting.rounds else setting.weights) * at_once
+    return max(copied, _LARGEST_TIMES.get(setting.optimizer, 0) * _WIDE * largest)

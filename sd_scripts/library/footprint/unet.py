@@ -61,12 +61,13 @@ def _each(value: Any, count: int) -> tuple[int, ...]:
 
 @dataclass
 class UNet:
-    """Takes down a pass. `recomputes`: with gradient checkpointing, as diffusers divides it."""
+    """Takes down a pass. `recomputed`: gradient checkpointing, as diffusers divides it, in so many levels, from the
+    highest resolution on; the middle goes with the last."""
 
     shape: UNetShape
     layers: Layers
     picture: Picture
-    recomputes: bool
+    recomputed: int
 
     def run(self, context: Made) -> Made:
         """From noise to prediction. `context`: what text encoders made of the texts."""
@@ -74,8 +75,12 @@ class UNet:
         shape, layers = self.shape, self.layers
         x = layers.convolution(Made(self._numbers(_CHANNELS), 4), _CHANNELS, shape.widths[0])
         x, skips = self._down(x)
+        down = len(layers.sizes)
         x = self._middle(x)
+        middle = len(layers.sizes)
         x = self._up(x, skips)
+        # In diffusers' order of parameters the middle comes last.
+        layers.sizes[down:] = layers.sizes[middle:] + layers.sizes[down:middle]
         x = layers.activation(layers.norm(x))
         return layers.convolution(x, shape.widths[0], _CHANNELS)
 
@@ -84,7 +89,7 @@ class UNet:
         before, skips = shape.widths[0], [(x, shape.widths[0])]
         for level, width in enumerate(shape.widths):
             for _ in range(shape.resnets):
-                x = self._resnet(x, before, width)
+                x = self._resnet(x, before, level)
                 x = self._transformer(x, level)
                 before = width
                 skips.append((x, width))
@@ -97,10 +102,10 @@ class UNet:
 
     def _middle(self, x: Made) -> Made:
         level, width = len(self.shape.widths) - 1, self.shape.widths[-1]
-        x = self._resnet(x, width, width)
+        x = self._resnet(x, width, level)
         depth = self.shape.depths[level] or max(self.shape.depths)
         x = self._transformer(x, level, depth)
-        return self._resnet(x, width, width)
+        return self._resnet(x, width, level)
 
     def _up(self, x: Made, skips: list[tuple[Made, int]]) -> Made:
         shape, before = self.shape, self.shape.widths[-1]
@@ -109,7 +114,7 @@ class UNet:
             for _ in range(shape.resnets + 1):
                 skip, skip_width = skips.pop()
                 x = self.layers.joined(x, skip)
-                x = self._resnet(x, before + skip_width, width)
+                x = self._resnet(x, before + skip_width, level)
                 x = self._transformer(x, level)
                 before = width
             if level:
@@ -119,9 +124,9 @@ class UNet:
                     x = self.layers.convolution(x, width, width)
         return x
 
-    def _resnet(self, x: Made, width: int, out: int) -> Made:
-        layers = self.layers
-        with layers.tape.recomputed(x, when=self.recomputes), self._among_convs():
+    def _resnet(self, x: Made, width: int, level: int) -> Made:
+        layers, out = self.layers, self.shape.widths[level]
+        with layers.tape.recomputed(x, when=level < self.recomputed), self._among_convs():
             y = layers.activation(layers.norm(x))
             y = layers.convolution(y, width, out)
             time = Made(self.picture.batch * self.shape.widths[0] * _TIME_TIMES, layers.formats.computed)
@@ -142,7 +147,7 @@ class UNet:
         with layers.adapted():
             y = self._projection(layers.norm(x), width)
             for _ in range(depth):
-                with layers.tape.recomputed(y, self._context, when=self.recomputes):
+                with layers.tape.recomputed(y, self._context, when=level < self.recomputed):
                     y = self._block(y, width, self.shape.heads[level])
             if not self.shape.linear:
                 # Put back in the order of pictures before the convolution, else behind the layer.
