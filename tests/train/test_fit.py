@@ -24,7 +24,8 @@ from sd_scripts.library.errors import BadFile, BadOption, NothingUsable, Stopped
 from sd_scripts.library.example.sd_models import make_sd1
 from sd_scripts.library.report import Report
 from sd_scripts.library.train import fitting, trials
-from sd_scripts.library.train.fit import Trial, fastest, last_resorts, search, ways
+from sd_scripts.library.train.checks.machine import check_formats
+from sd_scripts.library.train.fit import Trial, changed, fastest, last_resorts, search, ways
 from sd_scripts.library.train.trial import TRAININGS, try_steps
 from sd_scripts.options.cli import parse
 from sd_scripts.options.fit import FitOptions, Training
@@ -60,6 +61,57 @@ def test_what_would_change_what_is_learnt_is_asked_for_first(tmp_path):
     assert not any("cache_text_encoder_outputs" in way for way in free)
     # Without clipping it learns the same.
     assert any(way.get("fused_backward_pass") for way in ways(options(tmp_path, max_grad_norm=0), [], anything))
+
+
+@pytest.mark.parametrize(("levels", "few"), [(None, [1, 2]), (2, [1, 2]), (3, [1, 2, 3])])
+def test_recomputation_is_left_out_or_in_a_few_levels_or_in_all(tmp_path, levels, few):
+    given = options(
+        tmp_path, train_batch_size=1, gradient_checkpointing=levels is not None, gradient_checkpointing_levels=levels
+    )
+    # As the training checks it: no levels without recomputation.
+    found = [changed(given, way).precision for way in ways(given, [], lambda one: check_formats(one.precision))]
+    asked = [(one.gradient_checkpointing, one.gradient_checkpointing_levels) for one in found]
+    assert asked == [(False, None), *((True, one) for one in few), (True, None)]
+    least = last_resorts(given, lambda one: check_formats(one.precision))
+    assert {changed(given, way).precision.gradient_checkpointing_levels for way in least} == {None}
+
+
+def test_what_waits_in_ram_goes_with_recomputation(tmp_path):
+    (tmp_path / "1_a").mkdir()
+    given = from_values(
+        TrainNetworkOptions,
+        {"train_data_dir": str(tmp_path), "gradient_checkpointing": True, "cpu_offload_checkpointing": True},
+    )
+    found = [changed(given, way) for way in ways(given, [], anything)]
+    offloads = {(one.precision.gradient_checkpointing, one.base.cpu_offload_checkpointing) for one in found}
+    assert offloads == {(False, False), (True, True)}
+
+
+def test_what_only_recomputes_more_than_one_that_fits_is_left_out(tmp_path):
+    given = options(tmp_path, train_batch_size=4)
+    needs = {None: {4: 20.0, 2: 13.0, 1: 7.0}, 1: {4: 11.5, 2: 8.0, 1: 6.0}, 2: {4: 9.0, 2: 7.0, 1: 5.0}}
+    least, tried = {4: 8.0, 2: 6.0, 1: 4.5}, []
+
+    def of(way):
+        precision = changed(given, way).precision
+        return precision.gradient_checkpointing, precision.gradient_checkpointing_levels, way.get("train_batch_size", 4)
+
+    def expect(way):
+        recomputes, levels, size = of(way)
+        return needs[levels][size] if levels or not recomputes else least[size]
+
+    def attempt(way):
+        tried.append(of(way))
+        return Trial(way, None, step_s=1.0, peak_bytes=expect(way), fits=expect(way) <= 10)
+
+    list(search(ways(given, [], anything), 10.0, 12, expect, attempt))
+    # What recomputes more than one of these with the same batch would only be slower; 13 GB are far beyond the limit.
+    assert tried == [(False, None, 1), (True, 1, 2), (True, 2, 4), (True, 1, 4)]
+    tried.clear()
+    # What is not known of the model: all levels are tried before a few.
+    list(search(ways(given, [], anything), 10.0, 12, lambda way: None, attempt))
+    assert tried == [(False, None, 4), (False, None, 2), (False, None, 1), (True, None, 4), (True, None, 2),
+                     (True, 1, 4), (True, 1, 2), (True, 2, 4)]  # fmt: skip
 
 
 def test_what_the_checks_refuse_is_no_way(tmp_path):
@@ -202,6 +254,18 @@ def play(place, tmp_path, monkeypatch):
     return start
 
 
+def test_levels_go_from_the_file_where_nothing_is_recomputed(play, tmp_path):
+    config, heard, found = tmp_path / "config.toml", tmp_path / "heard", tmp_path / "found.toml"
+    config.write_text("gradient_checkpointing = true\ngradient_checkpointing_levels = 2")
+    program = f"with open({str(heard)!r}, 'a') as out: print(*words, file=out)\nmeasured()"
+    said = play(program, "--output", found, config_file=config)
+    # In bf16 and without; more that is recomputed is not tried once this fits.
+    first, second = heard.read_text().splitlines()
+    assert "--gradient_checkpointing" not in first + second
+    assert "gradient_checkpointing" not in found.read_text()
+    assert "no --gradient_checkpointing no --gradient_checkpointing_levels" in said
+
+
 def test_trials_may_reach_and_load_what_the_run_may_and_tell_nothing_for_it(play, tmp_path, monkeypatch):
     monkeypatch.setenv("SD_SCRIPTS_ROOTS", "the roots")
     monkeypatch.setenv("SD_SCRIPTS_INSTALLED_ONLY", "1")
@@ -214,7 +278,8 @@ def test_trials_may_reach_and_load_what_the_run_may_and_tell_nothing_for_it(play
 def test_what_was_measured_is_kept_where_another_trial_fails(play):
     said = play('fail("no such kernel") if "--mixed_precision" in words else measured()')
     assert "The fastest that fits: --cache_text_encoder_outputs --cache_latents (1.00 s a step, 1.0 GB)." in said
-    assert said.count(": failed: no such kernel") == said.count("  left out: --cache") == 2
+    # In bf16, with nothing recomputed, one level and two; what those have in common is not tried again.
+    assert said.count(": failed: no such kernel") == said.count("  left out: --cache") == 3
 
 
 def test_where_all_trials_fail_the_training_cannot_be_tried(play, tmp_path):
@@ -222,8 +287,8 @@ def test_where_all_trials_fail_the_training_cannot_be_tried(play, tmp_path):
     program = f"with open({str(tmp_path / 'tried')!r}, 'a') as out: print(file=out)"
     with pytest.raises(BadOption, match="The training cannot be tried: no such kernel"):
         play(f'{program}\nfail("no such kernel")', "--most=8")
-    # Two in bf16 and one without: what those have in common all six ways have.
-    assert len((tmp_path / "tried").read_text().splitlines()) == 3
+    # Three in bf16 and one without: what those have in common all ways have.
+    assert len((tmp_path / "tried").read_text().splitlines()) == 4
 
 
 def test_what_was_measured_to_be_too_much_is_said_as_it_is(play):
@@ -273,7 +338,7 @@ def test_the_file_for_what_is_said_is_not_opened_for_each_way(play, tmp_path):
 
 def test_a_trial_that_says_nothing_has_failed_all_the_same(play):
     said = play("sys.exit(measured() if '--mixed_precision' in words else 139)")
-    assert said.count(": failed: it ended with code 139") == said.count(": it ended with code 139") - 2 == 2
+    assert said.count(": failed: it ended with code 139") == said.count(": it ended with code 139") - 3 == 3
 
 
 def test_a_way_that_runs_out_of_memory_does_not_fit_however_the_training_would_go_on(place, monkeypatch):

@@ -19,6 +19,11 @@ Values = dict[str, Any]
 _MARGIN = 1.1
 """The formula is right within a tenth: what it puts below the limit by less is tried all the same."""
 
+_LEVELS = (1, 2)
+"""Of the U-Net's levels those of highest resolution hold the most and are recomputed the fastest."""
+
+_RECOMPUTING = ("gradient_checkpointing", "gradient_checkpointing_levels", "cpu_offload_checkpointing")
+
 _FAILURES = 3
 """Where so many trials failed and none did not, ways with all that those have in common are not tried."""
 
@@ -49,6 +54,7 @@ Expect = Callable[[Values], float | None]
 def ways(options: Any, also: Sequence[str], check: Check) -> list[Values]:
     """What may be changed, the most memory first as far as is known: that is mostly the fastest.
 
+    Of ways that differ in what is recomputed only, the later recompute more.
     `check` asks options as the script does, and raises a UserError where it refuses them.
     """
     given = flat_values(options)
@@ -56,7 +62,7 @@ def ways(options: Any, also: Sequence[str], check: Check) -> list[Values]:
     found = [
         base | precision | split | recompute | rest
         for precision in _precisions(given, also)
-        for recompute in ({"gradient_checkpointing": False}, {"gradient_checkpointing": True})
+        for recompute in _recomputations(given)
         for split in _splits(given)
         for rest in _others(given, split, also)
     ]
@@ -66,7 +72,7 @@ def ways(options: Any, also: Sequence[str], check: Check) -> list[Values]:
 def last_resorts(options: Any, check: Check) -> list[Values]:
     """What still saves memory where nothing else fits, and costs time."""
     given = flat_values(options)
-    least: Values = {"gradient_checkpointing": True, **list(_splits(given))[-1], **_beforehand(options, check)}
+    least: Values = {**_recomputations(given)[-1], **list(_splits(given))[-1], **_beforehand(options, check)}
     steps: list[Values] = []
     if not any(given.get(flag) for flag in ("xformers", "diffusers_xformers", "mem_eff_attn")):
         steps.append({"mem_eff_attn": True, "sdpa": False})
@@ -87,23 +93,27 @@ def changed(options: Any, values: Values) -> Any:
 def search(
     candidates: Sequence[Values], limit_bytes: float, most: int, expect: Expect, attempt: Try
 ) -> Iterator[Trial]:
-    """Tries candidates, those that are expected to fit first; what needs more than one that did not fit is left out."""
-    known = [(way, expect(way)) for way in candidates]
-    hopeful = sorted(known, key=lambda one: one[1] is not None and one[1] > limit_bytes * _MARGIN)
+    """Tries candidates, those that are expected to fit first; what needs more than one that did not fit is left out,
+    and what only recomputes more than one that fits."""
+    known = [(place, way, expect(way)) for place, way in enumerate(candidates)]
+    hopeful = sorted(known, key=lambda one: _comes_late(one[1], one[2], limit_bytes))
     too_much = float("inf")
     # Somewhere it is seen for certain that nothing fits.
-    least = min((needs for _, needs in known if needs is not None), default=None)
-    tried, failed = 0, list[Values]()
-    for way, expected in hopeful:
+    least = min((needs for *_, needs in known if needs is not None), default=None)
+    tried, failed, fitting = 0, list[Values](), list[tuple[int, Values]]()
+    for place, way, expected in hopeful:
         beyond = expected is not None and (expected >= too_much or expected > limit_bytes * _MARGIN**2)
         hopeless = len(failed) == tried >= _FAILURES and _common(failed) <= way.items()
-        if tried >= most or hopeless or (beyond and (tried or expected != least)):
+        slower = any(before < place and other == _rest(way) for before, other in fitting)
+        if tried >= most or hopeless or slower or (beyond and (tried or expected != least)):
             yield Trial(way, expected, skipped=True)
             continue
         trial = replace(attempt(way), expected_bytes=expected)
         tried += 1
         if trial.failed:
             failed.append(way)
+        if trial.fits:
+            fitting.append((place, _rest(way)))
         if not trial.fits and not trial.failed and expected is not None:
             too_much = min(too_much, expected)
         yield trial
@@ -118,6 +128,18 @@ def fastest(trials: Sequence[Trial]) -> Trial | None:
 def all_failed(trials: Sequence[Trial]) -> bool:
     """Whether every trial failed, for another reason than memory."""
     return all(trial.failed for trial in trials if not trial.skipped)
+
+
+def _comes_late(way: Values, expected: float | None, limit_bytes: float) -> bool:
+    """Whether a way waits for others: it may need too much. Where that is not known, all levels come before a few."""
+    if expected is None:
+        return bool(way.get("gradient_checkpointing_levels"))
+    return expected > limit_bytes * _MARGIN
+
+
+def _rest(way: Values) -> Values:
+    """What it changes besides what is recomputed."""
+    return {flag: value for flag, value in way.items() if flag not in _RECOMPUTING}
 
 
 def _common(found: Sequence[Values]) -> set[tuple[str, Any]]:
@@ -143,6 +165,16 @@ def _is_taken(way: Values, options: Any, check: Check) -> bool:
 
 def _differing(way: Values, given: Values) -> Values:
     return {flag: value for flag, value in way.items() if given.get(flag) != value}
+
+
+def _recomputations(given: Values) -> list[Values]:
+    """From nothing, which leaves no option that would divide or move what is recomputed, to all levels."""
+    off: Values = {"gradient_checkpointing": False, "gradient_checkpointing_levels": None}
+    if "cpu_offload_checkpointing" in given:
+        off["cpu_offload_checkpointing"] = False
+    asked = given["gradient_checkpointing_levels"]
+    few = sorted({*_LEVELS, asked} if asked else _LEVELS)
+    return [off, *({"gradient_checkpointing": True, "gradient_checkpointing_levels": one} for one in (*few, None))]
 
 
 def _splits(given: Values) -> list[Values]:
