@@ -12,7 +12,7 @@ from kohya_gui.launching import gpus_named, launcher, split_values
 from kohya_gui.past import differing
 from kohya_gui.runs.events import RunView
 from kohya_gui.runs.store import RunRecord, RunStore
-from kohya_gui.words import label, say
+from kohya_gui.words import label, left_out, say
 from sd_scripts.options.scripts import SCRIPTS
 from sd_scripts.options.spec import flat_values, from_values
 from sd_scripts.options.values import to_argv
@@ -75,6 +75,8 @@ def _said(draft: Draft, record: RunRecord, chosen: dict[str, Any]) -> Finding:
 
 
 def _shown(value: Any) -> str:
+    if value is None:
+        return left_out()
     return say("fit.on" if value else "fit.off") if isinstance(value, bool) else str(value)
 
 

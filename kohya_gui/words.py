@@ -69,6 +69,11 @@ def label(stage: str, tab: str, flag: str) -> str:
     return next((t(key, _language.get()) for key in keys if key in words(FALLBACK)), flag)
 
 
+def left_out() -> str:
+    """What stands for the value of an option that is left out."""
+    return t("field.empty", _language.get())
+
+
 def bad_value(error: BadValue) -> str:
     """Why an option does not take a value."""
     return say(f"value.{error.key}", **error.facts)

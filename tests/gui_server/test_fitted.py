@@ -27,10 +27,10 @@ def store(tmp_path: Path) -> RunStore:
     return RunStore(tmp_path / "runs")
 
 
-def tried(store: RunStore, **chosen: Any) -> str:
-    """A run that has tried the settings HAD, and chose some others."""
+def tried(store: RunStore, had: dict[str, Any] = HAD, **chosen: Any) -> str:
+    """A run that has tried some settings, and chose some others."""
     rows = [{"option": flag, "value": value} for flag, value in chosen.items()]
-    values = flat_values(from_values(STAGES["train"].options, HAD))
+    values = flat_values(from_values(STAGES["train"].options, had))
     facts = {"title": "Fit", "argv": ["x"], "work_dir": ".", "values": values, "project": None}
     run_id = store.create("fit_train", "meadow", **facts).id
     told = events.Summary(counts={"tried": 3}, tables={"tried": [{"settings": "as it is"}], "chosen": rows})
@@ -52,6 +52,21 @@ def test_what_is_faster_is_offered_until_it_stands_in_the_form(store: RunStore) 
     assert said(store) == [("fit.found", [{"gradient_checkpointing": True, "train_batch_size": 2}])]
     assert said(store, train_batch_size="2") == [("fit.found", [{"gradient_checkpointing": True}])]
     assert said(store, train_batch_size="2", gradient_checkpointing=True) == [("fit.best", [])]
+
+
+def test_an_option_that_was_left_out_is_emptied_in_the_form(store: RunStore) -> None:
+    levels: dict[str, Any] = {"gradient_checkpointing": True, "gradient_checkpointing_levels": 2}
+    chosen = {"gradient_checkpointing": False, "gradient_checkpointing_levels": None}
+    tried(store, HAD | levels, **chosen)
+    assert said(store, **levels) == [("fit.found", [chosen])]
+    checked = check(STAGES["train"], HAD | levels, Project(work_dir=str(store.runs_dir)), Roots([store.runs_dir]))
+    add_found(checked, store)
+    told = checked.findings[-1]
+    assert told.text.endswith("Save memory off, Recompute only in empty.")
+    # Once it is taken, the form asks for what was chosen, and nothing refuses it.
+    mended = checked.draft.mended(told.fixes[0])
+    assert [mended.get(flag) for flag in chosen] == [False, None]
+    assert said(store) == [("fit.best", [])]
 
 
 def test_that_the_present_settings_are_the_fastest_is_said_too(store: RunStore) -> None:
