@@ -13,7 +13,7 @@ from kohya_gui.memory import Memory, memory_of, optimizer_of, state_bytes
 from kohya_gui.past import Past
 from kohya_gui.training_plan import Saves, TrainingPlan, save_bytes, training_plan
 from kohya_gui.try_facts import counted_pictures
-from kohya_gui.words import duration, say, size
+from kohya_gui.words import duration, label, say, size
 from sd_scripts.library.io.headers import ModelFacts
 
 Row = tuple[str, str]
@@ -63,7 +63,7 @@ def estimates(draft: Draft, past: Past | None) -> list[Fact]:
     facts = _memory_facts(draft, past) if draft.stage.trains else []
     if past and total:
         left = duration(total / past.rate_per_s)
-        facts.append(Fact(say("fact.time"), say("fact.about", what=left), _basis(past)))
+        facts.append(Fact(say("fact.time"), say("fact.about", what=left), _basis(draft, past)))
     return facts
 
 
@@ -76,16 +76,18 @@ def _total(draft: Draft) -> int:
     return pictures.facts_of(folder).images if folder and folder.is_dir() else 0
 
 
-def _basis(past: Past) -> str:
+def _basis(draft: Draft, past: Past) -> str:
     if not past.differs:
         return say("fact.as_run", name=past.name)
-    return say("fact.as_run_other", name=past.name, flags=", ".join(past.differs))
+    # Two fields may be called the same.
+    labels = dict.fromkeys(label(draft.stage.id, draft.stage.tab, flag) for flag in past.differs)
+    return say("fact.as_run_other", name=past.name, labels=say("fact.comma").join(labels))
 
 
 def _memory_facts(draft: Draft, past: Past | None) -> list[Fact]:
     gpus = devices.gpus()
     if past and past.memory_bytes and not past.differs:
-        return [Fact(say("fact.memory"), _of_gpu(size(past.memory_bytes)), _basis(past), offer=_offer())]
+        return [Fact(say("fact.memory"), _of_gpu(size(past.memory_bytes)), _basis(draft, past), offer=_offer())]
     memory = memory_of(draft)
     if memory is None:
         return []

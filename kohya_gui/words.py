@@ -103,7 +103,9 @@ def size(size_bytes: float) -> str:
     return f"{size_bytes:.1f} GB"
 
 
-def duration(seconds: float) -> str:
-    """A duration in the unit that suits it, the same in every language."""
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{max(1, minutes)} min"
+def duration(seconds_s: float) -> str:
+    """A duration in the units that suit it."""
+    if seconds_s < 59.5:
+        return t("time.seconds", _language.get(), seconds=max(1, round(seconds_s)))
+    hours, minutes = divmod(round(seconds_s / 60), 60)
+    return t("time.hours" if hours else "time.minutes", _language.get(), hours=hours, minutes=minutes)

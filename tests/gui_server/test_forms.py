@@ -189,7 +189,7 @@ def test_time_and_memory_come_from_the_nearest_run_and_say_so(place, lab, monkey
     assert told["Time"].value == "about 5 min"
     unlike = {fact.name: fact for fact in estimates(draft, Past("old", 2.0, 9.8e9, ("train_batch_size",)))}
     assert "Memory" not in unlike
-    assert unlike["Time"].note.endswith("other values of: train_batch_size")
+    assert unlike["Time"].note.endswith("other values of: Batch size")
 
 
 def test_sizes_are_read_for_a_moment_only_and_the_next_answer_goes_on(place, monkeypatch):
