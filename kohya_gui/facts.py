@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from kohya_gui import devices, found, pictures
+from kohya_gui import found, pictures
 from kohya_gui.asked_buckets import latents_bytes, possible_buckets
 from kohya_gui.counted import Counted
+from kohya_gui.devices import Gpu
 from kohya_gui.draft import Draft
 from kohya_gui.looking import Sizes
-from kohya_gui.memory import Memory, memory_of, optimizer_of, state_bytes
+from kohya_gui.memory import Memory, gpus_of, memory_of, optimizer_of, state_bytes
 from kohya_gui.past import Past
 from kohya_gui.training_plan import Saves, TrainingPlan, save_bytes, training_plan
 from kohya_gui.try_facts import counted_pictures
@@ -85,20 +86,17 @@ def _basis(draft: Draft, past: Past) -> str:
 
 
 def _memory_facts(draft: Draft, past: Past | None) -> list[Fact]:
-    gpus = devices.gpus()
-    if past and past.memory_bytes and not past.differs:
-        return [Fact(say("fact.memory"), _of_gpu(size(past.memory_bytes)), _basis(draft, past), offer=_offer())]
+    gpus = gpus_of(draft)
+    offer = say("fit.do" if gpus else "fit.do_cpu")
+    if gpus and past and past.memory_bytes and not past.differs:
+        return [Fact(say("fact.memory"), _of(past.memory_bytes, gpus), _basis(draft, past), offer=offer)]
     memory = memory_of(draft)
     if memory is None:
         return []
     note = say("fact.memory_formula" if gpus else "fact.memory_formula_cpu", size=_px(memory.size_px))
     known = memory.footprint.optimizer is not None
-    told = say("fact.about" if known else "fact.at_least", what=_of_gpu(size(memory.total)))
-    return [Fact(say("fact.memory"), told, note, tuple(_memory_rows(draft, memory)), offer=_offer())]
-
-
-def _offer() -> str:
-    return say("fit.do" if devices.gpus() else "fit.do_cpu")
+    told = say("fact.about" if known else "fact.at_least", what=_of(memory.total, gpus))
+    return [Fact(say("fact.memory"), told, note, tuple(_memory_rows(draft, memory)), offer=offer)]
 
 
 def _memory_rows(draft: Draft, memory: Memory) -> Iterator[Row]:
@@ -118,9 +116,13 @@ def _px(size_px: tuple[int, int]) -> str:
     return f"{size_px[0]} × {size_px[1]}"
 
 
-def _of_gpu(amount: str) -> str:
-    gpus = devices.gpus()
-    return say("fact.of", part=amount, whole=size(gpus[0].memory_bytes)) if gpus else amount
+def _of(amount_bytes: float, gpus: list[Gpu]) -> str:
+    """An amount beside the memory of the GPUs, of which the smallest counts: each holds as much."""
+    if not gpus:
+        return size(amount_bytes)
+    whole = size(min(gpu.memory_bytes for gpu in gpus))
+    told = say("fact.of", part=size(amount_bytes), whole=whole)
+    return say("fact.on_each", what=told) if len(gpus) > 1 else told
 
 
 def _train_facts(draft: Draft) -> list[Fact]:

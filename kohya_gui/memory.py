@@ -6,6 +6,7 @@ from pathlib import Path
 from kohya_gui import devices, found
 from kohya_gui.counted import counted
 from kohya_gui.draft import Draft, once
+from kohya_gui.launching import gpus_named, processes
 from kohya_gui.program_rules import in_reach
 from sd_scripts.library.data.buckets import Size, parse_resolution
 from sd_scripts.library.errors import UserError
@@ -45,13 +46,33 @@ def memory_of(draft: Draft) -> Memory | None:
     model = _model_at(name) if name and name.exists() else None
     if model is None or draft.get("deepspeed"):
         return None
-    on_cpu, size_px = devices.names() == ["cpu"], largest_px(draft)
+    on_cpu, size_px = not gpus_of(draft), largest_px(draft)
     options = from_values(draft.stage.options, in_reach(draft))
     try:
         footprint = expected(options, model, size_px, draft.get("train_batch_size") or 1, on_cpu)
     except UserError:
         return None
     return Memory(footprint, PROCESS_BYTES if on_cpu else 0, size_px)
+
+
+def gpus_of(draft: Draft) -> list[devices.Gpu]:
+    """The GPUs of this machine that a training takes, one for each of its processes; none where the processor trains.
+
+    Those that it names, else the first that it sees.
+    """
+    there = devices.gpus()
+    named = gpus_named(draft.get("gpu_ids"))
+    if not there or (not named and devices.names() == ["cpu"]):
+        return []
+    numbers = named or gpus_named(",".join(name.removeprefix("gpu:") for name in devices.names()))
+    # A driver may know them by other names than numbers.
+    taken = [there[number] for number in numbers if number < len(there)] or there
+    return taken[: processes_here(draft)]
+
+
+def processes_here(draft: Draft) -> int:
+    """How many processes of a training run on this machine."""
+    return max(1, processes(draft.values) // draft.get("num_machines"))
 
 
 def largest_px(draft: Draft) -> Size:

@@ -38,7 +38,10 @@ _OPTIONS = {
 
 @dataclass(frozen=True)
 class Past:
-    """A finished run. `differs`: the options that matter and were others then."""
+    """A finished run. `differs`: the options that matter and were others then.
+
+    `memory_bytes`: the most that it held on its GPU; of one without a GPU nothing but a moment is known.
+    """
 
     name: str
     rate_per_s: float
@@ -73,11 +76,7 @@ def _finished(store: RunStore, stage: Stage, values: dict[str, Any]) -> Iterator
             continue
         rate_per_s, memory_bytes = _figures(store.events_path(run_id), _PHASES.get(stage.tab, _DESCRIBE))
         if rate_per_s:
-            # Without a GPU the figure is that of the whole process, at one moment.
-            on_gpu = any(device.startswith("gpu") for device in record.devices)
-            yield Past(
-                record.name, rate_per_s, memory_bytes if on_gpu else None, differing(stage, record.values, values)
-            )
+            yield Past(record.name, rate_per_s, memory_bytes, differing(stage, record.values, values))
 
 
 @lru_cache(maxsize=4 * MOST_RUNS)
@@ -85,4 +84,4 @@ def _figures(path: Path, phase: str) -> tuple[float | None, float | None]:
     """(items or steps per second, most bytes on the GPU) of a run that has ended: they do not change any more."""
     view = RunView(path).update()
     rates = [one.rate_per_s for one in view.phases if one.name == phase and one.rate_per_s]
-    return (rates[-1] if rates else None), view.last_figures.get("memory_bytes")
+    return (rates[-1] if rates else None), view.last_figures.get("gpu_peak_bytes")

@@ -5,7 +5,9 @@ import json
 import pytest
 from PIL import Image
 
+from kohya_gui import devices
 from kohya_gui.checks import check
+from kohya_gui.devices import Gpu
 from kohya_gui.facts import estimates
 from kohya_gui.files import Roots
 from kohya_gui.past import Past
@@ -51,3 +53,26 @@ def test_settings_that_were_others_are_called_as_the_form_calls_them(folder):
         with speaking(lang):
             (time,) = estimates(draft_of(folder), Past("old", 2.0, None, differs))
             assert time.note.endswith(told)
+
+
+GPUS = [Gpu("Large", 24_000_000_000), Gpu("Small", 8_000_000_000)]
+
+
+def memory_told(folder, **typed):
+    facts = estimates(draft_of(folder, **typed), Past("old", 2.0, 6e9, ()))
+    return next(fact.value for fact in facts if fact.name == "Memory")
+
+
+def test_memory_is_told_of_the_gpu_that_the_form_names(folder, monkeypatch):
+    monkeypatch.setattr(devices, "gpus", lambda: GPUS)
+    assert memory_told(folder) == "6.0 GB of 24.0 GB"
+    assert memory_told(folder, gpu_ids="1") == "6.0 GB of 8.0 GB"
+    # Each of several holds as much, so the smallest says whether there is room.
+    assert memory_told(folder, gpu_ids="0,1") == "6.0 GB of 8.0 GB on each GPU"
+    assert memory_told(folder, num_processes="2") == "6.0 GB of 8.0 GB on each GPU"
+    assert memory_told(folder, gpu_ids="0,1", num_processes="4", num_machines="4") == "6.0 GB of 24.0 GB"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert memory_told(folder) == "6.0 GB of 8.0 GB"
+    with speaking("ja"):
+        told = estimates(draft_of(folder, gpu_ids="0,1"), Past("old", 2.0, 6e9, ()))
+        assert told[0].value == "6.0 GB / 8.0 GB (GPU ごと)"
