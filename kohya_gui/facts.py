@@ -63,7 +63,7 @@ def estimates(draft: Draft, past: Past | None) -> list[Fact]:
     total = _total(draft)
     facts = _memory_facts(draft, past) if draft.stage.trains else []
     if past and total:
-        left = duration(total / past.rate_per_s)
+        left = duration(past.pace.of(total))
         facts.append(Fact(say("fact.time"), say("fact.about", what=left), _basis(draft, past)))
     return facts
 

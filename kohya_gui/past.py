@@ -16,6 +16,7 @@ MOST_RUNS = 40
 
 _PHASES = {"train": "train", "latents": "encode"}
 _DESCRIBE = "describe"
+_MANY_STEPS = 200
 
 # What speed and memory hang on: of a training all options of these groups, and some of others.
 _GROUPS = {"precision", "groups", "attention", "compilation", "zero", "average", "base", "text_cache"}
@@ -37,6 +38,18 @@ _OPTIONS = {
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How long a step or picture takes, and what comes once, however many there are: loading, compiling, saving."""
+
+    each_s: float
+    once_s: float = 0.0
+
+    def of(self, total: int) -> float:
+        """Seconds of so many."""
+        return self.once_s + total * self.each_s
+
+
+@dataclass(frozen=True)
 class Past:
     """A finished run. `differs`: the options that matter and were others then.
 
@@ -44,7 +57,7 @@ class Past:
     """
 
     name: str
-    rate_per_s: float
+    pace: "Pace"
     memory_bytes: float | None
     differs: tuple[str, ...]
 
@@ -74,14 +87,31 @@ def _finished(store: RunStore, stage: Stage, values: dict[str, Any]) -> Iterator
         outcome = store.outcome(run_id)
         if outcome is None or outcome.state != "done" or (record := store.record(run_id)).stage != stage.id:
             continue
-        rate_per_s, memory_bytes = _figures(store.events_path(run_id), _PHASES.get(stage.tab, _DESCRIBE))
-        if rate_per_s:
-            yield Past(record.name, rate_per_s, memory_bytes, differing(stage, record.values, values))
+        phase = _PHASES.get(stage.tab, _DESCRIBE)
+        pace, memory_bytes = _figures(store.events_path(run_id), phase, outcome.started)
+        if pace:
+            yield Past(record.name, pace, memory_bytes, differing(stage, record.values, values))
 
 
 @lru_cache(maxsize=4 * MOST_RUNS)
-def _figures(path: Path, phase: str) -> tuple[float | None, float | None]:
-    """(items or steps per second, most bytes on the GPU) of a run that has ended: they do not change any more."""
+def _figures(path: Path, phase: str, started: float | None) -> tuple[Pace | None, float | None]:
+    """(its pace, most bytes on the GPU) of a run that has ended: they do not change any more."""
     view = RunView(path).update()
+    return _pace(view, phase, started), view.last_figures.get("gpu_peak_bytes")
+
+
+def _pace(view: RunView, phase: str, started: float | None) -> Pace | None:
+    """The pace of a run, by its last steps: the first ones may have compiled the model for minutes."""
+    took_s = [(one.name, max(0.0, (one.ended or view.last_time) - one.began)) for one in view.phases]
+    worked_s = sum(span_s for name, span_s in took_s if name == phase)
+    # What was downloaded is there.
+    once_s = sum(span_s for name, span_s in took_s if name not in (phase, "download"))
+    if started and view.phases:
+        once_s += max(0.0, view.phases[0].began - started)
     rates = [one.rate_per_s for one in view.phases if one.name == phase and one.rate_per_s]
-    return (rates[-1] if rates else None), view.last_figures.get("gpu_peak_bytes")
+    step_s, steps = view.step_s(), len(view.points)
+    if step_s is None:
+        return Pace(1 / rates[-1], once_s) if rates else None
+    # Samples and saves come again and again; what a few steps took besides says nothing of many.
+    beside_s = max(0.0, worked_s - view.steps_s) / steps if steps >= _MANY_STEPS else 0.0
+    return Pace(step_s + beside_s, once_s + max(0.0, view.steps_s - steps * step_s))

@@ -1,5 +1,6 @@
 """Reads what a run tells of itself, as it grows, into what the page shows."""
 
+import statistics
 import threading
 from bisect import bisect_left
 from collections import deque
@@ -65,6 +66,8 @@ class RunView:
     paused: events.Paused | None = None
     next_event: int = 0
     last_time: float = 0.0
+    steps_s: float = 0.0
+    """How long all steps took together."""
 
     def __post_init__(self) -> None:
         self._reader = events.LineReader(self.path)
@@ -135,10 +138,23 @@ class RunView:
 
     def times_s(self) -> dict[str, float]:
         """How long a step and its parts take, over the last steps; the first is left out where there are others."""
-        steps = list(self._times)
-        if len(steps) > 1 and len(steps) == len(self.points):
-            steps = steps[1:]
+        steps = self._recent_times()
         return {name: sum(step.get(name, 0.0) for step in steps) / len(steps) for name in (steps[-1] if steps else ())}
+
+    def step_s(self) -> float | None:
+        """How long a further step is likely to take; None where steps tell no times.
+
+        Of the work the median, as some steps compile the model; of the wait for pictures the mean, as it may come in
+        every few steps.
+        """
+        waits = [(step["step_s"], step.get("data_s", 0.0)) for step in self._recent_times() if "step_s" in step]
+        if not waits:
+            return None
+        return statistics.median(all_s - data_s for all_s, data_s in waits) + statistics.fmean(s for _, s in waits)
+
+    def _recent_times(self) -> list[dict[str, float]]:
+        steps = list(self._times)
+        return steps[1:] if len(steps) > 1 and len(steps) == len(self.points) else steps
 
     def _phase(self, event: events.Phase, now: float) -> None:
         if self.phase:
@@ -156,6 +172,7 @@ class RunView:
         self.last_figures = event.values
         self._names += [name for name in event.values if name.startswith("lr/") and name not in self._names]
         self.points.append(Point(self.next_event, event.step, event.epoch, tuple(map(event.values.get, self._names))))
+        self.steps_s += event.values.get("step_s", 0.0)
         self._times.append({name: event.values[name] for name in TIMES if name in event.values})
 
     def _validation(self, event: events.Validation, now: float) -> None:

@@ -10,10 +10,12 @@ from kohya_gui.checks import check
 from kohya_gui.devices import Gpu
 from kohya_gui.facts import estimates
 from kohya_gui.files import Roots
-from kohya_gui.past import Past
+from kohya_gui.past import Pace, Past, nearest
 from kohya_gui.project import Project
+from kohya_gui.runs.store import Outcome
 from kohya_gui.stages import STAGES
 from kohya_gui.words import duration, speaking
+from sd_scripts.library import events
 
 
 @pytest.fixture
@@ -23,6 +25,50 @@ def folder(tmp_path):
     Image.new("RGB", (64, 64)).save(picture)
     (tmp_path / "meta.json").write_text(json.dumps({str(picture): {"caption": "a meadow"}}))
     return tmp_path
+
+
+def ran(lab, steps_s, waits_s=(), load_s=5.0, save_s=3.0, beside_s=0.0):
+    """What is told of a training that took so long for each of its steps, and for the pictures in them."""
+    record = lab.store.create("train", "old", title="", argv=["x"], work_dir=".", values={}, devices=["gpu:0"])
+    now_s, told = 100.0, []
+
+    def tell(event, seconds_s=0.0):
+        nonlocal now_s
+        now_s += seconds_s
+        told.append(events.to_line(event, now_s))
+
+    tell(events.Phase(name="load_model"), 2.0)
+    tell(events.Phase(name="train", total=len(steps_s)), load_s)
+    for step, (step_s, data_s) in enumerate(zip(steps_s, waits_s or [0.0] * len(steps_s), strict=True), 1):
+        values = {"loss": 0.1, "step_s": step_s, "data_s": data_s, "forward_s": step_s - data_s}
+        tell(events.Metric(step=step, epoch=1, values=values), step_s + beside_s)
+        rate_per_s = step / (now_s - 100.0 - 2.0 - load_s)
+        tell(events.Progress(phase="train", done=step, total=len(steps_s), rate_per_s=rate_per_s))
+    tell(events.Phase(name="save"))
+    tell(events.Summary(counts={}), save_s)
+    lab.store.events_path(record.id).write_text("\n".join(told) + "\n")
+    lab.store.finish(record.id, Outcome(state="done", started=100.0, ended=now_s))
+    return nearest(lab.store, STAGES["train"], {}).pace
+
+
+def test_compiling_counts_once(lab, folder):
+    pace = ran(lab, [170.0] + [0.06] * 39)
+    assert pace.each_s == pytest.approx(0.06) and pace.once_s == pytest.approx(2 + 5 + 3 + 170 - 0.06)
+    (time,) = estimates(draft_of(folder), Past("old", pace, None, ()))
+    assert time.value == "about 13 min"
+    # Pictures of another size, which come later, are compiled for too.
+    later = ran(lab, [100.0] + [0.06] * 20 + [70.0] + [0.06] * 18)
+    assert later.each_s == pytest.approx(0.06) and later.once_s == pytest.approx(pace.once_s - 0.06)
+
+
+def test_a_run_with_the_same_steps_takes_as_long_again(lab):
+    # Every fourth step waits for pictures, as four readers come to it at once.
+    waits_s = [3.0, 0.0, 0.0, 0.0] * 10
+    assert ran(lab, [0.5 + wait_s for wait_s in waits_s], waits_s).of(40) == pytest.approx(60, rel=0.05)
+    # Samples and saves between the steps, where there were many steps.
+    many = ran(lab, [0.5] * 400, beside_s=0.1)
+    assert many.each_s == pytest.approx(0.6) and many.of(400) == pytest.approx(250)
+    assert ran(lab, [0.5] * 8, beside_s=0.1).each_s == pytest.approx(0.5)
 
 
 def draft_of(folder, **typed):
@@ -51,7 +97,7 @@ def test_settings_that_were_others_are_called_as_the_form_calls_them(folder):
     differs = ("cache_text_encoder_outputs", "optimizer_type")
     for lang, told in (("en", ": Encoded captions, Optimizer"), ("ja", ": キャプションの計算結果、最適化手法")):
         with speaking(lang):
-            (time,) = estimates(draft_of(folder), Past("old", 2.0, None, differs))
+            (time,) = estimates(draft_of(folder), Past("old", Pace(0.5), None, differs))
             assert time.note.endswith(told)
 
 
@@ -59,7 +105,7 @@ GPUS = [Gpu("Large", 24_000_000_000), Gpu("Small", 8_000_000_000)]
 
 
 def memory_told(folder, **typed):
-    facts = estimates(draft_of(folder, **typed), Past("old", 2.0, 6e9, ()))
+    facts = estimates(draft_of(folder, **typed), Past("old", Pace(0.5), 6e9, ()))
     return next(fact.value for fact in facts if fact.name == "Memory")
 
 
@@ -74,5 +120,5 @@ def test_memory_is_told_of_the_gpu_that_the_form_names(folder, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert memory_told(folder) == "6.0 GB of 8.0 GB"
     with speaking("ja"):
-        told = estimates(draft_of(folder, gpu_ids="0,1"), Past("old", 2.0, 6e9, ()))
+        told = estimates(draft_of(folder, gpu_ids="0,1"), Past("old", Pace(0.5), 6e9, ()))
         assert told[0].value == "6.0 GB / 8.0 GB (GPU ごと)"

@@ -19,7 +19,7 @@ from kohya_gui.counted import counted
 from kohya_gui.facts import estimates
 from kohya_gui.files import Roots
 from kohya_gui.memory import state_bytes
-from kohya_gui.past import Past, nearest
+from kohya_gui.past import Pace, Past, nearest
 from kohya_gui.project import Project
 from kohya_gui.runs.store import Outcome
 from kohya_gui.stages import STAGES
@@ -172,7 +172,7 @@ def test_time_and_memory_come_from_the_nearest_run_and_say_so(place, lab, monkey
     for name, kept in others.items():
         ended(lab, name, kept, "gpu:0" if name == "the same" else "cpu")
     past = nearest(lab.store, STAGES["train"], now)
-    assert past.name == "the same" and past.differs == () and (past.rate_per_s, past.memory_bytes) == (2.0, 9e9)
+    assert past.name == "the same" and past.differs == () and (past.pace, past.memory_bytes) == (Pace(0.5), 9e9)
     other = nearest(lab.store, STAGES["train"], {**now, "train_batch_size": 8})
     # What a process on a CPU held at one moment is no measure.
     assert other.name == "other batch" and other.memory_bytes is None
@@ -186,10 +186,10 @@ def test_time_and_memory_come_from_the_nearest_run_and_say_so(place, lab, monkey
     assert nearest(lab.store, STAGES["train"], {**now, "output_name": "x"}).name == "older"
     gpu = devices.Gpu("Some GPU", 24_000_000_000)
     monkeypatch.setattr(devices, "gpus", lambda: [gpu])
-    told = {fact.name: fact for fact in estimates(draft, Past("old", 2.0, 9.8e9, ()))}
+    told = {fact.name: fact for fact in estimates(draft, Past("old", Pace(0.5), 9.8e9, ()))}
     assert told["Memory"].value == "9.8 GB of 24.0 GB" and "the run old" in told["Memory"].note
     assert told["Time"].value == "about 5 min"
-    unlike = {fact.name: fact for fact in estimates(draft, Past("old", 2.0, 9.8e9, ("train_batch_size",)))}
+    unlike = {fact.name: fact for fact in estimates(draft, Past("old", Pace(0.5), 9.8e9, ("train_batch_size",)))}
     assert "Memory" not in unlike
     assert unlike["Time"].note.endswith("other values of: Batch size")
 
@@ -216,7 +216,7 @@ def test_a_check_counts_the_training_once(place, monkeypatch):
     asked = []
     monkeypatch.setattr("kohya_gui.counted.asked_datasets", lambda options: asked.append(1) or asked_datasets(options))
     checked = trained(place, in_json=str(place / "meta.json"), resolution="64,64")
-    assert estimates(checked.draft, Past("old", 2.0, None, ())) and figures(checked)["Batches per epoch"]
+    assert estimates(checked.draft, Past("old", Pace(0.5), None, ())) and figures(checked)["Batches per epoch"]
     assert len(asked) == 1
 
 
