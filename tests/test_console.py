@@ -3,9 +3,11 @@
 import io
 import logging
 import re
+import time
 
 import pytest
 
+from sd_scripts.library.console import MOST_MARKS, Bar, Console
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.report import Report
 from sd_scripts.options.output import ConsoleOptions
@@ -113,3 +115,47 @@ def test_a_file_that_cannot_be_written(tmp_path):
     with pytest.raises(BadOption, match="cannot be written to") as caught:
         said(file=str(tmp_path / "file" / "said.log"))
     assert caught.value.option == "console_log_file"
+
+
+class Clock:
+    """A time that goes on when it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.now_s = 1000.0
+        monkeypatch.setattr("sd_scripts.library.console.time.monotonic", lambda: self.now_s)
+
+
+def paces(clock, seconds_s, total):
+    """(rate per second, seconds left) after each item, of items that take so long."""
+    bar, console, found = Bar(), Console(io.StringIO()), []
+    bar.start(total)
+    for done, item_s in enumerate(seconds_s, 1):
+        clock.now_s += item_s
+        bar.advance(done, total, "", console)
+        found.append((bar.rate_per_s, bar.eta_s))
+    return found
+
+
+def test_a_first_item_that_takes_minutes_says_nothing_of_the_others(monkeypatch):
+    left_s = [eta_s for _, eta_s in paces(Clock(monkeypatch), [170.0] + [0.06] * 39, 40)]
+    assert left_s[0] is None and max(eta_s for eta_s in left_s if eta_s is not None) < 3
+    assert left_s[20] == pytest.approx(19 * 0.06, rel=0.1) and left_s[-1] == 0
+    # What slow items are like is known from the second one on.
+    slow = paces(Clock(monkeypatch), [170.0, 60.0, 60.0, 60.0], 10)
+    assert [eta_s for _, eta_s in slow] == pytest.approx([None, 480.0, 420.0, 360.0])
+
+
+def test_the_pace_is_steady_where_something_comes_again_and_again(monkeypatch):
+    # Each hundredth step draws samples.
+    steps_s = [30.2 if step % 100 == 0 else 0.2 for step in range(1, 4001)]
+    rates = [rate for rate, _ in paces(Clock(monkeypatch), steps_s, 10_000)]
+    assert all(rate == pytest.approx(2, rel=0.15) for rate in rates[1000:])
+
+
+def test_a_million_items_are_counted_at_once(monkeypatch):
+    bar, console = Bar(), Console(io.StringIO())
+    bar.start(1_000_000)
+    begun_s = time.process_time()
+    for done in range(1, 100_001):
+        bar.advance(done, 1_000_000, "", console)
+    assert time.process_time() - begun_s < 1 and len(bar._marks) <= MOST_MARKS

@@ -18,6 +18,11 @@ EVENT_EVERY_S = 0.5
 DRAW_EVERY_S = 0.1
 LINE_EVERY_S = 10.0
 
+SHORTEST_SPAN_S = 0.2
+"""Over less time no pace is told."""
+MOST_MARKS = 256
+"""Of so many moments it is kept how much was done; of more, every second one is forgotten."""
+
 
 class Console:
     """Shows lines that are important enough. `simple`: lines alone, without time, level or a bar that is redrawn."""
@@ -132,7 +137,10 @@ class _Forward(logging.Handler):
 
 
 class Bar:
-    """The progress of a phase: when it is to be shown, and how fast it goes."""
+    """The progress of a phase: when it is to be shown, and how fast it goes.
+
+    The pace is that of the later half of what is done: the first items may take minutes more, as they compile a model.
+    """
 
     def __init__(self) -> None:
         self.start(None)
@@ -140,7 +148,7 @@ class Bar:
     def start(self, total: int | None) -> None:
         """A phase begins."""
         self._begun_s = self._told_s = self._lined_s = self._drawn_s = time.monotonic()
-        self._first: int | None = None
+        self._marks: list[tuple[int, float]] = []
         self._total = total
         self.rate_per_s: float | None = None
         self.eta_s: float | None = None
@@ -149,12 +157,7 @@ class Bar:
         """Shows it when it is time; True when it is time to tell the page."""
         now_s = time.monotonic()
         self._total = total if total is not None else self._total
-        if self._first is None:
-            self._first, self._begun_s = done - 1, min(self._begun_s, now_s)
-        elapsed_s = now_s - self._begun_s
-        if elapsed_s > 0.2:
-            self.rate_per_s = (done - self._first) / elapsed_s
-            self.eta_s = (self._total - done) / self.rate_per_s if self._total and self.rate_per_s else None
+        self._measure(done, now_s)
         last = done == self._total
         line, draw = last or now_s - self._lined_s > LINE_EVERY_S, last or now_s - self._drawn_s > DRAW_EVERY_S
         self._lined_s = now_s if line else self._lined_s
@@ -165,6 +168,22 @@ class Bar:
             self._told_s = now_s
             return True
         return False
+
+    def _measure(self, done: int, now_s: float) -> None:
+        if not self._marks:
+            self._marks = [(done - 1, self._begun_s)]
+        elif done != self._total and now_s - self._marks[-1][1] < DRAW_EVERY_S:
+            return
+        first = self._marks[0][0]
+        old = (mark for mark in reversed(self._marks) if 2 * mark[0] <= first + done)
+        before, then_s = next((mark for mark in old if now_s - mark[1] > SHORTEST_SPAN_S), (done, now_s))
+        if before < done:
+            self.rate_per_s = (done - before) / (now_s - then_s)
+            # From where the phase began nobody knows how long the others take.
+            self.eta_s = (self._total - done) / self.rate_per_s if self._total and before > first else None
+        self._marks.append((done, now_s))
+        if len(self._marks) > MOST_MARKS:
+            self._marks = self._marks[::2]
 
     def _text(self, done: int, note: str) -> str:
         parts = [f"{done:,} of {self._total:,}" if self._total else f"{done:,}"]
