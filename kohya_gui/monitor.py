@@ -83,7 +83,8 @@ class Monitor:
             "row": self._row(run_id, status, waiting_reasons(self.store)),
             "argv": texts(record.argv),
             "values": as_typed(record.stage, record.values),
-            "phases": [_phase(phase, status, view) for phase in view.phases] + _ahead(record.stage, status, view),
+            "phases": [_phase(phase, status, view, record) for phase in view.phases]
+            + _ahead(record.stage, status, view),
             "metrics": view.metrics(since_event),
             "samples": [{**sample, "url": image_url(sample["path"])} for sample in view.samples],
             "saved": [{**saved, "gone": not os.path.exists(saved["path"])} for saved in view.saved],
@@ -167,7 +168,7 @@ class Monitor:
             "stage": record.stage,
             "title": _title(record.stage, record.title),
             "state": state,
-            "word": _word(state, view.phase if view else None, outcome),
+            "word": say("phase.compile") if _compiles(record, state, view) else _word(state, view, outcome),
             "why": say_reason(self._why(record, status, reasons.get(run_id), view if stalled else None))
             or from_program((outcome and outcome.sentence) or ""),
             "started": status.started,
@@ -248,7 +249,15 @@ def _quiet_s(view: RunView | None) -> float:
     return max(usual, 3 * phase.gap_s)
 
 
-def _word(state: str, phase: PhaseView | None, outcome: Outcome | None) -> str:
+def _compiles(record: RunRecord, state: str, view: RunView | None) -> bool:
+    """Whether a run is at its first step, and compiles the model for it."""
+    asked = bool(record.values.get("torch_compile"))
+    training = view is not None and view.phase is not None and view.phase.name == "train" and not view.points
+    return state == "running" and asked and training
+
+
+def _word(state: str, view: RunView | None, outcome: Outcome | None) -> str:
+    phase = view.phase if view else None
     if state == "running" and phase:
         return say_or(f"phase.{phase.name}", phase.name.replace("_", " ").capitalize())
     if state == "done" and outcome and outcome.skipped:
@@ -278,13 +287,14 @@ def _ahead(stage: str, status: Status, view: RunView) -> list[Json]:
     return [{"name": name, "title": say(f"phase.{name}"), "state": "waiting"} for name in names]
 
 
-def _phase(phase: PhaseView, status: Status, view: RunView) -> Json:
+def _phase(phase: PhaseView, status: Status, view: RunView, record: RunRecord) -> Json:
     last = phase is view.phases[-1]
+    name = "compile" if last and _compiles(record, status.state, view) else phase.name
     state = status.state if last else "done"
     ended = phase.ended or (status.outcome.ended if status.outcome else time.time()) or phase.began
     return {
         "name": phase.name,
-        "title": say_or(f"phase_name.{phase.name}", phase.name.replace("_", " ").capitalize()),
+        "title": say_or(f"phase_name.{name}", phase.name.replace("_", " ").capitalize()),
         "state": state,
         **figures(phase, last and view.paused is not None),
         "seconds": round(ended - phase.began, 1),

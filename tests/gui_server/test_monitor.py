@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import sys
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from kohya_gui.words import speaking
 from sd_scripts.library import events
 from sd_scripts.library.errors import BadOption
 from sd_scripts.library.report import Report
+from tests.gui_server.conftest import FAKE
 
 
 @pytest.fixture
@@ -116,6 +118,33 @@ def test_a_pause_foretells_no_end(told):
     phase = RunView(path).update().phase
     assert figures(phase, paused=False) == {"done": 2, "total": 10, "rate_per_s": 1.0, "eta_s": 8.0}
     assert figures(phase, paused=True) == {"done": 2, "total": 10, "rate_per_s": None, "eta_s": None}
+
+
+@pytest.mark.parametrize(
+    ("lang", "word", "title"),
+    [
+        ("en", "Compiling the model", "which may take minutes"),
+        ("ja", "モデルのコンパイル中", "数分かかることがあります"),
+    ],
+)
+def test_a_first_step_that_compiles_the_model_says_so(lab, lang, word, title):
+    asked = {"values": {"torch_compile": True}, "argv": [sys.executable, FAKE, "--steps", "2", "--step_s", "1000"]}
+    run_id = lab.queue.add(**lab.step("compiled") | asked).id
+    monitor, path = Monitor(lab.queue), lab.store.events_path(run_id)
+    deadline = time.monotonic() + 90
+    while not RunView(path).update().phases:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with speaking(lang):
+        assert monitor.row(run_id)["word"] == word
+        assert title in monitor.run(run_id)["phases"][0]["title"]
+        report = Report(path, out=io.StringIO())
+        report.emit(events.Metric(step=1, epoch=1, values={"loss": 1.0}))
+        report.close()
+        assert monitor.row(run_id)["word"] == {"en": "Training", "ja": "学習中"}[lang]
+        assert title not in monitor.run(run_id)["phases"][0]["title"]
+    lab.queue.request(run_id, "kill")
+    assert lab.wait(run_id).state != "done"
 
 
 def test_no_news_is_said_by_what_is_usual(lab):
