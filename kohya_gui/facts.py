@@ -93,7 +93,8 @@ def _memory_facts(draft: Draft, past: Past | None) -> list[Fact]:
     memory = memory_of(draft)
     if memory is None:
         return []
-    note = say("fact.memory_formula" if gpus else "fact.memory_formula_cpu", size=_px(memory.size_px))
+    key = "memory_formula" if gpus else "memory_formula_several" if memory.processes > 1 else "memory_formula_cpu"
+    note = say(f"fact.{key}", size=_px(memory.size_px), processes=memory.processes)
     known = memory.footprint.optimizer is not None
     told = say("fact.about" if known else "fact.at_least", what=_of(memory.total, gpus))
     return [Fact(say("fact.memory"), told, note, tuple(_memory_rows(draft, memory)), offer=offer)]
@@ -110,6 +111,8 @@ def _memory_rows(draft: Draft, memory: Memory) -> Iterator[Row]:
     yield say("fact.activations"), size(parts.activations)
     if memory.process:
         yield say("fact.process"), size(memory.process)
+    if memory.processes > 1:
+        yield say("fact.processes"), f"{memory.processes} × {size(memory.each)}"
 
 
 def _px(size_px: tuple[int, int]) -> str:

@@ -20,17 +20,24 @@ _USUAL_PX = {"sd": 512, "sdxl": 1024}
 
 @dataclass(frozen=True)
 class Memory:
-    """What a training takes: its tensors by kind, and what its process takes besides (`process`); `size_px`: of the
-    largest pictures."""
+    """What a process of a training takes: its tensors by kind, and what it takes besides (`process`); `size_px`: of the
+    largest pictures. `processes`: so many share one memory, and each holds all of it; GPUs have memories of their own.
+    """
 
     footprint: Footprint
     process: float
     size_px: Size
+    processes: int = 1
+
+    @property
+    def each(self) -> float:
+        """What one of them takes."""
+        return self.footprint.total + self.process
 
     @property
     def total(self) -> float:
         """All of it."""
-        return self.footprint.total + self.process
+        return self.each * self.processes
 
 
 def optimizer_of(draft: Draft) -> str:
@@ -52,7 +59,7 @@ def memory_of(draft: Draft) -> Memory | None:
         footprint = expected(options, model, size_px, draft.get("train_batch_size") or 1, on_cpu)
     except UserError:
         return None
-    return Memory(footprint, PROCESS_BYTES if on_cpu else 0, size_px)
+    return Memory(footprint, PROCESS_BYTES if on_cpu else 0, size_px, processes_here(draft) if on_cpu else 1)
 
 
 def gpus_of(draft: Draft) -> list[devices.Gpu]:

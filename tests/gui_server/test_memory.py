@@ -13,6 +13,7 @@ from kohya_gui.files import Roots
 from kohya_gui.memory import memory_of, state_bytes
 from kohya_gui.project import Project
 from kohya_gui.stages import STAGES
+from kohya_gui.words import size
 from sd_scripts.library.example.sd_models import make_diffusers, make_sd1
 from sd_scripts.library.footprint.model import model_of
 from sd_scripts.library.footprint.text import text_shape
@@ -87,6 +88,27 @@ def test_the_figure_has_its_parts_and_says_what_it_rests_on(models, monkeypatch)
     monkeypatch.setattr(devices, "names", lambda: ["gpu:0"])
     (fact,) = [fact for fact in estimates(draft_of(models["file"]), None) if fact.name == "Memory"]
     assert fact.value.endswith(" of 24.0 GB") and "The program itself" not in dict(fact.rows)
+
+
+def test_processes_on_a_processor_hold_the_whole_model_each(models, monkeypatch):
+    def told(**values):
+        (fact,) = [fact for fact in estimates(draft_of(models["file"], **values), None) if fact.name == "Memory"]
+        return fact
+
+    monkeypatch.setattr(devices, "gpus", list)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    one, three = memory_of(draft_of(models["file"])), memory_of(draft_of(models["file"], num_processes="3"))
+    assert (three.each, three.total) == (one.total, 3 * one.total)
+    assert told(num_processes="3").value == f"about {size(3 * one.total)}"
+    assert told(num_processes="3").rows[-1] == ("Processes", f"3 × {size(one.total)}")
+    assert "each of the 3 processes holds the whole model" in told(num_processes="3").note
+    # Those of other machines take the memory of those.
+    assert told(num_processes="2", num_machines="2") == told()
+    # What is saved is one model's.
+    assert state_bytes(draft_of(models["file"], num_processes="3")) == state_bytes(draft_of(models["file"]))
+    monkeypatch.setattr(devices, "gpus", lambda: [devices.Gpu("Some GPU", 24_000_000_000)] * 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert told(num_processes="2").value == f"{told().value} on each GPU"
 
 
 def told_presets():
