@@ -34,6 +34,7 @@ from kohya_gui.run_api import RunEndpoints
 from kohya_gui.runs.history import History
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunStore
+from kohya_gui.shortage import add_shortage
 from kohya_gui.stages import STAGES, stage_values
 from kohya_gui.state import project_state
 from kohya_gui.tensorboard import Server, TensorBoards
@@ -179,6 +180,7 @@ class Studio(DatasetEndpoints, FitEndpoints, FormEndpoints, PresetEndpoints, Run
         given = self._project(project)
         each = pipeline.folder_steps(known_stage(stage), values, given, self.roots)
         add_rivals(each, self._queue.store)
+        add_shortage(each, self._queue.store)
         waits = next((checked for checked in each if checked.blocks(confirm)), None)
         if waits:
             return {"findings": findings_json(waits.findings)}
@@ -211,6 +213,7 @@ class Studio(DatasetEndpoints, FitEndpoints, FormEndpoints, PresetEndpoints, Run
         choice = pipeline.Choice(frozenset(skip or ()), caption, tagger, clean, values or {}, train)
         steps = pipeline.plan(self._project(project), choice, self.roots)
         add_rivals([step.checked for step in steps], self._queue.store)
+        add_shortage([step.checked for step in steps], self._queue.store)
         findings = pipeline.findings(steps)
         if stand_against(findings, confirm):
             return {"findings": findings_json(findings)}
@@ -239,6 +242,7 @@ class Studio(DatasetEndpoints, FitEndpoints, FormEndpoints, PresetEndpoints, Run
             return check_again(known_stage(stage), values, given, self.roots, self._queue.store, replaces)
         checked = check(known_stage(stage), values, self._project(project), self.roots)
         add_rivals([checked], self._queue.store)
+        add_shortage([checked], self._queue.store)
         add_found(checked, self._queue.store)
         return checked
 

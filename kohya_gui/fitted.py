@@ -56,6 +56,12 @@ def add_found(checked: Checked, store: RunStore) -> None:
     checked.findings += [finding] if finding else []
 
 
+def is_best(draft: Draft, store: RunStore) -> bool:
+    """Whether the last such run tried the very settings of the form, and chose them: they fit, in one process."""
+    finding = _found(draft, store)
+    return finding is not None and finding.key == "fit.best"
+
+
 def _found(draft: Draft, store: RunStore) -> Finding | None:
     for run_id in reversed(store.ids()[-_MOST_RUNS:]):
         record, outcome = store.record(run_id), store.outcome(run_id)

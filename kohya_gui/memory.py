@@ -1,7 +1,9 @@
 """The memory that a training takes: the program's own formula, asked with what stands in the form. Needs no torch."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from kohya_gui import devices, found
 from kohya_gui.counted import counted
@@ -49,11 +51,21 @@ def optimizer_of(draft: Draft) -> str:
 @once
 def memory_of(draft: Draft) -> Memory | None:
     """What the training takes on its device; None where the model is not known, or is divided up."""
+    return _memory(draft, largest_px)
+
+
+def memory_if(draft: Draft, changes: dict[str, Any]) -> Memory | None:
+    """What it would take with other values; of pictures as large as they are now, so that none is counted again."""
+    known = memory_of(draft)
+    return _memory(replace(draft, values=draft.values | changes), lambda _: known.size_px) if known else None
+
+
+def _memory(draft: Draft, largest: Callable[[Draft], Size]) -> Memory | None:
     name = draft.path("pretrained_model_name_or_path")
     model = _model_at(name) if name and name.exists() else None
     if model is None or draft.get("deepspeed"):
         return None
-    on_cpu, size_px = not gpus_of(draft), largest_px(draft)
+    on_cpu, size_px = not gpus_of(draft), largest(draft)
     options = from_values(draft.stage.options, in_reach(draft))
     try:
         footprint = expected(options, model, size_px, draft.get("train_batch_size") or 1, on_cpu)

@@ -9,6 +9,7 @@ from kohya_gui.project import Project
 from kohya_gui.rivals import add_rivals
 from kohya_gui.rules import texts_of
 from kohya_gui.runs.store import RunRecord, RunStore
+from kohya_gui.shortage import add_shortage
 from kohya_gui.stages import STAGES, Stage
 
 _ENDINGS = {"caption": ".caption", "tag": ".txt"}
@@ -21,6 +22,7 @@ def check_again(
     coming = frozenset(path for record in _before(run_id, store) for path in _written(record))
     checked = check(stage, values, project, roots, coming)
     add_rivals([checked], store, besides=run_id)
+    add_shortage([checked], store)
     return checked
 
 

@@ -14,6 +14,7 @@ LEAVES = (
     "sd_scripts.library.events",
     "sd_scripts.library.installed",
     "sd_scripts.library.notice",
+    "sd_scripts.library.ram",
     "sd_scripts.library.systems",
     "sd_scripts.library.telling",
     "sd_scripts.library.data.dataset_options",

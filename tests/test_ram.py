@@ -8,14 +8,14 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from sd_scripts.library.ram import free_ram_bytes, peak_ram_bytes
+from sd_scripts.library.ram import free_ram_bytes, peak_ram_bytes, whole_ram_bytes
 
 MACHINE_BYTES = 1 << 40
 
 
 @pytest.mark.parametrize("older", [False, True])
 def test_a_container_has_the_memory_that_its_limit_leaves(tmp_path, monkeypatch, older):
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=MACHINE_BYTES))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=MACHINE_BYTES, total=MACHINE_BYTES))
     folder = tmp_path / "memory" if older else tmp_path
     names = ("limit_in_bytes", "usage_in_bytes") if older else ("max", "current")
     folder.mkdir(exist_ok=True)
@@ -25,6 +25,7 @@ def test_a_container_has_the_memory_that_its_limit_leaves(tmp_path, monkeypatch,
         (folder / f"memory.{names[0]}").write_text(f"{limit}\n")
         found = free_ram_bytes(tmp_path)
         assert found == free if free is not None else found == MACHINE_BYTES
+        assert whole_ram_bytes(tmp_path) == (MACHINE_BYTES if free is None else int(limit))
 
 
 def test_the_peak_of_a_process_is_its_own_and_not_of_the_one_that_started_it():

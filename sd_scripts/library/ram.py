@@ -28,6 +28,17 @@ def free_ram_bytes(groups: Path = _ROOT) -> int:
     return max(0, free)
 
 
+def whole_ram_bytes(groups: Path = _ROOT) -> int:
+    """All of the machine's, and in a container its limit, whatever is taken of it now."""
+    import psutil
+
+    whole = int(psutil.virtual_memory().total)
+    for limit, *_ in _GROUPS:
+        with suppress(OSError, ValueError):
+            whole = min(whole, int((groups / limit).read_text()))
+    return whole
+
+
 def peak_ram_bytes(pid: int | None = None) -> int:
     """The most that a living process has held, this one by default; 0 where it has ended.
 
