@@ -4,14 +4,11 @@ Each is a program of its own as well: `python -m benchmarks.step`. The exit code
 """
 
 import json
-import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import REPOSITORY
+from benchmarks.processes import OF_A_STAGE_S, REPOSITORY, room, started, stoppable, within_another
 from benchmarks.rows import arguments, need_gpu
 from sd_scripts.library.io.atomic import write_json
 
@@ -60,14 +57,15 @@ def main() -> int:
 
 def run(name: str, options: Any) -> tuple[int, Any]:
     """Exit code and figures of a stage, which prints for itself; None where it came to none."""
-    with tempfile.TemporaryDirectory() as folder:
-        figures = Path(folder) / "figures.json"
-        argv = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(figures)]
+    with room() as folder:
+        figures = folder / "figures.json"
+        argv = ["-m", f"benchmarks.{name}", "--json", str(figures)]
         argv += ["--device", options.device, "--rounds", str(options.rounds)]
         argv += ["--quick"] * options.quick + (["--room", str(options.room)] if options.room else [])
-        code = subprocess.run(argv, cwd=REPOSITORY).returncode
+        with started(argv, REPOSITORY, within_another(), OF_A_STAGE_S) as stage:
+            code = stage.wait()
         return code, json.loads(figures.read_bytes()) if figures.exists() else None
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stoppable(main))

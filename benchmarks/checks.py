@@ -9,9 +9,7 @@ import argparse
 import io
 import json
 import os
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,6 +18,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from benchmarks.processes import room, run, stoppable
 from benchmarks.rows import Row, at_least, json_file, tell
 from sd_scripts.library.data.buckets import BucketRules, Fit
 from sd_scripts.library.data.known_files import INDEX, KnownFiles, content_hash
@@ -82,14 +81,10 @@ def main() -> int:
 
 def of_folder(files: int) -> list[Look]:
     """The looks at one folder, each in a process of its own: memory counts from its beginning."""
-    with tempfile.TemporaryDirectory() as place:
-        fill(Path(place), files)
-        return [Look(**json.loads(_run(what, place, files))) for what in LOOKS]
-
-
-def _run(what: str, place: str, files: int) -> str:
-    command = [sys.executable, "-m", "benchmarks.checks", "--one", what, place, str(files)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    with room() as place:
+        fill(place, files)
+        argv = ["-m", "benchmarks.checks", "--one"]
+        return [Look(**json.loads(run([*argv, what, place, str(files)]))) for what in LOOKS]
 
 
 def fill(place: Path, files: int) -> None:
@@ -180,4 +175,4 @@ def measured(what: str, place: Path, files: int) -> Look:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stoppable(main))

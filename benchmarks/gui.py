@@ -18,6 +18,7 @@ from playwright.sync_api import Browser
 
 from benchmarks import looks, servers
 from benchmarks.alternating import in_turn
+from benchmarks.processes import stoppable
 from benchmarks.rows import Row, at_most, json_file, rounds, tell
 from kohya_gui.stages import STAGES
 from sd_scripts.options.spec import OptionSpec, option_specs
@@ -100,4 +101,4 @@ def judged(found: Figures) -> list[Row]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stoppable(main))

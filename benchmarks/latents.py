@@ -7,18 +7,16 @@ apart. On a CPU both parts share the cores, so their sum is the limit, on a GPU 
 """
 
 import json
-import os
 import statistics
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from benchmarks.models import make_model
 from benchmarks.photographs import KINDS, megapixels, write_photographs
-from benchmarks.processes import REPOSITORY, cost_of
+from benchmarks.processes import REPOSITORY, cost_of, only_cores
 from benchmarks.rows import Given, Row, at_least, at_most, stage
 from sd_scripts.library.io.atomic import write_json
 from sd_scripts.library.team import own_cores
@@ -159,22 +157,6 @@ def _round(number: int, photos: Folder, small: Folder, setting: Setting) -> Roun
         took = {(what, way): run() for what, way, run in runs[first:] + runs[:first]}
     start, whole = ({way: took[what, way] for way in OURS} for what in ("start", "whole"))
     return Round(took["model", ""], took["decode", ""], start, whole)
-
-
-@contextmanager
-def only_cores(count: int) -> Iterator[None]:
-    """Keeps this process, and those that it starts meanwhile, to the first so many of its cores."""
-    before = {name: os.environ.pop(name, None) for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")}
-    pinned = hasattr(os, "sched_setaffinity")
-    every = os.sched_getaffinity(0) if pinned else set[int]()
-    if pinned:
-        os.sched_setaffinity(0, sorted(every)[:count])
-    try:
-        yield
-    finally:
-        if pinned:
-            os.sched_setaffinity(0, every)
-        os.environ |= {name: value for name, value in before.items() if value}
 
 
 def _part(part: str, folder: Folder, setting: Setting) -> Took:

@@ -7,7 +7,6 @@ torch.cuda.max_memory_allocated. Each setting is a training of its own, by the s
 
 import json
 import shlex
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ import torch
 from PIL import Image
 
 from benchmarks.models import Size, make_model
-from benchmarks.processes import REPOSITORY, cost_of
+from benchmarks.processes import REPOSITORY, cost_of, run
 from benchmarks.rows import Given, Row, stage, within
 from sd_scripts.library.data.buckets import parse_resolution
 from sd_scripts.library.footprint.model import model_of
@@ -148,10 +147,7 @@ class Room:
         if self.device == "cuda":
             return self._tried(script, words)["allocated_bytes"]
         result = self._new_file()
-        argv = [sys.executable, "-W", "ignore", "-m", "benchmarks.tensors", script, str(result), *words]
-        done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(f"Error: {shlex.join(argv)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        run(["-W", "ignore", "-m", "benchmarks.tensors", script, result, *words])
         return float(json.loads(result.read_text(encoding="utf-8"))["tensors"])
 
     def _words(self, script: str, family: str, asked: list[str]) -> list[str]:

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from benchmarks.alternating import alternating
 from benchmarks.processes import Cost, cost_of
 from benchmarks.rows import Given, Row, at_most, stage

@@ -25,6 +25,7 @@ import psutil
 from playwright.sync_api import Browser, Page
 
 from benchmarks import steady_run
+from benchmarks.processes import stoppable
 from benchmarks.rows import Row, at_most, json_file, tell
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunStore
@@ -188,4 +189,4 @@ def rows_of(found: Found, options: argparse.Namespace) -> list[Row]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stoppable(main))

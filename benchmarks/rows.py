@@ -2,12 +2,12 @@
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks import processes
 from benchmarks.figures import in_one_line, machine
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.atomic import check_writable, write_json
@@ -107,11 +107,15 @@ class Given:
 
 def stage(measure: Callable[[Given], list[Row]], about: str | None) -> int:
     """The command line of a stage's benchmark: measures, prints, writes; 1 where a goal is missed."""
+    return processes.stoppable(lambda: _measured(measure, about))
+
+
+def _measured(measure: Callable[[Given], list[Row]], about: str | None) -> int:
     options = arguments(about).parse_args()
     if options.device == "cuda":
         need_gpu()
-    with tempfile.TemporaryDirectory(dir=options.room) as place:
-        rows = measure(Given(options.device, options.quick, options.rounds, Path(place)))
+    with processes.room(options.room) as place:
+        rows = measure(Given(options.device, options.quick, options.rounds, place))
     about_it = versions() | {"device": device_name(options.device)}
     return tell(rows, about_it, options.json, judged=not options.quick)
 

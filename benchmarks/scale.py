@@ -5,14 +5,11 @@ Every program runs as a process of its own. The exit code is 1 where one holds m
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks.processes import cost_of
+from benchmarks.processes import cost_of, room, stoppable
 from benchmarks.rows import Row, at_most, json_file, tell
 from sd_scripts.library.io.metadata import Entry, write_entries
 
@@ -36,8 +33,8 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=100_000, help="pictures of the folder, each with a text file")
     parser.add_argument("--json", type=json_file, help="also write the figures to this file")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        found = [rows_of(case) for case in cases(Path(folder), options.entries, options.pictures)]
+    with room() as folder:
+        found = [rows_of(case) for case in cases(folder, options.entries, options.pictures)]
     return tell([row for rows in found for row in rows], {}, options.json)
 
 
@@ -97,4 +94,4 @@ def name_of(number: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stoppable(main))

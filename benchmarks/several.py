@@ -8,7 +8,6 @@ could give. There is a goal on GPUs alone: cores share the way to the memory, an
 import json
 import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +17,7 @@ from typing import Any
 
 from benchmarks.alternating import alternating
 from benchmarks.models import make_model
-from benchmarks.processes import REPOSITORY
+from benchmarks.processes import REPOSITORY, run
 from benchmarks.rows import Given, Row, at_most, stage
 
 SCRIPTS = REPOSITORY / "sd_scripts"
@@ -109,10 +108,7 @@ def _told(given: Given, script: str, words: list[str], processes: int) -> list[d
     environment = os.environ | {"SD_SCRIPTS_EVENTS": str(events)}
     if given.device == "cpu":
         environment |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    argv = [sys.executable, *launch, str(SCRIPTS / script), *words]
-    done = subprocess.run(argv, cwd=given.room, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"Error: {' '.join(argv)} ended with {done.returncode}:\n{done.stderr}")
+    run([*launch, SCRIPTS / script, *words], given.room, environment)
     return [json.loads(line) for line in events.read_text().splitlines()]
 
 

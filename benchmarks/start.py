@@ -8,7 +8,6 @@ file. On a GPU the models have their true size; on a CPU the SD1.5 that is loade
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -19,7 +18,7 @@ import torch
 
 from benchmarks.alternating import alternating
 from benchmarks.models import Family, Size, make_model
-from benchmarks.processes import REPOSITORY, cost_of
+from benchmarks.processes import REPOSITORY, cost_of, run
 from benchmarks.rows import Given, Row, at_most, stage
 from sd_scripts.library import events
 from sd_scripts.library.io.checkpoints import open_checkpoint, write_ckpt
@@ -123,13 +122,11 @@ def _run(script: str, model: Path, more: list[str], given: Given) -> dict[str, f
     place.mkdir(exist_ok=True)
     told, read = place / "events.jsonl", place / "imports.json"
     told.unlink(missing_ok=True)
-    argv = [sys.executable, "-m", "benchmarks.timeline", str(read), str(SCRIPTS / script)]
+    argv = ["-m", "benchmarks.timeline", str(read), str(SCRIPTS / script)]
     argv += [*_training(script, _pictures(given.room), place), f"--pretrained_model_name_or_path={model}", *more]
     given_environment = os.environ | {events.EVENTS_VARIABLE: str(told), "PYTHONPATH": str(REPOSITORY)}
     began = time.time()
-    done = subprocess.run(argv, cwd=REPOSITORY, env=given_environment, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"Error: {script} ended with {done.returncode}:\n{done.stderr}")
+    run(argv, env=given_environment)
     lines = [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()]
     return split(began, lines, json.loads(read.read_text(encoding="utf-8")))
 

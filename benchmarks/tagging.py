@@ -15,8 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,11 +26,12 @@ from PIL import ExifTags, Image
 
 from benchmarks import tagging_models
 from benchmarks.photographs import SHAPES_PX, photograph, write_photographs
-from benchmarks.processes import REPOSITORY
+from benchmarks.processes import REPOSITORY, failed, only_cores, run, started
 from benchmarks.rows import Given, Row, at_least, at_most, stage
 from benchmarks.tagging_bare import BATCH_SIZE, BEAMS, GIT_LENGTH, LENGTHS
 from sd_scripts.library.tagging.deepdanbooru import Fitted
 from sd_scripts.library.tagging.wd14 import Squared
+from sd_scripts.library.team import own_cores
 
 SCRIPTS = REPOSITORY / "sd_scripts" / "finetune"
 PICTURES = {"cpu": 56, "cuda": 560}
@@ -135,7 +135,7 @@ def measure(given: Given) -> list[Row]:
 
 
 def _cores(case: Case, given: Given) -> list[int]:
-    there = len(os.sched_getaffinity(0))
+    there = own_cores()
     if given.quick or given.device == "cuda":
         return [there]
     return [cores for cores in case.cores if cores <= there] or [there]
@@ -143,7 +143,7 @@ def _cores(case: Case, given: Given) -> list[int]:
 
 def _takes(case: Case, model: Path, cores: int, given: Given) -> list[Taken]:
     pictures = given.room / "pictures"
-    with on_cores(cores):
+    with only_cores(cores):
         if case.bare == "deepdanbooru" and not list(model.glob("*.onnx")):
             # The first run makes the ONNX form, once for all.
             _ours(case, model, pictures)
@@ -233,23 +233,16 @@ def run_script(script: str, arguments: list[str], events: Path) -> Told:
     began_s = time.time()
     # A file takes whatever it says, while nobody reads.
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
-        process = subprocess.Popen(
-            [sys.executable, str(SCRIPTS / script), *arguments],
-            env=_environment() | {"SD_SCRIPTS_EVENTS": str(events)},
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-        )
-        try:
-            with events.open() as lines:
-                moments = _moments(psutil.Process(process.pid), lines)
-            process.wait()
-        finally:
-            # It still runs only if we were interrupted, or failed.
-            process.terminate()
+        argv, environment = [SCRIPTS / script, *arguments], _environment() | {"SD_SCRIPTS_EVENTS": str(events)}
+        with (
+            started(argv, env=environment, stdout=subprocess.DEVNULL, stderr=said) as process,
+            events.open() as lines,
+        ):
+            moments = _moments(psutil.Process(process.pid), lines)
             process.wait()
         if process.returncode or "summary" not in moments:
             said.seek(0)
-            raise SystemExit(f"Error: {script} ended with {process.returncode}:\n{said.read()}")
+            raise failed([script], process.returncode, said.read())
     # Where nothing is to be described, there is no such phase.
     before, after = moments.get("describe", Moment(began_s, 0.0, 0.0, {})), moments["summary"]
     return Told(
@@ -279,30 +272,12 @@ def _moments(watched: psutil.Process, lines: IO[str]) -> dict[str, Moment]:
     return moments
 
 
-@contextmanager
-def on_cores(cores: int) -> Iterator[None]:
-    """This process, and those that it starts, have the first so many of its cores."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(before)[:cores])
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
 def _bare(case: Case, model: Path, pictures: Path, cores: int, device: str, what: str) -> dict[str, float]:
     """Seconds of the bare computation: its "model" or its "reading"."""
     words = [case.bare, str(model), str(pictures), str(cores), device, what]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.tagging_bare", *words],
-        cwd=REPOSITORY,
-        env=_environment() | {"OMP_WAIT_POLICY": "PASSIVE"},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise SystemExit(f"Error: the bare computation of {case.what} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+    said = run(["-m", "benchmarks.tagging_bare", *words], env=_environment() | {"OMP_WAIT_POLICY": "PASSIVE"})
+    took: dict[str, float] = json.loads(said.splitlines()[-1])
+    return took
 
 
 def _environment() -> dict[str, str]:

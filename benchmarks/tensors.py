@@ -53,7 +53,7 @@ def main(script: str, result: str, words: list[str]) -> None:
     options: Any = parse(SCRIPTS[script], words, script)
     report = TensorCounter(STEPS)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
-        trial.try_steps(script, options, STEPS, report=report)
+        trial.try_steps(script, options, STEPS, str(Path(result).parent), report)
     events = watched.profiler.kineto_results.events()
     changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
     first, last = report.looks_ns[0], report.looks_ns[-1]
