@@ -19,7 +19,7 @@ from typing import Any, cast
 import numpy as np
 
 from benchmarks.processes import room, run, stoppable
-from benchmarks.rows import Row, at_least, json_file, tell
+from benchmarks.rows import Row, at_least, at_least_one, json_file, tell
 from sd_scripts.library.data.buckets import BucketRules, Fit
 from sd_scripts.library.data.known_files import INDEX, KnownFiles, content_hash
 from sd_scripts.library.data.latents import CachedLatents, MadeFrom, plain_path, write_latents
@@ -67,7 +67,9 @@ class Look:
 def main() -> int:
     """Measures, prints the table, and says whether every goal holds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=int, nargs="+", default=[5000, 20_000], help="pictures (default: 5000 20000)")
+    parser.add_argument(
+        "--files", type=at_least_one, nargs="+", default=[5000, 20_000], help="pictures (default: 5000 20000)"
+    )
     parser.add_argument("--json", type=json_file, help="also write the figures to this file")
     parser.add_argument("--one", nargs=3, metavar=("WHAT", "FOLDER", "FILES"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -154,7 +156,7 @@ def look_texts(place: Path, pictures: list[Path]) -> int:
 LOOKS: dict[str, Callable[[Path, list[Path]], int]] = {
     "preparing": look_preparing,
     "training": look_training,
-    "texts": look_texts,
+    "encoded captions": look_texts,
 }
 
 

@@ -1,7 +1,7 @@
 """What each way to train faster, or with less memory, gains and does to the loss.
 
 Of each, two trainings of the same model take their steps in turn, one with it and one without, with the same seeds:
-"ours" is with it, "bare" without. The loss of each step is compared, and the most memory that a step takes.
+The loss of each step is compared, and the most memory that a step takes.
 On a CPU one thread computes.
 """
 
@@ -107,7 +107,7 @@ def rows_of(switch: Switch, given: Given) -> list[Row]:
             bare.step()
             ours.step()
     except InductorError as error:
-        return [Row(switch.what, UNITS[given.device], float("nan"), note=f"PyTorch's compiler fails: {error}"[:200])]
+        return [Row(switch.what, UNITS[given.device], None, note=f"PyTorch's compiler fails: {error}"[:200])]
     warm_s = time.perf_counter() - began
     rounds = given.rounds if given.device == "cuda" else min(given.rounds, MOST_ON_CPU)
     own_s, bare_s, ratio = alternating(ours.step, bare.step, rounds)
@@ -139,4 +139,4 @@ def _installed(switch: Switch) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(stage(measure, __doc__))
+    sys.exit(stage(measure, __doc__, ("with", "without")))

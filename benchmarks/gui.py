@@ -19,7 +19,7 @@ from playwright.sync_api import Browser
 from benchmarks import looks, servers
 from benchmarks.alternating import in_turn
 from benchmarks.processes import stoppable
-from benchmarks.rows import Row, at_most, json_file, rounds, tell
+from benchmarks.rows import Row, at_least_one, at_most, json_file, tell
 from kohya_gui.stages import STAGES
 from sd_scripts.options.spec import OptionSpec, option_specs
 from tests.page import chromium
@@ -31,13 +31,13 @@ Figures = dict[str, list[float]]
 def main() -> int:
     """Measures, prints the table, and says whether every goal holds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=rounds, default=5, help="how often each server is started (default: 5)")
+    parser.add_argument("--rounds", type=at_least_one, default=5, help="how often each server is started (default: 5)")
     parser.add_argument("--json", type=json_file, help="also write the figures to this file")
     options = parser.parse_args()
     with chromium() as browser:
         rows = judged(measure(browser, options.rounds))
         about = {"gradio": version("gradio"), "chromium": browser.version, "rounds": options.rounds}
-    return tell(rows, about, options.json)
+    return tell(rows, about, options.json, columns=("page", "empty app"))
 
 
 def measure(browser: Browser, rounds: int) -> Figures:

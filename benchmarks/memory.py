@@ -167,4 +167,4 @@ class Room:
 
 
 if __name__ == "__main__":
-    sys.exit(stage(measure, __doc__))
+    sys.exit(stage(measure, __doc__, ("expected", "measured")))

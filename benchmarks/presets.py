@@ -8,7 +8,6 @@ A CPU takes minutes for a step of SDXL: this is no stage unless it is named.
 """
 
 import json
-import math
 import re
 import shlex
 import sys
@@ -54,7 +53,8 @@ def told(room: Room, name: str, line: str) -> Row:
     row = Row(name, "GB", ours / GB, note="more than this machine's RAM")
     if room.device != "cpu" or ours + BESIDES_BYTES < free_ram_bytes():
         row = room.row(line, room.measured(line), name)
-    print(f"{name}: {row.ours:.2f} GB expected, {row.bare or math.nan:.2f} GB measured", file=sys.stderr, flush=True)
+    measured = f"{row.bare:.2f} GB measured" if row.bare is not None else "not measured"
+    print(f"{name}: {ours / GB:.2f} GB expected, {measured}", file=sys.stderr, flush=True)
     return row
 
 
@@ -72,4 +72,4 @@ def of_presets(device: str) -> Iterator[tuple[str, str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(stage(measure, __doc__))
+    sys.exit(stage(measure, __doc__, ("expected", "measured")))

@@ -164,13 +164,13 @@ def stoppable(main: Callable[[], int]) -> int:
     systems.hear_stops(_STOPS.hear)
     try:
         code = main()
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr, flush=True)
-        code = error.exit_code
-    except BaseException:
-        # Whatever became of the stop on its way up: pools and libraries make other errors of it.
-        if not _STOPS.asked.is_set():
+    except BaseException as error:
+        # Pools and libraries make other errors of a stop on its way up.
+        if not (isinstance(error, UserError) or _STOPS.asked.is_set()):
             raise
+        code = getattr(error, "exit_code", STOPPED)
+        if not _STOPS.asked.is_set():
+            print(f"Error: {error}", file=sys.stderr, flush=True)
     if not _STOPS.asked.is_set():
         return code
     _STOPS.held += 1

@@ -54,7 +54,7 @@ def rows_of(plan: Plan, given: Given) -> list[Row]:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        return [Row(what, "s", float("nan"), note="does not fit into this machine's memory")]
+        return [Row(what, UNITS[given.device], None, note="does not fit into this machine's memory")]
     options = " ".join(f"--{name}" for name, _ in plan.values)
     return [Row(what, UNITS[given.device], step_s, note=options), Row("... peak memory", "MB", peak_mb)]
 

@@ -12,6 +12,9 @@ from benchmarks.figures import in_one_line, machine
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.atomic import check_writable, write_json
 
+TOO_SHORT = "too little work to be told from starting"
+ONLY_TRIED = "Tried only: these figures mean nothing, and no goal was judged."
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -29,6 +32,11 @@ class Goal:
 
     def __str__(self) -> str:
         return f"{self.way} {shown(self.bound)}{'x' if self.of == 'ratio' else ''}"
+
+
+Columns = tuple[str, str]
+OURS_AND_BARE: Columns = ("ours", "bare")
+"""What a table calls its two figures."""
 
 
 def at_most(bound: float, of: Literal["ratio", "value"] = "ratio") -> Goal:
@@ -50,12 +58,13 @@ def within(bound: float) -> Goal:
 class Row:
     """A figure of ours, that of the bare computation in the same run (if there is one), and the goal (if there is one).
 
+    `ours` is None where nothing could be measured; then the note says why.
     `measured_ratio`: the median of the ratios of alternating pairs, which is steadier than the ratio of two medians.
     """
 
     what: str
     unit: str
-    ours: float
+    ours: float | None
     bare: float | None = None
     goal: Goal | None = None
     note: str = ""
@@ -66,12 +75,12 @@ class Row:
         """Ours to bare."""
         if self.measured_ratio is not None:
             return self.measured_ratio
-        return self.ours / self.bare if self.bare else None
+        return self.ours / self.bare if self.bare and self.ours is not None else None
 
     @property
     def said(self) -> str:
         """The note; and what the ratio is, where the two figures beside it would be judged otherwise."""
-        if self.measured_ratio is None or not self.bare:
+        if self.measured_ratio is None or not self.bare or self.ours is None:
             return self.note
         if self._side(self.measured_ratio) == self._side(self.ours / self.bare):
             return self.note
@@ -105,30 +114,36 @@ class Given:
         return 1 if self.quick else (self.rounds + 1) // 2
 
 
-def stage(measure: Callable[[Given], list[Row]], about: str | None) -> int:
+def stage(measure: Callable[[Given], list[Row]], about: str | None, columns: Columns = OURS_AND_BARE) -> int:
     """The command line of a stage's benchmark: measures, prints, writes; 1 where a goal is missed."""
-    return processes.stoppable(lambda: _measured(measure, about))
+    return processes.stoppable(lambda: _measured(measure, about, columns))
 
 
-def _measured(measure: Callable[[Given], list[Row]], about: str | None) -> int:
+def _measured(measure: Callable[[Given], list[Row]], about: str | None, columns: Columns) -> int:
     options = arguments(about).parse_args()
     if options.device == "cuda":
         need_gpu()
     with processes.room(options.room) as place:
         rows = measure(Given(options.device, options.quick, options.rounds, place))
     about_it = versions() | {"device": device_name(options.device)}
-    return tell(rows, about_it, options.json, judged=not options.quick)
+    return tell(rows, about_it, options.json, judged=not options.quick, columns=columns)
 
 
-def tell(rows: list[Row], more: dict[str, Any], file: Path | None, judged: bool = True) -> int:
+def tell(
+    rows: list[Row], more: dict[str, Any], file: Path | None, judged: bool = True, columns: Columns = OURS_AND_BARE
+) -> int:
     """Prints the table below the machine and what `more` the figures depend on, and writes both to a file.
 
     Gives the exit code: 1 where a goal is missed; what was only tried (not `judged`) has missed nothing.
+    Errors: BadFile.
     """
     facts = machine() | more
-    print(f"{in_one_line(facts)}\n\n{table(rows, judged)}", flush=True)
+    print(f"{in_one_line(facts)}\n\n{table(rows, judged, columns)}", flush=True)
+    if not judged:
+        print(f"\n{ONLY_TRIED}", flush=True)
     if file:
-        write_json(file, {"about": facts, "command": sys.argv, "rows": [as_json(row, judged) for row in rows]})
+        told = [as_json(row, judged) for row in rows]
+        write_json(file, {"about": facts, "command": sys.argv, "columns": columns, "rows": told})
     return int(judged and any(row.holds is False for row in rows))
 
 
@@ -139,7 +154,7 @@ def arguments(about: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=about)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: at the models' true size")
     parser.add_argument("--quick", action="store_true", help="only see that it works: its figures mean nothing")
-    parser.add_argument("--rounds", type=rounds, default=5, help="of each figure so many are taken (default: 5)")
+    parser.add_argument("--rounds", type=at_least_one, default=5, help="of each figure so many are taken (default: 5)")
     parser.add_argument(
         "--json", type=json_file, help="also write the figures, the machine and the versions to this file"
     )
@@ -147,26 +162,34 @@ def arguments(about: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def rounds(text: str) -> int:
-    """How often something is measured. Errors: ValueError, ArgumentTypeError."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{number}: one round is the least.")
-    return number
+def at_least_one(text: str) -> int:
+    """How often something is done, or how many there are. Errors: ArgumentTypeError."""
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"this is a whole number of at least 1, not {text or 'nothing'}.")
+    return int(text)
 
 
 def room(name: str) -> Path:
     """A folder to work in. Errors: ArgumentTypeError."""
-    if not Path(name).is_dir():
-        raise argparse.ArgumentTypeError(f"{name}: there is no such folder.")
-    return Path(name)
+    path = Path(name)
+    if not path.is_dir():
+        what = "is a file. Name a folder." if path.exists() else "is not there. Name a folder that is."
+        raise argparse.ArgumentTypeError(f"{path} {what}")
+    return _taking_files(path)
 
 
 def json_file(name: str) -> Path:
     """A file that can be written when all is measured: its folder is there. Errors: ArgumentTypeError."""
     path = Path(name)
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else "lies in no folder that is there"
+    if path.exists() and not path.is_file():
+        what = "is a folder" if path.is_dir() else "is no ordinary file"
         raise argparse.ArgumentTypeError(f"{path} {what}. Name a file in a folder that is there.")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} lies in no folder that is there. Name a file in one that is.")
+    return _taking_files(path)
+
+
+def _taking_files(path: Path) -> Path:
     try:
         check_writable(path)
     except BadFile as error:
@@ -174,14 +197,13 @@ def json_file(name: str) -> Path:
     return path
 
 
-def table(rows: list[Row], judged: bool = True) -> str:
+def table(rows: list[Row], judged: bool = True, columns: Columns = OURS_AND_BARE) -> str:
     """The rows as a Markdown table; `judged`: with what is said of their goals."""
-    lines = ["| | ours | bare | ratio | goal | | |", "|---|---|---|---|---|---|---|"]
+    lines = [f"| | {' | '.join(columns)} | ratio | goal | | |", "|---|---|---|---|---|---|---|"]
     for row in rows:
-        bare = f"{shown(row.bare)} {row.unit}".strip() if row.bare is not None else ""
+        ours, bare = (f"{shown(one)} {row.unit}".strip() if one is not None else "" for one in (row.ours, row.bare))
         ratio = f"{row.ratio:.2f}" if row.ratio is not None else ""
         said = {True: "holds", False: "MISSED", None: ""}[row.holds if judged else None]
-        ours = f"{shown(row.ours)} {row.unit}".strip()
         lines.append(f"| {row.what} | {ours} | {bare} | {ratio} | {row.goal or ''} | {said} | {row.said} |")
     return "\n".join(lines)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.processes import cost_of, room, stoppable
-from benchmarks.rows import Row, at_most, json_file, tell
+from benchmarks.rows import Row, at_least_one, at_most, json_file, tell
 from sd_scripts.library.io.metadata import Entry, write_entries
 
 SIZE_PX = (64, 48)
@@ -29,8 +29,8 @@ class Case:
 def main() -> int:
     """Makes the files, runs the programs, prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--entries", type=int, default=1_000_000, help="entries of the metadata")
-    parser.add_argument("--pictures", type=int, default=100_000, help="pictures of the folder, each with a text file")
+    parser.add_argument("--entries", type=at_least_one, default=1_000_000, help="entries of the metadata")
+    parser.add_argument("--pictures", type=at_least_one, default=100_000, help="pictures, each with a text file")
     parser.add_argument("--json", type=json_file, help="also write the figures to this file")
     options = parser.parse_args()
     with room() as folder:

@@ -113,4 +113,4 @@ def _told(given: Given, script: str, words: list[str], processes: int) -> list[d
 
 
 if __name__ == "__main__":
-    sys.exit(stage(measure, __doc__))
+    sys.exit(stage(measure, __doc__, ("several", "one")))

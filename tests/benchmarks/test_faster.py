@@ -53,5 +53,16 @@ def test_what_is_published_is_measured(given):
     assert rows[0].ours > 0 and rows[1].ours > 4
 
 
+def test_what_the_compiler_or_the_memory_does_not_take_has_no_figure(given, monkeypatch):
+    def fails(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Training, "step", fails)
+    (row,) = published.measure(given)
+    assert (row.ours, row.note) == (None, "does not fit into this machine's memory")
+    monkeypatch.setattr(faster, "InductorError", MemoryError)
+    assert [row.ours for row in faster.measure(given)] == [None] * len(faster.QUICK)
+
+
 def test_differences_are_shares():
     assert differences([1.1, 2.0], [1.0, 2.0]) == pytest.approx((0.1, 0.05))

@@ -3,15 +3,17 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks import __main__ as every_stage
+from benchmarks import processes
 from benchmarks.alternating import alternating
 from benchmarks.models import make_model
-from benchmarks.processes import REPOSITORY
-from benchmarks.rows import Given, Row, as_json, at_least, at_most, json_file, table, within
+from benchmarks.processes import REPOSITORY, stoppable
+from benchmarks.rows import Given, Row, as_json, at_least, at_most, json_file, table, tell, within
 from sd_scripts.library.models import sd, sdxl
 
 
@@ -54,6 +56,34 @@ def test_a_ratio_that_its_figures_contradict_is_explained(row, said):
     assert table([row]).endswith(f"| {said} |")
 
 
+def test_what_could_not_be_measured_is_an_empty_cell_and_null():
+    row = Row("a", "s", None, 1.0, at_most(1.03), "the compiler fails")
+    assert row.ratio is None and row.holds is False
+    assert table([row], judged=False).splitlines()[2] == "| a |  | 1 s |  | at most 1.03x |  | the compiler fails |"
+    told = json.dumps(as_json(row, judged=True), allow_nan=False)
+    assert json.loads(told)["ours"] is None
+
+
+def test_a_table_names_its_columns(tmp_path, capsys):
+    file = tmp_path / "figures.json"
+    assert tell([Row("a", "GB", 1.0, 2.0)], {}, file, columns=("expected", "measured")) == 0
+    assert "| | expected | measured | ratio |" in capsys.readouterr().out
+    assert json.loads(file.read_bytes())["columns"] == ["expected", "measured"]
+
+
+def test_of_what_was_only_tried_no_goal_is_judged(capsys):
+    assert tell([Row("a", "s", 2.0, 1.0, at_most(1.03))], {}, None, judged=False) == 0
+    said = capsys.readouterr().out
+    assert "no goal was judged" in said and "MISSED" not in said and "holds" not in said
+
+
+def test_what_a_user_can_mend_is_one_sentence(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(processes.systems, "hear_stops", lambda handler: None)
+    (tmp_path / "file").write_text("")
+    assert stoppable(lambda: tell([], {}, tmp_path / "file" / "figures.json")) == 2
+    assert capsys.readouterr().err.startswith("Error: Cannot write ")
+
+
 def test_of_what_takes_long_half_the_rounds_are_taken(tmp_path):
     few = [Given("cpu", quick=False, rounds=rounds, room=tmp_path).few_rounds for rounds in (1, 2, 4, 5)]
     assert few == [1, 1, 2, 3]
@@ -89,7 +119,15 @@ def test_a_stage_that_is_not_there_is_named():
 
 @pytest.mark.parametrize(
     ("option", "value", "why"),
-    [("--rounds", "0", "one round is the least"), ("--room", "nowhere", "nowhere: there is no such folder")],
+    [
+        ("--rounds", "0", "--rounds: this is a whole number of at least 1, not 0."),
+        ("--rounds", "x", "--rounds: this is a whole number of at least 1, not x."),
+        ("--rounds", "", "--rounds: this is a whole number of at least 1, not nothing."),
+        ("--room", "nowhere", "--room: nowhere is not there. Name a folder that is."),
+        ("--room", __file__, f"--room: {__file__} is a file. Name a folder."),
+        ("--json", "/dev/full", "--json: /dev/full is no ordinary file. Name a file in a folder that is there."),
+        ("--json", "/", "--json: / is a folder. Name a file in a folder that is there."),
+    ],
 )
 def test_what_no_stage_can_do_is_said_once(option, value, why, monkeypatch, capfd):
     monkeypatch.setattr(sys, "argv", ["benchmarks", option, value])
@@ -97,6 +135,14 @@ def test_what_no_stage_can_do_is_said_once(option, value, why, monkeypatch, capf
         every_stage.main()
     said = capfd.readouterr()
     assert why in said.err and not said.out
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that takes no files")
+def test_a_folder_that_takes_no_files_is_said(monkeypatch, capfd):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--room", "/proc"])
+    with pytest.raises(SystemExit, match="2"):
+        every_stage.main()
+    assert "--room: Cannot write /proc: " in capfd.readouterr().err
 
 
 def test_a_file_for_the_figures_is_looked_at_before_anything_is_measured(tmp_path):
@@ -128,6 +174,12 @@ def test_a_stage_that_fails_stops_no_other(monkeypatch, tmp_path, capfd):
     assert every_stage.main() == 1
     assert capfd.readouterr().out.rstrip().endswith("in: fails, misses.")
     assert json.loads(figures.read_bytes()) == {"fails": None, "misses": {"rows": 1}, "holds": {"rows": 1}}
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--quick", "holds"])
+    assert every_stage.main() == 0
+    assert capfd.readouterr().out.rstrip().endswith("Tried only: these figures mean nothing, and no goal was judged.")
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--quick", "fails"])
+    assert every_stage.main() == 1
+    assert capfd.readouterr().out.rstrip().endswith("Trouble in: fails.")
 
 
 def test_what_another_package_misses_is_not_said():
