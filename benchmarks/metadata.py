@@ -5,12 +5,14 @@
 
 import itertools
 import random
+import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.alternating import alternating
+from benchmarks.growth import Work, growth
 from benchmarks.processes import Cost, cost_of
 from benchmarks.rows import Given, Row, at_most, stage
 from benchmarks.scale import SIZE_PX, make_pictures, name_of
@@ -51,7 +53,7 @@ def measure(given: Given) -> list[Row]:
     for number, text in enumerate(made_tags(few)):
         (folder / f"{name_of(number)}.txt").write_text(text + "\n")
     rows = [_compared(pair, 1 if given.quick else given.rounds) for pair in _pairs(given.room, folder, few)]
-    return rows + _growth(given.room, few, many)
+    return rows + _growth(given.room, few, many, 1 if given.quick else 2)
 
 
 def _pairs(room: Path, folder: Path, count: int) -> Iterator[Pair]:
@@ -90,12 +92,12 @@ def _compared(pair: Pair, rounds: int) -> Row:
     return Row(pair.what, "s", ours_s, bare_s, goal, note, ratio)
 
 
-def _growth(room: Path, few: int, many: int) -> list[Row]:
+def _growth(room: Path, few: int, many: int, again: int) -> list[Row]:
     """What an entry takes among many and among few, and the most memory that many take."""
-    small, large, out = (room / f"{name}.json" for name in ("few", "many", "out"))
+    single, small, large, out = (room / f"{name}.json" for name in ("single", "few", "many", "out"))
     three = room / "three"
     make_pictures(three, 3)
-    for file, count in ((small, few), (large, many)):
+    for file, count in ((single, 1), (small, few), (large, many)):
         write_entries(file, made_entries(count))
     programs = {
         "clean": lambda file: [CLEAN, file, out],
@@ -104,9 +106,13 @@ def _growth(room: Path, few: int, many: int) -> list[Row]:
     rows = []
     for what, program in programs.items():
         by_few, by_many = (cost_of(program(file)) for file in (small, large))
-        per_few, per_many = by_few.cpu_s / few * 1e6, by_many.cpu_s / many * 1e6
+        # The two that are short weigh most.
+        start_s, few_s = (
+            statistics.median([cost_of(program(file)).cpu_s for _ in range(again)] + known)
+            for file, known in ((single, []), (small, [by_few.cpu_s]))
+        )
         name = f"{what} {many:,} entries"
-        rows.append(Row(f"{name}, for each", "us", per_many, per_few, at_most(1.2), f"bare: of {few:,} entries"))
+        rows.append(growth(name, Work(1, start_s), Work(few, few_s), Work(many, by_many.cpu_s), 1.2))
         rows.append(Row(f"{name}, memory", "MB", by_many.peak_mb, by_few.peak_mb, at_most(60, "value")))
     return rows
 
