@@ -6,7 +6,6 @@ the system takes to give it its memory, and a model's first batch, count on both
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -145,16 +144,9 @@ def git_model(folder: Path, cores: int, device: str) -> Callable[[Array], object
 
 
 def deepdanbooru_model(folder: Path, cores: int, device: str) -> Callable[[Array], object]:
-    """The ONNX form that our tagger made of the Keras model in its first run, else the Keras model itself."""
-    made = sorted(folder.glob("*.onnx"))
-    if made:
-        return onnx_model(made[0], cores, device)
-    os.environ["KERAS_BACKEND"] = "torch"
-    import keras
-    import torch
-
-    torch.set_num_threads(cores)
-    return keras.saving.load_model(folder / "model-resnet.keras", compile=False).predict_on_batch
+    """The ONNX form that our tagger made of the Keras model in its first run."""
+    (made,) = folder.glob("*.onnx")
+    return onnx_model(made, cores, device)
 
 
 def wd14_model(folder: Path, cores: int, device: str) -> Callable[[Array], object]:

@@ -35,9 +35,13 @@ def test_both_sides_run_and_are_compared(tmp_path):
 def test_the_bare_computation_takes_the_model_of_each_case(case, tmp_path):
     write_photographs(tmp_path / "pictures", 2, [(320, 240)])
     prepare, load = BARE[case.bare]
-    run = load(case.make(tmp_path / "model", "tiny"), 1, "cpu")
-    found = run(np.stack([prepare(path) for path in sorted((tmp_path / "pictures").iterdir())]))
-    assert len(found[0] if case.bare == "wd14" else found) == 2
+    model = case.make(tmp_path / "model", "tiny")
+    if case.bare == "deepdanbooru":
+        # Its first run makes the ONNX form, as in the benchmark.
+        tagging._ours(case, model, tmp_path / "pictures")
+    run = load(model, 1, "cpu")
+    found = run(np.stack([prepare(path) for path in sorted((tmp_path / "pictures").glob("*_*.[jpw]*"))]))
+    assert len(found[0] if case.bare in tagging_models.TAGS else found) == 2
 
 
 def test_what_is_decoded_at_a_reduced_scale_lies_where_the_whole_does(tmp_path):
