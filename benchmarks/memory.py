@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
-from benchmarks.models import Size, make_model
+from benchmarks.models import Size, model_in
+from benchmarks.photographs import noise_pictures
 from benchmarks.processes import REPOSITORY, cost_of, run
 from benchmarks.rows import Given, Row, stage, within
 from sd_scripts.library.data.buckets import parse_resolution
@@ -99,11 +99,8 @@ class Room:
         self, folder: Path, size: Size, usual_px: int, device: str, dtype: torch.dtype = torch.float32
     ) -> None:
         self.folder, self.size, self.usual_px, self.device, self.dtype = folder, size, usual_px, device, dtype
-        pictures = folder / "5_picture"
-        pictures.mkdir()
-        for number in range(4):
-            Image.effect_noise((1024, 1024), 50).convert("RGB").save(pictures / f"{number}.png")
-        entries = {str(picture): {"caption": "a picture of noise"} for picture in pictures.iterdir()}
+        pictures = noise_pictures(folder / "5_picture", 4, 1024)
+        entries = {str(picture): {"caption": "a picture of noise"} for picture in pictures}
         (folder / "meta.json").write_text(json.dumps(entries), encoding="utf-8")
 
     def row(self, line: str, measured: float, what: str = "") -> Row:
@@ -162,8 +159,7 @@ class Room:
 
     def model(self, family: str) -> Path:
         """The file of a model, made once."""
-        path = self.folder / f"{family}.safetensors"
-        return path if path.exists() else make_model(path, family, self.size, self.dtype)  # type: ignore[arg-type]
+        return model_in(self.folder, family, self.size, self.dtype)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -10,11 +10,26 @@ from torch import Tensor
 from sd_scripts.library.example.sd_models import make_sd1, make_sdxl, original_tensors
 from sd_scripts.library.io.streaming import write_one_by_one
 from sd_scripts.library.io.tensor_file import Form
-from sd_scripts.library.models import configs
+from sd_scripts.library.models import configs, sd, sdxl
 from sd_scripts.library.report import Report
+from sd_scripts.options.fine_tune import FineTuneOptions
+from sd_scripts.options.sdxl_train import SdxlTrainOptions
+from sd_scripts.options.sdxl_train_network import SdxlTrainNetworkOptions
+from sd_scripts.options.train_network import TrainNetworkOptions
 
 Family = Literal["sd1", "sdxl"]
 Size = Literal["tiny", "reduced", "true"]
+Way = Literal["full", "lora"]
+
+NAMES: dict[Family, str] = {"sd1": "SD1.5", "sdxl": "SDXL"}
+LOADERS: dict[Family, Any] = {"sd1": sd.load, "sdxl": sdxl.load}
+OPTIONS: dict[tuple[Family, Way], Any] = {
+    ("sd1", "full"): FineTuneOptions,
+    ("sd1", "lora"): TrainNetworkOptions,
+    ("sdxl", "full"): SdxlTrainOptions,
+    ("sdxl", "lora"): SdxlTrainNetworkOptions,
+}
+"""Of the scripts that train them."""
 
 REDUCED_WIDTHS = {"sd1": [128, 256, 512, 512], "sdxl": [128, 256, 512]}
 REDUCED_DEPTHS = [1, 1, 2]
@@ -34,6 +49,17 @@ def make_model(path: Path, family: Family, size: Size, dtype: torch.dtype = torc
     drawn = torch.Generator().manual_seed(seed)
     write_one_by_one(path, forms, lambda name: _made(name, forms[name], drawn), {}, Report())
     return path
+
+
+def model_in(room: Path, family: Family, size: Size, dtype: torch.dtype = torch.float32) -> Path:
+    """The checkpoint in a folder, made at the first call."""
+    path = room / f"{family}-{size}.safetensors"
+    return path if path.exists() else make_model(path, family, size, dtype)
+
+
+def named(family: Family, size: Size) -> str:
+    """A model's name; a size that is not the true one is told."""
+    return NAMES[family] if size == "true" else f"{NAMES[family]} {size}"
 
 
 def _config(family: Family, size: Size) -> dict[str, configs.Config]:

@@ -25,6 +25,9 @@ KINDS = {
 DETAILS = ((4, 80.0), (16, 40.0), (64, 20.0), (256, 12.0), (1024, 6.0))
 """(waves across the picture, their height): in photographs fine details are weak."""
 
+NOISE = 60
+"""The deviation of noise, of 255."""
+
 
 def photograph(width: int, height: int, seed: int) -> "np.ndarray":
     """uint8 H,W,3: clouds of all sizes, and the grain of a sensor."""
@@ -53,6 +56,18 @@ def write_photographs(folder: Path, count: int, shapes_px: list[tuple[int, int]]
     for path in made[count:]:
         path.unlink()
     return sorted(folder.iterdir())
+
+
+def noise_pictures(folder: Path, count: int, side_px: int, ending: str = ".png", grain_px: int = 1) -> list[Path]:
+    """So many squares of noise in a new folder, for what does not depend on what is seen. Gives them by number."""
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    paths = [folder / f"{number}{ending}" for number in range(count)]
+    for path in paths:
+        grain = Image.effect_noise((side_px // grain_px, side_px // grain_px), NOISE).convert("RGB")
+        grain.resize((side_px, side_px)).save(path, quality=90)
+    return paths
 
 
 def megapixels(pictures: list[Path]) -> float:

@@ -9,9 +9,9 @@ import statistics
 import sys
 from itertools import product
 
-from benchmarks.models import Family, Size
+from benchmarks.models import Family, Size, Way, named
 from benchmarks.rows import Given, Row, stage
-from benchmarks.trainings import NAMES, UNITS, Plan, Training, Way, begin_anew
+from benchmarks.trainings import UNITS, Plan, Training, begin_anew
 from sd_scripts.library.shortage import is_out_of_memory
 
 SIDES_PX = (512, 768, 1024)
@@ -43,8 +43,8 @@ def values_of(family: Family, way: Way, given: Given) -> tuple[tuple[str, object
 def rows_of(plan: Plan, given: Given) -> list[Row]:
     """Seconds and memory of one training; none, but a row that says so, where its memory is not there."""
     begin_anew()
-    (side_px, _), size = plan.sizes_px[0], "" if plan.size == "true" else f" {plan.size}"
-    what = f"{NAMES[plan.family]}{size}, {plan.way}, {side_px} px"
+    side_px, _ = plan.sizes_px[0]
+    what = f"{named(plan.family, plan.size)}, {plan.way}, {side_px} px"
     try:
         training = Training(plan, given)
         for _ in range(WARM_STEPS):

@@ -19,11 +19,10 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from benchmarks.alternating import alternating
-from benchmarks.models import Family, Size, make_model
+from benchmarks.models import LOADERS, Family, Size, make_model, named
 from benchmarks.rows import Given, Row, at_most, stage
 from benchmarks.step import Clocked
 from sd_scripts.library.models import family as families
-from sd_scripts.library.models import sd, sdxl
 from sd_scripts.library.models.family import TextSettings
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.artist import Artist
@@ -54,9 +53,7 @@ class Case:
     pictures: int
 
     def __str__(self) -> str:
-        size = "" if self.size == "true" else f" {self.size}"
-        model = {"sd1": "SD1.5", "sdxl": "SDXL"}[self.family]
-        return f"{model}{size}, {self.pictures} pictures of {self.side_px} px, {self.steps} steps"
+        return f"{named(self.family, self.size)}, {self.pictures} pictures of {self.side_px} px, {self.steps} steps"
 
     def prompts(self) -> list[str]:
         """Their texts."""
@@ -144,7 +141,7 @@ def peaks(case: Case, artist: Artist, drawn: "Bare", given: Given) -> list[Row]:
 def easel(case: Case, given: Given) -> Iterator[Artist]:
     """The model of a case on its device, as a training holds it while it draws; it goes at the end."""
     path = make_model(given.room / "model.safetensors", case.family, case.size)
-    family: families.Family = (sd if case.family == "sd1" else sdxl).load(str(path))
+    family: families.Family = LOADERS[case.family](str(path))
     path.unlink()
     on_gpu = given.device == "cuda"
     accelerator = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if on_gpu else "no")

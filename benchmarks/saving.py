@@ -15,17 +15,15 @@ from pathlib import Path
 import torch
 
 from benchmarks.alternating import alternating
-from benchmarks.models import make_model
+from benchmarks.models import LOADERS, make_model
 from benchmarks.rows import Given, Goal, Row, at_least, stage
 from sd_scripts.library.io.drafts import Draft, Held, HeldValue, tensors_in
-from sd_scripts.library.models import sd, sdxl
 from sd_scripts.library.models.family import Family, SaveRequest
 from sd_scripts.library.report import Report
 from sd_scripts.library.train import state
 from sd_scripts.library.train.saving import is_whole, remove
 from sd_scripts.library.train.state_facts import Facts
 
-LOADERS = {"sd1": sd.load, "sdxl": sdxl.load}
 PIECE_BYTES = 1 << 22
 _FACTS = Facts(step=1, epoch=0, window=0, seed=0, plan="", method="full", family="sd1", optimizer="AdamW")
 

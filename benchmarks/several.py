@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.alternating import alternating
 from benchmarks.models import make_model
+from benchmarks.photographs import noise_pictures
 from benchmarks.processes import REPOSITORY, run
 from benchmarks.rows import Given, Row, at_most, stage
 
@@ -39,7 +40,8 @@ def measure(given: Given) -> list[Row]:
     kind = "quick" if given.quick else given.device
     size = {"quick": "tiny", "cpu": "reduced", "cuda": "true"}[kind]
     model = make_model(given.room / "model.safetensors", "sd1", size)  # type: ignore[arg-type]
-    _pictures(given.room, PICTURES[kind], SIDE_PX[kind])
+    pictures = noise_pictures(given.room / "pictures", PICTURES[kind], SIDE_PX[kind])
+    (given.room / "in.json").write_text(json.dumps({path.stem: {"caption": "a picture"} for path in pictures}))
     rounds = 1 if given.quick else min(given.rounds, 3)
     trained, made = partial(_train, given, model, kind), partial(_latents, given, model, kind)
     return [
@@ -62,16 +64,6 @@ def _processes(given: Given) -> int:
     import torch
 
     return torch.cuda.device_count()
-
-
-def _pictures(room: Path, count: int, side_px: int) -> None:
-    from PIL import Image
-
-    folder = room / "pictures"
-    folder.mkdir()
-    for number in range(count):
-        Image.effect_noise((side_px, side_px), 60).convert("RGB").save(folder / f"{number}.png")
-    (room / "in.json").write_text(json.dumps({str(number): {"caption": "a picture"} for number in range(count)}))
 
 
 def _train(given: Given, model: Path, kind: str, processes: int) -> float:

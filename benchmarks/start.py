@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.alternating import alternating
 from benchmarks.models import Family, Size, make_model
+from benchmarks.photographs import noise_pictures
 from benchmarks.processes import REPOSITORY, cost_of, run
 from benchmarks.rows import Given, Row, at_most, stage
 from sd_scripts.library import events
@@ -175,14 +176,10 @@ def _training(script: str, pictures: Path, place: Path) -> list[str]:
 
 def _pictures(room: Path) -> Path:
     """A folder of pictures with their metadata."""
-    from PIL import Image
-
     folder = room / "data" / "1_thing"
     if not folder.exists():
-        folder.mkdir(parents=True)
-        for number in range(PICTURES):
-            Image.effect_noise((SIDE_PX, SIDE_PX), 60 + number).convert("RGB").save(folder / f"{number}.png")
-        entries = {str(number): {"caption": "a thing", "train_resolution": [SIDE_PX] * 2} for number in range(PICTURES)}
+        made = noise_pictures(folder, PICTURES, SIDE_PX)
+        entries = {path.stem: {"caption": "a thing", "train_resolution": [SIDE_PX] * 2} for path in made}
         (folder / "metadata.json").write_text(json.dumps(entries), encoding="utf-8")
     return folder
 

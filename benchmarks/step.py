@@ -17,9 +17,9 @@ from itertools import product
 import torch
 
 from benchmarks.alternating import alternating, in_turn
-from benchmarks.models import Family, Size
+from benchmarks.models import Family, Size, Way
 from benchmarks.rows import Given, Row, at_most, stage
-from benchmarks.step_cases import EVENTS, Case, Reading, Step, Turns, Way, turns
+from benchmarks.step_cases import EVENTS, Case, Reading, Step, Turns, turns
 from sd_scripts.library.events import STEP_PARTS, Metric, from_line
 
 MOST = 1.03

@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import torch
 
-from benchmarks.models import Family, Size, make_model
+from benchmarks.models import LOADERS, OPTIONS, Family, Size, Way, model_in, named
+from benchmarks.photographs import noise_pictures
 from benchmarks.rows import Given
 from sd_scripts.library.asked import Asked
 from sd_scripts.library.data.read_dataset import open_data
 from sd_scripts.library.data.training_data import Moment
 from sd_scripts.library.events import Requests
-from sd_scripts.library.models import sd, sdxl
 from sd_scripts.library.models.vae import vae_hash
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.batches import Batch
@@ -27,22 +27,14 @@ from sd_scripts.library.train.network_method import NetworkMethod
 from sd_scripts.library.train.noise import Draw
 from sd_scripts.library.train.precision import encoding_precision
 from sd_scripts.library.train.trainer import Trainer
-from sd_scripts.options.sdxl_train import SdxlTrainOptions
-from sd_scripts.options.sdxl_train_network import SdxlTrainNetworkOptions
 from sd_scripts.options.spec import from_values
 from sd_scripts.options.train_db import TrainDbOptions
-from sd_scripts.options.train_network import TrainNetworkOptions
 
-Way = Literal["full", "lora"]
 Texts = Literal["kept", "frozen", "trained"]
 Step = Callable[[], object]
 
-SCRIPTS: dict[tuple[Family, Way], Any] = {
-    ("sd1", "full"): TrainDbOptions,
-    ("sd1", "lora"): TrainNetworkOptions,
-    ("sdxl", "full"): SdxlTrainOptions,
-    ("sdxl", "lora"): SdxlTrainNetworkOptions,
-}
+SCRIPTS: dict[tuple[Family, Way], Any] = OPTIONS | {("sd1", "full"): TrainDbOptions}
+"""Captions lie beside the pictures: of whole SD1.5 models train_db.py takes those, and fine_tune.py does not."""
 PICTURES, PICTURE_PX = 8, 1024
 SIDES_PX: dict[tuple[Family, Size], int] = {
     ("sd1", "tiny"): 64, ("sd1", "reduced"): 128, ("sd1", "true"): 512,
@@ -66,10 +58,9 @@ class Case:
     size: Size = "reduced"
 
     def __str__(self) -> str:
-        model = {"sd1": "SD1.5", "sdxl": "SDXL"}[self.family]
         texts = {"kept": "texts kept", "frozen": "texts encoded", "trained": "text encoders trained"}[self.texts]
-        size = "" if self.size == "true" else f" {self.size}"
-        return f"{model}{size}, {self.way}, {'pictures' if self.pictures else 'latents kept'}, {texts}"
+        model = named(self.family, self.size)
+        return f"{model}, {self.way}, {'pictures' if self.pictures else 'latents kept'}, {texts}"
 
     @property
     def side_px(self) -> int:
@@ -96,27 +87,18 @@ class Case:
 
 def make_pictures(room: Path) -> Path:
     """A folder of JPEG files with captions; the folder in which it lies."""
-    from PIL import Image
-
     folder = room / "pictures" / "1000_thing"
     if not folder.exists():
-        folder.mkdir(parents=True)
-        for number in range(PICTURES):
-            picture = Image.effect_noise((PICTURE_PX // 4, PICTURE_PX // 4), 60).convert("RGB")
-            picture.resize((PICTURE_PX, PICTURE_PX)).save(folder / f"{number}.jpg", quality=90)
-            (folder / f"{number}.txt").write_text(f"a thing, number {number}, on a table, in the light of a lamp")
+        for picture in noise_pictures(folder, PICTURES, PICTURE_PX, ".jpg", grain_px=4):
+            text = f"a thing, number {picture.stem}, on a table, in the light of a lamp"
+            picture.with_suffix(".txt").write_text(text)
     return folder.parent
-
-
-def model_of(case: Case, room: Path) -> Path:
-    """The file of its model, made once."""
-    path = room / f"{case.family}-{case.size}.safetensors"
-    return path if path.exists() else make_model(path, case.family, case.size)
 
 
 def make_trainer(case: Case, given: Given, **values: Any) -> Trainer:
     """A training as its script puts it together, with files of events and requests, as the page has them."""
-    model, room = model_of(case, given.room), given.room
+    room = given.room
+    model = model_in(room, case.family, case.size)
     (room / "control.jsonl").touch()
     asked = Asked(Requests(room / "control.jsonl"))
     report = Report(room / EVENTS, asked, out=io.StringIO())
@@ -133,7 +115,7 @@ def make_trainer(case: Case, given: Given, **values: Any) -> Trainer:
         **case.values(),
         **values,
     })  # fmt: skip
-    family = (sd if case.family == "sd1" else sdxl).load(str(model), report=report)
+    family = LOADERS[case.family](str(model), report=report)
     data = open_data(options, report, vae_hash(family.vae), family.latents_suffix, encoding_precision(options))
     if case.way == "full":
         return Trainer(family, FullFineTune(options.method), data, options, report)

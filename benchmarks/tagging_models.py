@@ -3,9 +3,10 @@
 import os
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-Size = Literal["tiny", "reduced", "true"]
+if TYPE_CHECKING:
+    from benchmarks.models import Size
 
 WORDS = 30_522
 """Of BERT's vocabulary, which BLIP and GIT write with."""
@@ -23,7 +24,7 @@ WD14_PX, BLIP_PX, GIT_PX = 448, 384, 224
 DEEPDANBOORU_PX = 512
 
 
-def make_wd14(folder: Path, size: Size, kind: Literal["vit", "convnext"] = "vit") -> Path:
+def make_wd14(folder: Path, size: "Size", kind: Literal["vit", "convnext"] = "vit") -> Path:
     """A WD14 folder, model.onnx and selected_tags.csv: takes (N,448,448,3) BGR bytes as floats, gives confidences."""
     import torch
 
@@ -46,7 +47,7 @@ def make_wd14(folder: Path, size: Size, kind: Literal["vit", "convnext"] = "vit"
     return folder
 
 
-def _classifier(kind: str, size: Size) -> Any:
+def _classifier(kind: str, size: "Size") -> Any:
     import torch
     from transformers import ConvNextConfig, ConvNextForImageClassification, ViTConfig, ViTForImageClassification
 
@@ -81,7 +82,7 @@ def _with_pixels(classifier: Any) -> Any:
     return Wd14()
 
 
-def make_blip(folder: Path, size: Size) -> Path:
+def make_blip(folder: Path, size: "Size") -> Path:
     """A BLIP folder as transformers saves it; "true" is the large one."""
     import torch
     from transformers import BlipConfig, BlipForConditionalGeneration
@@ -106,7 +107,7 @@ def make_blip(folder: Path, size: Size) -> Path:
     return _saved(folder, model, tokenizer, processor)
 
 
-def make_git(folder: Path, size: Size) -> Path:
+def make_git(folder: Path, size: "Size") -> Path:
     """A GIT folder as transformers saves it; "true" is the large one."""
     import torch
     from transformers import GitConfig, GitForCausalLM
@@ -133,7 +134,7 @@ def make_git(folder: Path, size: Size) -> Path:
     return _saved(folder, model, tokenizer, processor)
 
 
-def make_deepdanbooru(folder: Path, size: Size) -> Path:
+def make_deepdanbooru(folder: Path, size: "Size") -> Path:
     """A DeepDanbooru project; "true" has the size of its ResNet for 512 x 512 px."""
     os.environ["KERAS_BACKEND"] = "torch"
     import keras

@@ -5,6 +5,7 @@ Run as a program it is tools/try_steps.py's twin: `python -m benchmarks.tensors 
 
 import gc
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -48,20 +49,25 @@ def bytes_of_tensors() -> int:
     return sum(memories.values())
 
 
+def most_and_last(watched: profile, first_ns: float = 0.0, last_ns: float = math.inf) -> tuple[int, int]:
+    """The most bytes that were asked for and not yet given back from one moment to another, and those at its end."""
+    assert watched.profiler is not None and watched.profiler.kineto_results is not None
+    events = [event for event in watched.profiler.kineto_results.events() if event.name() == "[memory]"]
+    live = most = at_last = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        live += event.nbytes()
+        if event.start_ns() <= last_ns:
+            most, at_last = max(most, live) if event.start_ns() >= first_ns else most, live
+    return most, at_last
+
+
 def main(script: str, result: str, words: list[str]) -> None:
     """Writes the most bytes of tensors."""
     options: Any = parse(SCRIPTS[script], words, script)
     report = TensorCounter(STEPS)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
         trial.try_steps(script, options, STEPS, str(Path(result).parent), report)
-    events = watched.profiler.kineto_results.events()
-    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
-    first, last = report.looks_ns[0], report.looks_ns[-1]
-    live = most = at_last = 0
-    for when, change in changes:
-        live += change
-        most = max(most, live) if first <= when <= last else most
-        at_last = live if when <= last else at_last
+    most, at_last = most_and_last(watched, report.looks_ns[0], report.looks_ns[-1])
     # Weights that are mapped from their file were not allocated.
     told = {"tensors": most + report.held_bytes - at_last}
     Path(result).write_text(json.dumps(told), encoding="utf-8")

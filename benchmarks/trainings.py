@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 # Before torch is loaded: its profiler would tell of itself.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 import torch
 
-from benchmarks.models import Family, Size, make_model
+from benchmarks.models import LOADERS, OPTIONS, Family, Size, Way, model_in
 from benchmarks.rows import Given
-from sd_scripts.library.models import sd, sdxl
+from benchmarks.tensors import most_and_last
 from sd_scripts.library.models.family import TextSettings
 from sd_scripts.library.report import Report
 from sd_scripts.library.train.batches import Batch
@@ -27,20 +27,8 @@ from sd_scripts.library.train.full import FullFineTune
 from sd_scripts.library.train.learner import Learner
 from sd_scripts.library.train.network_method import NetworkMethod
 from sd_scripts.library.train.texts import Texts
-from sd_scripts.options.fine_tune import FineTuneOptions
-from sd_scripts.options.sdxl_train import SdxlTrainOptions
-from sd_scripts.options.sdxl_train_network import SdxlTrainNetworkOptions
 from sd_scripts.options.spec import from_values
-from sd_scripts.options.train_network import TrainNetworkOptions
 
-Way = Literal["full", "lora"]
-SCRIPTS: dict[tuple[Family, Way], Any] = {
-    ("sd1", "full"): FineTuneOptions,
-    ("sd1", "lora"): TrainNetworkOptions,
-    ("sdxl", "full"): SdxlTrainOptions,
-    ("sdxl", "lora"): SdxlTrainNetworkOptions,
-}
-NAMES: dict[Family, str] = {"sd1": "SD1.5", "sdxl": "SDXL"}
 SEED = 1
 UNITS = {"cpu": "CPU s", "cuda": "s"}
 """Of a step's time."""
@@ -62,12 +50,12 @@ class Training:
     """A training with its model, whose `step` is that of the trainer (train/learner.py)."""
 
     def __init__(self, plan: Plan, given: Given) -> None:
-        model = _model_of(plan, given.room)
+        model = model_in(given.room, plan.family, plan.size)
         options = _options(plan, given, model)
         check_here(options)
         report = Report(out=io.StringIO())
         self._accelerator = make_accelerator(options)
-        self._family = (sd if plan.family == "sd1" else sdxl).load(str(model), report=report)
+        self._family = LOADERS[plan.family](str(model), report=report)
         method: Any = FullFineTune(options.method) if plan.way == "full" else NetworkMethod(options, report)
         method.prepare(self._family, SEED)
         prepare_modules(self._family, options.precision, options.attention, method.holding, self._accelerator.device)
@@ -154,25 +142,14 @@ def _options(plan: Plan, given: Given, model: Path) -> Any:
         **(lora if plan.way == "lora" else {}),
         **dict(plan.values),
     }
-    return from_values(SCRIPTS[plan.family, plan.way], values)
-
-
-def _model_of(plan: Plan, room: Path) -> Path:
-    path = room / f"{plan.family}-{plan.size}.safetensors"
-    return path if path.exists() else make_model(path, plan.family, plan.size)
+    return from_values(OPTIONS[plan.family, plan.way], values)
 
 
 def _peak_on_cpu(step: Callable[[], object]) -> int:
     """The most bytes that are asked for and not yet given back while a step is taken."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         step()
-    assert profile.profiler is not None and profile.profiler.kineto_results is not None
-    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
-    now = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        now += event.nbytes()
-        peak = max(peak, now)
-    return peak
+    return most_and_last(profile)[0]
 
 
 def differences(losses: Sequence[float], others: Sequence[float]) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.latents import OURS, Round, Took, _cpu_rows, _gpu_rows, measure
-from benchmarks.photographs import KINDS, write_photographs
+from benchmarks.photographs import KINDS, noise_pictures, write_photographs
 from benchmarks.rows import TOO_SHORT, Given, table
 from sd_scripts.library.data.images import image_size
 
@@ -41,3 +41,9 @@ def test_what_chance_leaves_of_a_start_is_no_figure() -> None:
     assert cores.ours == pytest.approx(0.3) and cores.ratio == pytest.approx(1.5)
     assert _gpu_rows(rounds, way, 16, way, "16 pictures")[0].ours is None
     assert "-" not in table([clock]).splitlines()[2]
+
+
+def test_pictures_of_noise_are_made_by_number(tmp_path: Path) -> None:
+    made = noise_pictures(tmp_path / "some", 11, 32, ".jpg", grain_px=4)
+    assert [path.name for path in made] == [f"{number}.jpg" for number in range(11)]
+    assert {image_size(path) for path in made} == {(32, 32)}
