@@ -193,7 +193,8 @@ def _taking_files(path: Path) -> Path:
     try:
         check_writable(path)
     except BadFile as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        folder = path if path.is_dir() else path.parent
+        raise argparse.ArgumentTypeError(f"{folder} takes no new files. Name a folder that does.") from error
     return path
 
 

@@ -138,11 +138,12 @@ def test_what_no_stage_can_do_is_said_once(option, value, why, monkeypatch, capf
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that takes no files")
-def test_a_folder_that_takes_no_files_is_said(monkeypatch, capfd):
-    monkeypatch.setattr(sys, "argv", ["benchmarks", "--room", "/proc"])
+@pytest.mark.parametrize(("option", "value"), [("--room", "/proc"), ("--json", "/proc/figures.json")])
+def test_a_folder_that_takes_no_files_is_said(option, value, monkeypatch, capfd):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", option, value])
     with pytest.raises(SystemExit, match="2"):
         every_stage.main()
-    assert "--room: Cannot write /proc: " in capfd.readouterr().err
+    assert f"{option}: /proc takes no new files. Name a folder that does." in capfd.readouterr().err
 
 
 def test_a_file_for_the_figures_is_looked_at_before_anything_is_measured(tmp_path):

@@ -14,6 +14,7 @@ from benchmarks.processes import REPOSITORY
 
 PATIENCE_S = 120
 COMMAND, SEVERAL, START = ["benchmarks", "several"], ["benchmarks.several"], ["benchmarks.start"]
+MEMORY = ["benchmarks.memory"]
 
 
 class Benchmark:
@@ -52,8 +53,8 @@ def named(process: psutil.Process, script: str) -> bool:
         words = process.cmdline()
     except psutil.Error:
         return False
-    # The launcher names the script too.
-    return any(word.endswith(script) for word in words[:3])
+    # The launcher names the script too, after its options.
+    return any(word.endswith(script) for word in words[:5])
 
 
 def lives(process: psutil.Process) -> bool:
@@ -72,6 +73,7 @@ def lives(process: psutil.Process) -> bool:
         (SEVERAL, signal.SIGTERM, True, "fine_tune.py", 2),
         (SEVERAL, signal.SIGINT, False, "fine_tune.py", 2),
         (START, signal.SIGTERM, False, "", 2),
+        (MEMORY, signal.SIGINT, True, "benchmarks.tensors", 1),
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
@@ -92,3 +94,14 @@ def test_all_ends_and_nothing_stays(tmp_path, words, number, to_group, script, c
     finally:
         for one in benchmark.family() if benchmark.process.poll() is None else []:
             one.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Linux and macOS")
+def test_before_anything_has_begun_it_ends_in_a_line_too(tmp_path):
+    benchmark = Benchmark(["benchmarks.step"], tmp_path)
+    # Python is there; torch takes longer.
+    while (used := psutil.Process(benchmark.process.pid).cpu_times()).user + used.system < 0.3:
+        time.sleep(0.01)
+    benchmark.send(signal.SIGINT, True)
+    assert benchmark.process.wait(60) == 130
+    assert benchmark.said.read_text() == "Stopped.\n"
