@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.models import make_model
 from benchmarks.photographs import KINDS, megapixels, write_photographs
 from benchmarks.processes import REPOSITORY, cost_of, only_cores
-from benchmarks.rows import TOO_SHORT, Given, Row, at_least, at_most, stage
+from benchmarks.rows import TOO_SHORT, Given, Row, at_least, at_most, shown, stage
 from sd_scripts.library.io.atomic import write_json
 from sd_scripts.library.team import own_cores
 
@@ -108,7 +108,7 @@ def measure(given: Given) -> list[Row]:
     """The rows of the table."""
     cuda = given.device == "cuda"
     photos, small = _folders(given)
-    about = f"{photos.count} pictures, {megapixels(list(photos.pictures.iterdir())):,.0f} megapixels"
+    about = f"{photos.count} pictures, {shown(megapixels(list(photos.pictures.iterdir())))} megapixels"
     model = make_model(given.room / "model.safetensors", "sd1", "true" if cuda else "tiny")
     side_px, batch_size = (64, 4) if given.quick else (512, 8) if cuda else (256, 4)
     every = own_cores()

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.processes import stoppable
 from benchmarks.resume_cases import Case, Values, cases, needed
 from sd_scripts.library.example.sd_models import make_sd1, make_sdxl
 from sd_scripts.library.models import sources
@@ -254,4 +255,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stoppable(main))

@@ -11,9 +11,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
+from benchmarks.processes import stoppable
 from sd_scripts.library.example import taggers
 from tests.stopping.program import TRAIN, Program, gone, make_project
 
@@ -105,4 +107,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(stoppable(partial(main, sys.argv[1:])))
