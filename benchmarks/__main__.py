@@ -8,8 +8,8 @@ import sys
 import time
 from typing import Any
 
-from benchmarks.processes import OF_A_STAGE_S, REPOSITORY, room, started, stoppable, within_another
 from benchmarks.rows import ONLY_TRIED, arguments, need_gpu
+from benchmarks.stopping import OF_A_STAGE_S, REPOSITORY, room, started, stoppable, within_another
 from sd_scripts.library.io.atomic import write_json
 
 STAGES: list[str] = [

@@ -18,8 +18,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from benchmarks.processes import room, run, stoppable
+from benchmarks.processes import run
 from benchmarks.rows import Row, at_least, at_least_one, json_file, tell
+from benchmarks.stopping import room, stoppable
 from sd_scripts.library.data.buckets import BucketRules, Fit
 from sd_scripts.library.data.known_files import INDEX, KnownFiles, content_hash
 from sd_scripts.library.data.latents import CachedLatents, MadeFrom, plain_path, write_latents

@@ -18,8 +18,8 @@ from playwright.sync_api import Browser
 
 from benchmarks import looks, servers
 from benchmarks.alternating import in_turn
-from benchmarks.processes import stoppable
 from benchmarks.rows import Row, at_least_one, at_most, json_file, tell
+from benchmarks.stopping import stoppable
 from kohya_gui.stages import STAGES
 from sd_scripts.options.spec import OptionSpec, option_specs
 from tests.page import chromium

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from benchmarks.models import make_model
 from benchmarks.photographs import KINDS, megapixels, write_photographs
-from benchmarks.processes import REPOSITORY, cost_of, only_cores
+from benchmarks.processes import cost_of, only_cores
 from benchmarks.rows import TOO_SHORT, Given, Row, at_least, at_most, shown, stage
+from benchmarks.stopping import REPOSITORY
 from sd_scripts.library.io.atomic import write_json
 from sd_scripts.library.team import own_cores
 

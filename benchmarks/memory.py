@@ -17,8 +17,9 @@ import torch
 
 from benchmarks.models import Size, model_in
 from benchmarks.photographs import noise_pictures
-from benchmarks.processes import REPOSITORY, cost_of, run
+from benchmarks.processes import cost_of, run
 from benchmarks.rows import Given, Row, stage, within
+from benchmarks.stopping import REPOSITORY
 from sd_scripts.library.data.buckets import parse_resolution
 from sd_scripts.library.footprint.model import model_of
 from sd_scripts.library.train.expected_memory import PROCESS_BYTES, expected

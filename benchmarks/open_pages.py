@@ -25,8 +25,8 @@ import psutil
 from playwright.sync_api import Browser, Page
 
 from benchmarks import steady_run
-from benchmarks.processes import stoppable
 from benchmarks.rows import Row, at_most, json_file, tell
+from benchmarks.stopping import stoppable
 from kohya_gui.runs.queue import Queue
 from kohya_gui.runs.store import RunStore
 from tests.page import Gui, chromium, served

@@ -17,8 +17,8 @@ import torch
 
 from benchmarks.memory import GB, Room
 from benchmarks.models import Size
-from benchmarks.processes import REPOSITORY
 from benchmarks.rows import Given, Row, stage
+from benchmarks.stopping import REPOSITORY
 from kohya_gui.stages import STAGES
 from sd_scripts.library.ram import free_ram_bytes
 from sd_scripts.options.scripts import SCRIPTS

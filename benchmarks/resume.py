@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.processes import stoppable
 from benchmarks.resume_cases import Case, Values, cases, needed
+from benchmarks.stopping import stoppable
 from sd_scripts.library.example.sd_models import make_sd1, make_sdxl
 from sd_scripts.library.models import sources
 from sd_scripts.library.program import parse_and_work

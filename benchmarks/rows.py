@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks import processes
+from benchmarks import stopping
 from benchmarks.figures import in_one_line, machine
 from sd_scripts.library.errors import BadFile
 from sd_scripts.library.io.atomic import check_writable, write_json
@@ -116,14 +116,14 @@ class Given:
 
 def stage(measure: Callable[[Given], list[Row]], about: str | None, columns: Columns = OURS_AND_BARE) -> int:
     """The command line of a stage's benchmark: measures, prints, writes; 1 where a goal is missed."""
-    return processes.stoppable(lambda: _measured(measure, about, columns))
+    return stopping.stoppable(lambda: _measured(measure, about, columns))
 
 
 def _measured(measure: Callable[[Given], list[Row]], about: str | None, columns: Columns) -> int:
     options = arguments(about).parse_args()
     if options.device == "cuda":
         need_gpu()
-    with processes.room(options.room) as place:
+    with stopping.room(options.room) as place:
         rows = measure(Given(options.device, options.quick, options.rounds, place))
     about_it = versions() | {"device": device_name(options.device)}
     return tell(rows, about_it, options.json, judged=not options.quick, columns=columns)

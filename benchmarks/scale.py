@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import cost_of, room, stoppable
+from benchmarks.processes import cost_of
 from benchmarks.rows import Row, at_least_one, at_most, json_file, tell
+from benchmarks.stopping import room, stoppable
 from sd_scripts.library.io.metadata import Entry, write_entries
 
 SIZE_PX = (64, 48)

@@ -18,8 +18,9 @@ from typing import Any
 from benchmarks.alternating import alternating
 from benchmarks.models import make_model
 from benchmarks.photographs import noise_pictures
-from benchmarks.processes import REPOSITORY, run
+from benchmarks.processes import run
 from benchmarks.rows import Given, Row, at_most, stage
+from benchmarks.stopping import REPOSITORY
 
 SCRIPTS = REPOSITORY / "sd_scripts"
 ON_CPU = 2

@@ -19,8 +19,9 @@ import torch
 from benchmarks.alternating import alternating
 from benchmarks.models import Family, Size, make_model
 from benchmarks.photographs import noise_pictures
-from benchmarks.processes import REPOSITORY, cost_of, run
+from benchmarks.processes import cost_of, run
 from benchmarks.rows import Given, Row, at_most, stage
+from benchmarks.stopping import REPOSITORY
 from sd_scripts.library import events
 from sd_scripts.library.io.checkpoints import open_checkpoint, write_ckpt
 

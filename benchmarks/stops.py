@@ -15,7 +15,7 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-from benchmarks.processes import stoppable
+from benchmarks.stopping import stoppable
 from sd_scripts.library.example import taggers
 from tests.stopping.program import TRAIN, Program, gone, make_project
 

@@ -27,8 +27,9 @@ from PIL import ExifTags, Image
 from benchmarks import tagging_models
 from benchmarks.growth import Work, growth
 from benchmarks.photographs import SHAPES_PX, photograph, write_photographs
-from benchmarks.processes import REPOSITORY, failed, only_cores, run, started
+from benchmarks.processes import failed, only_cores, run
 from benchmarks.rows import Given, Row, at_least, at_most, stage
+from benchmarks.stopping import REPOSITORY, started
 from benchmarks.tagging_bare import BATCH_SIZE, BEAMS, GIT_LENGTH, LENGTHS
 from sd_scripts.library.tagging.deepdanbooru import Fitted
 from sd_scripts.library.tagging.wd14 import Squared

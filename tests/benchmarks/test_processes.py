@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import processes
-from benchmarks.processes import only_cores, room, run
+from benchmarks import stopping
+from benchmarks.processes import only_cores, run
+from benchmarks.stopping import room
 from benchmarks.tensors import most_and_last
 
 
@@ -44,10 +45,10 @@ STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); 
 
 @pytest.mark.skipif(os.name == "nt", reason="nothing can be deaf there")
 def test_a_program_that_does_not_end_is_ended(monkeypatch):
-    monkeypatch.setattr(processes, "GRACE_S", 0.1)
+    monkeypatch.setattr(stopping, "GRACE_S", 0.1)
     with (
         pytest.raises(OSError, match="no time"),
-        processes.started(["-c", STUBBORN], patience_s=0.1, stdout=subprocess.PIPE) as process,
+        stopping.started(["-c", STUBBORN], patience_s=0.1, stdout=subprocess.PIPE) as process,
         process.stdout,
     ):
         process.stdout.readline()

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from benchmarks import __main__ as every_stage
-from benchmarks import processes
+from benchmarks import stopping
 from benchmarks.alternating import alternating
 from benchmarks.models import make_model
-from benchmarks.processes import REPOSITORY, stoppable
 from benchmarks.rows import Given, Row, as_json, at_least, at_most, json_file, table, tell, within
+from benchmarks.stopping import REPOSITORY, stoppable
 from sd_scripts.library.models import sd, sdxl
 
 
@@ -78,7 +78,7 @@ def test_of_what_was_only_tried_no_goal_is_judged(capsys):
 
 
 def test_what_a_user_can_mend_is_one_sentence(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(processes.systems, "hear_stops", lambda handler: None)
+    monkeypatch.setattr(stopping.systems, "hear_stops", lambda handler: None)
     (tmp_path / "file").write_text("")
     assert stoppable(lambda: tell([], {}, tmp_path / "file" / "figures.json")) == 2
     assert capsys.readouterr().err.startswith("Error: Cannot write ")

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.processes import REPOSITORY
+from benchmarks.stopping import REPOSITORY
 
 PATIENCE_S = 120
 COMMAND, SEVERAL, START = ["benchmarks", "several"], ["benchmarks.several"], ["benchmarks.start"]
