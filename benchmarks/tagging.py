@@ -75,7 +75,6 @@ class Case:
     model_option: str
     make: Callable[[Path, Any], Path]
     flags: tuple[str, ...] = ()
-    cores: tuple[int, ...] = CORES
     devices: tuple[str, ...] = ("cpu", "cuda")
 
 
@@ -98,9 +97,8 @@ CASES = (
         "tag_images_by_deepdanbooru.py",
         "project_path",
         tagging_models.make_deepdanbooru,
-        cores=(4,),
     ),
-    Case("BLIP, words drawn", "blip", _BLIP, "caption_weights", tagging_models.make_blip, _LENGTHS, cores=(4,)),
+    Case("BLIP, words drawn", "blip", _BLIP, "caption_weights", tagging_models.make_blip, _LENGTHS),
     Case(f"BLIP, {BEAMS} beams", "blip_beams", _BLIP, "caption_weights", tagging_models.make_blip, _BEAMS),
     Case(
         "GIT",
@@ -109,7 +107,6 @@ CASES = (
         "model_id",
         tagging_models.make_git,
         (f"--max_length={GIT_LENGTH}",),
-        cores=(4,),
     ),
 )
 
@@ -134,16 +131,16 @@ def measure(given: Given) -> list[Row]:
         if given.device in case.devices:
             size = "tiny" if given.quick else "reduced" if given.device == "cpu" else "true"
             model = case.make(given.room / f"model{number}", size)
-            for cores in _cores(case, given):
+            for cores in _cores(given):
                 rows += _rows(f"{case.what}, {cores} cores", _takes(case, model, cores, given), given.device)
     return rows + exactness(given.room / "pictures", given.room / "turned") + many(given)
 
 
-def _cores(case: Case, given: Given) -> list[int]:
+def _cores(given: Given) -> list[int]:
     there = own_cores()
     if given.quick or given.device == "cuda":
         return [there]
-    return [cores for cores in case.cores if cores <= there] or [there]
+    return [cores for cores in CORES if cores <= there] or [there]
 
 
 def _takes(case: Case, model: Path, cores: int, given: Given) -> list[Taken]:
