@@ -4,23 +4,30 @@ They speak last, of fields that no rule of the page has blamed. None of them nee
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kohya_gui import devices, fixes
 from kohya_gui.command import is_data
-from kohya_gui.draft import Draft, Finding
+from kohya_gui.draft import Draft, Finding, Fix
 from kohya_gui.launching import processes
 from kohya_gui.rules import entries_of
 from sd_scripts.library.data.dataset_options import asked_datasets
 from sd_scripts.library.data.idle import idle_prepared, idle_sizes
-from sd_scripts.library.errors import BadOption, UserError
+from sd_scripts.library.data.subsets import Dataset
+from sd_scripts.library.errors import BadOption, NotInstalled, UserError
 from sd_scripts.library.notice import Notice
+from sd_scripts.library.team import as_if_launched
 from sd_scripts.library.train.about import check_about
 from sd_scripts.library.train.boards import check_boards
-from sd_scripts.library.train.checks.machine import check_text_stop
+from sd_scripts.library.train.checks.data import check_agrees, check_caches, check_masks
+from sd_scripts.library.train.checks.machine import MACHINE_CHECKS
+from sd_scripts.library.train.checks.noise import check_noise
 from sd_scripts.library.train.checks.output import check_log_names, check_samples, check_saving, check_targets
 from sd_scripts.library.train.checks.training import check_padding
+from sd_scripts.library.train.checks.trouble import check_trouble
+from sd_scripts.library.train.checks.validation import check_validation
 from sd_scripts.library.train.checks.whole import check_whole
 from sd_scripts.library.train.going_on import check_named, check_same
 from sd_scripts.library.train.hypernetwork_rules import check_hypernetwork
@@ -29,7 +36,6 @@ from sd_scripts.library.train.network_rules import check_network
 from sd_scripts.library.train.notices import hypernetwork_notices, inversion_notices, network_notices, notices
 from sd_scripts.library.train.optimizers import optimizer_arguments
 from sd_scripts.library.train.optimizing import check_optimizing
-from sd_scripts.options.device import ParallelOptions
 from sd_scripts.options.spec import from_values
 
 Check = Callable[[Any], object]
@@ -44,22 +50,77 @@ def _check_output(options: Any) -> None:
 
 def _check_state(options: Any) -> None:
     check_named(options.state)
-    # The state counts the pictures of all processes, and the training's processes are not these.
-    check_same(options, besides=["train_batch_size"])
+    check_same(options)
 
 
-# {the field to blame where the error names none: check}
-_CHECKS: dict[str, Check] = {
-    "optimizer_args": lambda options: optimizer_arguments(options.optimizer),
-    "lr_scheduler_args": lambda options: check_optimizing(options.optimizer, options.schedule, options.length),
-    "output_name": _check_output,
-    "log_prefix": lambda options: check_log_names(options.logging),
-    "log_tracker_config": lambda options: check_boards(options.logging),
-    "resume": _check_state,
-    "sample_prompts": lambda options: check_samples(options.samples),
-    "stop_text_encoder_training": check_text_stop,
-    "no_token_padding": lambda options: check_padding(options.text, options.text_cache),
-    "metadata_thumbnail": lambda options: check_about(options.about),
+def _datasets(options: Any) -> list[Dataset]:
+    """None where they cannot be told yet, which the rules of the data say."""
+    with suppress(UserError):
+        return [] if options.data.dataset_class else asked_datasets(options)
+    return []
+
+
+def _check_data(options: Any) -> None:
+    subsets = [subset for dataset in _datasets(options) for subset in dataset.subsets]
+    if subsets:
+        check_masks(options.masks, subsets)
+    for subset in subsets:
+        check_agrees(options, subset)
+
+
+def _check_held_out(options: Any) -> None:
+    if options.data.dataset_class or _datasets(options):
+        check_validation(options)
+
+
+def _besides_packages(check: Check) -> Check:
+    """Without what it says of packages that are missing: rules of the page name what will do instead."""
+
+    def accept(options: Any) -> None:
+        with suppress(NotInstalled):
+            check(options)
+
+    return accept
+
+
+# (the field to blame where the error names none, check)
+_CHECKS: tuple[tuple[str, Check], ...] = (
+    ("optimizer_args", lambda options: optimizer_arguments(options.optimizer)),
+    ("lr_scheduler_args", lambda options: check_optimizing(options.optimizer, options.schedule, options.length)),
+    ("output_name", _check_output),
+    ("log_prefix", lambda options: check_log_names(options.logging)),
+    ("log_tracker_config", lambda options: check_boards(options.logging)),
+    ("resume", _check_state),
+    ("sample_prompts", lambda options: check_samples(options.samples)),
+    *(("mixed_precision", _besides_packages(check)) for check in MACHINE_CHECKS),
+    ("on_nonfinite", check_trouble),
+    ("verify_cache", lambda options: check_caches(options.resolution)),
+    ("dataset_config", _check_data),
+    ("validation_split", _check_held_out),
+    ("noise_offset", check_noise),
+    ("no_token_padding", lambda options: check_padding(options.text, options.text_cache)),
+    ("metadata_thumbnail", lambda options: check_about(options.about)),
+)
+
+# What may do instead of leaving an option out; that is offered of which the program then says nothing any more.
+_INSTEAD: dict[str, tuple[dict[str, Any], ...]] = {
+    "stochastic_rounding": ({"full_bf16": True, "mixed_precision": "bf16"},),
+    "gradient_checkpointing_levels": ({"gradient_checkpointing": True},),
+    **dict.fromkeys(("compile_dynamic", "compile_cache_size_limit"), ({"torch_compile": True},)),
+    "compile_mode": (
+        {"torch_compile": True},
+        {"dynamo_backend": "inductor"},
+        {"compile_dynamic": "false"},
+        {"gradient_accumulation_steps": 1},
+    ),
+    "fused_optimizer_groups": (
+        {"fused_backward_pass": False},
+        {"mixed_precision": "bf16"},
+        {"gradient_accumulation_steps": 1},
+    ),
+    "on_nonfinite": ({"save_state": True, "save_every_n_epochs": 1},),
+    "masked_loss": ({"alpha_mask": True},),
+    **dict.fromkeys(("keep_best", "early_stop"), ({"validation_split": 0.1},)),
 }
 
 
@@ -88,12 +149,44 @@ PROGRAMS: dict[str, Program] = {
 
 def program_agrees(draft: Draft) -> Iterator[Finding]:
     """The training program accepts what was typed. Files that the page may not reach are not opened."""
-    options = from_values(draft.stage.options, in_reach(draft))
-    for flag, accept in {**_CHECKS, **PROGRAMS[draft.stage.script].checks}.items():
-        try:
+    options, blamed = _options(draft), set()
+    for flag, accept in (*_CHECKS, *PROGRAMS[draft.stage.script].checks.items()):
+        error = _refusal(draft, options, accept)
+        option = getattr(error, "option", flag)
+        if error and option not in blamed:
+            blamed.add(option)
+            yield Finding("error", option, str(error), tuple(_mends(draft, option, accept)))
+
+
+def _options(draft: Draft) -> Any:
+    return from_values(draft.stage.options, {flag: value for flag, value in in_reach(draft).items() if value != ""})
+
+
+def _refusal(draft: Draft, options: Any, accept: Check) -> UserError | None:
+    """What the program says against options, in as many processes as will be started."""
+    try:
+        with as_if_launched(processes(draft.values)):
             accept(options)
-        except UserError as error:
-            yield Finding("error", getattr(error, "option", flag), str(error))
+    except UserError as error:
+        return error
+    return None
+
+
+def _mends(draft: Draft, option: str, accept: Check) -> Iterator[Fix]:
+    """What would do instead, and leaving the option out; none where any field's own fixes are all there is."""
+    known = [values for values in _INSTEAD.get(option, ()) if values.keys() <= draft.specs.keys()]
+    possible = [_instead(draft, values) for values in known]
+    for fix in [*possible, fixes.leave_out(draft, option)] if possible else ():
+        mended = draft.mended(fix)
+        if _refusal(mended, _options(mended), accept) is None:
+            yield fix
+
+
+def _instead(draft: Draft, values: dict[str, Any]) -> Fix:
+    """Named after the first of the values."""
+    flag, value = next(iter(values.items()))
+    named = {True: fixes.turn_on, False: fixes.turn_off}.get(value) if isinstance(value, bool) else None
+    return replace(named(draft, flag) if named else fixes.set_to(draft, flag, value), values=values)
 
 
 def program_tells(draft: Draft) -> Iterator[Finding]:
@@ -109,9 +202,9 @@ def program_tells(draft: Draft) -> Iterator[Finding]:
 def _told(draft: Draft, values: dict[str, Any]) -> list[Notice]:
     options = from_values(draft.stage.options, values)
     try:
-        told = PROGRAMS[draft.stage.script].tells(options, devices.names() != ["cpu"])
-        alone = () if processes(draft.values) == 1 else vars(ParallelOptions())
-        return [*(one for one in told if one.option not in alone), *_about_sizes(draft, options)]
+        with as_if_launched(processes(draft.values)):
+            told = list(PROGRAMS[draft.stage.script].tells(options, devices.names() != ["cpu"]))
+        return [*told, *_about_sizes(draft, options)]
     except UserError:
         return []
 

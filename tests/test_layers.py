@@ -16,6 +16,7 @@ LEAVES = (
     "sd_scripts.library.notice",
     "sd_scripts.library.ram",
     "sd_scripts.library.systems",
+    "sd_scripts.library.team",
     "sd_scripts.library.telling",
     "sd_scripts.library.data.dataset_options",
     "sd_scripts.library.data.idle",

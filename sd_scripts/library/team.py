@@ -3,8 +3,9 @@
 import functools
 import math
 import os
-from collections.abc import Callable, Hashable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -95,8 +96,23 @@ def _patient_group() -> Any:
     return distributed.new_group(backend="gloo", timeout=_PATIENCE)
 
 
+_supposed: ContextVar[int | None] = ContextVar("supposed", default=None)
+
+
+@contextmanager
+def as_if_launched(size: int) -> Iterator[None]:
+    """Within, options are judged as in so many processes: by the page, which only has them started."""
+    token = _supposed.set(size)
+    try:
+        yield
+    finally:
+        _supposed.reset(token)
+
+
 def launched() -> Team:
     """The team as a launcher says it; one process by itself is the first of one."""
+    if supposed := _supposed.get():
+        return Team(size=supposed)
     return Team(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 

@@ -41,13 +41,12 @@ def named_by(state: StateOptions) -> str:
     return "branch" if state.branch else "resume"
 
 
-def check_same(options: TrainerOptions, besides: Collection[str] = ()) -> None:
-    """What resumes has the options of its state, as far as they shape training, `besides` some. Errors: BadOption."""
+def check_same(options: TrainerOptions) -> None:
+    """What resumes has the options of its state, as far as they shape training. Errors: BadOption."""
     folder = options.state.resume
     if not folder or folder == LATEST or options.state.resume_from_huggingface:
         return
-    found = changes_since(read_facts(folder), options)
-    _refuse(folder, {name: change for name, change in found.items() if name not in besides})
+    _refuse(folder, changes_since(read_facts(folder), options))
 
 
 def check_models(options: TrainerOptions, facts: Facts) -> None:

@@ -21,9 +21,7 @@ def check_data(options: TrainerOptions) -> None:
     """The datasets are described without mistakes, and their metadata files and folders are there."""
     data, sizes = options.data, options.resolution
     check_readers(data)
-    if sizes.skip_cache_check and sizes.verify_cache:
-        sentence = "--verify_cache and --skip_cache_check exclude each other. Leave out one of the two."
-        raise BadOption("verify_cache", sentence)
+    check_caches(sizes)
     if data.dataset_class:
         if data.dataset_config:
             raise BadOption("dataset_config", "--dataset_config and --dataset_class exclude each other: use one.")
@@ -34,18 +32,30 @@ def check_data(options: TrainerOptions) -> None:
         _check_class_keeps_latents(sizes, find_class(data.dataset_class))
         return
     datasets = asked_datasets(options)
-    _check_masks(options.masks, [subset for dataset in datasets for subset in dataset.subsets])
+    check_masks(options.masks, [subset for dataset in datasets for subset in dataset.subsets])
     for dataset in datasets:
         for subset in dataset.subsets:
             with told_of(subset.where):
                 _check_subset(dataset, subset)
-                if subset.strength != 1.0 and not isinstance(options, NetworkTrainerOptions):
-                    sentence = "network_multiplier is for networks (LoRA), and none is trained here. Leave it out."
-                    raise BadOption("network_multiplier", sentence)
-                if subset.captions.changing and options.text_cache.asked:
-                    raise _changing_captions(options.text_cache)
-                for option in (name for name in ("cache_latents", "cache_latents_to_disk") if getattr(sizes, name)):
-                    check_caching(subset.pictures, option)
+                check_agrees(options, subset)
+
+
+def check_caches(sizes: ResolutionOptions) -> None:
+    """What was kept is looked at closely, or not at all. Errors: BadOption."""
+    if sizes.skip_cache_check and sizes.verify_cache:
+        sentence = "--verify_cache and --skip_cache_check exclude each other. Leave out one of the two."
+        raise BadOption("verify_cache", sentence)
+
+
+def check_agrees(options: TrainerOptions, subset: Subset) -> None:
+    """What is asked of a subset goes with the other options; no file is opened. Errors: BadOption."""
+    if subset.strength != 1.0 and not isinstance(options, NetworkTrainerOptions):
+        sentence = "network_multiplier is for networks (LoRA), and none is trained here. Leave it out."
+        raise BadOption("network_multiplier", sentence)
+    if subset.captions.changing and options.text_cache.asked:
+        raise _changing_captions(options.text_cache)
+    for option in (name for name in ("cache_latents", "cache_latents_to_disk") if getattr(options.resolution, name)):
+        check_caching(subset.pictures, option)
 
 
 def check_texts_frozen(cache: TextCacheOptions, trained_by: str | None) -> None:
@@ -74,8 +84,8 @@ def caching_option(cache: TextCacheOptions) -> str:
     return "cache_text_encoder_outputs_to_disk" if to_disk else "cache_text_encoder_outputs"
 
 
-def _check_masks(masks: MaskOptions, subsets: list[Subset]) -> None:
-    """Masks are there where they are asked for, and are asked for where they are there."""
+def check_masks(masks: MaskOptions, subsets: list[Subset]) -> None:
+    """Masks are there where they are asked for, and are asked for where they are there. Errors: BadOption."""
     with_masks = next((subset for subset in subsets if subset.mask_dir), None)
     if with_masks and not masks.masked_loss:
         sentence = f"--{OPTION} {with_masks.mask_dir} is not used without --masked_loss. Add that, or leave this out."

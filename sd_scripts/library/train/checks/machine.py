@@ -3,7 +3,7 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sd_scripts.library.errors import BadOption, NotInstalled
@@ -24,18 +24,8 @@ _LAUNCHER = {
 
 def check_machine(options: TrainerOptions) -> None:
     """Checks the options of the machine that trains. Errors: BadOption, NotInstalled."""
-    check_formats(options.precision)
-    check_attention(options.attention)
-    check_compilation(options.compilation)
-    check_recorded(options)
-    check_fused_backward(options)
-    check_processes(options.parallel, options.zero)
-    check_text_stop(options)
-    check_deepspeed(options.zero, options.precision)
-    check_divided(options)
-    if options.zero.deepspeed and importlib.util.find_spec("deepspeed") is None:
-        command = f"{sys.executable} -m pip install deepspeed"
-        raise NotInstalled(f"--deepspeed needs the package deepspeed, which is not installed. Install it: {command}")
+    for check in MACHINE_CHECKS:
+        check(options)
 
 
 def check_formats(precision: PrecisionOptions) -> None:
@@ -183,6 +173,28 @@ def check_divided(options: TrainerOptions) -> None:
     ):
         sentence = "samples are drawn by one process, and --zero_stage 3 divides the weights. Use --zero_stage 2."
         raise BadOption("sample_prompts", f"--sample_prompts: {sentence}")
+
+
+def check_deepspeed_there(zero: DeepSpeedOptions) -> None:
+    """Its package is there where it is asked for. Errors: NotInstalled."""
+    if zero.deepspeed and importlib.util.find_spec("deepspeed") is None:
+        command = f"{sys.executable} -m pip install deepspeed"
+        raise NotInstalled(f"--deepspeed needs the package deepspeed, which is not installed. Install it: {command}")
+
+
+MACHINE_CHECKS: tuple[Callable[[TrainerOptions], None], ...] = (
+    lambda options: check_formats(options.precision),
+    lambda options: check_attention(options.attention),
+    lambda options: check_compilation(options.compilation),
+    check_recorded,
+    check_fused_backward,
+    lambda options: check_processes(options.parallel, options.zero),
+    check_text_stop,
+    lambda options: check_deepspeed(options.zero, options.precision),
+    check_divided,
+    lambda options: check_deepspeed_there(options.zero),
+)
+"""Each of these is asked; the page asks them one by one, to tell all that it finds."""
 
 
 def _check_alone(zero: DeepSpeedOptions) -> None:
