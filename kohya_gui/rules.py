@@ -42,11 +42,21 @@ def rule(*stages: str) -> Callable[[Rule], Rule]:
 def texts_replaced(draft: Draft) -> Iterator[Finding]:
     """Texts that are there already would be lost."""
     folder, extension = draft.path("train_data_dir"), draft.get("caption_extension")
-    if folder and folder.is_dir() and not draft.get("append_tags") and not draft.get("output_path"):
+    left_alone = any(draft.get(flag) for flag in ("append_tags", "skip_described", "output_path"))
+    if folder and folder.is_dir() and not left_alone:
         there = pictures.facts_of(folder).texts[extension]
         if there:
-            append = [fixes.turn_on(draft, "append_tags")] if "append_tags" in draft.specs else []
-            yield draft.warning("caption_extension", "check.texts_replaced", *append, n=there, ext=extension)
+            ways = [fixes.turn_on(draft, flag) for flag in ("skip_described", "append_tags") if flag in draft.specs]
+            yield draft.warning("caption_extension", "check.texts_replaced", *ways, n=there, ext=extension)
+
+
+@rule("tag_wd14")
+def texts_left_alone_or_continued(draft: Draft) -> Iterator[Finding]:
+    """Tags are not added to texts that are left alone."""
+    both = ("skip_described", "append_tags")
+    if all(draft.get(flag) for flag in both):
+        keep = fixes.keep_each(draft, *both)
+        yield draft.error("skip_described", "check.exclusive", *keep, first="append_tags", second="skip_described")
 
 
 @rule("tag_deepdanbooru")

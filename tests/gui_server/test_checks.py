@@ -268,6 +268,17 @@ def test_texts_are_not_replaced_without_asking(place):
     checked = look(place, "tag_wd14", train_data_dir="pics")
     assert checked.blocks(confirmed=False) and not checked.blocks(confirmed=True)
     assert not look(place, "tag_wd14", train_data_dir="pics", append_tags=True).blocks(confirmed=False)
+    both = look(place, "tag_wd14", train_data_dir="pics", append_tags=True, skip_described=True)
+    assert ("error", "skip_described") in found(both)
+
+
+@pytest.mark.parametrize("stage", ["caption_blip", "caption_git", "tag_wd14", "tag_deepdanbooru"])
+def test_texts_that_are_left_alone_are_not_replaced(place, stage):
+    given = {"train_data_dir": "pics", "caption_extension": ".txt", "project_path": "pics"}
+    (asked,) = [one for one in look(place, stage, **given).findings if one.key == "check.texts_replaced"]
+    assert asked.fixes[0].values == {"skip_described": True}
+    left = look(place, stage, **given, skip_described=True)
+    assert ("warning", "caption_extension") not in found(left)
 
 
 def test_broken_metadata_is_said_and_noticed_when_it_changes(place):
