@@ -14,6 +14,7 @@ from kohya_gui.api import Studio
 from kohya_gui.arguments import fits
 from kohya_gui.form import form_schema
 from kohya_gui.i18n import LANGUAGES, t, words
+from kohya_gui.layout_staying import NAMES, STAYS
 from kohya_gui.stages import STAGES, TRAINERS
 
 WEB = Path(__file__).parent / "web"
@@ -89,6 +90,8 @@ def page_data() -> dict[str, Any]:
         "tabs": {tab: ids for tab in TABS if (ids := [stage.id for stage in STAGES.values() if stage.tab == tab])},
         "per_folder": [stage.id for stage in STAGES.values() if stage.per_folder],
         "trainers": {stage.id: [stage.method, stage.family] for stage in STAGES.values() if stage.trains},
+        "stays": " ".join(STAYS.values()).split(),
+        "names": NAMES.split(),
         "without_latents": [name for name in TRAINERS if STAGES["latents"].writes not in STAGES[name].reads],
         "groups": {stage.id: stage.group for stage in STAGES.values() if stage.group},
         "marks": MARKS,

@@ -49,12 +49,12 @@ Studio.store = (() => {
     ]);
     keep(keyOf(state.project), { typed: Object.fromEntries(open), presets: state.presets });
   }
-  /* What is typed into one training is typed into all that have the option, unless a run's settings are open there:
-     so it stays when the method is switched. Presets are of one training alone. */
+  /* What belongs to the work at hand (layout_staying.py) is typed into all trainings that have the option, unless a
+     run's settings are open there: so it stays when the method is switched. The rest, and presets, are of one alone. */
   function partners(stage, flag) {
     const held = (one) => Studio.editing.of(one),
       { kind, many } = fields(stage)[flag];
-    if (!(stage in data.trainers) || held(stage)) return [];
+    if (!(stage in data.trainers) || !data.stays.includes(flag) || held(stage)) return [];
     const alike = (field) => field && field.kind === kind && field.many === many;
     return Object.keys(data.trainers).filter((one) => one !== stage && !held(one) && alike(fields(one)[flag]));
   }

@@ -11,7 +11,9 @@ from tests.browser.runs import start, wait_for_rows
 from tests.browser.test_runs import make_pictures
 from tests.page import Gui, Tab
 
-BRIEF = {"max_train_steps": 2, "max_data_loader_n_workers": 0, "seed": 7, "resolution": "64,64", "min_bucket_reso": 64}
+# Typed once, for all trainings, and for each of them.
+ONCE = {"seed": 7, "resolution": "64,64", "min_bucket_reso": 64}
+EACH = {"max_train_steps": 2, "max_data_loader_n_workers": 0}
 SMALL = {"network_dim": 2}
 WORD = {"token_string": "my-cat", "init_word": "cat", "use_object_template": True}
 # {training: what its form is told besides, and what a key of its file has in it; "" where that is a .pt file}
@@ -43,7 +45,7 @@ def begin(tab: Tab, trainings: dict[str, tuple[dict[str, object], str]]) -> None
     """Fills the form of each, and starts it: they wait for one another."""
     for stage, (more, _) in trainings.items():
         switch(tab, stage)
-        tab.fill(stage, **more, output_name=stage)
+        tab.fill(stage, **EACH, **more, output_name=stage)
         expect(tab.page.locator('[data-view="train"] .figures')).to_contain_text("2 × 10 = 20")
         tab.shot(f"trainings_{stage}")
         start(tab, "train")
@@ -59,7 +61,7 @@ def test_every_training_runs_from_one_tab(tab: Tab, gui: Gui) -> None:
 
     switch(tab, "train_lora")
     expect(page.locator("#f-train_lora-network_module")).to_have_value("networks.lora")
-    tab.fill("train_lora", **BRIEF)
+    tab.fill("train_lora", **ONCE)
     begin(tab, OF_SD)
 
     switch(tab, "sdxl_lora")
@@ -67,7 +69,7 @@ def test_every_training_runs_from_one_tab(tab: Tab, gui: Gui) -> None:
     expect(page.locator('[data-view="train"] .finds')).to_contain_text("Stable Diffusion 1 or 2")
     tab.fill("sdxl_lora", pretrained_model_name_or_path=sdxl, resolution="64,64", min_bucket_reso=64)
     kept = "['max_train_steps', 'seed', 'resolution'].map(flag => Studio.store.value('sdxl_lora', flag))"
-    assert page.evaluate(kept) == ["2", "7", "64,64"]
+    assert page.evaluate(kept) == ["1600", "7", "64,64"]
     expect(page.locator('[data-view="train"] .finds')).not_to_contain_text("Stable Diffusion 1 or 2")
     begin(tab, OF_SDXL)
 
@@ -76,7 +78,7 @@ def test_every_training_runs_from_one_tab(tab: Tab, gui: Gui) -> None:
     page.reload()
     tab.open()
     switch(tab, "sdxl_full")
-    tab.fill("sdxl_full", output_name="large", learning_rate="1e-5")
+    tab.fill("sdxl_full", **EACH, output_name="large", learning_rate="1e-5")
     start(tab, "train")
 
     for name in (*OF_SD, *OF_SDXL, "large"):

@@ -1,5 +1,6 @@
 """Every option stands once in its stage's form, and the form says of it what the options class says."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,9 +8,12 @@ import pytest
 from kohya_gui.form import form_schema, placed_flags
 from kohya_gui.i18n import words
 from kohya_gui.layout import GROUPED, LAYOUTS, LISTED, SUGGESTED, WIDE
-from kohya_gui.stages import STAGES
+from kohya_gui.layout_staying import NAMES, STAYS
+from kohya_gui.layout_training import SECTIONS
+from kohya_gui.stages import STAGES, TRAINERS
+from sd_scripts.library.train.fit import last_resorts, ways
 from sd_scripts.options.optimizer import OPTIMIZERS, SCHEDULES
-from sd_scripts.options.spec import option_specs
+from sd_scripts.options.spec import from_values, option_groups, option_specs
 from sd_scripts.options.values import read_value
 
 ALL_FLAGS = {flag for stage in STAGES.values() for flag in option_specs(stage.options)}
@@ -104,3 +108,29 @@ def test_a_layout_that_forgets_an_option_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(LAYOUTS, "clean", type(layout)(groups={"clean": "in_json out_json"}, sections={}))
     with pytest.raises(ValueError, match="clean must place every option exactly once: debug, rules, third_file"):
         form_schema("clean", STAGES["clean"].options)
+
+
+STAYING = {flag for line in STAYS.values() for flag in line.split()}
+
+
+def test_what_stays_in_all_trainings_is_none_of_how_they_learn_and_fit() -> None:
+    assert STAYING | set(NAMES.split()) <= ALL_FLAGS
+    alone = {"length", "optimizer", "schedule", "precision", "groups", "attention", "compilation", "zero", "text_cache",
+             "noise", "loss", "validation", "average", "trouble", "network", "rates", "base", "start", "method",
+             "config"}  # fmt: skip
+    for name in TRAINERS:
+        groups = {group.name: {spec.name for spec in group.specs} for group in option_groups(STAGES[name].options)}
+        for group in alone & groups.keys():
+            assert groups[group] & STAYING <= {"seed"}, group
+    assert not any(flag.startswith("cache_") for flag in STAYING)
+    assert not STAYING & set(SECTIONS["memory"].split())
+
+
+def test_what_stays_has_nothing_that_fit_chooses(tmp_path: Path) -> None:
+    file = tmp_path / "data.toml"
+    file.write_text('[[datasets]]\nresolution = 64\n[[datasets.subsets]]\nimage_dir = "pics"\n')
+    for name in TRAINERS:
+        options = from_values(STAGES[name].options, {"dataset_config": str(file), "train_batch_size": 2})
+        found = [*ways(options, ("precision", "clipping", "optimizer"), id), *last_resorts(options, id)]
+        chosen = {flag for way in found for flag in way}
+        assert "gradient_checkpointing" in chosen and not chosen & STAYING

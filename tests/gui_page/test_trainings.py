@@ -63,20 +63,39 @@ def test_two_switches_choose_the_training(page: Page, shared: Tab) -> None:
 
 
 def test_what_is_typed_stays_when_the_training_is_switched(page: Page) -> None:
-    page.fill("#f-train-train_batch_size", "3")
+    page.fill("#f-train-save_every_n_epochs", "3")
     type_in(page, "train", "learning_rate_te", "1e-6")
     choose(page, "LoRA")
-    expect(page.locator("#f-train_lora-train_batch_size")).to_have_value("3")
+    expect(page.locator("#f-train_lora-save_every_n_epochs")).to_have_value("3")
     page.fill("#f-train_lora-network_dim", "16")
-    page.fill("#f-train_lora-learning_rate", "2e-4")
+    page.fill("#f-train_lora-sample_every_n_epochs", "2")
     choose(page, "Fine-tune")
-    expect(page.locator("#f-train-learning_rate")).to_have_value("2e-4")
+    expect(page.locator("#f-train-sample_every_n_epochs")).to_have_value("2")
     assert value(page, "train", "learning_rate_te") == "1e-6"
-    page.locator('.f[data-flag="train_batch_size"] .reset').click()
+    page.locator('.f[data-flag="save_every_n_epochs"] .reset').click()
     choose(page, "LoRA")
-    expect(page.locator("#f-train_lora-train_batch_size")).to_have_value("1")
+    expect(page.locator("#f-train_lora-save_every_n_epochs")).to_have_value("")
     expect(page.locator("#f-train_lora-network_dim")).to_have_value("16")
     assert value(page, "train_lora", "network_module") == "networks.lora"
+
+
+def test_how_a_training_learns_and_fits_is_its_own(page: Page) -> None:
+    own = {
+        "learning_rate": "1e-3", "optimizer_type": "Lion", "lr_scheduler": "cosine", "lr_warmup_steps": "5",
+        "max_train_epochs": "3", "train_batch_size": "4", "gradient_accumulation_steps": "2", "mixed_precision": "bf16",
+        "gradient_checkpointing": True, "cache_latents": True, "torch_compile": True, "max_grad_norm": "0.5",
+    }  # fmt: skip
+    trainings = [stage.id for stage in STAGES.values() if stage.trains]
+    before = {(stage, flag): value(page, stage, flag) for stage in trainings for flag in own}
+    choose(page, "LoRA")
+    for flag, text in own.items():
+        type_in(page, "train_lora", flag, text)
+    after = {(stage, flag): value(page, stage, flag) for stage, flag in before}
+    assert after == before | {("train_lora", flag): text for flag, text in own.items()}
+    # Taking one back takes nothing from another, though that holds the same.
+    type_in(page, "train", "learning_rate", "1e-3")
+    page.evaluate("Studio.store.reset('train_lora', 'learning_rate')")
+    assert value(page, "train", "learning_rate") == "1e-3"
 
 
 def test_presets_and_what_another_training_cannot_take_stay_where_they_are(page: Page) -> None:
@@ -99,8 +118,8 @@ def test_the_settings_of_a_waiting_run_are_its_own(page: Page, gui: Gui) -> None
     page.evaluate("id => Studio.editing.edit({id, stage: 'train', name: 'waits', chain: null})", run_id)
     page.wait_for_function("Studio.editing.of('train')")
     type_in(page, "train", "seed", "2")
-    type_in(page, "train_lora", "train_batch_size", "4")
-    assert value(page, "train_lora", "seed") == "1" and value(page, "train", "train_batch_size") == "1"
+    type_in(page, "train_lora", "resolution", "640,640")
+    assert value(page, "train_lora", "seed") == "1" and value(page, "train", "resolution") == ""
     page.evaluate("Studio.editing.leave('train')")
     assert value(page, "train", "seed") == "1"
     queue.request(run_id, "cancel")
