@@ -26,6 +26,7 @@ class PresetEndpoints:
     def presets(self, stage: str) -> Json:
         """The presets of a stage. Whoever loads one takes its values and resets everything else.
 
+        With one of ours (`builtin`) paths and names stay as they are, unless it gives them.
         `damaged`: files of the user's that cannot be read.
         """
         shown = {kind: [_shown(stage, preset) for preset in found] for kind, found in self._presets.all(stage).items()}

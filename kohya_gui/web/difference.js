@@ -30,7 +30,7 @@ Studio.difference = (() => {
       : "";
 
   function draw(at, preset) {
-    const flags = store.differences(at, preset.values);
+    const flags = store.differences(at, preset);
     if (!flags.length)
       return html`
         <p class="c-ok same">${icon("ok")} ${t("preset.same")}</p>

@@ -95,12 +95,15 @@ Studio.store = (() => {
     const isNumber = field.kind !== "str" && field.kind !== "bool" && !field.many && left !== "" && right !== "";
     return left === right || (isNumber && Number(left) === Number(right));
   }
+  /* What a preset of ours leaves as it is: paths and names that it does not give itself. */
+  const isOwn = (stage, preset, flag) =>
+    preset.builtin && !(flag in preset.values) && (fields(stage)[flag].path || data.names.includes(flag));
   /* The flags in which the form differs from what a preset would make of it, in the order of the form. */
-  function differences(stage, presetValues) {
-    const touched = new Set([...Object.keys(typed(stage)), ...Object.keys(presetValues)]);
+  function differences(stage, preset) {
+    const touched = new Set([...Object.keys(typed(stage)), ...Object.keys(preset.values)]);
     return Object.entries(fields(stage))
-      .filter(([flag]) => touched.has(flag))
-      .filter(([flag, field]) => !same(field, value(stage, flag), after(stage, flag, presetValues)))
+      .filter(([flag]) => touched.has(flag) && !isOwn(stage, preset, flag))
+      .filter(([flag, field]) => !same(field, value(stage, flag), after(stage, flag, preset.values)))
       .map(([flag]) => flag);
   }
   /* Takes some of a preset's values, and resets those of the flags that it does not name. */

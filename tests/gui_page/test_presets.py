@@ -97,6 +97,33 @@ def test_values_are_chosen_one_by_one_and_what_was_typed_otherwise_stays(train: 
     expect(train.page.locator("#f-train-learning_rate")).to_have_value("9e-6")
 
 
+def test_a_preset_of_ours_leaves_paths_and_names(train: Tab) -> None:
+    """What was typed of the work at hand is no part of what it resets; a preset of the user's own resets that too."""
+    own = {"pretrained_model_name_or_path": "/models/mine.safetensors", "train_data_dir": "/pics/mine",
+           "output_name": "mine", "metadata_author": "me"}  # fmt: skip
+    type_in = "values => Object.entries(values).forEach(([flag, text]) => Studio.store.set('train', flag, text))"
+    train.page.evaluate(type_in, own | {"noise_offset": "0.05"})
+    box = open_presets(train)
+    pick(box, "Quick try")
+    expect(box.locator(".diff [data-reset]")).to_have_count(1)
+    expect(box.locator(".diff [data-flag=noise_offset]")).to_be_checked()
+    box.locator("[data-step=apply]").click()
+    expect(train.page.locator("[data-do=preset] b")).to_have_text("Quick try")
+    # All that it gives is there, and what it leaves is no difference.
+    expect(train.page.locator("[data-do=preset] .chip")).to_have_count(0)
+    left = values_of(train)
+    assert {flag: left[flag] for flag in own} == own and "noise_offset" not in left
+
+    train.page.evaluate("Studio.call('preset_save', {stage: 'train', name: 'own', description: '', values: {seed: 5}})")
+    box = open_presets(train)
+    pick(box, "own")
+    for flag in own:
+        expect(box.locator(f".diff [data-flag={flag}][data-reset]")).to_have_count(1)
+    train.page.keyboard.press("Escape")
+    expect(train.page.locator("dialog:modal")).to_have_count(0)
+    forget(train, "own")
+
+
 def test_only_what_differs_is_kept_or_all(train: Tab) -> None:
     train.fill("train", seed="11")
     box = open_presets(train)
