@@ -13,7 +13,7 @@ from kohya_gui.runs.store import RunStore
 from kohya_gui.words import say, size
 from sd_scripts.library.ram import whole_ram_bytes
 
-_MOST_FIXES = 3
+_MOST_CHANGES = 2
 # What brings less is not worth a change.
 _WORTHWHILE = 0.97
 _FOR_GPUS = ("adamw8bit", "base_8bit")
@@ -40,11 +40,11 @@ def _shortage(draft: Draft, store: RunStore) -> Finding | None:
 
 
 def _said(draft: Draft, memory: Memory, gpu: Gpu | None, whole_bytes: int) -> Finding:
-    needed, whole, mend = size(memory.total), size(whole_bytes), _smaller(draft, memory, on_gpu=gpu is not None)
+    facts = {"needed": size(memory.total), "whole": size(whole_bytes)}
+    mend = _smaller(draft, memory, on_gpu=gpu is not None)
     if gpu:
-        facts = {"needed": needed, "whole": whole, "name": gpu.name, "button": say("fit.do")}
-        return draft.warning(None, "check.memory_gpu", *mend, **facts)
-    return draft.warning(None, "check.memory_ram", *mend, needed=needed, whole=whole, button=say("fit.do_cpu"))
+        return draft.warning(None, "check.memory_gpu", Fix(say("fit.do"), action="fit"), *mend, **facts, name=gpu.name)
+    return draft.warning(None, "check.memory_ram", Fix(say("fit.do_cpu"), action="fit"), *mend, **facts)
 
 
 def _seen_to_fit(draft: Draft, store: RunStore, memory: Memory, whole_bytes: int) -> bool:
@@ -63,4 +63,4 @@ def _smaller(draft: Draft, memory: Memory, on_gpu: bool) -> tuple[Fix, ...]:
         less = memory_if(draft, changes) if changes else None
         if less and less.total < _WORTHWHILE * memory.total:
             found.append(Fix(say(f"remedy.{remedy.name}"), changes))
-    return tuple(found[:_MOST_FIXES])
+    return tuple(found[:_MOST_CHANGES])

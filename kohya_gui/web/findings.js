@@ -84,8 +84,10 @@ Studio.findings = (() => {
     say(t("said.prompts", { path: answer.path }), undo);
     return true;
   }
+  /* A run of its own finds settings; they are offered once it has ended. */
+  const fit = (stage) => void fire("fit", stage);
   /* Each gives whether the finding may be gone now. */
-  const ACTIONS = { browse, show, open, write_prompts: writePrompts };
+  const ACTIONS = { browse, show, open, fit, write_prompts: writePrompts };
   async function mend(stage, fix) {
     if (fix.action) return Boolean(await ACTIONS[fix.action](stage, fix));
     sayMended(fix.label, put(stage, fix.values));

@@ -321,6 +321,7 @@ Studio.rail = (() => {
     });
   }
   /* What the server has said is said again, in the other language. */
+  on("fit", fit);
   on("lang", () => Object.keys(rails).forEach(askNow));
   /* What was asked while the server was away is asked again. */
   let away = false;

@@ -18,7 +18,7 @@ def test_both_sides_run_and_are_compared(tmp_path):
     write_photographs(tmp_path / "pictures", 8, [(320, 240)])
     case = tagging.CASES[0]
     model = case.make(tmp_path / "model", "tiny")
-    cores = tagging._cores(case, given)[0]
+    cores = tagging._cores(given)[0]
     taken = tagging._takes(case, model, cores, given)
     assert len(list((tmp_path / "pictures").glob("*.txt"))) == 8
     cpu, wall = tagging._rows("wd14", taken, "cpu")
