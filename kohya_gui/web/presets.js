@@ -263,7 +263,7 @@ Studio.presets = (() => {
       name = store.state.presets[at];
     if (name && !lists[at]) await load(at);
     const preset = name && kept(at, name);
-    return { name: preset ? shownName(preset) : null, changed: store.differences(at, preset ?? { values: {} }).length };
+    return { name: preset ? shownName(preset) : null, changed: store.differences(at, preset || { values: {} }).length };
   }
   return { open, state };
 })();
