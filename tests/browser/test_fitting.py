@@ -36,7 +36,7 @@ def test_from_the_button_to_the_settings(tab: Tab) -> None:
     tried = page.locator("[data-part=tables]")
     expect(tried).to_contain_text("--cache_latents --gradient_checkpointing", timeout=RUN_MS)
     expect(tried).to_contain_text("fits")
-    expect(tried.get_by_role("heading")).to_have_text(["What was tried", "What is faster than before"])
+    expect(tried.get_by_role("heading")).to_have_text(["What was tried", "What the fastest that fits changes"])
     expect(page.locator(".kg-mon .top .meta")).to_contain_text("Fit to the memory: Fine-tuning")
     tab.shot("fit-run")
     tab.select("train")

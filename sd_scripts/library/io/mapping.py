@@ -18,15 +18,9 @@ import torch
 from torch import Tensor
 
 from sd_scripts.library.errors import BadFile
+from sd_scripts.library.io.tensor_file import NAMES
 
-DTYPES = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2, "F8_E8M0": torch.float8_e8m0fnu,
-    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
-    "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8,
-    "BOOL": torch.bool, "C64": torch.complex64,
-}  # fmt: skip
-"""The number formats of .safetensors files."""
+_DTYPES = {name: dtype for dtype, name in NAMES.items()}
 
 _ZIP_HEADER_BYTES = 30
 
@@ -104,11 +98,11 @@ def safetensors_places(path: Path) -> dict[str, Place]:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
-    unknown = next((entry["dtype"] for entry in header.values() if entry["dtype"] not in DTYPES), None)
+    unknown = next((entry["dtype"] for entry in header.values() if entry["dtype"] not in _DTYPES), None)
     if unknown:
         raise BadFile(f"{path} holds numbers of the format {unknown}, which are not read. Save it in another.")
     return {
-        name: Place(8 + length + entry["data_offsets"][0], DTYPES[entry["dtype"]], tuple(entry["shape"]))
+        name: Place(8 + length + entry["data_offsets"][0], _DTYPES[entry["dtype"]], tuple(entry["shape"]))
         for name, entry in header.items()
     }
 

@@ -21,15 +21,17 @@ from torch import Tensor
 
 from sd_scripts.library.io.headers import in_utf8
 
-# The widest numbers first: so each tensor begins where its numbers may, as readers that map the file want it.
-_NAMES = {
+NAMES = {
     torch.uint64: "U64", torch.int64: "I64", torch.float64: "F64", torch.complex64: "C64",
     torch.float32: "F32", torch.uint32: "U32", torch.int32: "I32",
     torch.bfloat16: "BF16", torch.float16: "F16", torch.uint16: "U16", torch.int16: "I16",
     torch.float8_e8m0fnu: "F8_E8M0", torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2",
     torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
 }  # fmt: skip
-_RANKS = {dtype: rank for rank, dtype in enumerate(_NAMES)}
+"""The number formats of .safetensors files, the widest first: so each tensor begins where its numbers may, as readers
+that map the file want it."""
+
+_RANKS = {dtype: rank for rank, dtype in enumerate(NAMES)}
 _ALIGNMENT_BYTES = 8
 # Small enough for a processor's cache, where what was converted is found again by who hashes and who writes. Enough of
 # them that both go on while torch computes the checksum of a large tensor.
@@ -68,7 +70,7 @@ def head(forms: Mapping[str, Form], metadata: Mapping[str, str]) -> bytes:
     for name in ordered(forms):
         form = forms[name]
         end = begin + form.size_bytes
-        header[name] = {"dtype": _NAMES[form.dtype], "shape": list(form.shape), "data_offsets": [begin, end]}
+        header[name] = {"dtype": NAMES[form.dtype], "shape": list(form.shape), "data_offsets": [begin, end]}
         begin = end
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     text += b" " * (-len(text) % _ALIGNMENT_BYTES)
