@@ -19,7 +19,7 @@ _DEFAULT_RANK = 4
 _LATENT_PX = 8
 _USUAL_PX = (512, 512)
 
-PROCESS_BYTES = 0.75e9
+PROCESS_BYTES = 0.65e9
 """What a training's process takes on a CPU besides its tensors: Python, torch and the libraries, with their working
 memory. Measured with benchmarks/memory.py."""
 
