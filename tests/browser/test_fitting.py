@@ -53,6 +53,14 @@ def test_from_the_button_to_the_settings(tab: Tab) -> None:
     expect(page.locator("[data-view=train] .finds")).to_contain_text("These settings are the fastest that fit")
     assert page.evaluate("Studio.store.value('train', 'cache_latents')") is True
 
+    # Where more is expected to be needed than there is, the warning offers the same.
+    tab.fill("train", train_batch_size=4096, resolution="1024,1024")
+    short = page.locator("[data-view=train] .finds li", has_text="of memory is expected to be needed")
+    expect(short).to_contain_text("Real steps find settings that fit.")
+    tab.shot("too-little-memory")
+    short.get_by_role("button", name="Fit to my memory").click()
+    expect(page.locator(".kg-note", has_text="Settings are being tried")).to_be_visible()
+
     # What stands against trying is said, with its field.
     tab.fill("train", learning_rate="abc")
     figures.get_by_role("button", name="Fit to my memory").click()
